@@ -1,0 +1,61 @@
+"""The one tree of errors; `cli.py` turns each into its exit code."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class MystyleError(Exception):
+    """Something failed that the person at the keyboard can act on.
+
+    Args:
+        message: what failed, on which file or value.
+        hint: what to do next, an imperative sentence.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(MystyleError):
+    """An argument's value makes no sense."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class DecodeError(MystyleError):
+    """A file is not a picture that can be read."""
+
+
+class FaceError(MystyleError):
+    """The photo does not show the face that is wanted."""
+
+    exit_code: ClassVar[int] = 4
+
+
+class NoFaceError(FaceError):
+    """No face was found."""
+
+
+class NotThisPersonError(FaceError):
+    """Faces were found, none of them this person's."""
+
+
+class ModelError(MystyleError):
+    """A prior, or one of its roles, is missing, damaged or refused."""
+
+    exit_code: ClassVar[int] = 5
+
+
+class ProfileError(MystyleError):
+    """A profile is missing, damaged, locked or refused."""
+
+    exit_code: ClassVar[int] = 5
+
+
+class DeviceError(MystyleError):
+    """A device that was asked for cannot be had."""
