@@ -1,0 +1,20 @@
+"""Defaults that the command line and the Python API share, with the paper's place for each."""
+
+from __future__ import annotations
+
+from typing import Final
+
+BETA_INPAINT: Final = 0.02
+"""Dilation for inpainting. Source: sec. 5.2.1."""
+
+BETA_UPSCALE: Final = 0.05
+"""Dilation for upscaling. Source: sec. 5.2.2."""
+
+BETA_EDIT: Final = 0.02
+"""Dilation that an edit may use up. Source: app. B.4."""
+
+BETA_INVERT: Final = 0.03
+"""Dilation for inversion: between the two enhancement tasks, where fig. 5 still shows the identity kept."""
+
+DEFAULT_PRIOR: Final = "portraits-128"
+"""The domain prior that is in the wheel."""
