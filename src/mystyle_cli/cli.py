@@ -1,0 +1,133 @@
+"""The program `mystyle`: finds the command, and turns every error into a message and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, NoReturn
+
+import click
+
+from mystyle_cli import __version__
+from mystyle_cli.commands.app import App, Group
+from mystyle_cli.errors import MystyleError
+
+INTERRUPTED: Final = 130
+
+
+class Entry(NamedTuple):
+    """Where a command lives and the line that `mystyle --help` shows, so that help imports no command."""
+
+    module: str
+    short_help: str
+
+
+COMMANDS: Final = MappingProxyType(
+    {
+        "profile": Entry("profile", "Learn a person from photos; list, show, check profiles."),
+        "ingest": Entry("ingest", "Add photos to a profile."),
+        "tune": Entry("tune", "Tune a profile's generator to its photos."),
+        "upscale": Entry("upscale", "Enlarge photos of the person."),
+        "inpaint": Entry("inpaint", "Fill in the hidden part of photos of the person."),
+        "invert": Entry("invert", "Reproduce photos inside the person's own space."),
+        "edit": Entry("edit", "Change pose, smile or light in photos of the person."),
+        "sample": Entry("sample", "Make new pictures of the person."),
+        "prior": Entry("prior", "List and check the generators that profiles start from."),
+        "completion": Entry("completion", "Print the shell completion script."),
+    }
+)
+
+
+class Root(Group):
+    """The group of all commands; each is imported only when it is used."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Return the commands in the order in which people need them."""
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Import and return one command."""
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"mystyle_cli.commands.{COMMANDS[name].module}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.short_help) for name, entry in COMMANDS.items()])
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> NoReturn:
+        """Run the command line and leave with its exit code; the only error boundary of the program."""
+        app = extra.setdefault("obj", App())
+        try:
+            code = super().main(args, prog_name, complete_var, False, False, **extra)
+        except click.Abort:
+            app.console.error("interrupted", "What was finished is kept; the same command goes on from there.")
+            code = INTERRUPTED
+        except click.ClickException as error:
+            error.show()
+            code = _failed(app, error.format_message(), "", error.exit_code, said=True)
+        except MystyleError as error:
+            code = _failed(app, error.message, error.hint, error.exit_code)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            hint = "Free some space and run the command again." if error.errno == errno.ENOSPC else ""
+            code = _failed(app, _describe(error), hint, 1)
+        except MemoryError:
+            code = _failed(app, "out of memory", "Give fewer photos at a time (--batch 1) or close other programs.", 1)
+        except Exception as error:
+            text = f"unexpected {type(error).__name__}: {error}"
+            code = _failed(app, text, "This is a fault in mystyle; --debug shows where.", 1)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _describe(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def _failed(app: App, message: str, hint: str, code: int, said: bool = False) -> int:
+    """Show the error that is being handled and return its exit code."""
+    if app.debug:
+        traceback.print_exc()
+    if not said:
+        app.console.error(message, hint)
+    app.console.document("error", {"ok": False, "error": message, "hint": hint, "exit_code": code})
+    return code
+
+
+@click.group(
+    cls=Root,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    examples=(
+        "mystyle profile create adele ./photos",
+        "mystyle upscale adele in.png --beta 0.05",
+        "mystyle sample adele -n 9 --grid grid.png",
+    ),
+)
+@click.version_option(__version__, prog_name="mystyle", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Learn one person from their photos, then repair, enlarge and edit photos that still look like them."""
+
+
+def main() -> NoReturn:
+    """Run the installed program; a request to end (SIGTERM) is treated as Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    cli.main()

@@ -1,0 +1,141 @@
+"""What every command shares: the options that work everywhere, and the shape of its help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mystyle_cli.console import Console
+
+
+@dataclass
+class App:
+    """What the options that work everywhere said; each may stand before or after the command's name.
+
+    Args:
+        store: `--store`, the folder of profiles.
+        device: `--device`, where networks run.
+        verbosity: `-v` counted up, `-q` counted down.
+        json: `--json`.
+        debug: `--debug`, show tracebacks.
+        no_progress: `--no-progress`.
+    """
+
+    store: Path | None = None
+    device: str = "auto"
+    verbosity: int = 0
+    json: bool = False
+    debug: bool = False
+    no_progress: bool = False
+
+    @property
+    def console(self) -> Console:
+        """The console that these options ask for."""
+        return Console(verbosity=self.verbosity, json=self.json, bars=not self.no_progress)
+
+
+pass_app = click.make_pass_decorator(App, ensure=True)
+
+
+def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def callback(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        if value not in (None, False, 0):
+            setattr(context.ensure_object(App), name, value)
+
+    return callback
+
+
+def _louder(sign: int) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def callback(context: click.Context, parameter: click.Parameter, value: int) -> None:
+        context.ensure_object(App).verbosity += sign * value
+
+    return callback
+
+
+def everywhere_options() -> list[click.Option]:
+    """Return new copies of the options that the program and every command take."""
+    eager: dict[str, Any] = {"expose_value": False, "is_eager": True}
+    return [
+        click.Option(
+            ["--store"],
+            type=click.Path(file_okay=False, path_type=Path),
+            metavar="DIR",
+            callback=_remember("store"),
+            help="Folder of profiles.  [default: MYSTYLE_HOME/profiles, or the user's data folder]",
+            **eager,
+        ),
+        click.Option(
+            ["--device"],
+            metavar="auto|cpu|cuda[:i]|mps",
+            envvar="MYSTYLE_DEVICE",
+            callback=_remember("device"),
+            help="Where to compute; a device that cannot be had is an error.  [default: auto]",
+            **eager,
+        ),
+        click.Option(["--json"], is_flag=True, callback=_remember("json"), help="Results as one JSON document.", **eager),
+        click.Option(
+            ["-v", "--verbose"], count=True, callback=_louder(1), help="Say more on stderr.", **eager
+        ),
+        click.Option(
+            ["-q", "--quiet"], count=True, callback=_louder(-1), help="Only warnings and errors.", **eager
+        ),
+        click.Option(
+            ["--no-progress"],
+            is_flag=True,
+            callback=_remember("no_progress"),
+            help="No progress bars or lines.",
+            **eager,
+        ),
+        click.Option(
+            ["--debug"], is_flag=True, callback=_remember("debug"), help="Show the traceback of an error.", **eager
+        ),
+    ]
+
+
+class _Everywhere(click.Command):
+    """A command that also takes the options of every command and shows its examples."""
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.examples = tuple(examples)
+        self._everywhere = everywhere_options()
+        self.params = [*self.params, *self._everywhere]
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the command's own options first, those of every command after them."""
+        own: list[tuple[str, str]] = []
+        shared: list[tuple[str, str]] = []
+        for parameter in self.get_params(context):
+            record = parameter.get_help_record(context)
+            if record is not None:
+                (shared if parameter in self._everywhere else own).append(record)
+        for title, rows in (("Options", own), ("Options of every command", shared)):
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples last, where a reader of a long page ends up."""
+        if self.examples:
+            with formatter.section("Examples"):
+                for example in self.examples:
+                    formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
+
+
+class Command(_Everywhere):
+    """A command of the program."""
+
+
+class Group(_Everywhere, click.Group):
+    """A noun with its verbs."""
+
+    command_class = Command
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write options, then the verbs."""
+        super().format_options(context, formatter)
+        self.format_commands(context, formatter)

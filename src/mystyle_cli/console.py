@@ -1,0 +1,168 @@
+"""The one place that writes to the terminal: results to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from mystyle_cli.errors import UsageError
+from mystyle_cli.progress import Progress, Step, silent
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+JSON_SCHEMA: Final = 1
+"""Version of every JSON document on stdout; it rises when a key changes its meaning or goes away."""
+
+LINE_EVERY_S: Final = 10.0
+"""Seconds between two progress lines of one stage where no bar can be drawn."""
+
+
+@dataclass
+class Console:
+    """Writes for one run of the command line.
+
+    Args:
+        verbosity: below 0 only warnings and errors, 0 summaries too, above 0 details too.
+        json: one JSON document on stdout instead of lines.
+        bars: show progress at all.
+    """
+
+    verbosity: int = 0
+    json: bool = False
+    bars: bool = True
+
+    def result(self, line: str) -> None:
+        """Write one line of the command's result to stdout (nothing with --json)."""
+        if not self.json:
+            click.echo(line)
+
+    def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Write aligned columns to stdout (nothing with --json)."""
+        for line in columns(headers, rows):
+            self.result(line)
+
+    def document(self, command: str, body: Mapping[str, object]) -> None:
+        """Write the command's JSON document to stdout (nothing without --json)."""
+        if self.json:
+            click.echo(json.dumps({"schema": JSON_SCHEMA, "command": command, **body}, indent=2))
+
+    def binary(self, data: bytes) -> None:
+        """Write a picture to stdout; a terminal is refused."""
+        if sys.stdout.isatty():
+            raise UsageError("a picture cannot be shown in a terminal", "Redirect it (> out.png) or use -o FILE.")
+        stream = click.get_binary_stream("stdout")
+        stream.write(data)
+        stream.flush()
+
+    def info(self, text: str) -> None:
+        """Write a summary line to stderr, unless -q."""
+        if self.verbosity >= 0:
+            click.echo(text, err=True)
+
+    def detail(self, text: str) -> None:
+        """Write a line to stderr that only -v shows."""
+        if self.verbosity > 0:
+            click.echo(text, err=True)
+
+    def warn(self, text: str) -> None:
+        """Write a warning to stderr, whatever the verbosity."""
+        click.echo(f"{click.style('warning:', fg='yellow')} {text}", err=True)
+
+    def error(self, message: str, hint: str = "") -> None:
+        """Write what failed and what to do next to stderr."""
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
+        if hint:
+            click.echo(f"  {hint}", err=True)
+
+    @contextmanager
+    def progress(self) -> Iterator[Progress]:
+        """Draw a bar for each stage on a terminal, write a line now and then elsewhere.
+
+        Yields:
+            The callback to hand to the core.
+        """
+        if not self.bars or self.verbosity < 0:
+            yield silent
+        elif not sys.stderr.isatty():
+            yield _Lines()
+        else:
+            bars = _new_bars()
+            with bars:
+                yield _Stages(bars)
+
+
+def columns(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lay rows out under their headers, each column as wide as its widest cell."""
+    table = [list(headers), *[list(row) for row in rows]]
+    widths = [max(len(row[index]) for row in table) for index in range(len(headers))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+
+
+def _figures(step: Step) -> str:
+    return " ".join(f"{name} {value:.4g}" for name, value in step.detail.items())
+
+
+def _new_bars() -> Bars:
+    from rich.console import Console as RichConsole
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    return RichProgress(
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+        console=RichConsole(stderr=True),
+    )
+
+
+class _Stages:
+    """One bar per stage; a stage that starts again starts its bar again."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, step: Step) -> None:
+        """Move the stage's bar."""
+        if step.stage not in self._tasks:
+            self._tasks[step.stage] = self._bars.add_task(step.stage, total=step.total, figures="")
+        self._bars.update(
+            self._tasks[step.stage], completed=step.done, total=step.total, figures=_figures(step)
+        )
+
+
+class _Lines:
+    """A line when a stage starts to move, every ten seconds, and at its end."""
+
+    def __init__(self) -> None:
+        self._next: dict[str, float] = {}
+        self._started: dict[str, float] = {}
+        self._ended: set[str] = set()
+
+    def __call__(self, step: Step) -> None:
+        """Write the line if it is due."""
+        now = time.monotonic()
+        started = self._started.setdefault(step.stage, now)
+        finished = step.done >= step.total
+        if step.stage in self._ended or (not finished and now < self._next.get(step.stage, started + LINE_EVERY_S)):
+            return
+        self._next[step.stage] = now + LINE_EVERY_S
+        if finished:
+            self._ended.add(step.stage)
+        spent = now - started
+        left = spent * (step.total - step.done) / max(step.done, 1)
+        when = f"{spent:.0f} s" if finished else f"{spent:.0f} s, about {left:.0f} s left"
+        line = f"{step.stage}: {step.done}/{step.total} ({when}) {_figures(step)}"
+        click.echo(line.rstrip(), err=True)
