@@ -1,0 +1,37 @@
+# Each target sets itself up on a fresh machine: Python 3.11+ and the network for the first run, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test figures lint reference wheel clean
+
+demo: $(READY)  ## learn the demonstration person, repair their photos, write demo/index.html
+	$(BIN)/python -m tools.demo
+
+test: $(READY)  ## the test suite
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
+
+figures: $(READY)  ## every figure that the project states about itself
+	$(BIN)/python -m tools.figures
+
+lint: $(READY)  ## style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+reference: $(READY)  ## write docs/commands.md from the commands
+	$(BIN)/python -m tools.make_reference
+
+wheel: $(READY)  ## build dist/*.whl
+	rm -rf dist
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null
+
+# Set-up runs again only when the list of dependencies changes.
+$(READY): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,heic]'
+	touch $@
+
+clean:
+	rm -rf dist build demo .mypy_cache .ruff_cache .pytest_cache
