@@ -1,0 +1,1 @@
+"""Pixels: decode and encode, faces and their alignment, pasting back, provenance marks."""

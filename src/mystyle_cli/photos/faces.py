@@ -1,0 +1,181 @@
+"""Faces on a photo: dlib's frontal detector, its 68 landmarks and its 128-number descriptor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mystyle_cli.photos.align import Points, to_crop, to_photo, warp
+from mystyle_cli.photos.decode import Pixels, resize
+from mystyle_cli.photos.models import LOCK, descriptor_net, frontal_detector, landmark_predictor
+
+Box = tuple[float, float, float, float]
+
+_TEMPLATE = 80  # the detector's smallest face, in pixels
+_USUAL = (480, 1000)  # photos are scaled into this range (long side) for the first look
+_THOROUGH = (960, 2000)  # ... and into this one when nothing was found
+_TILTS = (35.0, -35.0, 90.0, -90.0, 180.0)  # degrees tried last; the templates cover about +-30
+_SURE = 0.25  # detector score that later looks must reach, as they see more false faces
+_WINDOW = 320  # side of the upright window in which landmarks are found
+_WINDOW_FACES = 2.0  # its side in face widths
+_JITTERS = ((0.0, 0.0, 1.0), (0.03, 0.0, 0.97), (-0.03, 0.0, 1.03), (0.0, 0.03, 1.03), (0.0, -0.03, 0.97))
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face that was found.
+
+    Args:
+        box: left, top, right, bottom, photo coordinates.
+        landmarks: float64 (68, 2), photo coordinates.
+        score: the detector's, above 0; clear faces score 1 to 3.
+        spread: how far the landmarks move when the box does, over the distance between the eyes.
+    """
+
+    box: Box
+    landmarks: Points
+    score: float
+    spread: float
+
+    @property
+    def width(self) -> float:
+        """Width of the box in photo pixels."""
+        return self.box[2] - self.box[0]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One run of the detector: the scale of the copy it sees, its tilt, and the score that counts."""
+
+    scale: float
+    tilt: float
+    least: float
+
+
+def find_faces(
+    pixels: Pixels, upsample: Literal["auto"] | float = "auto", smallest: float | None = None
+) -> list[Face]:
+    """Find the faces on a photo, largest first.
+
+    With "auto" a photo is scaled to a size at which the detector is quick; only where it finds nothing does it look
+    again, at a larger size and at tilted copies.
+
+    Args:
+        pixels: uint8 (H, W, 3).
+        upsample: "auto", or the factor by which the photo is scaled for the one look that is taken.
+        smallest: width in photo pixels of the smallest face that must be found; None: about 1/12 of the long side.
+    """
+    for look in _looks(pixels.shape[:2], upsample, smallest):
+        found = _detect(pixels, look)
+        if found:
+            faces = [_face(pixels, box, score, look.tilt) for box, score in found]
+            return sorted(faces, key=lambda face: (-face.width, face.box))
+    return []
+
+
+def describe(pixels: Pixels, face: Face) -> NDArray[np.float64]:
+    """Return dlib's face descriptor (128,); Euclidean distances below about 0.6 mean the same person.
+
+    Args:
+        pixels: uint8 (H, W, 3), the photo.
+        face: one of its faces.
+    """
+    import dlib
+
+    quad = _upright_quad(face.landmarks)
+    window = warp(pixels, quad, _WINDOW)
+    points = to_crop(face.landmarks, quad, _WINDOW) - 0.5
+    shape = dlib.full_object_detection(
+        dlib.rectangle(0, 0, _WINDOW, _WINDOW), [dlib.point(round(x), round(y)) for x, y in points]
+    )
+    with LOCK:
+        return np.array(descriptor_net().compute_face_descriptor(window, shape))
+
+
+def _looks(shape: tuple[int, ...], upsample: Literal["auto"] | float, smallest: float | None) -> Iterator[_Look]:
+    """Yield the looks to take until one finds a face."""
+    longest = max(shape)
+    if upsample != "auto":
+        yield _Look(float(upsample), 0.0, 0.0)
+        return
+    usual = min(max(longest, _USUAL[0]), _USUAL[1]) / longest
+    thorough = min(max(longest, _THOROUGH[0]), _THOROUGH[1]) / longest
+    if smallest is not None:
+        usual = max(usual, 1.05 * _TEMPLATE / smallest)
+        thorough = max(usual, thorough)
+    yield _Look(usual, 0.0, 0.0)
+    if thorough > usual:
+        yield _Look(thorough, 0.0, _SURE)
+    for tilt in _TILTS:
+        yield _Look(usual, tilt, _SURE)
+
+
+def _detect(pixels: Pixels, look: _Look) -> list[tuple[Box, float]]:
+    """Run the detector once; boxes in photo coordinates, for a tilted look around the upright face."""
+    height, width = pixels.shape[:2]
+    if look.tilt == 0:
+        seen = resize(pixels, (max(1, round(height * look.scale)), max(1, round(width * look.scale))), "bilinear")
+        quad = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, 0.0]]) * [width, height]
+        ratio = np.array([width / seen.shape[1], height / seen.shape[0]])
+    else:
+        side = max(height, width) * 1.2
+        quad = _turned_quad(np.array([width, height]) / 2, side, look.tilt)
+        seen = warp(pixels, quad, round(side * look.scale))
+        ratio = np.full(2, side / seen.shape[0])
+    with LOCK:
+        rectangles, scores, _ = frontal_detector().run(seen, 0, 0.0)
+    found = []
+    for rectangle, score in zip(rectangles, scores, strict=True):
+        centre = np.array([rectangle.left() + rectangle.right() + 1, rectangle.top() + rectangle.bottom() + 1]) / 2
+        if look.tilt:
+            centre = to_photo(centre, quad, seen.shape[0])
+        else:
+            centre = centre * ratio
+        half = rectangle.width() * ratio[0] / 2
+        if score >= look.least and (centre > 0).all() and (centre < [width, height]).all():
+            box = (centre[0] - half, centre[1] - half, centre[0] + half, centre[1] + half)
+            found.append((tuple(float(v) for v in box), float(score)))
+    return found  # type: ignore[return-value]
+
+
+def _face(pixels: Pixels, box: Box, score: float, tilt: float) -> Face:
+    """Find the landmarks in an upright window; the mean over moved boxes is finer than a pixel and steadier."""
+    import dlib
+
+    centre, width = np.array([box[0] + box[2], box[1] + box[3]]) / 2, box[2] - box[0]
+    quad = _turned_quad(centre, _WINDOW_FACES * width, tilt)
+    window = warp(pixels, quad, _WINDOW)
+    face = _WINDOW / _WINDOW_FACES
+    runs = []
+    for dx, dy, zoom in _JITTERS:
+        left, top = _WINDOW / 2 + face * (dx - zoom / 2), _WINDOW / 2 + face * (dy - zoom / 2)
+        right, bottom = left + face * zoom, top + face * zoom
+        with LOCK:
+            shape = landmark_predictor()(window, dlib.rectangle(round(left), round(top), round(right), round(bottom)))
+        runs.append([(p.x + 0.5, p.y + 0.5) for p in shape.parts()])
+    stack = np.array(runs, dtype=np.float64)  # (runs, 68, 2)
+    mean = stack.mean(0)
+    eyes = math.dist(mean[36:42].mean(0), mean[42:48].mean(0))
+    spread = float(np.sqrt(((stack - mean) ** 2).sum(-1).mean()) / max(eyes, 1.0))
+    return Face(box, to_photo(mean, quad, _WINDOW), score, spread)
+
+
+def _turned_quad(centre: Points, side: float, tilt: float) -> Points:
+    """Return the square of a side around a centre, its x axis turned clockwise by `tilt` degrees."""
+    angle = math.radians(tilt)
+    half_x = np.array([math.cos(angle), math.sin(angle)]) * side / 2
+    half_y = np.array([-half_x[1], half_x[0]])
+    return np.stack([centre - half_x - half_y, centre - half_x + half_y, centre + half_x + half_y, centre + half_x - half_y])
+
+
+def _upright_quad(landmarks: Points) -> Points:
+    """Return a square around all landmarks in which the eyes are level."""
+    left, right = landmarks[36:42].mean(0), landmarks[42:48].mean(0)
+    tilt = math.degrees(math.atan2(right[1] - left[1], right[0] - left[0]))
+    low, high = landmarks.min(0), landmarks.max(0)
+    return _turned_quad((low + high) / 2, 1.6 * float((high - low).max()), tilt)
