@@ -76,9 +76,13 @@ class Root(Group):
         """Run the command line and leave with its exit code; the only error boundary of the program."""
         app = extra.setdefault("obj", App())
         try:
-            code = super().main(args, prog_name, complete_var, False, False, **extra)
+            code = super().main(
+                args, prog_name, complete_var, standalone_mode=False, windows_expand_args=False, **extra
+            )
         except click.Abort:
-            app.console.error("interrupted", "What was finished is kept; the same command goes on from there.")
+            app.console.error(
+                "interrupted", "What was finished is kept; the same command goes on from there."
+            )
             code = INTERRUPTED
         except click.ClickException as error:
             error.show()
@@ -91,7 +95,9 @@ class Root(Group):
             hint = "Free some space and run the command again." if error.errno == errno.ENOSPC else ""
             code = _failed(app, _describe(error), hint, 1)
         except MemoryError:
-            code = _failed(app, "out of memory", "Give fewer photos at a time (--batch 1) or close other programs.", 1)
+            code = _failed(
+                app, "out of memory", "Give fewer photos at a time (--batch 1) or close other programs.", 1
+            )
         except Exception as error:
             text = f"unexpected {type(error).__name__}: {error}"
             code = _failed(app, text, "This is a fault in mystyle; --debug shows where.", 1)

@@ -58,8 +58,10 @@ class Console:
     def binary(self, data: bytes) -> None:
         """Write a picture to stdout; a terminal is refused."""
         if sys.stdout.isatty():
-            raise UsageError("a picture cannot be shown in a terminal", "Redirect it (> out.png) or use -o FILE.")
-        stream = click.get_binary_stream("stdout")
+            raise UsageError(
+                "a picture cannot be shown in a terminal", "Redirect it (> out.png) or use -o FILE."
+            )
+        stream = sys.stdout.buffer
         stream.write(data)
         stream.flush()
 
@@ -104,7 +106,10 @@ def columns(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Lay rows out under their headers, each column as wide as its widest cell."""
     table = [list(headers), *[list(row) for row in rows]]
     widths = [max(len(row[index]) for row in table) for index in range(len(headers))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]
 
 
 def _figures(step: Step) -> str:
@@ -113,7 +118,13 @@ def _figures(step: Step) -> str:
 
 def _new_bars() -> Bars:
     from rich.console import Console as RichConsole
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Progress as RichProgress
 
     return RichProgress(
@@ -156,7 +167,9 @@ class _Lines:
         now = time.monotonic()
         started = self._started.setdefault(step.stage, now)
         finished = step.done >= step.total
-        if step.stage in self._ended or (not finished and now < self._next.get(step.stage, started + LINE_EVERY_S)):
+        if step.stage in self._ended or (
+            not finished and now < self._next.get(step.stage, started + LINE_EVERY_S)
+        ):
             return
         self._next[step.stage] = now + LINE_EVERY_S
         if finished:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mystyle_cli.console import Console
+
+if TYPE_CHECKING:
+    from mystyle_cli.person.store import Store
 
 
 @dataclass
@@ -36,6 +39,13 @@ class App:
     def console(self) -> Console:
         """The console that these options ask for."""
         return Console(verbosity=self.verbosity, json=self.json, bars=not self.no_progress)
+
+    def profiles(self) -> Store:
+        """The store of profiles that these options ask for."""
+        from mystyle_cli.paths import store_root
+        from mystyle_cli.person.store import Store
+
+        return Store(store_root(self.store))
 
 
 pass_app = click.make_pass_decorator(App, ensure=True)
@@ -76,7 +86,13 @@ def everywhere_options() -> list[click.Option]:
             help="Where to compute; a device that cannot be had is an error.  [default: auto]",
             **eager,
         ),
-        click.Option(["--json"], is_flag=True, callback=_remember("json"), help="Results as one JSON document.", **eager),
+        click.Option(
+            ["--json"],
+            is_flag=True,
+            callback=_remember("json"),
+            help="Results as one JSON document.",
+            **eager,
+        ),
         click.Option(
             ["-v", "--verbose"], count=True, callback=_louder(1), help="Say more on stderr.", **eager
         ),
@@ -91,7 +107,11 @@ def everywhere_options() -> list[click.Option]:
             **eager,
         ),
         click.Option(
-            ["--debug"], is_flag=True, callback=_remember("debug"), help="Show the traceback of an error.", **eager
+            ["--debug"],
+            is_flag=True,
+            callback=_remember("debug"),
+            help="Show the traceback of an error.",
+            **eager,
         ),
     ]
 

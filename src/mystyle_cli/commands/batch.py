@@ -1,0 +1,241 @@
+"""The one loop over many inputs: read, work on some at a time, write each whole, account for every failure."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
+
+from mystyle_cli.commands.inputs import Input, Target, expand, plan
+from mystyle_cli.commands.options import BatchOptions
+from mystyle_cli.console import Console
+from mystyle_cli.errors import MystyleError, UsageError
+
+if TYPE_CHECKING:
+    from mystyle_cli.photos.decode import Format, Photo, Pixels
+    from mystyle_cli.photos.marks import Provenance
+
+Answer = TypeVar("Answer")
+
+SOME_FAILED = 3
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A finished result as it is written.
+
+    Args:
+        pixels: uint8 (H, W, 3).
+        marks: what is recorded in the file.
+        alpha: opacity uint8 (H, W) to keep, or None.
+        exif: the input's EXIF block to keep, or None.
+    """
+
+    pixels: Pixels
+    marks: Provenance
+    alpha: Pixels | None = None
+    exif: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An input that gave no result.
+
+    Args:
+        item: the input.
+        error: why.
+    """
+
+    item: Input
+    error: MystyleError
+
+
+@dataclass(frozen=True)
+class Job:
+    """An input, its decoded photo and the place of its result."""
+
+    item: Input
+    target: Target
+    photo: Photo
+
+
+class Work(Protocol[Answer]):
+    """What a command does with its inputs.
+
+    Args:
+        name: the command's name.
+    """
+
+    name: str
+
+    def run(self, jobs: Sequence[Job]) -> Sequence[Answer | MystyleError]:
+        """Return an answer, or why there is none, for each job."""
+
+    def picture(self, job: Job, answer: Answer) -> Picture:
+        """Return what is written for an answer."""
+
+    def summary(self, job: Job, answer: Answer) -> str:
+        """Return a line for people."""
+
+    def report(self, job: Job, answer: Answer) -> dict[str, object]:
+        """Return the answer's part of the JSON document."""
+
+
+@dataclass
+class Batch:
+    """What came of all inputs.
+
+    Args:
+        done: the JSON report of each that succeeded, in the order of the inputs.
+        failed: every input that did not.
+        skipped: those whose result was there.
+    """
+
+    done: list[dict[str, object]] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
+    skipped: list[Input] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when nothing failed, the failures' own code when all failed alike, otherwise 3."""
+        if not self.failed:
+            return 0
+        codes = {failure.error.exit_code for failure in self.failed}
+        return codes.pop() if len(codes) == 1 and not self.done and not self.skipped else SOME_FAILED
+
+
+def run_batch(console: Console, options: BatchOptions, work: Work[Answer]) -> int:
+    """Work through all inputs of a command and write what came of them.
+
+    Args:
+        console: where results, summaries and failures go.
+        options: inputs and outputs.
+        work: what to do with them.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UsageError: inputs and outputs do not fit together; nothing has been done then.
+    """
+    inputs = expand(options.inputs, options.recursive)
+    targets = plan(inputs, options.output, work.name, options.format_name)
+    _check_stream(console, targets)
+    batch = Batch()
+    jobs = _read(inputs, targets, options, batch)
+    while chunk := list(islice(jobs, options.batch)):
+        for job, answer in zip(chunk, work.run(chunk), strict=True):
+            try:
+                if isinstance(answer, MystyleError):
+                    raise answer
+                write(console, job.target, work.picture(job, answer), options.quality)
+            except MystyleError as error:
+                batch.failed.append(Failure(job.item, error))
+                continue
+            console.info(work.summary(job, answer))
+            if job.target.path is not None:
+                console.result(job.target.name)
+            batch.done.append({"input": job.item.name, "output": job.target.name, **work.report(job, answer)})
+    _account(console, batch, len(inputs))
+    _document(console, work.name, batch)
+    return batch.exit_code
+
+
+def _check_stream(console: Console, targets: Sequence[Target]) -> None:
+    """Refuse before any work what could not be written after it."""
+    if any(target.path is None for target in targets):
+        if console.json:
+            raise UsageError("--json and the picture would both go to standard output", "Use -o FILE.")
+        if sys.stdout.isatty():
+            raise UsageError(
+                "a picture cannot be shown in a terminal", "Redirect it (> out.png) or use -o FILE."
+            )
+
+
+def _read(
+    inputs: Sequence[Input], targets: Sequence[Target], options: BatchOptions, batch: Batch
+) -> Iterator[Job]:
+    """Yield what can be worked on; file the rest under failed or skipped."""
+    from mystyle_cli.photos.decode import decode
+
+    for item, target in zip(inputs, targets, strict=True):
+        if target.path is not None and target.path.exists() and not options.overwrite:
+            if options.skip_existing:
+                batch.skipped.append(item)
+            else:
+                error = UsageError(f"{target.path} is already there", "Use --overwrite or --skip-existing.")
+                batch.failed.append(Failure(item, error))
+            continue
+        try:
+            photo = decode(sys.stdin.buffer if item.path is None else item.path)
+        except MystyleError as error:
+            batch.failed.append(Failure(item, error))
+        else:
+            yield Job(item, target, photo)
+
+
+def write(console: Console, target: Target, picture: Picture, quality: int) -> None:
+    """Write one picture whole or not at all; folders on the way are made.
+
+    Raises:
+        MystyleError: the place cannot be written to.
+    """
+    if target.path is None:
+        buffer = io.BytesIO()
+        _encode(picture, buffer, target.format, quality)
+        console.binary(buffer.getvalue())
+        return
+    try:
+        target.path.parent.mkdir(parents=True, exist_ok=True)
+        _encode(picture, target.path, target.format, quality)
+    except OSError as error:
+        raise MystyleError(
+            f"{target.path}: {error.strerror or error}", "Choose another place with -o."
+        ) from error
+
+
+def _encode(picture: Picture, place: Path | BinaryIO, format_name: Format, quality: int) -> None:
+    from mystyle_cli.photos.decode import encode
+
+    encode(
+        picture.pixels,
+        place,
+        format=format_name,
+        quality=quality,
+        alpha=picture.alpha,
+        exif=picture.exif,
+        marks=picture.marks,
+    )
+
+
+def _account(console: Console, batch: Batch, total: int) -> None:
+    """List every failure at the end, and count when there was more than one input."""
+    for failure in batch.failed:
+        message = failure.error.message
+        known = failure.item.name in message
+        console.error(message if known else f"{failure.item.name}: {message}", failure.error.hint)
+    if total > 1:
+        counts = [f"{len(batch.done)} done"]
+        counts += [f"{len(batch.skipped)} skipped"] if batch.skipped else []
+        counts += [f"{len(batch.failed)} failed"] if batch.failed else []
+        console.info(f"{total} photos: {', '.join(counts)}")
+
+
+def _document(console: Console, command: str, batch: Batch) -> None:
+    failures = [
+        {
+            "input": failure.item.name,
+            "error": failure.error.message,
+            "hint": failure.error.hint,
+            "exit_code": failure.error.exit_code,
+        }
+        for failure in batch.failed
+    ]
+    skipped = [item.name for item in batch.skipped]
+    console.document(
+        command, {"ok": not failures, "results": batch.done, "failures": failures, "skipped": skipped}
+    )

@@ -1,0 +1,198 @@
+"""From what was typed to a list of inputs, and from each input to the file that its result goes to."""
+
+from __future__ import annotations
+
+import glob
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from mystyle_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from mystyle_cli.photos.decode import Format
+
+PICTURES: Final = frozenset(
+    (".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm")
+    + (".tif", ".tiff", ".webp")
+)
+"""Suffixes that a folder is searched for; a file that is named is read whatever its suffix."""
+
+STREAM: Final = "-"
+
+
+@dataclass(frozen=True)
+class Input:
+    """One picture to work on.
+
+    Args:
+        path: the file; None is standard input.
+        relative: its place under the folder or pattern that it was found by.
+        from_folder: found in a folder rather than named.
+    """
+
+    path: Path | None
+    relative: Path
+    from_folder: bool = False
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return STREAM if self.path is None else str(self.path)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where one result goes.
+
+    Args:
+        path: the file; None is standard output.
+        format: what is written there.
+    """
+
+    path: Path | None
+    format: Format
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return STREAM if self.path is None else str(self.path)
+
+
+def expand(arguments: Iterable[str], recursive: bool) -> list[Input]:
+    """Turn files, folders, patterns and `-` into inputs: each once, folders and patterns sorted.
+
+    Args:
+        arguments: what was typed, in order.
+        recursive: search folders below folders too.
+
+    Raises:
+        UsageError: a folder or pattern holds no picture.
+    """
+    found: dict[str, Input] = {}
+    for argument in arguments:
+        for item in _expand_one(argument, recursive):
+            found.setdefault(item.name, item)
+    return list(found.values())
+
+
+def expand_paths(arguments: Iterable[str], recursive: bool) -> list[Path]:
+    """Do as `expand` where standard input makes no sense."""
+    paths = [item.path for item in expand(arguments, recursive)]
+    if None in paths:
+        raise UsageError("standard input cannot be used here", "Name files or folders.")
+    return [path for path in paths if path is not None]
+
+
+def _expand_one(argument: str, recursive: bool) -> list[Input]:
+    path = Path(argument)
+    if argument == STREAM:
+        return [Input(None, Path("stdin"))]
+    if path.is_dir():
+        pattern = "**/*" if recursive else "*"
+        return _pictures(path, path.glob(pattern), argument)
+    if not path.exists() and glob.has_magic(argument):
+        matches = (Path(match) for match in glob.glob(argument, recursive=True))
+        return _pictures(_root_of(argument), matches, argument, from_folder=False)
+    return [Input(path, Path(path.name))]  # one that is missing fails when it is read, alone
+
+
+def _pictures(root: Path, paths: Iterable[Path], argument: str, from_folder: bool = True) -> list[Input]:
+    found = [
+        Input(path, path.relative_to(root), from_folder)
+        for path in sorted(paths, key=lambda path: path.as_posix())
+        if path.suffix.lower() in PICTURES and not path.name.startswith(".") and path.is_file()
+    ]
+    if not found:
+        raise UsageError(
+            f"{argument}: no pictures there", "Check the path; --recursive searches folders below."
+        )
+    return found
+
+
+def _root_of(pattern: str) -> Path:
+    """Return the longest leading folder of a pattern that holds no wildcard."""
+    parts = Path(pattern).parts
+    plain = next(index for index, part in enumerate(parts) if glob.has_magic(part))
+    return Path(*parts[:plain]) if plain else Path()
+
+
+def plan(inputs: Sequence[Input], output: str | None, task: str, format_name: str) -> list[Target]:
+    """Choose each result's file before any work is done.
+
+    Args:
+        inputs: what is worked on.
+        output: `-o` as typed: a file, a folder, `-`, or None.
+        task: the command, for names beside the input.
+        format_name: suffix without dot for names that are made up here.
+
+    Raises:
+        UsageError: the results cannot all go there, or one would replace its input.
+    """
+    suffix = f".{format_name}"
+    if output == STREAM or (output is None and len(inputs) == 1 and inputs[0].path is None):
+        targets = _to_stream(inputs, suffix)
+    elif output is None:
+        targets = [_beside(item, task, suffix) for item in inputs]
+    elif _is_folder(output, inputs):
+        targets = _into_folder(Path(output), inputs, suffix)
+    else:
+        targets = [_target(Path(output))]
+    _refuse_clashes(inputs, targets)
+    return targets
+
+
+def _to_stream(inputs: Sequence[Input], suffix: str) -> list[Target]:
+    if len(inputs) > 1:
+        raise UsageError(f"{len(inputs)} results cannot go to standard output", "Use -o FOLDER.")
+    return [Target(None, _target(Path(STREAM + suffix)).format)]
+
+
+def _beside(item: Input, task: str, suffix: str) -> Target:
+    if item.from_folder or item.path is None:
+        raise UsageError(f"{item.name}: where should its result go?", "Use -o FOLDER.")
+    return _target(item.path.with_name(f"{item.path.stem}.{task}{suffix}"))
+
+
+def _is_folder(output: str, inputs: Sequence[Input]) -> bool:
+    many = len(inputs) > 1 or inputs[0].from_folder
+    return many or output.endswith(("/", "\\")) or Path(output).is_dir()
+
+
+def _into_folder(folder: Path, inputs: Sequence[Input], suffix: str) -> list[Target]:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file, and {len(inputs)} results need a folder", "Use -o FOLDER.")
+    stems = Counter(item.relative.with_suffix(suffix) for item in inputs)
+    targets = []
+    for item in inputs:
+        place = item.relative.with_suffix(suffix)
+        if stems[place] > 1:  # a.jpg and a.png: keep both names whole
+            place = item.relative.with_name(item.relative.name + suffix)
+        targets.append(_target(folder / place))
+    return targets
+
+
+def _target(path: Path) -> Target:
+    from mystyle_cli.photos.decode import format_of
+
+    return Target(path, format_of(path))
+
+
+def _refuse_clashes(inputs: Sequence[Input], targets: Sequence[Target]) -> None:
+    sources = {item.path.resolve() for item in inputs if item.path is not None}
+    seen: dict[Path, Input] = {}
+    for item, target in zip(inputs, targets, strict=True):
+        if target.path is None:
+            continue
+        if target.path.resolve() in sources:
+            raise UsageError(
+                f"{target.path} would replace an input", "Originals are never touched: use another -o."
+            )
+        if target.path in seen:
+            raise UsageError(
+                f"{seen[target.path].name} and {item.name} would both become {target.path}",
+                "Give the folder above them with --recursive, so that the tree is kept.",
+            )
+        seen[target.path] = item

@@ -1,0 +1,165 @@
+"""Options that several commands share, each bundle handed to the command as one frozen object."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import wraps
+from typing import Any, Final
+
+import click
+
+from mystyle_cli.commands.app import App
+from mystyle_cli.console import Console
+
+Function = Callable[..., Any]
+Decorator = Callable[[Function], Function]
+
+
+class Beta(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
+    """A dilation: a number from 0 up, or `none` for unbounded, which becomes None."""
+
+    name = "number|none"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> float | None:
+        """Parse what was typed."""
+        if isinstance(value, str) and value.lower() == "none":
+            return None
+        try:
+            beta = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor none", param, context)
+        if not math.isfinite(beta) or beta < 0:
+            self.fail(f"{value} is not a dilation; use 0 or more, or none", param, context)
+        return beta
+
+
+def bundle(name: str, kind: type, options: Sequence[Decorator]) -> Decorator:
+    """Return a decorator that adds options and passes their values on as one object.
+
+    Args:
+        name: the argument that the command gets.
+        kind: a dataclass whose fields are named as the options.
+        options: click's decorators, in the order of the help.
+    """
+    names = [field.name for field in fields(kind)]
+
+    def decorate(function: Function) -> Function:
+        @wraps(function)
+        def gathered(*args: Any, **values: Any) -> Any:
+            values[name] = kind(**{field: values.pop(field) for field in names})
+            return function(*args, **values)
+
+        decorated: Function = gathered
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """What is worked on, and where the results go.
+
+    Args:
+        inputs: files, folders, patterns or `-`, as typed.
+        output: file, folder or `-`; None puts each result beside its input.
+        format_name: suffix of results whose name is made up here.
+        quality: of jpeg and webp.
+        overwrite: replace results that are there.
+        skip_existing: leave out inputs whose result is there.
+        recursive: search folders below folders.
+        batch: inputs worked on at once.
+    """
+
+    inputs: tuple[str, ...]
+    output: str | None
+    format_name: str
+    quality: int
+    overwrite: bool
+    skip_existing: bool
+    recursive: bool
+    batch: int
+
+
+output_option: Final = click.option(
+    "-o", "--output", metavar="FILE|DIR|-", help="Where results go.  [default: beside each input]"
+)
+format_option: Final = click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(["png", "jpg", "webp"]),
+    default="png",
+    show_default=True,
+    help="Format of results when -o names no file.",
+)
+quality_option: Final = click.option(
+    "--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Quality of jpg and webp."
+)
+overwrite_option: Final = click.option(
+    "--overwrite", is_flag=True, help="Replace results that are already there."
+)
+recursive_option: Final = click.option(
+    "-r", "--recursive", is_flag=True, help="Search folders below folders; their tree is kept."
+)
+
+batch_options: Final = bundle(
+    "batch",
+    BatchOptions,
+    (
+        click.argument("inputs", nargs=-1, required=True, metavar="PHOTO..."),
+        output_option,
+        format_option,
+        quality_option,
+        overwrite_option,
+        click.option("--skip-existing", is_flag=True, help="Leave out photos whose result is already there."),
+        recursive_option,
+        click.option(
+            "--batch", type=click.IntRange(1), default=8, show_default=True, help="Photos worked on at once."
+        ),
+    ),
+)
+
+
+def beta_option(default: float) -> Decorator:
+    """Return `--beta` with a command's default."""
+    return click.option(
+        "--beta",
+        type=Beta(),
+        default=default,
+        show_default=True,
+        help="How far results may leave the photos' own space: 0 is safest, none is unbounded.",
+    )
+
+
+seed_option: Final = click.option(
+    "--seed", type=click.IntRange(0), help="Makes the run repeatable.  [default: drawn and printed]"
+)
+
+
+def _profile_names(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Complete a profile's name in the shell."""
+    return [name for name in context.ensure_object(App).profiles().names() if name.startswith(begun)]
+
+
+profile_argument: Final = click.argument("name", metavar="NAME", shell_complete=_profile_names)
+
+
+def choose_seed(console: Console, seed: int | None) -> int:
+    """Return the seed asked for, or draw one and say which."""
+    if seed is not None:
+        return seed
+    drawn = secrets.randbelow(2**32)
+    console.info(f"seed {drawn}")
+    return drawn
+
+
+def warn_unbounded(console: Console, beta: float | None) -> None:
+    """Warn that an unbounded search may leave the person."""
+    if beta is None:
+        console.warn("--beta none lets the result drift away from the person; check the ID score")

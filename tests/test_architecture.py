@@ -1,0 +1,118 @@
+"""The house keeps its shape: imports point downwards, the core is silent, and the door opens at once."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import mystyle_cli
+
+SOURCE = Path(mystyle_cli.__file__).parent
+
+# From the roof to the ground; a room may import its own floor and those below.
+FLOORS = [
+    {"cli"},
+    {"commands"},
+    {"analysis"},
+    {"learn"},
+    {"restore", "edit"},
+    {"person"},
+    {"curate"},
+    {"onnx"},
+    {"prior"},
+    {"photos"},
+    {"config", "paths", "console"},
+    {"progress"},
+    {"errors"},
+]
+LEVEL = {room: number for number, floor in enumerate(FLOORS) for room in floor}
+SHELL = {"cli", "commands", "console"}
+MODULES = sorted(SOURCE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    """Return the room that a module is in."""
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield line and absolute name of everything a module imports, at whatever depth, types included."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            assert node.module is not None
+            yield node.lineno, node.module
+            if node.module == "mystyle_cli":
+                yield from ((node.lineno, f"mystyle_cli.{alias.name}") for alias in node.names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_imports_point_downwards(path: Path) -> None:
+    """No room knows the rooms above it."""
+    room = room_of(path)
+    if room == "__init__":
+        return
+    assert room in LEVEL, f"{room} has no floor: add it to FLOORS"
+    for line, name in imports_of(path):
+        parts = name.split(".")
+        if parts[0] == "mystyle_cli" and len(parts) > 1 and parts[1] in LEVEL:
+            assert LEVEL[parts[1]] >= LEVEL[room], f"{path}:{line}: {room} imports {parts[1]} from above"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_core_is_silent(path: Path) -> None:
+    """Nothing below the command line prints, exits, or knows click and rich."""
+    if room_of(path) in SHELL:
+        return
+    for line, name in imports_of(path):
+        assert name.split(".")[0] not in {"click", "rich", "argparse"}, f"{path}:{line}: imports {name}"
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in {"print", "exit", "quit", "sys.exit", "os._exit", "input"}, (
+                f"{path}:{node.lineno}: calls {called}"
+            )
+
+
+def modules_after(code: str) -> set[str]:
+    """Return the top-level modules that a fresh interpreter has loaded after running code."""
+    report = f"{code}\nimport sys; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+HEAVY = {"torch", "onnxruntime", "dlib", "numpy", "scipy", "PIL", "lpips", "rich", "numba", "clarabel"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import mystyle_cli",
+        "from mystyle_cli.cli import cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass",
+        "from mystyle_cli.cli import cli\ntry: cli.main(['upscale', '--help'])\nexcept SystemExit: pass",
+        "from mystyle_cli.cli import cli\ntry: cli.main(['--store', '.', 'profile', 'list'])\nexcept SystemExit: pass",
+    ],
+    ids=["import", "help", "help of a command", "profile list"],
+)
+def test_cheap_commands_import_nothing_heavy(code: str) -> None:
+    """Help, completion and the list of profiles never wait for a numerical library."""
+    assert not modules_after(code) & HEAVY
+
+
+def test_help_is_quick() -> None:
+    """`mystyle --help` takes less than a quarter of a second; the best of five, as other work may share the CPU."""
+    command = [sys.executable, "-c", "from mystyle_cli.cli import main; main()", "--help"]
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run(command, capture_output=True, check=True)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.25

@@ -1,0 +1,173 @@
+"""The loop over many inputs: order, failures, exit codes, existing results, standard streams."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mystyle_cli.commands.batch import Job, Picture, run_batch
+from mystyle_cli.commands.options import BatchOptions
+from mystyle_cli.console import Console
+from mystyle_cli.errors import MystyleError, NotThisPersonError, UsageError
+from mystyle_cli.photos.marks import Provenance, source_type
+
+
+def marks() -> Provenance:
+    """Return some provenance."""
+    kind = source_type("upscale")
+    return Provenance("upscale", "adele", "tiny", 0.1, 1, "0.1.0", kind, "2026-01-01T00:00:00+00:00")
+
+
+class Negative:
+    """A command whose answer is the negative, and which knows nobody called *stranger*."""
+
+    name = "negative"
+
+    def __init__(self) -> None:
+        self.chunks: list[int] = []
+
+    def run(self, jobs: Sequence[Job]) -> list[np.ndarray | MystyleError]:
+        """Return the negatives."""
+        self.chunks.append(len(jobs))
+        return [
+            NotThisPersonError(f"{job.item.name}: nobody we know")
+            if "stranger" in job.item.name
+            else 255 - job.photo.pixels
+            for job in jobs
+        ]
+
+    def picture(self, job: Job, answer: np.ndarray) -> Picture:
+        """Return what is written."""
+        return Picture(answer, marks())
+
+    def summary(self, job: Job, answer: np.ndarray) -> str:
+        """Return the line for people."""
+        return f"{job.item.name} turned"
+
+    def report(self, job: Job, answer: np.ndarray) -> dict[str, object]:
+        """Return the JSON part."""
+        return {"mean": float(answer.mean())}
+
+
+def options(*inputs: Path | str, output: Path | str | None = None, **changes: object) -> BatchOptions:
+    """Return batch options with defaults."""
+    values: dict[str, object] = {
+        "inputs": tuple(map(str, inputs)),
+        "output": None if output is None else str(output),
+        "format_name": "png",
+        "quality": 95,
+        "overwrite": False,
+        "skip_existing": False,
+        "recursive": False,
+        "batch": 2,
+    }
+    return BatchOptions(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """Three photos and one file that is none."""
+    folder = tmp_path / "album"
+    folder.mkdir()
+    for index, name in enumerate(("a.png", "b.png", "d.png")):
+        Image.new("RGB", (8, 6), (index, 0, 0)).save(folder / name)
+    (folder / "c.png").write_text("not a picture")
+    return folder
+
+
+def test_one_bad_file_does_not_stop_the_rest(
+    album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All good inputs are done in order, the bad one is named at the end, and the exit code is 3."""
+    work = Negative()
+    assert run_batch(Console(), options(album, output=tmp_path / "out"), work) == 3
+    captured = capsys.readouterr()
+    assert [Path(line).name for line in captured.out.splitlines()] == ["a.png", "b.png", "d.png"]
+    assert "c.png" in captured.err.splitlines()[-3]
+    assert "4 photos: 3 done, 1 failed" in captured.err
+    assert work.chunks == [2, 1]
+    assert np.asarray(Image.open(tmp_path / "out/d.png"))[0, 0].tolist() == [253, 255, 255]
+
+
+def test_json_tells_everything(album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --json stdout is one document with a schema version, results and failures."""
+    run_batch(Console(json=True), options(album, output=tmp_path / "out"), Negative())
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema"] == 1
+    assert document["command"] == "negative"
+    assert document["ok"] is False
+    assert [Path(result["output"]).name for result in document["results"]] == ["a.png", "b.png", "d.png"]
+    assert document["results"][0]["mean"] == pytest.approx(255.0)
+    [failure] = document["failures"]
+    assert Path(failure["input"]).name == "c.png"
+    assert failure["exit_code"] == 1
+    assert failure["hint"]
+
+
+def test_failing_alike_keeps_the_code(album: Path, tmp_path: Path) -> None:
+    """When every input fails for one reason its own exit code tells scripts which: 4 for a stranger."""
+    stranger = tmp_path / "stranger.png"
+    Image.new("RGB", (8, 8)).save(stranger)
+    assert run_batch(Console(), options(stranger, output=tmp_path / "x.png"), Negative()) == 4
+    mixed = options(stranger, album / "a.png", output=tmp_path / "out")
+    assert run_batch(Console(), mixed, Negative()) == 3
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_results_are_never_replaced_silently(album: Path, tmp_path: Path) -> None:
+    """A result that is there is an error, skipped, or replaced, as the user says."""
+    place = tmp_path / "out.png"
+    place.write_bytes(b"precious")
+    assert run_batch(Console(), options(album / "a.png", output=place), Negative()) == UsageError.exit_code
+    assert run_batch(Console(), options(album / "a.png", output=place, skip_existing=True), Negative()) == 0
+    assert place.read_bytes() == b"precious"
+    assert run_batch(Console(), options(album / "a.png", output=place, overwrite=True), Negative()) == 0
+    assert Image.open(place).size == (8, 6)
+
+
+def test_originals_and_nothing_else_remain(album: Path, tmp_path: Path) -> None:
+    """Inputs keep their bytes, and no temporary file is left beside a result."""
+    before = {path.name: path.read_bytes() for path in album.iterdir()}
+    run_batch(Console(), options(album, output=tmp_path / "out"), Negative())
+    assert {path.name: path.read_bytes() for path in album.iterdir()} == before
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png", "d.png"]
+
+
+def test_picture_and_json_cannot_share_a_stream(album: Path) -> None:
+    """--json with -o - is refused before any work."""
+    work = Negative()
+    with pytest.raises(UsageError, match="standard output"):
+        run_batch(Console(json=True), options(album / "a.png", output="-"), work)
+    assert work.chunks == []
+
+
+def test_terminal_is_refused(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture is not poured into a terminal, and no work is wasted finding that out."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    work = Negative()
+    with pytest.raises(UsageError, match="terminal"):
+        run_batch(Console(), options(album / "a.png", output="-"), work)
+    assert work.chunks == []
+
+
+def test_filter(
+    album: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """`-` reads a picture from stdin and writes the result to stdout, alone."""
+    source = io.TextIOWrapper(io.BytesIO((album / "b.png").read_bytes()))
+    monkeypatch.setattr("sys.stdin", source)
+    assert run_batch(Console(), options("-"), Negative()) == 0
+    written = Image.open(io.BytesIO(capsysbinary.readouterr().out))
+    assert np.asarray(written)[0, 0].tolist() == [254, 255, 255]
+
+
+def test_unwritable_place_is_that_inputs_failure(album: Path, tmp_path: Path) -> None:
+    """A folder that cannot be made fails its input with a message, not a traceback."""
+    (tmp_path / "file").write_text("in the way")
+    assert run_batch(Console(), options(album / "a.png", output=tmp_path / "file/out.png"), Negative()) == 1

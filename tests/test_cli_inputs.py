@@ -1,0 +1,132 @@
+"""From what was typed to inputs, and from inputs to the places of their results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mystyle_cli.commands.inputs import Input, expand, expand_paths, plan
+from mystyle_cli.errors import UsageError
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """A folder of photos with a folder below, a hidden file and a text file."""
+    for name in ("b.jpg", "a.png", "notes.txt", ".hidden.jpg", "year/c.HEIC"):
+        path = tmp_path / "album" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return tmp_path / "album"
+
+
+def names(inputs: list[Input]) -> list[str]:
+    """Return the inputs' places."""
+    return [item.relative.as_posix() for item in inputs]
+
+
+def test_folder_is_sorted_and_shallow(album: Path) -> None:
+    """A folder gives its pictures in a stable order, without hidden files and other kinds."""
+    assert names(expand([str(album)], recursive=False)) == ["a.png", "b.jpg"]
+
+
+def test_folder_keeps_its_tree(album: Path) -> None:
+    """With --recursive the folders below are searched and their names kept."""
+    assert names(expand([str(album)], recursive=True)) == ["a.png", "b.jpg", "year/c.HEIC"]
+
+
+def test_own_patterns(album: Path) -> None:
+    """Patterns that the shell left alone are expanded, `**` included, with the tree below their fixed part."""
+    assert names(expand([f"{album}/**/*.*"], recursive=False)) == ["a.png", "b.jpg", "year/c.HEIC"]
+    assert names(expand([f"{album}/?.jpg"], recursive=False)) == ["b.jpg"]
+
+
+def test_each_input_once(album: Path) -> None:
+    """A file that is named and found is worked on once, at its first place."""
+    found = expand([str(album / "b.jpg"), str(album)], recursive=False)
+    assert names(found) == ["b.jpg", "a.png"]
+
+
+def test_empty_folder_and_pattern_are_errors(tmp_path: Path) -> None:
+    """A folder or pattern without pictures is a mistake to be told of, not silence."""
+    for argument in (str(tmp_path), f"{tmp_path}/*.jpg"):
+        with pytest.raises(UsageError, match="no pictures"):
+            expand([argument], recursive=True)
+
+
+def test_a_file_with_wildcard_characters_in_its_name(tmp_path: Path) -> None:
+    """A name such as `a[1].jpg` means the file of that name when there is one."""
+    path = tmp_path / "a[1].jpg"
+    path.write_bytes(b"x")
+    assert expand([str(path)], recursive=False) == [Input(path, Path("a[1].jpg"))]
+
+
+def test_a_missing_file_stays_in_the_list(tmp_path: Path) -> None:
+    """One name that is wrong fails alone later and does not stop the others here."""
+    assert len(expand([str(tmp_path / "no.jpg"), "-"], recursive=False)) == 2
+
+
+def test_paths_refuse_standard_input() -> None:
+    """Where a folder of photos is learned from, `-` makes no sense."""
+    with pytest.raises(UsageError, match="standard input"):
+        expand_paths(["-"], recursive=False)
+
+
+def targets(inputs: list[Input], output: str | None, suffix: str = "png") -> list[str]:
+    """Return the planned places of results."""
+    return [target.name for target in plan(inputs, output, "upscale", suffix)]
+
+
+def test_result_goes_beside_its_input() -> None:
+    """Without -o a result lies beside its input under a name that tells the command."""
+    assert targets([Input(Path("x/me.jpg"), Path("me.jpg"))], None) == ["x/me.upscale.png"]
+
+
+def test_standard_input_answers_on_standard_output() -> None:
+    """`-` alone is a filter, and -o - sends any one result there."""
+    assert targets([Input(None, Path("stdin"))], None) == ["-"]
+    assert targets([Input(Path("me.jpg"), Path("me.jpg"))], "-", "jpg") == ["-"]
+
+
+def test_one_file_to_a_named_file() -> None:
+    """-o FILE gives the name and, by its ending, the format."""
+    [target] = plan([Input(Path("a.png"), Path("a.png"))], "out.JPG", "upscale", "png")
+    assert (target.name, target.format) == ("out.JPG", "jpeg")
+
+
+def test_folder_results_keep_the_tree(album: Path, tmp_path: Path) -> None:
+    """Results of a folder keep its tree under -o."""
+    found = expand([str(album)], recursive=True)
+    out = tmp_path / "out"
+    assert targets(found, str(out)) == [f"{out}/a.png", f"{out}/b.png", f"{out}/year/c.png"]
+
+
+def test_names_that_differ_only_in_ending_stay_apart(tmp_path: Path) -> None:
+    """a.jpg and a.heic of one folder do not become one result."""
+    inputs = [Input(tmp_path / name, Path(name), True) for name in ("a.heic", "a.jpg", "b.jpg")]
+    assert [Path(name).name for name in targets(inputs, str(tmp_path / "out"))] == [
+        "a.heic.png",
+        "a.jpg.png",
+        "b.png",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "said"),
+    [
+        ([Input(Path("p/a.png"), Path("a.png"), True)], None, "where should"),
+        ([Input(Path("a.png"), Path("a.png")), Input(Path("b.png"), Path("b.png"))], "-", "standard output"),
+        ([Input(Path("a.png"), Path("a.png"))], "a.png", "replace an input"),
+        ([Input(Path("a.png"), Path("a.png"))], "out.xyz", "cannot write"),
+        (
+            [Input(Path("p/a.png"), Path("a.png")), Input(Path("q/a.png"), Path("a.png"))],
+            "out",
+            "both become",
+        ),
+    ],
+    ids=["folder without -o", "many to stdout", "onto the input", "unknown format", "same name twice"],
+)
+def test_places_that_cannot_be(inputs: list[Input], output: str | None, said: str) -> None:
+    """What could not be written, or would cost an original, is refused before any work."""
+    with pytest.raises(UsageError, match=said):
+        plan(inputs, output, "upscale", "png")

@@ -1,0 +1,52 @@
+"""The documents say what the program does."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from mystyle_cli.cli import cli
+from mystyle_cli.commands.app import App
+from tools.make_reference import PAGE, reference
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("profiles/*.md")])
+
+
+def test_reference_is_current() -> None:
+    """docs/commands.md is what the commands' help says (else: make reference)."""
+    assert PAGE.read_text("utf-8") == reference()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(document: Path) -> None:
+    """Every relative link and picture of a document exists."""
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text("utf-8")):
+        if "://" not in target and not target.startswith("mailto:"):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def commands_of(text: str) -> list[list[str]]:
+    """Return the `mystyle ...` lines of a document's indented and fenced blocks, split as a shell would."""
+    lines = re.findall(r"^(?:    |\$ )?(mystyle [^\n`]*)$", text, flags=re.MULTILINE)
+    return [shlex.split(line, comments=True)[1:] for line in lines]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_commands_in_documents_parse(document: Path) -> None:
+    """Every command line that a document shows has a command and options that exist."""
+    if document == PAGE:
+        return
+    for line in commands_of(document.read_text("utf-8")):
+        words = [word for word in line if word not in {"...", "|", ">"}]
+        context = cli.make_context("mystyle", words, obj=App(), resilient_parsing=False)
+        while isinstance(context.command, click.Group) and context._protected_args + context.args:
+            rest = context._protected_args + context.args
+            name, command, rest = context.command.resolve_command(context, rest)
+            assert command is not None
+            assert name is not None
+            context = command.make_context(name, rest, parent=context)
