@@ -36,7 +36,7 @@ def test_folder_keeps_its_tree(album: Path) -> None:
 
 
 def test_own_patterns(album: Path) -> None:
-    """Patterns that the shell left alone are expanded, `**` included, with the tree below their fixed part."""
+    """Patterns that the shell left alone are expanded, `**` included, and keep the tree below."""
     assert names(expand([f"{album}/**/*.*"], recursive=False)) == ["a.png", "b.jpg", "year/c.HEIC"]
     assert names(expand([f"{album}/?.jpg"], recursive=False)) == ["b.jpg"]
 

@@ -1,6 +1,6 @@
 """Write docs/commands.md from the commands themselves; a test compares the two.
 
-    python -m tools.make_reference
+python -m tools.make_reference
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ HEAD = """\
 
 Written by `make reference` from the commands' own `--help`; a test keeps the two equal.
 
-The options of every command may stand before or after the command's name, and are listed once, under `mystyle`.
+The options of every command may stand before or after the command's name, and are listed once,
+under `mystyle`.
 Results go to standard output, everything else to standard error. Exit codes:
 
 | code | meaning |

@@ -1,4 +1,4 @@
-"""The one loop over many inputs: read, work on some at a time, write each whole, account for every failure."""
+"""The one loop over many inputs: read, work on some at a time, write each whole, account for failures."""
 
 from __future__ import annotations
 

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from mystyle_cli.photos.decode import Format
 
 PICTURES: Final = frozenset(
-    (".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm")
-    + (".tif", ".tiff", ".webp")
+    f".{ending}"
+    for ending in (
+        *("jpg", "jpeg", "jpe", "jfif", "png", "webp", "heic", "heif", "avif"),
+        *("tif", "tiff", "bmp", "gif", "pgm", "ppm"),
+    )
 )
 """Suffixes that a folder is searched for; a file that is named is read whatever its suffix."""
 
