@@ -1,0 +1,201 @@
+"""The next version of a profile while it is being made: kept under `runs/next/`, then put in place at once.
+
+    <profile>/runs/next/stages.toml    which stages are done, from which inputs, and digests of what they wrote
+    <profile>/runs/next/profile/...    the files of the next version
+    <profile>/runs/next/tune/...       state of a tuning under way
+    <profile>/.commit/                 `runs/next/profile`, renamed: from then on the next version counts
+
+The rename is the one instant at which the old version becomes the new one. After it the files are moved to
+their places, `profile.toml` last; whoever finds `.commit` there moves the rest (`roll_forward`), so that a
+kill at any instant leaves the old version or the new one, never a mixture.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from mystyle_cli.person.files import (
+    digest_of,
+    save_tensors,
+    sweep_temporaries,
+    sync_folder,
+    write_whole,
+)
+from mystyle_cli.person.manifest import NAME, Manifest, Scalar, read_manifest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+COMMIT: Final = ".commit"
+RUNS: Final = "runs"
+
+
+class Draft:
+    """Stages of work on one profile, each remembered with the digest of its inputs.
+
+    A stage whose inputs are unchanged is not done again, whether it was finished by an interrupted command
+    (found here) or belongs to the profile as it is (found in its manifest). The caller holds the lock.
+
+    Args:
+        folder: the profile's folder; it need not exist yet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.work = folder / RUNS / "next"
+        self.payload = self.work / "profile"
+        self.current: Manifest | None = read_manifest(folder) if (folder / NAME).exists() else None
+        self._stages, self._files = self._read()
+
+    def _read(self) -> tuple[dict[str, dict[str, Scalar]], dict[str, dict[str, str]]]:
+        """Read what an earlier command finished; unreadable notes count as nothing finished."""
+        try:
+            document = tomllib.loads((self.work / "stages.toml").read_text("utf-8"))
+            stages = {name: dict(table) for name, table in document["stages"].items()}
+            return stages, {name: dict(document["files"][name]) for name in stages}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}, {}
+
+    def _note(self) -> None:
+        """Write down which stages are done."""
+        import tomli_w
+
+        text = tomli_w.dumps({"stages": self._stages, "files": self._files})
+        write_whole(self.work / "stages.toml", text.encode())
+
+    def done(self, stage: str, inputs: str) -> bool:
+        """Tell whether a stage's result for these inputs is at hand; a result for other inputs is dropped.
+
+        Args:
+            stage: its name.
+            inputs: digest of everything that the result depends on.
+        """
+        if self._stages.get(stage, {}).get("inputs") == inputs and self._intact(stage):
+            return True
+        self._drop(stage)
+        return self.current is not None and self.current.stages.get(stage, {}).get("inputs") == inputs
+
+    def _intact(self, stage: str) -> bool:
+        """Tell whether the files that a stage wrote are all there, as written."""
+        return all(
+            (self.payload / name).is_file() and digest_of(self.payload / name) == digest
+            for name, digest in self._files[stage].items()
+        )
+
+    def _drop(self, stage: str) -> None:
+        """Forget a stage and remove what it wrote."""
+        if stage not in self._stages:
+            return
+        files = self._files.pop(stage)
+        del self._stages[stage]
+        self._note()
+        for name in files:
+            (self.payload / name).unlink(missing_ok=True)
+
+    def write(self, name: str, data: bytes) -> dict[str, str]:
+        """Write one file of the next version.
+
+        Returns:
+            Its name and digest, to be handed to `finish`.
+        """
+        return {name: write_whole(self.payload / name, data)}
+
+    def write_tensors(
+        self, name: str, tensors: Mapping[str, NDArray[np.generic]], notes: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Write one safetensors file of the next version; returns as `write` does."""
+        return {name: save_tensors(self.payload / name, tensors, notes)}
+
+    def finish(self, stage: str, inputs: str, files: Mapping[str, str], facts: Mapping[str, Scalar]) -> None:
+        """Remember that a stage is done.
+
+        Args:
+            stage: its name.
+            inputs: digest of what its result depends on.
+            files: digests by name of the files that hold the result, written here or already in the profile.
+            facts: settings and costs worth keeping in `profile.toml`.
+        """
+        new = {name: digest for name, digest in files.items() if (self.payload / name).exists()}
+        self._stages[stage] = {"inputs": inputs, **facts}
+        self._files[stage] = new
+        self._note()
+
+    def find(self, name: str) -> Path:
+        """Return where a file of the next version is: here if written, else in the profile as it is."""
+        written = self.payload / name
+        return written if written.exists() else self.folder / name
+
+    def facts(self, stage: str) -> Mapping[str, Scalar]:
+        """Return what is known of a stage that is done: the digest of its inputs and its facts."""
+        if stage in self._stages:
+            return self._stages[stage]
+        return self.current.stages[stage] if self.current is not None else {}
+
+    @property
+    def changed(self) -> bool:
+        """Whether any stage was done that the profile as it is does not have."""
+        return bool(self._stages)
+
+    def digests(self) -> dict[str, str]:
+        """Return the digests of all files, those of the profile as it is overlaid by those written here."""
+        found = dict(self.current.files) if self.current is not None else {}
+        for files in self._files.values():
+            found.update(files)
+        return {name: digest for name, digest in found.items() if not name.startswith(f"{RUNS}/")}
+
+    def commit(self, manifest: Manifest) -> None:
+        """Make this the profile, at one instant.
+
+        Args:
+            manifest: the next `profile.toml`; files that it does not list are removed.
+        """
+        write_whole(self.payload / NAME, manifest.to_toml().encode())
+        for folder in sorted(path for path in self.payload.rglob("*") if path.is_dir()):
+            sync_folder(folder)
+        sync_folder(self.payload)
+        os.rename(self.payload, self.folder / COMMIT)
+        sync_folder(self.folder)
+        roll_forward(self.folder)
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def discard(self) -> None:
+        """Throw the work away; a profile folder that holds nothing else goes too."""
+        shutil.rmtree(self.work, ignore_errors=True)
+        if self.current is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def roll_forward(folder: Path) -> None:
+    """Finish a commit that was begun, and clear what a killed command left. The caller holds the lock.
+
+    Args:
+        folder: a profile's folder.
+    """
+    staged = folder / COMMIT
+    if staged.is_dir():
+        names = [path.relative_to(staged) for path in staged.rglob("*") if path.is_file()]
+        for name in sorted(names, key=lambda name: (name.name == NAME, name)):
+            (folder / name.parent).mkdir(parents=True, exist_ok=True)
+            os.replace(staged / name, folder / name)
+        _remove_unlisted(folder)
+        for changed in {folder / name.parent for name in names}:
+            sync_folder(changed)
+        shutil.rmtree(staged)
+        sync_folder(folder)
+    if folder.is_dir():
+        sweep_temporaries(folder)
+
+
+def _remove_unlisted(folder: Path) -> None:
+    """Remove the data files of the version before, where the new one has none of that name."""
+    listed = set(read_manifest(folder).files)
+    candidates = [*folder.glob("*.safetensors"), *folder.glob("faces/*"), *folder.glob("onnx/*")]
+    for path in candidates:
+        if path.is_file() and path.relative_to(folder).as_posix() not in listed:
+            path.unlink()

@@ -1,0 +1,105 @@
+"""How a profile's files reach the disk: whole or not at all, and with a digest to tell damage by."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mystyle_cli.errors import ProfileError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+TEMPORARY_SUFFIX = ".tmp"
+
+
+def digest_of(path: Path) -> str:
+    """Return the sha256 of a file as hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside a folder survive a power cut; where folders cannot be opened, do nothing."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows cannot open a folder; its renames are journaled by the file system
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_whole(path: Path, data: bytes) -> str:
+    """Write a file so that a reader, or a kill at any instant, meets the old content or the new.
+
+    Args:
+        path: the target; its folder is made when missing.
+        data: the content.
+
+    Returns:
+        The sha256 of the content.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return hashlib.sha256(data).hexdigest()
+
+
+def save_tensors(path: Path, tensors: Mapping[str, NDArray[np.generic]], notes: Mapping[str, str]) -> str:
+    """Write arrays as one safetensors file, whole or not at all.
+
+    Args:
+        path: the target.
+        tensors: arrays by name.
+        notes: strings kept in the file's header.
+
+    Returns:
+        The sha256 of the file.
+    """
+    import numpy as np
+    from safetensors.numpy import save
+
+    # safetensors copies the raw buffer, so a view that is not contiguous would be written scrambled
+    return write_whole(path, save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, dict(notes)))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, NDArray[np.generic]], dict[str, str]]:
+    """Read a safetensors file.
+
+    Returns:
+        The arrays by name, and the header's notes.
+
+    Raises:
+        ProfileError: the file is missing or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="numpy") as reader:
+            notes = dict(reader.metadata() or {})
+            return {name: reader.get_tensor(name) for name in reader.keys()}, notes  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise ProfileError(
+            f"{path} cannot be read: {error}", "Run `mystyle profile verify` to see what else is damaged."
+        ) from error
+
+
+def sweep_temporaries(folder: Path) -> None:
+    """Remove what a killed `write_whole` left behind anywhere under a folder."""
+    for leftover in folder.rglob(f".*{TEMPORARY_SUFFIX}"):
+        leftover.unlink(missing_ok=True)

@@ -1,0 +1,191 @@
+"""`profile.toml`: what a profile says about itself, which format it is in, and how older ones are read."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from mystyle_cli.errors import ProfileError
+
+FORMAT: Final = 1
+"""The format that this version writes. A change of it adds a `Migration`."""
+
+NAME: Final = "profile.toml"
+
+Scalar = str | int | float | bool
+Tables = Mapping[str, Mapping[str, Scalar]]
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One named step from a format to the next.
+
+    Args:
+        since: the format that it reads; it returns format `since + 1`.
+        name: what changed, for the record that `profile.toml` keeps in `migrated`.
+        apply: from the old document to the new one.
+    """
+
+    since: int
+    name: str
+    apply: Callable[[dict[str, Any]], dict[str, Any]]
+
+
+MIGRATIONS: Final[tuple[Migration, ...]] = ()
+"""Append only, in order. Format 1 is the first, so there is none yet."""
+
+
+@dataclass(frozen=True)
+class PriorMark:
+    """Which domain prior a profile was tuned from.
+
+    Args:
+        name: the prior's name.
+        location: its folder when it is neither bundled nor registered under its name, otherwise "".
+        sha256: digest of its `prior.toml`, which holds the digest of every file.
+        resolution: side of its pictures in pixels.
+        w_dim: length of a code.
+        num_ws: codes per picture in W+.
+    """
+
+    name: str
+    location: str
+    sha256: str
+    resolution: int
+    w_dim: int
+    num_ws: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of `profile.toml`.
+
+    Args:
+        prior: the domain prior G_d.
+        created: when the profile was first made (ISO 8601, UTC).
+        changed: when it last changed.
+        made_by: version of mystyle that wrote it.
+        consent: what its maker noted about the consent of the person shown.
+        counts: photos, kept, refused, train, held_out.
+        stages: per stage (curate, anchors, tune) the digest of its inputs, its settings and its cost.
+        results: per line of the result table ("before", "after") its figures (sec. C.3).
+        identity: statistics of the person's own ID scores and the gate's threshold (sec. 4.1, C.6).
+        files: sha256 of every file of the profile, by its path inside the folder.
+        migrated: names of the steps that brought an older document here.
+    """
+
+    prior: PriorMark
+    created: str
+    changed: str
+    made_by: str
+    consent: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+    stages: Tables = field(default_factory=dict)
+    results: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    identity: Mapping[str, float] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    migrated: Sequence[str] = ()
+
+    def to_toml(self) -> str:
+        """Return the document, with `format` first."""
+        import tomli_w
+
+        return tomli_w.dumps({"format": FORMAT, **_plain(asdict(self))})
+
+
+def _plain(value: Any) -> Any:
+    """Turn mappings and sequences into the dicts and lists that TOML writers take."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def migrate(
+    document: dict[str, Any], where: Path, steps: Sequence[Migration] = MIGRATIONS, target: int = FORMAT
+) -> dict[str, Any]:
+    """Bring a document to the target format by the named steps.
+
+    Args:
+        document: a parsed `profile.toml`.
+        where: its path, for messages.
+        steps: the known migrations.
+        target: the format wanted.
+
+    Raises:
+        ProfileError: the format is newer than the target, not a number, or no step leads on from it.
+    """
+    found = document.get("format")
+    if not isinstance(found, int) or isinstance(found, bool) or found < 0:
+        raise ProfileError(f"{where}: `format` is {found!r}, not a number", "Restore the file from a backup.")
+    if found > target:
+        raise ProfileError(
+            f"{where}: format {found} is newer than {target}, the newest that this version reads",
+            "Update mystyle: pip install --upgrade mystyle",
+        )
+    by_format = {step.since: step for step in steps}
+    for number in range(found, target):
+        step = by_format.get(number)
+        if step is None:
+            raise ProfileError(
+                f"{where}: nothing reads format {number}", "Create the profile again from the photos."
+            )
+        document = step.apply(document)
+        document = {
+            **document,
+            "format": number + 1,
+            "migrated": [*document.get("migrated", []), step.name],
+        }
+    return document
+
+
+def read_manifest(folder: Path, steps: Sequence[Migration] = MIGRATIONS) -> Manifest:
+    """Read a profile's manifest, migrating an older one in memory; the next change writes it back.
+
+    Raises:
+        ProfileError: it is missing, damaged, or of a format that cannot be read.
+    """
+    path = folder / NAME
+    try:
+        document = tomllib.loads(path.read_bytes().decode("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ProfileError(
+            f"{path} cannot be read: {error}", "Restore it from a backup or create the profile again."
+        ) from error
+    document = migrate(document, path, steps)
+    try:
+        return _from_document(document)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ProfileError(
+            f"{path} is damaged: {type(error).__name__} {error}",
+            "Restore it from a backup or create the profile again.",
+        ) from error
+
+
+def _from_document(document: dict[str, Any]) -> Manifest:
+    """Build the manifest; unknown keys of the same format are ignored, missing ones raise."""
+    prior = document["prior"]
+    return Manifest(
+        prior=PriorMark(
+            name=str(prior["name"]),
+            location=str(prior["location"]),
+            sha256=str(prior["sha256"]),
+            resolution=int(prior["resolution"]),
+            w_dim=int(prior["w_dim"]),
+            num_ws=int(prior["num_ws"]),
+        ),
+        created=str(document["created"]),
+        changed=str(document["changed"]),
+        made_by=str(document["made_by"]),
+        consent=str(document["consent"]),
+        counts=dict(document["counts"]),
+        stages={name: dict(table) for name, table in document["stages"].items()},
+        results={name: dict(table) for name, table in document["results"].items()},
+        identity=dict(document["identity"]),
+        files=dict(document["files"]),
+        migrated=tuple(document.get("migrated", ())),
+    )

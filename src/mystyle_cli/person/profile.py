@@ -1,0 +1,265 @@
+"""A profile, open for reading: the person's anchors, generator, photos and ID score."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mystyle_cli.errors import ModelError, ProfileError
+from mystyle_cli.person.files import digest_of, load_tensors
+from mystyle_cli.person.manifest import Manifest
+from mystyle_cli.person.score import id_scores
+
+if TYPE_CHECKING:
+    import torch
+
+    from mystyle_cli.curate.curate import PhotoRecord
+    from mystyle_cli.prior.generator import Generator
+    from mystyle_cli.prior.registry import Prior
+
+FloatArray = NDArray[np.float32]
+
+PHOTOS: Final = "photos.jsonl"
+ANCHORS: Final = "anchors.safetensors"
+GENERATOR: Final = "generator.safetensors"
+TRAIN: Final = "train"
+HELD_OUT: Final = "held-out"
+
+
+class Profile:
+    """One person, as learned. Files are read when they are first needed, and checked against their digests.
+
+    Args:
+        folder: the profile's folder.
+        manifest: its `profile.toml`.
+        prior: the domain prior, when it is already open.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, prior: Prior | None = None) -> None:
+        self.path = folder
+        self.name = folder.name
+        self.manifest = manifest
+        self._given_prior = prior
+
+    def __repr__(self) -> str:
+        """Show name, number of anchors and prior."""
+        count = self.manifest.counts.get("train", 0)
+        return f"Profile({self.name!r}, {count} anchors, prior {self.manifest.prior.name!r})"
+
+    @property
+    def tuned(self) -> bool:
+        """Whether there is a personal generator."""
+        return GENERATOR in self.manifest.files
+
+    @cached_property
+    def prior(self) -> Prior:
+        """The domain prior that the profile was tuned from.
+
+        Raises:
+            ProfileError: it is missing, or is not the one that the profile was tuned from.
+        """
+        from mystyle_cli.prior.registry import open_prior
+
+        mark = self.manifest.prior
+        try:
+            prior = self._given_prior or open_prior(mark.location or mark.name)
+        except ModelError as error:
+            raise ProfileError(
+                f"profile '{self.name}' needs the prior '{mark.name}': {error.message}", error.hint
+            ) from error
+        if prior.digest != mark.sha256:
+            raise ProfileError(
+                f"profile '{self.name}' was tuned from prior '{mark.name}' {mark.sha256[:12]}, "
+                f"but this one is {prior.digest[:12]}",
+                "Install the version of the prior that it was tuned from, or create the profile again.",
+            )
+        return prior
+
+    def _checked(self, name: str) -> Path:
+        """Return the path of one of the profile's files, after comparing its digest."""
+        path = self.path / name
+        expected = self.manifest.files.get(name)
+        if expected is None:
+            raise ProfileError(f"profile '{self.name}' has no {name}", "Run `mystyle profile verify`.")
+        if not path.is_file():
+            raise ProfileError(f"{path} is missing", "Restore it from a backup or create the profile again.")
+        if digest_of(path) != expected:
+            raise ProfileError(
+                f"{path} is not what was written (its digest differs): it is damaged, "
+                "or another command has just changed the profile",
+                "Give the command again; if it fails again, restore the file or create the profile again.",
+            )
+        return path
+
+    @cached_property
+    def records(self) -> tuple[PhotoRecord, ...]:
+        """Every photo ever seen, with its verdict, in the order of `photos.jsonl`."""
+        return read_records(self._checked(PHOTOS))
+
+    def photos(self, split: str = TRAIN) -> tuple[PhotoRecord, ...]:
+        """Return the records of the reference set ("train") or of the held-out photos ("held-out")."""
+        return tuple(record for record in self.records if record.split == split)
+
+    def faces(self, split: str = TRAIN) -> FloatArray:
+        """Return aligned faces (N, 3, R, R) in [-1, 1]: the reference set, or the held-out photos."""
+        resolution = self.manifest.prior.resolution
+        return read_faces([self._checked(str(record.face)) for record in self.photos(split)], resolution)
+
+    @cached_property
+    def _anchors(self) -> FloatArray:
+        tensors, notes = load_tensors(self._checked(ANCHORS))
+        codes = tensors.get("anchors")
+        expected = [record.sha256 for record in self.photos()]
+        names = json.loads(notes.get("names", "[]"))
+        if codes is None or codes.shape != (len(expected), self.manifest.prior.w_dim) or names != expected:
+            raise ProfileError(
+                f"{self.path / ANCHORS} does not fit the profile's {len(expected)} photos",
+                "Create the profile again.",
+            )
+        anchors = np.asarray(codes, np.float32)
+        anchors.flags.writeable = False
+        return anchors
+
+    def anchors(self) -> FloatArray:
+        """Return the anchors (N, w_dim), in the order of the reference set."""
+        return self._anchors
+
+    def generator(self, device: str = "cpu") -> Generator:
+        """Return G_p, a fresh copy on a device.
+
+        Raises:
+            ProfileError: the profile is not tuned yet, or its file is damaged or of another prior.
+        """
+        if not self.tuned:
+            raise ProfileError(
+                f"profile '{self.name}' is not tuned yet", f"Tune it: mystyle tune {self.name}"
+            )
+        generator = self.prior.generator("cpu")
+        apply_difference(generator, self._checked(GENERATOR), self.manifest.prior.sha256)
+        return generator.to(device)
+
+    @cached_property
+    def _reference_embeddings(self) -> FloatArray:
+        return self.prior.embed(self.faces())
+
+    def reference_embeddings(self) -> FloatArray:
+        """Return the identity embeddings (N, D) of the reference set, unit rows."""
+        return self._reference_embeddings
+
+    def id_score(self, images: FloatArray, exclude: Sequence[Sequence[int]] | None = None) -> FloatArray:
+        """Return the ID score of aligned faces: cosine to the nearest photo of the reference set.
+
+        Args:
+            images: (B, 3, R, R) in [-1, 1].
+            exclude: for each image, the indices of reference photos that do not count.
+
+        Returns:
+            (B,) in [-1, 1].
+
+        Source: sec. 4.1.
+        """
+        return id_scores(self.prior.embed(images), self.reference_embeddings(), exclude)
+
+    @property
+    def id_threshold(self) -> float:
+        """The ID score under which a photo counts as not this person's, from their own photos' scores."""
+        return float(self.manifest.identity["threshold"])
+
+    def check(self) -> None:
+        """Load everything once.
+
+        Raises:
+            ProfileError: something is missing or damaged or does not fit.
+        """
+        self.faces(), self.faces(HELD_OUT), self.anchors()
+        if self.tuned:
+            self.generator()
+
+
+def read_records(path: Path) -> tuple[PhotoRecord, ...]:
+    """Read `photos.jsonl`, one record a line.
+
+    Raises:
+        ProfileError: a line is not a record, or names a face outside the profile.
+    """
+    from mystyle_cli.curate.curate import PhotoRecord
+
+    records = []
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        try:
+            record = PhotoRecord.from_json(json.loads(line))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ProfileError(f"{path}, line {number} is damaged: {error}", "Restore it.") from error
+        if record.face is not None and Path(record.face).parts[:-1] != ("faces",):
+            raise ProfileError(f"{path}, line {number}: {record.face!r} is not in faces/", "Restore it.")
+        records.append(record)
+    return tuple(records)
+
+
+def read_faces(paths: Sequence[Path], resolution: int) -> FloatArray:
+    """Read aligned faces (N, 3, R, R) in [-1, 1].
+
+    Raises:
+        ProfileError: one cannot be read or has another size.
+    """
+    from PIL import Image
+
+    faces = np.zeros((len(paths), 3, resolution, resolution), np.float32)
+    for face, path in zip(faces, paths, strict=True):
+        try:
+            with Image.open(path) as image:
+                pixels = np.asarray(image.convert("RGB"), np.float32)
+        except (OSError, ValueError, SyntaxError) as error:
+            raise ProfileError(f"{path} cannot be read: {error}", "Restore the file.") from error
+        if pixels.shape[:2] != (resolution, resolution):
+            raise ProfileError(f"{path} is {pixels.shape[1]} x {pixels.shape[0]}, not {resolution} square")
+        face[:] = pixels.transpose(2, 0, 1) / 127.5 - 1.0
+    return faces
+
+
+def difference(generator: Generator, state: dict[str, torch.Tensor]) -> dict[str, NDArray[np.float16]]:
+    """Return what tuning changed, as it is stored: tuned minus domain parameters, in half precision.
+
+    The difference is small against the weights, so half precision costs about a thousandth of it; the weights
+    themselves in half precision would lose as much of the whole.
+
+    Args:
+        generator: G_d.
+        state: tuned parameters by name.
+    """
+    domain = dict(generator.named_parameters())
+    return {
+        name: (tuned - domain[name].detach().cpu()).numpy().astype(np.float16)
+        for name, tuned in state.items()
+    }
+
+
+def apply_difference(generator: Generator, path: Path, prior_sha256: str) -> None:
+    """Turn G_d into G_p.
+
+    Args:
+        generator: a copy of G_d on the CPU; changed in place.
+        path: the profile's `generator.safetensors`.
+        prior_sha256: digest of the prior that it must belong to.
+
+    Raises:
+        ProfileError: the file does not fit this generator.
+    """
+    import torch
+
+    tensors, notes = load_tensors(path)
+    parameters = dict(generator.named_parameters())
+    fits = all(
+        name in parameters and tuple(parameters[name].shape) == value.shape for name, value in tensors.items()
+    )
+    if not fits or notes.get("prior") != prior_sha256 or notes.get("kind") != "difference":
+        raise ProfileError(f"{path} does not fit the prior's generator", "Create the profile again.")
+    with torch.no_grad():
+        for name, value in tensors.items():
+            parameters[name].add_(torch.from_numpy(value.astype(np.float32)))

@@ -1,0 +1,354 @@
+"""Tuning: from the domain prior's generator G_d to the personal G_p. Source: sec. 3.1, eq 1; app. B.3."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mystyle_cli.errors import ProfileError, UsageError
+from mystyle_cli.person.files import load_tensors, save_tensors
+from mystyle_cli.progress import Progress, Step, silent
+
+if TYPE_CHECKING:
+    from mystyle_cli.prior.generator import Generator
+    from mystyle_cli.prior.perceptual import Perceptual
+
+STATE_FILE = "state.safetensors"
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class TuneSettings:
+    """How a person is tuned.
+
+    Args:
+        passes: how often every photo is seen.
+        batch: photos a step.
+        learning_rate: Adam's rate at its highest.
+        warmup: part of all steps during which the rate rises, in [0, 1).
+        weight_l2: lambda_L2 of eq 1.
+        precision: arithmetic of the networks; "auto" takes bfloat16 where the device has units for it.
+        seed: order of the photos.
+        save_seconds: at most this much work is lost by a kill.
+    """
+
+    passes: int = 100
+    batch: int = 12
+    learning_rate: float = 2e-3
+    warmup: float = 0.05
+    weight_l2: float = 1.0
+    precision: Precision = "auto"
+    seed: int = 0
+    save_seconds: float = 15.0
+
+    def __post_init__(self) -> None:
+        """Refuse values that no tuning can use."""
+        if self.passes < 1 or self.batch < 1:
+            raise UsageError(f"passes {self.passes} and batch {self.batch} must be 1 or more")
+        if not self.learning_rate > 0 or not 0 <= self.warmup < 1:
+            raise UsageError(f"rate {self.learning_rate} must be above 0 and warmup {self.warmup} in [0, 1)")
+
+
+@dataclass(frozen=True)
+class LossPoint:
+    """Mean losses of one pass over the reference set, before each step's update."""
+
+    number: int
+    loss: float
+    perceptual: float
+    l2: float
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """What tuning made.
+
+    Args:
+        state: the tuned synthesis parameters by name; everything else is as in G_d.
+        curve: one point for each pass.
+        seconds: time spent, over all commands that took part.
+        precision: the arithmetic that was used.
+    """
+
+    state: dict[str, torch.Tensor]
+    curve: tuple[LossPoint, ...]
+    seconds: float
+    precision: str
+
+
+def tuned_parameters(generator: Generator) -> dict[str, torch.nn.Parameter]:
+    """Return the parameters that tuning may change: the synthesis network's. The mapping stays G_d's."""
+    return {name: p for name, p in generator.named_parameters() if name.startswith("synthesis.")}
+
+
+def choose_precision(wanted: Precision, device: str) -> str:
+    """Settle "auto": bfloat16 where the device multiplies it in hardware, float32 elsewhere."""
+    if wanted != "auto":
+        return wanted
+    if device.startswith("cuda"):
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    if device == "cpu":
+        return "bfloat16" if torch.backends.mkldnn.is_available() and _cpu_has_bf16() else "float32"
+    return "float32"
+
+
+def _cpu_has_bf16() -> bool:
+    """Tell whether this CPU multiplies bfloat16 itself (emulated, it is slower than float32)."""
+    capabilities: Mapping[str, Any] = torch.backends.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def learning_rate_at(settings: TuneSettings, step: int, steps: int) -> float:
+    """Return the rate of a step: a linear rise, then half a cosine down to nothing."""
+    rise = max(1, round(settings.warmup * steps))
+    if step < rise:
+        return settings.learning_rate * (step + 1) / rise
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+
+
+def batches_of_pass(count: int, batch: int, seed: int, number: int) -> list[NDArray[np.int64]]:
+    """Split one pass into batches of nearly equal size, in an order that depends only on seed and pass."""
+    order = np.random.default_rng([seed, number]).permutation(count)
+    return np.array_split(order, math.ceil(count / batch))
+
+
+def tune(
+    generator: Generator,
+    anchors: NDArray[np.float32],
+    images: NDArray[np.float32],
+    perceptual: Perceptual,
+    settings: TuneSettings,
+    state_dir: Path | None = None,
+    progress: Progress = silent,
+) -> TuneResult:
+    """Tune a generator so that each anchor gives back its photo.
+
+    Interrupted (Ctrl-C) it saves its state at the end of the step and raises KeyboardInterrupt; killed, it
+    has the state of a few seconds before. The same call goes on from there, and ends with the same weights as
+    if nothing had happened.
+
+    Args:
+        generator: a copy of G_d on the device to work on; it is changed in place into G_p.
+        anchors: (N, w_dim), one code for each photo.
+        images: (N, 3, R, R) in [-1, 1], the reference set in the same order.
+        perceptual: LPIPS on the same device.
+        settings: how to tune.
+        state_dir: where the state is kept; None keeps none.
+        progress: called after every step.
+
+    Raises:
+        KeyboardInterrupt: after the state was saved.
+        ProfileError: the loss is not finite.
+
+    Source: sec. 3.1, eq 1.
+    """
+    if len(anchors) != len(images) or not len(anchors):
+        raise ValueError(f"{len(anchors)} anchors for {len(images)} images")
+    run = _Run(generator, anchors, images, perceptual, settings, state_dir)
+    run.restore()
+    with _deferred_interrupt() as wish:
+        for _ in run.steps(progress):
+            if wish.is_set():
+                run.save()
+                raise KeyboardInterrupt
+    return run.result()
+
+
+class _Run:
+    """One tuning: parameters, optimiser, place in the schedule, and how they are kept and found again."""
+
+    def __init__(
+        self,
+        generator: Generator,
+        anchors: NDArray[np.float32],
+        images: NDArray[np.float32],
+        perceptual: Perceptual,
+        settings: TuneSettings,
+        state_dir: Path | None,
+    ) -> None:
+        self.generator, self.perceptual, self.settings = generator, perceptual, settings
+        self.parameters = tuned_parameters(generator)
+        self.device = next(iter(self.parameters.values())).device
+        self.precision = choose_precision(settings.precision, self.device.type)
+        self.state_path = None if state_dir is None else state_dir / STATE_FILE
+        self.key = self._key(anchors, images) if state_dir is not None else ""
+        self.anchors = torch.from_numpy(np.ascontiguousarray(anchors)).to(self.device)
+        self.images = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
+        self.per_pass = math.ceil(len(anchors) / settings.batch)
+        self.total = settings.passes * self.per_pass
+        self.step, self.seconds = 0, 0.0
+        self.curve: list[LossPoint] = []
+        self.sums: list[float] = [0.0, 0.0, 0.0]
+        for parameter in self.parameters.values():
+            parameter.requires_grad_(True)
+        self.optimiser = torch.optim.Adam(
+            self.parameters.values(), lr=settings.learning_rate, betas=(0.9, 0.999), foreach=True
+        )
+        self.features = self._features()
+
+    def _key(self, anchors: NDArray[np.float32], images: NDArray[np.float32]) -> str:
+        """Return the digest of everything that the outcome depends on."""
+        kept = dataclasses.replace(self.settings, save_seconds=0.0)
+        digest = hashlib.sha256(repr((kept, self.precision, anchors.shape, images.shape)).encode())
+        digest.update(np.ascontiguousarray(anchors).tobytes())
+        digest.update(np.ascontiguousarray(images).tobytes())
+        for name, parameter in self.parameters.items():
+            digest.update(name.encode() + parameter.detach().cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    def _autocast(self) -> torch.autocast:
+        """Run the networks in the chosen arithmetic."""
+        return torch.autocast(
+            self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16", cache_enabled=True
+        )
+
+    def _features(self) -> list[torch.Tensor]:
+        """Compute what the perceptual net sees in the photos, once for all passes."""
+        found: list[Sequence[torch.Tensor]] = []
+        with torch.no_grad(), self._autocast():
+            for part in self.images.split(self.settings.batch):
+                found.append(self.perceptual.features(part))
+        return [torch.cat(level) for level in zip(*found, strict=True)]
+
+    def steps(self, progress: Progress) -> Iterator[int]:
+        """Work through the schedule from where it stands, saving the state every few seconds."""
+        saved = started = time.monotonic()
+        before = self.seconds
+        while self.step < self.total:
+            number, place = divmod(self.step, self.per_pass)
+            batches = batches_of_pass(len(self.images), self.settings.batch, self.settings.seed, number)
+            loss = self._take_step(batches[place])
+            now = time.monotonic()
+            self.seconds = before + now - started
+            progress(Step("tune", self.step, self.total, {"loss": loss, "pass": number + 1}))
+            if now - saved >= self.settings.save_seconds and self.step < self.total:
+                self.save()
+                saved = time.monotonic()
+            yield self.step
+
+    def _take_step(self, chosen: NDArray[np.int64]) -> float:
+        """Take one step of Adam on a batch, and note its losses."""
+        rate = learning_rate_at(self.settings, self.step, self.total)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        index = torch.from_numpy(chosen).to(self.device)
+        perceptual, l2 = self._losses(index)
+        loss = perceptual + self.settings.weight_l2 * l2
+        if not torch.isfinite(loss):
+            raise ProfileError(
+                f"the loss of tuning is not finite at step {self.step + 1}",
+                "Give a lower --learning-rate or --precision float32.",
+            )
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        self._note_losses(len(chosen), loss.item(), perceptual.item(), l2.item(), rate)
+        return loss.item()
+
+    def _losses(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return eq 1's two terms, means over a batch of indices (B,)."""
+        with self._autocast():
+            codes = self.anchors[index].unsqueeze(1).expand(-1, self.generator.num_ws, -1)
+            made = self.generator.synthesis(codes, noise="const")
+            perceptual = self.perceptual.distance_to([level[index] for level in self.features], made)
+        l2 = (made.float() - self.images[index]).square().mean()
+        return perceptual.float().mean(), l2
+
+    def _note_losses(self, count: int, loss: float, perceptual: float, l2: float, rate: float) -> None:
+        """Add a batch to the current pass; at its end, add a point to the curve."""
+        self.sums = [
+            total + count * value for total, value in zip(self.sums, (loss, perceptual, l2), strict=True)
+        ]
+        self.step += 1
+        if self.step % self.per_pass == 0:
+            means = [total / len(self.images) for total in self.sums]
+            self.curve.append(LossPoint(self.step // self.per_pass, *means, rate))
+            self.sums = [0.0, 0.0, 0.0]
+
+    def save(self) -> None:
+        """Write the state, whole or not at all."""
+        if self.state_path is None:
+            return
+        tensors: dict[str, NDArray[np.generic]] = {}
+        for name, parameter in self.parameters.items():
+            tensors[f"weight:{name}"] = parameter.detach().cpu().numpy()
+            for part, value in self.optimiser.state[parameter].items():
+                tensors[f"{part}:{name}"] = value.detach().cpu().numpy()
+        place = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "sums": self.sums,
+            "curve": [dataclasses.astuple(point) for point in self.curve],
+        }
+        save_tensors(self.state_path, tensors, {"key": self.key, "place": json.dumps(place)})
+
+    def restore(self) -> None:
+        """Go on from a saved state, when there is one of this very tuning; any other is ignored."""
+        if self.state_path is None or not self.state_path.exists():
+            return
+        try:
+            tensors, notes = load_tensors(self.state_path)
+        except ProfileError:
+            return  # a state only saves time: without a readable one the tuning starts again
+        if notes.get("key") != self.key:
+            return
+        place = json.loads(notes["place"])
+        self.step, self.seconds, self.sums = place["step"], place["seconds"], place["sums"]
+        self.curve = [LossPoint(*point) for point in place["curve"]]
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(torch.from_numpy(tensors[f"weight:{name}"]))
+                state = self.optimiser.state[parameter]
+                state["step"] = torch.from_numpy(tensors[f"step:{name}"].copy())
+                for part in ("exp_avg", "exp_avg_sq"):
+                    value = torch.from_numpy(tensors[f"{part}:{name}"].copy()).to(self.device)
+                    state[part] = value.contiguous(memory_format=_layout_of(parameter))
+
+    def result(self) -> TuneResult:
+        """Close the run: freeze the generator and hand out what was learned."""
+        for parameter in self.parameters.values():
+            parameter.requires_grad_(False)
+        state = {name: p.detach().cpu().contiguous().clone() for name, p in self.parameters.items()}
+        return TuneResult(state, tuple(self.curve), self.seconds, self.precision)
+
+
+def _layout_of(parameter: torch.Tensor) -> torch.memory_format:
+    """Return how a parameter lies in memory, so that its moments lie the same way."""
+    if parameter.dim() == 4 and parameter.is_contiguous(memory_format=torch.channels_last):
+        return torch.channels_last
+    return torch.contiguous_format
+
+
+@contextmanager
+def _deferred_interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into a wish, granted at the end of a step; the second stops at once."""
+    wish = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield wish  # only the main thread is interrupted, and only it may say how
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(signum: int, frame: object) -> None:
+        wish.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield wish
+    finally:
+        signal.signal(signal.SIGINT, before)

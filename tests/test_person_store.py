@@ -1,0 +1,345 @@
+"""The store: names, locks, and that a kill at any instant leaves the old profile or the new one."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mystyle_cli.errors import ProfileError, UsageError
+from mystyle_cli.person.draft import COMMIT, Draft
+from mystyle_cli.person.manifest import (
+    FORMAT,
+    NAME,
+    Manifest,
+    Migration,
+    PriorMark,
+    migrate,
+    read_manifest,
+)
+from mystyle_cli.person.store import Store, check_name
+
+MARK = PriorMark("tiny", "", "0" * 64, 32, 16, 8)
+
+
+def manifest_of(draft: Draft, **changes: str) -> Manifest:
+    """Return a manifest that lists what a draft holds."""
+    facts = {"created": "2026-01-01T00:00:00Z", "changed": "2026-01-01T00:00:00Z"} | changes
+    stages = {"curate": dict(draft.facts("curate"))}
+    return Manifest(MARK, **facts, made_by="0", consent="", stages=stages, files=draft.digests())
+
+
+def put(store: Store, name: str, content: dict[str, str], **changes: str) -> None:
+    """Make `content` (texts by file name) the profile, as one new version."""
+    with store.locked(name):
+        draft = store.draft(name)
+        inputs = hashlib.sha256(repr(content).encode()).hexdigest()
+        assert not draft.done("curate", inputs)
+        digests: dict[str, str] = {}
+        for file, text in content.items():
+            digests |= draft.write(file, text.encode())
+        draft.finish("curate", inputs, digests, {"n": len(content)})
+        fresh = {file: digest for file, digest in draft.digests().items() if file in content}
+        manifest = manifest_of(draft, **changes)
+        draft.commit(Manifest(**{**manifest.__dict__, "files": fresh}))
+
+
+def content_of(folder: Path) -> dict[str, str]:
+    """Return the texts of a profile's data files by name, as a reader would find them."""
+    listed = read_manifest(folder).files
+    for name, digest in listed.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
+    return {name: (folder / name).read_text() for name in listed}
+
+
+OLD = {"photos.jsonl": "old", "anchors.safetensors": "a1", "faces/0001.png": "p", "faces/0002.png": "q"}
+NEW = {"photos.jsonl": "new", "generator.safetensors": "g2", "faces/0002.png": "Q", "faces/0003.png": "r"}
+
+
+@pytest.mark.parametrize("name", ["adele", "Zoë", "a", "2024", "jean-luc_p.2", "x" * 64, "李雷"])
+def test_good_names_are_kept(name: str) -> None:
+    """Ordinary names of any script are taken as they are."""
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "a/b", "a\\b", ".hidden", "-x", "a ", "a:b", "nul", "COM1.txt", "x" * 65, "a.", "a\0"],
+)
+def test_bad_names_are_refused(name: str) -> None:
+    """Names that would leave the store, hide or break on another system are refused with the reason."""
+    with pytest.raises(UsageError, match="cannot be a profile's name"):
+        check_name(name)
+
+
+@given(st.text(max_size=80))
+def test_an_accepted_name_is_one_folder_inside_the_store(name: str) -> None:
+    """Whatever is accepted names a direct child of the store's folder."""
+    try:
+        path = Path("/store") / check_name(name)
+    except UsageError:
+        return
+    assert path.resolve().parent == Path("/store")
+    assert check_name(path.name) == path.name
+
+
+def test_a_new_version_replaces_the_old_one_and_its_leftovers(tmp_path: Path) -> None:
+    """After a change the folder holds the new files and none that only the old version had."""
+    store = Store(tmp_path)
+    put(store, "adele", OLD)
+    assert content_of(tmp_path / "adele") == OLD
+    put(store, "adele", NEW)
+    assert content_of(tmp_path / "adele") == NEW
+    folder = tmp_path / "adele"
+    there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    assert there == {*NEW, NAME}
+
+
+def test_listing_tells_states_apart(tmp_path: Path) -> None:
+    """Ready, untuned, unfinished and damaged profiles are told apart, and other folders are not listed."""
+    store = Store(tmp_path)
+    assert store.entries() == []
+    put(store, "ready", NEW)
+    put(store, "untuned", OLD)
+    put(store, "damaged", OLD)
+    (tmp_path / "damaged" / NAME).write_text("format = [")
+    with store.locked("unfinished"):
+        store.draft("unfinished").finish("curate", "x", {}, {})
+    (tmp_path / "photos").mkdir()
+    assert store.names() == ["damaged", "ready", "unfinished", "untuned"]
+    assert all(entry.state == entry.name for entry in store.entries())
+
+
+def test_missing_profile_is_an_error_that_names_those_there_are(tmp_path: Path) -> None:
+    """Opening a name that is not there says which names are."""
+    store = Store(tmp_path)
+    put(store, "adele", OLD)
+    with pytest.raises(ProfileError, match=r"no profile 'adela'.*there: adele"):
+        store.open("adela")
+
+
+def test_rename_and_delete(tmp_path: Path) -> None:
+    """A renamed profile keeps its content; a deleted one leaves nothing of the person behind."""
+    store = Store(tmp_path)
+    put(store, "adele", OLD)
+    put(store, "other", NEW)
+    with pytest.raises(ProfileError, match="already"):
+        store.rename("adele", "other")
+    store.rename("adele", "Adele")
+    assert store.names() == ["Adele", "other"]
+    assert content_of(store.path("Adele")) == OLD
+    store.delete("Adele")
+    assert store.names() == ["other"]
+    assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".locks")] == ["other"]
+
+
+def test_names_that_differ_only_in_case_are_refused(tmp_path: Path) -> None:
+    """`Adele` beside `adele` would be one folder on many systems."""
+    store = Store(tmp_path)
+    put(store, "adele", OLD)
+    with store.locked("Adele"), pytest.raises(ProfileError, match="only in case"):
+        store.draft("Adele")
+
+
+def test_verify_names_every_damaged_file(tmp_path: Path) -> None:
+    """Changed and missing files are each reported."""
+    store = Store(tmp_path)
+    put(store, "adele", OLD)
+    (tmp_path / "adele/faces/0001.png").write_text("x")
+    (tmp_path / "adele/anchors.safetensors").unlink()
+    problems = store.verify("adele")
+    assert len(problems) == 2
+    assert any("0001.png has changed" in problem for problem in problems)
+    assert any("anchors.safetensors is missing" in problem for problem in problems)
+
+
+def test_verify_refuses_a_file_outside_the_profile(tmp_path: Path) -> None:
+    """A manifest from elsewhere cannot make us read files outside its folder."""
+    store = Store(tmp_path)
+    put(store, "adele", OLD)
+    path = tmp_path / "adele" / NAME
+    path.write_text(path.read_text().replace('"faces/0001.png"', '"../../secret"'))
+    assert any("outside the profile" in problem for problem in store.verify("adele"))
+
+
+def test_newer_format_is_refused(tmp_path: Path) -> None:
+    """A profile written by a later version is refused, not guessed at."""
+    store = Store(tmp_path)
+    put(store, "adele", OLD)
+    path = tmp_path / "adele" / NAME
+    path.write_text(path.read_text().replace(f"format = {FORMAT}", f"format = {FORMAT + 1}"))
+    with pytest.raises(ProfileError, match="newer"):
+        store.open("adele")
+
+
+def test_older_formats_are_migrated_by_named_steps() -> None:
+    """Each step is applied once, in order, and its name is recorded."""
+    steps = (
+        Migration(1, "call-it-b", lambda d: {**d, "b": d["a"]}),
+        Migration(2, "double-b", lambda d: {**d, "b": 2 * d["b"]}),
+    )
+    found = migrate({"format": 1, "a": 3}, Path("profile.toml"), steps, target=3)
+    assert (found["b"], found["format"], found["migrated"]) == (6, 3, ["call-it-b", "double-b"])
+    assert migrate({"format": 2, "b": 1}, Path("p"), steps, target=3)["b"] == 2
+    with pytest.raises(ProfileError, match="nothing reads format 0"):
+        migrate({"format": 0}, Path("p"), steps, target=3)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "format = 1", "format = true", "format = -1", 'format = "1"', "\0", "x=["]
+)
+def test_damaged_manifest_is_an_error_that_names_the_file(tmp_path: Path, text: str) -> None:
+    """Nonsense in profile.toml is a ProfileError that names it, never another exception."""
+    (tmp_path / NAME).write_text(text)
+    with pytest.raises(ProfileError, match=r"profile\.toml"):
+        read_manifest(tmp_path)
+
+
+def test_manifest_survives_a_round_trip(tmp_path: Path) -> None:
+    """What is written is what is read."""
+    manifest = Manifest(
+        MARK, "2026-01-01", "2026-01-02", "0.1.0", 'she said "yes"\n\\o/', {"photos": 3},
+        {"tune": {"passes": 2}}, {"before": {"id": 0.5}}, {"threshold": 0.25}, {"faces/1.png": "ff"}, ("one",),
+    )  # fmt: skip
+    (tmp_path / NAME).write_bytes(manifest.to_toml().encode())
+    assert read_manifest(tmp_path) == manifest
+
+
+def _hold(root: str, ready: object, release: object) -> None:
+    with Store(Path(root)).locked("adele"):
+        ready.set()  # type: ignore[attr-defined]
+        release.wait(20)  # type: ignore[attr-defined]
+
+
+def test_a_profile_that_another_command_changes_is_locked(tmp_path: Path) -> None:
+    """A second command that would change the profile is refused; readers and other profiles are not."""
+    store = Store(tmp_path)
+    put(store, "adele", OLD)
+    context = multiprocessing.get_context("spawn")
+    ready, release = context.Event(), context.Event()
+    holder = context.Process(target=_hold, args=(str(tmp_path), ready, release))
+    holder.start()
+    try:
+        assert ready.wait(30)
+        with pytest.raises(ProfileError, match="being changed by another command"):
+            store.delete("adele")
+        assert store.entry("adele").state == "untuned"
+        put(store, "other", OLD)
+    finally:
+        release.set()
+        holder.join(10)
+    store.delete("adele")
+    assert store.names() == ["other"]
+
+
+def test_finished_stages_are_found_again_and_changed_inputs_drop_them(tmp_path: Path) -> None:
+    """A draft remembers what was done with the same inputs, and forgets what was done with others."""
+    store = Store(tmp_path)
+    with store.locked("adele"):
+        draft = store.draft("adele")
+        draft.finish("curate", "inputs-1", draft.write("photos.jsonl", b"{}"), {"kept": 3})
+    with store.locked("adele"):
+        again = store.draft("adele")
+        assert again.done("curate", "inputs-1")
+        assert again.facts("curate")["kept"] == 3
+        assert not again.done("curate", "inputs-2")
+        assert not store.draft("adele").done("curate", "inputs-1")
+
+
+def test_a_stage_with_a_damaged_file_is_not_done(tmp_path: Path) -> None:
+    """A finished stage counts only while its files are as written."""
+    store = Store(tmp_path)
+    with store.locked("adele"):
+        draft = store.draft("adele")
+        draft.finish("curate", "i", draft.write("photos.jsonl", b"{}"), {})
+        draft.find("photos.jsonl").write_text("{")
+        assert not store.draft("adele").done("curate", "i")
+
+
+# Each of these calls changes the disk; the child kills itself with SIGKILL instead of making the k-th.
+KILLED = textwrap.dedent(
+    """
+    import os, shutil, signal, sys
+    from pathlib import Path
+    sys.path.insert(0, sys.argv[3])
+    import test_person_store as t
+    left = int(sys.argv[2])
+
+    def counted(call):
+        def run(*args, **kwargs):
+            global left
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*args, **kwargs)
+        return run
+
+    for name in ("replace", "rename", "fsync", "unlink", "rmdir", "mkdir"):
+        setattr(os, name, counted(getattr(os, name)))
+    t.put(t.Store(Path(sys.argv[1])), "adele", t.NEW)
+    print(left)
+    """
+)
+
+
+def _put_and_die(root: Path, calls: int) -> subprocess.CompletedProcess[str]:
+    """Replace OLD by NEW in another process that is killed before its k-th change of the disk."""
+    command = [sys.executable, "-c", KILLED, str(root), str(calls), str(Path(__file__).parent)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def _settled(root: Path) -> dict[str, str]:
+    """Return what a reader finds after a kill, having checked that it is whole."""
+    entry = Store(root).entry("adele")
+    assert entry.state in ("ready", "untuned"), entry
+    assert not (root / "adele" / COMMIT).exists()
+    return content_of(root / "adele")
+
+
+def test_kill_at_every_change_of_the_disk_leaves_old_or_new(tmp_path: Path) -> None:
+    """Killed before any one of its changes of the disk, a command leaves the old version or the new."""
+    whole = tmp_path / "whole"
+    put(Store(whole), "adele", OLD)
+    done = _put_and_die(whole, 10_000)
+    assert done.returncode == 0, done.stderr
+    total = 10_000 - int(done.stdout)
+    assert _settled(whole) == NEW
+    outcomes = []
+    for calls in _spread(total):
+        root = tmp_path / str(calls)
+        put(Store(root), "adele", OLD)
+        killed = _put_and_die(root, calls)
+        assert killed.returncode == -signal.SIGKILL, (calls, killed.stderr)
+        outcomes.append(_settled(root) == NEW)
+        assert _settled(root) in (OLD, NEW)
+        put(Store(root), "adele", NEW | {"photos.jsonl": "again"})  # and the next command works
+        assert content_of(root / "adele")["photos.jsonl"] == "again"
+        assert not list(root.rglob("*.tmp"))
+    assert outcomes == sorted(outcomes), "once the new version counts it must go on counting"
+    assert outcomes[0] is False
+    assert outcomes[-1] is True
+
+
+def _spread(total: int) -> list[int]:
+    """Return the calls to be killed at: all where MYSTYLE_TEST_ALL is set, else some over the range."""
+    every = 1 if os.environ.get("MYSTYLE_TEST_ALL") else max(1, total // 24)
+    return [*range(0, total - 1, every), total - 1]
+
+
+def test_kill_during_delete_leaves_the_profile_or_nothing(tmp_path: Path) -> None:
+    """A half-removed profile is never seen; the next command that changes the store finishes the removal."""
+    store = Store(tmp_path)
+    put(store, "adele", OLD)
+    os.rename(tmp_path / "adele", tmp_path / ".deleted-0123")  # as far as a killed `delete` may have got
+    assert store.names() == []
+    put(store, "other", OLD)
+    assert not (tmp_path / ".deleted-0123").exists()
