@@ -1,0 +1,1 @@
+"""The domain prior G_d and its helpers: generator, encoder, perceptual, identity and matte nets, registry."""
