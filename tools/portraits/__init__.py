@@ -1,0 +1,1 @@
+"""Rendered people: a procedural head, its photographs, and the nets trained on them."""
