@@ -47,6 +47,18 @@ class App:
 
         return Store(store_root(self.store))
 
+    def choose_device(self) -> str:
+        """Settle where to compute, and say so.
+
+        Raises:
+            DeviceError: the device that was asked for cannot be had.
+        """
+        from mystyle_cli.prior.device import choose_device
+
+        device = choose_device(self.device)
+        self.console.info(f"device {device}")
+        return device
+
 
 pass_app = click.make_pass_decorator(App, ensure=True)
 

@@ -1,0 +1,72 @@
+"""`mystyle profile create`: from a folder of photos to a profile, in one command that goes on where it stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mystyle_cli.commands.app import App, Command, pass_app
+from mystyle_cli.commands.inputs import expand_paths
+from mystyle_cli.commands.learning import TuningOptions, show_learned, tuning_options
+from mystyle_cli.commands.options import profile_argument, recursive_option
+from mystyle_cli.config import DEFAULT_PRIOR
+
+
+@click.command(
+    "create",
+    cls=Command,
+    examples=(
+        "mystyle profile create adele ./photos",
+        "mystyle profile create adele ./photos --reference adele.jpg   # photos also show other people",
+        "mystyle profile create adele ./photos --no-tune && mystyle tune adele --device cuda",
+    ),
+)
+@profile_argument
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTOS...")
+@recursive_option
+@click.option(
+    "--reference",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="PHOTO",
+    help="A photo of the person, alone.  [default: whoever is in most photos]",
+)
+@click.option("--no-tune", is_flag=True, help="Stop before tuning; `mystyle tune` does it later.")
+@click.option("--prior", default=DEFAULT_PRIOR, show_default=True, metavar="NAME|DIR", help="Generator to start from.")
+@click.option("--consent", default="", metavar="TEXT", help="Note who agreed to this and when; kept in the profile.")
+@click.option("--replace", is_flag=True, help="Learn anew if the profile is there already.")
+@tuning_options
+@pass_app
+def create(
+    app: App,
+    name: str,
+    photos: tuple[str, ...],
+    recursive: bool,
+    reference: Path | None,
+    no_tune: bool,
+    prior: str,
+    consent: str,
+    replace: bool,
+    tuning: TuningOptions,
+) -> None:
+    """Learn a person from photos: choose the usable ones, find anchors, tune.
+
+    PHOTOS are files, folders or patterns; about 100 photos of different days, poses and light are best. They are never
+    changed. Interrupted at any point, the same command goes on from where it stopped.
+    """
+    paths = expand_paths(photos, recursive)
+    from mystyle_cli.learn import LearnSettings, learn
+    from mystyle_cli.prior.registry import open_prior
+
+    settings = LearnSettings(
+        tune=not no_tune,
+        tune_settings=tuning.settings(),
+        reference=reference,
+        consent=consent,
+        seed=tuning.seed,
+        device=app.choose_device(),
+        replace=replace,
+    )
+    with app.console.progress() as progress:
+        learned = learn(app.profiles(), name, paths, open_prior(prior), settings, progress)
+    show_learned(app, "profile create", learned)

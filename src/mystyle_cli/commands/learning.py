@@ -1,0 +1,152 @@
+"""What `profile create`, `ingest` and `tune` share: how to tune, and how what was learned is shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from mystyle_cli.commands.app import App
+from mystyle_cli.commands.options import bundle
+from mystyle_cli.console import columns
+
+if TYPE_CHECKING:
+    from mystyle_cli.curate.curate import PhotoRecord
+    from mystyle_cli.learn import Learned
+    from mystyle_cli.person.tuning import TuneSettings
+
+
+@dataclass(frozen=True)
+class TuningOptions:
+    """How the generator is tuned.
+
+    Args:
+        passes: how often every photo is seen.
+        tune_batch: photos a step.
+        learning_rate: Adam's highest rate.
+        precision: arithmetic of the networks.
+        seed: of everything that is drawn; fixed by default, so that the same command goes on where it stopped.
+    """
+
+    passes: int
+    tune_batch: int
+    learning_rate: float
+    precision: str
+    seed: int
+
+    def settings(self) -> TuneSettings:
+        """Return the core's settings."""
+        from mystyle_cli.person.tuning import TuneSettings
+
+        return TuneSettings(
+            passes=self.passes,
+            batch=self.tune_batch,
+            learning_rate=self.learning_rate,
+            precision=self.precision,  # type: ignore[arg-type]  # click has checked it
+            seed=self.seed,
+        )
+
+
+tuning_options: Final = bundle(
+    "tuning",
+    TuningOptions,
+    (
+        click.option(
+            "--passes",
+            type=click.IntRange(1),
+            default=100,
+            show_default=True,
+            help="How often every photo is seen; more takes longer and shows the person more exactly.",
+        ),
+        click.option(
+            "--batch",
+            "tune_batch",
+            type=click.IntRange(1),
+            default=12,
+            show_default=True,
+            help="Photos a step.",
+        ),
+        click.option(
+            "--learning-rate",
+            type=click.FloatRange(0, min_open=True),
+            default=2e-3,
+            show_default=True,
+            help="Highest rate of the tuning.",
+        ),
+        click.option(
+            "--precision",
+            type=click.Choice(["auto", "float32", "bfloat16"]),
+            default="auto",
+            show_default=True,
+            help="Arithmetic; auto takes bfloat16 where the device has units for it.",
+        ),
+        click.option(
+            "--seed",
+            type=click.IntRange(0),
+            default=0,
+            show_default=True,
+            help="Makes the run repeatable, and the same command able to go on where it stopped.",
+        ),
+    ),
+)
+
+
+def show_learned(app: App, command: str, learned: Learned) -> None:
+    """Show what came of the photos and how well the person is known now; the profile's folder is the result.
+
+    Args:
+        app: what the options of every command said.
+        command: for the JSON document.
+        learned: what the core did.
+    """
+    console, profile = app.console, learned.profile
+    for record in learned.records:
+        if record.verdict == "refused":
+            console.detail(f"refused {record.file}: {record.detail}")
+    console.info(photo_summary(learned.records))
+    for warning in learned.warnings:
+        console.warn(warning)
+    for line in result_lines(learned.results):
+        console.info(line)
+    sheet = profile.path / "contact-sheet.png"
+    if sheet.exists():
+        console.info(f"every photo with its verdict: {sheet}")
+    if not profile.tuned:
+        console.info(f"not tuned yet; next: mystyle tune {profile.name}")
+    console.result(str(profile.path))
+    console.document(
+        command,
+        {
+            "ok": True,
+            "name": profile.name,
+            "folder": str(profile.path),
+            "tuned": profile.tuned,
+            "stages_done": list(learned.done),
+            "counts": dict(profile.manifest.counts),
+            "photos": [record.to_json() for record in learned.records],
+            "results": {line: dict(figures) for line, figures in learned.results.items()},
+            "warnings": list(learned.warnings),
+        },
+    )
+
+
+def photo_summary(records: tuple[PhotoRecord, ...]) -> str:
+    """Return how many photos were kept, and how many were refused for each reason."""
+    splits = Counter(record.split for record in records if record.verdict == "kept")
+    kept = sum(splits.values())
+    text = f"{len(records)} photos: {kept} kept ({splits['train']} to learn from, {splits['held-out']} held out)"
+    refused = Counter(str(record.reason) for record in records if record.verdict == "refused")
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(refused.items()))
+    return f"{text}, {len(records) - kept} refused ({reasons})" if refused else text
+
+
+def result_lines(results: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Lay the result table out: a line for before and after tuning, a column for each figure."""
+    if not results:
+        return []
+    figures = list(next(iter(results.values())))
+    rows = [[name, *(f"{line[figure]:.4g}" if figure in line else "-" for figure in figures)] for name, line in results.items()]
+    return columns(["", *[figure.replace("_", " ") for figure in figures]], rows)

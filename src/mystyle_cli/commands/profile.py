@@ -1,0 +1,168 @@
+"""`mystyle profile`: the people that were learned, as a list of names with verbs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mystyle_cli.commands.app import App, Command, Group, pass_app
+from mystyle_cli.commands.create import create
+from mystyle_cli.commands.options import profile_argument
+from mystyle_cli.errors import ProfileError, UsageError
+
+if TYPE_CHECKING:
+    from mystyle_cli.person.store import Entry
+
+
+@click.group(
+    "profile",
+    cls=Group,
+    examples=("mystyle profile create adele ./photos", "mystyle profile list", "mystyle profile show adele"),
+)
+def command() -> None:
+    """Learn a person from photos; list, show, check profiles."""
+
+
+command.add_command(create)
+
+
+@command.command("list", cls=Command, examples=("mystyle profile list", "mystyle --json profile list"))
+@pass_app
+def list_profiles(app: App) -> None:
+    """List the profiles of the store."""
+    console = app.console
+    store = app.profiles()
+    entries = store.entries()
+    if not entries:
+        console.info(f"no profiles in {store.root}; make one: mystyle profile create NAME PHOTOS")
+    else:
+        rows = [[entry.name, entry.state, *_counts(entry), _prior(entry), entry.detail] for entry in entries]
+        console.table(["NAME", "STATE", "PHOTOS", "HELD OUT", "PRIOR", ""], rows)
+    console.document(
+        "profile list", {"store": str(store.root), "profiles": [_brief(entry) for entry in entries]}
+    )
+
+
+@command.command("show", cls=Command, examples=("mystyle profile show adele",))
+@profile_argument
+@pass_app
+def show(app: App, name: str) -> None:
+    """Show what a profile holds, how it was made and how well it knows the person."""
+    store = app.profiles()
+    entry, folder = store.entry(name), store.path(name)
+    if entry.manifest is None:
+        raise ProfileError(f"profile '{name}' is {entry.state}", entry.detail)
+    manifest = entry.manifest
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    facts = {
+        "name": entry.name,
+        "state": entry.state,
+        "folder": str(folder),
+        "size": f"{size / 1e6:.1f} MB",
+        "prior": f"{manifest.prior.name} ({manifest.prior.resolution} px)",
+        "created": manifest.created,
+        "changed": manifest.changed,
+        "made by": f"mystyle {manifest.made_by}",
+        "consent": manifest.consent or "nothing noted",
+    }
+    tables = {"photos": manifest.counts, **manifest.stages, **manifest.results, "identity": manifest.identity}
+    width = max(len(title) for title in [*facts, *tables])
+    for title, value in facts.items():
+        app.console.result(f"{title:<{width}}  {value}")
+    for title, table in tables.items():
+        if table:
+            app.console.result(f"{title:<{width}}  {_inline(table)}")
+    app.console.document("profile show", {**_brief(entry), **facts, "bytes": size, "tables": tables})
+
+
+@command.command("path", cls=Command, examples=('open "$(mystyle profile path adele)/contact-sheet.png"',))
+@profile_argument
+@pass_app
+def path(app: App, name: str) -> None:
+    """Print the folder of a profile."""
+    folder = app.profiles().path(name)
+    app.console.result(str(folder))
+    app.console.document("profile path", {"name": name, "folder": str(folder)})
+
+
+@command.command("rename", cls=Command, examples=("mystyle profile rename adele adele-2015",))
+@profile_argument
+@click.argument("new", metavar="NEW")
+@pass_app
+def rename(app: App, name: str, new: str) -> None:
+    """Give a profile another name."""
+    folder = app.profiles().rename(name, new)
+    app.console.info(f"'{name}' is now '{folder.name}'")
+    app.console.document("profile rename", {"old": name, "name": folder.name, "folder": str(folder)})
+
+
+@command.command("delete", cls=Command, examples=("mystyle profile delete adele --yes",))
+@profile_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_app
+def delete(app: App, name: str, yes: bool) -> None:
+    """Remove a profile: its copies of faces, its weights, everything. Your photos stay."""
+    store = app.profiles()
+    folder = store.path(name)
+    if not yes:
+        _confirm(folder)
+    store.delete(name)
+    app.console.info(f"removed {folder}")
+    app.console.document("profile delete", {"name": name, "folder": str(folder)})
+
+
+def _confirm(folder: Path) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError(f"{folder} would be removed for good", "Say so with --yes.")
+    if not click.confirm(f"Remove {folder} and everything in it for good?", err=True):
+        raise UsageError("nothing was removed", "")
+
+
+@command.command("verify", cls=Command, examples=("mystyle profile verify adele", "mystyle profile verify"))
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@pass_app
+def verify(app: App, names: tuple[str, ...]) -> int:
+    """Check every file of profiles (of all when none is named) against its digest."""
+    store = app.profiles()
+    found = {name: store.verify(name) for name in names or store.names()}
+    for name, problems in found.items():
+        app.console.result(f"{name}: {'sound' if not problems else 'damaged'}")
+        for problem in problems:
+            app.console.error(f"{name}: {problem}")
+    damaged = any(found.values())
+    if damaged:
+        app.console.info(
+            "Create a damaged profile again from its photos, or restore its folder from a backup."
+        )
+    app.console.document("profile verify", {"ok": not damaged, "problems": found})
+    return ProfileError.exit_code if damaged else 0
+
+
+def _brief(entry: Entry) -> dict[str, object]:
+    manifest = entry.manifest
+    return {
+        "name": entry.name,
+        "state": entry.state,
+        "detail": entry.detail,
+        "prior": manifest.prior.name if manifest else None,
+        "counts": dict(manifest.counts) if manifest else {},
+    }
+
+
+def _counts(entry: Entry) -> list[str]:
+    counts = entry.manifest.counts if entry.manifest else {}
+    return [str(counts.get(key, "-")) for key in ("train", "held_out")]
+
+
+def _prior(entry: Entry) -> str:
+    return entry.manifest.prior.name if entry.manifest else "-"
+
+
+def _inline(table: Mapping[str, object]) -> str:
+    return ", ".join(
+        f"{key} {f'{value:.4g}' if isinstance(value, float) else value}" for key, value in table.items()
+    )

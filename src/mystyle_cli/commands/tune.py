@@ -1,0 +1,29 @@
+"""`mystyle tune`: tune the generator of a profile that has its photos and anchors."""
+
+from __future__ import annotations
+
+import click
+
+from mystyle_cli.commands.app import App, Command, pass_app
+from mystyle_cli.commands.learning import TuningOptions, show_learned, tuning_options
+from mystyle_cli.commands.options import profile_argument
+
+
+@click.command("tune", cls=Command, examples=("mystyle tune adele", "mystyle tune adele --passes 200 --device cuda"))
+@profile_argument
+@tuning_options
+@pass_app
+def command(app: App, name: str, tuning: TuningOptions) -> None:
+    """Tune a profile's generator to its photos.
+
+    Each photo's anchor is made to give back that photo (sec. 3.1, eq 1 of the paper). Interrupted, the same command
+    goes on from where it stopped.
+    """
+    from mystyle_cli.learn import LearnSettings, retune
+
+    settings = LearnSettings(
+        tune=True, tune_settings=tuning.settings(), seed=tuning.seed, device=app.choose_device()
+    )
+    with app.console.progress() as progress:
+        learned = retune(app.profiles(), name, settings, progress)
+    show_learned(app, "tune", learned)
