@@ -1,0 +1,207 @@
+"""What was done to a photo, as differentiable functions phi on images (sec. 3.3, B.2).
+
+A batch holds a degradation for each input, so that inputs with other holes and other sizes are worked on
+together; `select` keeps some of them. Images are torch (B, 3, R, R) in [-1, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+RELAXATIONS = 8  # rounds of averaging at each scale of `spread`
+EDGE = 1 / 64  # how much of a pixel may be hole before it is not trusted
+
+
+class Degradation(Protocol):
+    """phi for each input of a batch, and how its outcome is to be compared."""
+
+    def apply(self, images: Tensor) -> Tensor:
+        """Degrade images (B, 3, R, R); differentiable. What is not known is the same whatever the images."""
+
+    def view(self, degraded: Tensor) -> Tensor:
+        """Return degraded images as the perceptual net should see them, at the prior's resolution."""
+
+    def known(self, degraded: Tensor) -> Tensor:
+        """Return the share (B,) of the entries of `degraded` that say something, in (0, 1]."""
+
+    def seen(self, degraded: Tensor) -> Tensor:
+        """Return the share (B,) of each view that says something, in (0, 1]."""
+
+    def select(self, rows: Tensor) -> Degradation:
+        """Return the degradations of some inputs, by index (int64)."""
+
+
+class Identity:
+    """Nothing was done: inversion."""
+
+    def apply(self, images: Tensor) -> Tensor:
+        """Return the images themselves."""
+        return images
+
+    def view(self, degraded: Tensor) -> Tensor:
+        """Return the images themselves."""
+        return degraded
+
+    def known(self, degraded: Tensor) -> Tensor:
+        """Return ones: every pixel is known."""
+        return degraded.new_ones(len(degraded))
+
+    def seen(self, degraded: Tensor) -> Tensor:
+        """Return ones."""
+        return degraded.new_ones(len(degraded))
+
+    def select(self, rows: Tensor) -> Identity:
+        """Return the same: it is the same for every input."""
+        return self
+
+
+class Mask:
+    """A hole was cut into each image: inpainting.
+
+    The hole is filled with the same smooth colours in the generated image and in the input, drawn from the
+    input's own surroundings. So neither loss looks into it, and the perceptual net sees no edge that is not
+    in the photo.
+
+    Args:
+        holes: (B, 1, R, R) in [0, 1], 1 = unknown; whatever is above 1/64 counts as unknown.
+        inputs: (B, 3, R, R), the photos; what is in their holes is not used.
+    """
+
+    def __init__(self, holes: Tensor, inputs: Tensor) -> None:
+        self.holes = (holes > EDGE).to(inputs.dtype)
+        self.fill = spread(inputs, self.holes)
+
+    def apply(self, images: Tensor) -> Tensor:
+        """Fill the holes."""
+        return images * (1 - self.holes) + self.fill * self.holes
+
+    def view(self, degraded: Tensor) -> Tensor:
+        """Return the filled images themselves."""
+        return degraded
+
+    def known(self, degraded: Tensor) -> Tensor:
+        """Return the share of each image outside its hole."""
+        return (1 - self.holes).mean(dim=(1, 2, 3)).clamp(min=1e-3)
+
+    def seen(self, degraded: Tensor) -> Tensor:
+        """Return the same: the view is the image."""
+        return self.known(degraded)
+
+    def select(self, rows: Tensor) -> Mask:
+        """Keep some of the holes."""
+        kept = object.__new__(Mask)
+        kept.holes, kept.fill = self.holes[rows], self.fill[rows]
+        return kept
+
+
+class Downsample:
+    """Each image was made smaller by an area kernel: upscaling.
+
+    Each input may have a size of its own; smaller ones lie in the batch's top left corner, the rest is 0.
+    The perceptual net sees them enlarged to the prior's resolution, as 16 px are too few for its strides.
+
+    Args:
+        sizes: side in pixels of each degraded image, from 1 to `resolution`.
+        resolution: R.
+    """
+
+    def __init__(self, sizes: Sequence[int], resolution: int) -> None:
+        import torch
+
+        side = max(sizes)
+        down = np.zeros((len(sizes), side, resolution))
+        up = np.zeros((len(sizes), resolution, side))
+        for row, size in enumerate(sizes):
+            down[row, :size] = area_kernel(resolution, size)
+            up[row, :, :size] = linear_kernel(size, resolution)
+        self.down = torch.tensor(down, dtype=torch.float32)  # (B, h, R)
+        self.up = torch.tensor(up, dtype=torch.float32)  # (B, R, h)
+        self.shares = torch.tensor([(size / side) ** 2 for size in sizes], dtype=torch.float32)
+
+    def apply(self, images: Tensor) -> Tensor:
+        """Average over the area of each small pixel: (B, 3, R, R) -> (B, 3, h, h)."""
+        return _separable(self.down.to(images), images)
+
+    def view(self, degraded: Tensor) -> Tensor:
+        """Enlarge bilinearly: (B, 3, h, h) -> (B, 3, R, R)."""
+        return _separable(self.up.to(degraded), degraded)
+
+    def known(self, degraded: Tensor) -> Tensor:
+        """Return the share of the batch's side that each input fills, squared."""
+        return self.shares.to(degraded)
+
+    def seen(self, degraded: Tensor) -> Tensor:
+        """Return ones: every view is filled."""
+        return degraded.new_ones(len(degraded))
+
+    def select(self, rows: Tensor) -> Downsample:
+        """Keep some of the sizes."""
+        kept = object.__new__(Downsample)
+        index = rows.cpu()
+        kept.down, kept.up, kept.shares = self.down[index], self.up[index], self.shares[index]
+        return kept
+
+
+def _separable(kernel: Tensor, images: Tensor) -> Tensor:
+    """Apply kernels (B, m, n) to the rows and columns of (B, 3, n, n)."""
+    across = kernel.unsqueeze(1)  # (B, 1, m, n)
+    return across @ images @ across.transpose(2, 3)
+
+
+def area_kernel(size: int, smaller: int) -> npt.NDArray[np.float64]:
+    """Return the matrix (smaller, size) that averages by exact overlap, at any ratio of the sizes."""
+    edges = np.arange(smaller + 1) * (size / smaller)
+    starts, ends = edges[:-1, None], edges[1:, None]
+    pixels = np.arange(size)[None, :]
+    overlap = np.clip(np.minimum(ends, pixels + 1) - np.maximum(starts, pixels), 0, None)
+    return np.asarray(overlap * (smaller / size), np.float64)
+
+
+def linear_kernel(size: int, larger: int) -> npt.NDArray[np.float64]:
+    """Return the matrix (larger, size) of linear interpolation between pixel centres, borders repeated."""
+    places = np.clip((np.arange(larger) + 0.5) * (size / larger) - 0.5, 0, size - 1)
+    left = np.minimum(places.astype(int), max(size - 2, 0))
+    share = places - left
+    kernel = np.zeros((larger, size))
+    kernel[np.arange(larger), left] = 1 - share
+    kernel[np.arange(larger), np.minimum(left + 1, size - 1)] += share
+    return kernel
+
+
+def spread(images: Tensor, holes: Tensor) -> Tensor:
+    """Continue what is known smoothly into holes.
+
+    Known pixels keep their values; unknown ones approach the membrane through them (each the mean of its four
+    neighbours), coarse to fine.
+
+    Args:
+        images: (B, C, H, W); what is in the holes is not used.
+        holes: (B, 1, H, W), 1 = unknown, 0 = known.
+    """
+    import torch.nn.functional as F
+
+    known = 1 - holes
+    height, width = images.shape[-2:]
+    if min(height, width) <= 1 or bool((holes == 0).all()):
+        total = known.sum(dim=(2, 3), keepdim=True).clamp(min=1e-6)
+        mean = (images * known).sum(dim=(2, 3), keepdim=True) / total
+        return images * known + mean * holes
+    half = ((height + 1) // 2, (width + 1) // 2)
+    weight = F.adaptive_avg_pool2d(known, half)
+    colour = F.adaptive_avg_pool2d(images * known, half) / weight.clamp(min=1e-6)
+    below = spread(colour, (weight <= 0).to(images.dtype))
+    above = F.interpolate(below, (height, width), mode="bilinear", align_corners=False)
+    filled = images * known + above * holes
+    for _ in range(RELAXATIONS):
+        near = F.pad(filled, (1, 1, 1, 1), mode="replicate")
+        mean = near[..., :-2, 1:-1] + near[..., 2:, 1:-1] + near[..., 1:-1, :-2] + near[..., 1:-1, 2:]
+        filled = images * known + mean / 4 * holes
+    return filled
