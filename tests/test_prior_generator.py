@@ -47,7 +47,9 @@ def affine(state: State, name: str, w: np.ndarray) -> np.ndarray:
     return state[f"{name}.affine.weight"] @ w / np.sqrt(w.size) + state[f"{name}.affine.bias"]
 
 
-def layer(state: State, name: str, x: np.ndarray, w: np.ndarray, up: bool, noise: bool, clamp: float) -> np.ndarray:
+def layer(
+    state: State, name: str, x: np.ndarray, w: np.ndarray, up: bool, noise: bool, clamp: float
+) -> np.ndarray:
     """One modulated convolution in the fused form: one kernel per sample."""
     weight = state[f"{name}.weight"] * affine(state, name, w)[None, :, None, None]
     weight = weight / np.sqrt((weight**2).sum((1, 2, 3), keepdims=True) + 1e-8)
@@ -169,5 +171,5 @@ def test_damaged_file_is_named(tmp_path: Path) -> None:
     """A file that is no generator raises an error with its name."""
     path = tmp_path / "bad.safetensors"
     path.write_bytes(b"not tensors at all")
-    with pytest.raises(ModelError, match="bad.safetensors"):
+    with pytest.raises(ModelError, match=r"bad\.safetensors"):
         load_generator(path)

@@ -303,14 +303,20 @@ def load_generator(path: Path) -> Generator:
             header = (file.metadata() or {}).get("generator")
             state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"cannot read generator {path}: {error}", "restore or fetch the file again") from error
+        raise ModelError(
+            f"cannot read generator {path}: {error}", "restore or fetch the file again"
+        ) from error
     if header is None:
-        raise ModelError(f"{path} is not a generator of this program", "import it with `mystyle prior import`")
+        raise ModelError(
+            f"{path} is not a generator of this program", "import it with `mystyle prior import`"
+        )
     try:
         generator = generator_from_config(json.loads(header))
         generator.load_state_dict(state)
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise ModelError(f"generator {path} is damaged: {error}", "restore or fetch the file again") from error
+        raise ModelError(
+            f"generator {path} is damaged: {error}", "restore or fetch the file again"
+        ) from error
     return generator.eval().requires_grad_(False)
 
 

@@ -1,0 +1,108 @@
+"""LPIPS with our own trunk, split so that the features of a target are computed once.
+
+Source: paper sec. 3.1, eq 1 (L_lpips); LPIPS (Zhang et al. 2018).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mystyle_cli.errors import ModelError
+
+
+class Perceptual(nn.Module):
+    """LPIPS over an AlexNet trunk, with weights of the prior."""
+
+    def __init__(self, size: int) -> None:
+        """Make the net with random weights; `size` is the edge length it sees every picture at."""
+        import lpips
+
+        super().__init__()
+        self.size = size
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # lpips calls torchvision in a deprecated way
+            self.net = lpips.LPIPS(net="alex", pretrained=False, pnet_rand=True, verbose=False).eval()
+        self.net.requires_grad_(False)
+        for lin in self.net.lins:
+            lin.model[-1].weight.abs_()  # a distance needs weights >= 0
+        self.to(memory_format=torch.channels_last)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Weighted unit features of each layer.
+
+        Args:
+            images: (B, 3, H, W) in [-1, 1].
+
+        Returns:
+            One (B, C, h, w) for each layer; squared differences of them, averaged over places and summed
+            over channels and layers, are the distance.
+        """
+        if images.shape[-2:] != (self.size, self.size):
+            images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
+        layers = self.net.net(self.net.scaling_layer(images.contiguous(memory_format=torch.channels_last)))
+        weighted = []
+        for layer, lin in zip(layers, self.net.lins, strict=True):
+            # lpips adds only the last term; the first keeps the gradient finite where a layer is all zero.
+            norm = (layer.square().sum(1, keepdim=True) + 1e-20).sqrt() + 1e-10
+            weight = cast(nn.Conv2d, lin.model[-1]).weight.clamp(min=0).sqrt()  # (1, C, 1, 1)
+            weighted.append(layer * (weight / norm))
+        return weighted
+
+    def distance_to(self, features: Sequence[Tensor], images: Tensor) -> Tensor:
+        """Distance (B,) of images (B, 3, H, W) to targets given by their `features`."""
+        total = images.new_zeros(images.shape[0])
+        for target, layer in zip(features, self.features(images), strict=True):
+            total = total + (layer - target).square().sum(1).mean((1, 2))
+        return total
+
+    def distance(self, a: Tensor, b: Tensor) -> Tensor:
+        """LPIPS distance (B,) between two batches (B, 3, H, W)."""
+        return self.distance_to(self.features(a), b)
+
+
+def save_perceptual(perceptual: Perceptual, path: Path, *, half: bool = False) -> None:
+    """Write trunk and layer weights as safetensors, the size it sees in the header."""
+    from safetensors.torch import save_file
+
+    dtype = torch.float16 if half else torch.float32
+    state = {k: v.detach().to("cpu", dtype).contiguous() for k, v in unique_state(perceptual).items()}
+    save_file(state, path, metadata={"size": str(perceptual.size)})
+
+
+def load_perceptual(path: Path) -> Perceptual:
+    """Read what `save_perceptual` wrote; eval mode, CPU, float32.
+
+    Raises:
+        ModelError: the file is missing, damaged, or of another kind.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            size = int((file.metadata() or {})["size"])
+            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+        perceptual = Perceptual(size)
+        own = unique_state(perceptual)
+        if own.keys() != state.keys():
+            raise KeyError(f"its tensors are not the expected {len(own)}")
+        with torch.no_grad():
+            for key, tensor in own.items():
+                tensor.copy_(state[key])
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"cannot read perceptual net {path}: {error}", "restore or fetch the file again"
+        ) from error
+    return perceptual
+
+
+def unique_state(perceptual: Perceptual) -> dict[str, Tensor]:
+    """State dict of the net without the second names lpips gives to its layer weights."""
+    state = perceptual.net.state_dict()
+    return {k: v for k, v in state.items() if not k.startswith(("lins.", "scaling_layer."))}

@@ -1,0 +1,203 @@
+"""Priors as folders: `prior.toml` and one file for each role.
+
+Source: paper sec. 3.1 (G_d and its helpers).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mystyle_cli.errors import ModelError, MystyleError
+from mystyle_cli.prior.directions import Direction, load_direction
+
+if TYPE_CHECKING:
+    from mystyle_cli.onnx.sessions import Session
+    from mystyle_cli.prior.generator import Generator
+    from mystyle_cli.prior.perceptual import Perceptual
+
+BUNDLED = Path(__file__).parent / "bundled"
+FORMAT = 1
+ROLES = ("generator", "encoder", "perceptual", "identity", "matte")
+
+
+@dataclass
+class Prior:
+    """A domain prior on disk; nets are opened when first asked for, their digests checked then.
+
+    Args:
+        path: the folder.
+        digest: sha256 of its prior.toml.
+        metadata: what prior.toml says.
+    """
+
+    path: Path
+    digest: str
+    metadata: dict[str, Any]
+    _sessions: dict[tuple[str, str], Session] = field(default_factory=dict, repr=False)
+    _checked: set[str] = field(default_factory=set, repr=False)
+    _generator: Generator | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        """Name of the prior."""
+        return str(self.metadata["name"])
+
+    @property
+    def resolution(self) -> int:
+        """Edge length of its pictures."""
+        return int(self.metadata["resolution"])
+
+    @property
+    def w_dim(self) -> int:
+        """Length of a code."""
+        return int(self.metadata["w_dim"])
+
+    @property
+    def num_ws(self) -> int:
+        """Codes of one picture in W+."""
+        return int(self.metadata["num_ws"])
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Roles that the prior fills."""
+        return tuple(role for role in ROLES if role in self.metadata["roles"])
+
+    def file(self, role: str) -> Path:
+        """Path of a role's file, its digest checked once.
+
+        Raises:
+            ModelError: the prior lacks the role, or the file is missing or changed.
+        """
+        entry = self.metadata["roles"].get(role)
+        if entry is None:
+            raise ModelError(
+                f"prior {self.name} has no {role} (it has {', '.join(self.roles)})",
+                "use a prior that has one, such as portraits-128",
+            )
+        return self._check(entry)
+
+    def generator(self, device: str = "cpu") -> Generator:
+        """A fresh copy of G_d in eval mode, no gradients kept for its weights."""
+        from mystyle_cli.prior.generator import load_generator
+
+        if self._generator is None:
+            self._generator = load_generator(self.file("generator"))
+        return self._generator.frozen().to(device)
+
+    def perceptual(self, device: str = "cpu") -> Perceptual:
+        """The perceptual net."""
+        from mystyle_cli.prior.perceptual import load_perceptual
+
+        return load_perceptual(self.file("perceptual")).to(device)
+
+    def encode(self, images: NDArray[np.float32], device: str = "cpu") -> NDArray[np.float32]:
+        """Codes w (B, w_dim) of aligned images (B, 3, R, R) in [-1, 1]."""
+        return self._run("encoder", images, device)
+
+    def embed(self, images: NDArray[np.float32], device: str = "cpu") -> NDArray[np.float32]:
+        """Identity embeddings (B, D), rows of unit length, of aligned images (B, 3, R, R) in [-1, 1]."""
+        rows = self._run("identity", images, device)
+        norms = np.linalg.norm(rows, axis=1, keepdims=True).astype(np.float32)
+        unit: NDArray[np.float32] = rows / np.maximum(norms, np.float32(1e-12))
+        return unit
+
+    def matte(self, images: NDArray[np.float32], device: str = "cpu") -> NDArray[np.float32]:
+        """How much of each pixel is the person, (B, R, R) in [0, 1], of aligned images (B, 3, R, R)."""
+        mattes = self._run("matte", images, device)
+        return np.clip(mattes.reshape(len(images), self.resolution, self.resolution), 0, 1)
+
+    def directions(self) -> dict[str, Direction]:
+        """Semantic directions by name."""
+        entries = self.metadata.get("directions", {})
+        return {name: load_direction(self._check(entry)) for name, entry in entries.items()}
+
+    def verify(self) -> list[str]:
+        """Problems of the folder, one sentence each; empty when every file is there and unchanged."""
+        problems = []
+        entries = [*self.metadata["roles"].values(), *self.metadata.get("directions", {}).values()]
+        for entry in entries:
+            self._checked.discard(entry["file"])
+            try:
+                self._check(entry)
+            except ModelError as error:
+                problems.append(error.message)
+        return problems
+
+    def _check(self, entry: dict[str, Any]) -> Path:
+        path: Path = self.path / str(entry["file"])
+        if entry["file"] in self._checked:
+            return path
+        if not path.is_file():
+            raise ModelError(f"prior {self.name}: {entry['file']} is missing", "install the program again")
+        if sha256_of(path) != entry["sha256"]:
+            raise ModelError(
+                f"prior {self.name}: {entry['file']} is not the file that prior.toml names",
+                "install the program again",
+            )
+        self._checked.add(entry["file"])
+        return path
+
+    def _run(self, role: str, images: NDArray[np.float32], device: str) -> NDArray[np.float32]:
+        from mystyle_cli.onnx.sessions import open_session
+
+        expected = (3, self.resolution, self.resolution)
+        if images.ndim != 4 or images.shape[1:] != expected:
+            raise ValueError(f"{role} takes images (B, {', '.join(map(str, expected))}), not {images.shape}")
+        if (role, device) not in self._sessions:
+            self._sessions[role, device] = open_session(self.file(role), device)
+        return self._sessions[role, device].run(images)
+
+
+def open_prior(name_or_path: str | Path = "portraits-128") -> Prior:
+    """Open a prior.
+
+    Args:
+        name_or_path: name of a bundled prior, or a folder with a prior.toml.
+
+    Raises:
+        ModelError: there is no such prior, or its prior.toml is damaged or newer than this program.
+    """
+    folder = Path(name_or_path)
+    if not (folder / "prior.toml").is_file():
+        folder = BUNDLED / str(name_or_path)
+    try:
+        raw = (folder / "prior.toml").read_bytes()
+    except OSError as error:
+        known = ", ".join(bundled_priors()) or "none"
+        raise ModelError(
+            f"no prior {str(name_or_path)!r} (bundled: {known})", "give a name or a folder"
+        ) from error
+    try:
+        metadata = tomllib.loads(raw.decode())
+        found = metadata["format"]
+        if found > FORMAT:
+            raise ModelError(
+                f"{folder / 'prior.toml'} has format {found}, newer than {FORMAT}", "update mystyle"
+            )
+        for key in ("name", "resolution", "w_dim", "num_ws", "roles"):
+            metadata[key]
+    except MystyleError:
+        raise
+    except (KeyError, TypeError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ModelError(
+            f"{folder / 'prior.toml'} is damaged: {error}", "restore or fetch the prior again"
+        ) from error
+    return Prior(path=folder, digest=hashlib.sha256(raw).hexdigest(), metadata=metadata)
+
+
+def bundled_priors() -> list[str]:
+    """Names of the priors that came with the program."""
+    return sorted(path.parent.name for path in BUNDLED.glob("*/prior.toml"))
+
+
+def sha256_of(path: Path) -> str:
+    """Digest of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,40 @@
+"""ONNX sessions."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mystyle_cli.errors import DeviceError, ModelError
+from mystyle_cli.onnx.sessions import open_session
+
+
+def test_batches_do_not_matter(tiny_prior: Path) -> None:
+    """The same rows come out whatever the batch a session runs at once."""
+    images = np.random.default_rng(1).normal(size=(5, 3, 32, 32)).astype(np.float32)
+    whole = open_session(tiny_prior / "encoder.onnx")
+    pieces = open_session(tiny_prior / "encoder.onnx", batch=2)
+    assert whole.provider == "CPUExecutionProvider"
+    assert np.allclose(whole.run(images), pieces.run(images), atol=1e-5)
+
+
+def test_damaged_file_is_named(tmp_path: Path) -> None:
+    """A file that is no ONNX net raises an error with its name."""
+    (tmp_path / "net.onnx").write_bytes(b"nothing")
+    with pytest.raises(ModelError, match=r"net\.onnx"):
+        open_session(tmp_path / "net.onnx")
+
+
+def test_wrong_shape_is_named(tiny_prior: Path) -> None:
+    """Input that does not fit is an error that names net and shape."""
+    with pytest.raises(ModelError, match=r"encoder\.onnx.*\(1, 3, 8, 8\)"):
+        open_session(tiny_prior / "encoder.onnx").run(np.zeros((1, 3, 8, 8), np.float32))
+
+
+def test_absent_provider_is_an_error(tiny_prior: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that was asked for and is absent is never replaced by the CPU."""
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(DeviceError):
+        open_session(tiny_prior / "encoder.onnx", "cuda")

@@ -1,0 +1,96 @@
+"""Priors as folders."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mystyle_cli.errors import ModelError
+from mystyle_cli.prior.registry import open_prior
+
+
+@pytest.fixture
+def copy(tiny_prior: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny prior that a test may damage."""
+    return Path(shutil.copytree(tiny_prior, tmp_path / "prior"))
+
+
+def test_every_role_opens(tiny_prior: Path) -> None:
+    """All roles of a prior open and agree about resolution and w_dim."""
+    prior = open_prior(tiny_prior)
+    generator = prior.generator()
+    assert (generator.resolution, generator.w_dim, generator.num_ws) == (32, prior.w_dim, prior.num_ws)
+    images = np.random.default_rng(0).uniform(-1, 1, (3, 3, 32, 32)).astype(np.float32)
+    assert prior.encode(images).shape == (3, prior.w_dim)
+    assert np.allclose(np.linalg.norm(prior.embed(images), axis=1), 1)
+    matte = prior.matte(images)
+    assert matte.shape == (3, 32, 32)
+    assert matte.min() >= 0
+    assert matte.max() <= 1
+    assert prior.perceptual().distance(torch.zeros(2, 3, 32, 32), torch.ones(2, 3, 32, 32)).shape == (2,)
+    for direction in prior.directions().values():
+        assert np.isclose(np.linalg.norm(direction.vector), 1)
+    assert prior.verify() == []
+
+
+def test_generators_are_separate(tiny_prior: Path) -> None:
+    """Each caller gets a generator of its own: tuning one leaves the next untouched."""
+    prior = open_prior(tiny_prior)
+    first, second = prior.generator(), prior.generator()
+    first.synthesis.b4.const.add_(1)
+    assert not torch.equal(first.synthesis.b4.const, second.synthesis.b4.const)
+
+
+def test_missing_role_is_named(copy: Path) -> None:
+    """A role the prior lacks is an error that names it and those it has."""
+    text = (copy / "prior.toml").read_text().replace("[roles.matte]", "[others.matte]")
+    (copy / "prior.toml").write_text(text)
+    with pytest.raises(ModelError, match="has no matte"):
+        open_prior(copy).matte(np.zeros((1, 3, 32, 32), np.float32))
+
+
+def test_changed_file_is_refused(copy: Path) -> None:
+    """A file whose digest differs is refused on first load and listed by verify."""
+    with (copy / "encoder.onnx").open("ab") as file:
+        file.write(b"\0")
+    (copy / "matte.onnx").unlink()
+    prior = open_prior(copy)
+    with pytest.raises(ModelError, match=r"encoder\.onnx"):
+        prior.encode(np.zeros((1, 3, 32, 32), np.float32))
+    assert len(prior.verify()) == 2
+
+
+def test_newer_format_is_refused(copy: Path) -> None:
+    """A prior of a newer format is refused, not read on a guess."""
+    text = (copy / "prior.toml").read_text().replace("format = 1", "format = 2")
+    (copy / "prior.toml").write_text(text)
+    with pytest.raises(ModelError, match="newer"):
+        open_prior(copy)
+
+
+@pytest.mark.parametrize("text", ["", "format = 1", "format = [", "format = 'x'"])
+def test_damaged_toml_is_refused(tmp_path: Path, text: str) -> None:
+    """A prior.toml that cannot be used is an error that names it."""
+    (tmp_path / "prior.toml").write_text(text)
+    with pytest.raises(ModelError, match=r"prior\.toml"):
+        open_prior(tmp_path)
+
+
+def test_unknown_prior_is_named() -> None:
+    """An unknown name is an error that names it."""
+    with pytest.raises(ModelError, match="nobody-7"):
+        open_prior("nobody-7")
+
+
+def test_inference_imports_no_torch(tiny_prior: Path) -> None:
+    """Encoding, embedding and mattes run without torch."""
+    code = (
+        "import sys, numpy as np; from mystyle_cli.prior.registry import open_prior;"
+        f"p = open_prior({str(tiny_prior)!r}); x = np.zeros((1, 3, 32, 32), np.float32);"
+        "p.encode(x); p.embed(x); p.matte(x); p.directions(); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
