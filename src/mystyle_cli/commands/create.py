@@ -1,4 +1,4 @@
-"""`mystyle profile create`: from a folder of photos to a profile, in one command that goes on where it stopped."""
+"""`mystyle profile create`: from a folder of photos to a profile; the same command goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -32,8 +32,12 @@ from mystyle_cli.config import DEFAULT_PRIOR
     help="A photo of the person, alone.  [default: whoever is in most photos]",
 )
 @click.option("--no-tune", is_flag=True, help="Stop before tuning; `mystyle tune` does it later.")
-@click.option("--prior", default=DEFAULT_PRIOR, show_default=True, metavar="NAME|DIR", help="Generator to start from.")
-@click.option("--consent", default="", metavar="TEXT", help="Note who agreed to this and when; kept in the profile.")
+@click.option(
+    "--prior", default=DEFAULT_PRIOR, show_default=True, metavar="NAME|DIR", help="Generator to start from."
+)
+@click.option(
+    "--consent", default="", metavar="TEXT", help="Note who agreed to this and when; kept in the profile."
+)
 @click.option("--replace", is_flag=True, help="Learn anew if the profile is there already.")
 @tuning_options
 @pass_app
@@ -51,8 +55,8 @@ def create(
 ) -> None:
     """Learn a person from photos: choose the usable ones, find anchors, tune.
 
-    PHOTOS are files, folders or patterns; about 100 photos of different days, poses and light are best. They are never
-    changed. Interrupted at any point, the same command goes on from where it stopped.
+    PHOTOS are files, folders or patterns; about 100 photos of different days, poses and light are best. They are
+    never changed. Interrupted at any point, the same command goes on from where it stopped.
     """
     paths = expand_paths(photos, recursive)
     from mystyle_cli.learn import LearnSettings, learn

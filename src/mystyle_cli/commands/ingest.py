@@ -26,8 +26,8 @@ def command(
 ) -> None:
     """Add photos to a profile.
 
-    Photos that the profile has seen are left out; the new ones are judged against the person it knows, and the
-    generator is tuned again.
+    Photos that the profile has seen are left out; the new ones are judged against the person it knows, and
+    the generator is tuned again.
     """
     paths = expand_paths(photos, recursive)
     from mystyle_cli.learn import LearnSettings, ingest

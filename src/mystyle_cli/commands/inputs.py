@@ -142,7 +142,7 @@ def plan(inputs: Sequence[Input], output: str | None, task: str, format_name: st
     elif _is_folder(output, inputs):
         targets = _into_folder(Path(output), inputs, suffix)
     else:
-        targets = [_target(Path(output))]
+        targets = [target_for(Path(output))]
     _refuse_clashes(inputs, targets)
     return targets
 
@@ -150,13 +150,13 @@ def plan(inputs: Sequence[Input], output: str | None, task: str, format_name: st
 def _to_stream(inputs: Sequence[Input], suffix: str) -> list[Target]:
     if len(inputs) > 1:
         raise UsageError(f"{len(inputs)} results cannot go to standard output", "Use -o FOLDER.")
-    return [Target(None, _target(Path(STREAM + suffix)).format)]
+    return [Target(None, target_for(Path(STREAM + suffix)).format)]
 
 
 def _beside(item: Input, task: str, suffix: str) -> Target:
     if item.from_folder or item.path is None:
         raise UsageError(f"{item.name}: where should its result go?", "Use -o FOLDER.")
-    return _target(item.path.with_name(f"{item.path.stem}.{task}{suffix}"))
+    return target_for(item.path.with_name(f"{item.path.stem}.{task}{suffix}"))
 
 
 def _is_folder(output: str, inputs: Sequence[Input]) -> bool:
@@ -173,11 +173,16 @@ def _into_folder(folder: Path, inputs: Sequence[Input], suffix: str) -> list[Tar
         place = item.relative.with_suffix(suffix)
         if stems[place] > 1:  # a.jpg and a.png: keep both names whole
             place = item.relative.with_name(item.relative.name + suffix)
-        targets.append(_target(folder / place))
+        targets.append(target_for(folder / place))
     return targets
 
 
-def _target(path: Path) -> Target:
+def target_for(path: Path) -> Target:
+    """Return the place of a result whose file is known; its ending says the format.
+
+    Raises:
+        UsageError: nothing is written under that ending.
+    """
     from mystyle_cli.photos.decode import format_of
 
     return Target(path, format_of(path))
@@ -199,3 +204,14 @@ def _refuse_clashes(inputs: Sequence[Input], targets: Sequence[Target]) -> None:
                 "Give the folder above them with --recursive, so that the tree is kept.",
             )
         seen[target.path] = item
+
+
+def check_free(targets: Iterable[Target], overwrite: bool) -> None:
+    """Refuse to replace what is there, before any work.
+
+    Raises:
+        UsageError: a result is there already and may not be replaced.
+    """
+    for target in targets:
+        if target.path is not None and target.path.exists() and not overwrite:
+            raise UsageError(f"{target.path} is already there", "Use --overwrite, or another -o.")

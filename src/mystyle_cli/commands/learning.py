@@ -28,7 +28,7 @@ class TuningOptions:
         tune_batch: photos a step.
         learning_rate: Adam's highest rate.
         precision: arithmetic of the networks.
-        seed: of everything that is drawn; fixed by default, so that the same command goes on where it stopped.
+        seed: of everything that is drawn; fixed by default, so that the same command can go on.
     """
 
     passes: int
@@ -137,7 +137,9 @@ def photo_summary(records: tuple[PhotoRecord, ...]) -> str:
     """Return how many photos were kept, and how many were refused for each reason."""
     splits = Counter(record.split for record in records if record.verdict == "kept")
     kept = sum(splits.values())
-    text = f"{len(records)} photos: {kept} kept ({splits['train']} to learn from, {splits['held-out']} held out)"
+    text = (
+        f"{len(records)} photos: {kept} kept ({splits['train']} to learn from, {splits['held-out']} held out)"
+    )
     refused = Counter(str(record.reason) for record in records if record.verdict == "refused")
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(refused.items()))
     return f"{text}, {len(records) - kept} refused ({reasons})" if refused else text
@@ -148,5 +150,8 @@ def result_lines(results: Mapping[str, Mapping[str, float]]) -> list[str]:
     if not results:
         return []
     figures = list(next(iter(results.values())))
-    rows = [[name, *(f"{line[figure]:.4g}" if figure in line else "-" for figure in figures)] for name, line in results.items()]
+    rows = [
+        [name, *(f"{line[figure]:.4g}" if figure in line else "-" for figure in figures)]
+        for name, line in results.items()
+    ]
     return columns(["", *[figure.replace("_", " ") for figure in figures]], rows)

@@ -9,15 +9,17 @@ from mystyle_cli.commands.learning import TuningOptions, show_learned, tuning_op
 from mystyle_cli.commands.options import profile_argument
 
 
-@click.command("tune", cls=Command, examples=("mystyle tune adele", "mystyle tune adele --passes 200 --device cuda"))
+@click.command(
+    "tune", cls=Command, examples=("mystyle tune adele", "mystyle tune adele --passes 200 --device cuda")
+)
 @profile_argument
 @tuning_options
 @pass_app
 def command(app: App, name: str, tuning: TuningOptions) -> None:
     """Tune a profile's generator to its photos.
 
-    Each photo's anchor is made to give back that photo (sec. 3.1, eq 1 of the paper). Interrupted, the same command
-    goes on from where it stopped.
+    Each photo's anchor is made to give back that photo (sec. 3.1, eq 1 of the paper). Interrupted, the same
+    command goes on from where it stopped.
     """
     from mystyle_cli.learn import LearnSettings, retune
 

@@ -1,0 +1,32 @@
+"""`mystyle invert`: a photo as the person's own space can show it (sec. 3.3 without degradation)."""
+
+from __future__ import annotations
+
+import click
+
+from mystyle_cli.commands.app import App, Command, pass_app
+from mystyle_cli.commands.options import BatchOptions, batch_options, profile_argument
+from mystyle_cli.commands.restoring import SearchOptions, run_restore, search_options
+from mystyle_cli.config import BETA_INVERT
+
+
+@click.command(
+    "invert",
+    cls=Command,
+    examples=(
+        "mystyle invert adele in.jpg -o out.png",
+        "mystyle invert adele album -r -o inverted --beta 0.1",
+    ),
+)
+@profile_argument
+@batch_options
+@search_options(BETA_INVERT)
+@pass_app
+def command(app: App, name: str, batch: BatchOptions, search: SearchOptions) -> int:
+    """Reproduce photos inside the person's own space.
+
+    Shows what the profile can express: the closer to the photo, the better it knows the person.
+    """
+    from mystyle_cli.restore.restore import Invert
+
+    return run_restore(app, name, Invert(), batch, search)

@@ -1,0 +1,34 @@
+"""`mystyle upscale`: small photos made large (sec. 5.2.2)."""
+
+from __future__ import annotations
+
+import click
+
+from mystyle_cli.commands.app import App, Command, pass_app
+from mystyle_cli.commands.options import BatchOptions, batch_options, profile_argument
+from mystyle_cli.commands.restoring import SearchOptions, run_restore, search_options
+from mystyle_cli.config import BETA_UPSCALE
+
+
+@click.command(
+    "upscale",
+    cls=Command,
+    examples=(
+        "mystyle upscale adele in.png --beta 0.05",
+        "mystyle upscale adele album --recursive -o large",
+        "mystyle upscale adele - < in.png > out.png",
+    ),
+)
+@profile_argument
+@batch_options
+@search_options(BETA_UPSCALE)
+@pass_app
+def command(app: App, name: str, batch: BatchOptions, search: SearchOptions) -> int:
+    """Enlarge photos of the person.
+
+    How many times follows from the size of the face in the photo: it becomes as large as the profile's generator
+    draws. The background is enlarged by Lanczos.
+    """
+    from mystyle_cli.restore.restore import Upscale
+
+    return run_restore(app, name, Upscale(), batch, search)
