@@ -1,4 +1,4 @@
-"""`mystyle profile create`: from a folder of photos to a profile; the same command goes on where it stopped."""
+"""`mystyle profile create`: from a folder of photos to a profile, resumable at any point."""
 
 from __future__ import annotations
 
@@ -31,6 +31,13 @@ from mystyle_cli.config import DEFAULT_PRIOR
     metavar="PHOTO",
     help="A photo of the person, alone.  [default: whoever is in most photos]",
 )
+@click.option(
+    "--held-out",
+    type=click.FloatRange(0, 0.5),
+    default=0.1,
+    show_default=True,
+    help="Share of the usable photos that is kept out of learning, to judge by.",
+)
 @click.option("--no-tune", is_flag=True, help="Stop before tuning; `mystyle tune` does it later.")
 @click.option(
     "--prior", default=DEFAULT_PRIOR, show_default=True, metavar="NAME|DIR", help="Generator to start from."
@@ -47,6 +54,7 @@ def create(
     photos: tuple[str, ...],
     recursive: bool,
     reference: Path | None,
+    held_out: float,
     no_tune: bool,
     prior: str,
     consent: str,
@@ -55,16 +63,18 @@ def create(
 ) -> None:
     """Learn a person from photos: choose the usable ones, find anchors, tune.
 
-    PHOTOS are files, folders or patterns; about 100 photos of different days, poses and light are best. They are
-    never changed. Interrupted at any point, the same command goes on from where it stopped.
+    PHOTOS are files, folders or patterns; about 100 photos of different days, poses and light are best. They
+    are never changed. Interrupted at any point, the same command goes on from where it stopped.
     """
     paths = expand_paths(photos, recursive)
+    from mystyle_cli.curate.settings import CurateSettings
     from mystyle_cli.learn import LearnSettings, learn
     from mystyle_cli.prior.registry import open_prior
 
     settings = LearnSettings(
         tune=not no_tune,
-        tune_settings=tuning.settings(),
+        tuning=tuning.settings(),
+        curation=CurateSettings(held_out=held_out),
         reference=reference,
         consent=consent,
         seed=tuning.seed,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +14,7 @@ from mystyle_cli.commands.options import bundle
 from mystyle_cli.console import columns
 
 if TYPE_CHECKING:
-    from mystyle_cli.curate.curate import PhotoRecord
+    from mystyle_cli.curate.records import PhotoRecord
     from mystyle_cli.learn import Learned
     from mystyle_cli.person.tuning import TuneSettings
 
@@ -102,18 +102,20 @@ def show_learned(app: App, command: str, learned: Learned) -> None:
         command: for the JSON document.
         learned: what the core did.
     """
+    from mystyle_cli.person.profile import CONTACT_SHEET
+
     console, profile = app.console, learned.profile
-    for record in learned.records:
-        if record.verdict == "refused":
+    records, results = profile.records, profile.manifest.results
+    for record in records:
+        if not record.kept:
             console.detail(f"refused {record.file}: {record.detail}")
-    console.info(photo_summary(learned.records))
+    console.info(photo_summary(records))
     for warning in learned.warnings:
         console.warn(warning)
-    for line in result_lines(learned.results):
+    for line in result_lines(results):
         console.info(line)
-    sheet = profile.path / "contact-sheet.png"
-    if sheet.exists():
-        console.info(f"every photo with its verdict: {sheet}")
+    sheet = profile.path / CONTACT_SHEET
+    console.info(f"every photo with its verdict: {sheet}")
     if not profile.tuned:
         console.info(f"not tuned yet; next: mystyle tune {profile.name}")
     console.result(str(profile.path))
@@ -123,24 +125,27 @@ def show_learned(app: App, command: str, learned: Learned) -> None:
             "ok": True,
             "name": profile.name,
             "folder": str(profile.path),
+            "contact_sheet": str(sheet),
             "tuned": profile.tuned,
-            "stages_done": list(learned.done),
+            "stages_worked": list(learned.worked),
+            "seconds": dict(learned.seconds),
             "counts": dict(profile.manifest.counts),
-            "photos": [record.to_json() for record in learned.records],
-            "results": {line: dict(figures) for line, figures in learned.results.items()},
+            "photos": [record.to_json() for record in records],
+            "results": {line: dict(figures) for line, figures in results.items()},
+            "identity": dict(profile.manifest.identity),
             "warnings": list(learned.warnings),
         },
     )
 
 
-def photo_summary(records: tuple[PhotoRecord, ...]) -> str:
+def photo_summary(records: Sequence[PhotoRecord]) -> str:
     """Return how many photos were kept, and how many were refused for each reason."""
-    splits = Counter(record.split for record in records if record.verdict == "kept")
+    splits = Counter(record.split for record in records if record.kept)
     kept = sum(splits.values())
     text = (
         f"{len(records)} photos: {kept} kept ({splits['train']} to learn from, {splits['held-out']} held out)"
     )
-    refused = Counter(str(record.reason) for record in records if record.verdict == "refused")
+    refused = Counter(str(record.reason) for record in records if not record.kept)
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(refused.items()))
     return f"{text}, {len(records) - kept} refused ({reasons})" if refused else text
 

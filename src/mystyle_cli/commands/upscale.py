@@ -26,8 +26,8 @@ from mystyle_cli.config import BETA_UPSCALE
 def command(app: App, name: str, batch: BatchOptions, search: SearchOptions) -> int:
     """Enlarge photos of the person.
 
-    How many times follows from the size of the face in the photo: it becomes as large as the profile's generator
-    draws. The background is enlarged by Lanczos.
+    How many times follows from the size of the face in the photo: it becomes as large as the profile's
+    generator draws. The background is enlarged by Lanczos.
     """
     from mystyle_cli.restore.restore import Upscale
 
