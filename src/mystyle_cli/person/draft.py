@@ -1,6 +1,6 @@
 """The next version of a profile while it is being made: kept under `runs/next/`, then put in place at once.
 
-    <profile>/runs/next/stages.toml    which stages are done, from which inputs, and digests of what they wrote
+    <profile>/runs/next/stages.toml    which stages are done, from which inputs, and what they wrote
     <profile>/runs/next/profile/...    the files of the next version
     <profile>/runs/next/tune/...       state of a tuning under way
     <profile>/.commit/                 `runs/next/profile`, renamed: from then on the next version counts
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 COMMIT: Final = ".commit"
 RUNS: Final = "runs"
+OWN_FILES: Final = ("*.safetensors", "contact-sheet.png", "faces/*.png", "onnx/*")
+"""What a new version removes where it has none of that name; all else in the folder is the user's."""
 
 
 class Draft:
@@ -52,6 +54,7 @@ class Draft:
         self.payload = self.work / "profile"
         self.current: Manifest | None = read_manifest(folder) if (folder / NAME).exists() else None
         self._stages, self._files = self._read()
+        self._forgotten: set[str] = set()
 
     def _read(self) -> tuple[dict[str, dict[str, Scalar]], dict[str, dict[str, str]]]:
         """Read what an earlier command finished; unreadable notes count as nothing finished."""
@@ -79,6 +82,8 @@ class Draft:
         if self._stages.get(stage, {}).get("inputs") == inputs and self._intact(stage):
             return True
         self._drop(stage)
+        if stage in self._forgotten:
+            return False
         return self.current is not None and self.current.stages.get(stage, {}).get("inputs") == inputs
 
     def _intact(self, stage: str) -> bool:
@@ -118,36 +123,45 @@ class Draft:
         Args:
             stage: its name.
             inputs: digest of what its result depends on.
-            files: digests by name of the files that hold the result, written here or already in the profile.
-            facts: settings and costs worth keeping in `profile.toml`.
+            files: digests by name of the files that it wrote.
+            facts: settings, costs and figures worth keeping.
         """
-        new = {name: digest for name, digest in files.items() if (self.payload / name).exists()}
         self._stages[stage] = {"inputs": inputs, **facts}
-        self._files[stage] = new
+        self._files[stage] = dict(files)
         self._note()
+
+    def forget(self, stage: str) -> None:
+        """Leave a stage's result out of the next version, whether it was made here or is in the profile."""
+        self._drop(stage)
+        self._forgotten.add(stage)
 
     def find(self, name: str) -> Path:
         """Return where a file of the next version is: here if written, else in the profile as it is."""
         written = self.payload / name
         return written if written.exists() else self.folder / name
 
-    def facts(self, stage: str) -> Mapping[str, Scalar]:
-        """Return what is known of a stage that is done: the digest of its inputs and its facts."""
-        if stage in self._stages:
-            return self._stages[stage]
-        return self.current.stages[stage] if self.current is not None else {}
+    def stages(self) -> dict[str, Mapping[str, Scalar]]:
+        """Return, for each stage that is done, the digest of its inputs and its facts."""
+        current = self.current.stages if self.current is not None else {}
+        return {name: table for name, table in current.items() if name not in self._forgotten} | self._stages
+
+    def files(self) -> dict[str, Mapping[str, str]]:
+        """Return, for each stage that is done, the digests of its files; those under runs/ do not count."""
+        current = self.current.files if self.current is not None else {}
+        found = {name: table for name, table in current.items() if name not in self._forgotten} | self._files
+        return {
+            stage: {name: digest for name, digest in table.items() if not name.startswith(f"{RUNS}/")}
+            for stage, table in found.items()
+        }
+
+    def digests(self) -> dict[str, str]:
+        """Return the digest of every file of the next version."""
+        return {name: digest for table in self.files().values() for name, digest in table.items()}
 
     @property
     def changed(self) -> bool:
         """Whether any stage was done that the profile as it is does not have."""
         return bool(self._stages)
-
-    def digests(self) -> dict[str, str]:
-        """Return the digests of all files, those of the profile as it is overlaid by those written here."""
-        found = dict(self.current.files) if self.current is not None else {}
-        for files in self._files.values():
-            found.update(files)
-        return {name: digest for name, digest in found.items() if not name.startswith(f"{RUNS}/")}
 
     def commit(self, manifest: Manifest) -> None:
         """Make this the profile, at one instant.
@@ -194,8 +208,7 @@ def roll_forward(folder: Path) -> None:
 
 def _remove_unlisted(folder: Path) -> None:
     """Remove the data files of the version before, where the new one has none of that name."""
-    listed = set(read_manifest(folder).files)
-    candidates = [*folder.glob("*.safetensors"), *folder.glob("faces/*"), *folder.glob("onnx/*")]
-    for path in candidates:
+    listed = set(read_manifest(folder).digests())
+    for path in [path for pattern in OWN_FILES for path in folder.glob(pattern)]:
         if path.is_file() and path.relative_to(folder).as_posix() not in listed:
             path.unlink()

@@ -73,7 +73,7 @@ class Manifest:
         stages: per stage (curate, anchors, tune) the digest of its inputs, its settings and its cost.
         results: per line of the result table ("before", "after") its figures (sec. C.3).
         identity: statistics of the person's own ID scores and the gate's threshold (sec. 4.1, C.6).
-        files: sha256 of every file of the profile, by its path inside the folder.
+        files: per stage the sha256 of every file that it made, by its path inside the folder.
         migrated: names of the steps that brought an older document here.
     """
 
@@ -86,8 +86,12 @@ class Manifest:
     stages: Tables = field(default_factory=dict)
     results: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     identity: Mapping[str, float] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     migrated: Sequence[str] = ()
+
+    def digests(self) -> dict[str, str]:
+        """Return the sha256 of every file, whichever stage made it."""
+        return {name: digest for table in self.files.values() for name, digest in table.items()}
 
     def to_toml(self) -> str:
         """Return the document, with `format` first."""
@@ -186,6 +190,6 @@ def _from_document(document: dict[str, Any]) -> Manifest:
         stages={name: dict(table) for name, table in document["stages"].items()},
         results={name: dict(table) for name, table in document["results"].items()},
         identity=dict(document["identity"]),
-        files=dict(document["files"]),
+        files={name: dict(table) for name, table in document["files"].items()},
         migrated=tuple(document.get("migrated", ())),
     )

@@ -19,7 +19,7 @@ from mystyle_cli.person.score import id_scores
 if TYPE_CHECKING:
     import torch
 
-    from mystyle_cli.curate.curate import PhotoRecord
+    from mystyle_cli.curate.records import PhotoRecord
     from mystyle_cli.prior.generator import Generator
     from mystyle_cli.prior.registry import Prior
 
@@ -55,7 +55,7 @@ class Profile:
     @property
     def tuned(self) -> bool:
         """Whether there is a personal generator."""
-        return GENERATOR in self.manifest.files
+        return GENERATOR in self.manifest.digests()
 
     @cached_property
     def prior(self) -> Prior:
@@ -84,7 +84,7 @@ class Profile:
     def _checked(self, name: str) -> Path:
         """Return the path of one of the profile's files, after comparing its digest."""
         path = self.path / name
-        expected = self.manifest.files.get(name)
+        expected = self.manifest.digests().get(name)
         if expected is None:
             raise ProfileError(f"profile '{self.name}' has no {name}", "Run `mystyle profile verify`.")
         if not path.is_file():
@@ -188,7 +188,7 @@ def read_records(path: Path) -> tuple[PhotoRecord, ...]:
     Raises:
         ProfileError: a line is not a record, or names a face outside the profile.
     """
-    from mystyle_cli.curate.curate import PhotoRecord
+    from mystyle_cli.curate.records import PhotoRecord
 
     records = []
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):

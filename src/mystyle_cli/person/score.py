@@ -101,7 +101,7 @@ def reconstruction_figures(
         held_out: the encoder's codes and photos of the held-out set; may be empty.
 
     Returns:
-        id, lpips and psnr, one to one with the photos; held_out_id (to the nearest reference), held_out_lpips.
+        id, lpips and psnr, one to one with the photos; held_out_id to the nearest reference, held_out_lpips.
 
     Source: app. C.3 and, for the held-out photos, C.6.
     """

@@ -115,7 +115,7 @@ class Store:
             manifest = read_manifest(folder)
         except MystyleError as error:
             return Entry(folder.name, "damaged", None, error.message)
-        tuned = "generator.safetensors" in manifest.files
+        tuned = "generator.safetensors" in manifest.digests()
         return Entry(folder.name, "ready" if tuned else "untuned", manifest)
 
     def folder(self, name: str) -> Path:
@@ -282,7 +282,7 @@ def _is_profile(folder: Path) -> bool:
 def _damaged_files(folder: Path, manifest: Manifest) -> list[str]:
     """Compare every listed file with its digest."""
     problems = []
-    for name, digest in manifest.files.items():
+    for name, digest in manifest.digests().items():
         path = folder / name
         if ".." in Path(name).parts or Path(name).is_absolute():
             problems.append(f"{folder / NAME} lists {name!r}, which is outside the profile")
