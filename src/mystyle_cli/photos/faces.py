@@ -12,15 +12,33 @@ from numpy.typing import NDArray
 
 from mystyle_cli.photos.align import Points, to_crop, to_photo, warp
 from mystyle_cli.photos.decode import Pixels, resize
-from mystyle_cli.photos.models import LOCK, descriptor_net, frontal_detector, landmark_predictor
+from mystyle_cli.photos.models import (
+    LOCK,
+    any_pose_detector,
+    descriptor_net,
+    frontal_detector,
+    landmark_predictor,
+)
 
 Box = tuple[float, float, float, float]
 
+# Landmarks that move little with expression, on an average head in millimetres: x to the picture's right, y down,
+# z away from the camera, origin between the eyes. x and y are means over frontal portraits, z from anthropometry.
+_HEAD = {
+    0: (-71.7, 2.8, 62.0), 16: (71.7, 2.8, 62.0), 4: (-59.3, 76.3, 38.0), 12: (59.3, 76.3, 38.0), 8: (0.0, 116.0, -6.0),
+    27: (0.0, -1.9, -17.0), 28: (0.0, 10.5, -24.0), 29: (0.0, 23.0, -33.0), 30: (0.0, 35.8, -42.0),
+    31: (-14.4, 43.2, -20.0), 33: (0.0, 48.1, -28.0), 35: (14.4, 43.2, -20.0),
+    36: (-42.5, 0.5, 0.0), 39: (-19.0, 1.4, -7.0), 42: (19.0, 1.4, -7.0), 45: (42.5, 0.5, 0.0),
+    48: (-28.7, 66.1, -12.0), 54: (28.7, 66.1, -12.0), 51: (0.0, 63.7, -27.0),
+}  # fmt: skip
+
 _TEMPLATE = 80  # the detector's smallest face, in pixels
-_USUAL = (480, 1000)  # photos are scaled into this range (long side) for the first look
-_THOROUGH = (960, 2000)  # ... and into this one when nothing was found
+_USUAL = (640, 1280)  # photos are scaled into this range (long side) for the first look
+_THOROUGH = (1600, 2400)  # ... and into this one when nothing was found
 _TILTS = (35.0, -35.0, 90.0, -90.0, 180.0)  # degrees tried last; the templates cover about +-30
 _SURE = 0.25  # detector score that later looks must reach, as they see more false faces
+_ANY_POSE = 280  # long side of the copy the slow detector sees
+_ALIGNED_BOX = (0.2, 0.3, 0.8, 0.9)  # where the detector's box lies on an aligned crop, mean over portraits
 _WINDOW = 320  # side of the upright window in which landmarks are found
 _WINDOW_FACES = 2.0  # its side in face widths
 _JITTERS = ((0.0, 0.0, 1.0), (0.03, 0.0, 0.97), (-0.03, 0.0, 1.03), (0.0, 0.03, 1.03), (0.0, -0.03, 0.97))
@@ -49,6 +67,21 @@ class Face:
 
 
 @dataclass(frozen=True)
+class Pose:
+    """Where a head points, in degrees.
+
+    Args:
+        yaw: above 0 where the nose points to the picture's right.
+        pitch: above 0 where it points up.
+        roll: above 0 where the head is tilted clockwise in the picture.
+    """
+
+    yaw: float
+    pitch: float
+    roll: float
+
+
+@dataclass(frozen=True)
 class _Look:
     """One run of the detector: the scale of the copy it sees, its tilt, and the score that counts."""
 
@@ -68,7 +101,7 @@ def find_faces(
     Args:
         pixels: uint8 (H, W, 3).
         upsample: "auto", or the factor by which the photo is scaled for the one look that is taken.
-        smallest: width in photo pixels of the smallest face that must be found; None: about 1/12 of the long side.
+        smallest: width in photo pixels of the smallest face that must be found; None: about 1/16 of the long side.
     """
     for look in _looks(pixels.shape[:2], upsample, smallest):
         found = _detect(pixels, look)
@@ -76,6 +109,36 @@ def find_faces(
             faces = [_face(pixels, box, score, look.tilt) for box, score in found]
             return sorted(faces, key=lambda face: (-face.width, face.box))
     return []
+
+
+def find_hidden_faces(pixels: Pixels) -> list[Face]:
+    """Find faces of any pose, also covered ones, surest first; slow (about half a second), for where `find_faces` fails.
+
+    Only faces larger than about an eighth of the photo's long side are seen.
+
+    Args:
+        pixels: uint8 (H, W, 3).
+    """
+    scale = min(1.0, _ANY_POSE / max(pixels.shape[:2]))
+    small = resize(pixels, (round(pixels.shape[0] * scale), round(pixels.shape[1] * scale)), "area")
+    with LOCK:
+        found = any_pose_detector()(small, 0)
+    faces = []
+    for item in sorted(found, key=lambda item: -item.confidence):
+        edges = (item.rect.left(), item.rect.top(), item.rect.right() + 1, item.rect.bottom() + 1)
+        left, top, right, bottom = (edge / scale for edge in edges)
+        faces.append(_face(pixels, (left, top, right, bottom), float(item.confidence), 0.0))
+    return faces
+
+
+def aligned_face(crop: Pixels) -> Face:
+    """Return the face of an aligned crop, whose place is known, without detecting it.
+
+    Args:
+        crop: uint8 (R, R, 3), as `align` cuts it.
+    """
+    left, top, right, bottom = (float(edge * crop.shape[0]) for edge in _ALIGNED_BOX)
+    return _face(crop, (left, top, right, bottom), 0.0, 0.0)
 
 
 def describe(pixels: Pixels, face: Face) -> NDArray[np.float64]:
@@ -95,6 +158,26 @@ def describe(pixels: Pixels, face: Face) -> NDArray[np.float64]:
     )
     with LOCK:
         return np.array(descriptor_net().compute_face_descriptor(window, shape))
+
+
+def head_pose(face: Face) -> Pose:
+    """Estimate a head's pose by fitting an average head to its landmarks (scaled orthography, least squares)."""
+    return landmark_pose(face.landmarks)
+
+
+def landmark_pose(landmarks: Points) -> Pose:
+    """Estimate the pose from landmarks (68, 2) in any upright coordinates; see `head_pose`."""
+    head = np.array(list(_HEAD.values()))
+    seen = landmarks[list(_HEAD)]
+    affine, *_ = np.linalg.lstsq(head - head.mean(0), seen - seen.mean(0), rcond=None)  # (3, 2)
+    u, _, vt = np.linalg.svd(affine.T, full_matrices=False)
+    rows = u @ vt  # (2, 3), the nearest with orthonormal rows
+    ahead = -np.array([rows[0, 2], rows[1, 2], np.cross(rows[0], rows[1])[2]])  # where the nose points
+    return Pose(
+        yaw=math.degrees(math.atan2(ahead[0], -ahead[2])),
+        pitch=math.degrees(math.asin(np.clip(-ahead[1], -1, 1))),
+        roll=math.degrees(math.atan2(rows[1, 0], rows[0, 0])),
+    )
 
 
 def _looks(shape: tuple[int, ...], upsample: Literal["auto"] | float, smallest: float | None) -> Iterator[_Look]:

@@ -1,0 +1,83 @@
+"""The split of the kept photos, and warnings about a set that varies too little (paper, app. A.2, sec. 4.2)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from mystyle_cli.curate.checks import brightness, lab
+from mystyle_cli.curate.records import PhotoRecord
+from mystyle_cli.photos.align import AlignedFace
+
+_FEW, _VERY_FEW = 40, 10
+_LEAST_TURN = 6.0  # degrees, standard deviation of yaw
+_LEAST_LIGHT = 0.04  # standard deviation of (left - right) / (left + right) brightness
+_ONE_SHOOT = 9.0  # Lab units, median distance of the photos' corners
+_LEAST_FOR_SPLIT = 10
+
+
+def split(
+    records: Sequence[PhotoRecord], held_out: float, seed: int, earlier: Sequence[PhotoRecord] = ()
+) -> list[PhotoRecord]:
+    """Divide the kept photos into train and held-out.
+
+    Who is held out depends on the seed and the photo's own digest alone, so photos added later do not reshuffle the
+    others, and earlier decisions stand.
+
+    Args:
+        records: all records of this run.
+        held_out: share of the kept photos, 0 to 1; fewer than ten photos are all used for training.
+        seed: chooses which.
+        earlier: records of an existing profile, which count but are not changed.
+    """
+    before = [record for record in earlier if record.kept]
+    kept = [record for record in records if record.kept]
+    total = len(before) + len(kept)
+    wanted = round(held_out * total) if total >= _LEAST_FOR_SPLIT else 0
+    wanted = min(len(kept), max(0, wanted - sum(record.split == "held-out" for record in before)))
+    lots = sorted(kept, key=lambda record: hashlib.sha256(f"{seed}:{record.sha256}".encode()).digest())
+    chosen = {record.sha256 for record in lots[:wanted]}
+    return [
+        replace(record, split="held-out" if record.sha256 in chosen else "train") if record.kept else record
+        for record in records
+    ]
+
+
+def advise(records: Sequence[PhotoRecord], faces: Mapping[str, AlignedFace]) -> list[str]:
+    """Return warnings about what the kept photos lack; an empty list for a good set.
+
+    Args:
+        records: the verdicts with their scores.
+        faces: aligned faces of the kept photos, by sha256.
+    """
+    kept = [record for record in records if record.kept]
+    if len(kept) < _VERY_FEW:
+        return [f"only {len(kept)} photos were kept: about 100 are best, fewer than {_VERY_FEW} rarely work"]
+    advice = []
+    if len(kept) < _FEW:
+        advice.append(f"{len(kept)} photos were kept: results improve up to about 100")
+    yaw = np.array([record.scores["yaw"] for record in kept if "yaw" in record.scores])
+    if yaw.size and yaw.std() < _LEAST_TURN:
+        advice.append("the head faces the same way on nearly all photos: add some turned to the left and the right")
+    crops = [faces[record.sha256].pixels for record in kept if record.sha256 in faces]
+    if len(crops) >= _VERY_FEW:
+        advice += _looks(np.stack([np.array(Image.fromarray(crop).resize((16, 16), Image.Resampling.BOX)) for crop in crops]))
+    return advice
+
+
+def _looks(small: np.ndarray) -> list[str]:
+    """Judge light and surroundings on 16 x 16 copies (n, 16, 16, 3)."""
+    advice = []
+    luma = np.stack([brightness(picture) for picture in small])
+    left, right = luma[:, 5:13, 4:8].mean((1, 2)), luma[:, 5:13, 8:12].mean((1, 2))
+    if ((left - right) / (left + right + 1e-6)).std() < _LEAST_LIGHT:
+        advice.append("the light comes from the same side on nearly all photos: add some in other light")
+    corners = lab(np.concatenate([small[:, :3, :3], small[:, :3, -3:]], axis=2)).reshape(len(small), -1, 3)
+    apart = np.linalg.norm(corners[:, None] - corners[None, :], axis=-1).mean(-1)  # (n, n)
+    if float(np.median(apart[np.triu_indices(len(small), 1)])) < _ONE_SHOOT:
+        advice.append("the photos seem to come from one occasion: add some from other days and places")
+    return advice

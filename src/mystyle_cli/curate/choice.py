@@ -1,0 +1,139 @@
+"""Which person the photos are of, and which face of each photo is theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mystyle_cli.curate.identity import Embed, Identities, Matrix, belonging, groups, person
+from mystyle_cli.curate.settings import CurateSettings
+from mystyle_cli.photos.decode import Pixels, to_unit
+
+_RIVAL = 0.6  # size of the second group, over the first, from which the choice is worth a warning
+
+
+@dataclass(frozen=True)
+class Row:
+    """A described face.
+
+    Args:
+        photo: index of its photo; below 0 for known faces and the reference.
+        candidate: index among the photo's faces.
+        descriptor: dlib's (128,).
+        crop: uint8 (R, R, 3).
+        good: nothing is wrong with it.
+    """
+
+    photo: int
+    candidate: int
+    descriptor: NDArray[np.float64]
+    crop: Pixels = field(repr=False)
+    good: bool
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The person's face on each photo.
+
+    Args:
+        rows: every described face: those of the photos, then the known ones.
+        similarity: (n, n) between them.
+        anchors: indices of the known faces among them.
+        chosen: photo -> row, for photos that show the person.
+        near: (n,) similarity of each row to the person, NaN where there is no person.
+        limit: the similarity that was asked for.
+        warnings: what the user should know about the choice.
+    """
+
+    rows: tuple[Row, ...]
+    similarity: Matrix
+    anchors: tuple[int, ...]
+    chosen: dict[int, int]
+    near: NDArray[np.float64]
+    limit: float
+    warnings: tuple[str, ...]
+
+    def row(self, photo: int) -> int | None:
+        """Return the row of a photo that is, or is most like, the person; None where none was described."""
+        if photo in self.chosen:
+            return self.chosen[photo]
+        mine = [i for i, row in enumerate(self.rows) if row.photo == photo]
+        return max(mine, key=lambda i: (np.nan_to_num(self.near[i], nan=0.0), -i)) if mine else None
+
+    def candidate(self, photo: int) -> int:
+        """Return which of a photo's faces its verdict is about."""
+        row = self.row(photo)
+        return 0 if row is None else self.rows[row].candidate
+
+    def scores(self, photo: int) -> dict[str, float]:
+        """Return the identity score of that face, if there is one."""
+        row = self.row(photo)
+        return {} if row is None or np.isnan(self.near[row]) else {"identity": float(self.near[row])}
+
+
+def choose(
+    rows: Sequence[Row],
+    known: Sequence[Row],
+    reference: Sequence[Row],
+    settings: CurateSettings,
+    embed: Embed | None,
+) -> Choice:
+    """Settle who the person is and find them on every photo.
+
+    Args:
+        rows: the photos' faces.
+        known: faces of an existing profile.
+        reference: the face that `--reference` names, or nothing.
+        settings: thresholds.
+        embed: the prior's identity net, or None.
+    """
+    everyone = (*rows, *known, *reference)
+    if not everyone:
+        return Choice((), np.zeros((0, 0)), (), {}, np.zeros(0), settings.same_person, ())
+    who = identities(everyone, embed)
+    similarity = who.similarity(who)
+    anchors = tuple(range(len(rows), len(rows) + len(known)))
+    usable = [i for i, row in enumerate(rows) if row.good]
+    group, warnings = _start(similarity, usable, anchors, len(everyone) - 1 if reference else None, settings)
+    if not group:
+        near = np.full(len(everyone), np.nan)
+        return Choice(everyone, similarity, anchors, {}, near, settings.same_person, warnings)
+    pool = [*usable, *anchors]
+    inner = similarity[np.ix_(pool, pool)]
+    start = [pool.index(i) for i in group]
+    found = person(inner, [everyone[i].photo for i in pool], settings.same_person, start)
+    members = [pool[i] for i in found.values()] or group
+    near, limit = belonging(similarity, members, settings.same_person)
+    chosen = {photo: pool[i] for photo, i in found.items() if photo >= 0}
+    return Choice(everyone, similarity, anchors, dict(sorted(chosen.items())), near, limit, warnings)
+
+
+def identities(rows: Sequence[Row], embed: Embed | None) -> Identities:
+    """Collect the descriptors of faces, and embed their crops."""
+    own = None
+    if embed is not None:
+        own = np.asarray(embed(to_unit(np.stack([row.crop for row in rows]))), dtype=np.float64)
+    return Identities(np.stack([row.descriptor for row in rows]), own)
+
+
+def _start(
+    similarity: Matrix, usable: list[int], anchors: tuple[int, ...], reference: int | None, settings: CurateSettings
+) -> tuple[list[int], tuple[str, ...]]:
+    """Return the rows to start from, and warnings."""
+    if anchors:
+        return list(anchors), ()
+    if not usable:
+        return [], ()
+    found = [[usable[i] for i in g] for g in groups(similarity[np.ix_(usable, usable)], settings.same_person)]
+    if reference is not None:
+        best = max(found, key=lambda group: float(similarity[reference, group].mean()))
+        if float(similarity[reference, best].max()) < settings.same_person:
+            return [], ("no photo shows the person of the reference",)
+        return best, ()
+    if len(found) > 1 and len(found[1]) >= max(2.0, _RIVAL * len(found[0])):
+        counts = f"{len(found[0])} and {len(found[1])} photos"
+        return found[0], (f"two people are about equally frequent ({counts}): name the one with --reference PHOTO",)
+    return found[0], ()

@@ -1,0 +1,42 @@
+"""Photos that show the same picture twice (paper, app. A.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mystyle_cli.curate.identity import Matrix
+from mystyle_cli.photos.decode import Pixels
+
+
+def perceptual_hash(crop: Pixels) -> NDArray[np.bool_]:
+    """Return the 64 bits of a crop's perceptual hash: the signs of its lowest frequencies."""
+    import imagehash
+
+    return np.asarray(imagehash.phash(Image.fromarray(crop)).hash, dtype=bool).ravel()
+
+
+def duplicates(
+    similarity: Matrix, hashes: Sequence[NDArray[np.bool_]], worth: Sequence[float], cosine: float, bits: int
+) -> dict[int, int]:
+    """Return for each photo that repeats a better one the index of that one.
+
+    Args:
+        similarity: (n, n) identity similarities.
+        hashes: n perceptual hashes.
+        worth: the larger is kept; of equals the first.
+        cosine: identity above which two photos may be duplicates.
+        bits: largest difference of their hashes.
+    """
+    repeated: dict[int, int] = {}
+    kept: list[int] = []
+    for index in sorted(range(len(hashes)), key=lambda i: (-worth[i], i)):
+        twins = [k for k in kept if similarity[index, k] > cosine and int((hashes[index] != hashes[k]).sum()) <= bits]
+        if twins:
+            repeated[index] = max(twins, key=lambda k: (similarity[index, k], -k))
+        else:
+            kept.append(index)
+    return repeated

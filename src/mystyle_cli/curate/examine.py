@@ -1,0 +1,116 @@
+"""One file, looked at on its own: its faces, their measurements and what is wrong with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from mystyle_cli.curate.checks import fault, measure
+from mystyle_cli.curate.records import Reason
+from mystyle_cli.curate.settings import CurateSettings
+from mystyle_cli.errors import DecodeError
+from mystyle_cli.photos.align import AlignedFace, Points, align
+from mystyle_cli.photos.decode import Photo, Pixels, decode, resize
+from mystyle_cli.photos.faces import Face, describe, find_faces, find_hidden_faces, head_pose
+
+Fault = tuple[Reason, str]
+
+_THUMBNAIL = 160  # long side of the photos on the contact sheet
+_TURNED = 30.0  # yaw from which a face that only the any-pose detector sees counts as turned, not as covered
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A face that may be the person's.
+
+    Args:
+        face: as found.
+        aligned: its crop.
+        scores: from `checks.measure`.
+        fault: why it cannot be used, or None.
+        descriptor: dlib's (128,); None for a lone face with a fault, which is refused whoever it is.
+    """
+
+    face: Face
+    aligned: AlignedFace
+    scores: dict[str, float]
+    fault: Fault | None
+    descriptor: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What one file holds.
+
+    Args:
+        sha256: hex digest; that of the name for a file that cannot be read at all.
+        file: name for records.
+        fault: why there are no candidates, or None.
+        candidates: its faces, largest first.
+        thumbnail: uint8, small copy of the photo, None where it cannot be read.
+    """
+
+    sha256: str
+    file: str
+    fault: Fault | None
+    candidates: tuple[Candidate, ...] = ()
+    thumbnail: Pixels | None = field(default=None, repr=False)
+
+
+def examine(path: Path, file: str, digest: str, resolution: int, settings: CurateSettings) -> Examined:
+    """Look at one file.
+
+    Args:
+        path: the file.
+        file: its name for records.
+        digest: its sha256.
+        resolution: side of the crops.
+        settings: thresholds.
+    """
+    try:
+        photo = decode(path)
+    except DecodeError as error:
+        return Examined(digest, file, (Reason.UNREADABLE, error.message.removeprefix(f"{path}: ")))
+    found = find_faces(photo.pixels)[: settings.faces_looked_at]
+    if not found:
+        return Examined(digest, file, _hidden(photo, resolution, settings), (), _thumbnail(photo, []))
+    lone = len(found) == 1
+    candidates = tuple(_candidate(photo, face, lone, resolution, settings) for face in found)
+    return Examined(digest, file, None, candidates, _thumbnail(photo, [c.aligned.quad for c in candidates]))
+
+
+def _candidate(photo: Photo, face: Face, lone: bool, resolution: int, settings: CurateSettings) -> Candidate:
+    """Measure one face, and describe it if it may have to be compared."""
+    aligned = align(photo.pixels, face.landmarks, resolution)
+    scores = measure(photo.pixels.shape, face, aligned)
+    reason = fault(scores, resolution, settings)
+    descriptor = None if lone and reason else describe(photo.pixels, face)
+    return Candidate(face, aligned, scores, reason, descriptor)
+
+
+def _hidden(photo: Photo, resolution: int, settings: CurateSettings) -> Fault:
+    """Say why the frontal detector found nothing: no face at all, or one that is turned, covered or small."""
+    faces = find_hidden_faces(photo.pixels)
+    if not faces:
+        return Reason.NO_FACE, "no face was found"
+    face = faces[0]
+    if 1.6 * face.width < settings.smallest_face * resolution:  # the crop is about 1.6 times as wide as the box
+        return Reason.SMALL_FACE, f"the face is only {face.width:.0f} px wide"
+    if abs(head_pose(face).yaw) > _TURNED:
+        return Reason.EXTREME_POSE, "the face is turned too far to the side"
+    return Reason.OCCLUDED, "the face is covered or turned away"
+
+
+def _thumbnail(photo: Photo, quads: list[Points]) -> Pixels:
+    """Return a small copy with the faces framed."""
+    height, width = photo.pixels.shape[:2]
+    scale = _THUMBNAIL / max(height, width)
+    small = Image.fromarray(resize(photo.pixels, (max(1, round(height * scale)), max(1, round(width * scale))), "area"))
+    canvas = ImageDraw.Draw(small)
+    for quad in quads:
+        canvas.polygon([(float(x), float(y)) for x, y in quad * scale], outline=(255, 255, 255))
+    return np.array(small)

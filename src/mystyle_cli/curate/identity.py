@@ -1,0 +1,153 @@
+"""Who is on the faces: similarities, and the largest group of faces that agree on one person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+Embed = Callable[[NDArray[np.float32]], NDArray[np.floating]]  # type: ignore[type-arg]
+
+# Mean squared distance of dlib descriptors of different people. 1 - d^2 / this is then a cosine in effect: 1 for
+# the same picture, about 0 for strangers, and dlib's own threshold of 0.6 comes out at 0.5.
+_STRANGERS = 0.72
+_NEAREST = 5  # members that a face is compared with: a person with and without a beard is still one person
+_FENCE = 4.0  # robust standard deviations that a member may lie below the others
+_ROUNDS = 5
+_GAP = 0.12  # a gap in the merges this wide says more than the usual threshold
+_GAP_RANGE = (0.2, 0.75)  # where such a gap may lie
+
+
+@dataclass(frozen=True)
+class Identities:
+    """Descriptors of n faces.
+
+    Args:
+        dlib: float64 (n, 128), dlib's descriptors.
+        own: (n, D) unit rows of the prior's identity net, or None.
+    """
+
+    dlib: Matrix
+    own: Matrix | None
+
+    def similarity(self, other: Identities) -> Matrix:
+        """Return (n, m): 1 for the same picture, about 0 for strangers; the mean over the nets at hand."""
+        squares = (self.dlib**2).sum(1)[:, None] + (other.dlib**2).sum(1)[None, :] - 2 * self.dlib @ other.dlib.T
+        dlib = 1 - np.maximum(squares, 0) / _STRANGERS
+        if self.own is None or other.own is None:
+            return np.asarray(dlib)
+        return np.asarray((dlib + self.own @ other.own.T) / 2)
+
+    def take(self, index: Sequence[int]) -> Identities:
+        """Return some of the faces."""
+        chosen = list(index)
+        return Identities(self.dlib[chosen], None if self.own is None else self.own[chosen])
+
+
+def nearness(similarity: Matrix) -> NDArray[np.float64]:
+    """Return for each row (n, m) its mean similarity to the members nearest to it, (n,)."""
+    count = min(_NEAREST, similarity.shape[1])
+    return np.asarray(np.sort(similarity, axis=1)[:, -count:].mean(1))
+
+
+def groups(similarity: Matrix, threshold: float) -> list[list[int]]:
+    """Group faces by average linkage, largest group first; the result does not depend on the faces' order.
+
+    Merging stops at `threshold`, unless the merges show a clear gap elsewhere: on some people and some cameras
+    every similarity is shifted.
+
+    Args:
+        similarity: (n, n), symmetric.
+        threshold: similarity below which groups stay apart.
+    """
+    merges = _merges(similarity)
+    stop = _gap([level for level, _, _ in merges], threshold)
+    members: dict[int, list[int]] = {i: [i] for i in range(len(similarity))}
+    for level, keep, join in merges:
+        if level < stop:
+            break
+        members[keep] = sorted(members[keep] + members.pop(join))
+    return sorted(members.values(), key=lambda group: (-len(group), -float(similarity[np.ix_(group, group)].mean())))
+
+
+def belonging(similarity: Matrix, members: Sequence[int], threshold: float) -> tuple[NDArray[np.float64], float]:
+    """Return each face's nearness to the members (n,), itself left out, and the least that belongs.
+
+    The limit follows the members' own agreement where that is closer than the threshold asks.
+
+    Args:
+        similarity: (n, n).
+        members: the faces that are this person's.
+        threshold: similarity that always is asked for.
+    """
+    others = similarity[:, list(members)].copy()
+    others[list(members), range(len(members))] = -np.inf
+    near = np.array([nearness(row[np.isfinite(row)][None])[0] if np.isfinite(row).any() else 1.0 for row in others])
+    inner = near[list(members)]
+    middle = float(np.median(inner))
+    width = 1.4826 * float(np.median(np.abs(inner - middle)))
+    return near, max(threshold, middle - max(_FENCE * width, _GAP))
+
+
+def person(similarity: Matrix, photos: Sequence[int], threshold: float, group: Sequence[int]) -> dict[int, int]:
+    """Settle which face of each photo is the person's, starting from a group of faces.
+
+    Faces that agree with the group join it and those that do not leave it, until nothing changes.
+
+    Args:
+        similarity: (n, n).
+        photos: for each face the photo it is on; a photo shows a person once.
+        threshold: see `belonging`.
+        group: the faces to start from.
+
+    Returns:
+        photo -> face.
+    """
+    members = list(group)
+    chosen: dict[int, int] = {}
+    for _ in range(_ROUNDS):
+        near, limit = belonging(similarity, members, threshold)
+        chosen = {}
+        for face in np.flatnonzero(near >= limit):
+            photo = photos[face]
+            if photo not in chosen or near[face] > near[chosen[photo]]:
+                chosen[photo] = int(face)
+        found = sorted(chosen.values())
+        if found == members or not found:
+            break
+        members = found
+    return chosen
+
+
+def _merges(similarity: Matrix) -> list[tuple[float, int, int]]:
+    """Return average linkage's merges as (similarity, kept index, joined index), in order."""
+    levels = similarity.astype(np.float64).copy()
+    np.fill_diagonal(levels, -np.inf)
+    sizes = np.ones(len(levels))
+    merges = []
+    for _ in range(len(levels) - 1):
+        first, second = sorted(divmod(int(levels.argmax()), len(levels)))
+        merges.append((float(levels[first, second]), first, second))
+        mean = (sizes[first] * levels[first] + sizes[second] * levels[second]) / (sizes[first] + sizes[second])
+        levels[first] = levels[:, first] = mean
+        levels[first, first] = -np.inf
+        levels[second] = levels[:, second] = -np.inf
+        sizes[first] += sizes[second]
+    return merges
+
+
+def _gap(levels: list[float], threshold: float) -> float:
+    """Return where to stop: in the widest gap between merges if it is clear, else at the threshold."""
+    low, high = _GAP_RANGE
+    steps = sorted([low, high, *(level for level in levels if low < level < high)])
+    widths = np.diff(steps)
+    inner = [i for i in range(len(widths)) if steps[i] > low or any(level <= low for level in levels)]
+    if not inner:
+        return threshold
+    best = max(inner, key=lambda i: (widths[i], -abs((steps[i] + steps[i + 1]) / 2 - threshold)))
+    if widths[best] < _GAP or steps[best] < threshold < steps[best + 1]:
+        return threshold
+    return float(steps[best] + steps[best + 1]) / 2

@@ -1,0 +1,81 @@
+"""What curation says about a photo, and how it is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from mystyle_cli.errors import ProfileError
+
+Verdict = Literal["kept", "refused"]
+Split = Literal["train", "held-out"]
+
+
+class Reason(StrEnum):
+    """Why a photo was kept or refused."""
+
+    KEPT = "kept"
+    UNREADABLE = "unreadable"
+    NO_FACE = "no-face"
+    GREY = "grey"
+    SMALL_FACE = "small-face"
+    LOW_QUALITY = "low-quality"
+    EXTREME_POSE = "extreme-pose"
+    OCCLUDED = "occluded"
+    NOT_THIS_PERSON = "not-this-person"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True)
+class PhotoRecord:
+    """The verdict on one photo.
+
+    Args:
+        sha256: hex digest of the file.
+        file: the file's name as the user gave it, relative to the photos' common folder.
+        reason: code of the verdict.
+        detail: one sentence for people.
+        scores: everything that was measured, by name.
+        face: file of the aligned face in the profile, or None.
+        split: train or held-out for a kept photo, None before the split and for refused ones.
+    """
+
+    sha256: str
+    file: str
+    reason: Reason
+    detail: str
+    scores: Mapping[str, float] = field(default_factory=dict)
+    face: str | None = None
+    split: Split | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """Kept or refused."""
+        return "kept" if self.reason is Reason.KEPT else "refused"
+
+    @property
+    def kept(self) -> bool:
+        """Whether the photo belongs to the reference set or the held-out photos."""
+        return self.reason is Reason.KEPT
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a row for photos.jsonl."""
+        row = asdict(self) | {"verdict": self.verdict, "reason": str(self.reason)}
+        row["scores"] = {key: round(float(value), 4) for key, value in sorted(self.scores.items())}
+        return row
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> PhotoRecord:
+        """Read a row that `to_json` wrote.
+
+        Raises:
+            ProfileError: the row is damaged.
+        """
+        try:
+            values = {key: value for key, value in row.items() if key != "verdict"}
+            return cls(**values | {"reason": Reason(values["reason"])})
+        except (ValueError, KeyError, TypeError) as error:
+            hint = "Run `mystyle profile verify`, or create the profile again."
+            raise ProfileError(f"a photo record is damaged: {error}", hint) from error
