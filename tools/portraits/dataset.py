@@ -73,7 +73,9 @@ def make_shard(path: Path, people: range, photos: int) -> int:
     return len(rows)
 
 
-def load_shards(folder: Path, names: tuple[str, ...] = ("crops", "people"), skip: int = 0) -> dict[str, np.ndarray]:
+def load_shards(
+    folder: Path, names: tuple[str, ...] = ("crops", "people"), skip: int = 0
+) -> dict[str, np.ndarray]:
     """Load arrays of all shards in a folder, in order; `skip` leaves out the first shards."""
     parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for path in sorted(folder.glob("shard-[0-9]*[0-9].npz"))[skip:]:
@@ -85,7 +87,9 @@ def load_shards(folder: Path, names: tuple[str, ...] = ("crops", "people"), skip
 
 def main() -> None:
     """Make the shards that are missing."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--first", type=int, default=0, help="first shard")
     parser.add_argument("--last", type=int, required=True, help="shard to stop before")
@@ -99,7 +103,9 @@ def main() -> None:
             continue
         start = time.perf_counter()
         stored = make_shard(path, range(number * args.people, (number + 1) * args.people), args.photos)
-        print(f"{path.name}: {stored} pictures, {(time.perf_counter() - start) / stored:.3f} s each", flush=True)
+        print(
+            f"{path.name}: {stored} pictures, {(time.perf_counter() - start) / stored:.3f} s each", flush=True
+        )
 
 
 if __name__ == "__main__":

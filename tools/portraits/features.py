@@ -103,7 +103,9 @@ def brow_curve(x, p, s, t):
     y += arch * (1.0 - ((along - 0.62) / 0.62) ** 2) - 0.02 * (1.0 - along) * max(0.0, -s.brows)
     if x > 0.0:
         y += t.odd_brow * (0.4 + 0.6 * along)
-    thick = 0.030 * (1.0 + 0.45 * p.brow_thickness) * (1.0 - 0.72 * along**2.2) * smoothstep(-0.05, 0.1, along)
+    thick = (
+        0.030 * (1.0 + 0.45 * p.brow_thickness) * (1.0 - 0.72 * along**2.2) * smoothstep(-0.05, 0.1, along)
+    )
     return y, thick, along
 
 

@@ -46,14 +46,18 @@ def _triangles(rows: int, columns: int, wrap: bool) -> np.ndarray:
     if wrap:
         grid = np.concatenate([grid, grid[:, :1]], axis=1)
     a, b, c, d = grid[:-1, :-1], grid[:-1, 1:], grid[1:, :-1], grid[1:, 1:]
-    return np.concatenate([np.stack([a, c, b], -1).reshape(-1, 3), np.stack([b, c, d], -1).reshape(-1, 3)]).astype(
-        np.int32
-    )
+    return np.concatenate(
+        [np.stack([a, c, b], -1).reshape(-1, 3), np.stack([b, c, d], -1).reshape(-1, 3)]
+    ).astype(np.int32)
 
 
 def _normals(grid: np.ndarray, wrap: bool) -> np.ndarray:
     """Return unit outward normals of a (rows, columns, 3) grid, rows going down and columns anticlockwise."""
-    padded = np.concatenate([grid[:, -1:], grid, grid[:, :1]], axis=1) if wrap else np.pad(grid, ((0, 0), (1, 1), (0, 0)), "edge")
+    padded = (
+        np.concatenate([grid[:, -1:], grid, grid[:, :1]], axis=1)
+        if wrap
+        else np.pad(grid, ((0, 0), (1, 1), (0, 0)), "edge")
+    )
     across = padded[:, 2:] - padded[:, :-2]
     rows = np.pad(grid, ((1, 1), (0, 0), (0, 0)), "edge")
     down = rows[2:] - rows[:-2]
@@ -64,7 +68,9 @@ def _normals(grid: np.ndarray, wrap: bool) -> np.ndarray:
 def _mesh(grid: np.ndarray, surface: np.ndarray, material: int, wrap: bool) -> Mesh:
     rows, columns = grid.shape[:2]
     normals = _normals(grid, wrap).reshape(-1, 3)
-    return Mesh(grid.reshape(-1, 3), normals, surface.reshape(-1, 2), _triangles(rows, columns, wrap), material)
+    return Mesh(
+        grid.reshape(-1, 3), normals, surface.reshape(-1, 2), _triangles(rows, columns, wrap), material
+    )
 
 
 @lru_cache(maxsize=64)
@@ -220,7 +226,9 @@ def _loft_hair(outline, angles, ys, p):
         y = ys[i]
         k = min(outline.shape[0] - 1, i)
         _, a, f, b = outline[k]
-        thick = 0.028 + 0.11 * p.hair_volume * (1.0 - 0.9 * p.baldness) * (0.35 + 0.65 * smoothstep(0.05, 0.25, p.hair_length))
+        thick = 0.028 + 0.11 * p.hair_volume * (1.0 - 0.9 * p.baldness) * (
+            0.35 + 0.65 * smoothstep(0.05, 0.25, p.hair_length)
+        )
         if y < 0.1:
             fall = smoothstep(0.1, -0.7, y)
             a = max(a, 0.715) * (1 - fall) + fall * (0.80 + 0.16 * p.hair_volume) if long > 0.0 else a
@@ -230,7 +238,9 @@ def _loft_hair(outline, angles, ys, p):
             t = angles[j]
             curl = p.hair_curl * 0.06 * noise(t * 7.0, y * 8.0, seed + 3)
             lock = 0.02 * noise(t * 9.0 + 2.0 * y, y * 1.5, seed + 5)
-            trim = 1.0 - (1.0 - long) * 0.8 * smoothstep(0.55, -0.05, y) * smoothstep(0.3, 0.9, abs(math.sin(t)))
+            trim = 1.0 - (1.0 - long) * 0.8 * smoothstep(0.55, -0.05, y) * smoothstep(
+                0.3, 0.9, abs(math.sin(t))
+            )
             lift = trim * (thick * (1.0 + 0.35 * p.hair_part * math.sin(t)) + curl + lock * (0.4 + long))
             lift = max(0.016, lift)
             sine, cosine = math.sin(t), math.cos(t)
@@ -259,7 +269,11 @@ def build_person(p: Identity, s: State) -> list[Mesh]:
     """Return all meshes of a person, posed: the head turned fully, the neck half, the body hardly."""
     head = [build_head(p, s), *build_ears(p), build_hair(p)]
     posed = [_turn(m, s.yaw, s.pitch, s.roll) for m in head]
-    return [*posed, _turn(build_neck(p), 0.5 * s.yaw, 0.35 * s.pitch, 0.5 * s.roll), _turn(build_body(p), 0.15 * s.yaw, 0.0, 0.0)]
+    return [
+        *posed,
+        _turn(build_neck(p), 0.5 * s.yaw, 0.35 * s.pitch, 0.5 * s.roll),
+        _turn(build_body(p), 0.15 * s.yaw, 0.0, 0.0),
+    ]
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:

@@ -141,7 +141,9 @@ def draw_identity(seed: int) -> Identity:
         "hair_length": float(rng.beta(2.0, 1.6) if womanly else rng.beta(0.8, 4.5)),
         "hair_volume": float(rng.random()),
         "hair_curl": float(max(0.0, rng.uniform(-0.6, 1.0))),
-        "hair_fringe": float(max(0.0, rng.uniform(-1.0, 1.0)) if womanly else max(0.0, rng.uniform(-1.2, 0.6))),
+        "hair_fringe": float(
+            max(0.0, rng.uniform(-1.0, 1.0)) if womanly else max(0.0, rng.uniform(-1.2, 0.6))
+        ),
         "hair_part": float(rng.uniform(-1.0, 1.0)),
         "baldness": float(0.0 if womanly else max(0.0, rng.uniform(-2.0, 1.0))),
         "beard": float(0.0 if womanly else max(0.0, rng.uniform(-1.5, 1.0))),

@@ -48,7 +48,11 @@ def skin_colour(p):
         c = mix((0.44, 0.235, 0.14), (0.235, 0.115, 0.068), t - 2.0)
     else:
         c = mix((0.235, 0.115, 0.068), (0.10, 0.050, 0.032), t - 3.0)
-    return c[0] * (1 + 0.05 * p.skin_red), c[1] * (1 - 0.07 * p.skin_red), c[2] * (1 - 0.05 * p.skin_red - 0.16 * p.skin_yellow)
+    return (
+        c[0] * (1 + 0.05 * p.skin_red),
+        c[1] * (1 - 0.07 * p.skin_red),
+        c[2] * (1 - 0.05 * p.skin_red - 0.16 * p.skin_yellow),
+    )
 
 
 @jit
@@ -120,7 +124,9 @@ def paint_mouth(x, y, top, bottom, p, s, t):
         shade = (0.62 + 0.3 * (1.0 - (x / (mw * 0.8)) ** 2)) * seam
         teeth = (0.66 * shade, 0.60 * shade, 0.52 * shade)
         if t.tooth_gap > 0.0:
-            teeth = mix((0.012, 0.006, 0.006), teeth, smoothstep(t.tooth_gap * 0.8, t.tooth_gap * 1.25, abs(x)))
+            teeth = mix(
+                (0.012, 0.006, 0.006), teeth, smoothstep(t.tooth_gap * 0.8, t.tooth_gap * 1.25, abs(x))
+            )
         c = mix(inside, teeth, edge)
     else:
         c = inside
@@ -138,7 +144,11 @@ def paint_hair_on_skin(x, y, c, p, s, t):
     if thick > 0.0:
         strand = noise(x * 60.0 + y * 50.0, y * 30.0, seed + 11)
         d = (y - centre) / (thick * (1.0 + 0.22 * strand))
-        cover = (1.0 - smoothstep(0.55, 1.25, abs(d))) * (0.55 + 0.4 * p.brow_density) * (1.0 - smoothstep(0.92, 1.0, along))
+        cover = (
+            (1.0 - smoothstep(0.55, 1.25, abs(d)))
+            * (0.55 + 0.4 * p.brow_density)
+            * (1.0 - smoothstep(0.92, 1.0, along))
+        )
         c = mix(c, scale(hair, 0.75), min(0.97, cover))
     ax = abs(x)
     my, mw = mouth_frame(p, s)
@@ -149,7 +159,11 @@ def paint_hair_on_skin(x, y, c, p, s, t):
         jaw_line = -0.36 - 0.30 * smoothstep(0.62, 0.15, ax) - 0.03 * noise(x * 14.0, 1.0, seed)
         beard = smoothstep(jaw_line + 0.04, jaw_line - 0.10, y)
         beard *= 1.0 - bump(x, y, 0.0, my, mw * 1.05, 0.13) * 0.85
-        lip = smoothstep(0.21, 0.14, ax - 0.05) * smoothstep(my + 0.02, my + 0.05, y) * smoothstep(my + 0.185, my + 0.13, y)
+        lip = (
+            smoothstep(0.21, 0.14, ax - 0.05)
+            * smoothstep(my + 0.02, my + 0.05, y)
+            * smoothstep(my + 0.185, my + 0.13, y)
+        )
         base, _ = nose_base(p)
         lip *= smoothstep(base - 0.01, base - 0.04, y)
         full = max(min(1.0, 1.5 * p.beard) * beard, min(1.0, 1.6 * p.moustache) * lip) * strand
@@ -172,8 +186,10 @@ def paint_traits(x, y, c, p, t):
         dx, dy = x - t.scar_x, y - t.scar_y
         along = dx * math.cos(t.scar_angle) + dy * math.sin(t.scar_angle)
         across = -dx * math.sin(t.scar_angle) + dy * math.cos(t.scar_angle) + 0.012 * math.sin(along * 24.0)
-        line = (1.0 - smoothstep(0.016, 0.030, abs(across))) * (1.0 - smoothstep(0.85, 1.0, abs(along) / t.scar_size))
-        c = mix(c, (min(1.0, c[0] * 1.05 + 0.10), c[1] * 0.55 + 0.05, c[2] * 0.55 + 0.05), 0.9 * line)
+        line = (1.0 - smoothstep(0.028, 0.046, abs(across))) * (
+            1.0 - smoothstep(0.85, 1.0, abs(along) / t.scar_size)
+        )
+        c = mix(c, (c[0] * 0.62, c[1] * 0.30, c[2] * 0.30), 0.95 * line)
         amount = max(amount, line)
     return c, amount
 
@@ -186,7 +202,9 @@ def paint_skin(x, y, p):
     ax = abs(x)
     cx, cy, half = eye_frame(p)
     base, wing = nose_base(p)
-    red = (0.25 + 0.75 * p.blush) * (0.55 * bump(ax, y, 0.40, -0.28, 0.18, 0.15) + 0.5 * bump(x, y, 0.0, base + 0.05, 0.12, 0.10))
+    red = (0.25 + 0.75 * p.blush) * (
+        0.55 * bump(ax, y, 0.40, -0.28, 0.18, 0.15) + 0.5 * bump(x, y, 0.0, base + 0.05, 0.12, 0.10)
+    )
     red += 0.3 * bump(ax, y, 0.72, -0.1, 0.1, 0.2)
     c = (c[0] * (1.0 + 0.06 * red), c[1] * (1.0 - 0.20 * red), c[2] * (1.0 - 0.17 * red))
     mottle = 0.045 * noise(x * 5.0, y * 5.0, seed) + 0.03 * noise(x * 13.0, y * 13.0, seed + 1)
@@ -200,7 +218,9 @@ def paint_skin(x, y, p):
     if p.age > 0.25:
         wave = math.sin((y - 0.38) * 42.0 + 1.5 * x * x)
         line = smoothstep(0.55, 1.0, wave) * bump(x, y, 0.0, 0.44, 0.35, 0.13)
-        crow = smoothstep(0.3, 1.0, math.sin(math.atan2(y - cy, ax - cx - 0.06) * 11.0)) * bump(ax, y, cx + half + 0.09, cy - 0.01, 0.06, 0.08)
+        crow = smoothstep(0.3, 1.0, math.sin(math.atan2(y - cy, ax - cx - 0.06) * 11.0)) * bump(
+            ax, y, cx + half + 0.09, cy - 0.01, 0.06, 0.08
+        )
         c = scale(c, 1.0 - 0.38 * (p.age - 0.25) * (line + crow))
     return c
 
@@ -222,13 +242,16 @@ def paint_lips(x, y, c, top, mid1, mid2, bottom, p):
 
 @jit
 def paint_face(x, y, p, s, t):
-    """Return (r, g, b, shine, eye, trait): colour, specular strength, 1 on an eyeball, share of a trait."""
+    """Return (r, g, b, shine, eye, trait): colour, specular strength, 1 on an eyeball, share of a trait.
+
+    Marks of the skin (birthmark, scar) count as traits with 1, eye, teeth and brow with 0.5.
+    """
     u, v = eye_coordinates(x, y, p)
     if abs(u) < 1.0:
         up, low = upper_lid(u, p, s), lower_lid(u, p, s)
         if low < v < up:
             c = paint_eye(x, u, v, up, low, p, s, t)
-            return c[0], c[1], c[2], 0.0, 1.0, (1.0 if t.odd_eye > 0.5 and x > 0 else 0.0)
+            return c[0], c[1], c[2], 0.0, 1.0, (0.5 if t.odd_eye > 0.5 and x > 0 else 0.0)
     c = paint_skin(x, y, p)
     shine = 0.5 + 0.5 * bump(x, y, 0.0, -0.25, 0.14, 0.3) + 0.4 * bump(x, y, 0.0, 0.45, 0.4, 0.2)
     fold = nasolabial(abs(x), y, p, s)
@@ -245,7 +268,7 @@ def paint_face(x, y, p, s, t):
     if abs(x) < mw:
         if mid1 - mid2 > 0.004 and mid2 < y < mid1:
             c = paint_mouth(x, y, mid1, mid2, p, s, t)
-            here = 1.0 if t.tooth_gap > 0.0 and abs(x) < t.tooth_gap * 1.5 and y > mid1 - 0.052 else 0.0
+            here = 0.5 if t.tooth_gap > 0.0 and abs(x) < t.tooth_gap * 1.5 and y > mid1 - 0.052 else 0.0
             return c[0], c[1], c[2], 0.1, 0.0, here
         c, lip = paint_lips(x, y, c, top, mid1, mid2, bottom, p)
         shine += 0.5 * lip
@@ -266,7 +289,7 @@ def paint_face(x, y, p, s, t):
     if t.odd_brow != 0.0 and x > 0.0:
         centre, thick, _ = brow_curve(x, p, s, t)
         if thick > 0.0 and abs(y - centre) < thick:
-            mark = 1.0
+            mark = 0.5
     return c[0], c[1], c[2], shine, 0.0, mark
 
 
@@ -276,7 +299,9 @@ def paint_hair(angle, y, p, t):
     seed = int(p.texture_seed)
     c = hair_colour(p)
     wave = p.hair_curl * 0.35 * math.sin(y * 14.0 + 3.0 * noise(angle * 3.0, 0.0, seed))
-    strand = 0.5 * noise((angle + 0.1 * wave) * 26.0, y * 1.6, seed + 31) + 0.5 * noise((angle + 0.1 * wave) * 62.0, y * 2.6, seed + 32)
+    strand = 0.5 * noise((angle + 0.1 * wave) * 26.0, y * 1.6, seed + 31) + 0.5 * noise(
+        (angle + 0.1 * wave) * 62.0, y * 2.6, seed + 32
+    )
     clump = noise(angle * 7.0 + wave, y * (1.2 + 6.0 * p.hair_curl), seed + 33)
     c = scale(c, 1.0 + 0.20 * strand + 0.22 * clump)
     if p.baldness < 0.3 and y > 0.5:
@@ -284,6 +309,8 @@ def paint_hair(angle, y, p, t):
         c = mix(c, scale(skin_colour(p), 0.7), 0.35 * parting)
     trait = 0.0
     if t.streak_size > 0.0:
-        trait = 1.0 - smoothstep(t.streak_size * 0.75, t.streak_size * 1.1, abs(angle - t.streak_angle + 0.03 * strand))
+        trait = 1.0 - smoothstep(
+            t.streak_size * 0.75, t.streak_size * 1.1, abs(angle - t.streak_angle + 0.03 * strand)
+        )
         c = mix(c, (0.66, 0.62, 0.54), trait * 0.95)
-    return c[0], c[1], c[2], trait
+    return c[0], c[1], c[2], 0.5 * trait

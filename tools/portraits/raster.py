@@ -33,8 +33,14 @@ def rasterise(screen, surface, triangles, materials, p, height, width):
         x0, y0 = screen[i, 0], screen[i, 1]
         x1, y1 = screen[j, 0], screen[j, 1]
         x2, y2 = screen[k, 0], screen[k, 1]
-        left, right = max(0, int(math.ceil(min(x0, x1, x2)))), min(width - 1, int(math.floor(max(x0, x1, x2))))
-        top, bottom = max(0, int(math.ceil(min(y0, y1, y2)))), min(height - 1, int(math.floor(max(y0, y1, y2))))
+        left, right = (
+            max(0, int(math.ceil(min(x0, x1, x2)))),
+            min(width - 1, int(math.floor(max(x0, x1, x2)))),
+        )
+        top, bottom = (
+            max(0, int(math.ceil(min(y0, y1, y2)))),
+            min(height - 1, int(math.floor(max(y0, y1, y2)))),
+        )
         if left > right or top > bottom:
             continue
         area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
@@ -124,7 +130,11 @@ def _surface_colour(material, a, b, p, s, t, scene):
             return 0.42 * fold, 0.56 * fold, 0.62 * fold, -1.0, 0.0, 0.0
         if scene.sunglasses > 0.5:
             lens = ((abs(a) - 0.31) / 0.23) ** 4 + ((b + 0.015) / 0.15) ** 4
-            if lens < 1.0 or (abs(a) < 0.12 and abs(b - 0.07) < 0.022) or (abs(a) > 0.5 and abs(b - 0.08) < 0.025):
+            if (
+                lens < 1.0
+                or (abs(a) < 0.12 and abs(b - 0.07) < 0.022)
+                or (abs(a) > 0.5 and abs(b - 0.08) < 0.025)
+            ):
                 return 0.010, 0.010, 0.012, 0.6, 0.0, 0.0
         return r, g, bl, shine, eye, trait
     if material == HAIR:
@@ -133,7 +143,14 @@ def _surface_colour(material, a, b, p, s, t, scene):
     if material == EAR:
         c = scale(skin_colour(p), 0.95)
         inner = bump(a, 0.0, 0.15, 0.0, 0.35, 1.0)
-        return c[0] * (1.0 - 0.35 * inner), c[1] * (0.9 - 0.45 * inner), c[2] * (0.9 - 0.45 * inner), 0.3, 0.0, 0.0
+        return (
+            c[0] * (1.0 - 0.35 * inner),
+            c[1] * (0.9 - 0.45 * inner),
+            c[2] * (0.9 - 0.45 * inner),
+            0.3,
+            0.0,
+            0.0,
+        )
     r, g, bl, cloth = _clothes(a, b, p, scene)
     return r, g, bl, (-1.0 if cloth > 0.5 else 0.2), 0.0, 0.0
 
@@ -142,7 +159,9 @@ def _surface_colour(material, a, b, p, s, t, scene):
 def _occlusion(material, a, b, p):
     """Return how open a surface point is to the sky, in (0, 1]."""
     if material == SKIN:
-        closed = 0.30 * bump(abs(a), b, 0.2, 0.03, 0.09, 0.10) + 0.16 * bump(abs(a), b, 0.32, 0.03, 0.17, 0.10)
+        closed = 0.30 * bump(abs(a), b, 0.2, 0.03, 0.09, 0.10) + 0.16 * bump(
+            abs(a), b, 0.32, 0.03, 0.17, 0.10
+        )
         closed += 0.30 * bump(abs(a), b, 0.165, -0.36, 0.05, 0.12) + 0.25 * bump(a, b, 0.0, -0.52, 0.11, 0.05)
         closed += 0.20 * bump(a, b, 0.0, -0.83, 0.16, 0.045)
         return 1.0 - closed - 0.45 * smoothstep(-1.02, -1.13, b)
@@ -154,7 +173,9 @@ def _occlusion(material, a, b, p):
 
 
 @njit(cache=True, fastmath=True)
-def shade(near, which, weights, world, normals, surface, triangles, materials, shadow_map, frame, p, s, t, scene):
+def shade(
+    near, which, weights, world, normals, surface, triangles, materials, shadow_map, frame, p, s, t, scene
+):
     """Light every pixel.
 
     Args:
@@ -179,7 +200,11 @@ def shade(near, which, weights, world, normals, surface, triangles, materials, s
     half = math.sqrt(hx * hx + hy * hy + hz * hz)
     hx, hy, hz = hx / half, hy / half, hz / half
     warm = scene.light_warmth
-    key = (1.08 * scene.light_level * (1 + 0.10 * warm), 1.08 * scene.light_level, 1.08 * scene.light_level * (1 - 0.16 * warm))
+    key = (
+        1.08 * scene.light_level * (1 + 0.10 * warm),
+        1.08 * scene.light_level,
+        1.08 * scene.light_level * (1 - 0.16 * warm),
+    )
     sky = scene.fill_level * 0.62
     for row in range(height):
         for column in range(width):
@@ -230,11 +255,18 @@ def shade(near, which, weights, world, normals, surface, triangles, materials, s
                 dr = max(0.0, (cosine + 0.38) / 1.38) ** 1.25 * (0.22 + 0.78 * light)
                 dg = max(0.0, (cosine + 0.22) / 1.22) ** 1.25 * (0.12 + 0.88 * light)
                 db = max(0.0, (cosine + 0.16) / 1.16) ** 1.25 * (0.10 + 0.90 * light)
-                dr, dg, db = dr * (0.4 + 0.6 * opened), dg * (0.35 + 0.65 * opened), db * (0.35 + 0.65 * opened)
+                dr, dg, db = (
+                    dr * (0.4 + 0.6 * opened),
+                    dg * (0.35 + 0.65 * opened),
+                    db * (0.35 + 0.65 * opened),
+                )
             gloss = 0.0
             if shine > 0.0:
                 h = max(0.0, nx * hx + ny * hy + nz * hz)
-                gloss = shine * (0.085 * h**18 + 0.10 * h**70) * light + 0.05 * shine * (1.0 - max(0.0, nz)) ** 4 * sky
+                gloss = (
+                    shine * (0.085 * h**18 + 0.10 * h**70) * light
+                    + 0.05 * shine * (1.0 - max(0.0, nz)) ** 4 * sky
+                )
             picture[row, column, 0] = r * (key[0] * dr + ambient) + gloss * key[0]
             picture[row, column, 1] = g * (key[1] * dg + ambient * 0.97) + gloss * key[1]
             picture[row, column, 2] = bl * (key[2] * db + ambient * 1.0) + gloss * key[2]

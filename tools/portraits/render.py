@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tools.portraits.features import brow_curve, eye_frame, lip_curves, lower_lid, mouth_frame, nose_base, upper_lid
+from tools.portraits.features import (
+    brow_curve,
+    eye_frame,
+    lip_curves,
+    lower_lid,
+    mouth_frame,
+    nose_base,
+    upper_lid,
+)
 from tools.portraits.head import BODY, Mesh, build_person, head_outline, pose, surface_point
 from tools.portraits.identity import Identity, Traits
 from tools.portraits.raster import rasterise, shade
@@ -24,7 +32,7 @@ class Portrait:
     Args:
         pixels: uint8 (H, W, 3) sRGB.
         matte: uint8 (H, W), 255 on the person.
-        trait_mask: uint8 (H, W), 255 on a signature trait.
+        trait_mask: uint8 (H, W), 255 on a mark of the skin (birthmark, scar), 128 on another signature trait.
         landmarks: float64 (68, 2) pixel x, y in dlib's order.
     """
 
@@ -97,18 +105,35 @@ def render(
     frame = _light_frame(scene)
     seen = world @ frame[:, :3].T + frame[:, 3]
     casts = materials != BODY
-    shadow_map, _, _ = rasterise(seen, surface, triangles[casts], materials[casts], identity, _SHADOW, _SHADOW)
+    shadow_map, _, _ = rasterise(
+        seen, surface, triangles[casts], materials[casts], identity, _SHADOW, _SHADOW
+    )
     height, width = int(scene.height) * oversample, int(scene.width) * oversample
     screen = _project(world, scene, oversample)
     near, which, weights = rasterise(screen, surface, triangles, materials, identity, height, width)
     linear, matte, marks = shade(
-        near, which, weights, world, normals, surface, triangles, materials, shadow_map, frame, identity, state, traits, scene
+        near,
+        which,
+        weights,
+        world,
+        normals,
+        surface,
+        triangles,
+        materials,
+        shadow_map,
+        frame,
+        identity,
+        state,
+        traits,
+        scene,
     )
     tone = _shrink(linear, oversample)
     tone = tone / (1.0 + 0.12 * tone) * 1.12
     pixels = np.clip(np.clip(tone, 0.0, 1.0) ** (1 / 2.2) * 255.0 + 0.5, 0, 255).astype(np.uint8)
     masks = [(_shrink(a, oversample) * 255.0 + 0.5).astype(np.uint8) for a in (matte, marks)]
-    return Portrait(pixels, *masks, _landmarks(identity, state, scene, traits), identity, state, scene, traits)
+    return Portrait(
+        pixels, *masks, _landmarks(identity, state, scene, traits), identity, state, scene, traits
+    )
 
 
 def _shrink(samples: np.ndarray, oversample: int) -> np.ndarray:
@@ -125,13 +150,27 @@ def _landmarks(p: Identity, s: State, scene: Scene, t: Traits) -> np.ndarray:
     for f in np.linspace(-1.0, 1.0, 17):
         y = -0.08 + (chin + 0.03 + 0.08) * math.sin(0.5 * math.pi * (1 - abs(f))) ** 0.9
         angle = math.copysign(min(1.0, abs(f) * 1.5) ** 0.7 * 1.30, f)
-        points.append((np.interp(y, outline[:, 0], outline[:, 1]) * math.copysign(abs(math.sin(angle)) ** 0.84, f) if f else 0.0, y))
+        points.append(
+            (
+                np.interp(y, outline[:, 0], outline[:, 1]) * math.copysign(abs(math.sin(angle)) ** 0.84, f)
+                if f
+                else 0.0,
+                y,
+            )
+        )
     cx, cy, half = eye_frame(p)
-    brow_x = cx - 1.05 * half + 2.25 * half * (1.0 + 0.1 * p.brow_length) * np.array([0.98, 0.74, 0.5, 0.27, 0.03])
-    points += [(-x, brow_curve(-x, p, s, t)[0]) for x in brow_x] + [(x, brow_curve(x, p, s, t)[0]) for x in brow_x[::-1]]
+    brow_x = (
+        cx - 1.05 * half + 2.25 * half * (1.0 + 0.1 * p.brow_length) * np.array([0.98, 0.74, 0.5, 0.27, 0.03])
+    )
+    points += [(-x, brow_curve(-x, p, s, t)[0]) for x in brow_x] + [
+        (x, brow_curve(x, p, s, t)[0]) for x in brow_x[::-1]
+    ]
     base, wing = nose_base(p)
     points += [(0.0, y) for y in np.linspace(0.02, base + 0.06, 4)]
-    points += [(x * wing, base + d) for x, d in ((-0.75, 0.01), (-0.4, -0.01), (0.0, -0.02), (0.4, -0.01), (0.75, 0.01))]
+    points += [
+        (x * wing, base + d)
+        for x, d in ((-0.75, 0.01), (-0.4, -0.01), (0.0, -0.02), (0.4, -0.01), (0.75, 0.01))
+    ]
     for side, order in ((-1.0, (1.0, 0.4, -0.4, -1.0, -0.4, 0.4)), (1.0, (-1.0, -0.4, 0.4, 1.0, 0.4, -0.4))):
         for n, u in enumerate(order):
             lid = upper_lid(u, p, s) if n in (1, 2) else lower_lid(u, p, s) if n in (4, 5) else 0.0
