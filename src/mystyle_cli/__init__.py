@@ -2,4 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mystyle_cli.person.profile import Profile
+
+__all__ = ["__version__", "open_profile"]
 __version__ = "0.1.0"
+
+
+def open_profile(name: str, store: Path | str | None = None) -> Profile:
+    """Open a person's profile for use from Python.
+
+    Args:
+        name: the profile's name.
+        store: folder of profiles; by default the one that the command line uses.
+
+    Raises:
+        ProfileError: the profile is missing, unfinished or damaged.
+    """
+    from mystyle_cli.paths import store_root
+    from mystyle_cli.person.store import Store
+
+    return Store(store_root(Path(store) if store is not None else None)).open(name)

@@ -36,6 +36,4 @@ def command(app: App, name: str, batch: BatchOptions, mask: Path, search: Search
 
     Nothing outside the mask changes, not by one bit.
     """
-    from mystyle_cli.restore.restore import Inpaint
-
-    return run_restore(app, name, Inpaint(), batch, search, mask_companions(mask))
+    return run_restore(app, name, "inpaint", batch, search, mask_companions(mask))

@@ -27,6 +27,4 @@ def command(app: App, name: str, batch: BatchOptions, search: SearchOptions) -> 
 
     Shows what the profile can express: the closer to the photo, the better it knows the person.
     """
-    from mystyle_cli.restore.restore import Invert
-
-    return run_restore(app, name, Invert(), batch, search)
+    return run_restore(app, name, "invert", batch, search)

@@ -16,7 +16,7 @@ from mystyle_cli.console import columns
 if TYPE_CHECKING:
     from mystyle_cli.curate.records import PhotoRecord
     from mystyle_cli.learn import Learned
-    from mystyle_cli.person.tuning import TuneSettings
+    from mystyle_cli.person.tuning import Precision, TuneSettings
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class TuningOptions:
     passes: int
     tune_batch: int
     learning_rate: float
-    precision: str
+    precision: Precision
     seed: int
 
     def settings(self) -> TuneSettings:
@@ -45,7 +45,7 @@ class TuningOptions:
             passes=self.passes,
             batch=self.tune_batch,
             learning_rate=self.learning_rate,
-            precision=self.precision,  # type: ignore[arg-type]  # click has checked it
+            precision=self.precision,
             seed=self.seed,
         )
 

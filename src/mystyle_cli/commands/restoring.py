@@ -18,7 +18,6 @@ from mystyle_cli.commands.options import (
     beta_option,
     bundle,
     choose_seed,
-    seed_option,
     warn_unbounded,
 )
 from mystyle_cli.errors import MystyleError, UsageError
@@ -28,7 +27,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mystyle_cli.person.profile import Profile
-    from mystyle_cli.restore.restore import Restoration, RestoreSettings, Subject, Task
+    from mystyle_cli.restore.locate import Subject
+    from mystyle_cli.restore.projection import SpaceName
+    from mystyle_cli.restore.restore import Restoration, RestoreSettings, Start, TaskName
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class SearchOptions:
     beta: float | None
     steps: int | None
     seed: int | None
-    space: str
-    start: str
+    space: SpaceName
+    start: Start
     aligned: bool
     landmarks: Path | None
     force: bool
@@ -66,7 +67,9 @@ def search_options(beta: float) -> Callable[[Callable[..., Any]], Callable[..., 
             click.option(
                 "--steps", type=click.IntRange(1), help="Steps of the search.  [default: enough to settle]"
             ),
-            seed_option,
+            click.option(
+                "--seed", type=click.IntRange(0), help="Repeats a random start.  [default: drawn and printed]"
+            ),
             click.option(
                 "--space",
                 type=click.Choice(["p+", "p", "w+", "w"]),
@@ -76,10 +79,10 @@ def search_options(beta: float) -> Callable[[Callable[..., Any]], Callable[..., 
             ),
             click.option(
                 "--start",
-                type=click.Choice(["centre", "encoder"]),
+                type=click.Choice(["centre", "encoder", "random"]),
                 default="centre",
                 show_default=True,
-                help="Where the search begins.",
+                help="Where the search begins; random starts show how much a photo leaves open.",
             ),
             click.option(
                 "--aligned", is_flag=True, help="Inputs are aligned square crops of the face already."
@@ -141,7 +144,6 @@ class RestoreWork:
         profile: the person.
         task: invert, inpaint or upscale.
         settings: how to search.
-        seed: what was drawn or given.
         masks: where inpaint's masks are.
         landmarks: where face points are, or None.
     """
@@ -150,14 +152,14 @@ class RestoreWork:
         self,
         app: App,
         profile: Profile,
-        task: Task,
+        task: TaskName,
         settings: RestoreSettings,
         masks: Companions | None,
         landmarks: Companions | None,
     ) -> None:
         self.app, self.profile, self.task, self.settings = app, profile, task, settings
         self.masks, self.landmarks = masks, landmarks
-        self.name: str = task.name
+        self.name: str = task
 
     def run(self, jobs: Sequence[Job]) -> list[Restoration | MystyleError]:
         """Restore a few photos at once; one whose mask or points cannot be read fails alone."""
@@ -175,7 +177,7 @@ class RestoreWork:
 
     def _subject(self, job: Job) -> Subject | MystyleError:
         from mystyle_cli.photos.decode import decode
-        from mystyle_cli.restore.restore import Subject, mask_of
+        from mystyle_cli.restore.locate import Subject, mask_of
 
         try:
             mask = mask_of(decode(self.masks.of(job))) if self.masks else None
@@ -188,9 +190,7 @@ class RestoreWork:
         """Return the whole photo, with its opacity and EXIF data where its size is still the same."""
         assert answer.pixels is not None
         same = answer.pixels.shape == job.photo.pixels.shape
-        marks = provenance(
-            self.name, self.profile, self.settings.projection.beta, self.settings.projection.seed
-        )
+        marks = provenance(self.name, self.profile, self.settings.projection.beta, self.settings.seed)
         return Picture(answer.pixels, marks, job.photo.alpha if same else None, job.photo.exif)
 
     def summary(self, job: Job, answer: Restoration) -> str:
@@ -213,7 +213,7 @@ class RestoreWork:
             "loss": finite(answer.loss),
             "steps": answer.steps,
             "factor": finite(answer.factor),
-            "seed": self.settings.projection.seed,
+            "seed": self.settings.seed,
             "warnings": list(answer.warnings),
         }
 
@@ -221,7 +221,7 @@ class RestoreWork:
 def run_restore(
     app: App,
     name: str,
-    task: Task,
+    task: TaskName,
     batch: BatchOptions,
     search: SearchOptions,
     masks: Companions | None = None,
@@ -242,7 +242,12 @@ def run_restore(
     return run_batch(app.console, batch, RestoreWork(app, profile, task, settings, masks, points))
 
 
-def settings_of(app: App, task: Task, batch: BatchOptions, search: SearchOptions) -> RestoreSettings:
+def _seed(app: App, search: SearchOptions) -> int:
+    """Return the seed; without one, only a random start draws and prints one."""
+    return choose_seed(app.console, search.seed) if search.start == "random" else search.seed or 0
+
+
+def settings_of(app: App, task: TaskName, batch: BatchOptions, search: SearchOptions) -> RestoreSettings:
     """Return the core's settings for what was typed."""
     from mystyle_cli.restore.restore import default_settings
 
@@ -250,7 +255,6 @@ def settings_of(app: App, task: Task, batch: BatchOptions, search: SearchOptions
     projection = replace(
         settings.projection,
         beta=search.beta,
-        seed=choose_seed(app.console, search.seed),
         space=search.space,
         steps=search.steps or settings.projection.steps,
     )
@@ -260,6 +264,7 @@ def settings_of(app: App, task: Task, batch: BatchOptions, search: SearchOptions
         aligned=search.aligned,
         force=search.force,
         start=search.start,
+        seed=_seed(app, search),
         device=app.choose_device(),
         batch=batch.batch,
     )

@@ -23,7 +23,7 @@ from mystyle_cli.commands.options import (
 from mystyle_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from mystyle_cli.person.samples import Samples
+    from mystyle_cli.person.samples import Sampler, Samples
 
 
 @click.command(
@@ -59,7 +59,7 @@ def command(
     count: int,
     output: str | None,
     grid: str | None,
-    sampler: str,
+    sampler: Sampler,
     anchors: int,
     beta: float | None,
     seed: int | None,
@@ -83,7 +83,7 @@ def command(
     from mystyle_cli.photos.grid import grid as lay_out
 
     with app.console.progress() as progress:
-        samples = draw(profile, seeds, sampler, beta, anchors, device, progress)  # type: ignore[arg-type]
+        samples = draw(profile, seeds, sampler, beta, anchors, device, progress)
     marks = [provenance("sample", profile, beta, seed) for seed in seeds]
     for target, pixels, mark in zip(singles, samples.pixels, marks, strict=False):
         write(app.console, target, Picture(pixels, mark), quality)

@@ -29,6 +29,4 @@ def command(app: App, name: str, batch: BatchOptions, search: SearchOptions) -> 
     How many times follows from the size of the face in the photo: it becomes as large as the profile's
     generator draws. The background is enlarged by Lanczos.
     """
-    from mystyle_cli.restore.restore import Upscale
-
-    return run_restore(app, name, Upscale(), batch, search)
+    return run_restore(app, name, "upscale", batch, search)
