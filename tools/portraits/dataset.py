@@ -3,7 +3,7 @@
     python -m tools.portraits.dataset FOLDER --first 0 --last 4 [--people 500 --photos 6]
 
 Each shard holds a block of people, so that several processes can make shards side by side and a run that was
-stopped goes on with the first shard that is missing. People numbered below `HELD_OUT` are for validation only.
+stopped goes on with the first missing shard. People numbered below `HELD_OUT` are for validation only.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where the features of a face lie: curves in the frontal plane, shared by the geometry and the paint.
 
-All functions are scalar and compiled; `p` is an Identity, `s` a State, `t` Traits; x, y are head units on the face
-at rest (x to the picture's right, y up, eye line at 0).
+All functions are scalar and compiled; `p` is an Identity, `s` a State, `t` Traits; x, y are head units
+on the face at rest (x to the picture's right, y up, eye line at 0).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def noise(x, y, seed):
     return 2.0 * (a * (1 - fy) + b * fy) - 1.0
 
 
-# -- eyes -------------------------------------------------------------------------------------------------------
+# -- eyes ------------------------------------------------------------------------------------------
 
 
 @jit
@@ -86,12 +86,12 @@ def lower_lid(u, p, s):
     return -height * (1.0 - u * u) ** 0.75 * (1.0 + 0.22 * u)
 
 
-# -- brows ------------------------------------------------------------------------------------------------------
+# -- brows -----------------------------------------------------------------------------------------
 
 
 @jit
 def brow_curve(x, p, s, t):
-    """Return (centre y, half-thickness, place along the brow in [0, 1]) of the brow at x; thickness 0 is none."""
+    """Return (centre y, half-thickness, place along it in [0, 1]) of the brow at x; thickness 0 is none."""
     cx, cy, half = eye_frame(p)
     start = cx - 1.05 * half
     length = 2.25 * half * (1.0 + 0.1 * p.brow_length)
@@ -109,7 +109,7 @@ def brow_curve(x, p, s, t):
     return y, thick, along
 
 
-# -- mouth ------------------------------------------------------------------------------------------------------
+# -- mouth -----------------------------------------------------------------------------------------
 
 
 @jit
@@ -121,7 +121,7 @@ def mouth_frame(p, s):
 
 @jit
 def lip_curves(x, p, s):
-    """Return the four edges of the lips at x, from the top: upper lip above, below, lower lip above, below."""
+    """Return the four edges of the lips at x, from the top."""
     cy, half = mouth_frame(p, s)
     u = x / half
     if abs(u) >= 1.0:
@@ -137,7 +137,7 @@ def lip_curves(x, p, s):
     return top, line + 0.3 * gap - middle, line - 0.7 * gap - middle, line - 0.7 * gap - lower * taper**0.8
 
 
-# -- nose -------------------------------------------------------------------------------------------------------
+# -- nose ------------------------------------------------------------------------------------------
 
 
 @jit

@@ -29,6 +29,15 @@ _OUTLINE = np.array(
 )  # fmt: skip
 
 
+# y, half-width and half-depth of the shoulders' cross-sections
+_SHOULDERS = np.array(
+    [
+        (-1.36, 0.30, 0.24), (-1.44, 0.46, 0.34), (-1.54, 0.80, 0.42), (-1.66, 1.22, 0.49),
+        (-1.85, 1.52, 0.56), (-2.30, 1.66, 0.66), (-3.40, 1.62, 0.70),
+    ]
+)  # fmt: skip
+
+
 class Mesh(NamedTuple):
     """A grid of vertices: positions and normals (V, 3), surface coordinates (V, 2), triangles (F, 3)."""
 
@@ -75,7 +84,7 @@ def _mesh(grid: np.ndarray, surface: np.ndarray, material: int, wrap: bool) -> M
 
 @lru_cache(maxsize=64)
 def head_outline(p: Identity, samples: int) -> np.ndarray:
-    """Return (samples, 4): y, half-width, front and back depth of the head's cross-sections, crown to chin."""
+    """Return (samples, 4): y, half-width, front and back depth of cross-sections, crown to chin."""
     k = _OUTLINE.copy()
     y = k[:, 0].copy()
     below, above = np.clip(-y, 0.0, 1.1), np.clip(y, 0.0, 1.1)
@@ -172,8 +181,7 @@ def build_neck(p: Identity) -> Mesh:
 
 def build_body(p: Identity) -> Mesh:
     """Return the shoulders and chest."""
-    knots = np.array([(-1.36, 0.30, 0.24), (-1.44, 0.46, 0.34), (-1.54, 0.80, 0.42), (-1.66, 1.22, 0.49), (-1.85, 1.52, 0.56), (-2.3, 1.66, 0.66), (-3.4, 1.62, 0.70)])  # fmt: skip
-    profile = PchipInterpolator(np.linspace(0, 1, len(knots)), knots)(np.linspace(0, 1, 60))
+    profile = PchipInterpolator(np.linspace(0, 1, len(_SHOULDERS)), _SHOULDERS)(np.linspace(0, 1, 60))
     t = np.linspace(-np.pi, np.pi, 81)[:-1]
     width = 1.0 + 0.10 * p.neck_width
     x = profile[:, 1:2] * width * np.sin(t)
@@ -182,7 +190,7 @@ def build_body(p: Identity) -> Mesh:
     return _mesh(np.stack([x, y, z], -1), np.stack([x, y], -1), BODY, wrap=True)
 
 
-# -- hair -------------------------------------------------------------------------------------------------------
+# -- hair ------------------------------------------------------------------------------------------
 
 
 @jit

@@ -102,7 +102,8 @@ class Traits(NamedTuple):
 
 
 _NEUTRAL = {
-    "iris_hue": 0.2, "iris_value": 0.5, "lash": 0.4, "brow_density": 0.7, "lip_redness": 0.4, "skin_tone": 0.25,
+    "iris_hue": 0.2, "iris_value": 0.5, "lash": 0.4, "brow_density": 0.7, "lip_redness": 0.4,
+    "skin_tone": 0.25,
     "hair_hue": 0.3, "hair_value": 0.4, "hair_length": 0.2, "hair_volume": 0.4, "texture_seed": 0.0,
 }  # fmt: skip
 

@@ -90,7 +90,7 @@ def iris_colour(p, odd):
 @jit
 def paint_eye(x, u, v, up, low, p, s, t):
     """Return the colour and shine of the eyeball between the lids."""
-    cx, cy, half = eye_frame(p)
+    cx, _, _ = eye_frame(p)
     px = abs(x) - cx
     gaze = s.gaze_x * 0.045 * (1.0 if x > 0 else -1.0)
     dx, dy = px - gaze, v - 0.010 - s.gaze_y * 0.022
@@ -114,7 +114,7 @@ def paint_eye(x, u, v, up, low, p, s, t):
 @jit
 def paint_mouth(x, y, top, bottom, p, s, t):
     """Return the colour of the open mouth: teeth above, dark behind."""
-    my, mw = mouth_frame(p, s)
+    _, mw = mouth_frame(p, s)
     depth = (top - y) / max(1e-4, top - bottom)
     tooth_end = top - 0.052
     inside = (0.055, 0.016, 0.014)
@@ -152,7 +152,7 @@ def paint_hair_on_skin(x, y, c, p, s, t):
         c = mix(c, scale(hair, 0.75), min(0.97, cover))
     ax = abs(x)
     my, mw = mouth_frame(p, s)
-    top, mid1, mid2, bottom = lip_curves(x, p, s)
+    top, _, _, bottom = lip_curves(x, p, s)
     inside_lips = ax < mw and bottom - 0.008 < y < top + 0.008
     if p.beard + p.moustache + p.stubble > 0.01 and not inside_lips:
         strand = 0.75 + 0.4 * noise(x * 38.0, y * 22.0, seed + 13)
@@ -201,7 +201,7 @@ def paint_skin(x, y, p):
     c = skin_colour(p)
     ax = abs(x)
     cx, cy, half = eye_frame(p)
-    base, wing = nose_base(p)
+    base, _ = nose_base(p)
     red = (0.25 + 0.75 * p.blush) * (
         0.55 * bump(ax, y, 0.40, -0.28, 0.18, 0.15) + 0.5 * bump(x, y, 0.0, base + 0.05, 0.12, 0.10)
     )
@@ -263,8 +263,7 @@ def paint_face(x, y, p, s, t):
     under = bump(x, y, 0.0, base - 0.03, 0.12, 0.03)
     c = scale(c, 1.0 - 0.18 * under)
     top, mid1, mid2, bottom = lip_curves(x, p, s)
-    my, mw = mouth_frame(p, s)
-    trait = 0.0
+    _, mw = mouth_frame(p, s)
     if abs(x) < mw:
         if mid1 - mid2 > 0.004 and mid2 < y < mid1:
             c = paint_mouth(x, y, mid1, mid2, p, s, t)

@@ -2,8 +2,9 @@
 
     python -m tools.portraits.people profiles/photos
 
-For a person NAME it writes NAME/IMG_*.jpg (the folder a user would give to `profile create`), NAME-held-out/ (photos
-kept back, and for each the mask of the skin mark) and NAME.toml (who they are, and what each planted photo is).
+For a person NAME it writes NAME/IMG_*.jpg (the folder a user would give to `profile create`), NAME-held-out/
+(photos kept back, and for each the mask of the skin mark) and NAME.toml (who they are, and what each planted
+photo is).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from PIL import Image, ImageFilter
 
 from tools.portraits.identity import Identity, Traits, draw_identity
 from tools.portraits.render import Portrait, render
-from tools.portraits.scene import Scene, draw_scene, draw_state
+from tools.portraits.scene import draw_scene, draw_state
 
 GOOD, HELD_OUT_PHOTOS = 48, 12
 
@@ -119,6 +120,12 @@ def _scenery(rng: np.random.Generator) -> np.ndarray:
     return np.asarray(np.clip(picture, 0, 1) * 255).astype(np.uint8)
 
 
+def _wearing(person: Person, number: int, *, mask: float = 0.0, sunglasses: float = 0.0) -> np.ndarray:
+    plain = _photo(person, number, yaw=12)
+    scene = plain.scene._replace(mask=mask, sunglasses=sunglasses)
+    return render(person.identity, plain.state, scene, person.traits).pixels
+
+
 def _blurred(pixels: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(7)))
 
@@ -128,11 +135,6 @@ def _planted(person: Person) -> list[tuple[str, str, Callable[[], bytes]]]:
     rng = np.random.default_rng([person.seed, 4])
     photo = lambda n, **how: _photo(person, 200 + n, **how)  # noqa: E731
     grey = lambda a: np.repeat(np.asarray(Image.fromarray(a).convert("L"))[..., None], 3, -1)  # noqa: E731
-    masked = lambda n, **worn: (
-        render(  # noqa: E731
-            person.identity, photo(n, yaw=12).state, photo(n, yaw=12).scene._replace(**worn), person.traits
-        ).pixels
-    )
     side = draw_state(rng)._replace(yaw=68.0, pitch=2.0)
     small = np.asarray(Image.fromarray(_photo(person, 3).pixels).resize((300, 375), Image.Resampling.LANCZOS))
     return [
@@ -149,8 +151,8 @@ def _planted(person: Person) -> list[tuple[str, str, Callable[[], bytes]]]:
         (".jpg", "no-face", lambda: _jpeg(_scenery(rng))),
         (".jpg", "unreadable", lambda: _jpeg(photo(4).pixels)[:600]),
         (".jpg", "unreadable", lambda: b"Shopping: milk, bread, two lemons, batteries\n"),
-        (".jpg", "occluded", lambda: _jpeg(masked(5, mask=1.0))),
-        (".jpg", "occluded", lambda: _jpeg(masked(6, sunglasses=1.0))),
+        (".jpg", "occluded", lambda: _jpeg(_wearing(person, 205, mask=1.0))),
+        (".jpg", "occluded", lambda: _jpeg(_wearing(person, 206, sunglasses=1.0))),
         (
             ".jpg",
             "extreme-pose",

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from tools.portraits.features import bump, jit, noise, smoothstep
-from tools.portraits.head import BODY, EAR, HAIR, NECK, SKIN, hair_visible
+from tools.portraits.head import EAR, HAIR, NECK, SKIN, hair_visible
 from tools.portraits.paint import mix, paint_face, paint_hair, paint_skin, scale, skin_colour
 
 
@@ -34,12 +34,12 @@ def rasterise(screen, surface, triangles, materials, p, height, width):
         x1, y1 = screen[j, 0], screen[j, 1]
         x2, y2 = screen[k, 0], screen[k, 1]
         left, right = (
-            max(0, int(math.ceil(min(x0, x1, x2)))),
-            min(width - 1, int(math.floor(max(x0, x1, x2)))),
+            max(0, math.ceil(min(x0, x1, x2))),
+            min(width - 1, math.floor(max(x0, x1, x2))),
         )
         top, bottom = (
-            max(0, int(math.ceil(min(y0, y1, y2)))),
-            min(height - 1, int(math.floor(max(y0, y1, y2)))),
+            max(0, math.ceil(min(y0, y1, y2))),
+            min(height - 1, math.floor(max(y0, y1, y2))),
         )
         if left > right or top > bottom:
             continue

@@ -176,7 +176,8 @@ def _landmarks(p: Identity, s: State, scene: Scene, t: Traits) -> np.ndarray:
             lid = upper_lid(u, p, s) if n in (1, 2) else lower_lid(u, p, s) if n in (4, 5) else 0.0
             points.append((side * (cx + u * half), cy + 0.035 * p.eye_slant * u + 0.008 * u + lid))
     _, mw = mouth_frame(p, s)
-    outer = [(-0.99, 1), (-0.6, 0), (-0.25, 0), (0.0, 0), (0.25, 0), (0.6, 0), (0.99, 1), (0.6, 3), (0.25, 3), (0.0, 3), (-0.25, 3), (-0.6, 3)]  # fmt: skip
+    rim = (-0.99, -0.6, -0.25, 0.0, 0.25, 0.6, 0.99, 0.6, 0.25, 0.0, -0.25, -0.6)
+    outer = list(zip(rim, (1, 0, 0, 0, 0, 0, 1, 3, 3, 3, 3, 3), strict=True))
     inner = [(-0.9, 1), (-0.3, 1), (0.0, 1), (0.3, 1), (0.9, 1), (0.3, 2), (0.0, 2), (-0.3, 2)]
     points += [(u * mw, lip_curves(u * mw, p, s)[edge]) for u, edge in outer + inner]
     world = np.stack([surface_point(p, s, x, y) for x, y in points])
