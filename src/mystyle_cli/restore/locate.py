@@ -1,0 +1,229 @@
+"""Where on a photo the person's face is, and whether it is theirs at all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from mystyle_cli.errors import NoFaceError, NotThisPersonError, UsageError
+
+if TYPE_CHECKING:
+    from mystyle_cli.person.profile import Profile
+    from mystyle_cli.photos.align import Points
+    from mystyle_cli.photos.decode import Photo, Pixels
+
+FACES: Final = 8
+"""Faces of one photo that are compared with the person, the largest first."""
+
+SEARCH_SIDE: Final = 2000
+"""Pixels of the long side to which a photo is enlarged at most when a tiny face is looked for."""
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A photo to work on.
+
+    Args:
+        photo: decoded, or a path, a file's bytes or pixels uint8 (H, W, 3).
+        mask: uint8 (H, W) of the photo's size, 255 = fill; for inpainting.
+        landmarks: (68, 2) photo coordinates, where the face cannot be found by itself.
+        name: what messages call it; "" takes the file's name.
+    """
+
+    photo: Photo | Path | bytes | Pixels
+    mask: Pixels | None = None
+    landmarks: Points | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Located:
+    """The person's face on a photo.
+
+    Args:
+        name: of the photo.
+        photo: the whole photo.
+        quad: (4, 2) photo coordinates of the crop's corners: top left, bottom left, bottom right, top right.
+        crop: uint8 (R, R, 3), the photo inside the quad.
+        hole: float32 (R, R) in [0, 1], 1 = fill; zeros without a mask.
+        mask: uint8 (H, W) of the photo, or None.
+        id_score: of the crop, NaN where it was not measured.
+        warnings: what the user should know.
+    """
+
+    name: str
+    photo: Photo
+    quad: Points
+    crop: Pixels
+    hole: Floats
+    mask: Pixels | None
+    id_score: float
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def side(self) -> float:
+        """Length of the quad's side in photo pixels."""
+        from mystyle_cli.photos.align import quad_side
+
+        return quad_side(self.quad)
+
+
+def locate(profile: Profile, subject: Subject, *, aligned: bool, force: bool, tiny: bool) -> Located:
+    """Find the face that is this person, and cut it out.
+
+    Args:
+        profile: the person.
+        subject: the photo.
+        aligned: the photo is an aligned crop already.
+        force: go on with the most similar face even if it is not this person's.
+        tiny: look for faces of a few pixels too.
+
+    Raises:
+        DecodeError: the photo cannot be read.
+        NoFaceError: no face was found.
+        NotThisPersonError: none of the faces is this person's.
+        UsageError: an aligned crop is not square, or the mask has another size.
+    """
+    photo = as_photo(subject.photo)
+    name = subject.name or (str(photo.path) if photo.path else "the photo")
+    _check_mask(subject.mask, photo, name)
+    if aligned:
+        quads = [_whole(photo, name)]
+    elif subject.landmarks is not None:
+        quads = [_quad_of(subject.landmarks)]
+    else:
+        quads = _search(photo.pixels, subject.mask, tiny)
+    if not quads:
+        raise NoFaceError(f"{name}: no face was found", _no_face_hint(subject.mask is not None))
+    return _choose(profile, subject, photo, name, quads, force)
+
+
+def _no_face_hint(masked: bool) -> str:
+    if masked:
+        return (
+            "Give the photo from before the hole was cut, --landmarks FILE, or an aligned crop (--aligned)."
+        )
+    return "Give a photo with a clearer face, or an aligned crop with --aligned."
+
+
+def as_photo(source: Photo | Path | bytes | Pixels) -> Photo:
+    """Return a decoded photo for whatever a photo can be given as."""
+    from mystyle_cli.photos.decode import Photo, decode
+
+    if isinstance(source, Photo):
+        return source
+    if isinstance(source, np.ndarray):
+        pixels = np.ascontiguousarray(source)
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+            raise UsageError(
+                f"pixels are {pixels.dtype} {pixels.shape}, not uint8 (H, W, 3)", "Convert them first."
+            )
+        digest = hashlib.sha256(pixels.tobytes()).hexdigest()
+        return Photo(pixels, alpha=None, grey=False, exif=None, path=None, sha256=digest)
+    return decode(source)
+
+
+def mask_of(photo: Photo) -> Pixels:
+    """Read a picture as a mask, uint8 (H, W): white = fill; what is transparent is not filled."""
+    light = np.rint(photo.pixels.astype(np.float32).mean(axis=2))
+    if photo.alpha is not None:
+        light = np.rint(light * (photo.alpha.astype(np.float32) / 255))
+    return np.asarray(light, np.uint8)
+
+
+def _check_mask(mask: Pixels | None, photo: Photo, name: str) -> None:
+    if mask is None:
+        return
+    height, width = photo.pixels.shape[:2]
+    if mask.shape != (height, width):
+        sizes = f"{mask.shape[1]} x {mask.shape[0]}, the photo {width} x {height}"
+        raise UsageError(f"{name}: the mask is {sizes}", "Give a mask of the photo's size.")
+    if not mask.any():
+        raise UsageError(f"{name}: nothing in the mask is white", "Paint white what is to be filled.")
+
+
+def _whole(photo: Photo, name: str) -> Points:
+    height, width = photo.pixels.shape[:2]
+    if height != width:
+        raise UsageError(f"{name}: an aligned crop is square, not {width} x {height}", "Leave out --aligned.")
+    return np.array([[0.0, 0.0], [0.0, height], [width, height], [width, 0.0]])
+
+
+def _quad_of(landmarks: Any) -> Points:
+    from mystyle_cli.photos.align import face_quad
+
+    points = np.asarray(landmarks, np.float64)
+    if points.shape != (68, 2) or not np.isfinite(points).all():
+        raise UsageError(f"landmarks are {points.shape}, not 68 points x, y", "Give dlib's 68 landmarks.")
+    return face_quad(points)
+
+
+def _search(pixels: Pixels, mask: Pixels | None, tiny: bool) -> list[Points]:
+    """Return the quads of all faces, of the first way of looking that finds any."""
+    from mystyle_cli.photos.align import face_quad
+    from mystyle_cli.photos.faces import find_faces
+
+    for seen, smallest in _views(pixels, mask, tiny):
+        faces = find_faces(seen, smallest=smallest)
+        if faces:
+            return [face_quad(face.landmarks) for face in faces[:FACES]]
+    return []
+
+
+def _views(pixels: Pixels, mask: Pixels | None, tiny: bool) -> Iterator[tuple[Pixels, float | None]]:
+    """Yield what to look at, and the width of the smallest face that must be found."""
+    yield pixels, None
+    if mask is not None:
+        yield fill_hole(pixels, mask), None
+    if tiny:
+        yield pixels, max(80 * max(pixels.shape[:2]) / SEARCH_SIDE, 4.0)
+
+
+def fill_hole(pixels: Pixels, mask: Pixels) -> Pixels:
+    """Continue a photo (H, W, 3) smoothly into the white of a mask (H, W)."""
+    import torch
+
+    from mystyle_cli.restore.degradations import spread
+
+    image = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1).unsqueeze(0)
+    holes = torch.from_numpy((mask > 0).astype(np.float32))[None, None]
+    filled = spread(image, holes)[0].permute(1, 2, 0)
+    return np.asarray(filled.round().clamp(0, 255).byte().numpy())
+
+
+def _choose(
+    profile: Profile, subject: Subject, photo: Photo, name: str, quads: Sequence[Points], force: bool
+) -> Located:
+    """Take the face with the highest ID score, if it reaches what this person's own photos reach."""
+    from mystyle_cli.photos.align import warp
+    from mystyle_cli.photos.decode import to_unit
+    from mystyle_cli.restore.gate import id_limit
+
+    size, mask = profile.manifest.prior.resolution, subject.mask
+    seen = photo.pixels if mask is None else fill_hole(photo.pixels, mask)
+    crops = [warp(seen, quad, size) for quad in quads]
+    scores = profile.id_score(np.stack([to_unit(crop) for crop in crops]))
+    best = int(np.argmax(scores))
+    quad, score = quads[best], float(scores[best])
+    hole: Floats = np.zeros((size, size), np.float32)
+    if mask is not None:
+        hole = np.asarray(warp(mask, quad, size) / 255, np.float32)
+    located = Located(name, photo, quad, warp(photo.pixels, quad, size), hole, mask, score)
+    limit = id_limit(profile, located.side, hole)
+    if score >= limit:
+        return located
+    who = f"this is not {profile.name}"
+    if len(quads) > 1:
+        who = f"none of the {len(quads)} faces is {profile.name}"
+    message = f"{who}: ID {score:.2f}, where their own photos reach {limit:.2f}"
+    if not force:
+        raise NotThisPersonError(f"{name}: {message}", "Use --force to go on anyway.")
+    return replace(located, warnings=(message,))
