@@ -75,7 +75,8 @@ def save_tensors(path: Path, tensors: Mapping[str, NDArray[np.generic]], notes: 
     from safetensors.numpy import save
 
     # safetensors copies the raw buffer, so a view that is not contiguous would be written scrambled
-    return write_whole(path, save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, dict(notes)))
+    whole = {name: np.require(value, requirements="C") for name, value in tensors.items()}
+    return write_whole(path, save(whole, dict(notes)))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, NDArray[np.generic]], dict[str, str]]:
