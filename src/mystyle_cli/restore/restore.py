@@ -133,12 +133,8 @@ def restore(
     Raises:
         ProfileError: the profile is not tuned, or damaged.
     """
-    settings = settings or default_settings(task)
-    engine = Engine(profile, settings)
-    results: list[Restoration] = []
-    for first in range(0, len(subjects), settings.batch):
-        results += _restore_batch(engine, subjects[first : first + settings.batch], task, progress)
-    return results
+    engine = Engine(profile, settings or default_settings(task))
+    return restore_with(engine, subjects, task, progress)
 
 
 class Engine:
@@ -190,6 +186,17 @@ class Engine:
             # half way to the centre, so that every anchor can still move
             return np.repeat((drawn + hull.centre(len(anchors))) / 2, len(targets), axis=0)
         return None
+
+
+def restore_with(
+    engine: Engine, subjects: Sequence[Subject], task: TaskName, progress: Progress = silent
+) -> list[Restoration]:
+    """Restore photos with an engine that is ready; see `restore`."""
+    size = engine.settings.batch
+    results: list[Restoration] = []
+    for first in range(0, len(subjects), size):
+        results += _restore_batch(engine, subjects[first : first + size], task, progress)
+    return results
 
 
 def _restore_batch(

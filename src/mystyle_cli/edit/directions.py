@@ -1,0 +1,89 @@
+"""Directions of editing: where they come from, and what of them the person's space holds (sec. 3.4)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from mystyle_cli.errors import ModelError, UsageError
+from mystyle_cli.person import hull
+
+if TYPE_CHECKING:
+    from mystyle_cli.prior.directions import Direction
+    from mystyle_cli.prior.registry import Prior
+
+Floats = npt.NDArray[np.float64]
+
+
+def find_direction(prior: Prior, name_or_path: str) -> Direction:
+    """Return a direction of the prior by its name, or read one from a file.
+
+    Args:
+        prior: G_d, whose directions G_p inherits (sec. 3.4).
+        name_or_path: such as "smile", or a .safetensors or .npy file.
+
+    Raises:
+        ModelError: the prior has none of that name and no such file exists, or the file is damaged.
+        UsageError: the direction has another length than the prior's codes.
+    """
+    path = Path(name_or_path)
+    known = prior.directions()
+    if name_or_path in known:
+        direction = known[name_or_path]
+    elif path.suffix.lower() in (".safetensors", ".npy") or path.is_file():
+        direction = _read(path)
+    else:
+        names = ", ".join(sorted(known)) or "none"
+        raise ModelError(
+            f"prior {prior.name} has no direction {name_or_path!r}; it has: {names}",
+            "Give one of these names, or a .safetensors or .npy file.",
+        )
+    if direction.vector.shape != (prior.w_dim,):
+        raise UsageError(
+            f"direction {direction.name}: {direction.vector.size} numbers; {prior.name} needs {prior.w_dim}",
+            "Give a direction that was found for this prior.",
+        )
+    return direction
+
+
+def _read(path: Path) -> Direction:
+    """Read a file; the length of a plain array is its step."""
+    from mystyle_cli.prior.directions import Direction, load_direction
+
+    if path.suffix.lower() != ".npy":
+        return load_direction(path)
+    try:
+        vector = np.load(path, allow_pickle=False).astype(np.float64).reshape(-1)
+    except (OSError, ValueError, EOFError) as error:
+        raise ModelError(
+            f"cannot read direction {path}: {error}", "Give a .npy file with one vector."
+        ) from error
+    length = float(np.linalg.norm(vector))
+    if not np.isfinite(length) or length == 0:
+        raise ModelError(f"direction {path} has no length", "Give a vector of finite numbers, not all 0.")
+    return Direction(
+        name=path.stem, vector=vector / length, step=length, unit="vector of the file", source=path.name
+    )
+
+
+def gamma_of(direction: Direction, anchors: npt.ArrayLike) -> Floats:
+    """Return what one unit of strength adds to the coefficients of every layer.
+
+    Args:
+        direction: in W.
+        anchors: (N, w_dim).
+
+    Returns:
+        (N,) float64 with sum 0. Source: eq 9, gamma; see `hull.edit_coordinates` for the sum.
+    """
+    points = np.asarray(anchors, np.float64)
+    return np.asarray(direction.step * hull.edit_coordinates(direction.vector, points), np.float64)
+
+
+def kept_share(direction: Direction, anchors: npt.ArrayLike) -> float:
+    """Return how much of a direction the anchors' span holds: the length of its projection, 0 to 1."""
+    points = np.asarray(anchors, np.float64)
+    return float(np.linalg.norm(gamma_of(direction, points) @ points) / direction.step)

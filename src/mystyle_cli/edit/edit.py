@@ -1,0 +1,135 @@
+"""Edits as steps in the coefficients, and what happens where they would leave P_beta (sec. 3.4, B.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from mystyle_cli.edit.directions import gamma_of
+from mystyle_cli.person import hull
+from mystyle_cli.person.solve import nearest_alpha
+
+if TYPE_CHECKING:
+    from mystyle_cli.prior.directions import Direction
+
+AtLimit = Literal["stop", "project", "continue"]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Edited:
+    """An edited code.
+
+    Args:
+        alpha_plus: float64 (num_ws, N).
+        least_dilation: the dilation that it needs.
+        limit: the dilation that was allowed: beta, or what the unedited code needed already, if that is more;
+            None where nothing was bounded.
+        share: how much of the strengths was reached along the directions, 1 = all of it.
+        largest: the largest multiple of the strengths within `limit`; infinite where nothing stops it.
+        projected: the code was moved back into the person's space, off the directions.
+    """
+
+    alpha_plus: Floats
+    least_dilation: float
+    limit: float | None
+    share: float
+    largest: float
+    projected: bool
+
+
+def edit(
+    anchors: npt.ArrayLike,
+    alpha_plus: npt.ArrayLike,
+    strengths: Sequence[tuple[Direction, float]],
+    beta: float | None,
+    at_limit: AtLimit = "stop",
+) -> Edited:
+    """Move a code along directions, the same way in every layer.
+
+    Args:
+        anchors: (N, w_dim).
+        alpha_plus: (num_ws, N), each layer's sum 1.
+        strengths: directions and how far to go along each, in the direction's units; they add up.
+        beta: dilation that the edit may use, or None.
+        at_limit: where the edit would need more: "stop" there, "project" it back to the nearest code of
+            P_beta, or "continue".
+
+    Returns:
+        The edited code; for "stop" and "project" in A_limit to 1e-6. Source: eq 9; B.4.
+    """
+    points, start = np.asarray(anchors, np.float64), np.asarray(alpha_plus, np.float64)
+    step = total_step(points, strengths)
+    limit = allowed(start, beta)
+    largest = float(np.min(hull.largest_step(start, step, limit)))
+    if largest >= 1 or at_limit == "continue":
+        return _edited(start + step, limit, 1.0, largest, projected=False)
+    if at_limit == "project":
+        # each different layer once: P_beta's codes are the same in all
+        layers, where = np.unique(start, axis=0, return_inverse=True)
+        nearest = nearest_alpha((layers + step) @ points, points, limit)
+        return _edited(nearest[where.reshape(-1)], limit, 1.0, largest, projected=True)
+    return _edited(start + largest * step, limit, largest, largest, projected=False)
+
+
+def total_step(anchors: Floats, strengths: Sequence[tuple[Direction, float]]) -> Floats:
+    """Return the change (N,) of every layer's coefficients that all strengths together make."""
+    step = np.zeros(len(anchors))
+    for direction, strength in strengths:
+        step += strength * gamma_of(direction, anchors)
+    return step
+
+
+def allowed(alpha_plus: Floats, beta: float | None) -> float | None:
+    """Return the dilation that an edit may use: beta, but never less than the unedited code needs."""
+    beta = hull.bound(beta)
+    return None if beta is None else max(beta, float(hull.least_dilation(alpha_plus).max()))
+
+
+def reach(
+    anchors: npt.ArrayLike, alpha_plus: npt.ArrayLike, direction: Direction, beta: float | None
+) -> tuple[float, float]:
+    """Return the most negative and the largest strength along a direction that stay within beta.
+
+    Closed form: the first entry of any layer to arrive at -beta stops the edit.
+
+    Args:
+        anchors: (N, w_dim).
+        alpha_plus: (num_ws, N).
+        direction: in W.
+        beta: dilation, or None.
+    """
+    start = np.asarray(alpha_plus, np.float64)
+    gamma, limit = gamma_of(direction, anchors), allowed(start, beta)
+    up = float(np.min(hull.largest_step(start, gamma, limit)))
+    down = float(np.min(hull.largest_step(start, -gamma, limit)))
+    return -down, up
+
+
+def sweep(
+    anchors: npt.ArrayLike,
+    alpha_plus: npt.ArrayLike,
+    direction: Direction,
+    strengths: Sequence[float],
+    beta: float | None,
+    at_limit: AtLimit = "stop",
+) -> list[Edited]:
+    """Return the edits of a code at several strengths along one direction; see `edit`."""
+    return [edit(anchors, alpha_plus, [(direction, strength)], beta, at_limit) for strength in strengths]
+
+
+def _edited(
+    alpha_plus: Floats, limit: float | None, share: float, largest: float, *, projected: bool
+) -> Edited:
+    return Edited(
+        alpha_plus=alpha_plus,
+        least_dilation=float(hull.least_dilation(alpha_plus).max()),
+        limit=limit,
+        share=share,
+        largest=largest,
+        projected=projected,
+    )
