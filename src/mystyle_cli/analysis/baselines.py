@@ -1,0 +1,121 @@
+"""What the personal prior is compared with: the domain prior, and no prior at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from mystyle_cli.photos.decode import Pixels, resize
+from mystyle_cli.progress import Progress, silent
+from mystyle_cli.restore.restore import RestoreSettings, default_settings, restore
+
+if TYPE_CHECKING:
+    from mystyle_cli.person.profile import Profile
+    from mystyle_cli.restore.locate import Subject
+    from mystyle_cli.restore.restore import Restoration
+
+Task = Literal["upscale", "inpaint"]
+
+SMALL: Final = 16
+"""Side in pixels of the inputs of upscaling."""
+
+BOX: Final = (0.36, 0.67, 0.25, 0.75)
+"""Top, bottom, left and right of the hole over eyes and nose, in sides of an aligned crop."""
+
+Floats = npt.NDArray[np.float32]
+
+
+def shrink(crops: Pixels, size: int = SMALL) -> Pixels:
+    """Return aligned crops (B, R, R, 3) made small by an area kernel. Source: sec. 5.2.2."""
+    return np.stack([resize(crop, (size, size), "area") for crop in crops])
+
+
+def eyes_and_nose(resolution: int) -> Pixels:
+    """Return the mask (R, R) of the hole over eyes and nose, 255 inside."""
+    top, bottom, left, right = (round(edge * resolution) for edge in BOX)
+    mask = np.zeros((resolution, resolution), np.uint8)
+    mask[top:bottom, left:right] = 255
+    return mask
+
+
+def subjects(crops: Pixels, task: Task, names: Sequence[str]) -> list[Subject]:
+    """Return degraded aligned crops as what `restore` works on.
+
+    Args:
+        crops: uint8 (B, R, R, 3), the true photos.
+        task: "upscale" makes them small, "inpaint" cuts a hole into them.
+        names: what messages call them.
+    """
+    from mystyle_cli.restore.locate import Subject
+
+    if task == "upscale":
+        return [Subject(small, name=name) for small, name in zip(shrink(crops), names, strict=True)]
+    mask = eyes_and_nose(crops.shape[1])
+    hidden = np.where(mask[None, ..., None] > 0, np.uint8(255), crops)  # nothing of the truth is left in it
+    return [Subject(crop, mask, name=name) for crop, name in zip(hidden, names, strict=True)]
+
+
+def comparison_settings(task: Task, base: RestoreSettings | None = None) -> RestoreSettings:
+    """Return settings for degraded aligned crops of the person: nobody is refused, so none is left out.
+
+    Args:
+        task: for its beta.
+        base: what to start from; None takes the task's defaults.
+    """
+    return replace(base or default_settings(task), aligned=True, force=True)
+
+
+def personal(
+    profile: Profile,
+    subjects: Sequence[Subject],
+    task: Task,
+    settings: RestoreSettings,
+    progress: Progress = silent,
+) -> list[Restoration]:
+    """Return the personal prior's answers, as the commands give them.
+
+    Raises:
+        MystyleError: one of the photos failed.
+    """
+    return _answers(profile, subjects, task, replace(settings, domain_prior=False), progress)
+
+
+def domain(
+    profile: Profile,
+    subjects: Sequence[Subject],
+    task: Task,
+    settings: RestoreSettings,
+    progress: Progress = silent,
+) -> list[Restoration]:
+    """Return the domain prior's answers: the same projection with G_d in W+, blended in the same way.
+
+    It stands in for the paper's "Domain Prior" (sec. 5.2), whose nets exist for photographs only.
+
+    Raises:
+        MystyleError: one of the photos failed.
+    """
+    return _answers(profile, subjects, task, replace(settings, domain_prior=True), progress)
+
+
+def _answers(
+    profile: Profile, subjects: Sequence[Subject], task: Task, settings: RestoreSettings, progress: Progress
+) -> list[Restoration]:
+    found = restore(profile, subjects, task, settings, progress)
+    for answer in found:
+        if answer.error is not None:
+            raise answer.error
+    return found
+
+
+def lanczos(small: Pixels, resolution: int) -> Pixels:
+    """Enlarge crops (B, h, h, 3) without any prior."""
+    return np.stack([resize(crop, (resolution, resolution), "lanczos") for crop in small])
+
+
+def pictures(answers: Sequence[Restoration]) -> Pixels:
+    """Return the pictures uint8 (B, R, R, 3) of answers to aligned crops."""
+    return np.stack([answer.pixels for answer in answers if answer.pixels is not None])
