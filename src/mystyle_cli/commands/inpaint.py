@@ -8,7 +8,8 @@ import click
 
 from mystyle_cli.commands.app import App, Command, pass_app
 from mystyle_cli.commands.options import BatchOptions, batch_options, profile_argument
-from mystyle_cli.commands.restoring import SearchOptions, mask_companions, run_restore, search_options
+from mystyle_cli.commands.restoring import SearchOptions, run_restore, search_options
+from mystyle_cli.commands.subjects import mask_companions
 from mystyle_cli.config import BETA_INPAINT
 
 

@@ -11,7 +11,6 @@ import click
 
 from mystyle_cli.commands.app import App
 from mystyle_cli.commands.batch import Job, Picture, run_batch
-from mystyle_cli.commands.inputs import PICTURES
 from mystyle_cli.commands.marking import provenance
 from mystyle_cli.commands.options import (
     BatchOptions,
@@ -20,14 +19,11 @@ from mystyle_cli.commands.options import (
     choose_seed,
     warn_unbounded,
 )
-from mystyle_cli.errors import MystyleError, UsageError
+from mystyle_cli.commands.subjects import Companions, SubjectReader, answer_each, landmark_companions
+from mystyle_cli.errors import MystyleError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from mystyle_cli.person.profile import Profile
-    from mystyle_cli.restore.locate import Subject
     from mystyle_cli.restore.projection import SpaceName
     from mystyle_cli.restore.restore import Restoration, RestoreSettings, Start, TaskName
 
@@ -98,44 +94,6 @@ def search_options(beta: float) -> Callable[[Callable[..., Any]], Callable[..., 
     )
 
 
-@dataclass(frozen=True)
-class Companions:
-    """Files that belong to inputs: one for all, or a folder with one of each input's name.
-
-    Args:
-        place: the file or folder.
-        endings: of the files that count, lower case.
-        what: for messages.
-    """
-
-    place: Path
-    endings: frozenset[str]
-    what: str
-
-    def of(self, job: Job) -> Path:
-        """Return an input's companion.
-
-        Raises:
-            UsageError: the folder has none of its name, or several.
-        """
-        if not self.place.is_dir():
-            return self.place
-        wanted = job.item.relative.with_suffix("")
-        folder = self.place / wanted.parent
-        found = [
-            path
-            for path in (sorted(folder.iterdir()) if folder.is_dir() else [])
-            if path.stem == wanted.name and path.suffix.lower() in self.endings
-        ]
-        if len(found) != 1:
-            number = "no" if not found else "more than one"
-            raise UsageError(
-                f"{job.item.name}: {number} {self.what} called {wanted}.* in {self.place}",
-                f"Put exactly one {self.what} of that name there.",
-            )
-        return found[0]
-
-
 class RestoreWork:
     """One task of the restoring engine as the work of a batch.
 
@@ -144,47 +102,26 @@ class RestoreWork:
         profile: the person.
         task: invert, inpaint or upscale.
         settings: how to search.
-        masks: where inpaint's masks are.
-        landmarks: where face points are, or None.
+        reader: where masks and face points are.
     """
 
     def __init__(
-        self,
-        app: App,
-        profile: Profile,
-        task: TaskName,
-        settings: RestoreSettings,
-        masks: Companions | None,
-        landmarks: Companions | None,
+        self, app: App, profile: Profile, task: TaskName, settings: RestoreSettings, reader: SubjectReader
     ) -> None:
+        from mystyle_cli.restore.restore import Engine
+
         self.app, self.profile, self.task, self.settings = app, profile, task, settings
-        self.masks, self.landmarks = masks, landmarks
+        self.reader, self.engine = reader, Engine(profile, settings)
         self.name: str = task
 
     def run(self, jobs: Sequence[Job]) -> list[Restoration | MystyleError]:
-        """Restore a few photos at once; one whose mask or points cannot be read fails alone."""
-        from mystyle_cli.restore.restore import restore
+        """Restore a few photos at once."""
+        from mystyle_cli.restore.restore import restore_with
 
-        subjects = [self._subject(job) for job in jobs]
-        good = [subject for subject in subjects if not isinstance(subject, MystyleError)]
         with self.app.console.progress() as progress:
-            found = iter(restore(self.profile, good, self.task, self.settings, progress) if good else ())
-        answers: list[Restoration | MystyleError] = []
-        for subject in subjects:
-            answer = subject if isinstance(subject, MystyleError) else next(found)
-            answers.append(answer if isinstance(answer, MystyleError) else answer.error or answer)
-        return answers
-
-    def _subject(self, job: Job) -> Subject | MystyleError:
-        from mystyle_cli.photos.decode import decode
-        from mystyle_cli.restore.locate import Subject, mask_of
-
-        try:
-            mask = mask_of(decode(self.masks.of(job))) if self.masks else None
-            points = read_landmarks(self.landmarks.of(job)) if self.landmarks else None
-        except MystyleError as error:
-            return error
-        return Subject(job.photo, mask, points, job.item.name)
+            return answer_each(
+                jobs, self.reader, lambda subjects: restore_with(self.engine, subjects, self.task, progress)
+            )
 
     def picture(self, job: Job, answer: Restoration) -> Picture:
         """Return the whole photo, with its opacity and EXIF data where its size is still the same."""
@@ -234,12 +171,8 @@ def run_restore(
     warn_unbounded(app.console, search.beta)
     profile = app.profiles().open(name)
     settings = settings_of(app, task, batch, search)
-    points = (
-        Companions(search.landmarks, frozenset({".npy", ".txt"}), "file of points")
-        if search.landmarks
-        else None
-    )
-    return run_batch(app.console, batch, RestoreWork(app, profile, task, settings, masks, points))
+    reader = SubjectReader(masks, landmark_companions(search.landmarks))
+    return run_batch(app.console, batch, RestoreWork(app, profile, task, settings, reader))
 
 
 def _seed(app: App, search: SearchOptions) -> int:
@@ -268,34 +201,6 @@ def settings_of(app: App, task: TaskName, batch: BatchOptions, search: SearchOpt
         device=app.choose_device(),
         batch=batch.batch,
     )
-
-
-def mask_companions(place: Path) -> Companions:
-    """Return where masks are found."""
-    return Companions(place, PICTURES, "mask")
-
-
-def read_landmarks(path: Path) -> NDArray[np.float64]:
-    """Read 68 face points from .npy or from lines of `x y`.
-
-    Raises:
-        UsageError: the file does not hold 68 pairs of numbers.
-    """
-    import numpy as np
-
-    try:
-        if path.suffix.lower() == ".npy":
-            points = np.load(path, allow_pickle=False)
-        else:
-            points = np.array(
-                [line.replace(",", " ").split() for line in path.read_text("utf-8").splitlines() if line]
-            )
-        found = np.asarray(points, np.float64)
-        if found.shape != (68, 2) or not np.isfinite(found).all():
-            raise ValueError(f"its shape is {found.shape}")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} does not hold 68 points: {error}", "Write 68 lines of `x y`.") from error
-    return found
 
 
 def finite(value: float) -> float | None:

@@ -1,0 +1,244 @@
+"""`mystyle edit`: one property of a photo changed, the person kept (sec. 3.4, app. B.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mystyle_cli.commands.app import App, Command, pass_app
+from mystyle_cli.commands.batch import Job, Picture, run_batch
+from mystyle_cli.commands.marking import provenance
+from mystyle_cli.commands.options import BatchOptions, batch_options, profile_argument, warn_unbounded
+from mystyle_cli.commands.restoring import SearchOptions, finite, search_options, settings_of
+from mystyle_cli.commands.subjects import SubjectReader, answer_each, landmark_companions
+from mystyle_cli.config import BETA_EDIT
+from mystyle_cli.errors import MystyleError, UsageError
+
+if TYPE_CHECKING:
+    from mystyle_cli.edit.edit import AtLimit
+    from mystyle_cli.edit.photos import EditedPhoto, EditSettings, Frame, Strengths
+    from mystyle_cli.person.profile import Profile
+    from mystyle_cli.prior.directions import Direction
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Evenly spaced strengths.
+
+    Args:
+        first: where the sweep begins.
+        last: where it ends.
+        count: of pictures, at least 2.
+    """
+
+    first: float
+    last: float
+    count: int
+
+    def strengths(self) -> list[float]:
+        """Return the strengths in order."""
+        step = (self.last - self.first) / (self.count - 1)
+        return [self.first + index * step for index in range(self.count)]
+
+
+class SweepType(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
+    """FROM:TO:N, such as -3:3:7."""
+
+    name = "FROM:TO:N"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Sweep:
+        """Parse what was typed."""
+        try:
+            first, last, count = str(value).split(":")
+            sweep = Sweep(float(first), float(last), int(count))
+        except ValueError:
+            self.fail(f"{value!r} is not FROM:TO:N, such as -3:3:7", param, context)
+        if sweep.count < 2:
+            self.fail(f"a sweep of {sweep.count} is none; use 2 pictures or more", param, context)
+        return sweep
+
+
+@click.command(
+    "edit",
+    cls=Command,
+    examples=(
+        "mystyle edit adele in.png --direction smile --strength 2 -o out.png",
+        "mystyle edit adele in.png --direction yaw --strength 1 --direction smile --strength -1 -o out.png",
+        "mystyle edit adele in.png --direction yaw --sweep=-3:3:7 -o strip.png",
+    ),
+)
+@profile_argument
+@batch_options
+@click.option(
+    "-d",
+    "--direction",
+    "directions",
+    multiple=True,
+    required=True,
+    metavar="NAME|FILE",
+    help="What to change; `mystyle prior show` lists the names. Several are stacked.",
+)
+@click.option(
+    "-s",
+    "--strength",
+    "strengths",
+    multiple=True,
+    type=float,
+    help="How far, in the direction's unit; one for each --direction, in the same order.",
+)
+@click.option("--sweep", type=SweepType(), help="Strengths of the last --direction; the faces side by side.")
+@click.option(
+    "--at-limit",
+    type=click.Choice(["stop", "project", "continue"]),
+    default="stop",
+    show_default=True,
+    help="Where the edit would leave the person's space: stop, project back, or continue.",
+)
+@search_options(BETA_EDIT)
+@pass_app
+def command(
+    app: App,
+    name: str,
+    batch: BatchOptions,
+    directions: tuple[str, ...],
+    strengths: tuple[float, ...],
+    sweep: Sweep | None,
+    at_limit: AtLimit,
+    search: SearchOptions,
+) -> int:
+    """Change pose, smile or light in photos of the person.
+
+    The photo is inverted into the person's own space, moved along the directions there, and put back. Printed
+    are the dilation that the edit needs and the largest strength within --beta.
+    """
+    _check_counts(directions, strengths, sweep)
+    warn_unbounded(app.console, search.beta)
+    profile = app.profiles().open(name)
+    from mystyle_cli.edit.directions import find_direction
+    from mystyle_cli.edit.photos import settings_for
+
+    found = [find_direction(profile.prior, direction) for direction in directions]
+    settings = settings_for(search.beta, at_limit, settings_of(app, "invert", batch, search))
+    reader = SubjectReader(landmarks=landmark_companions(search.landmarks))
+    work = EditWork(app, profile, edits_of(found, strengths, sweep), settings, reader)
+    return run_batch(app.console, batch, work)
+
+
+def _check_counts(directions: Sequence[str], strengths: Sequence[float], sweep: Sweep | None) -> None:
+    needed = len(directions) - (1 if sweep else 0)
+    if len(strengths) != needed:
+        last = " (the last has --sweep)" if sweep else ""
+        raise UsageError(
+            f"{len(directions)} directions{last} and {len(strengths)} strengths do not fit",
+            f"Give --strength {needed} times."
+            if needed
+            else "Leave --strength out, or name its direction first.",
+        )
+
+
+def edits_of(
+    directions: Sequence[Direction], strengths: Sequence[float], sweep: Sweep | None
+) -> list[Strengths]:
+    """Return the edits that were asked for: one, or one for each strength of a sweep."""
+    from mystyle_cli.edit.photos import sweep_edits
+
+    held = list(zip(directions, strengths, strict=False))
+    return sweep_edits(directions[-1], sweep.strengths(), held) if sweep else [held]
+
+
+class EditWork:
+    """Edits as the work of a batch.
+
+    Args:
+        app: what the options of every command said.
+        profile: the person.
+        edits: one, or the edits of a sweep.
+        settings: how to invert and edit.
+        reader: where face points are.
+    """
+
+    name = "edit"
+
+    def __init__(
+        self,
+        app: App,
+        profile: Profile,
+        edits: list[Strengths],
+        settings: EditSettings,
+        reader: SubjectReader,
+    ) -> None:
+        self.app, self.profile, self.edits, self.settings, self.reader = app, profile, edits, settings, reader
+
+    def run(self, jobs: Sequence[Job]) -> list[EditedPhoto | MystyleError]:
+        """Edit a few photos at once."""
+        from mystyle_cli.edit.photos import edit_photos
+
+        with self.app.console.progress() as progress:
+            return answer_each(
+                jobs,
+                self.reader,
+                lambda subjects: edit_photos(self.profile, subjects, self.edits, self.settings, progress),
+            )
+
+    def picture(self, job: Job, answer: EditedPhoto) -> Picture:
+        """Return the whole photo, or the faces of a sweep side by side."""
+        import numpy as np
+
+        from mystyle_cli.photos.grid import grid
+
+        marks = provenance(self.name, self.profile, self.settings.beta, self.settings.restore.seed)
+        if len(answer.frames) == 1:
+            return Picture(answer.frames[0].pixels, marks, job.photo.alpha, job.photo.exif)
+        faces = np.stack([frame.face for frame in answer.frames])
+        return Picture(grid(faces, columns=len(faces)), marks)
+
+    def summary(self, job: Job, answer: EditedPhoto) -> str:
+        """Say what was reached, what it needed and how much of the person is kept."""
+        assert answer.inversion is not None
+        for warning in answer.inversion.warnings:
+            self.app.console.warn(f"{job.item.name}: {warning}")
+        lines = [f"{job.item.name}: inverted with ID {answer.inversion.id_score:.3f}"]
+        lines += [f"  {_frame_line(frame)}" for frame in answer.frames]
+        return "\n".join(lines)
+
+    def report(self, job: Job, answer: EditedPhoto) -> dict[str, object]:
+        """Return every figure of every edit."""
+        assert answer.inversion is not None
+        return {
+            "inversion_id": finite(answer.inversion.id_score),
+            "beta": self.settings.beta,
+            "seed": self.settings.restore.seed,
+            "edits": [
+                {
+                    "strengths": frame.strengths,
+                    "reached": {
+                        name: strength * frame.edited.share for name, strength in frame.strengths.items()
+                    },
+                    "largest": {
+                        name: finite(strength * frame.edited.largest)
+                        for name, strength in frame.strengths.items()
+                    },
+                    "least_dilation": frame.edited.least_dilation,
+                    "projected": frame.edited.projected,
+                    "id": finite(frame.id_score),
+                }
+                for frame in answer.frames
+            ],
+            "warnings": list(answer.inversion.warnings),
+        }
+
+
+def _frame_line(frame: Frame) -> str:
+    """Return one edit's line for people."""
+    edited = frame.edited
+    asked = ", ".join(f"{name} {strength:.3g}" for name, strength in frame.strengths.items())
+    largest = ", ".join(
+        f"{name} {strength * edited.largest:.3g}" for name, strength in frame.strengths.items()
+    )
+    end = f", stopped at {edited.share:.0%} of it" if edited.share < 1 else ""
+    end += ", projected back" if edited.projected else ""
+    figures = f"dilation {edited.least_dilation:.4f}, ID {frame.id_score:.3f}"
+    return f"{asked}{end}: {figures}, largest within beta: {largest}"

@@ -1,0 +1,80 @@
+"""A store with one profile of a tiny prior, made without photos or tuning, for tests of what uses one."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mystyle_cli.curate.records import PhotoRecord, Reason
+from mystyle_cli.person.manifest import Manifest, PriorMark
+from mystyle_cli.person.profile import ANCHORS, CONTACT_SHEET, GENERATOR, PHOTOS, difference
+from mystyle_cli.person.store import Store
+from mystyle_cli.prior.registry import open_prior
+
+TRAIN, HELD_OUT = 6, 2
+
+
+def picture(seed: int, size: int) -> np.ndarray:
+    """Return a smooth random picture uint8 (size, size, 3)."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """Return the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def make_store(root: Path, prior_folder: Path, name: str = "ada") -> Store:
+    """Make a store with one profile: eight faces, random anchors, a generator a little off the prior's."""
+    prior = open_prior(prior_folder)
+    store = Store(root)
+    rng = np.random.default_rng(1)
+    with store.locked(name):
+        draft = store.draft(name)
+        records, faces = [], {}
+        for number in range(TRAIN + HELD_OUT):
+            file = f"faces/{number + 1:04}.png"
+            faces |= draft.write(file, png(picture(number, prior.resolution)))
+            sha = hashlib.sha256(str(number).encode()).hexdigest()
+            split = "train" if number < TRAIN else "held-out"
+            records.append(PhotoRecord(sha, f"{number}.jpg", Reason.KEPT, "good", {}, file, split))
+        records.append(PhotoRecord("0" * 64, "blur.jpg", Reason.LOW_QUALITY, "it is blurred"))
+        lines = "".join(json.dumps(record.to_json()) + "\n" for record in records)
+        faces |= draft.write(PHOTOS, lines.encode()) | draft.write(CONTACT_SHEET, png(picture(0, 64)))
+        draft.finish("curate", "c", faces, {"seconds": 1.0})
+        anchors = rng.normal(size=(TRAIN, prior.w_dim)).astype(np.float32)
+        names = json.dumps([record.sha256 for record in records[:TRAIN]])
+        draft.finish("anchors", "a", draft.write_tensors(ANCHORS, {"anchors": anchors}, {"names": names}), {})
+        generator = prior.generator()
+        tuned = {
+            key: value + 0.01 for key, value in generator.named_parameters() if key.startswith("synthesis.")
+        }
+        change = difference(generator, tuned)
+        notes = {"kind": "difference", "prior": prior.digest}
+        draft.finish("tune", "t", draft.write_tensors(GENERATOR, change, notes), {"seconds": 2.0})
+        mark = PriorMark(
+            "tiny-32", str(prior_folder), prior.digest, prior.resolution, prior.w_dim, prior.num_ws
+        )
+        draft.commit(
+            Manifest(
+                prior=mark,
+                created="2026-01-01T00:00:00+00:00",
+                changed="2026-01-01T00:00:00+00:00",
+                made_by="0.1.0",
+                consent="a test",
+                counts={"photos": 9, "kept": 8, "refused": 1, "train": TRAIN, "held_out": HELD_OUT},
+                stages=draft.stages(),
+                results={"before": {"lpips": 0.5}, "after": {"lpips": 0.25}},
+                identity={"threshold": -1.0},
+                files=draft.files(),
+            )
+        )
+    return store
