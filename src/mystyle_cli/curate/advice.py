@@ -11,7 +11,7 @@ from PIL import Image
 
 from mystyle_cli.curate.checks import brightness, lab
 from mystyle_cli.curate.records import PhotoRecord
-from mystyle_cli.photos.align import AlignedFace
+from mystyle_cli.photos.decode import Pixels
 
 _FEW, _VERY_FEW = 40, 10
 _LEAST_TURN = 6.0  # degrees, standard deviation of yaw
@@ -47,12 +47,12 @@ def split(
     ]
 
 
-def advise(records: Sequence[PhotoRecord], faces: Mapping[str, AlignedFace]) -> list[str]:
+def advise(records: Sequence[PhotoRecord], faces: Mapping[str, Pixels]) -> list[str]:
     """Return warnings about what the kept photos lack; an empty list for a good set.
 
     Args:
         records: the verdicts with their scores.
-        faces: aligned faces of the kept photos, by sha256.
+        faces: aligned face crops, uint8 (R, R, 3), of the kept photos, by sha256.
     """
     kept = [record for record in records if record.kept]
     if len(kept) < _VERY_FEW:
@@ -62,10 +62,16 @@ def advise(records: Sequence[PhotoRecord], faces: Mapping[str, AlignedFace]) -> 
         advice.append(f"{len(kept)} photos were kept: results improve up to about 100")
     yaw = np.array([record.scores["yaw"] for record in kept if "yaw" in record.scores])
     if yaw.size and yaw.std() < _LEAST_TURN:
-        advice.append("the head faces the same way on nearly all photos: add some turned to the left and the right")
-    crops = [faces[record.sha256].pixels for record in kept if record.sha256 in faces]
+        advice.append(
+            "the head faces the same way on nearly all photos: add some turned to the left and the right"
+        )
+    crops = [faces[record.sha256] for record in kept if record.sha256 in faces]
     if len(crops) >= _VERY_FEW:
-        advice += _looks(np.stack([np.array(Image.fromarray(crop).resize((16, 16), Image.Resampling.BOX)) for crop in crops]))
+        advice += _looks(
+            np.stack(
+                [np.array(Image.fromarray(crop).resize((16, 16), Image.Resampling.BOX)) for crop in crops]
+            )
+        )
     return advice
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -135,35 +136,49 @@ def optimise_anchors(
     """
     import torch
 
-    device = generator.w_avg.device
     spread = _spread_of_codes(generator, settings.seed)
-    parts = [torch.from_numpy(images[s : s + settings.batch]) for s in range(0, len(images), settings.batch)]
     found = []
-    for number, part in enumerate(parts):
+    for start in range(0, len(images), settings.batch):
+        part = torch.from_numpy(np.ascontiguousarray(images[start : start + settings.batch]))
         # one stream of noise for each image, so that its code does not depend on the batch it is in
-        first = number * settings.batch
-        noise = [np.random.default_rng([settings.seed, first + row]) for row in range(len(part))]
+        streams = [np.random.default_rng([settings.seed, start + row]) for row in range(len(part))]
         codes = generator.w_avg.detach().clone().expand(len(part), -1).contiguous().requires_grad_(True)
-        optimiser = torch.optim.Adam([codes], lr=settings.learning_rate)
-        target = part.to(device)
-        with torch.no_grad():
-            features = perceptual.features(target)
-        for step in range(settings.steps):
-            at = step / settings.steps
-            optimiser.param_groups[0]["lr"] = settings.learning_rate * _ramp(at)
-            strength = settings.noise * spread * max(0.0, 1 - at / 0.75) ** 2
-            drawn = np.stack([rng.standard_normal(codes.shape[1], np.float32) for rng in noise])
-            tried = codes + torch.from_numpy(drawn).to(device) * strength
-            made = generator.synthesis(tried.unsqueeze(1).expand(-1, generator.num_ws, -1), noise="const")
-            l2 = (made - target).square().mean(dim=(1, 2, 3))
-            loss = perceptual.distance_to(features, made).flatten() + l2  # (B,)
-            optimiser.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss.sum(), inputs=[codes])
-            optimiser.step()
-            done = number * settings.steps + step + 1
-            progress(Step("anchors", done, len(parts) * settings.steps, {"loss": float(loss.mean())}))
+        search = _search(codes, part.to(codes.device), generator, perceptual, settings, spread, streams)
+        for step, loss in enumerate(search, 1):
+            done = start * settings.steps + step * len(part)
+            progress(Step("anchors", done, len(images) * settings.steps, {"loss": loss}))
         found.append(codes.detach().cpu().numpy())
     return np.concatenate(found).astype(np.float32)
+
+
+def _search(
+    codes: torch.Tensor,
+    target: torch.Tensor,
+    generator: Generator,
+    perceptual: Perceptual,
+    settings: AnchorSettings,
+    spread: float,
+    streams: list[np.random.Generator],
+) -> Iterator[float]:
+    """Improve the codes (B, w_dim) of one batch in place; yield their mean loss at every step of Adam."""
+    import torch
+
+    optimiser = torch.optim.Adam([codes], lr=settings.learning_rate)
+    with torch.no_grad():
+        features = perceptual.features(target)
+    for step in range(settings.steps):
+        at = step / settings.steps
+        optimiser.param_groups[0]["lr"] = settings.learning_rate * _ramp(at)
+        strength = settings.noise * spread * max(0.0, 1 - at / 0.75) ** 2
+        drawn = np.stack([stream.standard_normal(codes.shape[1], np.float32) for stream in streams])
+        tried = codes + torch.from_numpy(strength * drawn).to(codes)
+        made = generator.synthesis(tried.unsqueeze(1).expand(-1, generator.num_ws, -1), noise="const")
+        l2 = (made - target).square().mean(dim=(1, 2, 3))
+        loss = perceptual.distance_to(features, made).flatten() + l2  # (B,)
+        optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss.sum(), inputs=[codes])
+        optimiser.step()
+        yield float(loss.detach().mean())
 
 
 def _ramp(at: float) -> float:
@@ -172,14 +187,14 @@ def _ramp(at: float) -> float:
     return fall * min(1.0, (at + 1e-3) / 0.05)
 
 
-def _spread_of_codes(generator: Generator, seed: int) -> torch.Tensor:
+def _spread_of_codes(generator: Generator, seed: int) -> float:
     """Estimate the root mean squared distance of W's codes from their mean, per coordinate."""
     import torch
 
     z = np.random.default_rng(seed).standard_normal((1024, generator.z_dim), np.float32)
     with torch.no_grad():
         codes = generator.mapping(torch.from_numpy(z).to(generator.w_avg.device))
-        return (codes - codes.mean(dim=0)).square().mean().sqrt()
+    return float((codes - codes.mean(dim=0)).square().mean().sqrt())
 
 
 def check_rank(codes: NDArray[np.floating], tolerance: float = 1e-6) -> Rank:

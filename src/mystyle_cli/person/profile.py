@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mystyle_cli.errors import ModelError, ProfileError
 from mystyle_cli.person.files import digest_of, load_tensors
 from mystyle_cli.person.manifest import Manifest
+from mystyle_cli.person.reference import HELD_OUT, TRAIN, read_faces, read_records
 from mystyle_cli.person.score import id_scores
 
 if TYPE_CHECKING:
@@ -28,8 +29,7 @@ FloatArray = NDArray[np.float32]
 PHOTOS: Final = "photos.jsonl"
 ANCHORS: Final = "anchors.safetensors"
 GENERATOR: Final = "generator.safetensors"
-TRAIN: Final = "train"
-HELD_OUT: Final = "held-out"
+CONTACT_SHEET: Final = "contact-sheet.png"
 
 
 class Profile:
@@ -180,47 +180,6 @@ class Profile:
         self.faces(), self.faces(HELD_OUT), self.anchors()
         if self.tuned:
             self.generator()
-
-
-def read_records(path: Path) -> tuple[PhotoRecord, ...]:
-    """Read `photos.jsonl`, one record a line.
-
-    Raises:
-        ProfileError: a line is not a record, or names a face outside the profile.
-    """
-    from mystyle_cli.curate.records import PhotoRecord
-
-    records = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        try:
-            record = PhotoRecord.from_json(json.loads(line))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ProfileError(f"{path}, line {number} is damaged: {error}", "Restore it.") from error
-        if record.face is not None and Path(record.face).parts[:-1] != ("faces",):
-            raise ProfileError(f"{path}, line {number}: {record.face!r} is not in faces/", "Restore it.")
-        records.append(record)
-    return tuple(records)
-
-
-def read_faces(paths: Sequence[Path], resolution: int) -> FloatArray:
-    """Read aligned faces (N, 3, R, R) in [-1, 1].
-
-    Raises:
-        ProfileError: one cannot be read or has another size.
-    """
-    from PIL import Image
-
-    faces = np.zeros((len(paths), 3, resolution, resolution), np.float32)
-    for face, path in zip(faces, paths, strict=True):
-        try:
-            with Image.open(path) as image:
-                pixels = np.asarray(image.convert("RGB"), np.float32)
-        except (OSError, ValueError, SyntaxError) as error:
-            raise ProfileError(f"{path} cannot be read: {error}", "Restore the file.") from error
-        if pixels.shape[:2] != (resolution, resolution):
-            raise ProfileError(f"{path} is {pixels.shape[1]} x {pixels.shape[0]}, not {resolution} square")
-        face[:] = pixels.transpose(2, 0, 1) / 127.5 - 1.0
-    return faces
 
 
 def difference(generator: Generator, state: dict[str, torch.Tensor]) -> dict[str, NDArray[np.float16]]:

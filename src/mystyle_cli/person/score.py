@@ -46,7 +46,7 @@ def id_scores(
             row[list(left_out)] = -np.inf
     if cosines.shape[1] == 0 or not np.isfinite(cosines.max(axis=1)).all():
         raise ValueError("no reference is left to compare with")
-    return cosines.max(axis=1).clip(-1.0, 1.0).astype(np.float32)
+    return np.asarray(cosines.max(axis=1).clip(-1.0, 1.0), np.float32)
 
 
 def synthesise(generator: Generator, codes: FloatArray, batch: int = 16) -> FloatArray:

@@ -9,7 +9,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,14 +103,14 @@ def choose_precision(wanted: Precision, device: str) -> str:
     if device.startswith("cuda"):
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
     if device == "cpu":
-        return "bfloat16" if torch.backends.mkldnn.is_available() and _cpu_has_bf16() else "float32"
+        return "bfloat16" if _cpu_has_matrix_units() else "float32"
     return "float32"
 
 
-def _cpu_has_bf16() -> bool:
-    """Tell whether this CPU multiplies bfloat16 itself (emulated, it is slower than float32)."""
-    capabilities: Mapping[str, Any] = torch.backends.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+def _cpu_has_matrix_units() -> bool:
+    """Tell whether this CPU has matrix units for bfloat16; by AVX-512 alone it is slower than float32."""
+    capabilities: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
+    return bool(capabilities().get("amx_bf16"))
 
 
 def learning_rate_at(settings: TuneSettings, step: int, steps: int) -> float:
@@ -221,7 +221,7 @@ class _Run:
         """Compute what the perceptual net sees in the photos, once for all passes."""
         found: list[Sequence[torch.Tensor]] = []
         with torch.no_grad(), self._autocast():
-            for part in self.images.split(self.settings.batch):
+            for part in torch.split(self.images, self.settings.batch):
                 found.append(self.perceptual.features(part))
         return [torch.cat(level) for level in zip(*found, strict=True)]
 
@@ -276,8 +276,8 @@ class _Run:
         ]
         self.step += 1
         if self.step % self.per_pass == 0:
-            means = [total / len(self.images) for total in self.sums]
-            self.curve.append(LossPoint(self.step // self.per_pass, *means, rate))
+            loss, perceptual, l2 = (total / len(self.images) for total in self.sums)
+            self.curve.append(LossPoint(self.step // self.per_pass, loss, perceptual, l2, rate))
             self.sums = [0.0, 0.0, 0.0]
 
     def save(self) -> None:

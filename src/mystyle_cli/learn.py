@@ -1,0 +1,130 @@
+"""From a folder of photos to a profile: curate, find anchors, tune, measure; resumable. Source: sec. 3.1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mystyle_cli.errors import MystyleError
+from mystyle_cli.person.stages import STAGES, LearnSettings, Stages
+from mystyle_cli.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from mystyle_cli.person.profile import Profile
+    from mystyle_cli.person.store import Store
+    from mystyle_cli.prior.registry import Prior
+
+__all__ = ["LearnSettings", "Learned", "ingest", "learn", "retune"]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What learning made.
+
+    Args:
+        profile: the profile, open.
+        worked: the stages that this command did; the others were found done.
+        warnings: what the set of photos lacks, one sentence each.
+        seconds: time by stage, over all commands that took part.
+    """
+
+    profile: Profile
+    worked: tuple[str, ...]
+    warnings: tuple[str, ...]
+    seconds: Mapping[str, float]
+
+
+def learn(
+    store: Store,
+    name: str,
+    photos: Sequence[Path],
+    prior: Prior,
+    settings: LearnSettings | None = None,
+    progress: Progress = silent,
+) -> Learned:
+    """Make a profile of photos. Interrupted at any point, the same call goes on from where it stopped.
+
+    Args:
+        store: where the profile will be.
+        name: its name.
+        photos: picture files; bad ones are refused with a reason, not an error.
+        prior: the domain prior.
+        settings: how to learn.
+        progress: called in every stage.
+
+    Raises:
+        ProfileError: too few usable photos, a profile of this name made of others, or the profile is locked.
+        KeyboardInterrupt: after the state was saved.
+
+    Source: sec. 3.1.
+    """
+    with store.locked(name):
+        stages = Stages(store.draft(name), prior, settings or LearnSettings(), progress)
+        try:
+            stages.curate_all(photos)
+        except MystyleError:
+            if stages.draft.current is None and not stages.draft.changed:
+                stages.draft.discard()  # a name with nothing behind it would only be in the way
+            raise
+        return _finish(store, name, stages)
+
+
+def ingest(
+    store: Store,
+    name: str,
+    photos: Sequence[Path],
+    settings: LearnSettings | None = None,
+    progress: Progress = silent,
+) -> Learned:
+    """Add photos to a profile; it stays as it is until everything that depends on them is made anew.
+
+    Args:
+        store: where the profile is.
+        name: its name.
+        photos: picture files; those seen before are passed over.
+        settings: how to learn.
+        progress: called in every stage.
+
+    Raises:
+        ProfileError: there is no such profile, or it is locked.
+        KeyboardInterrupt: after the state was saved.
+    """
+    with store.locked(name):
+        profile = store.open(name)
+        stages = Stages(store.draft(name), profile.prior, settings or LearnSettings(), progress)
+        stages.curate_more(profile, photos)
+        return _finish(store, name, stages)
+
+
+def retune(
+    store: Store, name: str, settings: LearnSettings | None = None, progress: Progress = silent
+) -> Learned:
+    """Tune a profile that is not tuned yet, or tune it anew with other settings.
+
+    Args:
+        store: where the profile is.
+        name: its name.
+        settings: how to tune; what they say of curation does not count.
+        progress: called in every stage.
+
+    Raises:
+        ProfileError: there is no such profile, or it is locked.
+        KeyboardInterrupt: after the state was saved.
+    """
+    with store.locked(name):
+        profile = store.open(name)
+        stages = Stages(store.draft(name), profile.prior, settings or LearnSettings(), progress)
+        stages.keep_curation(profile)
+        return _finish(store, name, stages)
+
+
+def _finish(store: Store, name: str, stages: Stages) -> Learned:
+    """Do what follows curation, and open the result."""
+    advice = stages.advice()
+    stages.finish()
+    profile = store.open(name, stages.prior)
+    tables = profile.manifest.stages
+    seconds = {stage: float(tables[stage]["seconds"]) for stage in STAGES if stage in tables}
+    return Learned(profile, tuple(stages.worked), tuple(advice), seconds)

@@ -1,0 +1,144 @@
+"""The reference set on disk: `photos.jsonl` and the aligned faces that it names."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mystyle_cli.curate.records import PhotoRecord
+from mystyle_cli.errors import ProfileError
+
+FloatArray = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+
+TRAIN: Final = "train"
+HELD_OUT: Final = "held-out"
+FACES: Final = "faces"
+
+
+def write_records(records: Sequence[PhotoRecord]) -> bytes:
+    """Return the content of `photos.jsonl`: one record a line."""
+    return "".join(f"{json.dumps(record.to_json(), ensure_ascii=False)}\n" for record in records).encode()
+
+
+def read_records(path: Path) -> tuple[PhotoRecord, ...]:
+    """Read `photos.jsonl`.
+
+    Raises:
+        ProfileError: it cannot be read, a line is not a record, or a record names a face outside the profile.
+    """
+    try:
+        lines = path.read_bytes().decode("utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProfileError(f"{path} cannot be read: {error}", "Restore it.") from error
+    records = []
+    for number, line in enumerate(lines, 1):
+        if not line:
+            continue
+        try:
+            record = PhotoRecord.from_json(json.loads(line))
+        except (ValueError, TypeError, AttributeError, ProfileError) as error:
+            raise ProfileError(f"{path}, line {number} is damaged: {error}", "Restore it.") from error
+        if record.face is not None and Path(record.face).parts[:-1] != (FACES,):
+            raise ProfileError(f"{path}, line {number}: {record.face!r} is not in {FACES}/", "Restore it.")
+        records.append(record)
+    return tuple(records)
+
+
+def number_faces(
+    records: Sequence[PhotoRecord], before: Sequence[PhotoRecord] = ()
+) -> tuple[PhotoRecord, ...]:
+    """Give every kept photo a file for its face: faces/0001.png and so on, after those there are.
+
+    Args:
+        records: new records, without files.
+        before: records of the profile so far; they keep their files and stay in front.
+    """
+    numbers = [int(Path(record.face).stem) for record in before if record.face is not None]
+    following = max(numbers, default=0)
+    numbered = []
+    for record in records:
+        if record.kept:
+            following += 1
+            record = dataclasses.replace(record, face=f"{FACES}/{following:04d}.png")
+        numbered.append(record)
+    return (*before, *numbered)
+
+
+def counts_of(records: Sequence[PhotoRecord]) -> dict[str, int]:
+    """Return how many photos were seen, kept and refused, and how the kept ones were divided."""
+    splits = Counter(record.split for record in records)
+    kept = sum(record.kept for record in records)
+    return {
+        "photos": len(records),
+        "kept": kept,
+        "refused": len(records) - kept,
+        "train": splits[TRAIN],
+        "held_out": splits[HELD_OUT],
+    }
+
+
+def refuse_too_few(records: Sequence[PhotoRecord], least: int) -> None:
+    """Raise when the reference set is too small to learn from.
+
+    Raises:
+        ProfileError: it says how many photos were refused for which reason.
+    """
+    found = counts_of(records)["train"]
+    if found >= least:
+        return
+    reasons = Counter(str(record.reason) for record in records if not record.kept)
+    why = ", ".join(f"{number} {reason}" for reason, number in reasons.most_common()) or "none was refused"
+    raise ProfileError(
+        f"{found} of {len(records)} photos can be used, {least} are needed at least ({why})",
+        "Add clear photos of one person, best about 100 of different occasions.",
+    )
+
+
+def read_pixels(path: Path) -> Pixels:
+    """Read an aligned face as it is stored, uint8 (R, R, 3).
+
+    Raises:
+        ProfileError: it cannot be read.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return np.array(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise ProfileError(f"{path} cannot be read: {error}", "Restore it.") from error
+
+
+def read_faces(paths: Sequence[Path], resolution: int) -> FloatArray:
+    """Read aligned faces (N, 3, R, R) in [-1, 1].
+
+    Raises:
+        ProfileError: one cannot be read or has another size.
+    """
+    faces = np.zeros((len(paths), 3, resolution, resolution), np.float32)
+    for face, path in zip(faces, paths, strict=True):
+        pixels = read_pixels(path)
+        if pixels.shape[:2] != (resolution, resolution):
+            raise ProfileError(
+                f"{path} is {pixels.shape[1]} x {pixels.shape[0]}, not {resolution} square", "Restore it."
+            )
+        face[:] = pixels.transpose(2, 0, 1) / 127.5 - 1.0
+    return faces
+
+
+def png_of(pixels: Pixels) -> bytes:
+    """Return pixels uint8 (H, W, 3) as a PNG file."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG", optimize=True)
+    return stream.getvalue()

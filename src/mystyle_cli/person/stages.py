@@ -1,0 +1,361 @@
+"""The stages from photos to profile, each done once for its inputs. Source: sec. 3.1."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mystyle_cli import __version__
+from mystyle_cli.curate.curate import CurateSettings, advise, contact_sheet, curate
+from mystyle_cli.curate.records import PhotoRecord
+from mystyle_cli.errors import DecodeError, ProfileError
+from mystyle_cli.person.anchors import AnchorSettings, find_anchors
+from mystyle_cli.person.draft import Draft
+from mystyle_cli.person.files import digest_of, load_tensors
+from mystyle_cli.person.manifest import Manifest, PriorMark, Scalar
+from mystyle_cli.person.profile import (
+    ANCHORS,
+    CONTACT_SHEET,
+    GENERATOR,
+    PHOTOS,
+    Profile,
+    apply_difference,
+    difference,
+)
+from mystyle_cli.person.reference import (
+    HELD_OUT,
+    TRAIN,
+    counts_of,
+    number_faces,
+    png_of,
+    read_faces,
+    read_pixels,
+    read_records,
+    refuse_too_few,
+    write_records,
+)
+from mystyle_cli.person.score import identity_statistics, reconstruction_figures
+from mystyle_cli.person.tuning import LossPoint, TuneSettings, tune
+from mystyle_cli.progress import Progress, Step
+
+if TYPE_CHECKING:
+    from mystyle_cli.prior.registry import Prior
+
+FloatArray = NDArray[np.float32]
+Done = tuple[dict[str, str], dict[str, Scalar]]
+"""What a stage returns: digests of the files that it wrote, and facts worth keeping."""
+
+STAGES: Final = ("curate", "anchors", "tune", "measure")
+LOSS_TABLE: Final = "runs/loss.csv"
+LEAST_PHOTOS: Final = 3
+"""Fewer do not span what sampling draws from (app. B.1: three anchors)."""
+
+
+@dataclass(frozen=True)
+class LearnSettings:
+    """How a person is learned.
+
+    Args:
+        tune: whether to tune; without it the profile has anchors and no personal generator yet.
+        tuning: how to tune.
+        anchors: how anchors are found where the prior has no encoder.
+        curation: what makes a photo good enough.
+        reference: a photo of the person's face, where the largest group of faces is somebody else.
+        consent: what is noted about the consent of the person shown.
+        seed: of the split into reference set and held-out photos, and of the strangers drawn for the gate.
+        device: where to tune, as torch names it.
+        replace: whether a finished profile that was made of other photos is replaced.
+    """
+
+    tune: bool = True
+    tuning: TuneSettings = field(default_factory=TuneSettings)
+    anchors: AnchorSettings = field(default_factory=AnchorSettings)
+    curation: CurateSettings = field(default_factory=CurateSettings)
+    reference: Path | None = None
+    consent: str = ""
+    seed: int = 0
+    device: str = "cpu"
+    replace: bool = False
+
+
+class Stages:
+    """The stages of one command on one draft."""
+
+    def __init__(self, draft: Draft, prior: Prior, settings: LearnSettings, progress: Progress) -> None:
+        self.draft, self.prior, self.settings, self.progress = draft, prior, settings, progress
+        self.seed = settings.seed
+        self.worked: list[str] = []
+        self.warnings: list[str] = []
+
+    def _stage(self, stage: str, inputs: str, work: Callable[[], Done]) -> None:
+        """Do a stage unless its result for these inputs is at hand."""
+        if self.draft.done(stage, inputs):
+            return
+        started = time.monotonic()
+        files, facts = work()
+        seconds = round(time.monotonic() - started, 2)
+        self.draft.finish(stage, inputs, files, {"seconds": seconds, **facts})
+        self.worked.append(stage)
+
+    def curate_all(self, photos: Sequence[Path]) -> None:
+        """Curate a folder of photos from nothing."""
+        digests = _digests(photos)
+        inputs = self._curate_inputs(digests.values())
+        current = self.draft.current
+        if current is not None and current.stages["curate"]["inputs"] != inputs and not self.settings.replace:
+            raise ProfileError(
+                "the profile was made of other photos, or with another prior or other settings of curation",
+                "Add photos with `mystyle ingest`, choose another name, or replace it with --replace.",
+            )
+        self._stage("curate", inputs, lambda: self._curate(list(digests), ()))
+
+    def curate_more(self, profile: Profile, photos: Sequence[Path]) -> None:
+        """Curate new photos together with those of a profile, divided by the same seed."""
+        self.seed = int(profile.manifest.stages["curate"]["seed"])
+        seen = {record.sha256 for record in profile.records}
+        new = {path: digest for path, digest in _digests(photos).items() if digest not in seen}
+        if not new:
+            self.keep_curation(profile)
+            return
+        inputs = self._curate_inputs([*seen, *new.values()])
+        self._stage("curate", inputs, lambda: self._curate(list(new), profile.records))
+
+    def keep_curation(self, profile: Profile) -> None:
+        """Take the curation of a profile as it is; what was begun for other photos is dropped."""
+        self.draft.done("curate", str(profile.manifest.stages["curate"]["inputs"]))
+
+    def _curate_inputs(self, digests: Iterable[str]) -> str:
+        """Return the digest of what curation depends on."""
+        reference = self.settings.reference
+        return _digest_of(
+            "curate 1",
+            self.prior.digest,
+            self.settings.curation,
+            self.seed,
+            None if reference is None else _digests([reference])[reference],
+            sorted(set(digests)),
+        )
+
+    def _curate(self, paths: Sequence[Path], before: Sequence[PhotoRecord]) -> Done:
+        """Judge photos, and write records, faces and contact sheet."""
+        crops = {
+            record.sha256: read_pixels(self.draft.folder / record.face)
+            for record in before
+            if record.face is not None
+        }
+        found = curate(
+            paths,
+            prior=self.prior,
+            settings=self.settings.curation,
+            reference=self.settings.reference,
+            known=(before, crops),
+            seed=self.seed,
+            progress=self.progress,
+            embed=self.prior.embed if "identity" in self.prior.roles else None,
+        )
+        self.warnings += found.warnings
+        crops |= {digest: face.pixels for digest, face in found.faces.items()}
+        records = number_faces(found.records, before)
+        refuse_too_few(records, LEAST_PHOTOS)
+        files = self.draft.write(PHOTOS, write_records(records))
+        for record in records:
+            if record.face is not None:
+                files |= self.draft.write(record.face, png_of(crops[record.sha256]))
+        sheet = contact_sheet(records, {**crops, **found.thumbnails})
+        files |= self.draft.write(CONTACT_SHEET, png_of(sheet))
+        return files, {"seed": self.seed, **counts_of(records)}
+
+    def _photos(self, split: str) -> list[PhotoRecord]:
+        return [record for record in read_records(self.draft.find(PHOTOS)) if record.split == split]
+
+    def _faces(self, split: str) -> FloatArray:
+        paths = [self.draft.find(str(record.face)) for record in self._photos(split)]
+        return read_faces(paths, self.prior.resolution)
+
+    def _set_digest(self, split: str) -> str:
+        """Return the digest of photos and aligned faces in order: what anchors and tuning depend on."""
+        files = self.draft.files()["curate"]
+        pairs = [(record.sha256, files[str(record.face)]) for record in self._photos(split)]
+        return _digest_of(self.prior.digest, pairs)
+
+    def _codes(self) -> FloatArray:
+        return np.asarray(load_tensors(self.draft.find(ANCHORS))[0]["anchors"], np.float32)
+
+    def find_anchors(self) -> None:
+        """Find the code of each photo of the reference set."""
+        optimised = None if "encoder" in self.prior.roles else self.settings.anchors
+        inputs = _digest_of("anchors 1", optimised, self._set_digest(TRAIN))
+        self._stage("anchors", inputs, self._find_anchors)
+
+    def _find_anchors(self) -> Done:
+        device = self.settings.device
+        found = find_anchors(self._faces(TRAIN), self.prior, self.settings.anchors, device, self.progress)
+        names = [record.sha256 for record in self._photos(TRAIN)]
+        files = self.draft.write_tensors(ANCHORS, {"anchors": found.codes}, {"names": json.dumps(names)})
+        return files, {"method": found.method, "count": found.rank.count, "rank": found.rank.rank}
+
+    def _fit(self) -> str:
+        """Return the digest of what a tuned generator must fit: photos and anchors."""
+        return _digest_of(self._set_digest(TRAIN), self.draft.digests()[ANCHORS])
+
+    def tune(self) -> None:
+        """Tune the generator on the reference set; or only see to it that none is kept that does not fit."""
+        if self.settings.tune:
+            settings = dataclasses.replace(self.settings.tuning, save_seconds=0.0)
+            self._stage("tune", _digest_of("tune 1", settings, self._fit()), self._tune)
+        elif self.draft.stages().get("tune", {}).get("fit") != self._fit():
+            self.draft.forget("tune")
+
+    def _tune(self) -> Done:
+        import torch
+
+        device, settings = self.settings.device, self.settings.tuning
+        result = tune(
+            self.prior.generator(device).to(memory_format=torch.channels_last),
+            self._codes(),
+            self._faces(TRAIN),
+            self.prior.perceptual(device),
+            settings,
+            self.draft.work / "tune",
+            self.progress,
+        )
+        notes = {"kind": "difference", "prior": self.prior.digest}
+        changed = difference(self.prior.generator("cpu"), result.state)
+        files = self.draft.write_tensors(GENERATOR, changed, notes)
+        files |= self.draft.write(LOSS_TABLE, _loss_table(result.curve))
+        facts = {
+            name: value for name, value in dataclasses.asdict(settings).items() if name != "save_seconds"
+        }
+        return files, {
+            **facts,
+            "fit": self._fit(),
+            "precision": result.precision,
+            "tuning_seconds": round(result.seconds, 2),
+            "last_loss": round(result.curve[-1].loss, 6),
+        }
+
+    def measure(self) -> None:
+        """Measure reconstruction before and after tuning (C.3), and the person's own ID scores (4.1, C.6)."""
+        inputs = _digest_of(
+            "measure 1",
+            self._strangers_seed(),
+            self._fit(),
+            self._set_digest(HELD_OUT),
+            self.draft.digests().get(GENERATOR),
+        )
+        self._stage("measure", inputs, self._measure)
+
+    def _measure(self) -> Done:
+        device, prior = self.settings.device, self.prior
+        faces, held_out = self._faces(TRAIN), self._faces(HELD_OUT)
+        codes = np.zeros((0, prior.w_dim), np.float32)
+        if "encoder" in prior.roles and len(held_out):
+            codes = prior.encode(held_out)
+        sets = (self._codes(), faces), (codes, held_out)
+        perceptual = prior.perceptual(device)
+        figures = {"before": reconstruction_figures(prior.generator(device), prior, perceptual, *sets)}
+        self.progress(Step("measure", 1, 3))
+        if GENERATOR in self.draft.digests():
+            generator = prior.generator("cpu")
+            apply_difference(generator, self.draft.find(GENERATOR), prior.digest)
+            figures["after"] = reconstruction_figures(generator.to(device), prior, perceptual, *sets)
+        self.progress(Step("measure", 2, 3))
+        figures["identity"] = identity_statistics(prior, faces, held_out, self._strangers_seed())
+        self.progress(Step("measure", 3, 3))
+        return {}, {f"{table}.{key}": value for table, row in figures.items() for key, value in row.items()}
+
+    def _strangers_seed(self) -> int:
+        return int(self.draft.stages()["curate"]["seed"])
+
+    def finish(self) -> None:
+        """Do the stages after curation, and make the result the profile."""
+        self.find_anchors()
+        self.tune()
+        self.measure()
+        current, consent = self.draft.current, self.settings.consent
+        records = read_records(self.draft.find(PHOTOS))
+        if self.draft.changed or current is None or (consent and consent != current.consent):
+            self.draft.commit(self._manifest(records))
+
+    def advice(self) -> list[str]:
+        """Return what the photos lack, and what curation warned of. Call it before `finish`."""
+        records = read_records(self.draft.find(PHOTOS))
+        faces = {r.sha256: read_pixels(self.draft.find(r.face)) for r in records if r.face is not None}
+        return [*self.warnings, *advise(records, faces)]
+
+    def _manifest(self, records: Sequence[PhotoRecord]) -> Manifest:
+        """Return the next `profile.toml`."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        current, stages = self.draft.current, self.draft.stages()
+        figures = _tables(stages["measure"])
+        return Manifest(
+            prior=_mark_of(self.prior),
+            created=now if current is None else current.created,
+            changed=now,
+            made_by=__version__,
+            consent=self.settings.consent or ("" if current is None else current.consent),
+            counts=counts_of(records),
+            stages=stages,
+            results={name: figures[name] for name in ("before", "after") if name in figures},
+            identity=figures["identity"],
+            files={stage: files for stage, files in self.draft.files().items() if files},
+        )
+
+
+def _digests(photos: Sequence[Path]) -> dict[Path, str]:
+    """Return the sha256 of each file.
+
+    Raises:
+        DecodeError: a file is not there.
+    """
+    try:
+        return {path: digest_of(path) for path in dict.fromkeys(photos)}
+    except OSError as error:
+        raise DecodeError(f"{error.filename} cannot be read: {error.strerror}", "Check the path.") from error
+
+
+def _digest_of(*parts: object) -> str:
+    """Return one digest of plain values and dataclasses, which their repr tells apart."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _mark_of(prior: Prior) -> PriorMark:
+    """Return how a profile names its prior."""
+    from mystyle_cli.prior.registry import BUNDLED
+
+    bundled = prior.path.resolve().parent == BUNDLED.resolve()
+    return PriorMark(
+        name=prior.name,
+        location="" if bundled else str(prior.path.resolve()),
+        sha256=prior.digest,
+        resolution=prior.resolution,
+        w_dim=prior.w_dim,
+        num_ws=prior.num_ws,
+    )
+
+
+def _loss_table(curve: Sequence[LossPoint]) -> bytes:
+    """Return the loss curve as CSV, one line a pass."""
+    names = [part.name for part in dataclasses.fields(LossPoint)]
+    rows = [",".join(f"{value:.6g}" for value in dataclasses.astuple(point)) for point in curve]
+    return "\n".join([",".join(names), *rows, ""]).encode()
+
+
+def _tables(facts: Mapping[str, Scalar]) -> dict[str, dict[str, float]]:
+    """Turn facts named "after.id" into tables: after, id."""
+    tables: dict[str, dict[str, float]] = {}
+    for name, value in facts.items():
+        table, dot, key = name.partition(".")
+        if dot:
+            tables.setdefault(table, {})[key] = float(value)
+    return tables

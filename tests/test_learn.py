@@ -1,0 +1,335 @@
+"""Learning a person: resumable at every stage, redoing only what changed inputs demand."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mystyle_cli import learn as learning
+from mystyle_cli.curate.records import PhotoRecord, Reason
+from mystyle_cli.errors import DecodeError, ProfileError
+from mystyle_cli.learn import LearnSettings, ingest, learn, retune
+from mystyle_cli.person import stages
+from mystyle_cli.person.profile import GENERATOR, HELD_OUT
+from mystyle_cli.person.store import Store
+from mystyle_cli.person.tuning import TuneSettings
+from mystyle_cli.photos.align import AlignedFace
+from mystyle_cli.prior.registry import Prior, open_prior
+from mystyle_cli.progress import Step
+
+QUICK = LearnSettings(tuning=TuneSettings(passes=4, batch=3, save_seconds=0.0))
+
+
+def fake_curate(
+    paths: Sequence[Path], *, prior: Prior, known: Any, seed: int, progress: Any, **_: Any
+) -> Any:
+    """Stand in for curation, which needs real faces: every picture is kept but those named bad."""
+    from mystyle_cli.curate.curate import Curation
+
+    records, faces = [], {}
+    for number, path in enumerate(sorted(paths, key=lambda path: path.name)):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        good = "bad" not in path.name
+        split = None if not good else "held-out" if "held" in path.name else "train"
+        reason = Reason.KEPT if good else Reason.NO_FACE
+        records.append(PhotoRecord(digest, path.name, reason, "", {"yaw": 1.0}, None, split))
+        if good:
+            size = prior.resolution
+            pixels = np.asarray(Image.open(path).convert("RGB").resize((size, size)))
+            faces[digest] = AlignedFace(pixels, np.zeros((4, 2)), np.ones((size, size), np.float32))
+        progress(Step("curate", number + 1, len(paths)))
+    return Curation(tuple(records), faces, {}, ())
+
+
+def make_photos(folder: Path, count: int, start: int = 0) -> list[Path]:
+    """Write smooth random pictures; every sixth is bad and every fifth is to be held out."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for number in range(start, start + count):
+        rng = np.random.default_rng(number)
+        small = rng.integers(0, 256, (4, 4, 3), np.uint8)
+        kind = "bad" if number % 6 == 5 else "held" if number % 5 == 4 else "good"
+        paths.append(folder / f"{number:02d}-{kind}.png")
+        Image.fromarray(small).resize((48, 48), Image.Resampling.BICUBIC).save(paths[-1])
+    return paths
+
+
+@pytest.fixture
+def prior(tiny_prior: Path) -> Prior:
+    """The tiny prior, open."""
+    return open_prior(tiny_prior)
+
+
+@pytest.fixture(autouse=True)
+def _no_faces_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "curate", fake_curate)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    """Nine pictures: seven to tune on, one held out, one bad."""
+    return make_photos(tmp_path / "photos", 9)
+
+
+def test_photos_become_a_profile(tmp_path: Path, prior: Prior, photos: list[Path]) -> None:
+    """All stages run once, the tuned generator gives the photos back better, and everything checks."""
+    store = Store(tmp_path / "store")
+    seen: list[str] = []
+    settings = dataclasses.replace(QUICK, tuning=TuneSettings(passes=30, batch=4), consent="she agreed")
+    done = learn(store, "adele", photos, prior, settings, lambda step: seen.append(step.stage))
+    profile = done.profile
+    assert done.worked == ("curate", "anchors", "tune", "measure")
+    assert list(dict.fromkeys(seen)) == ["curate", "anchors", "tune", "measure"]
+    assert store.entry("adele").state == "ready"
+    assert store.verify("adele", prior) == []
+    assert profile.manifest.consent == "she agreed"
+    assert dict(profile.manifest.counts) == {"photos": 9, "kept": 8, "refused": 1, "train": 7, "held_out": 1}
+    assert profile.anchors().shape == (7, prior.w_dim)
+    before, after = (profile.manifest.results[name] for name in ("before", "after"))
+    assert after["lpips"] < before["lpips"]
+    assert after["psnr"] > before["psnr"] + 1
+    assert {"held_out_id", "id"} <= set(after)
+    assert len((profile.path / "runs/loss.csv").read_text().splitlines()) == 31
+    assert not (profile.path / "runs/next").exists()
+    assert (profile.path / "contact-sheet.png").exists()
+
+
+def test_the_same_command_again_does_nothing(tmp_path: Path, prior: Prior, photos: list[Path]) -> None:
+    """A finished profile is found finished, whatever the order of the photos."""
+    store = Store(tmp_path / "store")
+    learn(store, "adele", photos, prior, QUICK)
+    before = (store.path("adele") / "profile.toml").read_bytes()
+    assert learn(store, "adele", photos[::-1], prior, QUICK).worked == ()
+    assert (store.path("adele") / "profile.toml").read_bytes() == before
+
+
+def test_changed_settings_redo_only_what_depends_on_them(
+    tmp_path: Path, prior: Prior, photos: list[Path]
+) -> None:
+    """Another number of passes tunes again and measures again; curation and anchors stay."""
+    store = Store(tmp_path / "store")
+    first = learn(store, "adele", photos, prior, QUICK)
+    longer = dataclasses.replace(QUICK, tuning=dataclasses.replace(QUICK.tuning, passes=6))
+    second = learn(store, "adele", photos, prior, longer)
+    assert second.worked == ("tune", "measure")
+    assert second.profile.manifest.created == first.profile.manifest.created
+    assert second.profile.manifest.stages["tune"]["passes"] == 6
+
+
+def test_other_photos_do_not_replace_a_profile_unasked(
+    tmp_path: Path, prior: Prior, photos: list[Path]
+) -> None:
+    """A finished profile made of other photos is only replaced with `replace`; then nothing of it stays."""
+    store = Store(tmp_path / "store")
+    learn(store, "adele", photos, prior, QUICK)
+    others = make_photos(tmp_path / "others", 6, start=20)
+    with pytest.raises(ProfileError, match="made of other photos"):
+        learn(store, "adele", others, prior, QUICK)
+    assert store.open("adele", prior).manifest.counts["photos"] == 9
+    done = learn(store, "adele", others, prior, dataclasses.replace(QUICK, replace=True))
+    assert done.profile.manifest.counts["photos"] == 6
+    files = {path.name for path in (done.profile.path / "faces").iterdir()}
+    assert files == {Path(str(record.face)).name for record in done.profile.records if record.face}
+    assert store.verify("adele", prior) == []
+
+
+def test_without_tuning_then_tuned(tmp_path: Path, prior: Prior, photos: list[Path]) -> None:
+    """`tune=False` leaves a profile with anchors only; tuning it later needs no photos."""
+    store = Store(tmp_path / "store")
+    done = learn(store, "adele", photos, prior, dataclasses.replace(QUICK, tune=False))
+    assert done.worked == ("curate", "anchors", "measure")
+    assert store.entry("adele").state == "untuned"
+    with pytest.raises(ProfileError, match="not tuned"):
+        done.profile.generator()
+    for path in photos:
+        path.unlink()
+    assert retune(store, "adele", QUICK).worked == ("tune", "measure")
+    assert store.entry("adele").state == "ready"
+
+
+def test_ingest_keeps_the_split_and_adds(tmp_path: Path, prior: Prior, photos: list[Path]) -> None:
+    """New photos come after those there are, which keep their files and split; known ones are passed over."""
+    store = Store(tmp_path / "store")
+    before = learn(store, "adele", photos, prior, QUICK).profile
+    more = make_photos(tmp_path / "more", 5, start=30)
+    after = ingest(store, "adele", [*more, *photos[:2]], QUICK).profile
+    assert after.records[: len(before.records)] == before.records
+    assert len(after.records) == len(before.records) + len(more)
+    assert len(after.anchors()) > len(before.anchors())
+    np.testing.assert_allclose(after.anchors()[: len(before.anchors())], before.anchors(), atol=1e-5)
+    assert store.verify("adele", prior) == []
+    assert ingest(store, "adele", more, QUICK).worked == ()
+
+
+def test_ingest_without_tuning_drops_the_generator_that_no_longer_fits(
+    tmp_path: Path, prior: Prior, photos: list[Path]
+) -> None:
+    """A generator tuned for other anchors is never kept beside new ones."""
+    store = Store(tmp_path / "store")
+    learn(store, "adele", photos, prior, QUICK)
+    quick = dataclasses.replace(QUICK, tune=False)
+    assert ingest(store, "adele", photos, quick).profile.tuned
+    done = ingest(store, "adele", make_photos(tmp_path / "more", 3, start=30), quick)
+    assert not done.profile.tuned
+    assert not (done.profile.path / GENERATOR).exists()
+
+
+def test_too_few_photos_leave_nothing_behind(tmp_path: Path, prior: Prior) -> None:
+    """When no profile can be made the reasons are said, and the name stays free."""
+    store = Store(tmp_path / "store")
+    with pytest.raises(ProfileError, match=r"2 of 2 photos can be used, 3 are needed"):
+        learn(store, "adele", make_photos(tmp_path / "few", 2), prior, QUICK)
+    assert store.names() == []
+
+
+def test_a_missing_photo_is_named(tmp_path: Path, prior: Prior) -> None:
+    """A path that is not there is an error about that path."""
+    with pytest.raises(DecodeError, match="nowhere"):
+        learn(Store(tmp_path), "adele", [tmp_path / "nowhere.jpg"], prior, QUICK)
+
+
+class Stop(BaseException):
+    """Raised by the tests at a chosen report."""
+
+
+def stop_at(stage: str, done: int) -> Callable[[Step], None]:
+    """Return a progress callback that raises at a report."""
+
+    def report(step: Step) -> None:
+        if step.stage == stage and step.done >= done:
+            raise Stop
+
+    return report
+
+
+@pytest.mark.parametrize(
+    ("stage", "done", "left"),
+    [
+        ("curate", 3, ("curate", "anchors", "tune", "measure")),
+        ("anchors", 1, ("anchors", "tune", "measure")),
+        ("tune", 5, ("tune", "measure")),
+        ("measure", 2, ("measure",)),
+    ],
+)
+def test_stopped_anywhere_it_goes_on_to_the_same_result(
+    tmp_path: Path, prior: Prior, photos: list[Path], stage: str, done: int, left: tuple[str, ...]
+) -> None:
+    """What was finished is not done again, and the generator is bit for bit the uninterrupted one's."""
+    whole = learn(Store(tmp_path / "whole"), "adele", photos, prior, QUICK).profile
+    store = Store(tmp_path / "store")
+    with pytest.raises(Stop):
+        learn(store, "adele", photos, prior, QUICK, stop_at(stage, done))
+    assert store.entry("adele").state == "unfinished" if stage != "curate" else store.names() == []
+    again = learn(store, "adele", photos, prior, QUICK)
+    assert again.worked == left
+    assert again.profile.manifest.digests() == whole.manifest.digests()
+    assert again.profile.manifest.results == whole.manifest.results
+
+
+def test_a_tuning_resumes_instead_of_starting_again(tmp_path: Path, prior: Prior, photos: list[Path]) -> None:
+    """After a stop, the first report of the next command is past the steps that were saved."""
+    store = Store(tmp_path / "store")
+    with pytest.raises(Stop):
+        learn(store, "adele", photos, prior, QUICK, stop_at("tune", 5))
+    steps: list[int] = []
+    learn(store, "adele", photos, prior, QUICK, lambda s: steps.append(s.done) if s.stage == "tune" else None)
+    assert steps[0] >= 5
+
+
+def test_an_interrupted_ingest_leaves_the_profile_usable(
+    tmp_path: Path, prior: Prior, photos: list[Path]
+) -> None:
+    """Until the new version is whole the old one is what everybody sees."""
+    store = Store(tmp_path / "store")
+    old = learn(store, "adele", photos, prior, QUICK).profile.manifest
+    more = make_photos(tmp_path / "more", 4, start=30)
+    with pytest.raises(Stop):
+        ingest(store, "adele", more, QUICK, stop_at("tune", 4))
+    now = store.open("adele", prior)
+    assert now.manifest == old
+    assert store.verify("adele", prior) == []
+    assert now.faces(HELD_OUT).shape[0] == 1
+    assert ingest(store, "adele", more, QUICK).worked == ("tune", "measure")
+
+
+CHILD = textwrap.dedent(
+    """
+    import dataclasses, os, sys
+    from pathlib import Path
+    sys.path.insert(0, sys.argv[4])
+    import test_learn as t
+    t.stages.curate = t.fake_curate
+    photos = sorted(Path(sys.argv[2]).iterdir())
+    print("ready", flush=True)
+    settings = dataclasses.replace(t.QUICK, tuning=dataclasses.replace(t.QUICK.tuning, passes=40))
+    try:
+        t.learn(t.Store(Path(sys.argv[1])), "adele", photos, t.open_prior(sys.argv[3]), settings)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    """
+)
+
+
+def start_learning(tmp_path: Path, tiny_prior: Path) -> subprocess.Popen[str]:
+    """Start learning in another process, and wait until it has begun."""
+    arguments = [tmp_path / "store", tmp_path / "photos", tiny_prior, Path(__file__).parent]
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, *map(str, arguments)], stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    return child
+
+
+def wait_for(path: Path) -> None:
+    """Wait until a file is there."""
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline, path
+        time.sleep(0.005)
+
+
+def test_ctrl_c_saves_the_state(tmp_path: Path, tiny_prior: Path, photos: list[Path]) -> None:
+    """SIGINT ends the command cleanly with its tuning saved, and the next one goes on from there."""
+    child = start_learning(tmp_path, tiny_prior)
+    state = tmp_path / "store/adele/runs/next/tune/state.safetensors"
+    wait_for(state)
+    os.kill(child.pid, signal.SIGINT)
+    assert child.wait(60) == 130
+    assert state.exists()
+    assert Store(tmp_path / "store").entry("adele").state == "unfinished"
+
+
+@pytest.mark.slow
+def test_killed_at_random_times_it_ends_as_if_never_killed(
+    tmp_path: Path, tiny_prior: Path, photos: list[Path]
+) -> None:
+    """SIGKILLed again and again at random times, the same command reaches the same profile."""
+    rng = np.random.default_rng(int(time.time()))
+    for _ in range(5):
+        child = start_learning(tmp_path, tiny_prior)
+        time.sleep(rng.uniform(0.05, 1.0))
+        child.send_signal(signal.SIGKILL)
+        child.wait(60)
+        assert Store(tmp_path / "store").names() in ([], ["adele"])
+    assert start_learning(tmp_path, tiny_prior).wait(120) == 0
+    settings = dataclasses.replace(QUICK, tuning=dataclasses.replace(QUICK.tuning, passes=40))
+    prior = open_prior(tiny_prior)
+    whole = learn(Store(tmp_path / "whole"), "adele", photos, prior, settings).profile.manifest
+    store = Store(tmp_path / "store")
+    assert store.open("adele", prior).manifest.digests() == whole.digests()
+    assert store.verify("adele", prior) == []
+    assert learning.learn(store, "adele", photos, prior, settings).worked == ()
