@@ -57,7 +57,7 @@ def _write_torch_roles(folder: Path) -> None:
             channels=channels, z_dim=W_DIM, w_dim=W_DIM, mapping_layers=2, mapping_multiplier=1
         )
         save_generator(generator, folder / "generator.safetensors")
-        save_perceptual(Perceptual(RESOLUTION), folder / "perceptual.safetensors", half=True)
+        save_perceptual(Perceptual(RESOLUTION), folder / "perceptual.safetensors", small=True)
 
 
 def _write_directions(folder: Path, rng: np.random.Generator) -> list[str]:

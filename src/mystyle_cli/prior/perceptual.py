@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from mystyle_cli.errors import ModelError
 
+SCALE = ".scale"  # ends the names of the scales of int8 tensors
+
 
 class Perceptual(nn.Module):
     """LPIPS over an AlexNet trunk, with weights of the prior."""
@@ -67,12 +69,24 @@ class Perceptual(nn.Module):
         return self.distance_to(self.features(a), b)
 
 
-def save_perceptual(perceptual: Perceptual, path: Path, *, half: bool = False) -> None:
-    """Write trunk and layer weights as safetensors, the size it sees in the header."""
+def save_perceptual(perceptual: Perceptual, path: Path, *, small: bool = False) -> None:
+    """Write trunk and layer weights as safetensors, the size it sees in the header.
+
+    Args:
+        perceptual: any device.
+        path: the file to write.
+        small: store convolution weights as int8 with one scale for each output channel.
+    """
     from safetensors.torch import save_file
 
-    dtype = torch.float16 if half else torch.float32
-    state = {k: v.detach().to("cpu", dtype).contiguous() for k, v in unique_state(perceptual).items()}
+    state: dict[str, Tensor] = {}
+    for key, tensor in unique_state(perceptual).items():
+        weight = tensor.detach().cpu().contiguous()
+        if small and weight.ndim == 4 and weight.shape[0] > 1:
+            scale = weight.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12) / 127
+            state[key], state[f"{key}{SCALE}"] = (weight / scale).round().to(torch.int8), scale
+        else:
+            state[key] = weight
     save_file(state, path, metadata={"size": str(perceptual.size)})
 
 
@@ -90,11 +104,11 @@ def load_perceptual(path: Path) -> Perceptual:
             state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
         perceptual = Perceptual(size)
         own = unique_state(perceptual)
-        if own.keys() != state.keys():
+        if own.keys() != {key for key in state if not key.endswith(SCALE)}:
             raise KeyError(f"its tensors are not the expected {len(own)}")
         with torch.no_grad():
             for key, tensor in own.items():
-                tensor.copy_(state[key])
+                tensor.copy_(state[key] * state.get(f"{key}{SCALE}", torch.ones(())))
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise ModelError(
             f"cannot read perceptual net {path}: {error}", "restore or fetch the file again"
