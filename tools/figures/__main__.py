@@ -1,0 +1,63 @@
+"""Print the figures that the project states about itself: `python -m tools.figures [NAME ...]`, or `all`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import time
+
+from mystyle_cli.analysis.report import Report, to_text
+from tools.figures.common import machine, save
+
+FIGURES = {
+    "startup": "how soon the command answers",
+    "renderer": "rendered people before dlib's detector and descriptor",
+    "prior": "the bundled prior on people it has never seen",
+    "identity": "the identity net on people it has never seen",
+    "curation": "the demonstration folders: every planted photo and its verdict",
+    "portraits": "real photographs: found, aligned, pasted back, curated",
+    "reconstruction": "the reference set before and after tuning (fig 17)",
+    "interpolation": "identity between anchors (fig 4, 15, 16)",
+    "beta": "prior against expressiveness (fig 5)",
+    "enhancement": "upscaling and inpainting against the domain prior (fig 9)",
+    "hull": "every code in A_beta, and 500 anchors",
+}
+
+
+def main() -> int:
+    """Print the figures asked for; 1 when a target was missed."""
+    parser = argparse.ArgumentParser(prog="python -m tools.figures", description=__doc__)
+    parser.add_argument(
+        "names", nargs="*", default=["all"], metavar="NAME", help=", ".join(["all", *FIGURES])
+    )
+    names = parser.parse_args().names
+    unknown = set(names) - {"all", *FIGURES}
+    if unknown:
+        parser.error(f"no figure {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}")
+    chosen = list(FIGURES) if "all" in names else names
+    where = machine()
+    for name, value in where.items():
+        print(f"{name}: {value}")
+    reports = [show(name, where) for name in chosen]
+    missed = [(report.name, target) for report in reports for target in report.targets if not target.met]
+    met = sum(len(report.targets) for report in reports) - len(missed)
+    print(f"\n{met} targets met, {len(missed)} missed")
+    for figure, target in missed:
+        wanted = f"{target.comparison} {target.bound:.4g}"
+        print(f"  missed  {figure}: {target.name}, found {target.value:.4g}, wanted {wanted}")
+    return 1 if missed else 0
+
+
+def show(name: str, where: dict[str, str | int]) -> Report:
+    """Make one figure, print it and keep it."""
+    start = time.perf_counter()
+    report: Report = importlib.import_module(f"tools.figures.{name}").make()
+    seconds = time.perf_counter() - start
+    path = save(report, {"measured_on": where, "seconds": round(seconds, 1)})
+    print(f"\n{to_text(report)}\n   ({seconds:.0f} s; {path.relative_to(path.parents[1])})", flush=True)
+    return report
+
+
+if __name__ == "__main__":
+    sys.exit(main())
