@@ -74,7 +74,6 @@ def closed_form(generator: Generator, codes: np.ndarray) -> dict[str, Direction]
     for i, axis in enumerate(axes[:CLOSED_FORM]):
         step = float((codes @ axis).std())
         name = f"sefa-{i + 1}"
-        directions[name] = Direction(
-            name, axis, step, "one standard deviation", "closed form from the styles (SeFa)"
-        )
+        source = "closed form from the styles (SeFa)"
+        directions[name] = Direction(name, axis, step, "one standard deviation", source)
     return directions

@@ -1,8 +1,8 @@
 """Fits the mapping z -> w as a density of the encoder's codes, so that random samples look like people.
 
 The density is the Gaussian with the codes' mean and covariance, which one layer of the published mapping
-expresses exactly once the origin of W is moved: where every coordinate of a code is positive, the leaky ReLU is a
-straight line. The move changes no picture, because encoder and styles move with it.
+expresses exactly once the origin of W is moved: where every coordinate of a code is positive, the leaky ReLU
+is a straight line. The move changes no picture, because encoder and styles move with it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Exports the nets that only infer to ONNX, weights as float16 behind casts, and checks them against torch."""
+"""Exports the nets that only infer to ONNX, weights as float16 behind casts; checks them against torch."""
 
 from __future__ import annotations
 
@@ -73,6 +73,6 @@ def halve(path: Path) -> None:
 
 def answer(path: Path, images: np.ndarray) -> np.ndarray:
     """Run an ONNX file on the CPU."""
-    from mystyle_cli.onnx.sessions import open_session
+    from mystyle_cli.prior.sessions import open_session
 
     return open_session(path, threads=1).run(images.astype(np.float32))

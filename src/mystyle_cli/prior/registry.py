@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mystyle_cli.errors import ModelError, MystyleError
-from mystyle_cli.prior.directions import Direction, load_direction
 
 if TYPE_CHECKING:
-    from mystyle_cli.onnx.sessions import Session
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mystyle_cli.prior.directions import Direction
     from mystyle_cli.prior.generator import Generator
     from mystyle_cli.prior.perceptual import Perceptual
+    from mystyle_cli.prior.sessions import Session
 
 BUNDLED = Path(__file__).parent / "bundled"
 FORMAT = 1
@@ -103,6 +103,8 @@ class Prior:
 
     def embed(self, images: NDArray[np.float32], device: str = "cpu") -> NDArray[np.float32]:
         """Identity embeddings (B, D), rows of unit length, of aligned images (B, 3, R, R) in [-1, 1]."""
+        import numpy as np
+
         rows = self._run("identity", images, device)
         norms = np.linalg.norm(rows, axis=1, keepdims=True).astype(np.float32)
         unit: NDArray[np.float32] = rows / np.maximum(norms, np.float32(1e-12))
@@ -111,10 +113,12 @@ class Prior:
     def matte(self, images: NDArray[np.float32], device: str = "cpu") -> NDArray[np.float32]:
         """How much of each pixel is the person, (B, R, R) in [0, 1], of aligned images (B, 3, R, R)."""
         mattes = self._run("matte", images, device)
-        return np.clip(mattes.reshape(len(images), self.resolution, self.resolution), 0, 1)
+        return mattes.reshape(len(images), self.resolution, self.resolution).clip(0, 1)
 
     def directions(self) -> dict[str, Direction]:
         """Semantic directions by name."""
+        from mystyle_cli.prior.directions import load_direction
+
         entries = self.metadata.get("directions", {})
         return {name: load_direction(self._check(entry)) for name, entry in entries.items()}
 
@@ -145,7 +149,7 @@ class Prior:
         return path
 
     def _run(self, role: str, images: NDArray[np.float32], device: str) -> NDArray[np.float32]:
-        from mystyle_cli.onnx.sessions import open_session
+        from mystyle_cli.prior.sessions import open_session
 
         expected = (3, self.resolution, self.resolution)
         if images.ndim != 4 or images.shape[1:] != expected:

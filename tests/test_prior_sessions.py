@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mystyle_cli.errors import DeviceError, ModelError
-from mystyle_cli.onnx.sessions import open_session
+from mystyle_cli.prior.sessions import open_session
 
 
 def test_batches_do_not_matter(tiny_prior: Path) -> None:

@@ -1,1 +1,0 @@
-"""Inference without torch: ONNX sessions."""
