@@ -1,0 +1,1 @@
+"""What `make demo` runs: from a folder of photos to repaired photos, and a page that shows it."""
