@@ -169,7 +169,7 @@ def write_page(shell: Shell, profile: Profile, inputs: Inputs, scores: dict[Task
     page = Page("mystyle: one person, learned from their photos")
     page.text(
         f"{profile.name.title()} is a rendered person with a birthmark and a light streak in her hair. From "
-        f"{len(profile.anchors())} photos the program has learned what she looks like. The domain prior knows "
+        f"{len(profile.anchors())} photos the program has learned her looks. The domain prior knows "
         "faces, but not hers: it loses the birthmark. The personal prior brings it back."
     )
     for task, found in scores.items():
