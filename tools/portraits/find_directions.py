@@ -66,7 +66,7 @@ def within_people(values: np.ndarray, people: np.ndarray) -> np.ndarray:
 
 
 def closed_form(generator: Generator, codes: np.ndarray) -> dict[str, Direction]:
-    """Directions that change styles most: eigenvectors of the style layers' weights; codes give their step."""
+    """Directions that change styles most, from the style layers' weights; codes give their step."""
     layers = [m for m in generator.synthesis.modules() if isinstance(m, SynthesisLayer)]
     weights = np.concatenate([m.affine.weight.detach().double().numpy() for m in layers])
     _, _, axes = np.linalg.svd(weights, full_matrices=False)
