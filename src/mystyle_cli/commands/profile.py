@@ -70,12 +70,10 @@ def show(app: App, name: str) -> None:
         "consent": manifest.consent or "nothing noted",
     }
     tables = {"photos": manifest.counts, **manifest.stages, **manifest.results, "identity": manifest.identity}
-    width = max(len(title) for title in [*facts, *tables])
-    for title, value in facts.items():
-        app.console.result(f"{title:<{width}}  {value}")
-    for title, table in tables.items():
-        if table:
-            app.console.result(f"{title:<{width}}  {_inline(table)}")
+    shown = {**facts, **{title: _inline(table) for title, table in tables.items() if table}}
+    width = max(len(title) for title in shown)
+    for title, text in shown.items():
+        app.console.result(f"{title:<{width}}  {text}")
     app.console.document("profile show", {**_brief(entry), **facts, "bytes": size, "tables": tables})
 
 
@@ -163,6 +161,13 @@ def _prior(entry: Entry) -> str:
 
 
 def _inline(table: Mapping[str, object]) -> str:
+    """Return a table's figures on one line, without digests and what other tables repeat."""
+    shown = {key: value for key, value in table.items() if not (_is_digest(value) or "." in key)}
     return ", ".join(
-        f"{key} {f'{value:.4g}' if isinstance(value, float) else value}" for key, value in table.items()
+        f"{key.replace('_', ' ')} {f'{value:.4g}' if isinstance(value, float) else value}"
+        for key, value in shown.items()
     )
+
+
+def _is_digest(value: object) -> bool:
+    return isinstance(value, str) and len(value) == 64 and not set(value) - set("0123456789abcdef")
