@@ -114,11 +114,31 @@ def edit_photos(
         UsageError: there is no edit, or it is asked for with the domain prior, which has no hull.
     """
     settings = settings or EditSettings()
-    if not edits or not all(edits):
-        raise UsageError("there is nothing to edit", "Give a direction and a strength.")
+    return edit_with(edit_engine(profile, settings), subjects, edits, settings, progress)
+
+
+def edit_engine(profile: Profile, settings: EditSettings) -> Engine:
+    """Return what all photos of a run share.
+
+    Raises:
+        UsageError: the space is none of the person's, so that there are no coefficients to edit.
+    """
     engine = Engine(profile, settings.restore)
     if engine.anchors is None or engine.projection.space not in ("p+", "p"):
         raise UsageError("edits are steps in the person's own space", "Use space p+ or p.")
+    return engine
+
+
+def edit_with(
+    engine: Engine,
+    subjects: Sequence[Subject],
+    edits: Sequence[Strengths],
+    settings: EditSettings,
+    progress: Progress = silent,
+) -> list[EditedPhoto]:
+    """Edit photos with an engine that is ready; see `edit_photos`."""
+    if not edits or not all(edits):
+        raise UsageError("there is nothing to edit", "Give a direction and a strength.")
     inversions = restore_with(engine, subjects, "invert", progress)
     return [_edit_one(engine, inversion, edits, settings) for inversion in inversions]
 
