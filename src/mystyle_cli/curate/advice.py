@@ -1,4 +1,4 @@
-"""The split of the kept photos, and warnings about a set that varies too little (paper, app. A.2, sec. 4.2)."""
+"""The split of the kept photos, and warnings about a set without variety (paper, app. A.2, sec. 4.2)."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def split(
 ) -> list[PhotoRecord]:
     """Divide the kept photos into train and held-out.
 
-    Who is held out depends on the seed and the photo's own digest alone, so photos added later do not reshuffle the
-    others, and earlier decisions stand.
+    Who is held out depends on the seed and the photo's own digest alone, so photos added later do not
+    reshuffle the others, and earlier decisions stand.
 
     Args:
         records: all records of this run.

@@ -17,14 +17,22 @@ from mystyle_cli.photos.faces import Face, head_pose
 
 Plane = NDArray[np.float64]
 
+_TO_XYZ = np.array(
+    [[0.41246, 0.35758, 0.18044], [0.21267, 0.71515, 0.07217], [0.01933, 0.11919, 0.95030]]
+)  # sRGB, D65
+
 # Parts of the face that show skin whatever the expression, beard or glasses, as polygons of landmarks.
-_SKIN = {
-    "left cheek": (1, 2, 3, 31, 39, 40, 41, 36),
-    "right cheek": (15, 14, 13, 35, 42, 47, 46, 45),
-    "nose": (39, 31, 33, 35, 42, 27),
-}
+_SKIN = (
+    (1, 2, 3, 31, 39, 40, 41, 36),  # cheeks
+    (15, 14, 13, 35, 42, 47, 46, 45),
+    (39, 31, 33, 35, 42, 27),  # nose
+)
+_BELOW_EYES = ((36, 41, 40, 39), (45, 46, 47, 42))  # seen through glasses, hidden by sunglasses
 _OUTLINE = (*range(17), *range(26, 16, -1))  # jaw and brows
-_OTHER_COLOUR = 14.0  # distance in (a*, b*) at which a skin pixel counts as something else
+_OTHER_COLOUR = (
+    4.0,
+    0.45,
+)  # not skin: (a*, b*) is off by the first plus the second times the skin's own length
 
 
 def brightness(pixels: Pixels) -> Plane:
@@ -32,12 +40,11 @@ def brightness(pixels: Pixels) -> Plane:
     return np.asarray(pixels @ np.array([0.299, 0.587, 0.114]))
 
 
-def lab(pixels: Pixels) -> NDArray[np.float64]:
-    """Convert uint8 sRGB (..., 3) to CIE L*a*b* under D65, float64 (..., 3)."""
+def lab(pixels: NDArray[Any]) -> NDArray[np.float64]:
+    """Convert sRGB (..., 3) in [0, 255] to CIE L*a*b* under D65, float64 (..., 3)."""
     unit = pixels / 255.0
     linear = np.where(unit <= 0.04045, unit / 12.92, ((unit + 0.055) / 1.055) ** 2.4)
-    to_xyz = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])
-    xyz = linear @ (to_xyz / to_xyz.sum(1, keepdims=True)).T
+    xyz = linear @ (_TO_XYZ / _TO_XYZ.sum(1, keepdims=True)).T
     root = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
     x, y, z = np.moveaxis(root, -1, 0)
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
@@ -46,8 +53,8 @@ def lab(pixels: Pixels) -> NDArray[np.float64]:
 def colour(crop: Pixels) -> float:
     """Return how much colour varies beyond what brightness explains, in Lab units.
 
-    A grey or toned print has one colour per brightness, so its a* and b* lie on a curve over L*; what is left after
-    fitting that curve is real colour.
+    A grey or toned print has one colour per brightness, so its a* and b* lie on a curve over L*; what is left
+    after fitting that curve is real colour.
 
     Args:
         crop: uint8 (R, R, 3) aligned crop.
@@ -62,7 +69,8 @@ def colour(crop: Pixels) -> float:
 def sharpness(crop: Pixels) -> float:
     """Return the energy of detail 1-2 pixels wide over that of detail 2-4 wide, inside the face.
 
-    Pictures have about equal energy per octave, blur removes the finest; the ratio does not depend on contrast.
+    Pictures have about equal energy per octave, blur removes the finest; the ratio does not depend on
+    contrast.
 
     Args:
         crop: uint8 (R, R, 3) aligned crop.
@@ -75,31 +83,62 @@ def sharpness(crop: Pixels) -> float:
     return float(fine / max(coarse, 1e-6))
 
 
-def other_than_skin(crop: Pixels, landmarks: NDArray[np.floating[Any]]) -> float:
-    """Return the largest share, among cheeks and nose, of pixels whose colour is not the face's own.
+def cover(crop: Pixels, landmarks: NDArray[np.floating[Any]]) -> float:
+    """Return the largest share, among five parts that always show skin, of pixels that are not the face's own
+    colour.
+
+    Masks, sunglasses, hair and things held before the face score 0.4 and more, clear faces below 0.3, also
+    with glasses, beards, birthmarks and side light. A hand has the face's colour and is not noticed.
 
     Args:
         crop: uint8 (R, R, 3) aligned crop.
         landmarks: (68, 2) crop coordinates.
     """
-    soft = crop.astype(np.float64)
-    soft = np.stack([_gauss(soft[..., c], crop.shape[0] / 85) for c in range(3)], axis=-1)
+    size = crop.shape[0]
+    soft = np.stack([_gauss(crop[..., c].astype(np.float64), size / 85) for c in range(3)], axis=-1)
     chroma = lab(soft)[..., 1:]
-    parts = [polygon(landmarks[list(index)], crop.shape[0]) for index in _SKIN.values()]
-    own = np.median(chroma[np.any(parts, axis=0)], axis=0) if np.any(parts) else np.zeros(2)
-    odd = np.hypot(*np.moveaxis(chroma - own, -1, 0)) > _OTHER_COLOUR
-    return max(float(odd[part].mean()) if part.any() else 0.0 for part in parts)
+    shapes = [landmarks[list(index)] for index in _SKIN] + [
+        _below_eye(landmarks, index) for index in _BELOW_EYES
+    ]
+    parts = [part for part in (polygon(shape, size) for shape in shapes) if part.any()]
+    if not parts:
+        return 1.0
+    own = np.median(chroma[np.any(parts, axis=0)], axis=0)
+    least, share = _OTHER_COLOUR
+    odd = np.hypot(*np.moveaxis(chroma - own, -1, 0)) > least + share * np.hypot(*own)
+    return max(float(odd[part].mean()) for part in parts)
 
 
-def occlusion(skin: float, spread: float, detector: float) -> float:
-    """Combine three weak signs of a covered face into one score; above 1 the face counts as occluded.
+def eyes(crop: Pixels, landmarks: NDArray[np.floating[Any]]) -> float:
+    """Return how much the clearer eye looks like one: its contrast and brightness relative to the skin's
+    brightness.
+
+    Open and closed eyes, also behind glasses, score above 0.34; dark glasses about 0.2, as they are dark and
+    even.
 
     Args:
-        skin: `other_than_skin`, 0 to 1.
-        spread: how far the landmarks move when the box does, see `Face.spread`.
-        detector: the frontal detector's score; covered faces look less like faces to it.
+        crop: uint8 (R, R, 3) aligned crop.
+        landmarks: (68, 2) crop coordinates.
     """
-    return max(0.0, 1.5 * skin + max(0.0, spread - 0.01) * 20 + 0.3 * max(0.0, 1.0 - detector))
+    luma, size = brightness(crop), crop.shape[0]
+    skin = np.any([polygon(landmarks[list(index)], size) for index in _SKIN], axis=0)
+    level = max(float(np.median(luma[skin])) if skin.any() else 0.0, 1.0)
+    scores = []
+    for first in (36, 42):
+        lids = landmarks[first : first + 6]
+        inside = luma[polygon(lids.mean(0) + 1.25 * (lids - lids.mean(0)), size)]
+        if inside.size:
+            scores.append(float(inside.std() + 0.3 * inside.mean()) / level)
+    return max(scores, default=0.0)
+
+
+def _below_eye(landmarks: NDArray[np.floating[Any]], lid: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return the polygon of skin below an eye's lower lid, given from its outer to its inner corner."""
+    apart = np.linalg.norm(landmarks[36:42].mean(0) - landmarks[42:48].mean(0))
+    nose = landmarks[30] - landmarks[27]
+    down = nose / max(float(np.linalg.norm(nose)), 1e-6) * apart
+    upper = landmarks[list(lid)] + np.array([0.15, 0.12, 0.12, 0.15])[:, None] * down
+    return np.concatenate([upper, landmarks[[lid[-1], lid[0]]] + 0.4 * down])
 
 
 def polygon(points: NDArray[np.floating[Any]], size: int) -> NDArray[np.bool_]:
@@ -123,7 +162,6 @@ def measure(shape: tuple[int, ...], face: Face, aligned: AlignedFace) -> dict[st
     inside = brightness(crop)[polygon(points[list(_OUTLINE)], size)]
     inside = inside if inside.size else brightness(crop).ravel()
     outside = ((face.landmarks < 0) | (face.landmarks > [shape[1], shape[0]])).any(1)
-    skin = other_than_skin(crop, points)
     return {
         "side": aligned.side,
         "colour": colour(crop),
@@ -134,14 +172,16 @@ def measure(shape: tuple[int, ...], face: Face, aligned: AlignedFace) -> dict[st
         "pitch": pose.pitch,
         "roll": pose.roll,
         "cut": float(outside.mean()),
-        "skin": skin,
+        "cover": cover(crop, points),
+        "eyes": eyes(crop, points),
         "spread": face.spread,
         "detector": face.score,
-        "cover": occlusion(skin, face.spread, face.score),
     }
 
 
-def fault(scores: Mapping[str, float], resolution: int, settings: CurateSettings) -> tuple[Reason, str] | None:
+def fault(
+    scores: Mapping[str, float], resolution: int, settings: CurateSettings
+) -> tuple[Reason, str] | None:
     """Return the first reason to refuse a face and a sentence, or None for a good one.
 
     Args:
@@ -150,26 +190,31 @@ def fault(scores: Mapping[str, float], resolution: int, settings: CurateSettings
         settings: the thresholds.
     """
     s, limit = scores, settings
-    least_side = limit.smallest_face * resolution
+    least = limit.smallest_face * resolution
+    yaw, pitch = abs(s["yaw"]), abs(s["pitch"])
+    up = "up" if s["pitch"] > 0 else "down"
+    blur = f"blurred: sharpness {s['sharpness']:.2f} of {limit.least_sharpness}"
+    tone = f"grey or toned: colour {s['colour']:.1f} of {limit.least_colour}"
     checks = (
-        (s["side"] < least_side, Reason.SMALL_FACE, f"the face is {s['side']:.0f} px, at least {least_side:.0f} are needed"),
-        (s["colour"] < limit.least_colour, Reason.GREY, f"grey or toned: colour {s['colour']:.1f} of {limit.least_colour}"),
         (
-            s["sharpness"] < limit.least_sharpness,
-            Reason.LOW_QUALITY,
-            f"blurred: sharpness {s['sharpness']:.2f} of {limit.least_sharpness}",
+            s["side"] < least,
+            Reason.SMALL_FACE,
+            f"the face is {s['side']:.0f} px, at least {least:.0f} are needed",
         ),
+        (s["colour"] < limit.least_colour, Reason.GREY, tone),
+        (s["sharpness"] < limit.least_sharpness, Reason.LOW_QUALITY, blur),
         (s["brightness"] < limit.darkest, Reason.LOW_QUALITY, "the face is too dark"),
         (s["brightness"] > limit.brightest, Reason.LOW_QUALITY, "the face is overexposed"),
         (s["contrast"] < limit.least_contrast, Reason.LOW_QUALITY, "the face has almost no contrast"),
-        (abs(s["yaw"]) > limit.largest_yaw, Reason.EXTREME_POSE, f"the head is turned by {abs(s['yaw']):.0f} degrees"),
-        (
-            abs(s["pitch"]) > limit.largest_pitch,
-            Reason.EXTREME_POSE,
-            f"the head is tilted {'up' if s['pitch'] > 0 else 'down'} by {abs(s['pitch']):.0f} degrees",
-        ),
+        (yaw > limit.largest_yaw, Reason.EXTREME_POSE, f"the head is turned by {yaw:.0f} degrees"),
+        (pitch > limit.largest_pitch, Reason.EXTREME_POSE, f"the head is tilted {up} by {pitch:.0f} degrees"),
         (s["cut"] > limit.largest_cut, Reason.OCCLUDED, "part of the face lies outside the photo"),
-        (s["cover"] > limit.largest_cover, Reason.OCCLUDED, f"something covers the face: score {s['cover']:.2f}"),
+        (
+            s["cover"] > limit.largest_cover,
+            Reason.OCCLUDED,
+            f"something covers {s['cover']:.0%} of one part of the face",
+        ),
+        (s["eyes"] < limit.least_eyes, Reason.OCCLUDED, "the eyes are covered, as by dark glasses"),
     )
     return next(((reason, detail) for failed, reason, detail in checks if failed), None)
 

@@ -120,7 +120,11 @@ def identities(rows: Sequence[Row], embed: Embed | None) -> Identities:
 
 
 def _start(
-    similarity: Matrix, usable: list[int], anchors: tuple[int, ...], reference: int | None, settings: CurateSettings
+    similarity: Matrix,
+    usable: list[int],
+    anchors: tuple[int, ...],
+    reference: int | None,
+    settings: CurateSettings,
 ) -> tuple[list[int], tuple[str, ...]]:
     """Return the rows to start from, and warnings."""
     if anchors:
@@ -135,5 +139,7 @@ def _start(
         return best, ()
     if len(found) > 1 and len(found[1]) >= max(2.0, _RIVAL * len(found[0])):
         counts = f"{len(found[0])} and {len(found[1])} photos"
-        return found[0], (f"two people are about equally frequent ({counts}): name the one with --reference PHOTO",)
+        return found[0], (
+            f"two people are about equally frequent ({counts}): name the one with --reference PHOTO",
+        )
     return found[0], ()

@@ -15,17 +15,26 @@ from mystyle_cli.curate.advice import advise, split
 from mystyle_cli.curate.choice import Choice, Row, choose
 from mystyle_cli.curate.duplicates import duplicates, perceptual_hash
 from mystyle_cli.curate.examine import Candidate, Examined, examine
-from mystyle_cli.curate.identity import Embed, Identities
+from mystyle_cli.curate.identity import Embed
 from mystyle_cli.curate.records import PhotoRecord, Reason
 from mystyle_cli.curate.settings import CurateSettings
 from mystyle_cli.curate.sheet import contact_sheet
 from mystyle_cli.errors import NoFaceError
 from mystyle_cli.photos.align import AlignedFace, align
-from mystyle_cli.photos.decode import Pixels, decode, to_unit
+from mystyle_cli.photos.decode import Pixels, decode
 from mystyle_cli.photos.faces import aligned_face, describe, find_faces
 from mystyle_cli.progress import Progress, Step, silent
 
-__all__ = ["CurateSettings", "Curation", "PhotoRecord", "Reason", "advise", "contact_sheet", "curate", "split"]
+__all__ = [
+    "CurateSettings",
+    "Curation",
+    "PhotoRecord",
+    "Reason",
+    "advise",
+    "contact_sheet",
+    "curate",
+    "split",
+]
 
 Known = tuple[Sequence[PhotoRecord], Mapping[str, Pixels]]
 
@@ -68,18 +77,20 @@ def curate(
 ) -> Curation:
     """Judge every photo; originals are only read.
 
-    The person is whoever the reference photo shows, else the person of the known faces, else the largest group of
-    faces that agree. The result does not depend on the order of the paths.
+    The person is whoever the reference photo shows, else the person of the known faces, else the largest
+    group of faces that agree. The result does not depend on the order of the paths.
 
     Args:
         paths: photo files.
         prior: the domain prior, whose resolution the crops get.
         settings: thresholds.
         reference: photo of the person, of which the largest face counts.
-        known: records, and face crops uint8 (R, R, 3) by sha256, of an existing profile; photos it has seen are left out.
+        known: records, and face crops uint8 (R, R, 3) by sha256, of an existing profile; photos it has seen
+            are left out.
         seed: of the split into train and held-out.
         progress: called after every photo.
-        embed: identity net, float32 (B, 3, R, R) in [-1, 1] -> (B, D) unit rows; dlib's descriptor always counts too.
+        embed: identity net, float32 (B, 3, R, R) in [-1, 1] -> (B, D) unit rows; dlib's descriptor always
+            counts too.
 
     Raises:
         DecodeError: the reference cannot be read.
@@ -171,7 +182,9 @@ def _verdicts(
     return records, faces
 
 
-def _judge(photo: int, candidate: Candidate, choice: Choice, repeated: Mapping[int, str]) -> tuple[Reason, str]:
+def _judge(
+    photo: int, candidate: Candidate, choice: Choice, repeated: Mapping[int, str]
+) -> tuple[Reason, str]:
     """Return the verdict on a photo's face."""
     if candidate.fault is not None:
         return candidate.fault
@@ -191,9 +204,14 @@ def _repeated(examined: Sequence[Examined], choice: Choice, settings: CurateSett
     worth = [float("inf")] * len(choice.anchors)
     for photo in choice.chosen:
         scores = examined[photo].candidates[choice.candidate(photo)].scores
-        worth.append(min(1.0, scores["side"] / len(choice.rows[choice.chosen[photo]].crop)) * min(1.0, scores["sharpness"]))
+        worth.append(
+            min(1.0, scores["side"] / len(choice.rows[choice.chosen[photo]].crop))
+            * min(1.0, scores["sharpness"])
+        )
     similarity = choice.similarity[np.ix_(rows, rows)]
     found = duplicates(similarity, hashes, worth, settings.duplicate_identity, settings.duplicate_bits)
-    names = ["a photo of the profile"] * len(choice.anchors) + [examined[photo].file for photo in choice.chosen]
+    names = ["a photo of the profile"] * len(choice.anchors) + [
+        examined[photo].file for photo in choice.chosen
+    ]
     photos = [-1] * len(choice.anchors) + list(choice.chosen)
     return {photos[later]: names[first] for later, first in found.items()}

@@ -13,10 +13,10 @@ from mystyle_cli.photos.decode import Pixels
 
 
 def perceptual_hash(crop: Pixels) -> NDArray[np.bool_]:
-    """Return the 64 bits of a crop's perceptual hash: the signs of its lowest frequencies."""
+    """Return the 256 bits of a crop's perceptual hash; with 64, any two aligned faces come close."""
     import imagehash
 
-    return np.asarray(imagehash.phash(Image.fromarray(crop)).hash, dtype=bool).ravel()
+    return np.asarray(imagehash.phash(Image.fromarray(crop), 16).hash, dtype=bool).ravel()
 
 
 def duplicates(
@@ -34,7 +34,11 @@ def duplicates(
     repeated: dict[int, int] = {}
     kept: list[int] = []
     for index in sorted(range(len(hashes)), key=lambda i: (-worth[i], i)):
-        twins = [k for k in kept if similarity[index, k] > cosine and int((hashes[index] != hashes[k]).sum()) <= bits]
+        twins = [
+            k
+            for k in kept
+            if similarity[index, k] > cosine and int((hashes[index] != hashes[k]).sum()) <= bits
+        ]
         if twins:
             repeated[index] = max(twins, key=lambda k: (similarity[index, k], -k))
         else:

@@ -20,6 +20,7 @@ from mystyle_cli.photos.faces import Face, describe, find_faces, find_hidden_fac
 Fault = tuple[Reason, str]
 
 _THUMBNAIL = 160  # long side of the photos on the contact sheet
+_CROP = 1.68  # side of the crop over the width of the detector's box, mean over portraits
 _TURNED = 30.0  # yaw from which a face that only the any-pose detector sees counts as turned, not as covered
 
 
@@ -98,7 +99,7 @@ def _hidden(photo: Photo, resolution: int, settings: CurateSettings) -> Fault:
     if not faces:
         return Reason.NO_FACE, "no face was found"
     face = faces[0]
-    if 1.6 * face.width < settings.smallest_face * resolution:  # the crop is about 1.6 times as wide as the box
+    if _CROP * face.width < settings.smallest_face * resolution:
         return Reason.SMALL_FACE, f"the face is only {face.width:.0f} px wide"
     if abs(head_pose(face).yaw) > _TURNED:
         return Reason.EXTREME_POSE, "the face is turned too far to the side"
@@ -109,7 +110,9 @@ def _thumbnail(photo: Photo, quads: list[Points]) -> Pixels:
     """Return a small copy with the faces framed."""
     height, width = photo.pixels.shape[:2]
     scale = _THUMBNAIL / max(height, width)
-    small = Image.fromarray(resize(photo.pixels, (max(1, round(height * scale)), max(1, round(width * scale))), "area"))
+    small = Image.fromarray(
+        resize(photo.pixels, (max(1, round(height * scale)), max(1, round(width * scale))), "area")
+    )
     canvas = ImageDraw.Draw(small)
     for quad in quads:
         canvas.polygon([(float(x), float(y)) for x, y in quad * scale], outline=(255, 255, 255))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
-Embed = Callable[[NDArray[np.float32]], NDArray[np.floating]]  # type: ignore[type-arg]
+Embed = Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
 
-# Mean squared distance of dlib descriptors of different people. 1 - d^2 / this is then a cosine in effect: 1 for
-# the same picture, about 0 for strangers, and dlib's own threshold of 0.6 comes out at 0.5.
+# Mean squared distance of dlib descriptors of different people. 1 - d^2 / this is then a cosine in effect: 1
+# for the same picture, about 0 for strangers, and dlib's own threshold of 0.6 comes out at 0.5.
 _STRANGERS = 0.72
 _NEAREST = 5  # members that a face is compared with: a person with and without a beard is still one person
 _FENCE = 4.0  # robust standard deviations that a member may lie below the others
@@ -35,7 +36,9 @@ class Identities:
 
     def similarity(self, other: Identities) -> Matrix:
         """Return (n, m): 1 for the same picture, about 0 for strangers; the mean over the nets at hand."""
-        squares = (self.dlib**2).sum(1)[:, None] + (other.dlib**2).sum(1)[None, :] - 2 * self.dlib @ other.dlib.T
+        squares = (
+            (self.dlib**2).sum(1)[:, None] + (other.dlib**2).sum(1)[None, :] - 2 * self.dlib @ other.dlib.T
+        )
         dlib = 1 - np.maximum(squares, 0) / _STRANGERS
         if self.own is None or other.own is None:
             return np.asarray(dlib)
@@ -56,8 +59,8 @@ def nearness(similarity: Matrix) -> NDArray[np.float64]:
 def groups(similarity: Matrix, threshold: float) -> list[list[int]]:
     """Group faces by average linkage, largest group first; the result does not depend on the faces' order.
 
-    Merging stops at `threshold`, unless the merges show a clear gap elsewhere: on some people and some cameras
-    every similarity is shifted.
+    Merging stops at `threshold`, unless the merges show a clear gap elsewhere: on some people and some
+    cameras every similarity is shifted.
 
     Args:
         similarity: (n, n), symmetric.
@@ -70,10 +73,14 @@ def groups(similarity: Matrix, threshold: float) -> list[list[int]]:
         if level < stop:
             break
         members[keep] = sorted(members[keep] + members.pop(join))
-    return sorted(members.values(), key=lambda group: (-len(group), -float(similarity[np.ix_(group, group)].mean())))
+    return sorted(
+        members.values(), key=lambda group: (-len(group), -float(similarity[np.ix_(group, group)].mean()))
+    )
 
 
-def belonging(similarity: Matrix, members: Sequence[int], threshold: float) -> tuple[NDArray[np.float64], float]:
+def belonging(
+    similarity: Matrix, members: Sequence[int], threshold: float
+) -> tuple[NDArray[np.float64], float]:
     """Return each face's nearness to the members (n,), itself left out, and the least that belongs.
 
     The limit follows the members' own agreement where that is closer than the threshold asks.
@@ -85,14 +92,18 @@ def belonging(similarity: Matrix, members: Sequence[int], threshold: float) -> t
     """
     others = similarity[:, list(members)].copy()
     others[list(members), range(len(members))] = -np.inf
-    near = np.array([nearness(row[np.isfinite(row)][None])[0] if np.isfinite(row).any() else 1.0 for row in others])
+    near = np.array(
+        [nearness(row[np.isfinite(row)][None])[0] if np.isfinite(row).any() else 1.0 for row in others]
+    )
     inner = near[list(members)]
     middle = float(np.median(inner))
     width = 1.4826 * float(np.median(np.abs(inner - middle)))
     return near, max(threshold, middle - max(_FENCE * width, _GAP))
 
 
-def person(similarity: Matrix, photos: Sequence[int], threshold: float, group: Sequence[int]) -> dict[int, int]:
+def person(
+    similarity: Matrix, photos: Sequence[int], threshold: float, group: Sequence[int]
+) -> dict[int, int]:
     """Settle which face of each photo is the person's, starting from a group of faces.
 
     Faces that agree with the group join it and those that do not leave it, until nothing changes.
@@ -111,10 +122,10 @@ def person(similarity: Matrix, photos: Sequence[int], threshold: float, group: S
     for _ in range(_ROUNDS):
         near, limit = belonging(similarity, members, threshold)
         chosen = {}
-        for face in np.flatnonzero(near >= limit):
+        for face in map(int, np.flatnonzero(near >= limit)):
             photo = photos[face]
             if photo not in chosen or near[face] > near[chosen[photo]]:
-                chosen[photo] = int(face)
+                chosen[photo] = face
         found = sorted(chosen.values())
         if found == members or not found:
             break
@@ -131,7 +142,9 @@ def _merges(similarity: Matrix) -> list[tuple[float, int, int]]:
     for _ in range(len(levels) - 1):
         first, second = sorted(divmod(int(levels.argmax()), len(levels)))
         merges.append((float(levels[first, second]), first, second))
-        mean = (sizes[first] * levels[first] + sizes[second] * levels[second]) / (sizes[first] + sizes[second])
+        mean = (sizes[first] * levels[first] + sizes[second] * levels[second]) / (
+            sizes[first] + sizes[second]
+        )
         levels[first] = levels[:, first] = mean
         levels[first, first] = -np.inf
         levels[second] = levels[:, second] = -np.inf

@@ -10,11 +10,11 @@ class CurateSettings:
     """When a photo is refused. Crops are FFHQ crops at the prior's resolution."""
 
     smallest_face: float = 0.75
-    """Least side of the crop on the photo, over the prior's resolution: below it more than a quarter is invented."""
-    least_colour: float = 3.5
-    """Least spread of colour about the tone curve, in Lab units: toned prints reach 2, colour photos start at 7."""
+    """Least side of the crop on the photo, over the prior's resolution: below it a quarter is invented."""
+    least_colour: float = 2.4
+    """Least spread of colour about the tone curve, in Lab units: toned prints reach 1.9, colour starts at 3."""
     least_sharpness: float = 0.30
-    """Least energy at 1-2 crop pixels over that at 2-4: good photos have 0.5 to 0.8, a blur of 2 pixels leaves 0.25."""
+    """Least energy at 1-2 crop pixels over that at 2-4: good photos have 0.4 to 0.9, 2 pixels of blur leave 0.25."""
     darkest: float = 20.0
     """Least median brightness of the face, of 255."""
     brightest: float = 242.0
@@ -25,16 +25,19 @@ class CurateSettings:
     """Degrees to either side; beyond it one eye is hidden."""
     largest_pitch: float = 35.0
     """Degrees up or down."""
-    largest_cover: float = 1.0
-    """Largest occlusion score, see `checks.occlusion`; clear faces stay below 0.7."""
+    largest_cover: float = 0.36
+    """Largest share of a part of the face that is not skin, see `checks.cover`."""
+    least_eyes: float = 0.3
+    """Least contrast and brightness of the clearer eye, see `checks.eyes`."""
     largest_cut: float = 0.1
     """Largest share of the landmarks that may lie outside the photo."""
     same_person: float = 0.45
-    """Similarity from which two faces count as one person's, where the photos themselves show no clearer gap."""
+    """Similarity from which two faces count as one person's, where the photos show no clearer gap."""
     duplicate_identity: float = 0.9
     """Identity cosine above which two photos may be duplicates (paper, app. A.1)."""
-    duplicate_bits: int = 10
-    """Largest difference of the crops' 64-bit perceptual hashes at which such photos are duplicates."""
+    duplicate_bits: int = 30
+    """Largest difference of the crops' 256-bit perceptual hashes at which such photos are duplicates: copies that
+    were compressed, resized or brightened differ by at most 22, other photos of a person by at least 42."""
     faces_looked_at: int = 4
     """Faces of one photo that are considered, the largest first."""
     held_out: float = 0.1

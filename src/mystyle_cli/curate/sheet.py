@@ -21,7 +21,8 @@ def contact_sheet(records: Sequence[PhotoRecord], thumbnails: Mapping[str, Pixel
 
     Args:
         records: the verdicts.
-        thumbnails: small photos by sha256; a photo without one, such as an unreadable file, gets an empty frame.
+        thumbnails: small photos by sha256; a photo without one, such as an unreadable file, gets an empty
+            frame.
 
     Returns:
         uint8 (H, W, 3), ready to be written as PNG.
@@ -38,7 +39,11 @@ def contact_sheet(records: Sequence[PhotoRecord], thumbnails: Mapping[str, Pixel
 
 
 def _draw(
-    sheet: Image.Image, canvas: ImageDraw.ImageDraw, corner: tuple[int, int], record: PhotoRecord, thumb: Pixels | None
+    sheet: Image.Image,
+    canvas: ImageDraw.ImageDraw,
+    corner: tuple[int, int],
+    record: PhotoRecord,
+    thumb: Pixels | None,
 ) -> None:
     """Draw one photo's cell."""
     left, top = corner
@@ -52,7 +57,9 @@ def _draw(
     lines = ((record.file, _INK), (verdict, colour), ("" if record.kept else record.detail, _INK))
     for number, (text, ink) in enumerate(lines):
         font = ImageFont.load_default(11 if number < 2 else 9)
-        canvas.text((left, top + _CELL + 2 + 14 * number), _fitted(text, font, number == 0), fill=ink, font=font)
+        canvas.text(
+            (left, top + _CELL + 2 + 14 * number), _fitted(text, font, number == 0), fill=ink, font=font
+        )
 
 
 def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, keep_end: bool) -> str:

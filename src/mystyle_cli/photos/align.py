@@ -27,7 +27,8 @@ class AlignedFace:
 
     Args:
         pixels: uint8 (R, R, 3).
-        quad: float64 (4, 2), photo coordinates of the crop's corners: top left, bottom left, bottom right, top right.
+        quad: float64 (4, 2), photo coordinates of the crop's corners: top left, bottom left, bottom right,
+            top right.
         valid: float32 (R, R), 1 where the crop lies inside the photo, 0 where it was filled.
     """
 
@@ -56,10 +57,18 @@ def face_quad(landmarks: NDArray[np.floating[Any]]) -> Points:
     across, down = right_eye - left_eye, mouth - eyes
     axis = across + np.array([down[1], -down[0]])
     side = max(4.0 * math.hypot(*across), 3.6 * math.hypot(*down))
-    half_x = axis / math.hypot(*axis) * side / 2
-    half_y = np.array([-half_x[1], half_x[0]])
-    centre = eyes + 0.1 * down
-    return np.stack([centre - half_x - half_y, centre - half_x + half_y, centre + half_x + half_y, centre + half_x - half_y])
+    return square(eyes + 0.1 * down, axis / math.hypot(*axis) * side / 2)
+
+
+def square(centre: Points, half: Points) -> Points:
+    """Return the corners (4, 2) of a square: top left, bottom left, bottom right, top right.
+
+    Args:
+        centre: (2,) its middle.
+        half: (2,) from the middle to the middle of its right side.
+    """
+    down = np.array([-half[1], half[0]])
+    return np.stack([centre - half - down, centre - half + down, centre + half + down, centre + half - down])
 
 
 def quad_side(quad: Points) -> float:
@@ -105,8 +114,9 @@ def align(pixels: Pixels, landmarks: NDArray[np.floating[Any]], size: int) -> Al
 def warp(pixels: Pixels, quad: Points, size: int) -> Pixels:
     """Resample the square `quad` of a photo to (size, size), antialiased; outside the photo it is filled.
 
-    The neighbourhood is first shrunk to at most two photo pixels per crop pixel, then sampled at twice the size
-    and averaged, so every photo pixel counts. The filling mirrors the photo, blurs and fades to one colour.
+    The neighbourhood is first shrunk to at most two photo pixels per crop pixel, then sampled at twice the
+    size and averaged, so every photo pixel counts. The filling mirrors the photo, blurs and fades to one
+    colour.
 
     Args:
         pixels: uint8 (H, W, 3) or (H, W).
@@ -129,7 +139,7 @@ def valid_mask(shape: tuple[int, ...], quad: Points, size: int) -> NDArray[np.fl
     grid = np.arange(size) + 0.5
     centres = to_photo(np.stack(np.meshgrid(grid, grid), axis=-1), quad, size)  # (R, R, 2)
     inside = np.minimum(centres, np.array([shape[1], shape[0]]) - centres).min(axis=-1)
-    return np.clip(0.5 + inside * size / quad_side(quad), 0, 1).astype(np.float32)
+    return np.asarray(np.clip(0.5 + inside * size / quad_side(quad), 0, 1), dtype=np.float32)
 
 
 def _window(pixels: Pixels, quad: Points, size: int) -> tuple[Pixels, NDArray[np.float64]]:
@@ -145,7 +155,9 @@ def _window(pixels: Pixels, quad: Points, size: int) -> tuple[Pixels, NDArray[np
     scale = min(1.0, size / side)
     shape = (max(1, round((bottom - top) * scale)), max(1, round((right - left) * scale)))
     if shape != cut.shape[:2]:
-        cut = np.array(Image.fromarray(np.ascontiguousarray(cut)).resize(shape[::-1], Image.Resampling.LANCZOS))
+        cut = np.array(
+            Image.fromarray(np.ascontiguousarray(cut)).resize(shape[::-1], Image.Resampling.LANCZOS)
+        )
     ratio = np.array([shape[1] / (right - left), shape[0] / (bottom - top)])
     before = np.ceil(np.maximum(0, -low) * ratio).astype(int)
     after = np.ceil(np.maximum(0, high - [width, height]) * ratio).astype(int)
@@ -159,7 +171,7 @@ def _window(pixels: Pixels, quad: Points, size: int) -> tuple[Pixels, NDArray[np
 
 
 def _fill(cut: Pixels, before: NDArray[np.int_], after: NDArray[np.int_], side: float) -> Pixels:
-    """Extend a picture by mirroring; the extension blurs and fades to the picture's edge colour, pixels inside stay."""
+    """Extend a picture by mirroring; the extension blurs and fades to one colour, pixels inside stay."""
     widths = [(int(before[1]), int(after[1])), (int(before[0]), int(after[0]))]
     widths += [(0, 0)] * (cut.ndim - 2)
     padded = np.pad(cut, widths, mode="symmetric")
@@ -168,7 +180,9 @@ def _fill(cut: Pixels, before: NDArray[np.int_], after: NDArray[np.int_], side: 
     distance = np.hypot(rows[:, None], columns[None, :]) / side  # 0 inside, in crop sides
     fade = np.clip(distance / _FADE, 0, 1)
     fade = fade * fade * (3 - 2 * fade)
-    blurred = np.asarray(Image.fromarray(padded).filter(ImageFilter.GaussianBlur(_BLUR * side))).astype(np.float32)
+    blurred = np.asarray(Image.fromarray(padded).filter(ImageFilter.GaussianBlur(_BLUR * side))).astype(
+        np.float32
+    )
     soft = np.clip(distance / (2 * _BLUR), 0, 1)
     if cut.ndim == 3:
         fade, soft = fade[..., None], soft[..., None]
@@ -180,4 +194,6 @@ def _fill(cut: Pixels, before: NDArray[np.int_], after: NDArray[np.int_], side: 
 
 def _distance_outside(length: int, before: int, after: int) -> NDArray[np.float64]:
     """Return, for each index of a padded axis, how far it lies outside the original."""
-    return np.concatenate([np.arange(before, 0, -1), np.zeros(length), np.arange(1, after + 1)]).astype(np.float64)
+    return np.concatenate([np.arange(before, 0, -1), np.zeros(length), np.arange(1, after + 1)]).astype(
+        np.float64
+    )

@@ -1,7 +1,7 @@
 """Files of any kind people have <-> sRGB pixels.
 
-Inside the package a photo is uint8 (H, W, 3) in sRGB, upright. Coordinates on a photo are continuous: x to the
-right, y down, (0, 0) the outer corner of the first pixel, so that pixel centres lie at halves.
+Inside the package a photo is uint8 (H, W, 3) in sRGB, upright. Coordinates on a photo are continuous: x to
+the right, y down, (0, 0) the outer corner of the first pixel, so that pixel centres lie at halves.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import struct
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,8 +35,25 @@ _KERNELS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-_FORMATS: dict[str, Format] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".jpe": "jpeg", ".webp": "webp"}
-_ORIENTATION = 0x0112
+_FORMATS: dict[str, Format] = {
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".jpe": "jpeg",
+    ".webp": "webp",
+}
+# What Pillow's decoders raise on damaged files.
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    MemoryError,
+    TypeError,
+    struct.error,
+)
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 
 
@@ -47,7 +65,7 @@ class Photo:
         pixels: uint8 (H, W, 3), sRGB, upright.
         alpha: uint8 (H, W) opacity, or None where the file has none.
         grey: the file holds no colour at all (one channel, or three equal ones).
-        exif: EXIF block with the orientation reset, or None.
+        exif: EXIF block that holds for the upright pixels, or None.
         path: where it came from, or None for bytes and streams.
         sha256: hex digest of the file's bytes.
     """
@@ -72,17 +90,15 @@ def decode(source: Path | str | bytes | BinaryIO) -> Photo:
     data, name, path = _read(source)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns about odd metadata and large photos; neither stops us
+            warnings.simplefilter("ignore")  # Pillow's, about odd metadata and large photos
             image = _open(data, name)
-            exif = _upright_exif(image)
-            image = ImageOps.exif_transpose(image)
+            image, exif = _upright(image)
             alpha, pixels = _split_alpha(image)
     except DecodeError:
         raise
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, MemoryError, TypeError) as error:
-        raise DecodeError(
-            f"{name}: the picture is damaged or cut off ({error})", "Copy the file again from where it came from."
-        ) from error
+    except _DAMAGE as error:
+        hint = "Copy the file again from where it came from."
+        raise DecodeError(f"{name}: the picture is damaged or cut off ({error})", hint) from error
     grey = bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all())
     return Photo(pixels, alpha, grey, exif, path, hashlib.sha256(data).hexdigest())
 
@@ -101,7 +117,9 @@ def _read(source: Path | str | bytes | BinaryIO) -> tuple[bytes, str, Path | Non
     except FileNotFoundError as error:
         raise DecodeError(f"{path}: no such file", "Check the spelling of the path.") from error
     except OSError as error:
-        raise DecodeError(f"{path}: cannot be read ({error.strerror})", "Check the file's permissions.") from error
+        raise DecodeError(
+            f"{path}: cannot be read ({error.strerror})", "Check the file's permissions."
+        ) from error
 
 
 def _open(data: bytes, name: str) -> Image.Image:
@@ -115,7 +133,9 @@ def _open(data: bytes, name: str) -> Image.Image:
         image = Image.open(io.BytesIO(data))
         image.load()
     except Image.DecompressionBombError as error:
-        raise DecodeError(f"{name}: has too many pixels to open safely", "Make the picture smaller first.") from error
+        raise DecodeError(
+            f"{name}: has too many pixels to open safely", "Make the picture smaller first."
+        ) from error
     except UnidentifiedImageError as error:
         what = "a damaged HEIC picture" if heif else "not a picture in a known format"
         hint = "Give a JPEG, PNG, WebP, TIFF or HEIC file."
@@ -133,17 +153,15 @@ def _register_heif(name: str) -> None:
     pillow_heif.register_heif_opener()
 
 
-def _upright_exif(image: Image.Image) -> bytes | None:
-    """Return the EXIF block for upright pixels; an unreadable block is dropped, as it only describes."""
+def _upright(image: Image.Image) -> tuple[Image.Image, bytes | None]:
+    """Turn a picture as its EXIF says, and return it with the EXIF block that then holds."""
     try:
-        exif = image.getexif()
-        if not exif:
-            return None
-        if _ORIENTATION in exif:
-            exif[_ORIENTATION] = 1
-        return exif.tobytes()
+        turned = ImageOps.exif_transpose(image)
+        exif = turned.getexif()
+        return turned, exif.tobytes() if exif else None
     except Exception:
-        return None
+        # Pillow raises almost anything on damaged EXIF, which is no reason to refuse the pixels.
+        return image, None
 
 
 def _split_alpha(image: Image.Image) -> tuple[Pixels | None, Pixels]:
@@ -153,7 +171,9 @@ def _split_alpha(image: Image.Image) -> tuple[Pixels | None, Pixels]:
         straight = image.convert("RGBA")
         alpha = np.array(straight.getchannel("A"))
         grey_base = image.mode in ("LA", "La", "L")
-        image = _keep_profile(straight.convert("RGB").convert("L") if grey_base else straight.convert("RGB"), image)
+        image = _keep_profile(
+            straight.convert("RGB").convert("L") if grey_base else straight.convert("RGB"), image
+        )
         if (alpha == 255).all():
             alpha = None
     elif image.mode.startswith("I") or image.mode == "F":
@@ -187,7 +207,9 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         with suppress(ImageCms.PyCMSError, OSError):
             embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             if "sRGB" not in (embedded.profile.profile_description or "") or image.mode != "RGB":
-                converted = ImageCms.profileToProfile(image, embedded, ImageCms.createProfile("sRGB"), outputMode="RGB")
+                converted = ImageCms.profileToProfile(
+                    image, embedded, ImageCms.createProfile("sRGB"), outputMode="RGB"
+                )
                 if converted is not None:
                     return converted
     if image.mode == "LAB":
@@ -257,7 +279,9 @@ def _encoded(
     """Return the bytes of the file."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
     if alpha is not None and format == "jpeg":
-        image = Image.composite(image.convert("RGB"), Image.new("RGB", image.size, "white"), Image.fromarray(alpha))
+        image = Image.composite(
+            image.convert("RGB"), Image.new("RGB", image.size, "white"), Image.fromarray(alpha)
+        )
     elif alpha is not None:
         image = image.convert("RGB")
         image.putalpha(Image.fromarray(alpha))
@@ -290,7 +314,9 @@ def resize(pixels: Pixels, size: tuple[int, int], kernel: Kernel = "lanczos") ->
 
 def to_unit(pixels: Pixels) -> NDArray[np.float32]:
     """Turn uint8 (..., H, W, 3) into float32 (..., 3, H, W) in [-1, 1]."""
-    return np.ascontiguousarray(np.moveaxis(pixels, -1, -3).astype(np.float32) / np.float32(127.5) - np.float32(1))
+    return np.ascontiguousarray(
+        np.moveaxis(pixels, -1, -3).astype(np.float32) / np.float32(127.5) - np.float32(1)
+    )
 
 
 def to_pixels(unit: NDArray[np.floating[Any]]) -> Pixels:

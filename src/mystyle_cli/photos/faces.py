@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mystyle_cli.photos.align import Points, to_crop, to_photo, warp
+from mystyle_cli.photos.align import Points, square, to_crop, to_photo, warp
 from mystyle_cli.photos.decode import Pixels, resize
 from mystyle_cli.photos.models import (
     LOCK,
@@ -22,10 +22,12 @@ from mystyle_cli.photos.models import (
 
 Box = tuple[float, float, float, float]
 
-# Landmarks that move little with expression, on an average head in millimetres: x to the picture's right, y down,
-# z away from the camera, origin between the eyes. x and y are means over frontal portraits, z from anthropometry.
+# Landmarks that move little with expression, on an average head in millimetres: x to the picture's right, y
+# down, z away from the camera, origin between the eyes. x and y are means over frontal portraits, z from
+# anthropometry.
 _HEAD = {
-    0: (-71.7, 2.8, 62.0), 16: (71.7, 2.8, 62.0), 4: (-59.3, 76.3, 38.0), 12: (59.3, 76.3, 38.0), 8: (0.0, 116.0, -6.0),
+    0: (-71.7, 2.8, 62.0), 16: (71.7, 2.8, 62.0), 4: (-59.3, 76.3, 38.0), 12: (59.3, 76.3, 38.0),
+    8: (0.0, 116.0, -6.0),
     27: (0.0, -1.9, -17.0), 28: (0.0, 10.5, -24.0), 29: (0.0, 23.0, -33.0), 30: (0.0, 35.8, -42.0),
     31: (-14.4, 43.2, -20.0), 33: (0.0, 48.1, -28.0), 35: (14.4, 43.2, -20.0),
     36: (-42.5, 0.5, 0.0), 39: (-19.0, 1.4, -7.0), 42: (19.0, 1.4, -7.0), 45: (42.5, 0.5, 0.0),
@@ -95,13 +97,14 @@ def find_faces(
 ) -> list[Face]:
     """Find the faces on a photo, largest first.
 
-    With "auto" a photo is scaled to a size at which the detector is quick; only where it finds nothing does it look
-    again, at a larger size and at tilted copies.
+    With "auto" a photo is scaled to a size at which the detector is quick; only where it finds nothing does it
+    look again, at a larger size and at tilted copies.
 
     Args:
         pixels: uint8 (H, W, 3).
         upsample: "auto", or the factor by which the photo is scaled for the one look that is taken.
-        smallest: width in photo pixels of the smallest face that must be found; None: about 1/16 of the long side.
+        smallest: width in photo pixels of the smallest face that must be found; None: about 1/16 of the long
+            side.
     """
     for look in _looks(pixels.shape[:2], upsample, smallest):
         found = _detect(pixels, look)
@@ -112,7 +115,8 @@ def find_faces(
 
 
 def find_hidden_faces(pixels: Pixels) -> list[Face]:
-    """Find faces of any pose, also covered ones, surest first; slow (about half a second), for where `find_faces` fails.
+    """Find faces of any pose, also covered ones, surest first; slow (about half a second), for where
+    `find_faces` fails.
 
     Only faces larger than about an eighth of the photo's long side are seen.
 
@@ -161,7 +165,7 @@ def describe(pixels: Pixels, face: Face) -> NDArray[np.float64]:
 
 
 def head_pose(face: Face) -> Pose:
-    """Estimate a head's pose by fitting an average head to its landmarks (scaled orthography, least squares)."""
+    """Estimate a pose by fitting an average head to the landmarks (scaled orthography, least squares)."""
     return landmark_pose(face.landmarks)
 
 
@@ -180,7 +184,9 @@ def landmark_pose(landmarks: Points) -> Pose:
     )
 
 
-def _looks(shape: tuple[int, ...], upsample: Literal["auto"] | float, smallest: float | None) -> Iterator[_Look]:
+def _looks(
+    shape: tuple[int, ...], upsample: Literal["auto"] | float, smallest: float | None
+) -> Iterator[_Look]:
     """Yield the looks to take until one finds a face."""
     longest = max(shape)
     if upsample != "auto":
@@ -202,7 +208,9 @@ def _detect(pixels: Pixels, look: _Look) -> list[tuple[Box, float]]:
     """Run the detector once; boxes in photo coordinates, for a tilted look around the upright face."""
     height, width = pixels.shape[:2]
     if look.tilt == 0:
-        seen = resize(pixels, (max(1, round(height * look.scale)), max(1, round(width * look.scale))), "bilinear")
+        seen = resize(
+            pixels, (max(1, round(height * look.scale)), max(1, round(width * look.scale))), "bilinear"
+        )
         quad = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, 0.0]]) * [width, height]
         ratio = np.array([width / seen.shape[1], height / seen.shape[0]])
     else:
@@ -214,11 +222,10 @@ def _detect(pixels: Pixels, look: _Look) -> list[tuple[Box, float]]:
         rectangles, scores, _ = frontal_detector().run(seen, 0, 0.0)
     found = []
     for rectangle, score in zip(rectangles, scores, strict=True):
-        centre = np.array([rectangle.left() + rectangle.right() + 1, rectangle.top() + rectangle.bottom() + 1]) / 2
-        if look.tilt:
-            centre = to_photo(centre, quad, seen.shape[0])
-        else:
-            centre = centre * ratio
+        centre = (
+            np.array([rectangle.left() + rectangle.right() + 1, rectangle.top() + rectangle.bottom() + 1]) / 2
+        )
+        centre = to_photo(centre, quad, seen.shape[0]) if look.tilt else centre * ratio
         half = rectangle.width() * ratio[0] / 2
         if score >= look.least and (centre > 0).all() and (centre < [width, height]).all():
             box = (centre[0] - half, centre[1] - half, centre[0] + half, centre[1] + half)
@@ -227,7 +234,7 @@ def _detect(pixels: Pixels, look: _Look) -> list[tuple[Box, float]]:
 
 
 def _face(pixels: Pixels, box: Box, score: float, tilt: float) -> Face:
-    """Find the landmarks in an upright window; the mean over moved boxes is finer than a pixel and steadier."""
+    """Find landmarks in an upright window; their mean over moved boxes is finer than a pixel and steadier."""
     import dlib
 
     centre, width = np.array([box[0] + box[2], box[1] + box[3]]) / 2, box[2] - box[0]
@@ -239,7 +246,9 @@ def _face(pixels: Pixels, box: Box, score: float, tilt: float) -> Face:
         left, top = _WINDOW / 2 + face * (dx - zoom / 2), _WINDOW / 2 + face * (dy - zoom / 2)
         right, bottom = left + face * zoom, top + face * zoom
         with LOCK:
-            shape = landmark_predictor()(window, dlib.rectangle(round(left), round(top), round(right), round(bottom)))
+            shape = landmark_predictor()(
+                window, dlib.rectangle(round(left), round(top), round(right), round(bottom))
+            )
         runs.append([(p.x + 0.5, p.y + 0.5) for p in shape.parts()])
     stack = np.array(runs, dtype=np.float64)  # (runs, 68, 2)
     mean = stack.mean(0)
@@ -251,9 +260,7 @@ def _face(pixels: Pixels, box: Box, score: float, tilt: float) -> Face:
 def _turned_quad(centre: Points, side: float, tilt: float) -> Points:
     """Return the square of a side around a centre, its x axis turned clockwise by `tilt` degrees."""
     angle = math.radians(tilt)
-    half_x = np.array([math.cos(angle), math.sin(angle)]) * side / 2
-    half_y = np.array([-half_x[1], half_x[0]])
-    return np.stack([centre - half_x - half_y, centre - half_x + half_y, centre + half_x + half_y, centre + half_x - half_y])
+    return square(centre, np.array([math.cos(angle), math.sin(angle)]) * side / 2)
 
 
 def _upright_quad(landmarks: Points) -> Points:

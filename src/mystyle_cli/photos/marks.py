@@ -1,4 +1,4 @@
-"""Provenance: what made a picture, embedded as XMP so that people and machines can tell that it is AI-made."""
+"""Provenance: what made a picture, embedded as XMP so that people and machines can tell it is AI-made."""
 
 from __future__ import annotations
 
@@ -58,13 +58,17 @@ class Provenance:
         if self.seed is not None:
             own["seed"] = str(self.seed)
         rows = [f"Iptc4xmpExt:DigitalSourceType={quoteattr(_VOCABULARY + self.digital_source_type)}"]
-        rows += [f"xmp:CreatorTool={quoteattr('mystyle ' + self.version)}", f"xmp:CreateDate={quoteattr(self.created)}"]
+        rows += [
+            f"xmp:CreatorTool={quoteattr('mystyle ' + self.version)}",
+            f"xmp:CreateDate={quoteattr(self.created)}",
+        ]
         rows += [f"mystyle:{key}={quoteattr(value)}" for key, value in own.items()]
         attributes = "\n    ".join(rows)
         return (
             '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
             f'<x:xmpmeta xmlns:x="adobe:ns:meta/">\n <rdf:RDF xmlns:rdf="{_RDF}">\n'
-            f'  <rdf:Description rdf:about="" xmlns:Iptc4xmpExt="{_IPTC}" xmlns:xmp="{_XMP}" xmlns:mystyle="{_OWN}"\n'
+            f'  <rdf:Description rdf:about="" xmlns:Iptc4xmpExt="{_IPTC}"\n'
+            f'    xmlns:xmp="{_XMP}" xmlns:mystyle="{_OWN}"\n'
             f'    {attributes}/>\n </rdf:RDF>\n</x:xmpmeta>\n<?xpacket end="w"?>'
         )
 
@@ -90,7 +94,9 @@ def read_marks(path: Path) -> Provenance | None:
         with Image.open(path) as image:
             packet = image.info.get(_PNG_KEY) or image.info.get("xmp") or b""
     except OSError as error:
-        raise DecodeError(f"{path}: cannot be opened as a picture ({error})", "Give a PNG, JPEG or WebP file.") from error
+        raise DecodeError(
+            f"{path}: cannot be opened as a picture ({error})", "Give a PNG, JPEG or WebP file."
+        ) from error
     text = packet.decode("utf-8", "replace") if isinstance(packet, bytes) else packet
     if _OWN not in text:
         return None

@@ -45,7 +45,9 @@ def paste(
     return result
 
 
-def worked_region(shape: tuple[int, ...], quad: Points, mask: NDArray[np.floating[Any]] | None = None) -> NDArray[np.bool_]:
+def worked_region(
+    shape: tuple[int, ...], quad: Points, mask: NDArray[np.floating[Any]] | None = None
+) -> NDArray[np.bool_]:
     """Return bool (H, W): the pixels that `paste` may change on a photo of `shape` (height, width)."""
     region = np.zeros(shape[:2], dtype=bool)
     box = _box(shape, quad)
@@ -82,9 +84,9 @@ def _edge_weight(quad: Points, box: tuple[int, int, int, int], feather: float) -
     v = inverse[1, 0] * x[None, :] + inverse[1, 1] * y[:, None] + inverse[1, 2]
     depth = np.minimum(np.minimum(u, 1 - u), np.minimum(v, 1 - v))  # crop sides inside the quad
     if feather <= 0:
-        return (depth > 0).astype(np.float32)
+        return np.asarray(depth > 0, dtype=np.float32)
     ramp = np.clip(depth / feather, 0, 1)
-    return (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
+    return np.asarray(ramp * ramp * (3 - 2 * ramp), dtype=np.float32)
 
 
 def _unwarp(plane: NDArray[np.float32], quad: Points, box: tuple[int, int, int, int]) -> NDArray[np.float32]:

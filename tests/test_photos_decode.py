@@ -1,0 +1,329 @@
+"""Files of any kind -> upright sRGB pixels, and back."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from mystyle_cli.errors import DecodeError, UsageError
+from mystyle_cli.photos.decode import decode, encode, format_of, resize, to_pixels, to_unit
+from mystyle_cli.photos.marks import Provenance
+
+
+def photo(height: int = 24, width: int = 32, seed: int = 0) -> np.ndarray:
+    """Return a smooth coloured picture."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return np.array(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def saved(image: Image.Image, format: str, **options: object) -> bytes:
+    """Return a picture's file bytes."""
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+UPRIGHT = {  # what a viewer does with stored pixels, per EXIF orientation
+    1: lambda x: x,
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: x.transpose(1, 0, 2),
+    6: lambda x: np.rot90(x, -1),
+    7: lambda x: x[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda x: np.rot90(x, 1),
+}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_applied_once(orientation: int) -> None:
+    """A photo rotated by EXIF comes out upright, and the EXIF that is kept no longer turns it."""
+    stored = photo()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    exif[0x010F] = "maker"
+    result = decode(saved(Image.fromarray(stored), "PNG", exif=exif))
+    np.testing.assert_array_equal(result.pixels, UPRIGHT[orientation](stored))
+    kept = Image.Exif()
+    kept.load(result.exif)
+    assert kept.get(0x0112, 1) == 1
+    assert kept[0x010F] == "maker"
+
+
+def test_sources_agree(tmp_path: Path) -> None:
+    """A path, a string, bytes and a stream give the same photo, named by the digest of the file."""
+    data = saved(Image.fromarray(photo()), "PNG")
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    photos = [decode(path), decode(str(path)), decode(data), decode(io.BytesIO(data))]
+    for item in photos:
+        np.testing.assert_array_equal(item.pixels, photo())
+        assert item.sha256 == hashlib.sha256(data).hexdigest()
+    assert photos[0].path == path
+    assert photos[2].path is None
+
+
+def test_grey_is_told() -> None:
+    """One channel and three equal channels are grey; a single coloured pixel is not."""
+    grey = photo()[..., 0]
+    assert decode(saved(Image.fromarray(grey), "PNG")).grey
+    three = np.repeat(grey[..., None], 3, axis=2)
+    assert decode(saved(Image.fromarray(three), "PNG")).grey
+    three[3, 4] = (9, 8, 7)
+    assert not decode(saved(Image.fromarray(three), "PNG")).grey
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_alpha_is_kept_apart(mode: str) -> None:
+    """Transparency goes to its own plane and the colour below it stays as stored."""
+    pixels, alpha = photo(), np.tile(np.arange(32, dtype=np.uint8) * 8, (24, 1))
+    image = Image.fromarray(pixels)
+    if mode == "P":
+        image = Image.fromarray(pixels // 128 * 255).quantize(8)
+        expected = np.array(image.convert("RGB"))
+        result = decode(saved(image, "PNG", transparency=0))
+        np.testing.assert_array_equal(result.alpha == 0, np.asarray(image) == 0)
+    else:
+        image = image.convert("L").convert(mode) if mode == "LA" else image.convert("RGBA")
+        image.putalpha(Image.fromarray(alpha))
+        expected = np.array(image.convert("RGB"))
+        result = decode(saved(image, "PNG"))
+        np.testing.assert_array_equal(result.alpha, alpha)
+    np.testing.assert_array_equal(result.pixels, expected)
+    assert result.grey == (mode == "LA")
+
+
+def test_opaque_alpha_is_no_alpha() -> None:
+    """An alpha channel that hides nothing is dropped."""
+    assert decode(saved(Image.fromarray(photo()).convert("RGBA"), "PNG")).alpha is None
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_sixteen_bits(format: str) -> None:
+    """16-bit grey is scaled to 8 bits, not cut off at 255."""
+    values = np.linspace(0, 65535, 24 * 32).reshape(24, 32).astype(np.uint16)
+    result = decode(saved(Image.fromarray(values), format))
+    assert np.abs(result.pixels[..., 1].astype(float) - values / 257).max() <= 0.5
+    assert result.grey
+
+
+def test_float_grey() -> None:
+    """A float picture in [0, 1] uses the whole range."""
+    values = np.linspace(0, 1, 24 * 32, dtype=np.float32).reshape(24, 32)
+    result = decode(saved(Image.fromarray(values), "TIFF"))
+    assert np.abs(result.pixels[..., 0] - values * 255).max() <= 0.5
+
+
+def test_cmyk() -> None:
+    """CMYK without a profile is converted as ink on paper: red is magenta and yellow."""
+    ink = np.zeros((8, 8, 4), dtype=np.uint8)
+    ink[..., 1:3] = 255
+    pixels = decode(saved(Image.frombytes("CMYK", (8, 8), ink.tobytes()), "TIFF")).pixels
+    assert pixels[4, 4, 0] > 200
+    assert pixels[4, 4, 1:].max() < 60
+
+
+def icc(primaries: list[tuple[float, float, float]], gamma: float) -> bytes:
+    """Build a minimal ICC v2 matrix profile from its D50 primaries and gamma."""
+
+    def fixed(value: float) -> bytes:
+        return struct.pack(">i", round(value * 65536))
+
+    def xyz(values: tuple[float, ...]) -> bytes:
+        return b"XYZ \0\0\0\0" + b"".join(fixed(v) for v in values)
+
+    text = b"test\0"
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+    blocks = {
+        b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + b"\0" * 79,
+        b"cprt": b"text\0\0\0\0none\0",
+        b"wtpt": xyz((0.9642, 1.0, 0.8249)),
+        **{name: xyz(value) for name, value in zip((b"rXYZ", b"gXYZ", b"bXYZ"), primaries, strict=True)},
+        **{name: curve for name in (b"rTRC", b"gTRC", b"bTRC")},
+    }
+    table, body, offset = b"", b"", 132 + 12 * len(blocks)
+    for name, block in blocks.items():
+        block += b"\0" * (-len(block) % 4)
+        table += name + struct.pack(">II", offset + len(body), len(block))
+        body += block
+    head = struct.pack(
+        ">I4sI4s4s4s12s4s", 0, b"none", 0x02100000, b"mntr", b"RGB ", b"XYZ ", b"\0" * 12, b"acsp"
+    )
+    head += b"\0" * 28 + b"".join(fixed(v) for v in (0.9642, 1.0, 0.8249))
+    data = head.ljust(128, b"\0") + struct.pack(">I", len(blocks)) + table + body
+    return struct.pack(">I", len(data)) + data[4:]
+
+
+def test_icc_profile_is_applied() -> None:
+    """Pixels in another colour space come out as the sRGB of the same colour."""
+    srgb_d50 = np.array([[0.4361, 0.3851, 0.1431], [0.2225, 0.7169, 0.0606], [0.0139, 0.0971, 0.7141]])
+    wide = np.array([[0.6097, 0.2053, 0.1492], [0.3111, 0.6257, 0.0632], [0.0195, 0.0609, 0.7446]])
+    stored = np.array([[[150, 120, 100], [90, 140, 110], [128, 128, 128], [170, 160, 190]]], dtype=np.uint8)
+    linear = np.linalg.solve(srgb_d50, wide @ ((stored[0] / 255.0) ** 2.2).T).T
+    expected = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055) * 255
+    profile = icc([tuple(wide[:, i]) for i in range(3)], 2.2)
+    result = decode(saved(Image.fromarray(stored), "PNG", icc_profile=profile)).pixels
+    assert np.abs(result[0] - expected).max() < 3
+    assert np.abs(stored[0] - expected).max() > 10  # the profile matters
+
+
+def test_unusable_profile_is_ignored() -> None:
+    """A damaged ICC profile does not stop a photo from being read."""
+    result = decode(saved(Image.fromarray(photo()), "PNG", icc_profile=b"nonsense"))
+    np.testing.assert_array_equal(result.pixels, photo())
+
+
+def test_heic(tmp_path: Path) -> None:
+    """A phone's HEIC photo is read where the extra is installed."""
+    heif = pytest.importorskip("pillow_heif")
+    path = tmp_path / "a.heic"
+    heif.from_pillow(Image.fromarray(photo(64, 48))).save(path, quality=95)
+    result = decode(path)
+    assert result.pixels.shape == (64, 48, 3)
+    assert np.abs(result.pixels.astype(int) - photo(64, 48)).mean() < 6
+
+
+def test_heic_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without pillow-heif the message says what to install."""
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(DecodeError) as caught:
+        decode(b"\0\0\0\x18ftypheic" + b"\0" * 40)
+    assert "mystyle[heic]" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "kind", ["truncated jpeg", "truncated png", "text", "empty", "zeros", "missing", "folder"]
+)
+def test_what_is_no_picture_is_refused_by_name(kind: str, tmp_path: Path) -> None:
+    """Whatever cannot be read raises one error, which names the file and says what to do."""
+    path = tmp_path / "bad.jpg"
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    content = {
+        "truncated jpeg": saved(noise, "JPEG")[:900],
+        "truncated png": saved(noise, "PNG")[:900],
+        "text": b"Dear all, this is a letter.\n" * 20,
+        "empty": b"",
+        "zeros": bytes(4096),
+    }
+    if kind == "folder":
+        path.mkdir()
+    elif kind != "missing":
+        path.write_bytes(content[kind])
+    with pytest.raises(DecodeError) as caught:
+        decode(path)
+    assert "bad.jpg" in caught.value.message
+    assert caught.value.hint
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(["PNG", "JPEG", "TIFF", "WEBP", "GIF"]), st.data())
+def test_damaged_files_never_escape_as_other_errors(format: str, data: st.DataObject) -> None:
+    """A file with flipped or missing bytes is read or refused, nothing else."""
+    content = bytearray(saved(Image.fromarray(photo()), format))
+    for _ in range(data.draw(st.integers(1, 6))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(1, len(content)))
+    try:
+        result = decode(bytes(content[:cut]))
+    except DecodeError:
+        return
+    assert result.pixels.ndim == 3
+    assert result.pixels.dtype == np.uint8
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.jpg", "a.JPEG"])
+def test_encode_writes_what_the_ending_says(name: str, tmp_path: Path) -> None:
+    """The format follows the ending; PNG keeps every bit, the others come close."""
+    target = tmp_path / name
+    encode(photo(), target)
+    result = decode(target).pixels
+    assert np.abs(result.astype(int) - photo()).mean() < (0.01 if name == "a.png" else 4)
+    assert [item.name for item in tmp_path.iterdir()] == [name]
+
+
+def test_encode_refuses_other_endings(tmp_path: Path) -> None:
+    """An ending that cannot be written is a usage error."""
+    with pytest.raises(UsageError):
+        encode(photo(), tmp_path / "a.bmp")
+    with pytest.raises(UsageError):
+        format_of(Path("a"))
+
+
+def test_encode_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where writing fails the old file stays whole and no part of the new one is left."""
+    target = tmp_path / "a.png"
+    encode(photo(), target)
+    before = target.read_bytes()
+
+    def fail(self: Path, data: bytes) -> int:
+        with open(self, "wb") as file:
+            file.write(data[:10])
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(OSError, match="disk full"):
+        encode(photo(seed=1), target)
+    monkeypatch.undo()
+    assert target.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_encode_carries_alpha_exif_and_marks(tmp_path: Path) -> None:
+    """Alpha, EXIF and provenance survive together."""
+    exif = Image.Exif()
+    exif[0x010F] = "maker"
+    marks = Provenance(
+        "edit", "a", "p", 0.1, 1, "0", "compositeWithTrainedAlgorithmicMedia", "2026-01-01T00:00:00Z"
+    )
+    alpha = np.full((24, 32), 128, dtype=np.uint8)
+    encode(photo(), tmp_path / "a.png", alpha=alpha, exif=exif.tobytes(), marks=marks)
+    result = decode(tmp_path / "a.png")
+    np.testing.assert_array_equal(result.alpha, alpha)
+    np.testing.assert_array_equal(result.pixels, photo())
+    assert result.exif is not None
+    assert b"maker" in result.exif
+
+
+def test_jpeg_lays_alpha_on_white() -> None:
+    """Where a format has no alpha, what is transparent turns white, not black."""
+    buffer = io.BytesIO()
+    encode(
+        np.zeros((16, 16, 3), dtype=np.uint8), buffer, format="jpeg", alpha=np.zeros((16, 16), dtype=np.uint8)
+    )
+    assert decode(buffer.getvalue()).pixels.min() > 250
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_units_and_pixels_are_inverse(seed: int) -> None:
+    """Every 8-bit value survives the way to [-1, 1] and back, in a batch or alone."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (2, 5, 7, 3), dtype=np.uint8)
+    unit = to_unit(pixels)
+    assert unit.shape == (2, 3, 5, 7)
+    assert unit.dtype == np.float32
+    assert np.abs(unit).max() <= 1
+    np.testing.assert_array_equal(to_pixels(unit), pixels)
+    np.testing.assert_array_equal(to_unit(pixels[0]), unit[0])
+
+
+def test_to_pixels_clips() -> None:
+    """Values beyond the range end at black and white."""
+    assert to_pixels(np.full((3, 1, 1), 1.5)).max() == 255
+    assert to_pixels(np.full((3, 1, 1), -7.0)).min() == 0
+
+
+def test_area_resize_is_the_block_mean() -> None:
+    """The area kernel averages whole blocks."""
+    pixels = np.random.default_rng(1).integers(0, 256, (12, 20, 3), dtype=np.uint8)
+    expected = pixels.reshape(3, 4, 5, 4, 3).mean((1, 3))
+    assert np.abs(resize(pixels, (3, 5), "area") - expected).max() <= 1
