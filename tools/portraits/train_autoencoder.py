@@ -27,12 +27,20 @@ from torch import Tensor, nn
 from mystyle_cli.prior.generator import Generator
 from mystyle_cli.prior.nets import Encoder
 from mystyle_cli.prior.perceptual import Perceptual, load_perceptual
+from tools.portraits.fused import fuse
 from tools.portraits.pictures import Pictures, face_masks, grid, to_bytes
 
 CHANNELS = {4: 256, 8: 256, 16: 192, 32: 96, 64: 48, 128: 16}
 W_DIM = 256
 WIDTHS, BLOCKS = (32, 64, 128, 192, 192), (0, 1, 2, 1, 0)
 VALIDATED = 96  # held-out pictures measured
+FACE_SIZE = 96
+FACE = (
+    slice(None),
+    slice(None),
+    slice(26, 26 + FACE_SIZE),
+    slice(16, 16 + FACE_SIZE),
+)  # seen by the LPIPS term
 SCALES = 4  # picture sizes compared: full, half, quarter, eighth
 
 
@@ -120,8 +128,10 @@ class Run:
         self._prepare_validation()
         self.weight = face_weight()
         self.perceptual: Perceptual | None = load_perceptual(args.perceptual) if args.perceptual else None
+        if self.perceptual is not None:
+            self.perceptual.size = FACE_SIZE
         self.identity = torch.jit.load(args.identity) if args.identity else None
-        self.forward = torch.compile(self.model) if args.compile else self.model
+        fuse(self.model.generator)
 
     def _prepare_validation(self) -> None:
         held_out = Pictures(self.args.shards, held_out=True, names=("landmarks",))
@@ -163,12 +173,13 @@ class Run:
         images = self.train.images(rng.integers(len(self.train), size=batch))
         flipped = torch.from_numpy(rng.random(batch) < 0.5)
         images[flipped] = images[flipped].flip(3)
-        made, w = self.forward(images, self.args.noise * torch.randn(batch, W_DIM))
+        made, w = self.model(images, self.args.noise * torch.randn(batch, W_DIM))
         parts = {"pixel": pixel_loss(made, images, self.weight), "code": 1e-3 * w.square().mean()}
         if self.perceptual is not None:
             with torch.no_grad():
-                features = self.perceptual.features(images)
-            parts["lpips"] = self.args.perceptual_weight * self.perceptual.distance_to(features, made).mean()
+                features = self.perceptual.features(images[FACE])
+            distance = self.perceptual.distance_to(features, made[FACE]).mean()
+            parts["lpips"] = self.args.perceptual_weight * distance
         if self.identity is not None:
             with torch.no_grad():
                 wanted = self.identity(images)
@@ -199,7 +210,7 @@ class Run:
         crop, face = psnr(made, self.truth, self.masks)
         figures = {"psnr_crop": crop, "psnr_face": face}
         if self.perceptual is not None:
-            figures["lpips"] = float(self.perceptual.distance(made, self.truth).mean())
+            figures["lpips"] = float(self.perceptual.distance(made[FACE], self.truth[FACE]).mean())
         if self.identity is not None:
             figures["cosine"] = float((self.identity(made) * self.identity(self.truth)).sum(1).mean())
         true, got = to_bytes(self.truth[::6]), to_bytes(made[::6])
@@ -255,12 +266,11 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.05, help="standard deviation of the noise on w")
     parser.add_argument("--decay", type=float, help="minutes in which the rate goes to zero")
     parser.add_argument("--perceptual", type=Path, help="weights of the perceptual net")
-    parser.add_argument("--perceptual-weight", type=float, default=0.5)
+    parser.add_argument("--perceptual-weight", type=float, default=1.0)
     parser.add_argument("--identity", type=Path, help="the identity net as TorchScript")
     parser.add_argument("--identity-weight", type=float, default=0.1)
     parser.add_argument("--report", type=float, default=120, help="seconds between two lines of metrics")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--compile", action="store_true", help="compile the nets (pays after a few minutes)")
     args = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))
     torch.set_num_threads(args.threads)
