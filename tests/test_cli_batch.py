@@ -16,6 +16,7 @@ from mystyle_cli.commands.options import BatchOptions
 from mystyle_cli.console import Console
 from mystyle_cli.errors import MystyleError, NotThisPersonError, UsageError
 from mystyle_cli.photos.marks import Provenance, source_type
+from mystyle_cli.progress import Progress
 
 
 def marks() -> Provenance:
@@ -32,7 +33,7 @@ class Negative:
     def __init__(self) -> None:
         self.chunks: list[int] = []
 
-    def run(self, jobs: Sequence[Job]) -> list[np.ndarray | MystyleError]:
+    def run(self, jobs: Sequence[Job], progress: Progress) -> list[np.ndarray | MystyleError]:
         """Return the negatives."""
         self.chunks.append(len(jobs))
         return [

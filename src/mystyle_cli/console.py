@@ -135,6 +135,7 @@ def _new_bars() -> Bars:
         TimeRemainingColumn(),
         TextColumn("{task.fields[figures]}"),
         console=RichConsole(stderr=True),
+        redirect_stdout=sys.stdout.isatty(),  # otherwise results would land on stderr with the bars
     )
 
 
@@ -155,27 +156,26 @@ class _Stages:
 
 
 class _Lines:
-    """A line when a stage starts to move, every ten seconds, and at its end."""
+    """A line for a stage every ten seconds and at its end; a stage may start again."""
 
     def __init__(self) -> None:
-        self._next: dict[str, float] = {}
         self._started: dict[str, float] = {}
-        self._ended: set[str] = set()
+        self._due: dict[str, float] = {}
+        self._done: dict[str, int] = {}
 
     def __call__(self, step: Step) -> None:
         """Write the line if it is due."""
         now = time.monotonic()
-        started = self._started.setdefault(step.stage, now)
-        finished = step.done >= step.total
-        if step.stage in self._ended or (
-            not finished and now < self._next.get(step.stage, started + LINE_EVERY_S)
-        ):
+        if step.done < self._done.get(step.stage, step.total + 1):  # its first step, or it starts again
+            self._started[step.stage] = now
+            self._due[step.stage] = now + LINE_EVERY_S
+        elif step.done == self._done[step.stage]:
             return
-        self._next[step.stage] = now + LINE_EVERY_S
-        if finished:
-            self._ended.add(step.stage)
-        spent = now - started
+        self._done[step.stage] = step.done
+        if step.done < step.total and now < self._due[step.stage]:
+            return
+        self._due[step.stage] = now + LINE_EVERY_S
+        spent = now - self._started[step.stage]
         left = spent * (step.total - step.done) / max(step.done, 1)
-        when = f"{spent:.0f} s" if finished else f"{spent:.0f} s, about {left:.0f} s left"
-        line = f"{step.stage}: {step.done}/{step.total} ({when}) {_figures(step)}"
-        click.echo(line.rstrip(), err=True)
+        when = f"{spent:.0f} s" if step.done >= step.total else f"{spent:.0f} s, about {left:.0f} s left"
+        click.echo(f"{step.stage}: {step.done}/{step.total} ({when}) {_figures(step)}".rstrip(), err=True)

@@ -14,6 +14,7 @@ from mystyle_cli.commands.inputs import Input, Target, expand, plan
 from mystyle_cli.commands.options import BatchOptions
 from mystyle_cli.console import Console
 from mystyle_cli.errors import MystyleError, UsageError
+from mystyle_cli.progress import Progress, Step
 
 if TYPE_CHECKING:
     from mystyle_cli.photos.decode import Format, Photo, Pixels
@@ -72,7 +73,7 @@ class Work(Protocol[Answer]):
 
     name: str
 
-    def run(self, jobs: Sequence[Job]) -> Sequence[Answer | MystyleError]:
+    def run(self, jobs: Sequence[Job], progress: Progress) -> Sequence[Answer | MystyleError]:
         """Return an answer, or why there is none, for each job."""
 
     def picture(self, job: Job, answer: Answer) -> Picture:
@@ -98,6 +99,11 @@ class Batch:
     done: list[dict[str, object]] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
     skipped: list[Input] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """Inputs that are accounted for."""
+        return len(self.done) + len(self.failed) + len(self.skipped)
 
     @property
     def exit_code(self) -> int:
@@ -127,22 +133,32 @@ def run_batch(console: Console, options: BatchOptions, work: Work[Answer]) -> in
     _check_stream(console, targets)
     batch = Batch()
     jobs = _read(inputs, targets, options, batch)
-    while chunk := list(islice(jobs, options.batch)):
-        for job, answer in zip(chunk, work.run(chunk), strict=True):
-            try:
-                if isinstance(answer, MystyleError):
-                    raise answer
-                write(console, job.target, work.picture(job, answer), options.quality)
-            except MystyleError as error:
-                batch.failed.append(Failure(job.item, error))
-                continue
-            console.info(work.summary(job, answer))
-            if job.target.path is not None:
-                console.result(job.target.name)
-            batch.done.append({"input": job.item.name, "output": job.target.name, **work.report(job, answer)})
+    with console.progress() as progress:
+        while chunk := list(islice(jobs, options.batch)):
+            for job, answer in zip(chunk, work.run(chunk, progress), strict=True):
+                _settle(console, batch, work, job, answer, options.quality)
+            if len(inputs) > 1:
+                progress(Step("photos", batch.count, len(inputs)))
     _account(console, batch, len(inputs))
     _document(console, work.name, batch)
     return batch.exit_code
+
+
+def _settle(
+    console: Console, batch: Batch, work: Work[Answer], job: Job, answer: Answer | MystyleError, quality: int
+) -> None:
+    """Write an answer and say so, or file its error."""
+    try:
+        if isinstance(answer, MystyleError):
+            raise answer
+        write(console, job.target, work.picture(job, answer), quality)
+    except MystyleError as error:
+        batch.failed.append(Failure(job.item, error))
+        return
+    console.info(work.summary(job, answer))
+    if job.target.path is not None:
+        console.result(job.target.name)
+    batch.done.append({"input": job.item.name, "output": job.target.name, **work.report(job, answer)})
 
 
 def _check_stream(console: Console, targets: Sequence[Target]) -> None:

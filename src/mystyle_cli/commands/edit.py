@@ -16,6 +16,7 @@ from mystyle_cli.commands.restoring import SearchOptions, finite, search_options
 from mystyle_cli.commands.subjects import SubjectReader, answer_each, landmark_companions
 from mystyle_cli.config import BETA_EDIT
 from mystyle_cli.errors import MystyleError, UsageError
+from mystyle_cli.progress import Progress
 
 if TYPE_CHECKING:
     from mystyle_cli.edit.edit import AtLimit
@@ -172,16 +173,15 @@ class EditWork:
     ) -> None:
         self.app, self.profile, self.edits, self.settings, self.reader = app, profile, edits, settings, reader
 
-    def run(self, jobs: Sequence[Job]) -> list[EditedPhoto | MystyleError]:
+    def run(self, jobs: Sequence[Job], progress: Progress) -> list[EditedPhoto | MystyleError]:
         """Edit a few photos at once."""
         from mystyle_cli.edit.photos import edit_photos
 
-        with self.app.console.progress() as progress:
-            return answer_each(
-                jobs,
-                self.reader,
-                lambda subjects: edit_photos(self.profile, subjects, self.edits, self.settings, progress),
-            )
+        return answer_each(
+            jobs,
+            self.reader,
+            lambda subjects: edit_photos(self.profile, subjects, self.edits, self.settings, progress),
+        )
 
     def picture(self, job: Job, answer: EditedPhoto) -> Picture:
         """Return the whole photo, or the faces of a sweep side by side."""

@@ -21,6 +21,7 @@ from mystyle_cli.commands.options import (
 )
 from mystyle_cli.commands.subjects import Companions, SubjectReader, answer_each, landmark_companions
 from mystyle_cli.errors import MystyleError
+from mystyle_cli.progress import Progress
 
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
@@ -114,14 +115,13 @@ class RestoreWork:
         self.reader, self.engine = reader, Engine(profile, settings)
         self.name: str = task
 
-    def run(self, jobs: Sequence[Job]) -> list[Restoration | MystyleError]:
+    def run(self, jobs: Sequence[Job], progress: Progress) -> list[Restoration | MystyleError]:
         """Restore a few photos at once."""
         from mystyle_cli.restore.restore import restore_with
 
-        with self.app.console.progress() as progress:
-            return answer_each(
-                jobs, self.reader, lambda subjects: restore_with(self.engine, subjects, self.task, progress)
-            )
+        return answer_each(
+            jobs, self.reader, lambda subjects: restore_with(self.engine, subjects, self.task, progress)
+        )
 
     def picture(self, job: Job, answer: Restoration) -> Picture:
         """Return the whole photo, with its opacity and EXIF data where its size is still the same."""
