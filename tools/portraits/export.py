@@ -197,6 +197,8 @@ def assemble(args: argparse.Namespace) -> None:
     (partial / "CARD.md").write_text(card.substitute(shown, date=date.today().isoformat()))
     if size_of(partial) > LIMIT:
         raise SystemExit(f"{partial} takes {size_of(partial)} bytes, more than {LIMIT}")
+    for path in partial.rglob("*.safetensors"):
+        path.chmod(0o644)  # safetensors writes for the owner alone
     shutil.rmtree(args.out, ignore_errors=True)
     partial.rename(args.out)
     print(json.dumps(figures, indent=1))

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import math
 import os
 import signal
 import time
@@ -161,10 +160,9 @@ class Run:
         partial.rename(self.folder / "state.pt")
 
     def rate(self, elapsed: float) -> float:
-        """Learning rate now: warm-up, then constant, or a cosine to zero when decaying."""
+        """Learning rate now: warm-up, then constant, or a straight line to zero when decaying."""
         if self.args.decay:
-            done = min(1.0, elapsed / (60 * self.args.decay))
-            return float(self.args.rate * 0.5 * (1 + math.cos(math.pi * done)))
+            return float(self.args.rate * max(0.0, 1 - elapsed / (60 * self.args.decay)))
         return float(self.args.rate * min(1.0, (self.step + 1) / 200))
 
     def update(self, rng: np.random.Generator, elapsed: float) -> dict[str, float]:
