@@ -19,6 +19,7 @@ SOURCE = Path(mystyle_cli.__file__).parent
 FLOORS = [
     {"cli"},
     {"commands"},
+    {"api"},
     {"analysis"},
     {"learn"},
     {"restore", "edit"},

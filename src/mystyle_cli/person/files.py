@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
 from collections.abc import Mapping
@@ -76,7 +77,8 @@ def save_tensors(path: Path, tensors: Mapping[str, NDArray[np.generic]], notes: 
 
     # safetensors copies the raw buffer, so a view that is not contiguous would be written scrambled
     whole = {name: np.require(value, requirements="C") for name, value in tensors.items()}
-    return write_whole(path, save(whole, dict(notes)))
+    # one entry, for safetensors writes several in random order, and the same content shall have one digest
+    return write_whole(path, save(whole, {"notes": json.dumps(dict(notes), sort_keys=True)}))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, NDArray[np.generic]], dict[str, str]]:
@@ -92,9 +94,9 @@ def load_tensors(path: Path) -> tuple[dict[str, NDArray[np.generic]], dict[str, 
 
     try:
         with safe_open(str(path), framework="numpy") as reader:
-            notes = dict(reader.metadata() or {})
+            notes = json.loads((reader.metadata() or {}).get("notes", "{}"))
             return {name: reader.get_tensor(name) for name in reader.keys()}, notes  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ProfileError(
             f"{path} cannot be read: {error}", "Run `mystyle profile verify` to see what else is damaged."
         ) from error

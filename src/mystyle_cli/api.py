@@ -1,0 +1,190 @@
+"""The Python API: a person's profile with everything that the commands do, as methods.
+
+adele = mystyle_cli.open_profile("adele")
+adele.upscale("small.jpg", beta=0.05).pixels     # uint8 (H, W, 3), the whole photo
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from mystyle_cli.config import BETA_EDIT, BETA_INPAINT, BETA_INVERT, BETA_UPSCALE
+from mystyle_cli.person.profile import Profile
+from mystyle_cli.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from mystyle_cli.edit.edit import AtLimit
+    from mystyle_cli.edit.photos import EditedPhoto
+    from mystyle_cli.person.samples import Sampler, Samples
+    from mystyle_cli.photos.decode import Photo, Pixels
+    from mystyle_cli.restore.locate import Subject
+    from mystyle_cli.restore.restore import Restoration, RestoreSettings, TaskName
+
+    Picture: TypeAlias = Photo | Path | str | bytes | Pixels
+
+
+class Person(Profile):
+    """A profile that works on photos. Each method takes one whole photo and gives one whole photo back.
+
+    A photo is decoded already, or its path, its file's bytes, or pixels uint8 (H, W, 3). Options of all
+    methods: `beta`, the dilation of the person's space (None = unbounded); `steps`, Adam steps at most
+    (None = the default); `aligned`, the photo is an aligned crop; `force`, go on although the face is not
+    this person's; `device`, as torch names it. `restore` and `edit_photos` take many photos at once.
+    """
+
+    def upscale(
+        self,
+        photo: Picture,
+        *,
+        beta: float | None = BETA_UPSCALE,
+        steps: int | None = None,
+        aligned: bool = False,
+        force: bool = False,
+        device: str = "cpu",
+        progress: Progress = silent,
+    ) -> Restoration:
+        """Enlarge a small photo.
+
+        Raises:
+            FaceError: there is no face, or it is not this person's.
+            DecodeError: it is not a picture.
+            ProfileError: the profile is not tuned, or damaged.
+
+        Source: sec. 3.3, 5.2.2.
+        """
+        settings = _settings(beta, steps, aligned, force, device)
+        return self._restore("upscale", _subject(photo, None), settings, progress)
+
+    def inpaint(
+        self,
+        photo: Picture,
+        mask: Pixels,
+        *,
+        beta: float | None = BETA_INPAINT,
+        steps: int | None = None,
+        aligned: bool = False,
+        force: bool = False,
+        device: str = "cpu",
+        progress: Progress = silent,
+    ) -> Restoration:
+        """Fill the masked part of a photo; raises as `upscale` does.
+
+        Args:
+            photo: the photo.
+            mask: uint8 (H, W) of its size, 255 = fill.
+            beta, steps, aligned, force, device, progress: see the class.
+
+        Source: sec. 3.3, 5.2.1.
+        """
+        settings = _settings(beta, steps, aligned, force, device)
+        return self._restore("inpaint", _subject(photo, mask), settings, progress)
+
+    def invert(
+        self,
+        photo: Picture,
+        *,
+        beta: float | None = BETA_INVERT,
+        steps: int | None = None,
+        aligned: bool = False,
+        force: bool = False,
+        device: str = "cpu",
+        progress: Progress = silent,
+    ) -> Restoration:
+        """Find a photo's code in the person's space, and what it looks like there; raises as `upscale` does.
+
+        Source: sec. 3.3.
+        """
+        settings = _settings(beta, steps, aligned, force, device)
+        return self._restore("invert", _subject(photo, None), settings, progress)
+
+    def edit(
+        self,
+        photo: Picture,
+        strengths: Mapping[str, float],
+        *,
+        beta: float | None = BETA_EDIT,
+        at_limit: AtLimit = "stop",
+        steps: int | None = None,
+        aligned: bool = False,
+        force: bool = False,
+        device: str = "cpu",
+        progress: Progress = silent,
+    ) -> EditedPhoto:
+        """Change a photo along directions such as {"smile": 1.0, "yaw": -0.5}; raises as `upscale` does.
+
+        Args:
+            photo: the photo.
+            strengths: by a direction's name or file.
+            beta: dilation that the edit may use, None = unbounded.
+            at_limit: what to do where more would be needed: "stop", "project" or "continue".
+            steps, aligned, force, device, progress: see the class.
+
+        Source: sec. 3.4, app. B.4.
+        """
+        from mystyle_cli.edit.directions import find_direction
+        from mystyle_cli.edit.photos import edit_photos, settings_for
+
+        directions = [(find_direction(self.prior, name), value) for name, value in strengths.items()]
+        settings = settings_for(beta, at_limit, _settings(beta, steps, aligned, force, device))
+        (result,) = edit_photos(self, [_subject(photo, None)], [directions], settings, progress)
+        if result.error is not None:
+            raise result.error
+        return result
+
+    def sample(
+        self,
+        seeds: int | Sequence[int],
+        *,
+        sampler: Sampler = "anchors",
+        beta: float = 0.0,
+        device: str = "cpu",
+        progress: Progress = silent,
+    ) -> Samples:
+        """Draw new pictures of the person.
+
+        Args:
+            seeds: one picture for each; a number n stands for the seeds 0 to n - 1.
+            sampler: "anchors" mixes three anchors, "uniform" draws from the whole of A_beta.
+            beta: dilation for "uniform".
+            device, progress: see the class.
+
+        Source: app. B.1.
+        """
+        from mystyle_cli.person.samples import draw
+
+        chosen = range(seeds) if isinstance(seeds, int) else seeds
+        return draw(self, list(chosen), sampler, beta, device=device, progress=progress)
+
+    def _restore(
+        self, task: TaskName, subject: Subject, settings: RestoreSettings, progress: Progress
+    ) -> Restoration:
+        """Restore one photo, raising what its result carries."""
+        from mystyle_cli.restore.restore import restore
+
+        (result,) = restore(self, [subject], task, settings, progress)
+        if result.error is not None:
+            raise result.error
+        return result
+
+
+def _subject(photo: Picture, mask: Pixels | None) -> Subject:
+    """Wrap a photo as the engine takes it."""
+    from mystyle_cli.restore.locate import Subject
+
+    return Subject(Path(photo) if isinstance(photo, str) else photo, mask)
+
+
+def _settings(
+    beta: float | None, steps: int | None, aligned: bool, force: bool, device: str
+) -> RestoreSettings:
+    """Return the engine's settings."""
+    from mystyle_cli.restore.projection import ProjectionSettings
+    from mystyle_cli.restore.restore import RestoreSettings
+
+    projection = ProjectionSettings(beta=beta)
+    if steps is not None:
+        projection = replace(projection, steps=steps)
+    return RestoreSettings(projection=projection, aligned=aligned, force=force, device=device)
