@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 import click
 
@@ -43,7 +44,7 @@ class Console:
     def result(self, line: str) -> None:
         """Write one line of the command's result to stdout (nothing with --json)."""
         if not self.json:
-            click.echo(line)
+            _say(line, sys.stdout)
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Write aligned columns to stdout (nothing with --json)."""
@@ -53,7 +54,7 @@ class Console:
     def document(self, command: str, body: Mapping[str, object]) -> None:
         """Write the command's JSON document to stdout (nothing without --json)."""
         if self.json:
-            click.echo(json.dumps({"schema": JSON_SCHEMA, "command": command, **body}, indent=2))
+            _say(json.dumps({"schema": JSON_SCHEMA, "command": command, **body}, indent=2), sys.stdout)
 
     def binary(self, data: bytes) -> None:
         """Write a picture to stdout; a terminal is refused."""
@@ -68,22 +69,22 @@ class Console:
     def info(self, text: str) -> None:
         """Write a summary line to stderr, unless -q."""
         if self.verbosity >= 0:
-            click.echo(text, err=True)
+            _say(text, sys.stderr)
 
     def detail(self, text: str) -> None:
         """Write a line to stderr that only -v shows."""
         if self.verbosity > 0:
-            click.echo(text, err=True)
+            _say(text, sys.stderr)
 
     def warn(self, text: str) -> None:
         """Write a warning to stderr, whatever the verbosity."""
-        click.echo(f"{click.style('warning:', fg='yellow')} {text}", err=True)
+        _say(f"{_coloured('warning:', 'yellow')} {text}", sys.stderr)
 
     def error(self, message: str, hint: str = "") -> None:
         """Write what failed and what to do next to stderr."""
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
+        _say(f"{_coloured('error:', 'red')} {message}", sys.stderr)
         if hint:
-            click.echo(f"  {hint}", err=True)
+            _say(f"  {hint}", sys.stderr)
 
     @contextmanager
     def progress(self) -> Iterator[Progress]:
@@ -100,6 +101,16 @@ class Console:
             bars = _new_bars()
             with bars:
                 yield _Stages(bars)
+
+
+def _say(text: str, stream: TextIO) -> None:
+    """Write a line; while bars are drawn the stream is theirs, and the line goes above them."""
+    print(text, file=stream, flush=True)
+
+
+def _coloured(word: str, colour: str) -> str:
+    """Colour a word where stderr is a terminal that wants colours."""
+    return click.style(word, fg=colour) if sys.stderr.isatty() and "NO_COLOR" not in os.environ else word
 
 
 def columns(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -178,4 +189,4 @@ class _Lines:
         spent = now - self._started[step.stage]
         left = spent * (step.total - step.done) / max(step.done, 1)
         when = f"{spent:.0f} s" if step.done >= step.total else f"{spent:.0f} s, about {left:.0f} s left"
-        click.echo(f"{step.stage}: {step.done}/{step.total} ({when}) {_figures(step)}".rstrip(), err=True)
+        _say(f"{step.stage}: {step.done}/{step.total} ({when}) {_figures(step)}".rstrip(), sys.stderr)

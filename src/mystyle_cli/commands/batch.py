@@ -86,6 +86,12 @@ class Work(Protocol[Answer]):
         """Return the answer's part of the JSON document."""
 
 
+def finished(job: Job, pixels: Pixels, marks: Provenance) -> Picture:
+    """Return a photo as it is written: with its input's EXIF data and, where sizes agree, its opacity."""
+    alpha = job.photo.alpha if pixels.shape == job.photo.pixels.shape else None
+    return Picture(pixels, marks, alpha, job.photo.exif)
+
+
 @dataclass
 class Batch:
     """What came of all inputs.

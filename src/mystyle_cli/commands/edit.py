@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mystyle_cli.commands.app import App, Command, pass_app
-from mystyle_cli.commands.batch import Job, Picture, run_batch
+from mystyle_cli.commands.batch import Job, Picture, finished, run_batch
 from mystyle_cli.commands.marking import provenance
 from mystyle_cli.commands.options import BatchOptions, batch_options, profile_argument, warn_unbounded
 from mystyle_cli.commands.restoring import SearchOptions, finite, search_options, settings_of
@@ -171,16 +171,19 @@ class EditWork:
         settings: EditSettings,
         reader: SubjectReader,
     ) -> None:
-        self.app, self.profile, self.edits, self.settings, self.reader = app, profile, edits, settings, reader
+        from mystyle_cli.edit.photos import edit_engine
+
+        self.app, self.profile, self.edits, self.settings = app, profile, edits, settings
+        self.reader, self.engine = reader, edit_engine(profile, settings)
 
     def run(self, jobs: Sequence[Job], progress: Progress) -> list[EditedPhoto | MystyleError]:
         """Edit a few photos at once."""
-        from mystyle_cli.edit.photos import edit_photos
+        from mystyle_cli.edit.photos import edit_with
 
         return answer_each(
             jobs,
             self.reader,
-            lambda subjects: edit_photos(self.profile, subjects, self.edits, self.settings, progress),
+            lambda subjects: edit_with(self.engine, subjects, self.edits, self.settings, progress),
         )
 
     def picture(self, job: Job, answer: EditedPhoto) -> Picture:
@@ -191,7 +194,7 @@ class EditWork:
 
         marks = provenance(self.name, self.profile, self.settings.beta, self.settings.restore.seed)
         if len(answer.frames) == 1:
-            return Picture(answer.frames[0].pixels, marks, job.photo.alpha, job.photo.exif)
+            return finished(job, answer.frames[0].pixels, marks)
         faces = np.stack([frame.face for frame in answer.frames])
         return Picture(grid(faces, columns=len(faces)), marks)
 

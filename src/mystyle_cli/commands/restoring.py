@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mystyle_cli.commands.app import App
-from mystyle_cli.commands.batch import Job, Picture, run_batch
+from mystyle_cli.commands.batch import Job, Picture, finished, run_batch
 from mystyle_cli.commands.marking import provenance
 from mystyle_cli.commands.options import (
     BatchOptions,
@@ -124,11 +124,10 @@ class RestoreWork:
         )
 
     def picture(self, job: Job, answer: Restoration) -> Picture:
-        """Return the whole photo, with its opacity and EXIF data where its size is still the same."""
+        """Return the whole photo."""
         assert answer.pixels is not None
-        same = answer.pixels.shape == job.photo.pixels.shape
         marks = provenance(self.name, self.profile, self.settings.projection.beta, self.settings.seed)
-        return Picture(answer.pixels, marks, job.photo.alpha if same else None, job.photo.exif)
+        return finished(job, answer.pixels, marks)
 
     def summary(self, job: Job, answer: Restoration) -> str:
         """Say how much the result looks like the person, and what it took."""
