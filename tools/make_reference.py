@@ -38,7 +38,8 @@ Results go to standard output, everything else to standard error. Exit codes:
 
 def pages(command: click.Command, parent: click.Context | None, name: str) -> Iterator[tuple[str, str]]:
     """Yield full name and help page of a command and of those below it."""
-    context = click.Context(command, parent, name, obj=App(), terminal_width=100, max_content_width=100)
+    settings = {**command.context_settings, "terminal_width": 100, "max_content_width": 100}
+    context = click.Context(command, parent, name, obj=App(), **settings)
     yield context.command_path, command.get_help(context)
     if isinstance(command, click.Group):
         for below in command.list_commands(context):
