@@ -55,13 +55,16 @@ def show(app: App, name: str) -> None:
 
     prior = open_prior(name)
     facts = {key: value for key, value in prior.metadata.items() if not isinstance(value, dict)}
+    directions = prior.directions()
     for key, value in {**facts, "folder": prior.path, "sha256": prior.digest}.items():
         app.console.result(f"{key:<12}  {value}")
     for role in prior.roles:
         app.console.result(f"{role:<12}  {_file_line(prior.path, prior.metadata['roles'][role])}")
-    for title, direction in prior.metadata.get("directions", {}).items():
-        app.console.result(f"{'direction':<12}  {title}: {_file_line(prior.path, direction)}")
-    app.console.document("prior show", {"folder": str(prior.path), "sha256": prior.digest, **prior.metadata})
+    for title, direction in directions.items():
+        app.console.result(f"{'direction':<12}  {title}: strength 1 is {direction.unit}")
+    units = {title: direction.unit for title, direction in directions.items()}
+    body = {"folder": str(prior.path), "sha256": prior.digest, **prior.metadata, "units": units}
+    app.console.document("prior show", body)
 
 
 @command.command("verify", cls=Command, examples=("mystyle prior verify portraits-128",))
