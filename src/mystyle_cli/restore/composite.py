@@ -63,7 +63,7 @@ def fill_photo(located: Located, face: Pixels, aligned: bool) -> Pixels:
         aligned: the photo is the crop itself.
     """
     from mystyle_cli.photos.paste import paste
-    from mystyle_cli.restore.locate import fill_hole
+    from mystyle_cli.restore.search import fill_hole
 
     pixels, mask = located.photo.pixels, located.mask
     assert mask is not None

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mystyle_cli.errors import NoFaceError, NotThisPersonError, UsageError
+from mystyle_cli.restore.search import fill_hole, find_quads
 
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.photos.align import Points
     from mystyle_cli.photos.decode import Photo, Pixels
-
-FACES: Final = 8
-"""Faces of one photo that are compared with the person, the largest first."""
-
-SEARCH_SIDE: Final = 2000
-"""Pixels of the long side to which a photo is enlarged at most when a tiny face is looked for."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -75,6 +70,16 @@ class Located:
 
         return quad_side(self.quad)
 
+    def moved(self, motion: Floats) -> Located:
+        """Return the same face where it turned out to be; see `motion`."""
+        from mystyle_cli.restore.motion import moved_quad
+
+        if not motion.any():
+            return self
+        quad = moved_quad(self.quad, motion)
+        crop, hole = _cut(self.photo.pixels, self.mask, quad, len(self.crop))
+        return replace(self, quad=quad, crop=crop, hole=hole)
+
 
 def locate(profile: Profile, subject: Subject, *, aligned: bool, force: bool, tiny: bool) -> Located:
     """Find the face that is this person, and cut it out.
@@ -100,7 +105,7 @@ def locate(profile: Profile, subject: Subject, *, aligned: bool, force: bool, ti
     elif subject.landmarks is not None:
         quads = [_quad_of(subject.landmarks)]
     else:
-        quads = _search(photo.pixels, subject.mask, tiny)
+        quads = find_quads(photo.pixels, subject.mask, profile.faces, tiny=tiny)
     if not quads:
         raise NoFaceError(f"{name}: no face was found", _no_face_hint(subject.mask is not None))
     return _choose(profile, subject, photo, name, quads, force)
@@ -166,39 +171,6 @@ def _quad_of(landmarks: Any) -> Points:
     return face_quad(points)
 
 
-def _search(pixels: Pixels, mask: Pixels | None, tiny: bool) -> list[Points]:
-    """Return the quads of all faces, of the first way of looking that finds any."""
-    from mystyle_cli.photos.align import face_quad
-    from mystyle_cli.photos.faces import find_faces
-
-    for seen, smallest in _views(pixels, mask, tiny):
-        faces = find_faces(seen, smallest=smallest)
-        if faces:
-            return [face_quad(face.landmarks) for face in faces[:FACES]]
-    return []
-
-
-def _views(pixels: Pixels, mask: Pixels | None, tiny: bool) -> Iterator[tuple[Pixels, float | None]]:
-    """Yield what to look at, and the width of the smallest face that must be found."""
-    yield pixels, None
-    if mask is not None:
-        yield fill_hole(pixels, mask), None
-    if tiny:
-        yield pixels, max(80 * max(pixels.shape[:2]) / SEARCH_SIDE, 4.0)
-
-
-def fill_hole(pixels: Pixels, mask: Pixels) -> Pixels:
-    """Continue a photo (H, W, 3) smoothly into the white of a mask (H, W)."""
-    import torch
-
-    from mystyle_cli.restore.degradations import spread
-
-    image = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1).unsqueeze(0)
-    holes = torch.from_numpy((mask > 0).astype(np.float32))[None, None]
-    filled = spread(image, holes)[0].permute(1, 2, 0)
-    return np.asarray(filled.round().clamp(0, 255).byte().numpy())
-
-
 def _choose(
     profile: Profile, subject: Subject, photo: Photo, name: str, quads: Sequence[Points], force: bool
 ) -> Located:
@@ -213,10 +185,8 @@ def _choose(
     scores = profile.id_score(np.stack([to_unit(crop) for crop in crops]))
     best = int(np.argmax(scores))
     quad, score = quads[best], float(scores[best])
-    hole: Floats = np.zeros((size, size), np.float32)
-    if mask is not None:
-        hole = np.asarray(warp(mask, quad, size) / 255, np.float32)
-    located = Located(name, photo, quad, warp(photo.pixels, quad, size), hole, mask, score)
+    crop, hole = _cut(photo.pixels, mask, quad, size)
+    located = Located(name, photo, quad, crop, hole, mask, score)
     limit = id_limit(profile, located.side, hole)
     if score >= limit:
         return located
@@ -227,3 +197,13 @@ def _choose(
     if not force:
         raise NotThisPersonError(f"{name}: {message}", "Use --force to go on anyway.")
     return replace(located, warnings=(message,))
+
+
+def _cut(pixels: Pixels, mask: Pixels | None, quad: Points, size: int) -> tuple[Pixels, Floats]:
+    """Return what is inside a quad: the photo uint8 (R, R, 3), and the hole float32 (R, R)."""
+    from mystyle_cli.photos.align import warp
+
+    hole: Floats = np.zeros((size, size), np.float32)
+    if mask is not None:
+        hole = np.asarray(warp(mask, quad, size) / 255, np.float32)
+    return warp(pixels, quad, size), hole

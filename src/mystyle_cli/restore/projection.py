@@ -19,6 +19,7 @@ from mystyle_cli.person import hull
 from mystyle_cli.progress import Progress, Step, silent
 from mystyle_cli.restore.adam import RowAdam
 from mystyle_cli.restore.codes import FreeSpace, HullSpace, Parametrisation, Space
+from mystyle_cli.restore.motion import moved
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +33,15 @@ SpaceName = Literal["p+", "p", "w+", "w"]
 
 RATES: Final = {"softplus": 5e-3, "simplex": 5e-2, "w": 2e-2}
 """Adam's rate for each kind of free numbers, where none is given."""
+
+MOTION_SPREAD: Final = (0.05, 0.05, 0.1, 0.1)
+"""How far faces are usually out of place where they can only be placed roughly; see `motion`."""
+
+MOTION_STEP: Final = 0.04
+"""What share of that a movable face moves in one step at the highest rate."""
+
+MOTION_WEIGHT: Final = 0.002
+"""What a face that is out of place by that much costs in eq 8."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,7 @@ class ProjectionSettings:
         offset_weight: lambda_reg of eq 8 (B.3).
         patience: steps without gain after which an input's rate begins to fall; 0 never stops early.
         tolerance: the relative fall of the loss that counts as a gain.
+        movable: the faces may be a little out of place, so each image may move before it is compared.
     """
 
     space: SpaceName = "p+"
@@ -69,6 +80,7 @@ class ProjectionSettings:
     offset_weight: float = 10.0
     patience: int = 40
     tolerance: float = 2e-3
+    movable: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
@@ -96,6 +108,7 @@ class Projection:
         losses: float32 (B,), eq 1 of the returned codes.
         history: float32 (steps, B), eq 8 as it fell; NaN after an input's end.
         steps: int64 (B,), steps taken.
+        motions: float32 (B, 4), where the faces turned out to be (see `motion`); 0 if they cannot move.
     """
 
     alpha_plus: npt.NDArray[np.float64] | None
@@ -104,6 +117,7 @@ class Projection:
     losses: npt.NDArray[np.float32]
     history: npt.NDArray[np.float32] = field(repr=False)
     steps: npt.NDArray[np.int64]
+    motions: npt.NDArray[np.float32]
 
 
 def project(
@@ -142,7 +156,8 @@ def project(
     space = _space(settings, points, generator.num_ws)
     first = _start(start, generator, points, settings, len(inputs))
     problem = _Problem(generator, perceptual, degradation, inputs, settings)
-    search = _Search(problem, space, space.leaves(first.to(device)), settings)
+    leaves = [*space.leaves(first.to(device)), torch.zeros(len(inputs), 4, device=device, requires_grad=True)]
+    search = _Search(problem, space, leaves, settings)
     while search.open_rows:
         search.step()
         progress(Step("project", search.taken, settings.steps, {"loss": search.mean_loss}))
@@ -210,8 +225,10 @@ class _Problem:
         images: Tensor = self.generator.synthesis(w_plus, noise="const")
         return images
 
-    def losses(self, images: Tensor) -> Tensor:
-        """Return eq 1 (B,) between phi(images) and the inputs, over what is known of them."""
+    def losses(self, images: Tensor, motions: Tensor) -> Tensor:
+        """Return eq 1 (B,) between phi(images, moved) and the inputs, over what is known of them."""
+        if self.settings.movable:
+            images = moved(images, motions)
         degraded = self.degradation.apply(images)
         view = self.degradation.view(degraded)
         perceived = self.perceptual.distance_to(self.features, view) / self.degradation.seen(degraded)
@@ -229,7 +246,10 @@ class _Problem:
 
 
 class _Search:
-    """The optimisation under way. Inputs that have ended leave the batch, so that they cost nothing more."""
+    """The optimisation under way. Inputs that have ended leave the batch, so that they cost nothing more.
+
+    The leaves are those of the space, and last the motions (B, 4) in units that suit the learning rate.
+    """
 
     def __init__(
         self, problem: _Problem, space: Space, leaves: list[Tensor], settings: ProjectionSettings
@@ -245,8 +265,13 @@ class _Search:
 
     def step(self) -> None:
         """Take one step with every input that has not ended."""
-        w_plus = self.space.w_plus(self.leaves)
-        losses = self.problem.losses(self.problem.images(w_plus)) + self.space.penalty(self.leaves)
+        *codes, free = self.leaves
+        motions = _motions(free, self.settings)
+        losses = self.problem.losses(self.problem.images(self.space.w_plus(codes)), motions)
+        losses = losses + self.space.penalty(codes)
+        if self.settings.movable:
+            spread = motions.new_tensor(MOTION_SPREAD)
+            losses = losses + MOTION_WEIGHT * (motions / spread).square().sum(dim=1)
         losses.sum().backward()  # type: ignore[no-untyped-call]
         values = losses.detach().float().cpu().numpy()
         open_schedules = [self.schedules[row] for row in self.open_rows]
@@ -316,6 +341,11 @@ class Schedule:
         return settings.rate * rise * (0.5 + 0.5 * math.cos(math.pi * min(fallen, 1.0)))
 
 
+def _motions(free: Tensor, settings: ProjectionSettings) -> Tensor:
+    """Return motions (B, 4) for free numbers that Adam moves at the rate of the codes."""
+    return free * free.new_tensor(MOTION_SPREAD) * (MOTION_STEP / settings.rate)
+
+
 def _finish(
     search: _Search, problem: _Problem, space: Space, anchors: Tensor | None, settings: ProjectionSettings
 ) -> Projection:
@@ -323,15 +353,15 @@ def _finish(
     import torch
 
     with torch.no_grad():
-        leaves = search.result()
-        found, w_plus = space.alpha_plus(leaves), space.w_plus(leaves)
+        *leaves, free = search.result()
+        found, w_plus, motions = space.alpha_plus(leaves), space.w_plus(leaves), _motions(free, settings)
         alpha_plus = None
         if found is not None and anchors is not None:
             alpha_plus = in_a_beta(found.double().cpu().numpy(), settings.beta)
             codes = hull.combine(alpha_plus, anchors.double().cpu().numpy())
             w_plus = torch.as_tensor(codes, dtype=torch.float32, device=anchors.device)
         images = problem.images(w_plus)
-        losses = problem.losses(images)
+        losses = problem.losses(images, motions)
     return Projection(
         alpha_plus=alpha_plus,
         w_plus=_numpy(w_plus),
@@ -339,6 +369,7 @@ def _finish(
         losses=_numpy(losses),
         history=np.array(search.history, np.float32),
         steps=np.array([schedule.taken for schedule in search.schedules], np.int64),
+        motions=_numpy(motions),
     )
 
 

@@ -155,16 +155,19 @@ class Engine:
         if settings.domain_prior:
             self.projection = replace(self.projection, space="w+")
 
-    def project(self, targets: Floats, degradation: Degradation, progress: Progress) -> Projection:
-        """Project degraded inputs (B, 3, h, w)."""
+    def project(
+        self, targets: Floats, degradation: Degradation, movable: bool, progress: Progress
+    ) -> Projection:
+        """Project degraded inputs (B, 3, h, w), whose faces may be a little out of place."""
         start = self._start(targets, degradation)
+        settings = replace(self.projection, movable=movable)
         return project(
             self.generator,
             self.anchors,
             targets,
             degradation,
             self.perceptual,
-            self.projection,
+            settings,
             progress,
             start,
         )
@@ -213,7 +216,10 @@ def _restore_batch(
     if not good:
         return [item for item in found if isinstance(item, Restoration)]
     targets, degradation = degrade(good, task, engine.generator.resolution)
-    projection = engine.project(targets, degradation, progress)
+    # landmarks of a tiny or half hidden face are rough; by those of a clear one the prior was aligned
+    movable = task != "invert" and not engine.settings.aligned
+    projection = engine.project(targets, degradation, movable, progress)
+    good = [located.moved(motion) for located, motion in zip(good, projection.motions, strict=True)]
     done = iter(_finish(engine, located, projection, row, task) for row, located in enumerate(good))
     return [item if isinstance(item, Restoration) else next(done) for item in found]
 

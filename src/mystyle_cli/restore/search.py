@@ -1,0 +1,91 @@
+"""Finding faces on photos that are tiny, or hide a part of the face behind a hole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from mystyle_cli.photos.align import Points
+    from mystyle_cli.photos.decode import Pixels
+    from mystyle_cli.photos.faces import Face
+
+FACES: Final = 8
+"""Faces of one photo that are compared with the person, the largest first."""
+
+SEARCH_SIDE: Final = 2000
+"""Pixels of the long side to which a photo is enlarged at most when a tiny face is looked for."""
+
+FACE_SHARE: Final = 0.45
+"""Width of a detector's box in crop sides, about."""
+
+SEEN_WIDTH: Final = 120
+"""Width in pixels at which a face is shown to the detector when its size is known."""
+
+Floats = npt.NDArray[np.float32]
+
+
+def find_quads(
+    pixels: Pixels, mask: Pixels | None, references: Callable[[], Floats], *, tiny: bool
+) -> list[Points]:
+    """Return the quads (4, 2) of the faces that may be meant; with a mask, those that it lies on.
+
+    Args:
+        pixels: uint8 (H, W, 3), the photo.
+        mask: uint8 (H, W), above 0 = hidden; or None.
+        references: gives the reference set (N, 3, R, R), when it is needed.
+        tiny: look for faces of a few pixels too.
+    """
+    from mystyle_cli.photos.align import face_quad
+    from mystyle_cli.photos.faces import find_faces
+
+    faces = find_faces(pixels)
+    if mask is not None:
+        return _behind(pixels, mask, faces, references())
+    if not faces and tiny:
+        # the detector's smallest face is 80 px wide
+        faces = find_faces(pixels, smallest=max(80 * max(pixels.shape[:2]) / SEARCH_SIDE, 4.0))
+    return [face_quad(face.landmarks) for face in faces[:FACES]]
+
+
+def _behind(pixels: Pixels, mask: Pixels, faces: list[Face], references: Floats) -> list[Points]:
+    """Return the quad of the face on which the hole lies, as sure as the detector is of any.
+
+    A face that is seen past the hole competes with those that the person's likeness suggests: the detector is
+    shown the photo with its hole filled from a reference, and its score tells which suggestion makes a face.
+    """
+    from mystyle_cli.photos.align import face_quad, quad_side
+    from mystyle_cli.photos.faces import find_faces
+    from mystyle_cli.restore.likeness import find_by_likeness
+
+    found = [(face.score, face_quad(face.landmarks)) for face in faces if _hides(mask, face)]
+    for guess in find_by_likeness(pixels, mask, references):
+        side = quad_side(guess.quad)
+        for face in find_faces(guess.completed, upsample=SEEN_WIDTH / (FACE_SHARE * side)):
+            quad = face_quad(face.landmarks)
+            if np.abs(quad - guess.quad).max() < side / 2:
+                found.append((face.score, quad))
+    if not found:  # the hole lies beside every face
+        return [face_quad(face.landmarks) for face in faces[:FACES]]
+    return [max(found, key=lambda candidate: candidate[0])[1]]
+
+
+def _hides(mask: Pixels, face: Face) -> bool:
+    """Tell whether the hole covers any of a face's box."""
+    left, top, right, bottom = (max(round(edge), 0) for edge in face.box)
+    return bool(mask[top:bottom, left:right].any())
+
+
+def fill_hole(pixels: Pixels, mask: Pixels) -> Pixels:
+    """Continue a photo (H, W, 3) smoothly into what of a mask (H, W) is above 0."""
+    import torch
+
+    from mystyle_cli.restore.degradations import spread
+
+    image = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1).unsqueeze(0)
+    holes = torch.from_numpy((mask > 0).astype(np.float32))[None, None]
+    filled = spread(image, holes)[0].permute(1, 2, 0)
+    return np.asarray(filled.round().clamp(0, 255).byte().numpy())

@@ -1,0 +1,95 @@
+"""Moving and finding faces that cannot be placed exactly, against warps whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mystyle_cli.photos.align import quad_side, warp
+from mystyle_cli.photos.decode import to_unit
+from mystyle_cli.photos.paste import paste
+from mystyle_cli.restore.degradations import Identity
+from mystyle_cli.restore.likeness import find_by_likeness, quad_of
+from mystyle_cli.restore.motion import moved, moved_quad
+from mystyle_cli.restore.projection import ProjectionSettings, project
+from tests.test_restore_projection import Pooled
+
+
+def texture(seed, size, detail=7):
+    """A smooth random picture."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (detail, detail, 3), np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC))
+
+
+SQUARE = np.array([[60.0, 60], [60, 140], [140, 140], [140, 60]])
+
+
+def test_a_motion_is_that_of_the_crop_s_quad():
+    """Moving the crop cut at the moved quad gives what the crop at the first quad shows."""
+    photo, motion = texture(0, 200), np.array([0.05, -0.03, 0.1, 0.15])
+    there = warp(photo, moved_quad(SQUARE, motion), 64).astype(np.float32)
+    images = torch.from_numpy(there).permute(2, 0, 1)[None]
+    seen = moved(images, torch.tensor(motion, dtype=torch.float32)[None])[0].permute(1, 2, 0).numpy()
+    inner = (slice(16, -16), slice(16, -16))
+    assert np.abs(seen - warp(photo, SQUARE, 64))[inner].mean() < 1.0
+    assert np.abs(there - warp(photo, SQUARE, 64))[inner].mean() > 5.0
+
+
+def test_no_motion_changes_nothing():
+    """Zeros leave images and quads as they are."""
+    images = torch.rand(2, 3, 16, 16)
+    torch.testing.assert_close(moved(images, torch.zeros(2, 4)), images, atol=1e-5, rtol=0)
+    np.testing.assert_allclose(moved_quad(SQUARE, np.zeros(4)), SQUARE)
+
+
+class Picture(torch.nn.Module):
+    """A generator that only ever draws one picture, so that all it can do is be moved."""
+
+    num_ws, w_dim = 2, 3
+
+    def __init__(self, image):
+        """Keep (3, R, R)."""
+        super().__init__()
+        self.image = torch.nn.Parameter(image, requires_grad=False)
+        self.w_avg = torch.zeros(3)
+
+    def synthesis(self, w_plus, noise="const"):
+        """Return the picture whatever the code, (B, 3, R, R)."""
+        return self.image + 0 * w_plus.sum(dim=(1, 2))[:, None, None, None]
+
+
+def test_projection_finds_where_the_face_is():
+    """A picture cut a little off is moved into place, and the motion is told; without leave nothing moves."""
+    photo, motion = texture(1, 200), np.array([0.04, -0.03, 0.05, -0.06])
+    generator = Picture(torch.from_numpy(to_unit(warp(photo, moved_quad(SQUARE, motion), 48))))
+    target = to_unit(warp(photo, SQUARE, 48))[None]
+    settings = ProjectionSettings(space="w", steps=150, patience=0, movable=True)
+    found = project(generator, None, target, Identity(), Pooled(), settings)
+    np.testing.assert_allclose(found.motions[0], motion, atol=0.015)
+    fixed = project(generator, None, target, Identity(), Pooled(), ProjectionSettings(space="w", steps=3))
+    assert not fixed.motions.any()
+    assert fixed.losses[0] > found.losses[0]
+
+
+@pytest.mark.parametrize("tilt", [0.0, 0.15])
+def test_a_face_behind_a_hole_is_found_by_its_likeness(tilt):
+    """Place, size and tilt of a reference pasted into a photo come out, though its middle is hidden."""
+    references = np.stack([to_unit(texture(seed, 64)) for seed in range(5)])
+    truth = quad_of(np.array([150.0, 140.0, 120.0, tilt]))
+    photo = paste(texture(9, 300, detail=12), texture(3, 64), truth, None, 0.0)
+    mask = np.zeros((300, 300), np.uint8)
+    mask[130:165, 120:180] = 255
+    painted = np.where(mask[..., None] > 0, 255, photo).astype(np.uint8)
+    best = find_by_likeness(painted, mask, references)[0]
+    assert np.abs(best.quad - truth).mean() < 0.03 * quad_side(truth)
+    hidden = mask > 0
+    assert np.abs(best.completed.astype(int) - photo)[hidden].mean() < 12
+    assert np.array_equal(best.completed[~hidden], painted[~hidden])
+
+
+def test_a_photo_that_is_all_hole_suggests_nothing():
+    """Where no face would be visible, no place is guessed."""
+    photo = texture(0, 64)
+    assert find_by_likeness(photo, np.full((64, 64), 255, np.uint8), to_unit(photo)[None]) == []
