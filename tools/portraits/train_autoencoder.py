@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mystyle_cli.prior.generator import Generator
+from mystyle_cli.prior.generator import FullyConnected, Generator
 from mystyle_cli.prior.nets import Encoder
 from mystyle_cli.prior.perceptual import Perceptual, load_perceptual
 from tools.portraits.fused import fuse
@@ -106,6 +106,30 @@ def psnr(made: Tensor, true: Tensor, masks: Tensor) -> tuple[float, float]:
     return float(-10 * whole.log10().mean()), float(-10 * face.log10().mean())
 
 
+class Labels:
+    """What the renderer knows of a picture, read off the code by one linear layer.
+
+    It makes the encoder keep what pixels say only faintly: where the eyes look, how the mouth stands, who it
+    is.
+    """
+
+    NAMES = ("states", "identities", "landmarks")
+
+    def __init__(self, pictures: Pictures, rate: float) -> None:
+        """Standardise the labels there are now."""
+        labels = np.concatenate([pictures.all(name).reshape(len(pictures), -1) for name in self.NAMES], 1)
+        self.mean = labels.mean(0)
+        self.spread = np.maximum(labels.std(0), 1e-3)
+        self.head = FullyConnected(W_DIM, labels.shape[1])
+        self.optimiser = torch.optim.Adam(self.head.parameters(), lr=rate, betas=(0.9, 0.99))
+
+    def loss(self, w: Tensor, pictures: Pictures, rows: np.ndarray) -> Tensor:
+        """Mean squared error of the standardised labels read off codes (B, w_dim)."""
+        parts = [pictures.rows(name, rows).reshape(len(rows), -1) for name in self.NAMES]
+        wanted = torch.from_numpy((np.concatenate(parts, 1) - self.mean) / self.spread).float()
+        return F.huber_loss(self.head(w), wanted.clamp(-4, 4))
+
+
 class Run:
     """One training run: nets, optimiser, averages and the files they are kept in."""
 
@@ -123,7 +147,8 @@ class Run:
         state = self.folder / "state.pt"
         if state.exists():
             self._restore(torch.load(state, weights_only=True))
-        self.train = Pictures(args.shards, held_out=False)
+        self.train = Pictures(args.shards, held_out=False, names=Labels.NAMES)
+        self.labels = Labels(self.train, args.rate)
         self._prepare_validation()
         self.weight = face_weight()
         self.perceptual: Perceptual | None = load_perceptual(args.perceptual) if args.perceptual else None
@@ -168,11 +193,14 @@ class Run:
     def update(self, rng: np.random.Generator, elapsed: float) -> dict[str, float]:
         """One step of the optimiser; returns the parts of the loss."""
         batch = self.args.batch
-        images = self.train.images(rng.integers(len(self.train), size=batch))
-        flipped = torch.from_numpy(rng.random(batch) < 0.5)
-        images[flipped] = images[flipped].flip(3)
+        rows = rng.integers(len(self.train), size=batch)
+        images = self.train.images(rows)
+        images[: batch // 2] = images[: batch // 2].flip(3)  # mirrored ones have no labels
         made, w = self.model(images, self.args.noise * torch.randn(batch, W_DIM))
         parts = {"pixel": pixel_loss(made, images, self.weight), "code": 1e-3 * w.square().mean()}
+        parts["labels"] = self.args.label_weight * self.labels.loss(
+            w[batch // 2 :], self.train, rows[batch // 2 :]
+        )
         if self.perceptual is not None:
             with torch.no_grad():
                 features = self.perceptual.features(images[FACE])
@@ -183,11 +211,13 @@ class Run:
                 wanted = self.identity(images)
             cosine = (self.identity(made) * wanted).sum(1)
             parts["identity"] = self.args.identity_weight * (1 - cosine).mean()
-        self.optimiser.param_groups[0]["lr"] = self.rate(elapsed)
-        self.optimiser.zero_grad()
+        for optimiser in (self.optimiser, self.labels.optimiser):
+            optimiser.param_groups[0]["lr"] = self.rate(elapsed)
+            optimiser.zero_grad()
         torch.stack(list(parts.values())).sum().backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 10.0)
         self.optimiser.step()
+        self.labels.optimiser.step()
         self.step += 1
         self.images += batch
         self._average()
@@ -263,6 +293,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--noise", type=float, default=0.05, help="standard deviation of the noise on w")
     parser.add_argument("--decay", type=float, help="minutes in which the rate goes to zero")
+    parser.add_argument("--label-weight", type=float, default=0.1)
     parser.add_argument("--perceptual", type=Path, help="weights of the perceptual net")
     parser.add_argument("--perceptual-weight", type=float, default=1.0)
     parser.add_argument("--identity", type=Path, help="the identity net as TorchScript")
