@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test figures lint reference wheel clean
+.PHONY: demo test figures lint reference docs wheel clean
 
 demo: $(READY)  ## learn the demonstration person, repair their photos, write demo/index.html
 	$(BIN)/python -m tools.demo
@@ -22,6 +22,10 @@ lint: $(READY)  ## style, format and types
 
 reference: $(READY)  ## write docs/commands.md from the commands
 	$(BIN)/python -m tools.make_reference
+
+docs: $(READY)  ## the documentation as a site in build/site
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	$(BIN)/python -m mkdocs build --strict --quiet
 
 wheel: $(READY)  ## build dist/*.whl
 	rm -rf dist
