@@ -13,7 +13,7 @@ from mystyle_cli.photos.align import face_quad, quad_side
 from mystyle_cli.photos.decode import Pixels, decode, encode, resize
 from mystyle_cli.photos.faces import find_faces
 
-SMALL_FACE = 28
+SMALL_FACE = 36
 """Side in pixels of the face's crop on the whole photos that are enlarged."""
 
 

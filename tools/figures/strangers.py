@@ -10,7 +10,7 @@ import numpy as np
 from mystyle_cli.photos.decode import to_unit
 from tools.portraits.dataset import HELD_OUT, SIZE, crop_portrait, render_photo
 
-PEOPLE, PHOTOS, FIRST_PHOTO = 30, 4, 50
+PEOPLE, PHOTOS, FIRST_PHOTO = 25, 3, 50
 
 
 @dataclass(frozen=True)
