@@ -143,7 +143,7 @@ class _Everywhere(click.Command):
         shared: list[tuple[str, str]] = []
         for parameter in self.get_params(context):
             record = parameter.get_help_record(context)
-            if record is not None:
+            if record is not None and isinstance(parameter, click.Option):
                 (shared if parameter in self._everywhere else own).append(record)
         for title, rows in (("Options", own), ("Options of every command", shared)):
             if rows:

@@ -61,7 +61,7 @@ def create(
     replace: bool,
     tuning: TuningOptions,
 ) -> None:
-    """Learn a person from photos: choose the usable ones, find anchors, tune.
+    """Learn a person from photos: choose, find anchors, tune.
 
     PHOTOS are files, folders or patterns; about 100 photos of different days, poses and light are best. They
     are never changed. Interrupted at any point, the same command goes on from where it stopped.

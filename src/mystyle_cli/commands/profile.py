@@ -51,7 +51,7 @@ def list_profiles(app: App) -> None:
 @profile_argument
 @pass_app
 def show(app: App, name: str) -> None:
-    """Show what a profile holds, how it was made and how well it knows the person."""
+    """Show what a profile holds and how well it knows the person."""
     store = app.profiles()
     entry, folder = store.entry(name), store.path(name)
     if entry.manifest is None:
@@ -103,7 +103,7 @@ def rename(app: App, name: str, new: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_app
 def delete(app: App, name: str, yes: bool) -> None:
-    """Remove a profile: its copies of faces, its weights, everything. Your photos stay."""
+    """Remove a profile for good; your photos stay."""
     store = app.profiles()
     folder = store.path(name)
     if not yes:
@@ -124,7 +124,7 @@ def _confirm(folder: Path) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @pass_app
 def verify(app: App, names: tuple[str, ...]) -> int:
-    """Check every file of profiles (of all when none is named) against its digest."""
+    """Check every file of profiles against its digest; of all, if none is named."""
     store = app.profiles()
     found = {name: store.verify(name) for name in names or store.names()}
     for name, problems in found.items():
