@@ -50,7 +50,7 @@ def list_priors(app: App) -> None:
 @_prior_argument
 @pass_app
 def show(app: App, name: str) -> None:
-    """Show where a prior's parts come from, their terms, and the directions that it can edit along."""
+    """Show a prior's parts, their terms, and its directions of editing."""
     from mystyle_cli.prior.registry import open_prior
 
     prior = open_prior(name)

@@ -124,7 +124,10 @@ def _confirm(folder: Path) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @pass_app
 def verify(app: App, names: tuple[str, ...]) -> int:
-    """Check every file of profiles against its digest; of all, if none is named."""
+    """Check every file of profiles against its digest.
+
+    Without a name, all profiles are checked.
+    """
     store = app.profiles()
     found = {name: store.verify(name) for name in names or store.names()}
     for name, problems in found.items():
