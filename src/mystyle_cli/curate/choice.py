@@ -142,4 +142,6 @@ def _start(
         return found[0], (
             f"two people are about equally frequent ({counts}): name the one with --reference PHOTO",
         )
+    if len(found) > 2 and len(found[0]) == 1:
+        return found[0], ("no two photos show the same person: name the right one with --reference PHOTO",)
     return found[0], ()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -122,7 +123,7 @@ def _examine_all(
         if digest not in seen:
             first = done.get(digest) or examine(path, file, digest, resolution, settings)
             done[digest] = first
-            result.append(Examined(digest, file, first.fault, first.candidates, first.thumbnail))
+            result.append(replace(first, file=file))
         progress(Step("curate", index + 1, len(named)))
     return result
 
@@ -201,13 +202,9 @@ def _repeated(examined: Sequence[Examined], choice: Choice, settings: CurateSett
     """Return for each chosen photo that repeats a better one that one's name; known faces always stay."""
     rows = [*choice.anchors, *choice.chosen.values()]
     hashes = [perceptual_hash(choice.rows[row].crop) for row in rows]
-    worth = [float("inf")] * len(choice.anchors)
-    for photo in choice.chosen:
-        scores = examined[photo].candidates[choice.candidate(photo)].scores
-        worth.append(
-            min(1.0, scores["side"] / len(choice.rows[choice.chosen[photo]].crop))
-            * min(1.0, scores["sharpness"])
-        )
+    worth = [math.inf] * len(choice.anchors) + [
+        _worth(examined[photo], choice.candidate(photo)) for photo in choice.chosen
+    ]
     similarity = choice.similarity[np.ix_(rows, rows)]
     found = duplicates(similarity, hashes, worth, settings.duplicate_identity, settings.duplicate_bits)
     names = ["a photo of the profile"] * len(choice.anchors) + [
@@ -215,3 +212,8 @@ def _repeated(examined: Sequence[Examined], choice: Choice, settings: CurateSett
     ]
     photos = [-1] * len(choice.anchors) + list(choice.chosen)
     return {photos[later]: names[first] for later, first in found.items()}
+
+
+def _worth(item: Examined, candidate: int) -> float:
+    """Return how much of a face a file holds: of two copies the larger, less compressed one is the better."""
+    return 4 * math.log(item.candidates[candidate].scores["side"]) + math.log(max(item.bytes, 1))

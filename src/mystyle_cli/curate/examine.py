@@ -53,6 +53,7 @@ class Examined:
         fault: why there are no candidates, or None.
         candidates: its faces, largest first.
         thumbnail: uint8, small copy of the photo, None where it cannot be read.
+        bytes: size of the file.
     """
 
     sha256: str
@@ -60,6 +61,7 @@ class Examined:
     fault: Fault | None
     candidates: tuple[Candidate, ...] = ()
     thumbnail: Pixels | None = field(default=None, repr=False)
+    bytes: int = 0
 
 
 def examine(path: Path, file: str, digest: str, resolution: int, settings: CurateSettings) -> Examined:
@@ -81,7 +83,8 @@ def examine(path: Path, file: str, digest: str, resolution: int, settings: Curat
         return Examined(digest, file, _hidden(photo, resolution, settings), (), _thumbnail(photo, []))
     lone = len(found) == 1
     candidates = tuple(_candidate(photo, face, lone, resolution, settings) for face in found)
-    return Examined(digest, file, None, candidates, _thumbnail(photo, [c.aligned.quad for c in candidates]))
+    thumbnail = _thumbnail(photo, [c.aligned.quad for c in candidates])
+    return Examined(digest, file, None, candidates, thumbnail, path.stat().st_size)
 
 
 def _candidate(photo: Photo, face: Face, lone: bool, resolution: int, settings: CurateSettings) -> Candidate:

@@ -17,6 +17,7 @@ Embed = Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
 _STRANGERS = 0.72
 _NEAREST = 5  # members that a face is compared with: a person with and without a beard is still one person
 _FENCE = 4.0  # robust standard deviations that a member may lie below the others
+_ENOUGH = 12  # members from which their own agreement counts fully; few say little about what is usual
 _ROUNDS = 5
 _GAP = 0.12  # a gap in the merges this wide says more than the usual threshold
 _GAP_RANGE = (0.2, 0.75)  # where such a gap may lie
@@ -98,7 +99,9 @@ def belonging(
     inner = near[list(members)]
     middle = float(np.median(inner))
     width = 1.4826 * float(np.median(np.abs(inner - middle)))
-    return near, max(threshold, middle - max(_FENCE * width, _GAP))
+    fence = middle - max(_FENCE * width, _GAP)
+    trust = min(1.0, len(members) / _ENOUGH)
+    return near, max(threshold, threshold + trust * (fence - threshold))
 
 
 def person(

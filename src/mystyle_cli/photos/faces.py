@@ -97,7 +97,7 @@ def find_faces(
 ) -> list[Face]:
     """Find the faces on a photo, largest first.
 
-    With "auto" a photo is scaled to a size at which the detector is quick; only where it finds nothing does it
+    With "auto" a photo is scaled to a size at which the detector is quick; only if it finds nothing does it
     look again, at a larger size and at tilted copies.
 
     Args:

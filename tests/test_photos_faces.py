@@ -1,0 +1,196 @@
+"""Poses from geometry; detection, landmarks and descriptors on real portraits where there are any."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mystyle_cli.errors import ModelError
+from mystyle_cli.photos import models
+from mystyle_cli.photos.align import align, to_crop, to_photo, warp
+from mystyle_cli.photos.decode import Pixels, decode, resize
+from mystyle_cli.photos.faces import (
+    _HEAD,
+    aligned_face,
+    describe,
+    find_faces,
+    find_hidden_faces,
+    landmark_pose,
+)
+from mystyle_cli.photos.paste import paste
+from tests.portraits import real
+from tests.test_photos_align import square
+
+needs_portraits = pytest.mark.skipif(not real(), reason="the real portraits are not on this machine")
+
+
+def photo(number: int) -> Pixels:
+    """Return a real portrait by its number."""
+    return decode(real()[number - 1]).pixels
+
+
+def turned(yaw: float, pitch: float, roll: float, distance: float = 1e6) -> np.ndarray:
+    """Return landmarks of the average head after turning it, seen from a distance in millimetres."""
+    a, b, c = (math.radians(angle) for angle in (yaw, pitch, roll))
+    about_y = np.array([[math.cos(a), 0, -math.sin(a)], [0, 1, 0], [math.sin(a), 0, math.cos(a)]])
+    about_x = np.array([[1, 0, 0], [0, math.cos(b), math.sin(b)], [0, -math.sin(b), math.cos(b)]])
+    about_z = np.array([[math.cos(c), -math.sin(c), 0], [math.sin(c), math.cos(c), 0], [0, 0, 1]])
+    head = np.array(list(_HEAD.values())) @ (about_z @ about_y @ about_x).T
+    points = np.full((68, 2), np.nan)
+    points[list(_HEAD)] = 300 + 1.3 * head[:, :2] * (distance / (distance + head[:, 2:]))
+    return points
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(-50, 50), st.floats(-35, 35), st.floats(-40, 40))
+def test_pose_of_a_turned_head(yaw: float, pitch: float, roll: float) -> None:
+    """A head that was turned by known angles is told to be turned by them, with the right signs."""
+    pose = landmark_pose(turned(yaw, 0, 0))
+    assert pose.yaw == pytest.approx(yaw, abs=0.1)
+    pose = landmark_pose(turned(0, pitch, 0))
+    assert pose.pitch == pytest.approx(pitch, abs=0.1)
+    assert landmark_pose(turned(0, 0, roll)).roll == pytest.approx(roll, abs=0.1)
+
+
+def test_pose_from_nearby() -> None:
+    """The perspective of a photo taken from one metre costs only a few degrees."""
+    pose = landmark_pose(turned(25, 10, 0, 1000))
+    assert pose.yaw == pytest.approx(25, abs=4)
+    assert pose.pitch == pytest.approx(10, abs=4)
+
+
+def test_signs_of_the_pose() -> None:
+    """Nose to the picture's right: yaw above 0; nose up: pitch above 0; clockwise: roll above 0."""
+    straight = turned(0, 0, 0)
+    right, up, clockwise = straight.copy(), straight.copy(), straight.copy()
+    right[27:36, 0] += 15
+    up[27:31, 1] -= 12
+    c, s = math.cos(0.2), math.sin(0.2)
+    clockwise = clockwise @ np.array([[c, s], [-s, c]])
+    assert landmark_pose(right).yaw > 3
+    assert landmark_pose(up).pitch > 3
+    assert landmark_pose(clockwise).roll > 3
+
+
+def test_no_faces_where_there_are_none() -> None:
+    """A plain surface and noise show no face."""
+    assert find_faces(np.full((120, 160, 3), 90, dtype=np.uint8)) == []
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    assert find_faces(noise) == []
+
+
+def test_missing_models_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the package that carries the models the error says what to install."""
+    monkeypatch.setattr(models, "_PACKAGE", "no_such_package")
+    with pytest.raises(ModelError) as caught:
+        models.model_path("x.dat")
+    assert "no_such_package" in caught.value.hint
+
+
+def test_models_are_found_without_importing_their_package() -> None:
+    """The models' package is only located, as importing it fails in new environments."""
+    import sys
+
+    assert models.model_path("mmod_human_face_detector.dat").is_file()
+    assert "face_recognition_models" not in sys.modules
+
+
+@needs_portraits
+@pytest.mark.slow
+@pytest.mark.parametrize("path", real(), ids=lambda path: path.stem)
+def test_every_portrait_goes_there_and_back(path: Path) -> None:
+    """On each portrait exactly the face is found, cut out upright, and pasted back where it was."""
+    pixels = decode(path).pixels
+    faces = find_faces(pixels)
+    assert len(faces) == 1
+    crop = align(pixels, faces[0].landmarks, 192)
+    eyes = to_crop(
+        np.stack([faces[0].landmarks[36:42].mean(0), faces[0].landmarks[42:48].mean(0)]), crop.quad, 192
+    )
+    assert 60 < eyes[0, 0] < eyes[1, 0] < 132
+    assert abs(eyes[0, 1] - eyes[1, 1]) < 12
+    back = paste(pixels, crop.pixels, crop.quad)
+    assert np.abs(back.astype(int) - pixels).mean() < 2
+
+
+@needs_portraits
+@pytest.mark.parametrize("scale", [0.25, 0.5, 3.0, 8.0])
+def test_the_size_of_the_photo_does_not_matter(scale: float) -> None:
+    """From a thumbnail to many megapixels the same face is found in the same place."""
+    pixels = photo(5)
+    height, width = pixels.shape[:2]
+    scaled = resize(pixels, (round(height * scale), round(width * scale)), "lanczos")
+    original, found = find_faces(pixels)[0], find_faces(scaled)[0]
+    ratio = np.array([scaled.shape[1] / width, scaled.shape[0] / height])
+    eye = np.linalg.norm(original.landmarks[36] - original.landmarks[45])
+    off = np.linalg.norm(found.landmarks / ratio - original.landmarks, axis=1).mean() / eye
+    assert off < (0.08 if scale < 1 else 0.05)
+
+
+@needs_portraits
+@pytest.mark.parametrize("degrees", [-50, 90, 180])
+def test_tilted_photos(degrees: float) -> None:
+    """A head tilted far, or a photo that lies on its side, is still found, and cut out upright."""
+    pixels = photo(15)
+    height, width = pixels.shape[:2]
+    frame = square(width / 2, height / 2, 300, degrees)
+    face, tilted = find_faces(pixels)[0], find_faces(warp(pixels, frame, 300))[0]
+    moved = to_photo(tilted.landmarks, frame, 300)
+    assert np.linalg.norm(moved - face.landmarks, axis=1).mean() < 0.12 * face.width
+
+
+@needs_portraits
+def test_largest_face_comes_first_and_all_are_found() -> None:
+    """Two people side by side are both found, the larger first."""
+    left, right = resize(photo(5), (428, 350)), resize(photo(15), (214, 175))
+    scene = np.full((430, 530, 3), 128, dtype=np.uint8)
+    scene[:428, :350], scene[100:314, 352:527] = left, right
+    faces = find_faces(scene)
+    assert len(faces) == 2
+    assert faces[0].landmarks[30, 0] < 350 < faces[1].landmarks[30, 0]
+
+
+@needs_portraits
+def test_descriptors_tell_people_apart() -> None:
+    """The same face, resized and mirrored or cut out, stays near; other people are far."""
+    pixels = photo(5)
+    face = find_faces(pixels)[0]
+    own = describe(pixels, face)
+    small = resize(pixels, (160, 131))
+    crop = align(pixels, face.landmarks, 128).pixels
+    assert np.linalg.norm(own - describe(small, find_faces(small)[0])) < 0.3
+    assert np.linalg.norm(own - describe(crop, aligned_face(crop))) < 0.2
+    for other in (15, 17, 25):
+        pixels = photo(other)
+        assert np.linalg.norm(own - describe(pixels, find_faces(pixels)[0])) > 0.6
+
+
+@needs_portraits
+def test_covered_face_is_seen_by_the_slow_detector() -> None:
+    """Where a cloth hides mouth and nose, the second detector still says that there is a face."""
+    pixels = photo(5).copy()
+    face = find_faces(pixels)[0]
+    low, high = face.landmarks[1:16].min(0), face.landmarks[1:16].max(0)
+    top = face.landmarks[29, 1]
+    pixels[int(top) : int(high[1]), int(low[0]) : int(high[0])] = (150, 190, 220)
+    assert find_hidden_faces(pixels)
+
+
+@needs_portraits
+@pytest.mark.skipif(os.cpu_count() == 1, reason="needs two cores")
+def test_threads_agree() -> None:
+    """Faces found from several threads at once are those found one after the other."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    photos = [photo(number) for number in (3, 4, 5, 9)]
+    alone = [find_faces(item)[0].landmarks for item in photos]
+    with ThreadPoolExecutor(4) as pool:
+        together = [faces[0].landmarks for faces in pool.map(find_faces, photos)]
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
