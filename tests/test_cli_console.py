@@ -31,6 +31,15 @@ def test_lines_now_and_then(clock: list[float], capsys: pytest.CaptureFixture[st
     ]
 
 
+def test_time_left_of_a_resumed_stage(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    """A stage that goes on from step 80 does not count those 80 as this run's speed."""
+    with Console().progress() as progress:
+        for second, done in ((0, 80), (12, 84)):
+            clock.append(float(second))
+            progress(Step("tune", done, 100))
+    assert capsys.readouterr().err == "tune: 84/100 (12 s, about 48 s left)\n"
+
+
 def test_a_stage_that_starts_again_is_shown_again(
     clock: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:

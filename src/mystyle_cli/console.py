@@ -170,7 +170,7 @@ class _Lines:
     """A line for a stage every ten seconds and at its end; a stage may start again."""
 
     def __init__(self) -> None:
-        self._started: dict[str, float] = {}
+        self._started: dict[str, tuple[float, int]] = {}  # when, and at which step (a resumed stage: not 0)
         self._due: dict[str, float] = {}
         self._done: dict[str, int] = {}
 
@@ -178,7 +178,7 @@ class _Lines:
         """Write the line if it is due."""
         now = time.monotonic()
         if step.done < self._done.get(step.stage, step.total + 1):  # its first step, or it starts again
-            self._started[step.stage] = now
+            self._started[step.stage] = now, step.done
             self._due[step.stage] = now + LINE_EVERY_S
         elif step.done == self._done[step.stage]:
             return
@@ -186,7 +186,8 @@ class _Lines:
         if step.done < step.total and now < self._due[step.stage]:
             return
         self._due[step.stage] = now + LINE_EVERY_S
-        spent = now - self._started[step.stage]
-        left = spent * (step.total - step.done) / max(step.done, 1)
+        started, first = self._started[step.stage]
+        spent = now - started
+        left = spent * (step.total - step.done) / max(step.done - first, 1)
         when = f"{spent:.0f} s" if step.done >= step.total else f"{spent:.0f} s, about {left:.0f} s left"
         _say(f"{step.stage}: {step.done}/{step.total} ({when}) {_figures(step)}".rstrip(), sys.stderr)
