@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from mystyle_cli.errors import ProfileError, UsageError
 from mystyle_cli.person.draft import COMMIT, Draft
+from mystyle_cli.person.files import write_whole
 from mystyle_cli.person.manifest import (
     FORMAT,
     NAME,
@@ -261,6 +262,31 @@ def test_a_stage_with_a_damaged_file_is_not_done(tmp_path: Path) -> None:
         draft.finish("curate", "i", draft.write("photos.jsonl", b"{}"), {})
         draft.find("photos.jsonl").write_text("{")
         assert not store.draft("adele").done("curate", "i")
+
+
+def test_a_full_disk_is_an_error_that_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the disk is full the file is named, its old content stays, and no temporary is left."""
+    write_whole(tmp_path / "a", b"old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ProfileError, match="a cannot be written: No space left"):
+        write_whole(tmp_path / "a", b"new")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+
+
+def test_a_store_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    """A store below a file says so."""
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(ProfileError, match="cannot be written to"),
+        Store(tmp_path / "file" / "s").locked("a"),
+    ):
+        pass
 
 
 # One process imports, then forks for each number of calls: the child kills itself with SIGKILL instead of

@@ -46,17 +46,26 @@ def write_whole(path: Path, data: bytes) -> str:
 
     Returns:
         The sha256 of the content.
+
+    Raises:
+        ProfileError: the disk is full, or the folder may not be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
     try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise ProfileError(
+            f"{path} cannot be written: {error.strerror}",
+            "Free some space or check the folder's permissions.",
+        ) from error
     sync_folder(path.parent)
     return hashlib.sha256(data).hexdigest()
 

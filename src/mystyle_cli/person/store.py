@@ -167,13 +167,18 @@ class Store:
         with ExitStack() as stack:
             # names differing only in case are one folder on some systems, so they share a lock everywhere
             for key, name in sorted({check_name(name).casefold(): name for name in names}.items()):
-                (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
                 lock = FileLock(self.root / LOCKS / f"{key}.lock")
                 try:
+                    (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
                     stack.enter_context(lock.acquire(timeout=0.2))
                 except Timeout as error:
                     raise ProfileError(
                         f"profile '{name}' is being changed by another command", "Wait until it has ended."
+                    ) from error
+                except OSError as error:
+                    raise ProfileError(
+                        f"the store {self.root} cannot be written to: {error.strerror}",
+                        "Check its permissions, or choose another with --store.",
                     ) from error
             for name in names:
                 roll_forward(self.root / check_name(name))
