@@ -77,7 +77,9 @@ def test_light_models_the_form() -> None:
     person, state = draw_identity(9), State()
     scene = Scene(fill_level=0.3, light_y=0.2)
     left, right = (render(person, state, scene._replace(light_x=x)) for x in (-0.9, 0.9))
-    cheek = np.round(left.landmarks[[3, 13]] + (left.landmarks[[33]] - left.landmarks[[3, 13]]) * 0.3).astype(int)
+    cheek = np.round(left.landmarks[[3, 13]] + (left.landmarks[[33]] - left.landmarks[[3, 13]]) * 0.3).astype(
+        int
+    )
     near = [int(p.pixels[y, x].sum()) for p, (x, y) in zip((left, right), cheek, strict=True)]
     far = [int(p.pixels[y, x].sum()) for p, (x, y) in zip((right, left), cheek, strict=True)]
     assert min(near) > 1.15 * max(far)
