@@ -9,16 +9,21 @@ from mystyle_cli.analysis.membership import excess
 from mystyle_cli.analysis.report import Cell, Report, Table, Target
 from mystyle_cli.analysis.tradeoff import BETAS, sweep_beta
 from mystyle_cli.person.hull import least_dilation
-from tools.figures.common import people, profile_of, report_progress, spread, truths_of
+from mystyle_cli.restore.projection import ProjectionSettings
+from tools.figures.common import STEPS, people, profile_of, report_progress, spread, truths_of
 
-PHOTOS = 6
+PHOTOS = 4
+SETTINGS = ProjectionSettings(steps=STEPS)
 
 
 def make() -> Report:
     """Invert some of both people's held-out photos with every beta."""
     runs = {
         person.name: sweep_beta(
-            Judge(profile_of(person.name)), truths_of(person.name).images[:PHOTOS], progress=report_progress
+            Judge(profile_of(person.name)),
+            truths_of(person.name).images[:PHOTOS],
+            settings=SETTINGS,
+            progress=report_progress,
         )
         for person in people()
     }
@@ -45,7 +50,7 @@ def make() -> Report:
             Target("rank correlation of beta and LPIPS", _trend(falling), "at most", -0.8),
             Target("how far the worst code lies outside A_beta", outside, "at most", 1e-6),
         ],
-        {"photos of each person": PHOTOS, "people": len(runs)},
+        {"photos of each person": PHOTOS, "people": len(runs), "steps": STEPS},
     )
 
 

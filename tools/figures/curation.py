@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from mystyle_cli.analysis.report import Cell, Report, Table, Target
-from mystyle_cli.curate.curate import PhotoRecord, curate
-from mystyle_cli.prior.registry import open_prior
-from tools.figures.common import Person, people, report_progress
+from mystyle_cli.curate.records import PhotoRecord
+from tools.figures.common import Person, people, profile_of
 
 
 def make() -> Report:
-    """Curate both folders and set every verdict against what the photo is."""
-    prior = open_prior()
+    """Set every verdict on both folders against what the photo is."""
     tables, wrong, refused = [], 0, 0
     counts: dict[str, Cell] = {}
     for person in people():
-        records = curate(person.photos, prior=prior, progress=report_progress).records
+        records = profile_of(person.name).records
         table, misjudged, lost = _judge(person, records)
         tables.append(table)
         wrong, refused = wrong + misjudged, refused + lost

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from mystyle_cli.analysis.judge import Judge
 from mystyle_cli.analysis.membership import excess
 from mystyle_cli.analysis.report import Cell, Report, Table, Target
 from mystyle_cli.photos.grid import grid
-from tools.figures.common import people, profile_of, report_progress, save_picture, spread, truths_of
+from mystyle_cli.restore.restore import RestoreSettings, default_settings
+from tools.figures.common import STEPS, people, profile_of, report_progress, save_picture, spread, truths_of
 
 TASKS: tuple[Task, ...] = ("upscale", "inpaint")
 COLUMNS = ("id", "dlib", "lpips", "psnr", "trait")
@@ -25,7 +27,7 @@ def make() -> Report:
         runs = {}
         for person in people():
             judge, truths = Judge(profile_of(person.name)), truths_of(person.name)
-            runs[person.name] = enhance(judge, truths, task, progress=report_progress)
+            runs[person.name] = enhance(judge, truths, task, _settings(task), report_progress)
             _show(person.name, runs[person.name])
             outside = max(outside, _outside(runs[person.name]))
         tables += [_table(name, [run]) for name, run in runs.items()]
@@ -38,12 +40,18 @@ def make() -> Report:
         tables,
         wanted,
         {
+            "steps": STEPS,
             "id": "cosine to the nearest reference photo by our identity net",
             "dlib": "distance to the nearest reference photo by dlib's net, lower is nearer",
             "trait": "share of the skin mark's contrast that is there",
             "pictures": "figures/enhancement-*.png: input, domain prior, personal prior, truth",
         },
     )
+
+
+def _settings(task: Task) -> RestoreSettings:
+    settings = default_settings(task)
+    return replace(settings, projection=replace(settings.projection, steps=STEPS), batch=12)
 
 
 def _table(name: str, runs: Sequence[Enhancement]) -> Table:

@@ -22,8 +22,8 @@ from mystyle_cli.restore.codes import Parametrisation
 from mystyle_cli.restore.restore import default_settings, restore
 from tools.figures.common import people, profile_of, report_progress, truths_of
 
-ANCHORS, STEPS, PHOTOS = 500, 60, 2
-BETAS = (0.0, 0.02, 0.1)
+ANCHORS, STEPS, PHOTOS = 500, 20, 2
+BETAS = (0.0, 0.05)
 TASKS: tuple[Task, ...] = ("upscale", "inpaint")
 KINDS: tuple[Parametrisation, ...] = ("simplex", "softplus")
 

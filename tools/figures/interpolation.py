@@ -8,7 +8,7 @@ from mystyle_cli.analysis.interpolation import Interpolation, interpolate
 from mystyle_cli.analysis.report import Cell, Report, Table, Target
 from tools.figures.common import people, profile_of, report_progress, spread
 
-PAIRS, POINTS = 200, 9
+PAIRS, POINTS = 200, 7
 
 
 def make() -> Report:

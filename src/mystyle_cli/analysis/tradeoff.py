@@ -17,7 +17,7 @@ from mystyle_cli.restore.projection import ProjectionSettings, project
 if TYPE_CHECKING:
     from mystyle_cli.analysis.judge import Judge
 
-BETAS: Final = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, None)
+BETAS: Final = (0.0, 0.02, 0.05, 0.1, None)
 """From the hull itself to unbounded."""
 
 
