@@ -51,6 +51,10 @@ class Negative:
         """Return the line for people."""
         return f"{job.item.name} turned"
 
+    def warnings(self, answer: np.ndarray) -> list[str]:
+        """Return none."""
+        return []
+
     def report(self, job: Job, answer: np.ndarray) -> dict[str, object]:
         """Return the JSON part."""
         return {"mean": float(answer.mean())}

@@ -82,6 +82,9 @@ class Work(Protocol[Answer]):
     def summary(self, job: Job, answer: Answer) -> str:
         """Return a line for people."""
 
+    def warnings(self, answer: Answer) -> Sequence[str]:
+        """Return what the user should know about an answer."""
+
     def report(self, job: Job, answer: Answer) -> dict[str, object]:
         """Return the answer's part of the JSON document."""
 
@@ -161,6 +164,8 @@ def _settle(
     except MystyleError as error:
         batch.failed.append(Failure(job.item, error))
         return
+    for warning in work.warnings(answer):
+        console.warn(f"{job.item.name}: {warning}")
     console.info(work.summary(job, answer))
     if job.target.path is not None:
         console.result(job.target.name)

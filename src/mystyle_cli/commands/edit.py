@@ -124,7 +124,7 @@ def command(
     found = [find_direction(profile.prior, direction) for direction in directions]
     settings = settings_for(search.beta, at_limit, settings_of(app, "invert", batch, search))
     reader = SubjectReader(landmarks=landmark_companions(search.landmarks))
-    work = EditWork(app, profile, edits_of(found, strengths, sweep), settings, reader)
+    work = EditWork(profile, edits_of(found, strengths, sweep), settings, reader)
     return run_batch(app.console, batch, work)
 
 
@@ -154,7 +154,6 @@ class EditWork:
     """Edits as the work of a batch.
 
     Args:
-        app: what the options of every command said.
         profile: the person.
         edits: one, or the edits of a sweep.
         settings: how to invert and edit.
@@ -165,7 +164,6 @@ class EditWork:
 
     def __init__(
         self,
-        app: App,
         profile: Profile,
         edits: list[Strengths],
         settings: EditSettings,
@@ -173,7 +171,7 @@ class EditWork:
     ) -> None:
         from mystyle_cli.edit.photos import edit_engine
 
-        self.app, self.profile, self.edits, self.settings = app, profile, edits, settings
+        self.profile, self.edits, self.settings = profile, edits, settings
         self.reader, self.engine = reader, edit_engine(profile, settings)
 
     def run(self, jobs: Sequence[Job], progress: Progress) -> list[EditedPhoto | MystyleError]:
@@ -201,11 +199,13 @@ class EditWork:
     def summary(self, job: Job, answer: EditedPhoto) -> str:
         """Say what was reached, what it needed and how much of the person is kept."""
         assert answer.inversion is not None
-        for warning in answer.inversion.warnings:
-            self.app.console.warn(f"{job.item.name}: {warning}")
         lines = [f"{job.item.name}: inverted with ID {answer.inversion.id_score:.3f}"]
         lines += [f"  {_frame_line(frame)}" for frame in answer.frames]
         return "\n".join(lines)
+
+    def warnings(self, answer: EditedPhoto) -> Sequence[str]:
+        """Return the inversion's warnings."""
+        return answer.inversion.warnings if answer.inversion else ()
 
     def report(self, job: Job, answer: EditedPhoto) -> dict[str, object]:
         """Return every figure of every edit."""

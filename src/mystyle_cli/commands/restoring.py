@@ -99,7 +99,6 @@ class RestoreWork:
     """One task of the restoring engine as the work of a batch.
 
     Args:
-        app: what the options of every command said.
         profile: the person.
         task: invert, inpaint or upscale.
         settings: how to search.
@@ -107,11 +106,11 @@ class RestoreWork:
     """
 
     def __init__(
-        self, app: App, profile: Profile, task: TaskName, settings: RestoreSettings, reader: SubjectReader
+        self, profile: Profile, task: TaskName, settings: RestoreSettings, reader: SubjectReader
     ) -> None:
         from mystyle_cli.restore.restore import Engine
 
-        self.app, self.profile, self.task, self.settings = app, profile, task, settings
+        self.profile, self.task, self.settings = profile, task, settings
         self.reader, self.engine = reader, Engine(profile, settings)
         self.name: str = task
 
@@ -131,13 +130,15 @@ class RestoreWork:
 
     def summary(self, job: Job, answer: Restoration) -> str:
         """Say how much the result looks like the person, and what it took."""
-        for warning in answer.warnings:
-            self.app.console.warn(f"{job.item.name}: {warning}")
         size = f", {answer.factor:.3g} times" if self.name == "upscale" else ""
         return (
             f"{job.item.name}: ID {answer.id_score:.3f} (input {answer.input_id:.3f}), "
             f"dilation {answer.least_dilation:.4f}, {answer.steps} steps{size}"
         )
+
+    def warnings(self, answer: Restoration) -> Sequence[str]:
+        """Return the core's own warnings."""
+        return answer.warnings
 
     def report(self, job: Job, answer: Restoration) -> dict[str, object]:
         """Return every figure of the answer."""
@@ -171,7 +172,7 @@ def run_restore(
     profile = app.profiles().open(name)
     settings = settings_of(app, task, batch, search)
     reader = SubjectReader(masks, landmark_companions(search.landmarks))
-    return run_batch(app.console, batch, RestoreWork(app, profile, task, settings, reader))
+    return run_batch(app.console, batch, RestoreWork(profile, task, settings, reader))
 
 
 def _seed(app: App, search: SearchOptions) -> int:
