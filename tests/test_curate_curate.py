@@ -33,7 +33,7 @@ def reasons(paths: list[Path], **options: object) -> dict[str, Reason]:
 
 
 def test_files_without_faces(tmp_path: Path) -> None:
-    """What is no picture, or shows no face, is refused for that; originals stay as they are, progress is told."""
+    """What is no picture, or shows no face, is refused for that; originals stay, progress is told."""
     (tmp_path / "letter.jpg").write_text("Dear all")
     (tmp_path / "empty.png").write_bytes(b"")
     Image.new("RGB", (90, 70), (40, 120, 200)).save(tmp_path / "sky.jpg")
@@ -134,7 +134,7 @@ def test_order_of_paths_does_not_matter(folder: Path) -> None:
 
 @needs_portraits
 def test_reference_and_known_faces(folder: Path) -> None:
-    """A reference chooses the rarer person; a profile's faces decide about new photos; seen ones are left out."""
+    """A reference chooses the rarer person; a profile's faces decide about new photos, not seen ones."""
     mine = sorted(folder.glob("me [345].jpg"))
     found = reasons([*mine, folder / "other.jpg"], reference=real()[14])
     assert found.pop("other.jpg") is Reason.KEPT

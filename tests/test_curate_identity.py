@@ -81,7 +81,7 @@ def similarity_of(descriptors: np.ndarray) -> np.ndarray:
 def test_people_who_look_alike_to_the_net_are_still_told_apart(seed: int) -> None:
     """Where every distance is small, as on rendered people, the gap between people is what counts."""
     similarity = similarity_of(people([40, 1, 1, 1, 1, 1, 1], seed, spread=0.33, apart=0.5))
-    found = person(similarity, range(46), 0.45, groups(similarity, 0.45)[0])
+    found, _ = person(similarity, range(46), 0.45, 0.12, groups(similarity, 0.45)[0])
     assert sorted(found.values()) == list(range(40))
 
 

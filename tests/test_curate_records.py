@@ -55,7 +55,7 @@ def test_damaged_records_are_refused(row: dict[str, str]) -> None:
     st.randoms(use_true_random=False),
 )
 def test_split(count: int, refused: int, share: float, seed: int, random: object) -> None:
-    """The share is met, refused photos belong nowhere, and neither order nor a second run changes anything."""
+    """The share is met, refused photos belong nowhere, and the order changes nothing."""
     items = records(count, refused=refused)
     divided = split(items, share, seed)
     assert len(held_out(divided)) == (round(share * count) if count >= 10 else 0)

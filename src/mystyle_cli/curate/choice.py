@@ -104,9 +104,10 @@ def choose(
     pool = [*usable, *anchors]
     inner = similarity[np.ix_(pool, pool)]
     start = [pool.index(i) for i in group]
-    found = person(inner, [everyone[i].photo for i in pool], settings.same_person, start)
+    slack = settings.slack_dlib if embed is None else settings.slack
+    found, limit = person(inner, [everyone[i].photo for i in pool], settings.same_person, slack, start)
     members = [pool[i] for i in found.values()] or group
-    near, limit = belonging(similarity, members, settings.same_person)
+    near, _ = belonging(similarity, members, settings.same_person, slack)
     chosen = {photo: pool[i] for photo, i in found.items() if photo >= 0}
     return Choice(everyone, similarity, anchors, dict(sorted(chosen.items())), near, limit, warnings)
 

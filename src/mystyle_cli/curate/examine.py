@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from mystyle_cli.curate.settings import CurateSettings
 from mystyle_cli.errors import DecodeError
 from mystyle_cli.photos.align import AlignedFace, Points, align
 from mystyle_cli.photos.decode import Photo, Pixels, decode, resize
-from mystyle_cli.photos.faces import Face, describe, find_faces, find_hidden_faces, head_pose
+from mystyle_cli.photos.faces import Face, describe, find_faces, find_hidden_faces, near_miss
 
 Fault = tuple[Reason, str]
 
 _THUMBNAIL = 160  # long side of the photos on the contact sheet
 _CROP = 1.68  # side of the crop over the width of the detector's box, mean over portraits
-_TURNED = 30.0  # yaw from which a face that only the any-pose detector sees counts as turned, not as covered
+# Scores of the frontal detector above which a face that it missed counts as covered rather than turned.
+_COVERED_FRONT, _COVERED_TURNED = -0.6, -0.25
 
 
 @dataclass(frozen=True)
@@ -104,9 +106,10 @@ def _hidden(photo: Photo, resolution: int, settings: CurateSettings) -> Fault:
     face = faces[0]
     if _CROP * face.width < settings.smallest_face * resolution:
         return Reason.SMALL_FACE, f"the face is only {face.width:.0f} px wide"
-    if abs(head_pose(face).yaw) > _TURNED:
-        return Reason.EXTREME_POSE, "the face is turned too far to the side"
-    return Reason.OCCLUDED, "the face is covered or turned away"
+    score, turned = near_miss(photo.pixels) or (-math.inf, True)
+    if score > (_COVERED_TURNED if turned else _COVERED_FRONT):
+        return Reason.OCCLUDED, "part of the face is covered"
+    return Reason.EXTREME_POSE, "the face is turned too far away"
 
 
 def _thumbnail(photo: Photo, quads: list[Points]) -> Pixels:

@@ -80,16 +80,18 @@ def groups(similarity: Matrix, threshold: float) -> list[list[int]]:
 
 
 def belonging(
-    similarity: Matrix, members: Sequence[int], threshold: float
+    similarity: Matrix, members: Sequence[int], threshold: float, slack: float
 ) -> tuple[NDArray[np.float64], float]:
     """Return each face's nearness to the members (n,), itself left out, and the least that belongs.
 
-    The limit follows the members' own agreement where that is closer than the threshold asks.
+    The limit lies in the widest gap between the faces' nearness; where there is no clear one it follows the
+    members' own agreement.
 
     Args:
         similarity: (n, n).
         members: the faces that are this person's.
         threshold: similarity that always is asked for.
+        slack: how far below the others a member may lie, at least.
     """
     others = similarity[:, list(members)].copy()
     others[list(members), range(len(members))] = -np.inf
@@ -98,15 +100,20 @@ def belonging(
     )
     inner = near[list(members)]
     middle = float(np.median(inner))
-    width = 1.4826 * float(np.median(np.abs(inner - middle)))
-    fence = middle - max(_FENCE * width, _GAP)
+    steps = np.sort(near[near <= middle])
+    gaps = np.diff(steps)
+    if gaps.size and gaps.max() >= _GAP:
+        limit = float(steps[gaps.argmax()] + steps[gaps.argmax() + 1]) / 2
+    else:
+        width = 1.4826 * float(np.median(np.abs(inner - middle)))
+        limit = middle - max(_FENCE * width, slack)
     trust = min(1.0, len(members) / _ENOUGH)
-    return near, max(threshold, threshold + trust * (fence - threshold))
+    return near, max(threshold, threshold + trust * (limit - threshold))
 
 
 def person(
-    similarity: Matrix, photos: Sequence[int], threshold: float, group: Sequence[int]
-) -> dict[int, int]:
+    similarity: Matrix, photos: Sequence[int], threshold: float, slack: float, group: Sequence[int]
+) -> tuple[dict[int, int], float]:
     """Settle which face of each photo is the person's, starting from a group of faces.
 
     Faces that agree with the group join it and those that do not leave it, until nothing changes.
@@ -115,15 +122,17 @@ def person(
         similarity: (n, n).
         photos: for each face the photo it is on; a photo shows a person once.
         threshold: see `belonging`.
+        slack: see `belonging`.
         group: the faces to start from.
 
     Returns:
-        photo -> face.
+        photo -> face, and the similarity that was asked for.
     """
     members = list(group)
     chosen: dict[int, int] = {}
+    limit = threshold
     for _ in range(_ROUNDS):
-        near, limit = belonging(similarity, members, threshold)
+        near, limit = belonging(similarity, members, threshold, slack)
         chosen = {}
         for face in map(int, np.flatnonzero(near >= limit)):
             photo = photos[face]
@@ -133,7 +142,7 @@ def person(
         if found == members or not found:
             break
         members = found
-    return chosen
+    return chosen, limit
 
 
 def _merges(similarity: Matrix) -> list[tuple[float, int, int]]:

@@ -33,10 +33,15 @@ class CurateSettings:
     """Largest share of the landmarks that may lie outside the photo."""
     same_person: float = 0.45
     """Similarity from which two faces count as one person's, where the photos show no clearer gap."""
+    slack: float = 0.3
+    """How far below the person's other faces one may score, where no gap shows who is who."""
+    slack_dlib: float = 0.12
+    """The same where only dlib judges, to which rendered strangers look alike."""
     duplicate_identity: float = 0.9
     """Identity cosine above which two photos may be duplicates (paper, app. A.1)."""
     duplicate_bits: int = 30
-    """Largest difference of the crops' 256-bit perceptual hashes of duplicates: copies that were compressed, resized or brightened differ by 22 at most, other photos of a person by 42 at least."""
+    """Largest difference of the crops' 256-bit perceptual hashes of duplicates: copies that were compressed,
+    resized or brightened differ by 22 at most, other photos of a person by 42 at least."""
     faces_looked_at: int = 4
     """Faces of one photo that are considered, the largest first."""
     held_out: float = 0.1

@@ -41,6 +41,11 @@ _TILTS = (35.0, -35.0, 90.0, -90.0, 180.0)  # degrees tried last; the templates 
 _SURE = 0.25  # detector score that later looks must reach, as they see more false faces
 _ANY_POSE = 280  # long side of the copy the slow detector sees
 _ALIGNED_BOX = (0.2, 0.3, 0.8, 0.9)  # where the detector's box lies on an aligned crop, mean over portraits
+_NEAR = -0.8  # detector score down to which `near_miss` looks
+_TURNED_TEMPLATES = (
+    1,
+    2,
+)  # of the detector's five: front, left, right, front tilted left, front tilted right
 _WINDOW = 320  # side of the upright window in which landmarks are found
 _WINDOW_FACES = 2.0  # its side in face widths
 _JITTERS = ((0.0, 0.0, 1.0), (0.03, 0.0, 0.97), (-0.03, 0.0, 1.03), (0.0, 0.03, 1.03), (0.0, -0.03, 0.97))
@@ -133,6 +138,24 @@ def find_hidden_faces(pixels: Pixels) -> list[Face]:
         left, top, right, bottom = (edge / scale for edge in edges)
         faces.append(_face(pixels, (left, top, right, bottom), float(item.confidence), 0.0))
     return faces
+
+
+def near_miss(pixels: Pixels) -> tuple[float, bool] | None:
+    """Return the frontal detector's best score below its threshold, and whether a turned template gave it.
+
+    A covered face still half looks like a frontal one; a profile does not. None: nothing came near.
+
+    Args:
+        pixels: uint8 (H, W, 3), on which `find_faces` found nothing.
+    """
+    scale = _USUAL[0] / max(pixels.shape[:2])
+    small = resize(pixels, (round(pixels.shape[0] * scale), round(pixels.shape[1] * scale)), "bilinear")
+    with LOCK:
+        _, scores, templates = frontal_detector().run(small, 0, _NEAR)
+    if not len(scores):
+        return None
+    best = int(np.argmax(scores))
+    return float(scores[best]), templates[best] in _TURNED_TEMPLATES
 
 
 def aligned_face(crop: Pixels) -> Face:
