@@ -45,7 +45,7 @@ class Sweep:
         return [self.first + index * step for index in range(self.count)]
 
 
-class SweepType(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
+class SweepType(click.ParamType):  # type: ignore[type-arg]  # older clicks know no generic ones
     """FROM:TO:N, such as -3:3:7."""
 
     name = "FROM:TO:N"

@@ -18,7 +18,7 @@ Function = Callable[..., Any]
 Decorator = Callable[[Function], Function]
 
 
-class Beta(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
+class Beta(click.ParamType):  # type: ignore[type-arg]  # older clicks know no generic ones
     """A dilation: a number from 0 up, or `none` for unbounded, which becomes None."""
 
     name = "number|none"
@@ -131,6 +131,7 @@ def beta_option(default: float) -> Decorator:
     return click.option(
         "--beta",
         type=Beta(),
+        metavar="NUMBER|none",
         default=default,
         show_default=True,
         help="How far results may leave the photos' own space: 0 is safest, none is unbounded.",
