@@ -47,7 +47,14 @@ if TYPE_CHECKING:
     help="Mix a few of the person's photos, or draw uniformly from the whole dilated hull.",
 )
 @click.option("--anchors", type=click.IntRange(1), default=3, show_default=True, help="Photos in a mix.")
-@click.option("--beta", type=Beta(), default=0.0, show_default=True, help="Dilation for --sampler uniform.")
+@click.option(
+    "--beta",
+    type=Beta(),
+    metavar="NUMBER",
+    default=0.0,
+    show_default=True,
+    help="Dilation for --sampler uniform.",
+)
 @seed_option
 @format_option
 @quality_option
