@@ -33,6 +33,7 @@ wheel: $(READY)  ## build dist/*.whl
 
 # Set-up runs again only when the list of dependencies changes.
 $(READY): pyproject.toml
+	@echo "setting up $(VENV): once, a few minutes and about 6 GB where a build of torch with CUDA is taken"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,heic]'
 	touch $@
