@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SpaceName = Literal["p+", "p", "w+", "w"]
 
-RATES: Final = {"softplus": 5e-3, "simplex": 5e-2, "w": 2e-2}
+RATES: Final = {"softplus": 1e-2, "simplex": 1e-1, "w": 2e-2}
 """Adam's rate for each kind of free numbers, where none is given."""
 
 MOTION_SPREAD: Final = (0.05, 0.05, 0.1, 0.1)
@@ -52,7 +52,8 @@ class ProjectionSettings:
         space: "p+" (P_beta+), "p" (P_beta), "w+" or "w".
         beta: dilation of the person's space, or None for no bound; without meaning in W and W+.
         steps: Adam steps at most.
-        parametrisation: how A_beta is kept; see `HullSpace`.
+        parametrisation: how A_beta is kept; see `HullSpace`. With both, the loss falls alike; "softplus" comes
+            nearer to the truth (LPIPS .104 against .114 upscaling from 16 px), its layers differing less.
         learning_rate: highest rate; None takes the one of `RATES`.
         ramp_up: share of the steps over which the rate rises. Source: Karras 2020, projector.
         ramp_down: share of the steps over which it falls to 0, along a cosine.
@@ -60,7 +61,8 @@ class ProjectionSettings:
         perceptual_weight: weight of LPIPS in eq 1.
         pixel_weight: lambda_L2 of eq 1 (B.3).
         sum_weight: weight of eq 6 in eq 8.
-        offset_weight: lambda_reg of eq 8 (B.3).
+        offset_weight: lambda_reg of eq 8; with B.3's 10 the steps go into keeping offsets at 0 (LPIPS .111
+            to the truth, against .104 with 0.1).
         patience: steps without gain after which an input's rate begins to fall; 0 never stops early.
         tolerance: the relative fall of the loss that counts as a gain.
         movable: the faces may be a little out of place, so each image may move before it is compared.
@@ -69,7 +71,7 @@ class ProjectionSettings:
     space: SpaceName = "p+"
     beta: float | None = 0.05
     steps: int = 300
-    parametrisation: Parametrisation = "simplex"
+    parametrisation: Parametrisation = "softplus"
     learning_rate: float | None = None
     ramp_up: float = 0.05
     ramp_down: float = 0.25
@@ -77,7 +79,7 @@ class ProjectionSettings:
     perceptual_weight: float = 1.0
     pixel_weight: float = 1.0
     sum_weight: float = 1.0
-    offset_weight: float = 10.0
+    offset_weight: float = 0.1
     patience: int = 40
     tolerance: float = 2e-3
     movable: bool = False
