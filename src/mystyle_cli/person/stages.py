@@ -298,6 +298,9 @@ class Stages:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         current, stages = self.draft.current, self.draft.stages()
         figures = _tables(stages["measure"])
+        if not figures and current is not None:  # measured before: the profile has the figures in tables
+            figures = {**current.results, "identity": current.identity}
+        plain = {key: value for key, value in stages["measure"].items() if "." not in key}
         return Manifest(
             prior=_mark_of(self.prior),
             created=now if current is None else current.created,
@@ -305,7 +308,7 @@ class Stages:
             made_by=__version__,
             consent=self.settings.consent or ("" if current is None else current.consent),
             counts=counts_of(records),
-            stages=stages,
+            stages={**stages, "measure": plain},
             results={name: figures[name] for name in ("before", "after") if name in figures},
             identity=figures["identity"],
             files={stage: files for stage, files in self.draft.files().items() if files},
@@ -351,11 +354,11 @@ def _loss_table(curve: Sequence[LossPoint]) -> bytes:
     return "\n".join([",".join(names), *rows, ""]).encode()
 
 
-def _tables(facts: Mapping[str, Scalar]) -> dict[str, dict[str, float]]:
+def _tables(facts: Mapping[str, Scalar]) -> dict[str, Mapping[str, float]]:
     """Turn facts named "after.id" into tables: after, id."""
     tables: dict[str, dict[str, float]] = {}
     for name, value in facts.items():
         table, dot, key = name.partition(".")
         if dot:
             tables.setdefault(table, {})[key] = float(value)
-    return tables
+    return dict(tables)
