@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-
-
-def demonstration() -> list[Path]:
-    """Return photos of the first demonstration person, empty where they are not there."""
-    folders = sorted(path for path in (ROOT / "profiles").glob("*/photos") if path.is_dir())
-    return sorted(folders[0].iterdir()) if folders else []
+DEMONSTRATION = ROOT / "profiles" / "photos"
 
 
 def real() -> list[Path]:
     """Return the real portraits, which are no part of the project; empty where they are not there."""
     return sorted((ROOT.parent / "shared" / "portraits").glob("*.jpg"))
+
+
+def expected(person: str) -> dict[str, str]:
+    """Return the verdict that every photo of a demonstration person should get."""
+    planted = tomllib.loads((DEMONSTRATION / f"{person}.toml").read_text("utf-8"))["planted"]
+    return {path.name: planted.get(path.name, "kept") for path in sorted((DEMONSTRATION / person).iterdir())}
+
+
+def clear(person: str, number: int = 0) -> Path:
+    """Return one of the good photos of a demonstration person, on which they are alone."""
+    planted = tomllib.loads((DEMONSTRATION / f"{person}.toml").read_text("utf-8"))["planted"]
+    names = [path for path in sorted((DEMONSTRATION / person).iterdir()) if path.name not in planted]
+    return names[number]

@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 from mystyle_cli.curate.curate import CurateSettings, Reason, curate
 from mystyle_cli.errors import NoFaceError
 from mystyle_cli.progress import Step
-from tests.portraits import real
+from tests.portraits import DEMONSTRATION, expected, real
 
 needs_portraits = pytest.mark.skipif(not real(), reason="the real portraits are not on this machine")
 
@@ -146,3 +146,16 @@ def test_reference_and_known_faces(folder: Path) -> None:
         mine[2].name: Reason.KEPT,
         "other.jpg": Reason.NOT_THIS_PERSON,
     }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("person", ["ada", "marco"])
+def test_demonstration(person: str) -> None:
+    """Each planted photo of the demonstration gets its verdict, and no good photo is refused."""
+    from mystyle_cli.prior.registry import open_prior
+
+    wanted = expected(person)
+    prior = open_prior("portraits-128")
+    result = curate([DEMONSTRATION / person / name for name in wanted], prior=prior, embed=prior.embed)
+    assert {record.file: str(record.reason) for record in result.records} == wanted
+    assert len(result.records) == len(wanted)

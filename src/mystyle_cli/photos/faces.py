@@ -102,8 +102,8 @@ def find_faces(
 ) -> list[Face]:
     """Find the faces on a photo, largest first.
 
-    With "auto" a photo is scaled to a size at which the detector is quick; only if it finds nothing does it
-    look again, at a larger size and at tilted copies.
+    With "auto" a photo is scaled to a size at which the detector is quick; only if it finds nothing sure does
+    it look again, at a larger size and at tilted copies.
 
     Args:
         pixels: uint8 (H, W, 3).
@@ -111,12 +111,14 @@ def find_faces(
         smallest: width in photo pixels of the smallest face that must be found; None: about 1/16 of the long
             side.
     """
+    best: list[tuple[float, _Look, Box]] = []
     for look in _looks(pixels.shape[:2], upsample, smallest):
-        found = _detect(pixels, look)
-        if found:
-            faces = [_face(pixels, box, score, look.tilt) for box, score in found]
-            return sorted(faces, key=lambda face: (-face.width, face.box))
-    return []
+        if best and (max(score for score, _, _ in best) >= _SURE):
+            break
+        found = [(score, look, box) for box, score in _detect(pixels, look)]
+        best = max(best, found, key=lambda faces: max((score for score, _, _ in faces), default=-1.0))
+    faces = [_face(pixels, box, score, look.tilt) for score, look, box in best]
+    return sorted(faces, key=lambda face: (-face.width, face.box))
 
 
 def find_hidden_faces(pixels: Pixels) -> list[Face]:
@@ -210,7 +212,7 @@ def landmark_pose(landmarks: Points) -> Pose:
 def _looks(
     shape: tuple[int, ...], upsample: Literal["auto"] | float, smallest: float | None
 ) -> Iterator[_Look]:
-    """Yield the looks to take until one finds a face."""
+    """Yield the looks to take until one surely finds a face."""
     longest = max(shape)
     if upsample != "auto":
         yield _Look(float(upsample), 0.0, 0.0)
