@@ -52,7 +52,7 @@ class ProjectionSettings:
         space: "p+" (P_beta+), "p" (P_beta), "w+" or "w".
         beta: dilation of the person's space, or None for no bound; without meaning in W and W+.
         steps: Adam steps at most.
-        parametrisation: how A_beta is kept; see `HullSpace`. With both, the loss falls alike; "softplus" comes
+        parametrisation: how A_beta is kept; see `HullSpace`. The loss falls alike; "softplus" comes
             nearer to the truth (LPIPS .104 against .114 upscaling from 16 px), its layers differing less.
         learning_rate: highest rate; None takes the one of `RATES`.
         ramp_up: share of the steps over which the rate rises. Source: Karras 2020, projector.
