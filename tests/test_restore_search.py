@@ -14,6 +14,7 @@ from mystyle_cli.restore.degradations import Identity
 from mystyle_cli.restore.likeness import find_by_likeness, quad_of
 from mystyle_cli.restore.motion import moved, moved_quad
 from mystyle_cli.restore.projection import ProjectionSettings, project
+from mystyle_cli.restore.search import fill_hole
 from tests.test_restore_projection import Pooled
 
 
@@ -93,3 +94,15 @@ def test_a_photo_that_is_all_hole_suggests_nothing():
     """Where no face would be visible, no place is guessed."""
     photo = texture(0, 64)
     assert find_by_likeness(photo, np.full((64, 64), 255, np.uint8), to_unit(photo)[None]) == []
+
+
+def test_a_hole_is_filled_from_around_it():
+    """A slope goes on through the hole; all other pixels keep their bits, on a photo of any size."""
+    slope = np.linspace(0, 255, 120).round().astype(np.uint8)
+    photo = np.repeat(np.tile(slope, (90, 1))[..., None], 3, axis=2)
+    mask = np.zeros((90, 120), np.uint8)
+    mask[0:20, 50:62] = 255
+    filled = fill_hole(np.where(mask[..., None] > 0, 255, photo).astype(np.uint8), mask)
+    assert np.array_equal(filled[mask == 0], photo[mask == 0])
+    assert np.abs(filled.astype(int) - photo)[mask > 0].max() < 16
+    assert fill_hole(photo, np.full_like(mask, 255)).shape == photo.shape

@@ -90,7 +90,7 @@ def _check_nearest(share: Floats, points: Floats, target: Floats) -> None:
 def independent_anchors(anchors: npt.ArrayLike, rcond: float = 1e-6) -> npt.NDArray[np.int64]:
     """Return the rows, in order, of a largest set of anchors that are linearly independent.
 
-    Greedy: the anchor farthest from the span of those chosen comes next, which keeps the set well conditioned.
+    Greedy: the anchor farthest from the span of those chosen comes next, which keeps it well conditioned.
 
     Args:
         anchors: (N, w_dim).

@@ -85,7 +85,19 @@ def fill_hole(pixels: Pixels, mask: Pixels) -> Pixels:
 
     from mystyle_cli.restore.degradations import spread
 
-    image = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1).unsqueeze(0)
-    holes = torch.from_numpy((mask > 0).astype(np.float32))[None, None]
-    filled = spread(image, holes)[0].permute(1, 2, 0)
-    return np.asarray(filled.round().clamp(0, 255).byte().numpy())
+    part = _around(mask)
+    image = torch.from_numpy(pixels[part].astype(np.float32)).permute(2, 0, 1).unsqueeze(0)
+    holes = torch.from_numpy((mask[part] > 0).astype(np.float32))[None, None]
+    filled = pixels.copy()
+    filled[part] = spread(image, holes)[0].permute(1, 2, 0).round().clamp(0, 255).byte().numpy()
+    return filled
+
+
+def _around(mask: Pixels) -> tuple[slice, slice]:
+    """Return the rows and columns of a hole with half its size around it: enough to continue into it."""
+    rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
+    margin = 8 + int(max(np.ptp(rows), np.ptp(columns))) // 2
+    return (
+        slice(max(int(rows[0]) - margin, 0), int(rows[-1]) + margin + 1),
+        slice(max(int(columns[0]) - margin, 0), int(columns[-1]) + margin + 1),
+    )
