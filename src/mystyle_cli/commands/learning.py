@@ -11,6 +11,7 @@ import click
 
 from mystyle_cli.commands.app import App
 from mystyle_cli.commands.options import bundle
+from mystyle_cli.config import TUNE_BATCH, TUNE_PASSES, TUNE_RATE
 from mystyle_cli.console import columns
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ tuning_options: Final = bundle(
         click.option(
             "--passes",
             type=click.IntRange(1),
-            default=100,
+            default=TUNE_PASSES,
             show_default=True,
             help="How often every photo is seen; more takes longer and shows the person more exactly.",
         ),
@@ -65,14 +66,14 @@ tuning_options: Final = bundle(
             "--batch",
             "tune_batch",
             type=click.IntRange(1),
-            default=12,
+            default=TUNE_BATCH,
             show_default=True,
             help="Photos a step.",
         ),
         click.option(
             "--learning-rate",
             type=click.FloatRange(0, min_open=True),
-            default=2e-3,
+            default=TUNE_RATE,
             show_default=True,
             help="Highest rate of the tuning.",
         ),

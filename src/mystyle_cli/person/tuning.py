@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mystyle_cli.config import TUNE_BATCH, TUNE_PASSES, TUNE_RATE
 from mystyle_cli.errors import ProfileError, UsageError
 from mystyle_cli.person.files import load_tensors, save_tensors
 from mystyle_cli.progress import Progress, Step, silent
@@ -46,9 +47,9 @@ class TuneSettings:
         save_seconds: at most this much work is lost by a kill.
     """
 
-    passes: int = 100
-    batch: int = 12
-    learning_rate: float = 2e-3
+    passes: int = TUNE_PASSES
+    batch: int = TUNE_BATCH
+    learning_rate: float = TUNE_RATE
     warmup: float = 0.05
     weight_l2: float = 1.0
     precision: Precision = "auto"
