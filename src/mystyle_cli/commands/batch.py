@@ -143,6 +143,8 @@ def run_batch(console: Console, options: BatchOptions, work: Work[Answer]) -> in
     batch = Batch()
     jobs = _read(inputs, targets, options, batch)
     with console.progress() as progress:
+        if len(inputs) > 1:
+            progress(Step("photos", 0, len(inputs)))
         while chunk := list(islice(jobs, options.batch)):
             for job, answer in zip(chunk, work.run(chunk, progress), strict=True):
                 _settle(console, batch, work, job, answer, options.quality)
