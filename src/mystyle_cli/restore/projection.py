@@ -52,8 +52,7 @@ class ProjectionSettings:
         space: "p+" (P_beta+), "p" (P_beta), "w+" or "w".
         beta: dilation of the person's space, or None for no bound; without meaning in W and W+.
         steps: Adam steps at most.
-        parametrisation: how A_beta is kept; see `HullSpace`. The loss falls alike; "softplus" comes
-            nearer to the truth (LPIPS .104 against .114 upscaling from 16 px), its layers differing less.
+        parametrisation: how A_beta is kept; see `HullSpace`. Both fall to about the same loss.
         learning_rate: highest rate; None takes the one of `RATES`.
         ramp_up: share of the steps over which the rate rises. Source: Karras 2020, projector.
         ramp_down: share of the steps over which it falls to 0, along a cosine.
@@ -61,8 +60,8 @@ class ProjectionSettings:
         perceptual_weight: weight of LPIPS in eq 1.
         pixel_weight: lambda_L2 of eq 1 (B.3).
         sum_weight: weight of eq 6 in eq 8.
-        offset_weight: lambda_reg of eq 8; with B.3's 10 the steps go into keeping offsets at 0 (LPIPS .111
-            to the truth, against .104 with 0.1).
+        offset_weight: lambda_reg of eq 8; smaller than B.3's 10, with which short searches go into keeping the
+            offsets at 0.
         patience: steps without gain after which an input's rate begins to fall; 0 never stops early.
         tolerance: the relative fall of the loss that counts as a gain.
         movable: the faces may be a little out of place, so each image may move before it is compared.
