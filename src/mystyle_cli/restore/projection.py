@@ -60,8 +60,8 @@ class ProjectionSettings:
         perceptual_weight: weight of LPIPS in eq 1.
         pixel_weight: lambda_L2 of eq 1 (B.3).
         sum_weight: weight of eq 6 in eq 8.
-        offset_weight: lambda_reg of eq 8; smaller than B.3's 10, with which short searches go into keeping the
-            offsets at 0.
+        offset_weight: lambda_reg of eq 8; smaller than B.3's 10, with which short searches go into
+            keeping the offsets at 0.
         patience: steps without gain after which an input's rate begins to fall; 0 never stops early.
         tolerance: the relative fall of the loss that counts as a gain.
         movable: the faces may be a little out of place, so each image may move before it is compared.
