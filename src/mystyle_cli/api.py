@@ -106,7 +106,7 @@ class Person(Profile):
         strengths: Mapping[str, float],
         *,
         beta: float | None = BETA_EDIT,
-        at_limit: AtLimit = "stop",
+        at_limit: AtLimit = "project",
         steps: int | None = None,
         aligned: bool = False,
         force: bool = False,

@@ -94,9 +94,9 @@ class SweepType(click.ParamType):  # type: ignore[type-arg]  # older clicks know
 @click.option(
     "--at-limit",
     type=click.Choice(["stop", "project", "continue"]),
-    default="stop",
+    default="project",
     show_default=True,
-    help="Where the edit would leave the person's space: stop, project back, or continue.",
+    help="Where the edit would leave the person's space: stop, project back into it, or continue.",
 )
 @search_options(BETA_EDIT)
 @pass_app
@@ -220,10 +220,7 @@ class EditWork:
                     "reached": {
                         name: strength * frame.edited.share for name, strength in frame.strengths.items()
                     },
-                    "largest": {
-                        name: finite(strength * frame.edited.largest)
-                        for name, strength in frame.strengths.items()
-                    },
+                    "largest": _largest(frame),
                     "least_dilation": frame.edited.least_dilation,
                     "projected": frame.edited.projected,
                     "id": finite(frame.id_score),
@@ -238,10 +235,13 @@ def _frame_line(frame: Frame) -> str:
     """Return one edit's line for people."""
     edited = frame.edited
     asked = ", ".join(f"{name} {strength:.3g}" for name, strength in frame.strengths.items())
-    largest = ", ".join(
-        f"{name} {strength * edited.largest:.3g}" for name, strength in frame.strengths.items()
-    )
     end = f", stopped at {edited.share:.0%} of it" if edited.share < 1 else ""
     end += ", projected back" if edited.projected else ""
-    figures = f"dilation {edited.least_dilation:.4f}, ID {frame.id_score:.3f}"
-    return f"{asked}{end}: {figures}, largest within beta: {largest}"
+    limits = ", ".join(f"{name} {limit:.3g}" for name, limit in _largest(frame).items() if limit is not None)
+    largest = f", largest within beta: {limits}" if limits else ""
+    return f"{asked}{end}: dilation {edited.least_dilation:.4f}, ID {frame.id_score:.3f}{largest}"
+
+
+def _largest(frame: Frame) -> dict[str, float | None]:
+    """Return the largest strengths within beta in the directions that were asked for; None where any is."""
+    return {name: finite(strength * frame.edited.largest) for name, strength in frame.strengths.items()}

@@ -42,7 +42,7 @@ class EditSettings:
 
     restore: RestoreSettings = field(default_factory=lambda: _with_beta(RestoreSettings(), BETA_EDIT))
     beta: float | None = BETA_EDIT
-    at_limit: AtLimit = "stop"
+    at_limit: AtLimit = "project"
 
 
 def _with_beta(settings: RestoreSettings, beta: float | None) -> RestoreSettings:
