@@ -2,9 +2,9 @@
 
     python -m tools.portraits.train_identity SHARDS RUN --minutes 20
 
-Pictures are relit, nudged and mirrored, but never blurred: a net that is taught to see through blur calls a
-blurred face the same person, and cannot tell a restored face from one that lost its features. A stopped run
-goes on from its last state with `--resume`.
+Pictures are nudged, mirrored and recoloured strongly, a part of them to grey, so that features count and not
+complexion; but never blurred: a net that is taught to see through blur calls a blurred face the same person,
+and cannot tell a restored face from one that lost its features. A stopped run goes on with `--resume`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mystyle_cli.prior.nets import Identity
-from tools.portraits.degrade import nudge, relight
+from tools.portraits.degrade import nudge
 from tools.portraits.loop import Journal, save_atomic, timed_steps
 from tools.portraits.pictures import Pictures
 
@@ -71,7 +71,18 @@ def prepare(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Augment a batch (B, 3, R, R)."""
     flipped = torch.from_numpy(rng.random(len(images)) < 0.5)
     images[flipped] = images[flipped].flip(3)
-    return relight(nudge(images))
+    return recolour(nudge(images), rng)
+
+
+def recolour(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Change brightness, contrast and colour strongly, and turn a quarter of the pictures grey."""
+    batch = len(images)
+    light = rng.uniform(0.6, 1.4, (batch, 1, 1, 1)) * rng.uniform(0.75, 1.25, (batch, 3, 1, 1))
+    shift = rng.uniform(-0.2, 0.2, (batch, 1, 1, 1))
+    grey = torch.from_numpy(rng.random(batch) < 0.25)
+    out = (images + 1) * torch.from_numpy(light).float() - 1 + torch.from_numpy(shift).float()
+    out[grey] = out[grey].mean(1, keepdim=True)
+    return out.clamp(-1, 1)
 
 
 def train(args: argparse.Namespace) -> None:

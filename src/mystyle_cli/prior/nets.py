@@ -96,10 +96,16 @@ class NormalisedConv(nn.Sequential):
 
 
 class Identity(nn.Module):
-    """Aligned crop -> unit embedding whose cosine tells people apart."""
+    """Aligned crop -> unit embedding whose cosine tells people apart.
+
+    It looks at the face from brows to mouth only: hair and surroundings must not vouch for a person.
+    """
+
+    WINDOW = (0.297, 0.219)  # top and left of what is seen, in crop sides
+    SEEN = 0.5625  # its side
 
     def __init__(self, dim: int, widths: Sequence[int]) -> None:
-        """Make the net; `widths` are the channels after each halving of the crop."""
+        """Make the net; `widths` are the channels after each halving of what is seen."""
         super().__init__()
         layers: list[nn.Module] = []
         before = 3
@@ -113,7 +119,11 @@ class Identity(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, 3, R, R) in [-1, 1] to embeddings (B, dim) of unit length."""
-        return F.normalize(self.head(self.trunk(images)), dim=1)
+        size = images.shape[-1]
+        top, left = (round(part * size) for part in self.WINDOW)
+        side = round(self.SEEN * size)
+        face = images[:, :, top : top + side, left : left + side]
+        return F.normalize(self.head(self.trunk(face)), dim=1)
 
 
 class Matte(nn.Module):
