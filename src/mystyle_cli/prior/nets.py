@@ -119,7 +119,7 @@ class Identity(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, 3, R, R) in [-1, 1] to embeddings (B, dim) of unit length."""
-        size = images.shape[-1]
+        size = int(images.shape[-1])
         top, left = (round(part * size) for part in self.WINDOW)
         side = round(self.SEEN * size)
         face = images[:, :, top : top + side, left : left + side]
