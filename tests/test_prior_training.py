@@ -13,6 +13,7 @@ from mystyle_cli.prior.generator import Generator
 from mystyle_cli.prior.nets import Encoder, Identity, Matte
 from mystyle_cli.prior.sessions import open_session
 from tools.portraits.find_directions import closed_form, from_labels
+from tools.portraits.fit_identity import discriminant
 from tools.portraits.fit_mapping import fit_mapping, move_origin
 from tools.portraits.to_onnx import export
 from tools.portraits.train_autoencoder import pixel_loss, psnr
@@ -111,3 +112,14 @@ def test_losses_vanish_for_equal_pictures() -> None:
     crop, face = psnr(true + 0.2, true, torch.ones(2, 16, 16))
     assert np.isclose(crop, 20, atol=1e-3)  # an error of 0.2 in a range of 2 is 0.1 of the peak
     assert np.isclose(face, 20, atol=1e-3)
+
+
+def test_discriminant_drops_what_varies_within_people() -> None:
+    """Two numbers that identify people survive, a louder one that varies from picture to picture does not."""
+    rng = np.random.default_rng(2)
+    people = np.repeat(np.arange(80), 6)
+    embeddings = rng.normal(size=(480, 5)) * [0.1, 0.1, 3, 0.1, 0.1]
+    embeddings[:, :2] += rng.normal(size=(80, 2))[people]
+    matrix = discriminant(embeddings, people, 2)
+    assert matrix.shape == (2, 5)
+    assert np.abs(matrix[:, 2:]).max() < 0.1 * np.linalg.norm(matrix[:, :2], 2)

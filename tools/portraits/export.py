@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import tomli_w
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 
 from mystyle_cli.prior.directions import save_direction
 from mystyle_cli.prior.generator import Generator, save_generator
@@ -28,6 +29,7 @@ from mystyle_cli.prior.perceptual import load_perceptual, save_perceptual
 from mystyle_cli.prior.registry import FORMAT, Prior, open_prior, sha256_of
 from tools.portraits import train_identity, train_matte
 from tools.portraits.find_directions import closed_form, from_labels
+from tools.portraits.fit_identity import fit_identity
 from tools.portraits.fit_mapping import fit_mapping, move_origin
 from tools.portraits.pictures import Pictures, face_masks, grid, to_bytes
 from tools.portraits.to_onnx import export
@@ -69,12 +71,6 @@ def read_autoencoder(runs: Path, pictures: Pictures) -> tuple[Nets, np.ndarray]:
     return Nets(generator.eval(), model.encoder, codes, int(state["images"])), rows
 
 
-def read(net: nn.Module, path: Path) -> nn.Module:
-    """Give a net its trained weights."""
-    net.load_state_dict(torch.load(path, weights_only=True))
-    return net.eval()
-
-
 def write_files(out: Path, runs: Path, shards: Path) -> tuple[dict[str, str], int]:
     """Write every role; returns file -> how it was made, and the pictures the generator saw."""
     pictures = Pictures(shards, held_out=False, names=("states",))
@@ -82,8 +78,12 @@ def write_files(out: Path, runs: Path, shards: Path) -> tuple[dict[str, str], in
     probes = Pictures(shards, held_out=True).images(np.arange(16))
     save_generator(nets.generator, out / "generator.safetensors", half=True)
     export(nets.encoder, out / "encoder.onnx", probes)
-    export(read(train_identity.make_identity(), runs / "identity/identity.pt"), out / "identity.onnx", probes)
-    export(read(train_matte.make_matte(), runs / "matte/matte.pt"), out / "matte.onnx", probes)
+    identity = train_identity.make_identity()
+    identity.load_state_dict(torch.load(runs / "identity/identity.pt", weights_only=True))
+    export(fit_identity(identity, pictures), out / "identity.onnx", probes)
+    matte = train_matte.make_matte()
+    matte.load_state_dict(torch.load(runs / "matte/matte.pt", weights_only=True))
+    export(matte, out / "matte.onnx", probes)
     perceptual = load_perceptual(runs / "perceptual/perceptual.safetensors")
     save_perceptual(perceptual, out / "perceptual.safetensors", small=True)
     (out / "directions").mkdir()
@@ -97,7 +97,7 @@ def write_files(out: Path, runs: Path, shards: Path) -> tuple[dict[str, str], in
         "generator": "tools/portraits/train_autoencoder.py and fit_mapping.py",
         "encoder": "tools/portraits/train_autoencoder.py",
         "perceptual": "tools/portraits/train_perceptual.py",
-        "identity": "tools/portraits/train_identity.py",
+        "identity": "tools/portraits/train_identity.py and fit_identity.py",
         "matte": "tools/portraits/train_matte.py",
     }
     return made, nets.images
@@ -134,7 +134,14 @@ def cosines(prior: Prior, crops: np.ndarray, made: np.ndarray, people: np.ndarra
         "cosine_reconstruction": float((true * got).sum(1).mean()),
         "cosine_same": float(all_pairs[same & off].mean()),
         "cosine_different": float(all_pairs[~same].mean()),
+        "cosine_enlarged": float((true * prior.embed(enlarged(crops))).sum(1).mean()),
     }
+
+
+def enlarged(crops: np.ndarray) -> np.ndarray:
+    """Crops (B, 3, R, R) reduced to 16 pixels and enlarged again."""
+    small = F.adaptive_avg_pool2d(torch.from_numpy(crops), 16)
+    return F.interpolate(small, crops.shape[-2:], mode="bicubic").numpy()
 
 
 @torch.no_grad()
