@@ -1,11 +1,12 @@
 """Trains the generator and its encoder together through W: x -> E -> w -> G -> x.
 
-    python -m tools.portraits.train_autoencoder SHARDS RUN [--perceptual FILE] [--identity FILE]
+    python -m tools.portraits.train_autoencoder SHARDS RUN [--perceptual FILE]
     python -m tools.portraits.train_autoencoder SHARDS RUN --decay 15
 
 The rate is constant until a run is started with `--decay MINUTES`, which goes on from the last checkpoint and
 brings it to zero in that time. A run that was stopped goes on where it was; new shards are taken in as they
-appear. RUN gets state.pt, metrics.jsonl and preview.png.
+appear. RUN gets state.pt, metrics.jsonl and preview.png. Set NUMBA_NUM_THREADS to the number of `--threads`:
+idle threads of the compiled loops would otherwise spin.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import os
 import signal
 import time
 from pathlib import Path
@@ -154,7 +154,6 @@ class Run:
         self.perceptual: Perceptual | None = load_perceptual(args.perceptual) if args.perceptual else None
         if self.perceptual is not None:
             self.perceptual.size = FACE_SIZE
-        self.identity = torch.jit.load(args.identity) if args.identity else None
         fuse(self.model.generator)
 
     def _prepare_validation(self) -> None:
@@ -207,11 +206,6 @@ class Run:
                 features = self.perceptual.features(images[half][FACE])
             distance = self.perceptual.distance_to(features, made[half][FACE]).mean()
             parts["lpips"] = self.args.perceptual_weight * distance
-        if self.identity is not None:
-            with torch.no_grad():
-                wanted = self.identity(images)
-            cosine = (self.identity(made) * wanted).sum(1)
-            parts["identity"] = self.args.identity_weight * (1 - cosine).mean()
         for optimiser in (self.optimiser, self.labels.optimiser):
             optimiser.param_groups[0]["lr"] = self.rate(elapsed)
             optimiser.zero_grad()
@@ -240,8 +234,6 @@ class Run:
         figures = {"psnr_crop": crop, "psnr_face": face}
         if self.perceptual is not None:
             figures["lpips"] = float(self.perceptual.distance(made[FACE], self.truth[FACE]).mean())
-        if self.identity is not None:
-            figures["cosine"] = float((self.identity(made) * self.identity(self.truth)).sum(1).mean())
         true, got = to_bytes(self.truth[::6]), to_bytes(made[::6])
         grid([true[:8], got[:8], true[8:], got[8:]]).save(self.folder / "preview.png")
         return figures
@@ -297,12 +289,9 @@ def main() -> None:
     parser.add_argument("--label-weight", type=float, default=0.1)
     parser.add_argument("--perceptual", type=Path, help="weights of the perceptual net")
     parser.add_argument("--perceptual-weight", type=float, default=1.0)
-    parser.add_argument("--identity", type=Path, help="the identity net as TorchScript")
-    parser.add_argument("--identity-weight", type=float, default=0.1)
     parser.add_argument("--report", type=float, default=120, help="seconds between two lines of metrics")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
-    os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))
     torch.set_num_threads(args.threads)
     train(args)
 
