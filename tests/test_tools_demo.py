@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -63,6 +64,9 @@ def test_overview_shows_every_method(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir(parents=True)
         for name in ("01", "02"):
             Image.new("RGB", (16, 16), (value,) * 3).save(tmp_path / folder / f"{name}.png")
+    faces = [{"face": "faces/01.png", "split": "train"}, {"face": "faces/02.png", "split": "held-out"}]
+    lines = "".join(json.dumps(face) + "\n" for face in faces)
+    (tmp_path / "store/ada/photos.jsonl").write_text(lines)
     picture = np.asarray(overview(tmp_path, ["01", "02"]))
     shown = set(np.unique(picture[..., 0]).tolist())
     assert set(shade.values()) <= shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def overview(demo: Path, photos: Sequence[str], learned: int = 9) -> Image.Image
     width = 2 * block + 4 * GAP
     sheet = Image.new("RGB", (width, 2 * LABEL + step + LABEL + len(photos) * step), PAPER)
     canvas = ImageDraw.Draw(sheet)
-    faces = sorted((demo / "store" / "ada" / "faces").glob("*.png"))
+    faces = _learned(demo / "store" / "ada")
     count = min(learned, width // step)
     chosen = [faces[round(index * (len(faces) - 1) / max(count - 1, 1))] for index in range(count)]
     _write(canvas, (0, 2), f"learned from {len(faces)} photos of one person, such as", INK)
@@ -57,6 +58,12 @@ def _block(
         _write(canvas, (left + column * step, top + 2), label, colour)
         for row, name in enumerate(photos):
             sheet.paste(_square(place / f"{name}.png"), (left + column * step, top + LABEL + row * step))
+
+
+def _learned(profile: Path) -> list[Path]:
+    """Return the aligned faces of the reference set."""
+    records = [json.loads(line) for line in (profile / "photos.jsonl").read_text("utf-8").splitlines()]
+    return [profile / record["face"] for record in records if record["split"] == "train"]
 
 
 def _square(path: Path) -> Image.Image:

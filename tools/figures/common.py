@@ -29,8 +29,8 @@ ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "profiles" / "photos"
 OUT = ROOT / "figures"
 NAMES = ("ada", "marco")
-STEPS = 120
-"""Adam steps of a projection, as in the demonstration; the figures state it."""
+PASSES, STEPS = 60, 100
+"""Of tuning and of a projection, as in the demonstration; the figures state them."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,16 @@ def people() -> list[Person]:
 
 @cache
 def profile_of(name: str) -> Profile:
-    """Learn a demonstration person with the defaults of `profile create`, or open what was learned before."""
-    from mystyle_cli.learn import learn
+    """Learn a demonstration person as `make demo` does, or open what was learned before."""
+    from mystyle_cli.learn import LearnSettings, learn
+    from mystyle_cli.person.tuning import TuneSettings
     from mystyle_cli.prior.registry import open_prior
 
     target, shown = store().root / name, ROOT / "demo" / "store" / name
     if not target.exists() and shown.exists():  # `make demo` has learned her; `learn` does what differs anew
         shutil.copytree(shown, target)
-    return learn(store(), name, Person(name).photos, open_prior(), progress=report_progress).profile
+    settings = LearnSettings(tuning=TuneSettings(passes=PASSES))
+    return learn(store(), name, Person(name).photos, open_prior(), settings, report_progress).profile
 
 
 def store() -> Store:
