@@ -35,7 +35,7 @@ PERSON = "ada"
 PHOTOS = Path("profiles/photos")
 WHOLE = 2
 """Held-out photos that are also enlarged, inverted and edited as a whole."""
-PASSES, STEPS = 60, 100
+PASSES, STEPS = 50, 90
 """Of tuning and of a projection: fewer than the defaults, so that all is done in six minutes on two cores."""
 TASKS: dict[Task, tuple[str, str]] = {"upscale": ("small", "upscaled"), "inpaint": ("hidden", "inpainted")}
 HEADINGS = {

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "profiles" / "photos"
 OUT = ROOT / "figures"
 NAMES = ("ada", "marco")
-PASSES, STEPS = 60, 100
+PASSES, STEPS = 50, 90
 """Of tuning and of a projection, as in the demonstration; the figures state them."""
 
 
