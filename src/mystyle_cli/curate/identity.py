@@ -84,8 +84,8 @@ def belonging(
 ) -> tuple[NDArray[np.float64], float]:
     """Return each face's nearness to the members (n,), itself left out, and the least that belongs.
 
-    The limit lies in the widest gap between the faces' nearness; where there is no clear one it follows the
-    members' own agreement.
+    The limit lies in the widest gap between the faces' nearness, unless that lets in a face far below the
+    members; where there is no clear gap it follows the members' own agreement.
 
     Args:
         similarity: (n, n).
@@ -103,7 +103,7 @@ def belonging(
     steps = np.sort(near[near <= middle])
     gaps = np.diff(steps)
     if gaps.size and gaps.max() >= _GAP:
-        limit = float(steps[gaps.argmax()] + steps[gaps.argmax() + 1]) / 2
+        limit = max(middle - slack, float(steps[gaps.argmax()] + steps[gaps.argmax() + 1]) / 2)
     else:
         width = 1.4826 * float(np.median(np.abs(inner - middle)))
         limit = middle - max(_FENCE * width, slack)
