@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 SIDE, GAP, LABEL = 128, 6, 22
 INK, PAPER, GREEN = (40, 40, 40), (255, 255, 255), (26, 127, 75)
-METHODS = (("input", INK), ("any face prior", INK), ("mystyle", GREEN), ("truth", INK))
+METHODS = (("input", INK), ("domain prior", INK), ("mystyle", GREEN), ("truth", INK))
 
 
 def overview(demo: Path, photos: Sequence[str], learned: int = 9) -> Image.Image:
