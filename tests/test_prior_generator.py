@@ -119,8 +119,32 @@ def test_mapping_matches_formula() -> None:
         x = x @ weight.T * (0.01 / np.sqrt(x.shape[1])) + 0.01 * bias
         x = np.where(x > 0, x, 0.2 * x) * np.sqrt(2)
     assert np.allclose(generator.mapping(z).numpy(), x, atol=1e-5)
-    mean = generator.w_avg.double().numpy()
-    assert np.allclose(generator.mapping(z, 0.5).numpy(), mean + 0.5 * (x - mean), atol=1e-5)
+
+
+def test_truncation_moves_the_first_rows() -> None:
+    """Truncation draws the rows before the cutoff towards w_avg, and all of them without one."""
+    generator = small()
+    generator.mapping.w_avg.copy_(torch.randn(8))
+    z = torch.randn(2, 7)
+    w = generator.mapping(z)[:, None].expand(-1, generator.num_ws, -1)
+    near = generator.w_avg + 0.7 * (w - generator.w_avg)
+    want = generator.synthesis(torch.cat([near[:, :3], w[:, 3:]], 1))
+    assert torch.allclose(generator(z, psi=0.7, cutoff=3), want, atol=1e-5)
+    assert torch.allclose(generator(z, psi=0.7), generator.synthesis(near), atol=1e-5)
+
+
+def test_without_mapping(tmp_path: Path) -> None:
+    """A synthesis network alone renders, is saved and loaded, and refuses to make codes."""
+    generator = Generator(channels={4: 6, 8: 5}, z_dim=0, w_dim=8, mapping_layers=0)
+    save_generator(generator, tmp_path / "g.safetensors")
+    loaded = load_generator(tmp_path / "g.safetensors")
+    assert not any(name.startswith("mapping") for name in loaded.state_dict())
+    w_plus = torch.randn(1, 4, 8)
+    assert torch.equal(loaded.synthesis(w_plus), generator.synthesis(w_plus))
+    with pytest.raises(ModelError, match="no mapping"):
+        loaded(torch.randn(1, 8))
+    with pytest.raises(ModelError, match="no mapping"):
+        _ = loaded.w_avg
 
 
 def test_published_shape() -> None:

@@ -193,7 +193,7 @@ def _spread_of_codes(generator: Generator, seed: int) -> float:
 
     z = np.random.default_rng(seed).standard_normal((1024, generator.z_dim), np.float32)
     with torch.no_grad():
-        codes = generator.mapping(torch.from_numpy(z).to(generator.w_avg.device))
+        codes = generator.mapping(torch.from_numpy(z).to(generator.device))
     return float((codes - codes.mean(dim=0)).square().mean().sqrt())
 
 

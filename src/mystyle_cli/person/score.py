@@ -59,7 +59,7 @@ def synthesise(generator: Generator, codes: FloatArray, batch: int = 16) -> Floa
             part = torch.from_numpy(np.ascontiguousarray(codes[start : start + batch], np.float32))
             if part.dim() == 2:
                 part = part.unsqueeze(1).expand(-1, generator.num_ws, -1)
-            made.append(generator.synthesis(part.to(generator.w_avg.device), noise="const").float().cpu())
+            made.append(generator.synthesis(part.to(generator.device), noise="const").float().cpu())
     return torch.cat(made).numpy()
 
 

@@ -63,13 +63,37 @@ class MappingNetwork(nn.Module):
             setattr(self, f"fc{i}", FullyConnected(z_dim if i == 0 else w_dim, w_dim, multiplier=multiplier))
         self.register_buffer("w_avg", torch.zeros(w_dim))
 
-    def forward(self, z: Tensor, psi: float = 1.0) -> Tensor:
-        """Map z (B, z_dim) to w (B, w_dim), truncated towards `w_avg` by `psi`."""
+    def forward(self, z: Tensor) -> Tensor:
+        """Map z (B, z_dim) to w (B, w_dim)."""
         x = z.float()
         x = x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
         for i in range(self.layers):
             x = F.leaky_relu(getattr(self, f"fc{i}")(x), SLOPE) * GAIN
-        return x if psi == 1 else self.w_avg + psi * (x - self.w_avg)
+        return x
+
+
+class NoMapping(nn.Module):
+    """In the mapping's place where a file holds the synthesis network alone; asked for a code, it says so."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Refuse.
+
+        Raises:
+            ModelError: always.
+        """
+        raise self._error()
+
+    @property
+    def w_avg(self) -> Tensor:
+        """Refuse, for there is no mean of w; see `forward`."""
+        raise self._error()
+
+    @staticmethod
+    def _error() -> ModelError:
+        return ModelError(
+            "this generator has no mapping network: no people can be drawn from it, and its mean is unknown",
+            "import it again with `--mapping FILE`: the generator that it was tuned from",
+        )
 
 
 class SynthesisLayer(nn.Module):
@@ -235,7 +259,7 @@ class Generator(nn.Module):
         Args:
             channels: features at each resolution 4, 8, ... R.
             z_dim, w_dim: sizes of the two latent spaces.
-            mapping_layers: fully connected layers of the mapping.
+            mapping_layers: fully connected layers of the mapping; 0: there is none.
             mapping_multiplier: learning-rate multiplier of the mapping (0.01 as published).
             image_channels: 3 for RGB.
             clamp: bound on activations, where the checkpoint records one.
@@ -256,7 +280,9 @@ class Generator(nn.Module):
             "clamp": clamp,
         }
         self.z_dim, self.w_dim, self.resolution = z_dim, w_dim, max(channels)
-        self.mapping = MappingNetwork(z_dim, w_dim, mapping_layers, mapping_multiplier)
+        self.mapping: MappingNetwork | NoMapping = NoMapping()
+        if mapping_layers:
+            self.mapping = MappingNetwork(z_dim, w_dim, mapping_layers, mapping_multiplier)
         self.synthesis = SynthesisNetwork(w_dim, channels, image_channels, clamp)
         self.num_ws = self.synthesis.num_ws
 
@@ -265,10 +291,20 @@ class Generator(nn.Module):
         """Mean of w, (w_dim,)."""
         return self.mapping.w_avg
 
-    def forward(self, z: Tensor, psi: float = 1.0, noise: Noise = "const") -> Tensor:
-        """Render z (B, z_dim) with truncation `psi` as images (B, 3, R, R)."""
-        w = self.mapping(z, psi)
-        return cast(Tensor, self.synthesis(w[:, None].expand(-1, self.num_ws, -1), noise))
+    @property
+    def device(self) -> torch.device:
+        """Where its weights lie."""
+        return next(self.parameters()).device
+
+    def forward(
+        self, z: Tensor, psi: float = 1.0, noise: Noise = "const", cutoff: int | None = None
+    ) -> Tensor:
+        """Render z (B, z_dim) with truncation `psi`, of the first `cutoff` rows only, as (B, 3, R, R)."""
+        w = self.mapping(z)
+        w_plus = w[:, None].repeat(1, self.num_ws, 1)  # (B, num_ws, w_dim)
+        if psi != 1:
+            w_plus[:, :cutoff] = self.w_avg + psi * (w_plus[:, :cutoff] - self.w_avg)
+        return cast(Tensor, self.synthesis(w_plus, noise))
 
     def frozen(self) -> Generator:
         """A copy in eval mode, with no gradients kept for its weights."""
