@@ -1,0 +1,1 @@
+"""Files that other programs wrote: read without running anything in them, then understood."""
