@@ -1,9 +1,12 @@
 """Rendered people as training data: photos rendered, found, aligned and stored in shards.
 
     python -m tools.portraits.dataset FOLDER --first 0 --last 4 [--people 500 --photos 6]
+    python -m tools.portraits.dataset FOLDER --first 0 --last 5 --marked
 
-Each shard holds a block of people, so that several processes can make shards side by side and a run that was
-stopped goes on with the first missing shard. People numbered below `HELD_OUT` are for validation only.
+With `--marked` every person is the double of the one with the same number, with signature traits: for the
+identity net, which has to know that a person without their birthmark is someone else. The generator never
+sees them. Each shard holds a block of people, so that several processes can make shards side by side and a run
+that was stopped goes on with the first missing shard. People below `HELD_OUT` are for validation only.
 """
 
 from __future__ import annotations
@@ -16,19 +19,29 @@ import numpy as np
 
 from mystyle_cli.photos.align import face_quad, to_crop, warp
 from mystyle_cli.photos.faces import Face, find_faces
-from tools.portraits.identity import Identity, draw_identity
+from tools.portraits.identity import Identity, Traits, draw_identity, draw_traits
 from tools.portraits.render import Portrait, render
 from tools.portraits.scene import Scene, State, draw_scene, draw_state
 
 HELD_OUT = 100  # people that no net has seen
+MARKED = 1_000_000  # added to the number of a person's marked double
 SIZE = 128
 _PHOTO = {"width": 240, "height": 300, "face": 67.0}
 
 
-def render_photo(person: int, number: int, *, identity: Identity | None = None) -> Portrait:
-    """Render photo `number` of a person of the population."""
+def render_photo(
+    person: int, number: int, *, identity: Identity | None = None, traits: Traits | None = None
+) -> Portrait:
+    """Render photo `number` of a person of the population, or of a marked double."""
     rng = np.random.default_rng([person, number, 1])
-    return render(identity or draw_identity(person), draw_state(rng), draw_scene(rng, **_PHOTO))
+    if person >= MARKED:
+        identity, traits = draw_identity(person - MARKED), draw_traits(person - MARKED)
+    return render(identity or draw_identity(person), draw_state(rng), draw_scene(rng, **_PHOTO), traits)
+
+
+def is_held_out(people: np.ndarray) -> np.ndarray:
+    """Which of the people (N,) no net has seen; a double is as unseen as the person."""
+    return people % MARKED < HELD_OUT
 
 
 def find_portrait(portrait: Portrait) -> Face | None:
@@ -95,14 +108,16 @@ def main() -> None:
     parser.add_argument("--last", type=int, required=True, help="shard to stop before")
     parser.add_argument("--people", type=int, default=100, help="people in a shard")
     parser.add_argument("--photos", type=int, default=6, help="photos of each person")
+    parser.add_argument("--marked", action="store_true", help="doubles with signature traits")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     for number in range(args.first, args.last):
-        path = args.folder / f"shard-{number:04d}.npz"
+        path = args.folder / f"{'marked' if args.marked else 'shard'}-{number:04d}.npz"
         if path.exists():
             continue
         start = time.perf_counter()
-        stored = make_shard(path, range(number * args.people, (number + 1) * args.people), args.photos)
+        first = number * args.people + MARKED * args.marked
+        stored = make_shard(path, range(first, first + args.people), args.photos)
         print(
             f"{path.name}: {stored} pictures, {(time.perf_counter() - start) / stored:.3f} s each", flush=True
         )

@@ -159,3 +159,31 @@ def draw_identity(seed: int) -> Identity:
     values["lip_upper"] -= shift
     values["lip_lower"] -= shift
     return Identity(**values)
+
+
+def draw_traits(seed: int) -> Traits:
+    """Draw signature traits of the face for someone whom the prior never sees: one to three of them.
+
+    Args:
+        seed: any non-negative integer; the same seed draws the same traits.
+    """
+    rng = np.random.default_rng([seed, 103])
+    side = rng.choice([-1.0, 1.0], 2)
+    kinds = {
+        "birthmark": {
+            "birthmark_x": side[0] * rng.uniform(0.05, 0.40),
+            "birthmark_y": rng.uniform(-0.75, 0.42),
+            "birthmark_size": rng.uniform(0.045, 0.10),
+        },
+        "scar": {
+            "scar_x": side[1] * rng.uniform(0.05, 0.38),
+            "scar_y": rng.uniform(-0.70, 0.42),
+            "scar_angle": rng.uniform(-1.5, 1.5),
+            "scar_size": rng.uniform(0.10, 0.24),
+        },
+        "eye": {"odd_eye": 1.0},
+        "teeth": {"tooth_gap": rng.uniform(0.010, 0.020)},
+        "brow": {"odd_brow": rng.uniform(0.02, 0.06)},
+    }
+    chosen = rng.choice(list(kinds), rng.integers(1, 4), replace=False, p=[0.35, 0.35, 0.1, 0.1, 0.1])
+    return Traits(**{name: float(value) for kind in chosen for name, value in kinds[kind].items()})

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from tools.portraits.dataset import HELD_OUT
+from tools.portraits.dataset import is_held_out
 
 FLIPPED_SIGN = ("yaw", "roll", "gaze_x", "light_x", "tilt")  # states that a mirrored picture negates
 JAW, BROWS = range(17), range(26, 16, -1)  # of the 68 landmarks: the outline of the face
@@ -22,11 +22,15 @@ class Pictures:
         folder: where the shards are.
         held_out: take only people never trained on, or only the others.
         names: arrays kept, besides `crops` and `people`.
+        marked: take in the doubles with signature traits too; only the identity net may see them.
     """
 
-    def __init__(self, folder: Path, *, held_out: bool, names: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, *, held_out: bool, names: tuple[str, ...] = (), marked: bool = False
+    ) -> None:
         """Read what is there now."""
         self.folder, self.held_out = folder, held_out
+        self.kinds = ("shard", "marked") if marked else ("shard",)
         self.names = ("crops", "people", *names)
         self.seen: set[Path] = set()
         self.parts: dict[str, list[np.ndarray]] = {name: [] for name in self.names}
@@ -36,13 +40,13 @@ class Pictures:
 
     def refresh(self) -> int:
         """Read new shards; returns how many pictures there are now."""
-        for path in sorted(self.folder.glob("shard-[0-9]*[0-9].npz")):
+        for path in sorted(p for kind in self.kinds for p in self.folder.glob(f"{kind}-[0-9]*[0-9].npz")):
             if path in self.seen:
                 continue
             self.seen.add(path)
             with np.load(path) as shard:
                 self.state_names = [str(name) for name in shard["state_names"]]
-                rows = np.flatnonzero((shard["people"] < HELD_OUT) == self.held_out)
+                rows = np.flatnonzero(is_held_out(shard["people"]) == self.held_out)
                 if len(rows):
                     for name in self.names:
                         self.parts[name].append(shard[name][rows])

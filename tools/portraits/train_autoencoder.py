@@ -1,12 +1,15 @@
 """Trains the generator and its encoder together through W: x -> E -> w -> G -> x.
 
     python -m tools.portraits.train_autoencoder SHARDS RUN [--perceptual FILE]
+    python -m tools.portraits.train_autoencoder SHARDS RUN --worker 1
     python -m tools.portraits.train_autoencoder SHARDS RUN --decay 15
 
 The rate is constant until a run is started with `--decay MINUTES`, which goes on from the last checkpoint and
 brings it to zero in that time. A run that was stopped goes on where it was; new shards are taken in as they
-appear. RUN gets state.pt, metrics.jsonl and preview.png. Set NUMBA_NUM_THREADS to the number of `--threads`:
-idle threads of the compiled loops would otherwise spin.
+appear. Several processes may train the same RUN, each with its own `--worker` number (one thread each is
+faster than two threads in one process): once a minute each moves its weights to the mean of all. RUN gets
+state.pt, metrics.jsonl and preview.png. Set NUMBA_NUM_THREADS to the number of `--threads`: idle threads of
+the compiled loops would otherwise spin.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from tools.portraits.pictures import Pictures, face_masks, grid, to_bytes
 
 CHANNELS = {4: 256, 8: 256, 16: 192, 32: 96, 64: 48, 128: 16}
 W_DIM = 256
-WIDTHS, BLOCKS = (32, 64, 128, 192, 192), (0, 1, 2, 1, 0)
+WIDTHS, BLOCKS = (32, 64, 128, 192, 192), (1, 2, 3, 2, 1)
 VALIDATED = 96  # held-out pictures measured
 FACE_SIZE = 96
 FACE = (
@@ -40,6 +43,8 @@ FACE = (
     slice(26, 26 + FACE_SIZE),
     slice(16, 16 + FACE_SIZE),
 )  # seen by the LPIPS term
+PSNR_WEIGHT = 0.05  # of the log of the mean squared error: what PSNR measures
+MEETING = 60  # seconds between two exchanges of workers
 SCALES = 4  # picture sizes compared: full, half, quarter, eighth
 
 
@@ -144,6 +149,7 @@ class Run:
             self.model.parameters(), lr=args.rate, betas=(0.9, 0.99), fused=True
         )
         self.step, self.seconds, self.images = 0, 0.0, 0
+        self.own, self.elsewhere = 0, 0  # pictures that this worker and the others saw since they started
         state = self.folder / "state.pt"
         if state.exists():
             self._restore(torch.load(state, weights_only=True))
@@ -165,7 +171,8 @@ class Run:
     def _restore(self, state: dict[str, object]) -> None:
         self.model.load_state_dict(state["model"])  # type: ignore[arg-type]
         self.average.load_state_dict(state["average"])  # type: ignore[arg-type]
-        self.optimiser.load_state_dict(state["optimiser"])  # type: ignore[arg-type]
+        if "optimiser" in state:  # not in one that has just been grown
+            self.optimiser.load_state_dict(state["optimiser"])  # type: ignore[arg-type]
         self.step, self.images = int(state["step"]), int(state["images"])  # type: ignore[call-overload]
         self.seconds = float(state["seconds"])  # type: ignore[arg-type]
 
@@ -176,12 +183,29 @@ class Run:
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
-            "images": self.images,
+            "images": self.images + self.elsewhere,
             "seconds": self.seconds,
         }
         partial = self.folder / "state.partial.pt"
         torch.save(state, partial)
         partial.rename(self.folder / "state.pt")
+
+    def meet(self) -> None:
+        """Show this worker's weights to the others, and move to the mean of those shown lately."""
+        own = self.folder / f"worker-{self.args.worker}.pt"
+        partial = own.with_suffix(".partial")
+        nets = {"model": self.model.state_dict(), "average": self.average.state_dict()}
+        torch.save(nets | {"images": self.own}, partial)
+        partial.rename(own)
+        others = [path for path in self.folder.glob("worker-[0-9]*.pt") if path != own]
+        lately = [path for path in others if time.time() - path.stat().st_mtime < 2 * MEETING]
+        shown = [torch.load(path, weights_only=True) for path in lately]
+        if shown:
+            self.elsewhere = sum(one["images"] for one in shown)
+        for part in ("model", "average"):
+            mine = getattr(self, part).state_dict()
+            for name, value in mine.items():
+                value.copy_(torch.stack([value, *(one[part][name] for one in shown)]).mean(0))
 
     def rate(self, elapsed: float) -> float:
         """Learning rate now: warm-up, then constant, or a straight line to zero when decaying."""
@@ -197,6 +221,7 @@ class Run:
         images[: batch // 2] = images[: batch // 2].flip(3)  # mirrored ones have no labels
         made, w = self.model(images, self.args.noise * torch.randn(batch, W_DIM))
         parts = {"pixel": pixel_loss(made, images, self.weight), "code": 1e-3 * w.square().mean()}
+        parts["psnr"] = PSNR_WEIGHT * (made - images).square().mean((1, 2, 3)).log().mean()
         parts["labels"] = self.args.label_weight * self.labels.loss(
             w[batch // 2 :], self.train, rows[batch // 2 :]
         )
@@ -215,6 +240,7 @@ class Run:
         self.labels.optimiser.step()
         self.step += 1
         self.images += batch
+        self.own += batch
         self._average()
         return {name: float(part.detach()) for name, part in parts.items()}
 
@@ -244,8 +270,8 @@ def train(args: argparse.Namespace) -> None:
     run = Run(args)
     stop = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
-    rng = np.random.default_rng([run.step, 7])
-    start = reported = saved = time.time()
+    rng = np.random.default_rng([run.step, 7, args.worker])
+    start = reported = saved = met = time.time()
     sums: dict[str, float] = {}
     count, before = 0, run.seconds
     while not stop and not (args.decay and time.time() - start > 60 * args.decay):
@@ -254,22 +280,29 @@ def train(args: argparse.Namespace) -> None:
         count += 1
         now = time.time()
         run.seconds = before + now - start
+        if now - met > MEETING:
+            run.meet()
+            met = time.time()
+            run.train.refresh()
+        if args.worker:  # the first one reports and saves
+            continue
         if now - reported > args.report:
             losses = {name: round(value / count, 4) for name, value in sums.items()}
             speed = count * args.batch / (now - reported)
             report(run, losses | {"images_per_second": round(speed, 1)})
-            run.train.refresh()
             sums, count, reported = {}, 0, time.time()
         if now - saved > 300:
             run.save()
             saved = now
-    run.save()
-    report(run, {})
+    if not args.worker:
+        run.save()
+        report(run, {})
 
 
 def report(run: Run, figures: dict[str, float]) -> None:
     """Validate and append one line to metrics.jsonl."""
-    line = {"step": run.step, "images": run.images, "seconds": round(run.seconds), "pictures": len(run.train)}
+    seen = {"step": run.step, "images": run.images + run.elsewhere}
+    line = seen | {"seconds": round(run.seconds), "pictures": len(run.train)}
     line |= figures | {name: round(value, 3) for name, value in run.validate().items()}
     with (run.folder / "metrics.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
@@ -290,6 +323,7 @@ def main() -> None:
     parser.add_argument("--perceptual", type=Path, help="weights of the perceptual net")
     parser.add_argument("--perceptual-weight", type=float, default=1.0)
     parser.add_argument("--report", type=float, default=120, help="seconds between two lines of metrics")
+    parser.add_argument("--worker", type=int, default=0, help="number of this process; only 0 saves")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
