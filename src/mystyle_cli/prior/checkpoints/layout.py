@@ -51,7 +51,7 @@ def build(layout: Layout, path: Path) -> tuple[Generator, tuple[str, ...]]:
     Raises:
         ModelError: tensors are missing, unexpected, of another shape, or not finite.
     """
-    tensors = {name: _plain(name, value, path) for name, value in layout.tensors.items()}
+    tensors = {name: plain(name, value, path) for name, value in layout.tensors.items()}
     with torch.device("meta"):
         generator = _empty(tensors, layout, path)
     notes = list(layout.notes)
@@ -63,7 +63,7 @@ def build(layout: Layout, path: Path) -> tuple[Generator, tuple[str, ...]]:
     if not any(name.endswith("noise_const") for name in tensors):
         tensors |= _drawn_noise(expected)
         notes.append("The file holds no noise patterns; they were drawn with seed 0.")
-    _compare(expected, tensors, path)
+    compare(expected, tensors, path, "a StyleGAN2 generator")
     generator.load_state_dict(tensors, assign=True)
     generator.eval().requires_grad_(False)
     if lacks_mean:
@@ -93,14 +93,18 @@ def check_filters(tensors: Mapping[str, Tensor], ending: str, gain: float, path:
     return {name: value for name, value in tensors.items() if not name.endswith(ending)}
 
 
-def _plain(name: str, value: Tensor, path: Path) -> Tensor:
-    """Return a tensor as float32."""
+def plain(name: str, value: Tensor, path: Path) -> Tensor:
+    """Return a tensor as float32.
+
+    Raises:
+        ModelError: it holds other than finite floating-point numbers.
+    """
     if not value.is_floating_point():
         raise ModelError(f"{path}: {name} holds {value.dtype}, not floating-point numbers", HINT)
-    plain = value.detach().float()
-    if not bool(torch.isfinite(plain).all()):
+    numbers = value.detach().float()
+    if not bool(torch.isfinite(numbers).all()):
         raise ModelError(f"{path}: {name} holds numbers that are not finite", "fetch the file again")
-    return plain
+    return numbers
 
 
 def _empty(tensors: Mapping[str, Tensor], layout: Layout, path: Path) -> Generator:
@@ -125,8 +129,20 @@ def _empty(tensors: Mapping[str, Tensor], layout: Layout, path: Path) -> Generat
     )
 
 
-def _compare(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse names and shapes that are not the expected ones."""
+def compare(
+    expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor], path: Path, what: str
+) -> None:
+    """Refuse names and shapes that are not the expected ones.
+
+    Args:
+        expected: shape by name.
+        tensors: what the file holds.
+        path: the file, for errors.
+        what: the network that it should be, "a ...".
+
+    Raises:
+        ModelError: tensors are missing, unexpected, or of another shape.
+    """
     shapes = {name: tuple(value.shape) for name, value in tensors.items()}
     wrong = [
         f"{name} ({list(shapes[name])} instead of {list(shape)})"
@@ -140,7 +156,7 @@ def _compare(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tens
     }
     if any(faults.values()):
         listed = "; ".join(f"{kind}: {_first(names)}" for kind, names in faults.items() if names)
-        raise ModelError(f"{path} is not a StyleGAN2 generator that is implemented: {listed}", HINT)
+        raise ModelError(f"{path} is not {what} that is implemented: {listed}", HINT)
 
 
 def _first(names: Iterable[str]) -> str:
