@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mystyle_cli.errors import ProfileError, UsageError
+from mystyle_cli.paths import check_name
 from mystyle_cli.person.draft import COMMIT, Draft
 from mystyle_cli.person.files import write_whole
 from mystyle_cli.person.manifest import (
@@ -27,7 +28,7 @@ from mystyle_cli.person.manifest import (
     migrate,
     read_manifest,
 )
-from mystyle_cli.person.store import Store, check_name
+from mystyle_cli.person.store import Store
 
 MARK = PriorMark("tiny", "", "0" * 64, 32, 16, 8)
 

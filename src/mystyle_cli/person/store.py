@@ -6,14 +6,14 @@ import os
 import secrets
 import shutil
 import time
-import unicodedata
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mystyle_cli.errors import MystyleError, ProfileError, UsageError
+from mystyle_cli.errors import MystyleError, ProfileError
+from mystyle_cli.paths import check_name
 from mystyle_cli.person.draft import COMMIT, RUNS, Draft, roll_forward
 from mystyle_cli.person.files import digest_of, sync_folder
 from mystyle_cli.person.manifest import NAME, Manifest, read_manifest
@@ -24,14 +24,8 @@ if TYPE_CHECKING:
 
 LOCKS: Final = ".locks"
 TRASH: Final = ".deleted-"
-LONGEST_NAME: Final = 64
 OPEN_PATIENCE: Final = 10.0
 """Seconds that a reader waits for another command to finish putting a new version in place."""
-
-# names that Windows keeps for devices, so that a store can be copied to any machine
-_RESERVED: Final = frozenset(
-    ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))]
-)
 
 
 @dataclass(frozen=True)
@@ -49,36 +43,6 @@ class Entry:
     state: str
     manifest: Manifest | None
     detail: str = ""
-
-
-def check_name(name: str) -> str:
-    """Return a profile name in its normal form.
-
-    Letters and digits of any script, `-`, `_` and `.`; it starts with a letter or digit, does not end with a
-    dot, and is at most 64 characters long.
-
-    Raises:
-        UsageError: the name breaks a rule, which the message names.
-    """
-    name = unicodedata.normalize("NFC", name)
-    problem = ""
-    if not name:
-        problem = "it is empty"
-    elif len(name) > LONGEST_NAME or len(name.encode("utf-8", "replace")) > 3 * LONGEST_NAME:
-        problem = f"it is longer than {LONGEST_NAME} characters"
-    elif not name[0].isalnum():
-        problem = "it does not start with a letter or digit"
-    elif name.endswith("."):
-        problem = "it ends with a dot"
-    elif bad := sorted({char for char in name if not (char.isalnum() or char in "-_.")}):
-        problem = f"it contains {' '.join(map(repr, bad))}"
-    elif name.split(".")[0].casefold() in _RESERVED:
-        problem = "Windows keeps that name for a device"
-    if problem:
-        raise UsageError(
-            f"{name!r} cannot be a profile's name: {problem}", "Use letters, digits, '-', '_' and '.': adele"
-        )
-    return name
 
 
 class Store:
