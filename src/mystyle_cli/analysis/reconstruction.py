@@ -23,7 +23,8 @@ def reconstruction(profile: Profile) -> dict[str, dict[str, float]]:
     prior, held_out = profile.prior, profile.faces(HELD_OUT)
     perceptual = prior.perceptual()
     own = (profile.anchors(), profile.faces())
-    unseen = (prior.encode(held_out) if len(held_out) else profile.anchors()[:0], held_out)
+    encoded = "encoder" in prior.roles and len(held_out) > 0
+    unseen = (prior.encode(held_out) if encoded else profile.anchors()[:0], held_out)
     generators = {"before": prior.generator(), "after": profile.generator()}
     return {
         name: reconstruction_figures(generator, prior, perceptual, own, unseen)

@@ -137,8 +137,8 @@ def identity_statistics(
         seed: of the strangers.
 
     Returns:
-        own_mean, own_spread, own_lowest, held_out_mean (when there are any), stranger_mean, stranger_highest,
-        threshold.
+        own_mean, own_spread, own_lowest, held_out_mean (when there are any), stranger_mean and
+        stranger_highest (when the prior can draw people), threshold.
 
     Source: sec. 4.1, app. C.6.
     """
@@ -152,15 +152,17 @@ def identity_statistics(
         statistics["held_out_mean"] = float(scores.mean())
         own.append(scores)
     mine = np.concatenate(own) if own else np.ones(1, np.float32)
-    strangers = id_scores(prior.embed(_draw_strangers(prior, seed)), references)
     statistics |= {
         "own_mean": float(mine.mean()),
         "own_spread": float(mine.std()),
         "own_lowest": float(mine.min()),
-        "stranger_mean": float(strangers.mean()),
-        "stranger_highest": float(strangers.max()),
-        "threshold": gate_threshold(mine, strangers),
     }
+    others = _draw_strangers(prior, seed)
+    strangers = id_scores(prior.embed(others), references) if len(others) else np.zeros(0, np.float32)
+    if len(strangers):
+        statistics["stranger_mean"] = float(strangers.mean())
+        statistics["stranger_highest"] = float(strangers.max())
+    statistics["threshold"] = gate_threshold(mine, strangers)
     return {name: round(value, 4) for name, value in statistics.items()}
 
 
@@ -169,19 +171,23 @@ def gate_threshold(own: FloatArray, strangers: FloatArray) -> float:
 
     Args:
         own: scores of the person's own photos.
-        strangers: scores of other people's.
+        strangers: scores of other people's; may be empty.
     """
     lenient = float(min(own.mean() - SPREADS * own.std(), own.min()))
+    if not len(strangers):
+        return lenient
     stranger = float(np.quantile(strangers, 0.95))
     # where the two overlap nothing separates them, and to refuse the person's own photos is the worse error
     return lenient if stranger >= lenient else 0.5 * (lenient + stranger)
 
 
 def _draw_strangers(prior: Prior, seed: int) -> FloatArray:
-    """Return pictures of random people from G_d."""
+    """Return pictures of random people from G_d; none where it has no mapping network to draw them from."""
     import torch
 
     generator = prior.generator("cpu")
+    if not generator.z_dim:
+        return np.zeros((0, 3, prior.resolution, prior.resolution), np.float32)
     z = np.random.default_rng(seed).standard_normal((STRANGERS, generator.z_dim), np.float32)
     with torch.no_grad():
         codes = generator.mapping(torch.from_numpy(z)).float().numpy()

@@ -334,12 +334,11 @@ def _digest_of(*parts: object) -> str:
 
 def _mark_of(prior: Prior) -> PriorMark:
     """Return how a profile names its prior."""
-    from mystyle_cli.prior.registry import BUNDLED
+    from mystyle_cli.prior.registry import found_by_name
 
-    bundled = prior.path.resolve().parent == BUNDLED.resolve()
     return PriorMark(
         name=prior.name,
-        location="" if bundled else str(prior.path.resolve()),
+        location="" if found_by_name(prior.path) else str(prior.path.resolve()),
         sha256=prior.digest,
         resolution=prior.resolution,
         w_dim=prior.w_dim,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mystyle_cli.errors import ModelError, MystyleError
+from mystyle_cli.paths import priors_root
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 BUNDLED = Path(__file__).parent / "bundled"
 FORMAT = 1
+AGAIN = "install mystyle again, or import or fetch the prior again"
 ROLES = ("generator", "encoder", "perceptual", "identity", "matte")
 
 
@@ -79,7 +81,7 @@ class Prior:
         if entry is None:
             raise ModelError(
                 f"prior {self.name} has no {role} (it has {', '.join(self.roles)})",
-                "use a prior that has one, such as portraits-128",
+                f"import it again with one: mystyle prior import --{role} FILE ..., or use another prior",
             )
         return self._check(entry)
 
@@ -102,10 +104,15 @@ class Prior:
         return self._run("encoder", images, device)
 
     def embed(self, images: NDArray[np.float32], device: str = "cpu") -> NDArray[np.float32]:
-        """Identity embeddings (B, D), rows of unit length, of aligned images (B, 3, R, R) in [-1, 1]."""
+        """Identity embeddings (B, D), rows of unit length, of aligned images (B, 3, R, R) in [-1, 1].
+
+        A prior without an identity net takes dlib's descriptors, which know real faces. Their cosines lie
+        close together; every threshold is learned from the person's own photos, so that this does not matter.
+        """
         import numpy as np
 
-        rows = self._run("identity", images, device)
+        known = "identity" in self.roles
+        rows = self._run("identity", images, device) if known else _describe(images)
         norms = np.linalg.norm(rows, axis=1, keepdims=True).astype(np.float32)
         unit: NDArray[np.float32] = rows / np.maximum(norms, np.float32(1e-12))
         return unit
@@ -139,11 +146,10 @@ class Prior:
         if entry["file"] in self._checked:
             return path
         if not path.is_file():
-            raise ModelError(f"prior {self.name}: {entry['file']} is missing", "install the program again")
+            raise ModelError(f"prior {self.name}: {entry['file']} is missing", AGAIN)
         if sha256_of(path) != entry["sha256"]:
             raise ModelError(
-                f"prior {self.name}: {entry['file']} is not the file that prior.toml names",
-                "install the program again",
+                f"prior {self.name}: {entry['file']} is not the file that prior.toml names", AGAIN
             )
         self._checked.add(entry["file"])
         return path
@@ -163,20 +169,20 @@ def open_prior(name_or_path: str | Path = "portraits-128") -> Prior:
     """Open a prior.
 
     Args:
-        name_or_path: name of a bundled prior, or a folder with a prior.toml.
+        name_or_path: name of a bundled or imported prior, or a folder with a prior.toml.
 
     Raises:
         ModelError: there is no such prior, or its prior.toml is damaged or newer than this program.
     """
-    folder = Path(name_or_path)
-    if not (folder / "prior.toml").is_file():
-        folder = BUNDLED / str(name_or_path)
+    places = [Path(name_or_path), *(root / str(name_or_path) for root in _roots())]
+    folder = next((place for place in places if (place / "prior.toml").is_file()), places[0])
     try:
         raw = (folder / "prior.toml").read_bytes()
     except OSError as error:
-        known = ", ".join(bundled_priors()) or "none"
+        known = ", ".join([*bundled_priors(), *imported_priors()]) or "none"
         raise ModelError(
-            f"no prior {str(name_or_path)!r} (bundled: {known})", "give a name or a folder"
+            f"no prior {str(name_or_path)!r} (there: {known})",
+            "give a name or a folder; `mystyle prior import` and `mystyle prior fetch` bring others",
         ) from error
     try:
         metadata = tomllib.loads(raw.decode())
@@ -199,6 +205,32 @@ def open_prior(name_or_path: str | Path = "portraits-128") -> Prior:
 def bundled_priors() -> list[str]:
     """Names of the priors that came with the program."""
     return sorted(path.parent.name for path in BUNDLED.glob("*/prior.toml"))
+
+
+def imported_priors() -> list[str]:
+    """Names of the priors that the user imported or fetched."""
+    return sorted(path.parent.name for path in priors_root().glob("[!.]*/prior.toml"))
+
+
+def found_by_name(folder: Path) -> bool:
+    """Tell whether a prior's folder is found by its name alone, wherever the user's files are moved."""
+    return folder.resolve().parent in [root.resolve() for root in _roots()]
+
+
+def _roots() -> tuple[Path, ...]:
+    """Return the folders of priors that go by name."""
+    return BUNDLED, priors_root()
+
+
+def _describe(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return dlib's descriptors (B, 128) of aligned images (B, 3, R, R)."""
+    import numpy as np
+
+    from mystyle_cli.photos.faces import aligned_face, describe
+
+    pixels = np.rint((images.transpose(0, 2, 3, 1).clip(-1, 1) + 1) * 127.5).astype(np.uint8)
+    rows = [describe(crop, aligned_face(crop)) for crop in map(np.ascontiguousarray, pixels)]
+    return np.asarray(rows, np.float32).reshape(-1, 128)
 
 
 def sha256_of(path: Path) -> str:
