@@ -5,8 +5,8 @@
 
 With `--marked` every person is the double of the one with the same number, with signature traits: for the
 identity net, which has to know that a person without their birthmark is someone else. The generator never
-sees them. Each shard holds a block of people, so that several processes can make shards side by side and a run
-that was stopped goes on with the first missing shard. People below `HELD_OUT` are for validation only.
+sees them. Each shard holds a block of people, so that several processes can make shards side by side and a
+run that was stopped goes on with the first missing shard. People below `HELD_OUT` are for validation only.
 """
 
 from __future__ import annotations
