@@ -1,0 +1,95 @@
+"""Files that hold arrays and nothing else: safetensors and .npy."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mystyle_cli.prior.checkpoints.limits import Budget, Refused
+from mystyle_cli.prior.checkpoints.storages import AXES, is_finite
+from mystyle_cli.prior.checkpoints.windows import Window
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+HEADER = 4 << 20  # bytes that the header of a safetensors file may have
+ARRAY_HEADER = 4096  # and that of an .npy file
+DTYPES = ("F16", "BF16", "F32", "F64", "I64")
+CODES = ("f2", "f4", "f8", "i8")
+ANEW = "save it anew with float16, bfloat16, float32, float64 or int64 values only"
+BROKEN = "use a file from before its training broke"
+
+
+def read_safetensors(path: Path, window: Window, budget: Budget) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors by name, and the strings of the header.
+
+    Raises:
+        Refused: the file is damaged, or a tensor is not allowed.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if (length := window.number("<Q")) > min(HEADER, window.left):
+        raise Refused(f"has a header of {length:,} bytes, more than a checkpoint needs")
+    tensors = {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            for key in file.keys():  # noqa: SIM118
+                budget.step(16)
+                if (dtype := file.get_slice(key).get_dtype()) not in DTYPES:
+                    raise Refused(f"holds values of type {dtype} (at {key:.100})", ANEW)
+                tensors[key] = file.get_tensor(key)
+                if not is_finite(tensors[key]):
+                    raise Refused(f"holds values that are not finite (at {key:.100})", BROKEN)
+            return tensors, dict(file.metadata() or {})
+    except SafetensorError as error:
+        raise Refused(f"is a damaged safetensors file: {error!s:.100}") from error
+
+
+def read_array(window: Window, budget: Budget) -> Tensor:
+    """The array of an .npy file, in the machine's byte order.
+
+    Raises:
+        Refused: it holds objects, which would be a pickle, or is damaged.
+    """
+    import numpy as np
+    import torch
+
+    shape, fortran, dtype = _header(window)
+    if dtype.str[1:] not in CODES:
+        advice = "save it anew as an array of numbers" if dtype.hasobject else ANEW
+        raise Refused(f"holds values of numpy's type {dtype!s:.60}", advice)
+    count = math.prod(shape)
+    if len(shape) > AXES or min(shape, default=0) < 0 or count * dtype.itemsize != window.left:
+        raise Refused(f"declares an array of shape {shape!r:.80} in {window.left:,} bytes")
+    budget.allocate(window.left)
+    data = np.empty(window.left, np.uint8)
+    window.fill(data.data)
+    array = data.view(dtype).astype(dtype.newbyteorder("="), copy=False)
+    array = array.reshape(shape, order="F" if fortran else "C")
+    tensor = torch.from_numpy(np.ascontiguousarray(array)).reshape(shape)
+    if not is_finite(tensor):
+        raise Refused("holds values that are not finite", BROKEN)
+    return tensor
+
+
+def _header(window: Window) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
+    """Shape, whether columns come first, and dtype; the header is bounded before numpy sees it."""
+    from numpy.lib import format as npy
+
+    start = window.take(8)
+    version = tuple(start[6:])
+    if version not in ((1, 0), (2, 0)):
+        raise Refused(f"is an .npy file of version {version}", "save it anew with numpy.save")
+    size = window.take(2 if version == (1, 0) else 4)
+    if (length := int.from_bytes(size, "little")) > ARRAY_HEADER:
+        raise Refused(f"has a header of {length:,} bytes, more than an array needs")
+    header = io.BytesIO(size + window.take(length))
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    try:
+        shape, fortran, dtype = read(header)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+        raise Refused(f"is a damaged .npy file: {error!s:.80}") from error
+    return shape, fortran, dtype

@@ -1,0 +1,91 @@
+"""Stretches of a file that cannot be read past their end."""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import BinaryIO
+
+from mystyle_cli.prior.checkpoints.limits import Refused
+
+LINE = 256  # bytes that a line, which is part of a global's name, may have
+
+
+class Window:
+    """A stretch of a file; what is asked for is checked against what is there before memory is taken."""
+
+    def __init__(self, file: BinaryIO, start: int, end: int) -> None:
+        """Open the bytes from `start` to `end`."""
+        self._file, self.position, self.end = file, start, end
+
+    @property
+    def left(self) -> int:
+        """Bytes not yet read."""
+        return self.end - self.position
+
+    def take(self, count: int) -> bytes:
+        """The next `count` bytes.
+
+        Raises:
+            Refused: there are fewer.
+        """
+        self._file.seek(self._claim(count))
+        data = self._file.read(count)
+        if len(data) != count:
+            raise Refused("became shorter while it was read")
+        return data
+
+    def part(self, count: int) -> Window:
+        """The next `count` bytes as a window of their own; nothing is read yet.
+
+        Raises:
+            Refused: there are fewer.
+        """
+        start = self._claim(count)
+        return Window(self._file, start, start + count)
+
+    def copy(self) -> Window:
+        """A window on what is left, which can be read without moving this one."""
+        return Window(self._file, self.position, self.end)
+
+    def fill(self, buffer: memoryview) -> None:
+        """Read the next bytes into a buffer.
+
+        Raises:
+            Refused: there are fewer than it holds.
+        """
+        self._file.seek(self._claim(len(buffer)))
+        done = 0
+        while done < len(buffer):
+            data = self._file.read(min(len(buffer) - done, 1 << 24))
+            if not data:
+                raise Refused("became shorter while it was read")
+            buffer[done : done + len(data)] = data
+            done += len(data)
+
+    def number(self, form: str) -> int:
+        """The next number, in a form of `struct`."""
+        value: int = struct.unpack(form, self.take(struct.calcsize(form)))[0]
+        return value
+
+    def line(self) -> str:
+        """The next line of ASCII, without its end."""
+        self._file.seek(self.position)
+        data = self._file.readline(min(LINE, self.left))
+        if not data.endswith(b"\n"):
+            raise Refused("is damaged: a name in it has no end")
+        self.position += len(data)
+        return data[:-1].decode("ascii", "backslashreplace")
+
+    def _claim(self, count: int) -> int:
+        """Move over the next `count` bytes; returns where they start."""
+        if not 0 <= count <= self.left:
+            raise Refused(f"ends too soon: byte {self.position + count:,} is past its end")
+        start = self.position
+        self.position += count
+        return start
+
+
+def window_on(data: bytes) -> Window:
+    """A window on bytes in memory."""
+    return Window(io.BytesIO(data), 0, len(data))
