@@ -51,6 +51,14 @@ class ModelError(MystyleError):
     exit_code: ClassVar[int] = 5
 
 
+class LicenceError(MystyleError):
+    """The terms of a file were not accepted, or the record of what was accepted is damaged."""
+
+
+class DownloadError(MystyleError):
+    """A file could not be downloaded."""
+
+
 class ProfileError(MystyleError):
     """A profile is missing, damaged, locked or refused."""
 

@@ -1,0 +1,263 @@
+"""The terms of the files that are not ours, and the record of which of them the user has accepted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from mystyle_cli import __version__
+from mystyle_cli.errors import LicenceError, MystyleError
+from mystyle_cli.paths import home
+
+LEDGER: Final = "licences.json"
+
+
+@dataclass(frozen=True)
+class Licence:
+    """The terms of a file, in short and as a link to the whole.
+
+    Args:
+        id: SPDX identifier, or a LicenseRef of ours where there is none.
+        title: what its authors call it.
+        summary: what it means for the user, in our words.
+        link: where the whole text is.
+        commercial: whether commercial use is allowed.
+    """
+
+    id: str
+    title: str
+    summary: str
+    link: str
+    commercial: bool
+
+    @property
+    def terms(self) -> str:
+        """What a user is shown before accepting."""
+        use = "commercial use is allowed" if self.commercial else "NO commercial use"
+        return f"{self.title} ({use})\n{self.summary}\nThe whole text: {self.link}"
+
+
+_ALL: Final = (
+    Licence(
+        "Apache-2.0",
+        "Apache License 2.0",
+        "Use, change and pass on freely; keep the notices.",
+        "https://www.apache.org/licenses/LICENSE-2.0",
+        True,
+    ),
+    Licence(
+        "LicenseRef-NVIDIA-StyleGAN2-ADA",
+        "NVIDIA Source Code License for StyleGAN2-ADA",
+        "The generator, and everything derived from it, a person's tuned generator included, is for research "
+        "and evaluation only.",
+        "https://nvlabs.github.io/stylegan2-ada-pytorch/license.html",
+        False,
+    ),
+    Licence(
+        "LicenseRef-NVIDIA-StyleGAN2",
+        "Nvidia Source Code License-NC",
+        "The generator, and everything derived from it, is for research and evaluation only.",
+        "https://nvlabs.github.io/stylegan2/license.html",
+        False,
+    ),
+    Licence(
+        "LicenseRef-encoder-with-NVIDIA-generator",
+        "MIT for the encoder's code; its file embeds NVIDIA's generator",
+        "The file holds a copy of NVIDIA's generator and was trained against it, so the generator's terms "
+        "are taken to hold for it too: research and evaluation only.",
+        "https://nvlabs.github.io/stylegan2/license.html",
+        False,
+    ),
+    Licence(
+        "LicenseRef-ArcFace-MS1M",
+        "MIT for the code of the ArcFace net; none is stated for its weights",
+        "The net was trained on MS-Celeb-1M, which was given out for research only and was withdrawn.",
+        "https://github.com/TreB1eN/InsightFace_Pytorch/blob/master/LICENSE",
+        False,
+    ),
+    Licence(
+        "LicenseRef-InsightFace-models",
+        "InsightFace's terms for its trained models",
+        "Trained models are for non-commercial research only.",
+        "https://github.com/deepinsight/insightface#license",
+        False,
+    ),
+    Licence(
+        "BSD-3-Clause",
+        "BSD 3-Clause (torchvision)",
+        "Use, change and pass on freely; keep the notice. The net was trained on ImageNet, whose pictures "
+        "have terms of their own.",
+        "https://github.com/pytorch/vision/blob/main/LICENSE",
+        True,
+    ),
+    Licence(
+        "BSD-2-Clause",
+        "BSD 2-Clause (lpips)",
+        "Use, change and pass on freely; keep the notice.",
+        "https://github.com/richzhang/PerceptualSimilarity/blob/master/LICENSE",
+        True,
+    ),
+    Licence(
+        "LicenseRef-FFHQ-directions",
+        "Apache-2.0 or MIT for the repositories; derived from NVIDIA's generator",
+        "The directions were found in the FFHQ generator, so its terms are taken to hold for them too: "
+        "research and evaluation only.",
+        "https://nvlabs.github.io/stylegan2/license.html",
+        False,
+    ),
+    Licence(
+        "LicenseRef-iBUG-300-W",
+        "Terms of the iBUG 300-W data set",
+        "The 68 landmarks were learned from iBUG 300-W, which excludes commercial use; its owners (Imperial "
+        "College London) give other terms on request.",
+        "https://github.com/davisking/dlib-models#shape_predictor_68_face_landmarksdatbz2",
+        False,
+    ),
+    Licence(
+        "CC0-1.0",
+        "Public domain (CC0)",
+        "Use, change and pass on freely.",
+        "https://github.com/davisking/dlib-models/blob/master/LICENSE",
+        True,
+    ),
+)
+
+LICENCES: Final[Mapping[str, Licence]] = MappingProxyType({licence.id: licence for licence in _ALL})
+
+Accept = Callable[[Sequence[Licence]], bool]
+"""Asked for terms that were not accepted yet; answers whether the user accepts all of them."""
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """One line of the ledger.
+
+    Args:
+        licence: the licence's id.
+        title: its title then.
+        terms: sha256 of what was shown, so that changed terms are asked for again.
+        prior: the prior that it was accepted for.
+        files: the files that come under it.
+        accepted: when (ISO 8601, UTC).
+        version: of mystyle.
+    """
+
+    licence: str
+    title: str
+    terms: str
+    prior: str
+    files: tuple[str, ...]
+    accepted: str
+    version: str
+
+
+def ledger_path() -> Path:
+    """Return where the record of accepted licences is kept."""
+    return home() / LEDGER
+
+
+def read_ledger() -> list[Acceptance]:
+    """Return what was accepted, oldest first.
+
+    Raises:
+        LicenceError: the ledger is damaged.
+    """
+    path = ledger_path()
+    try:
+        entries = json.loads(path.read_text("utf-8"))["accepted"]
+        return [Acceptance(**{**entry, "files": tuple(entry["files"])}) for entry in entries]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LicenceError(
+            f"{path}, the record of accepted licences, cannot be read: {error}",
+            "Move the file away and accept the licences again.",
+        ) from error
+
+
+def accept_licences(prior: str, files: Mapping[str, str], accept: Accept) -> list[Acceptance]:
+    """Make sure that the terms of files are accepted, asking for those that were not yet.
+
+    Args:
+        prior: the prior that the files are for.
+        files: the id of its licence for each file's name.
+        accept: asked once for all terms that are new.
+
+    Returns:
+        What was newly noted in the ledger.
+
+    Raises:
+        LicenceError: the terms were not accepted, or the ledger is damaged or cannot be written.
+    """
+    ledger = read_ledger()
+    known = {(entry.licence, entry.terms) for entry in ledger}
+    needed = [LICENCES[key] for key in dict.fromkeys(files.values())]
+    new = [licence for licence in needed if (licence.id, _digest(licence)) not in known]
+    if new and not accept(new):
+        raise LicenceError(
+            f"the terms of {_and(files_under(files, new))} were not accepted",
+            "Read them (mystyle licences) and give the command with --accept-licence.",
+        )
+    noted = {(entry.licence, entry.terms, entry.prior, file) for entry in ledger for file in entry.files}
+    added = []
+    for licence in needed:
+        mark = (licence.id, _digest(licence), prior)
+        names = tuple(file for file in files_under(files, [licence]) if (*mark, file) not in noted)
+        if names:
+            added.append(
+                Acceptance(
+                    licence=licence.id,
+                    title=licence.title,
+                    terms=_digest(licence),
+                    prior=prior,
+                    files=names,
+                    accepted=datetime.now(UTC).isoformat(timespec="seconds"),
+                    version=__version__,
+                )
+            )
+    if added:
+        _write([*ledger, *added])
+    return added
+
+
+def files_under(files: Mapping[str, str], licences: Iterable[Licence]) -> list[str]:
+    """Return the names of the files that come under any of some licences."""
+    ids = {licence.id for licence in licences}
+    return [file for file, key in files.items() if key in ids]
+
+
+def _digest(licence: Licence) -> str:
+    return hashlib.sha256(licence.terms.encode()).hexdigest()
+
+
+def _and(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
+
+
+def _write(entries: Sequence[Acceptance]) -> None:
+    """Write the ledger whole or not at all."""
+    path = ledger_path()
+    document: dict[str, Any] = {"format": 1, "accepted": [asdict(entry) for entry in entries]}
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("w", encoding="utf-8") as stream:
+                stream.write(json.dumps(document, indent=2) + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise MystyleError(
+            f"{path} cannot be written: {error.strerror}",
+            "Free some space or check the folder's permissions.",
+        ) from error
