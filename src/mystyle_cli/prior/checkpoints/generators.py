@@ -5,20 +5,23 @@ Source: paper sec. 3 (the generator G).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from mystyle_cli.errors import ModelError
 from mystyle_cli.prior.checkpoints.layout import HINT, Layout, build
 from mystyle_cli.prior.checkpoints.nvidia import is_nvidia, named_layout, network_layout
-from mystyle_cli.prior.checkpoints.reading import Checkpoint, Record, read_checkpoint
+from mystyle_cli.prior.checkpoints.reading import read_checkpoint
+from mystyle_cli.prior.checkpoints.records import Checkpoint, Record
 from mystyle_cli.prior.checkpoints.rosinality import is_rosinality, rosinality_layout
-from mystyle_cli.prior.generator import Generator, load_generator
+from mystyle_cli.prior.generator import Generator, generator_from_config
 
-NAMES_KEY = "generator"  # of our own header
+HEADER = "generator"  # key of our own safetensors header
 
 
 @dataclass(frozen=True)
@@ -41,15 +44,13 @@ class ImportedGenerator:
 def read_generator(path: Path) -> ImportedGenerator:
     """Read a generator; nothing in the file is executed.
 
-    Takes NVIDIA's pickles (training snapshots and conversions), what google/mystyle and PTI save, rosinality's
-    files and the encoder files that carry such a decoder, and named tensors as safetensors.
+    Takes NVIDIA's pickles (training snapshots and conversions), what google/mystyle and PTI save,
+    rosinality's files and the encoder files that carry such a decoder, and named tensors as safetensors.
 
     Raises:
         ModelError: the file cannot be read, is no StyleGAN2 generator, or one of a kind not implemented.
     """
     checkpoint = read_checkpoint(path)
-    if _is_own(checkpoint):
-        return ImportedGenerator(load_generator(path), "mystyle", checkpoint.sha256)
     dialect, layout = _recognise(checkpoint)
     generator, notes = build(layout, path)
     if not generator.z_dim:
@@ -57,19 +58,25 @@ def read_generator(path: Path) -> ImportedGenerator:
     return ImportedGenerator(generator, dialect, checkpoint.sha256, notes)
 
 
-def _is_own(checkpoint: Checkpoint) -> bool:
-    """Tell whether this program wrote the file."""
-    if checkpoint.container != "safetensors":
-        return False
-    from safetensors import safe_open
-
-    with safe_open(checkpoint.path, framework="pt") as file:
-        return NAMES_KEY in (file.metadata() or {})
+def _own_layout(checkpoint: Checkpoint) -> Layout:
+    """Take a generator that this program wrote, with the settings in its header."""
+    layout = named_layout(checkpoint.content, checkpoint.path)
+    try:
+        header = json.loads(checkpoint.metadata[HEADER])
+        clamp, multiplier = header["clamp"], float(header["mapping_multiplier"])
+        clamp = None if clamp is None else float(clamp)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{checkpoint.path}: its header is damaged: {error}", "fetch the file again"
+        ) from error
+    return Layout(layout.tensors, clamp, multiplier)
 
 
 def _recognise(checkpoint: Checkpoint) -> tuple[str, Layout]:
     """Tell the dialect, and bring the tensors into NVIDIA's names."""
     content, path = checkpoint.content, checkpoint.path
+    if HEADER in checkpoint.metadata:
+        return "mystyle", _own_layout(checkpoint)
     if isinstance(content, Record):
         return "nvidia", network_layout(content, path)
     if isinstance(content, Mapping):
@@ -89,8 +96,9 @@ def _candidates(content: Mapping[str, object]) -> list[dict[str, Tensor]]:
     state = content.get("state_dict")
     places = [content.get("g_ema"), content.get("G_ema"), content]
     if isinstance(state, Mapping):
-        places += [{key.removeprefix("decoder."): state[key] for key in state if key.startswith("decoder.")}]
-        places += [state]
+        named = {str(name): value for name, value in state.items()}
+        decoder = {name[8:]: value for name, value in named.items() if name.startswith("decoder.")}
+        places += [decoder, named]
     return [
         {str(name): value for name, value in place.items() if isinstance(value, Tensor)}
         for place in places
@@ -102,3 +110,31 @@ def _keys(content: Mapping[str, object]) -> str:
     """Name the first few keys."""
     names = [str(key) for key in content]
     return (", ".join(names[:5]) or "nothing") + (", ..." if len(names) > 5 else "")
+
+
+def borrow_mapping(generator: Generator, donor: Generator) -> Generator:
+    """Return a generator with the mapping network of another, which tuning leaves as it is.
+
+    Args:
+        generator: has none.
+        donor: the generator that it was tuned from.
+
+    Raises:
+        ModelError: the generator has a mapping, the donor has none, or their codes differ in length.
+    """
+    if generator.z_dim:
+        raise ModelError("the generator has a mapping network of its own", "leave --mapping out")
+    if not donor.z_dim or donor.w_dim != generator.w_dim:
+        raise ModelError(
+            f"the mapping network does not fit: it makes {donor.w_dim if donor.z_dim else 'no'} numbers, "
+            f"the generator takes {generator.w_dim}",
+            "give --mapping the generator that this one was tuned from",
+        )
+    config = generator.config | {
+        key: donor.config[key] for key in ("z_dim", "mapping_layers", "mapping_multiplier")
+    }
+    with torch.device("meta"):
+        whole = generator_from_config(config)
+    mapping = {f"mapping.{name}": value for name, value in donor.mapping.state_dict().items()}
+    whole.load_state_dict(generator.state_dict() | mapping, assign=True)
+    return whole.eval().requires_grad_(False)

@@ -17,6 +17,7 @@ from mystyle_cli.errors import ModelError
 from mystyle_cli.prior.generator import Generator, blur_kernel
 
 SHOWN = 3  # names that an error lists of each kind
+LARGEST = 2048  # edge length of pictures; the published generators go up to 1024
 DRAWN = 10_000  # codes whose mean stands in for a w_avg that the file lacks
 HINT = "give the file as its authors published it; `mystyle prior import --help` lists what can be read"
 
@@ -52,6 +53,9 @@ def build(layout: Layout, path: Path) -> tuple[Generator, tuple[str, ...]]:
         ModelError: tensors are missing, unexpected, of another shape, or not finite.
     """
     tensors = {name: plain(name, value, path) for name, value in layout.tensors.items()}
+    for name, value in tensors.items():
+        if not value.numel():
+            raise ModelError(f"{path}: {name} is empty", HINT)
     with torch.device("meta"):
         generator = _empty(tensors, layout, path)
     notes = list(layout.notes)
@@ -114,16 +118,19 @@ def _empty(tensors: Mapping[str, Tensor], layout: Layout, path: Path) -> Generat
         for name, value in tensors.items()
         if value.dim() == 4 and (found := re.fullmatch(r"synthesis\.b(\d{1,4})\.conv1\.weight", name))
     }
+    layers = sum(bool(re.fullmatch(r"mapping\.fc\d+\.weight", name)) for name in tensors)
     affine, first = (tensors.get(f"{name}.weight") for name in ("synthesis.b4.conv1.affine", "mapping.fc0"))
     if affine is None or affine.dim() != 2 or sorted(channels) != [4 << i for i in range(len(channels))]:
         raise ModelError(f"{path} is not a StyleGAN2 generator: it lacks layers of 4, 8, 16 ... pixels", HINT)
+    if max(channels) > LARGEST:
+        raise ModelError(f"{path}: pictures of {max(channels)} pixels are more than is implemented", HINT)
     if first is not None and first.dim() != 2:
         raise ModelError(f"{path}: mapping.fc0.weight is {list(first.shape)}, not a matrix", HINT)
     return Generator(
         channels=channels,
         z_dim=0 if first is None else int(first.shape[1]),
         w_dim=int(affine.shape[1]),
-        mapping_layers=sum(bool(re.fullmatch(r"mapping\.fc\d+\.weight", name)) for name in tensors),
+        mapping_layers=0 if first is None else layers,
         mapping_multiplier=layout.multiplier,
         clamp=layout.clamp,
     )

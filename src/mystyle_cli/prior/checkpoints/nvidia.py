@@ -5,6 +5,7 @@ Source: NVlabs/stylegan2-ada-pytorch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -13,14 +14,15 @@ from torch import Tensor
 
 from mystyle_cli.errors import ModelError
 from mystyle_cli.prior.checkpoints.layout import HINT, Layout, check_filters
-from mystyle_cli.prior.checkpoints.reading import Record, module_tensors
+from mystyle_cli.prior.checkpoints.records import Record, module_tensors
 
 NETWORKS: Final = ("Generator", "SynthesisNetwork")
 
 # Settings that the tensors show, or that change only the precision or the training.
 HARMLESS: Final = {
-    "z_dim", "w_dim", "img_resolution", "num_ws", "num_layers", "embed_features", "lr_multiplier", "w_avg_beta",
-    "channel_base", "channel_max", "num_fp16_res", "fp16_channels_last", "conv_clamp", "fused_modconv_default",
+    "z_dim", "w_dim", "img_resolution", "num_ws", "num_layers", "embed_features", "lr_multiplier",
+    "w_avg_beta", "channel_base", "channel_max", "num_fp16_res", "fp16_channels_last", "conv_clamp",
+    "fused_modconv_default",
 }  # fmt: skip
 
 # Settings of which one value is implemented; "layer_features" must equal w_dim where it is given.
@@ -86,7 +88,7 @@ def _refuse_settings(records: Mapping[str, Record], path: Path) -> None:
         made_with = record.state.get("_init_kwargs")
         if record.class_name in NETWORKS and isinstance(made_with, Mapping):
             _refuse(_flat(made_with), record.state.get("w_dim"), where)
-        own = {
+        own: dict[str, object] = {
             key: record.state[key] for key in ("c_dim", "architecture", "use_noise") if key in record.state
         }
         if record.class_name == "SynthesisLayer" and "activation" in record.state:
@@ -108,10 +110,11 @@ def _flat(made_with: Mapping[str, object]) -> dict[str, object]:
 def _refuse(settings: Mapping[str, object], w_dim: object, where: str) -> None:
     """Refuse one setting that is not implemented."""
     for key, value in settings.items():
+        # compared as text, for a foreign value may be of a type that does not compare
         if key == "layer_features":
-            fits = value is None or value == w_dim
+            fits = value is None or repr(value) == repr(w_dim)
         else:
-            fits = key in HARMLESS or (key in ONLY and value in ONLY[key])
+            fits = key in HARMLESS or (key in ONLY and repr(value) in map(repr, ONLY[key]))
         if not fits:
             raise ModelError(
                 f"{where} was made with {key} = {value!r:.80}, which is not implemented",
@@ -122,8 +125,12 @@ def _refuse(settings: Mapping[str, object], w_dim: object, where: str) -> None:
 def _number(records: Mapping[str, Record], names: tuple[str, ...], key: str, path: Path) -> float | None:
     """Return the one value that records have for a setting; of all records where no names are given."""
     chosen = [records[name] for name in names if name in records] if names else list(records.values())
-    found = {record.state[key] for record in chosen if key in record.state}
-    if len(found) > 1 or any(isinstance(value, bool | str) for value in found):
+    values = [record.state[key] for record in chosen if key in record.state]
+    given = {float(value) for value in values if type(value) in (int, float)}
+    none = all(value is None for value in values)
+    if not none and (len(given) != 1 or any(type(value) not in (int, float) for value in values)):
         raise ModelError(f"{path}: its layers do not agree on one number for {key}", HINT)
-    value = next(iter(found), None)
-    return None if value is None else float(value)
+    number = next(iter(given), None)
+    if number is not None and not 0 < number < math.inf:
+        raise ModelError(f"{path}: {key} = {number} makes no sense", HINT)
+    return number

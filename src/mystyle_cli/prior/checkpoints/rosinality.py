@@ -1,4 +1,4 @@
-"""Generators as rosinality's stylegan2-pytorch names them; the decoders of e4e, pSp and HyperStyle are the same.
+"""Generators as rosinality's stylegan2-pytorch names them, and so the decoders of e4e, pSp and HyperStyle.
 
 Weights are as NVIDIA's: nothing is flipped or scaled. Source: rosinality/stylegan2-pytorch.
 """
