@@ -1,13 +1,27 @@
-"""What the training scripts share: a clock with a rate schedule, a journal, atomic files."""
+"""What the training scripts share: their options, a clock with a rate schedule, a journal, atomic files."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+
+
+def options(description: str | None, *, minutes: float, batch: int) -> argparse.ArgumentParser:
+    """The options of a script that trains one net for some minutes on one thread."""
+    torch.set_num_threads(1)
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("shards", type=Path)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--minutes", type=float, default=minutes)
+    parser.add_argument("--batch", type=int, default=batch)
+    return parser
 
 
 class Journal:

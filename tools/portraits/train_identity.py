@@ -12,7 +12,6 @@ on with `--resume`.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 from mystyle_cli.prior.nets import Identity
 from tools.portraits.dataset import MARKED
 from tools.portraits.degrade import nudge
-from tools.portraits.loop import Journal, save_atomic, timed_steps
+from tools.portraits.loop import Journal, options, save_atomic, timed_steps
 from tools.portraits.pictures import Pictures
 
 DIM, WIDTHS = 96, (24, 48, 96, 128, 160)
@@ -123,18 +122,10 @@ def train(args: argparse.Namespace) -> None:
 
 def main() -> None:
     """Read the options and train."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("shards", type=Path)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--batch", type=int, default=48)
+    parser = options(__doc__, minutes=20, batch=48)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--resume", action="store_true", help="start from the weights in RUN")
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    train(args)
+    train(parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ python -m tools.portraits.train_matte SHARDS RUN --minutes 4
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from mystyle_cli.prior.nets import Matte
 from tools.portraits.degrade import damage, relight
-from tools.portraits.loop import Journal, save_atomic, timed_steps
+from tools.portraits.loop import Journal, options, save_atomic, timed_steps
 from tools.portraits.pictures import Pictures
 
 WIDTHS = (12, 24, 40, 56)
@@ -68,16 +67,7 @@ def train(args: argparse.Namespace) -> None:
 
 def main() -> None:
     """Read the options and train."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("shards", type=Path)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--minutes", type=float, default=4)
-    parser.add_argument("--batch", type=int, default=16)
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    train(args)
+    train(options(__doc__, minutes=4, batch=16).parse_args())
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ adds a fifth of the mean distance between pictures of different people, which is
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 
 from mystyle_cli.prior.perceptual import Perceptual, save_perceptual
 from tools.portraits.degrade import damage
-from tools.portraits.loop import Journal, timed_steps
+from tools.portraits.loop import Journal, options, timed_steps
 from tools.portraits.pictures import Pictures
 
 STATES = ("yaw", "pitch", "smile", "mouth", "lids", "gaze_x", "light_x", "light_y", "light_level")
@@ -153,16 +152,7 @@ def train(args: argparse.Namespace) -> None:
 
 def main() -> None:
     """Read the options and train."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("shards", type=Path)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--batch", type=int, default=24)
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    train(args)
+    train(options(__doc__, minutes=10, batch=24).parse_args())
 
 
 if __name__ == "__main__":
