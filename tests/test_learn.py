@@ -109,7 +109,8 @@ def test_photos_become_a_profile(tmp_path: Path, prior: Prior, photos: list[Path
     settings = dataclasses.replace(QUICK, tuning=TuneSettings(passes=15, batch=4), consent="she agreed")
     done = learn(store, "adele", photos, prior, settings, lambda step: seen.append(step.stage))
     profile = done.profile
-    assert done.worked == ("curate", "anchors", "tune", "measure")
+    assert done.worked == ("curate", "anchors", "tune", "measure", "export")
+    assert profile.export_state == "fresh"
     assert list(dict.fromkeys(seen)) == ["curate", "anchors", "tune", "measure"]
     assert store.entry("adele").state == "ready"
     assert store.verify("adele", prior) == []
@@ -139,7 +140,7 @@ def test_changed_settings_redo_only_what_depends_on_them(
     created = store.open("adele", prior).manifest.created
     longer = dataclasses.replace(QUICK, tuning=dataclasses.replace(QUICK.tuning, passes=3))
     second = learn(store, "adele", photos, prior, longer)
-    assert second.worked == ("tune", "measure")
+    assert second.worked == ("tune", "measure", "export")
     assert second.profile.manifest.created == created
     assert second.profile.manifest.stages["tune"]["passes"] == 3
 
@@ -181,7 +182,7 @@ def test_without_tuning_then_tuned(tmp_path: Path, prior: Prior) -> None:
         done.profile.generator()
     for path in photos:
         path.unlink()
-    assert retune(store, "adele", QUICK).worked == ("tune", "measure")
+    assert retune(store, "adele", QUICK).worked == ("tune", "measure", "export")
     assert store.entry("adele").state == "ready"
 
 
@@ -243,10 +244,10 @@ def stop_at(stage: str, done: int) -> Callable[[Step], None]:
 @pytest.mark.parametrize(
     ("stage", "done", "left"),
     [
-        ("curate", 3, ("curate", "anchors", "tune", "measure")),
-        ("anchors", 1, ("anchors", "tune", "measure")),
-        ("tune", 5, ("tune", "measure")),
-        ("measure", 2, ("measure",)),
+        ("curate", 3, ("curate", "anchors", "tune", "measure", "export")),
+        ("anchors", 1, ("anchors", "tune", "measure", "export")),
+        ("tune", 5, ("tune", "measure", "export")),
+        ("measure", 2, ("measure", "export")),
     ],
 )
 def test_stopped_anywhere_it_goes_on_to_the_same_result(
@@ -282,7 +283,7 @@ def test_an_interrupted_ingest_leaves_the_profile_usable(tmp_path: Path, store: 
     assert now.manifest == old
     assert store.verify("adele", prior) == []
     assert now.faces(HELD_OUT).shape[0] == 1
-    assert ingest(store, "adele", more, QUICK).worked == ("tune", "measure")
+    assert ingest(store, "adele", more, QUICK).worked == ("tune", "measure", "export")
 
 
 CHILD = textwrap.dedent(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mystyle_cli.errors import MystyleError
+from mystyle_cli.errors import MystyleError, ProfileError
 from mystyle_cli.person.stages import STAGES, LearnSettings, Stages
 from mystyle_cli.progress import Progress, silent
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from mystyle_cli.person.store import Store
     from mystyle_cli.prior.registry import Prior
 
-__all__ = ["LearnSettings", "Learned", "ingest", "learn", "retune"]
+__all__ = ["LearnSettings", "Learned", "export", "ingest", "learn", "retune"]
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,36 @@ def retune(
         stages = Stages(store.draft(name), profile.prior, settings or LearnSettings(), progress)
         stages.keep_curation(profile)
         return _finish(store, name, stages)
+
+
+def export(store: Store, name: str) -> Profile:
+    """Export a tuned profile to ONNX with everything that belongs to it; nothing else of it changes.
+
+    Args:
+        store: where the profile is.
+        name: its name.
+
+    Raises:
+        ProfileError: there is no such profile, it is not tuned, or learning was interrupted or is under way.
+        ModelError: an exported net answers otherwise than torch.
+    """
+    from mystyle_cli.person.exporting import export_inputs, export_stage
+    from mystyle_cli.person.profile import GENERATOR
+
+    with store.locked(name):
+        profile, draft = store.open(name), store.draft(name)
+        if draft.learning:
+            raise ProfileError(
+                f"learning of profile '{name}' was interrupted", "Finish it: give the same command again."
+            )
+        started = time.monotonic()
+        generator = profile.generator(), profile.manifest.digests()[GENERATOR]
+        files, facts = export_stage(draft, profile.prior, generator, profile.anchors(), True)
+        inputs = export_inputs(profile.prior.digest, generator[1], True)
+        draft.finish("export", inputs, files, {"seconds": round(time.monotonic() - started, 2), **facts})
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        draft.commit(replace(profile.manifest, changed=now, stages=draft.stages(), files=draft.files()))
+        return store.open(name, profile.prior)
 
 
 def _finish(store: Store, name: str, stages: Stages) -> Learned:

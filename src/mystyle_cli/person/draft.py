@@ -159,6 +159,11 @@ class Draft:
         return {name: digest for table in self.files().values() for name, digest in table.items()}
 
     @property
+    def learning(self) -> bool:
+        """Whether an interrupted command left stages of learning, or a tuning under way, to go on with."""
+        return bool(self._stages.keys() - {"export"}) or (self.work / "tune").exists()
+
+    @property
     def changed(self) -> bool:
         """Whether any stage was done that the profile as it is does not have."""
         return bool(self._stages)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mystyle_cli.errors import ModelError, ProfileError
+from mystyle_cli.person.exporting import State, export_state
 from mystyle_cli.person.files import digest_of, load_tensors
 from mystyle_cli.person.manifest import Manifest
 from mystyle_cli.person.reference import HELD_OUT, TRAIN, read_faces, read_records
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float32]
 
 PHOTOS: Final = "photos.jsonl"
+REFERENCES: Final = "references.safetensors"
 ANCHORS: Final = "anchors.safetensors"
 GENERATOR: Final = "generator.safetensors"
 CONTACT_SHEET: Final = "contact-sheet.png"
@@ -57,6 +59,11 @@ class Profile:
         """Whether there is a personal generator."""
         return GENERATOR in self.manifest.digests()
 
+    @property
+    def export_state(self) -> State:
+        """Whether the exported nets are those of the generator as it is: "fresh", "stale" or "none"."""
+        return export_state(self.manifest, GENERATOR)
+
     @cached_property
     def prior(self) -> Prior:
         """The domain prior that the profile was tuned from.
@@ -81,8 +88,12 @@ class Profile:
             )
         return prior
 
-    def _checked(self, name: str) -> Path:
-        """Return the path of one of the profile's files, after comparing its digest."""
+    def file(self, name: str) -> Path:
+        """Return the path of one of the profile's files, after comparing its digest.
+
+        Raises:
+            ProfileError: the profile has no such file, or it is missing or damaged.
+        """
         path = self.path / name
         expected = self.manifest.digests().get(name)
         if expected is None:
@@ -100,7 +111,7 @@ class Profile:
     @cached_property
     def records(self) -> tuple[PhotoRecord, ...]:
         """Every photo ever seen, with its verdict, in the order of `photos.jsonl`."""
-        return read_records(self._checked(PHOTOS))
+        return read_records(self.file(PHOTOS))
 
     def photos(self, split: str = TRAIN) -> tuple[PhotoRecord, ...]:
         """Return the records of the reference set ("train") or of the held-out photos ("held-out")."""
@@ -109,11 +120,11 @@ class Profile:
     def faces(self, split: str = TRAIN) -> FloatArray:
         """Return aligned faces (N, 3, R, R) in [-1, 1]: the reference set, or the held-out photos."""
         resolution = self.manifest.prior.resolution
-        return read_faces([self._checked(str(record.face)) for record in self.photos(split)], resolution)
+        return read_faces([self.file(str(record.face)) for record in self.photos(split)], resolution)
 
     @cached_property
     def _anchors(self) -> FloatArray:
-        tensors, notes = load_tensors(self._checked(ANCHORS))
+        tensors, notes = load_tensors(self.file(ANCHORS))
         codes = tensors.get("anchors")
         expected = [record.sha256 for record in self.photos()]
         names = json.loads(notes.get("names", "[]"))
@@ -141,12 +152,14 @@ class Profile:
                 f"profile '{self.name}' is not tuned yet", f"Tune it: mystyle tune {self.name}"
             )
         generator = self.prior.generator("cpu")
-        apply_difference(generator, self._checked(GENERATOR), self.manifest.prior.sha256)
+        apply_difference(generator, self.file(GENERATOR), self.manifest.prior.sha256)
         return generator.to(device)
 
     @cached_property
     def _reference_embeddings(self) -> FloatArray:
-        return self.prior.embed(self.faces())
+        if REFERENCES not in self.manifest.digests():  # profiles made before they were kept
+            return self.prior.embed(self.faces())
+        return np.asarray(load_tensors(self.file(REFERENCES))[0]["embeddings"], np.float32)
 
     def reference_embeddings(self) -> FloatArray:
         """Return the identity embeddings (N, D) of the reference set, unit rows."""

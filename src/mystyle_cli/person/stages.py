@@ -21,6 +21,7 @@ from mystyle_cli.curate.records import PhotoRecord
 from mystyle_cli.errors import DecodeError, ProfileError
 from mystyle_cli.person.anchors import AnchorSettings, find_anchors
 from mystyle_cli.person.draft import Draft
+from mystyle_cli.person.exporting import export_inputs, export_stage
 from mystyle_cli.person.files import digest_of, load_tensors
 from mystyle_cli.person.manifest import Manifest, PriorMark, Scalar
 from mystyle_cli.person.profile import (
@@ -28,6 +29,7 @@ from mystyle_cli.person.profile import (
     CONTACT_SHEET,
     GENERATOR,
     PHOTOS,
+    REFERENCES,
     Profile,
     apply_difference,
     difference,
@@ -55,7 +57,7 @@ FloatArray = NDArray[np.float32]
 Done = tuple[dict[str, str], dict[str, Scalar]]
 """What a stage returns: digests of the files that it wrote, and facts worth keeping."""
 
-STAGES: Final = ("curate", "anchors", "tune", "measure")
+STAGES: Final = ("curate", "anchors", "tune", "measure", "export")
 LOSS_TABLE: Final = "runs/loss.csv"
 LEAST_PHOTOS: Final = 3
 """Fewer do not span what sampling draws from (app. B.1: three anchors)."""
@@ -67,6 +69,7 @@ class LearnSettings:
 
     Args:
         tune: whether to tune; without it the profile has anchors and no personal generator yet.
+        export: whether to write the tuned generator as an ONNX net too, which sampling takes without torch.
         tuning: how to tune.
         anchors: how anchors are found where the prior has no encoder.
         curation: what makes a photo good enough.
@@ -78,6 +81,7 @@ class LearnSettings:
     """
 
     tune: bool = True
+    export: bool = True
     tuning: TuneSettings = field(default_factory=TuneSettings)
     anchors: AnchorSettings = field(default_factory=AnchorSettings)
     curation: CurateSettings = field(default_factory=CurateSettings)
@@ -247,7 +251,7 @@ class Stages:
     def measure(self) -> None:
         """Measure reconstruction before and after tuning (C.3), and the person's own ID scores (4.1, C.6)."""
         inputs = _digest_of(
-            "measure 1",
+            "measure 2",
             self._strangers_seed(),
             self._fit(),
             self._set_digest(HELD_OUT),
@@ -272,16 +276,39 @@ class Stages:
         self.progress(Step("measure", 2, 3))
         figures["identity"] = identity_statistics(prior, faces, held_out, self._strangers_seed())
         self.progress(Step("measure", 3, 3))
-        return {}, {f"{table}.{key}": value for table, row in figures.items() for key, value in row.items()}
+        embeddings = {"embeddings": prior.embed(faces)}
+        files = self.draft.write_tensors(REFERENCES, embeddings, {"prior": prior.digest})
+        tables = figures.items()
+        return files, {f"{table}.{key}": value for table, row in tables for key, value in row.items()}
 
     def _strangers_seed(self) -> int:
         return int(self.draft.stages()["curate"]["seed"])
+
+    def export(self) -> None:
+        """Export the tuned generator to ONNX; or only see to it that no net of another one is kept."""
+        digests = self.draft.digests()
+        if GENERATOR not in digests:
+            self.draft.forget("export")
+            return
+        everything = bool(self.draft.stages().get("export", {}).get("everything", False))
+        inputs = export_inputs(self.prior.digest, digests[GENERATOR], everything)
+        if self.settings.export:
+            self._stage("export", inputs, lambda: self._export(everything))
+        elif self.draft.stages().get("export", {}).get("inputs") != inputs:
+            self.draft.forget("export")
+
+    def _export(self, everything: bool) -> Done:
+        generator = self.prior.generator("cpu")
+        apply_difference(generator, self.draft.find(GENERATOR), self.prior.digest)
+        named = generator, self.draft.digests()[GENERATOR]
+        return export_stage(self.draft, self.prior, named, self._codes(), everything)
 
     def finish(self) -> None:
         """Do the stages after curation, and make the result the profile."""
         self.find_anchors()
         self.tune()
         self.measure()
+        self.export()
         current, consent = self.draft.current, self.settings.consent
         records = read_records(self.draft.find(PHOTOS))
         if self.draft.changed or current is None or (consent and consent != current.consent):

@@ -1,7 +1,9 @@
-"""ONNX nets with one input and one output, run in batches on a provider that was asked for."""
+"""ONNX nets, run in batches on the provider that was asked for, inputs and outputs in its memory."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,31 +21,44 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 @dataclass(frozen=True)
 class Session:
-    """An open net.
+    """An open net; its first input and its first output have the batch as their first axis.
 
     Args:
         path: the file it came from.
         provider: the onnxruntime provider that runs it.
         batch: most rows given to it at once.
+        memory: where inputs and outputs are bound: "cpu" or "cuda", and the device's number.
     """
 
     path: Path
     provider: str
     batch: int
+    memory: tuple[str, int]
     _session: onnxruntime.InferenceSession
 
-    def run(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+    def place(self, array: NDArray[np.float32]) -> onnxruntime.OrtValue:
+        """Copy an array to where the net computes; an input that stays the same travels there once."""
+        import onnxruntime as ort
+
+        return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array, np.float32), *self.memory)
+
+    def run(
+        self, array: NDArray[np.float32], fixed: Mapping[str, onnxruntime.OrtValue] | None = None
+    ) -> NDArray[np.float32]:
         """Run the net on an array whose first axis is the batch; any number of rows, at least one.
+
+        Args:
+            array: for the first input.
+            fixed: for other inputs, by name, where `place` put them.
 
         Raises:
             ModelError: the array does not fit the net's input.
         """
-        name = self._session.get_inputs()[0].name
         rows = np.ascontiguousarray(array, np.float32)
         try:
             parts = [
-                self._session.run(None, {name: rows[i : i + self.batch]})[0]
-                for i in range(0, len(rows), self.batch)
+                self._run_bound(rows[first : first + self.batch], fixed or {})
+                for first in range(0, len(rows), self.batch)
             ]
         except Exception as error:  # onnxruntime's errors share no public base class
             raise ModelError(
@@ -52,6 +67,25 @@ class Session:
             ) from error
         return np.concatenate(parts).astype(np.float32, copy=False)
 
+    def _run_bound(
+        self, rows: NDArray[np.float32], fixed: Mapping[str, onnxruntime.OrtValue]
+    ) -> NDArray[np.float32]:
+        """Run at most `batch` rows, without copies through the CPU where the provider is elsewhere."""
+        binding = self._session.io_binding()
+        binding.bind_ortvalue_input(self._session.get_inputs()[0].name, self.place(rows))
+        for name, value in fixed.items():
+            binding.bind_ortvalue_input(name, value)
+        binding.bind_output(self._session.get_outputs()[0].name, *self.memory)
+        self._session.run_with_iobinding(binding)
+        return np.asarray(binding.copy_outputs_to_cpu()[0])
+
+
+def available_cpus() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
 
 def open_session(path: Path, device: str = "cpu", *, threads: int | None = None, batch: int = 32) -> Session:
     """Open an ONNX file on the provider that belongs to `device`.
@@ -59,7 +93,7 @@ def open_session(path: Path, device: str = "cpu", *, threads: int | None = None,
     Args:
         path: the file.
         device: "cpu", "cuda" or "cuda:1"; "mps" runs on the CPU provider, there is no other.
-        threads: CPU threads of the net; all cores when None.
+        threads: CPU threads of the net; as many as this process may use when None.
         batch: most rows run at once.
 
     Raises:
@@ -69,14 +103,18 @@ def open_session(path: Path, device: str = "cpu", *, threads: int | None = None,
     import onnxruntime as ort
 
     kind, _, index = device.partition(":")
-    provider = PROVIDERS["cuda" if kind == "cuda" else "cpu"]
+    memory = ("cuda", int(index or 0)) if kind == "cuda" else ("cpu", 0)
+    provider = PROVIDERS[memory[0]]
     if provider not in ort.get_available_providers():
         raise DeviceError(f"onnxruntime has no provider for {device}", "use --device cpu, or onnxruntime-gpu")
     options = ort.SessionOptions()
-    options.log_severity_level = 3
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    choice: Any = (provider, {"device_id": index or "0"}) if kind == "cuda" else provider
+    options.log_severity_level = 4 if kind == "cuda" else 3  # what it says of CUDA is raised below, once
+    options.intra_op_num_threads = threads or available_cpus()
+    choice: Any = provider
+    if memory[0] == "cuda":
+        if hasattr(ort, "preload_dlls"):
+            ort.preload_dlls()  # CUDA's libraries where pip put them, found without importing torch
+        choice = (provider, {"device_id": str(memory[1]), "use_tf32": "0"})
     try:
         session = ort.InferenceSession(str(path), options, providers=[choice])
     except Exception as error:  # onnxruntime's errors share no public base class
@@ -86,4 +124,4 @@ def open_session(path: Path, device: str = "cpu", *, threads: int | None = None,
         raise DeviceError(
             f"{path.name} would run on {used}, not on {device}", "use --device cpu, or check CUDA"
         )
-    return Session(path=path, provider=used, batch=batch, _session=session)
+    return Session(path=path, provider=used, batch=batch, memory=memory, _session=session)

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from torch import Tensor, fx, nn
 
+from mystyle_cli.onnx.graph import OnnxGraph, Shape
 from mystyle_cli.prior.companions.heads import UnitLength
-from mystyle_cli.prior.companions.onnx_write import OnnxGraph, Shape
 from mystyle_cli.prior.companions.resample import Resample
 from mystyle_cli.prior.generator import FullyConnected
 

@@ -1,4 +1,4 @@
-"""ONNX files written by this program itself, so that importing a prior needs no further package."""
+"""ONNX files written by this program itself, so that import and export need no further package."""
 
 from __future__ import annotations
 
@@ -8,32 +8,33 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mystyle_cli.prior.companions.wire import Message
+from mystyle_cli.onnx.wire import Message
 
 OPSET = 17
 IR_VERSION = 8
-FLOAT = 1  # of onnx's kinds of element; kinds of attribute are 1 float, 2 whole number, 7 whole numbers
+FLOAT, WHOLE, HALF = 1, 7, 10  # onnx's kinds of element; of attribute they are 1 float, 2 int, 7 ints
 Attribute = float | int | Sequence[int]
 Shape = Sequence[int | str]
 
 
 class OnnxGraph:
-    """A graph being built: nodes in the order in which they are added, constants in float32."""
+    """A graph being built: nodes in the order in which they are added, constants as they are stored."""
 
     def __init__(self) -> None:
         """Start without a node."""
         self.nodes: list[Message] = []
         self.constants: list[Message] = []
 
-    def constant(self, array: NDArray[np.generic]) -> str:
-        """Add a tensor and return its name."""
-        name = f"c{len(self.constants)}"
-        values = np.ascontiguousarray(array, np.float32)
+    def constant(self, array: NDArray[np.generic], name: str = "") -> str:
+        """Add a tensor and return its name; int64 and float16 stay what they are, all else is float32."""
+        name = name or f"c{len(self.constants)}"
+        kind = {"int64": WHOLE, "float16": HALF}.get(array.dtype.name, FLOAT)
+        values = np.ascontiguousarray(array, np.float32 if kind == FLOAT else array.dtype)
         tensor = Message()
         for length in array.shape:
             tensor.number(1, length)
         raw = values.reshape(-1).view(np.uint8).data
-        self.constants.append(tensor.number(2, FLOAT).text(8, name).data(9, raw))
+        self.constants.append(tensor.number(2, kind).text(8, name).data(9, raw))
         return name
 
     def node(self, kind: str, inputs: Sequence[str], name: str = "", **attributes: Attribute) -> str:
@@ -48,23 +49,28 @@ class OnnxGraph:
         self.nodes.append(node)
         return name
 
-    def message(self, entry: tuple[str, Shape], exit_: tuple[str, Shape]) -> Message:
-        """Return the graph with name and shape of its input, `entry`, and of its output, `exit_`."""
+    def message(self, entries: Sequence[tuple[str, Shape]], exit_: tuple[str, Shape]) -> Message:
+        """Return the graph with name and shape of its inputs, `entries`, and of its output, `exit_`."""
         graph = Message()
         for node in self.nodes:
             graph.message(1, node)
         graph.text(2, "mystyle")
         for tensor in self.constants:
             graph.message(5, tensor)
-        return graph.message(11, value_info(*entry)).message(12, value_info(*exit_))
+        for entry in entries:
+            graph.message(11, value_info(*entry))
+        return graph.message(12, value_info(*exit_))
+
+    def model(self, entries: Sequence[tuple[str, Shape]], exit_: tuple[str, Shape]) -> Message:
+        """Return the whole file; see `message`."""
+        model = Message().number(1, IR_VERSION).text(2, "mystyle")
+        model.message(7, self.message(entries, exit_))
+        return model.message(8, Message().text(1, "").number(2, OPSET))
 
     def save(self, path: Path, entry: tuple[str, Shape], exit_: tuple[str, Shape]) -> None:
-        """Write the graph as a model."""
-        model = Message().number(1, IR_VERSION).text(2, "mystyle")
-        model.message(7, self.message(entry, exit_))
-        model.message(8, Message().text(1, "").number(2, OPSET))
+        """Write the graph as a model with one input."""
         with path.open("wb") as file:
-            model.write(file)
+            self.model([entry], exit_).write(file)
 
 
 def value_info(name: str, shape: Shape) -> Message:
