@@ -1,4 +1,4 @@
-"""LPIPS with our own trunk, split so that the features of a target are computed once.
+"""LPIPS, split so that the features of a target are computed once.
 
 Source: paper sec. 3.1, eq 1 (L_lpips); LPIPS (Zhang et al. 2018).
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -16,21 +16,32 @@ from torch import Tensor, nn
 
 from mystyle_cli.errors import ModelError
 
+Trunk = Literal["alex", "vgg"]
+
 SCALE = ".scale"  # ends the names of the scales of int8 tensors
 
 
 class Perceptual(nn.Module):
-    """LPIPS over an AlexNet trunk, with weights of the prior."""
+    """LPIPS over an AlexNet or VGG16 trunk, with weights of the prior."""
 
-    def __init__(self, size: int) -> None:
-        """Make the net with random weights; `size` is the edge length it sees every picture at."""
+    def __init__(self, size: int, trunk: Trunk = "alex", *, published_heads: bool = False) -> None:
+        """Make the net with random weights; nothing is downloaded.
+
+        Args:
+            size: edge length it sees every picture at.
+            trunk: the net whose layers are compared.
+            published_heads: take the layers' weights that come with lpips, not random ones.
+        """
         import lpips
 
         super().__init__()
         self.size = size
+        self.trunk = trunk
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # lpips calls torchvision in a deprecated way
-            self.net = lpips.LPIPS(net="alex", pretrained=False, pnet_rand=True, verbose=False).eval()
+            warnings.simplefilter("ignore")  # lpips calls torchvision, and torch.load, in deprecated ways
+            self.net = lpips.LPIPS(
+                net=trunk, pretrained=published_heads, pnet_rand=True, verbose=False
+            ).eval()
         self.net.requires_grad_(False)
         for lin in self.net.lins:
             lin.model[-1].weight.abs_()  # a distance needs weights >= 0
@@ -87,7 +98,7 @@ def save_perceptual(perceptual: Perceptual, path: Path, *, small: bool = False) 
             state[key], state[f"{key}{SCALE}"] = (weight / scale).round().to(torch.int8), scale
         else:
             state[key] = weight
-    save_file(state, path, metadata={"size": str(perceptual.size)})
+    save_file(state, path, metadata={"size": str(perceptual.size), "trunk": perceptual.trunk})
 
 
 def load_perceptual(path: Path) -> Perceptual:
@@ -100,9 +111,12 @@ def load_perceptual(path: Path) -> Perceptual:
 
     try:
         with safe_open(path, framework="pt") as file:
-            size = int((file.metadata() or {})["size"])
+            header = file.metadata() or {}
+            size, trunk = int(header["size"]), header.get("trunk", "alex")
             state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-        perceptual = Perceptual(size)
+        if trunk not in get_args(Trunk):
+            raise ValueError(f"its trunk {trunk!r} is unknown")
+        perceptual = Perceptual(size, cast(Trunk, trunk))
         own = unique_state(perceptual)
         if own.keys() != {key for key in state if not key.endswith(SCALE)}:
             raise KeyError(f"its tensors are not the expected {len(own)}")
@@ -120,3 +134,9 @@ def unique_state(perceptual: Perceptual) -> dict[str, Tensor]:
     """State dict of the net without the second names lpips gives to its layer weights."""
     state = perceptual.net.state_dict()
     return {k: v for k, v in state.items() if not k.startswith(("lins.", "scaling_layer."))}
+
+
+def trunk_tensors(perceptual: Perceptual) -> dict[str, Tensor]:
+    """Tensors of the trunk by the names that torchvision gives them, "features.0.weight", ..."""
+    state = perceptual.net.net.state_dict()
+    return {f"features.{name.partition('.')[2]}": tensor for name, tensor in state.items()}
