@@ -18,6 +18,7 @@ from mystyle_cli.progress import Progress, silent
 if TYPE_CHECKING:
     from mystyle_cli.edit.edit import AtLimit
     from mystyle_cli.edit.photos import EditedPhoto
+    from mystyle_cli.person.rendering import Backend
     from mystyle_cli.person.samples import Sampler, Samples
     from mystyle_cli.photos.decode import Photo, Pixels
     from mystyle_cli.restore.locate import Subject
@@ -141,6 +142,7 @@ class Person(Profile):
         sampler: Sampler = "anchors",
         beta: float = 0.0,
         device: str = "cpu",
+        backend: Backend = "auto",
         progress: Progress = silent,
     ) -> Samples:
         """Draw new pictures of the person.
@@ -149,6 +151,7 @@ class Person(Profile):
             seeds: one picture for each; a number n stands for the seeds 0 to n - 1.
             sampler: "anchors" mixes three anchors, "uniform" draws from the whole of A_beta.
             beta: dilation for "uniform".
+            backend: "onnx" renders without torch; "auto" does where the profile's export is up to date.
             device, progress: see the class.
 
         Source: app. B.1.
@@ -156,7 +159,7 @@ class Person(Profile):
         from mystyle_cli.person.samples import draw
 
         chosen = range(seeds) if isinstance(seeds, int) else seeds
-        return draw(self, list(chosen), sampler, beta, device=device, progress=progress)
+        return draw(self, list(chosen), sampler, beta, device=device, progress=progress, backend=backend)
 
     def _restore(
         self, task: TaskName, subject: Subject, settings: RestoreSettings, progress: Progress

@@ -14,6 +14,7 @@ from mystyle_cli.person.stages import STAGES, LearnSettings, Stages
 from mystyle_cli.progress import Progress, silent
 
 if TYPE_CHECKING:
+    from mystyle_cli.person.exporting import Net
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.person.store import Store
     from mystyle_cli.prior.registry import Prior
@@ -122,18 +123,21 @@ def retune(
         return _finish(store, name, stages)
 
 
-def export(store: Store, name: str) -> Profile:
+def export(store: Store, name: str) -> tuple[Path, list[Net]]:
     """Export a tuned profile to ONNX with everything that belongs to it; nothing else of it changes.
 
     Args:
         store: where the profile is.
         name: its name.
 
+    Returns:
+        The folder inside the profile, and the nets.
+
     Raises:
         ProfileError: there is no such profile, it is not tuned, or learning was interrupted or is under way.
         ModelError: an exported net answers otherwise than torch.
     """
-    from mystyle_cli.person.exporting import export_inputs, export_stage
+    from mystyle_cli.person.exporting import FOLDER, export_inputs, export_stage
     from mystyle_cli.person.profile import GENERATOR
 
     with store.locked(name):
@@ -144,12 +148,36 @@ def export(store: Store, name: str) -> Profile:
             )
         started = time.monotonic()
         generator = profile.generator(), profile.manifest.digests()[GENERATOR]
-        files, facts = export_stage(draft, profile.prior, generator, profile.anchors(), True)
+        files, facts, nets = export_stage(draft, profile.prior, generator, profile.anchors(), True)
         inputs = export_inputs(profile.prior.digest, generator[1], True)
         draft.finish("export", inputs, files, {"seconds": round(time.monotonic() - started, 2), **facts})
         now = datetime.now(UTC).isoformat(timespec="seconds")
         draft.commit(replace(profile.manifest, changed=now, stages=draft.stages(), files=draft.files()))
-        return store.open(name, profile.prior)
+        return profile.path / FOLDER, nets
+
+
+def export_to(profile: Profile, folder: Path) -> list[Net]:
+    """Export a tuned profile and its anchors to a folder of their own; the profile stays as it is.
+
+    Args:
+        profile: the person, tuned.
+        folder: made when missing.
+
+    Raises:
+        ProfileError: the profile is not tuned, or the folder cannot be written to.
+        ModelError: an exported net answers otherwise than torch.
+    """
+    from mystyle_cli.person.exporting import export_nets
+    from mystyle_cli.person.files import write_whole
+    from mystyle_cli.person.profile import ANCHORS, GENERATOR
+
+    def write(name: str, data: bytes) -> Path:
+        write_whole(folder / name, data)
+        return folder / name
+
+    generator, digest = profile.generator(), profile.manifest.digests()[GENERATOR]
+    write(ANCHORS, profile.file(ANCHORS).read_bytes())
+    return export_nets(profile.prior, generator, profile.anchors(), write, generator_sha256=digest)
 
 
 def _finish(store: Store, name: str, stages: Stages) -> Learned:

@@ -12,6 +12,8 @@ import click
 from mystyle_cli.console import Console
 
 if TYPE_CHECKING:
+    from mystyle_cli.person.profile import Profile
+    from mystyle_cli.person.rendering import Backend, Renderer
     from mystyle_cli.person.store import Store
 
 
@@ -58,6 +60,21 @@ class App:
         device = choose_device(self.device)
         self.console.info(f"device {device}")
         return device
+
+    def open_renderer(self, profile: Profile, backend: Backend) -> Renderer:
+        """Open a person's generator on the backend and device that were asked for, and say what it became.
+
+        Raises:
+            DeviceError: the device that was asked for cannot be had.
+            ProfileError: the profile is not tuned, or its export was asked for and cannot be used.
+        """
+        from mystyle_cli.person.rendering import open_renderer
+
+        renderer = open_renderer(profile, backend, self.device)
+        if renderer.notice:
+            self.console.warn(renderer.notice)
+        self.console.info(f"backend {renderer.backend}, {renderer.place}")
+        return renderer
 
 
 pass_app = click.make_pass_decorator(App, ensure=True)

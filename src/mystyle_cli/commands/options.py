@@ -143,6 +143,15 @@ seed_option: Final = click.option(
 )
 
 
+backend_option: Final = click.option(
+    "--backend",
+    type=click.Choice(["auto", "onnx", "torch"]),
+    default="auto",
+    show_default=True,
+    help="What renders: onnx (the export, which starts at once) or torch; auto takes a fresh export.",
+)
+
+
 def _profile_names(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
     """Complete a profile's name in the shell."""
     return [name for name in context.ensure_object(App).profiles().names() if name.startswith(begun)]

@@ -13,6 +13,7 @@ from mystyle_cli.commands.inputs import STREAM, Target, check_free, target_for
 from mystyle_cli.commands.marking import provenance
 from mystyle_cli.commands.options import (
     Beta,
+    backend_option,
     choose_seed,
     format_option,
     overwrite_option,
@@ -23,6 +24,7 @@ from mystyle_cli.commands.options import (
 from mystyle_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from mystyle_cli.person.rendering import Backend
     from mystyle_cli.person.samples import Sampler, Samples
 
 
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
 @format_option
 @quality_option
 @overwrite_option
+@backend_option
 @pass_app
 def command(
     app: App,
@@ -73,6 +76,7 @@ def command(
     format_name: str,
     quality: int,
     overwrite: bool,
+    backend: Backend,
 ) -> None:
     """Make new pictures of the person.
 
@@ -85,12 +89,13 @@ def command(
     singles = _places(name, seeds, output, format_name, grid)
     sheet = target_for(Path(grid)) if grid else None
     check_free([*singles, *([sheet] if sheet else [])], overwrite)
-    profile, device = app.profiles().open(name), app.choose_device()
-    from mystyle_cli.person.samples import draw
+    profile = app.profiles().open(name)
+    renderer = app.open_renderer(profile, backend)
+    from mystyle_cli.person.samples import draw_with
     from mystyle_cli.photos.grid import grid as lay_out
 
     with app.console.progress() as progress:
-        samples = draw(profile, seeds, sampler, beta, anchors, device, progress)
+        samples = draw_with(profile, renderer, seeds, sampler, beta, anchors, progress)
     marks = [provenance("sample", profile, beta, seed) for seed in seeds]
     for target, pixels, mark in zip(singles, samples.pixels, marks, strict=False):
         write(app.console, target, Picture(pixels, mark), quality)
@@ -120,6 +125,8 @@ def _show(app: App, samples: Samples, singles: list[Target], sheet: Target | Non
         "sample",
         {
             "ok": True,
+            "backend": samples.backend,
+            "provider": samples.place,
             "grid": sheet.name if sheet else None,
             "results": [
                 {

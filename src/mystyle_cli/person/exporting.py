@@ -102,7 +102,7 @@ def export_stage(
     generator: tuple[Generator, str],
     anchors: FloatArray,
     everything: bool,
-) -> tuple[dict[str, str], dict[str, Scalar]]:
+) -> tuple[dict[str, str], dict[str, Scalar], list[Net]]:
     """Export into a profile's next version.
 
     Args:
@@ -113,7 +113,7 @@ def export_stage(
         everything: see `export_nets`.
 
     Returns:
-        The digests of the files written, and the facts that tell whether they are still true.
+        The digests of the files written, the facts that tell whether they are still true, and the nets.
     """
     files: dict[str, str] = {}
 
@@ -124,7 +124,7 @@ def export_stage(
     net, digest = generator
     nets = export_nets(prior, net, anchors, write, everything=everything, generator_sha256=digest)
     facts: dict[str, Scalar] = {"generator": digest, "prior": prior.digest, "everything": everything}
-    return files, facts | {"largest_difference": nets[0].largest_difference}
+    return files, facts | {"largest_difference": nets[0].largest_difference}, nets
 
 
 def _compare(path: Path, generator: Generator, anchors: FloatArray, limit: float) -> Net:

@@ -15,6 +15,7 @@ from mystyle_cli.progress import Progress, Step, silent
 
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
+    from mystyle_cli.person.rendering import Backend, Renderer
     from mystyle_cli.photos.decode import Pixels
 
 Sampler = Literal["anchors", "uniform"]
@@ -32,12 +33,16 @@ class Samples:
         alphas: float64 (n, N), their coefficients in A_beta.
         pixels: uint8 (n, R, R, 3).
         id_scores: float32 (n,), cosine to the nearest photo of the reference set (sec. 4.1).
+        backend: what rendered them, "onnx" or "torch".
+        place: the provider or device that did.
     """
 
     seeds: tuple[int, ...]
     alphas: NDArray[np.float64]
     pixels: Pixels
     id_scores: NDArray[np.float32]
+    backend: str
+    place: str
 
 
 def draw(
@@ -48,8 +53,9 @@ def draw(
     k: int = 3,
     device: str = "cpu",
     progress: Progress = silent,
+    backend: Backend = "auto",
 ) -> Samples:
-    """Draw and render one picture for each seed.
+    """Draw and render one picture for each seed; see `draw_with`.
 
     Args:
         profile: a tuned profile.
@@ -59,14 +65,40 @@ def draw(
         k: anchors in a mix for "anchors".
         device: where to render.
         progress: called after every batch.
-
-    Raises:
-        UsageError: no seed, or settings that the sampler does not have.
-        ProfileError: the profile is not tuned.
+        backend: what renders; "auto" takes the exported net where there is one.
 
     Source: app. B.1.
     """
-    from mystyle_cli.person.score import synthesise
+    from mystyle_cli.person.rendering import open_renderer
+
+    return draw_with(profile, open_renderer(profile, backend, device), seeds, sampler, beta, k, progress)
+
+
+def draw_with(
+    profile: Profile,
+    renderer: Renderer,
+    seeds: Sequence[int],
+    sampler: Sampler = "anchors",
+    beta: float = 0.0,
+    k: int = 3,
+    progress: Progress = silent,
+) -> Samples:
+    """Draw one picture for each seed with a renderer that is ready.
+
+    Args:
+        profile: a tuned profile.
+        renderer: its generator.
+        seeds: each gives the same picture in any company.
+        sampler: "anchors" mixes k anchors (in P_0); "uniform" draws uniformly from A_beta.
+        beta: dilation for "uniform".
+        k: anchors in a mix for "anchors".
+        progress: called after every batch.
+
+    Raises:
+        UsageError: no seed, or settings that the sampler does not have.
+
+    Source: app. B.1.
+    """
     from mystyle_cli.photos.decode import to_pixels
 
     if not seeds:
@@ -79,11 +111,12 @@ def draw(
         sample_uniform(count, beta, seeds) if sampler == "uniform" else sample_three_anchors(count, seeds, k)
     )
     codes = (alphas @ anchors).astype(np.float32)  # (n, w_dim)
-    generator = profile.generator(device)
+    w_plus = np.repeat(codes[:, None], profile.manifest.prior.num_ws, axis=1)  # (n, num_ws, w_dim)
     made, scores = [], []
     for start in range(0, len(codes), BATCH):
-        images = synthesise(generator, codes[start : start + BATCH])
+        images = renderer.render(w_plus[start : start + BATCH])
         made.append(to_pixels(images))
         scores.append(profile.id_score(images))
         progress(Step("sample", min(start + BATCH, len(codes)), len(codes)))
-    return Samples(tuple(seeds), alphas, np.concatenate(made), np.concatenate(scores))
+    pictures, ids = np.concatenate(made), np.concatenate(scores)
+    return Samples(tuple(seeds), alphas, pictures, ids, renderer.backend, renderer.place)

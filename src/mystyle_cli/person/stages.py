@@ -301,7 +301,7 @@ class Stages:
         generator = self.prior.generator("cpu")
         apply_difference(generator, self.draft.find(GENERATOR), self.prior.digest)
         named = generator, self.draft.digests()[GENERATOR]
-        return export_stage(self.draft, self.prior, named, self._codes(), everything)
+        return export_stage(self.draft, self.prior, named, self._codes(), everything)[:2]
 
     def finish(self) -> None:
         """Do the stages after curation, and make the result the profile."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
-from xml.etree import ElementTree
-from xml.sax.saxutils import quoteattr
 
 from PIL import Image, PngImagePlugin
 
@@ -25,6 +24,12 @@ _PNG_KEY = "XML:com.adobe.xmp"  # the keyword under which PNG holds XMP
 def source_type(command: str) -> SourceType:
     """Return IPTC's digital source type of a command's results: only samples come from the model alone."""
     return "trainedAlgorithmicMedia" if command == "sample" else "compositeWithTrainedAlgorithmicMedia"
+
+
+def _quoted(text: str) -> str:
+    """Return a text as the value of an XML attribute, line breaks kept."""
+    whole = escape(text).replace("\n", "&#10;").replace("\r", "&#13;").replace("\t", "&#9;")
+    return f'"{whole}"'
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,12 @@ class Provenance:
         own["beta"] = "none" if self.beta is None else repr(float(self.beta))
         if self.seed is not None:
             own["seed"] = str(self.seed)
-        rows = [f"Iptc4xmpExt:DigitalSourceType={quoteattr(_VOCABULARY + self.digital_source_type)}"]
+        rows = [f"Iptc4xmpExt:DigitalSourceType={_quoted(_VOCABULARY + self.digital_source_type)}"]
         rows += [
-            f"xmp:CreatorTool={quoteattr('mystyle ' + self.version)}",
-            f"xmp:CreateDate={quoteattr(self.created)}",
+            f"xmp:CreatorTool={_quoted('mystyle ' + self.version)}",
+            f"xmp:CreateDate={_quoted(self.created)}",
         ]
-        rows += [f"mystyle:{key}={quoteattr(value)}" for key, value in own.items()]
+        rows += [f"mystyle:{key}={_quoted(value)}" for key, value in own.items()]
         attributes = "\n    ".join(rows)
         return (
             '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
@@ -97,6 +102,8 @@ def read_marks(path: Path) -> Provenance | None:
         raise DecodeError(
             f"{path}: cannot be opened as a picture ({error})", "Give a PNG, JPEG or WebP file."
         ) from error
+    from xml.etree import ElementTree
+
     text = packet.decode("utf-8", "replace") if isinstance(packet, bytes) else packet
     if _OWN not in text:
         return None
