@@ -37,6 +37,7 @@ COMMANDS: Final = MappingProxyType(
         "invert": Entry("invert", "Reproduce photos inside the person's own space."),
         "edit": Entry("edit", "Change pose, smile or light in photos of the person."),
         "sample": Entry("sample", "Make new pictures of the person."),
+        "export": Entry("export", "Write a profile's nets as ONNX files."),
         "prior": Entry("prior", "List and check the generators that profiles start from."),
         "completion": Entry("completion", "Print the shell completion script."),
     }
