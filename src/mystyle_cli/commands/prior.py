@@ -3,47 +3,68 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mystyle_cli.commands.app import App, Command, Group, pass_app
+from mystyle_cli.commands.import_prior import import_prior, remove
 from mystyle_cli.config import DEFAULT_PRIOR
 from mystyle_cli.errors import ModelError
+
+if TYPE_CHECKING:
+    from mystyle_cli.prior.registry import Prior
 
 _prior_argument = click.argument("name", default=DEFAULT_PRIOR, metavar="[NAME|DIR]")
 
 
-@click.group("prior", cls=Group, examples=("mystyle prior list", "mystyle prior verify portraits-128"))
+@click.group(
+    "prior",
+    cls=Group,
+    examples=("mystyle prior list", "mystyle prior import ffhq --generator ffhq.pkl"),
+)
 def command() -> None:
-    """List and check the generators that profiles start from."""
+    """The generators that profiles start from: list, check, bring, remove."""
+
+
+command.add_command(import_prior)
+command.add_command(remove)
 
 
 @command.command("list", cls=Command, examples=("mystyle prior list",))
 @pass_app
 def list_priors(app: App) -> None:
     """List the priors that are there."""
-    from mystyle_cli.prior.registry import bundled_priors, open_prior
+    from mystyle_cli.prior.registry import bundled_priors, imported_priors
 
-    priors = [open_prior(name) for name in bundled_priors()]
+    found = [_entry(name, "bundled") for name in bundled_priors()]
+    found += [_entry(name, "imported") for name in imported_priors()]
     rows = [
-        [prior.name, f"{prior.resolution} px", ", ".join(prior.roles), str(prior.path)] for prior in priors
+        [
+            str(entry["name"]),
+            f"{entry['resolution']} px" if "resolution" in entry else "damaged",
+            str(entry["kind"]),
+            ", ".join(entry["roles"]),
+            str(entry["folder"]),
+        ]
+        for entry in found
     ]
-    app.console.table(["NAME", "SIZE", "ROLES", "FOLDER"], rows)
-    app.console.document(
-        "prior list",
-        {
-            "priors": [
-                {
-                    "name": prior.name,
-                    "resolution": prior.resolution,
-                    "roles": prior.roles,
-                    "folder": str(prior.path),
-                }
-                for prior in priors
-            ]
-        },
-    )
+    app.console.table(["NAME", "SIZE", "KIND", "ROLES", "FOLDER"], rows)
+    app.console.document("prior list", {"priors": found})
+
+
+def _entry(name: str, kind: str) -> dict[str, Any]:
+    """Return what the list says of one prior; one that is damaged is listed too."""
+    from mystyle_cli.paths import priors_root
+    from mystyle_cli.prior.registry import open_prior
+
+    try:
+        prior = open_prior(name)
+    except ModelError as error:
+        folder = str(priors_root() / name)
+        return {"name": name, "kind": kind, "roles": (), "folder": folder, "problem": error.message}
+    facts = {"name": name, "kind": kind, "resolution": prior.resolution}
+    return {**facts, "roles": prior.roles, "folder": str(prior.path)}
 
 
 @command.command("show", cls=Command, examples=("mystyle prior show portraits-128",))
@@ -54,7 +75,8 @@ def show(app: App, name: str) -> None:
     from mystyle_cli.prior.registry import open_prior
 
     prior = open_prior(name)
-    facts = {key: value for key, value in prior.metadata.items() if not isinstance(value, dict)}
+    notes = prior.metadata.get("notes", [])
+    facts = {k: v for k, v in prior.metadata.items() if not isinstance(v, dict) and k != "notes"}
     directions = prior.directions()
     for key, value in {**facts, "folder": prior.path, "sha256": prior.digest}.items():
         app.console.result(f"{key:<12}  {value}")
@@ -62,6 +84,8 @@ def show(app: App, name: str) -> None:
         app.console.result(f"{role:<12}  {_file_line(prior.path, prior.metadata['roles'][role])}")
     for title, direction in directions.items():
         app.console.result(f"{'direction':<12}  {title}: strength 1 is {direction.unit}")
+    for note in notes:
+        app.console.result(f"{'note':<12}  {note}")
     units = {title: direction.unit for title, direction in directions.items()}
     body = {"folder": str(prior.path), "sha256": prior.digest, **prior.metadata, "units": units}
     app.console.document("prior show", body)
@@ -80,14 +104,24 @@ def verify(app: App, name: str) -> int:
     for problem in problems:
         app.console.error(problem)
     if problems:
-        app.console.info("Install mystyle again, or restore the prior's folder.")
+        app.console.info(_cure(prior))
     app.console.document("prior verify", {"ok": not problems, "name": prior.name, "problems": problems})
     return ModelError.exit_code if problems else 0
 
 
+def _cure(prior: Prior) -> str:
+    """Say what to do about a damaged prior."""
+    from mystyle_cli.prior.registry import bundled_priors
+
+    if prior.name in bundled_priors():
+        return "Install mystyle again."
+    return f"Import or fetch it again, or restore {prior.path} from a backup."
+
+
 def _file_line(folder: Path, entry: dict[str, Any]) -> str:
-    """Return a file's name, size, and whatever else its entry says, without its digest."""
+    """Return a file's name, size, and whatever else its entry says, without its digests."""
     path = folder / entry["file"]
     size = f"{path.stat().st_size / 1e6:.1f} MB" if path.is_file() else "missing"
-    rest = [f"{key} {value}" for key, value in entry.items() if key not in ("file", "sha256")]
+    hidden = ("file", "sha256", "source_sha256", "decoder_generator")
+    rest = [f"{key.replace('_', ' ')} {value}" for key, value in entry.items() if key not in hidden]
     return ", ".join([entry["file"], size, *rest])

@@ -53,8 +53,6 @@ def read_generator(path: Path) -> ImportedGenerator:
     checkpoint = read_checkpoint(path)
     dialect, layout = _recognise(checkpoint)
     generator, notes = build(layout, path)
-    if not generator.z_dim:
-        notes += ("The file holds no mapping network: people cannot be drawn from it.",)
     return ImportedGenerator(generator, dialect, checkpoint.sha256, notes)
 
 

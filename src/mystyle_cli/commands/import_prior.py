@@ -1,0 +1,141 @@
+"""`mystyle prior import` and `mystyle prior remove`: priors of one's own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from mystyle_cli.commands.app import App, Command, pass_app
+from mystyle_cli.errors import ModelError, UsageError
+
+_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class NamedFile(click.ParamType):  # type: ignore[type-arg]  # older clicks know no generic ones
+    """A file, with a name before it where one is wanted: `smile=smile.pt` or `directions.pt`."""
+
+    name = "[name=]file"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, context: click.Context | None
+    ) -> tuple[str, Path]:
+        """Parse what was typed."""
+        title, equals, path = value.partition("=")
+        if not equals or Path(value).is_file():
+            title, path = "", value
+        if not Path(path).is_file():
+            self.fail(f"there is no file {path}", param, context)
+        return title, Path(path)
+
+
+@click.command(
+    "import",
+    cls=Command,
+    examples=(
+        "mystyle prior import ffhq --generator ffhq.pkl --encoder faces_w_encoder.pt "
+        "--perceptual alexnet-owt-7be5be79.pth",
+        "mystyle prior import tuned --generator mystyle_model.pt --mapping ffhq",
+    ),
+)
+@click.argument("name", metavar="NAME")
+@click.option(
+    "--generator",
+    type=_file,
+    required=True,
+    metavar="FILE",
+    help="StyleGAN2: NVIDIA's .pkl, rosinality's .pt, what MyStyle or PTI saved, or safetensors.",
+)
+@click.option(
+    "--encoder", type=_file, metavar="FILE", help="Photo to code: HyperStyle's W encoder, e4e, pSp."
+)
+@click.option("--identity", type=_file, metavar="FILE", help="Recognition net: ArcFace IR-SE-50, or ONNX.")
+@click.option("--perceptual", type=_file, metavar="FILE", help="AlexNet or VGG trunk for LPIPS.")
+@click.option(
+    "--mapping",
+    metavar="FILE|NAME",
+    help="Take the mapping network from this generator; MyStyle's own files lack it.",
+)
+@click.option(
+    "--direction",
+    "directions",
+    type=NamedFile(),
+    multiple=True,
+    metavar="[NAME=]FILE",
+    help="Direction of editing; may be repeated.",
+)
+@click.option("--licence", default="", metavar="TEXT", help="Terms of the files, noted in the prior.")
+@click.option("--overwrite", is_flag=True, help="Replace the imported prior of that name.")
+@pass_app
+def import_prior(
+    app: App,
+    name: str,
+    generator: Path,
+    encoder: Path | None,
+    identity: Path | None,
+    perceptual: Path | None,
+    mapping: str | None,
+    directions: tuple[tuple[str, Path], ...],
+    licence: str,
+    overwrite: bool,
+) -> None:
+    """Make a prior of a StyleGAN2 generator and its companions.
+
+    The files are read without running anything in them, and converted: they may be deleted afterwards.
+    """
+    from mystyle_cli.prior import importing
+
+    given = [generator, encoder, identity, perceptual, *(path for _, path in directions)]
+    parts = importing.Parts(
+        generator,
+        encoder,
+        identity,
+        perceptual,
+        mapping,
+        directions,
+        licences={path.name: licence for path in given if path is not None and licence},
+    )
+    with app.console.progress() as progress:
+        made = importing.import_prior(name, parts, overwrite=overwrite, progress=progress)
+    for note in made.notes:
+        app.console.info(note)
+    app.console.result(str(made.path))
+    body = {"name": made.path.name, "folder": str(made.path), "dialect": made.dialect, "notes": made.notes}
+    app.console.document("prior import", body)
+
+
+@click.command("remove", cls=Command, examples=("mystyle prior remove ffhq --yes",))
+@click.argument("name", metavar="NAME")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Remove it although profiles were tuned from it.")
+@pass_app
+def remove(app: App, name: str, yes: bool, force: bool) -> None:
+    """Remove an imported prior for good."""
+    from mystyle_cli.prior.importing import remove_prior
+    from mystyle_cli.prior.registry import imported_priors
+
+    if name in imported_priors():
+        if (users := _users(app, name)) and not force:
+            raise ModelError(
+                f"prior {name} is what these profiles were tuned from: {', '.join(users)}",
+                "Delete them first, or say --force: they cannot be used without it.",
+            )
+        if not yes:
+            _confirm(name)
+    folder = remove_prior(name)
+    app.console.info(f"removed {folder}")
+    app.console.document("prior remove", {"name": name, "folder": str(folder)})
+
+
+def _users(app: App, name: str) -> list[str]:
+    """Return the profiles of the store that need a prior."""
+    marks = {entry.name: entry.manifest.prior for entry in app.profiles().entries() if entry.manifest}
+    return [profile for profile, mark in marks.items() if mark.name == name]
+
+
+def _confirm(name: str) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError(f"prior {name} would be removed for good", "Say so with --yes.")
+    if not click.confirm(f"Remove prior {name} for good?", err=True):
+        raise UsageError("nothing was removed", "")
