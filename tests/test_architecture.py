@@ -21,7 +21,7 @@ FLOORS = [
     {"commands"},
     {"api"},
     {"analysis"},
-    {"learn"},
+    {"learn", "doctor"},
     {"restore", "edit"},
     {"person"},
     {"curate"},

@@ -39,6 +39,8 @@ COMMANDS: Final = MappingProxyType(
         "sample": Entry("sample", "Make new pictures of the person."),
         "export": Entry("export", "Write a profile's nets as ONNX files."),
         "prior": Entry("prior", "List and check the generators that profiles start from."),
+        "licences": Entry("licences", "Show the terms of every model file, and what you accepted."),
+        "doctor": Entry("doctor", "Check this machine, and say what to do about each problem."),
         "completion": Entry("completion", "Print the shell completion script."),
     }
 )

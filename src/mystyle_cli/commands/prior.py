@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mystyle_cli.commands.app import App, Command, Group, pass_app
+from mystyle_cli.commands.fetch import fetch
 from mystyle_cli.commands.import_prior import import_prior, remove
 from mystyle_cli.config import DEFAULT_PRIOR
 from mystyle_cli.errors import ModelError
@@ -27,6 +28,7 @@ def command() -> None:
     """The generators that profiles start from: list, check, bring, remove."""
 
 
+command.add_command(fetch)
 command.add_command(import_prior)
 command.add_command(remove)
 

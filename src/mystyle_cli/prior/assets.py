@@ -37,6 +37,7 @@ class Asset:
         roughly: bytes to plan with when the size is not known.
         member: the file of a zip archive that is used, "" when the asset is no archive.
         member_sha256: digest of that file.
+        title: of the one direction in a file of directions, "" when the file names its own.
         default: fetched unless another is chosen for its role.
         extra: the prior is still whole without it, so failing to get it is no failure.
     """
@@ -52,6 +53,7 @@ class Asset:
     roughly: int = 0
     member: str = ""
     member_sha256: str = ""
+    title: str = ""
     default: bool = True
     extra: bool = False
 
@@ -234,6 +236,7 @@ _DIRECTIONS: Final = (
     Asset(
         file="rotation.pt",
         role="directions",
+        title="yaw",
         licence=_DERIVED,
         urls=(
             f"{_MYSTYLE}/editing_directions/rotation.pt",
@@ -246,6 +249,7 @@ _DIRECTIONS: Final = (
     Asset(
         file="smile.pt",
         role="directions",
+        title="smile",
         licence=_DERIVED,
         urls=(
             f"{_MYSTYLE}/editing_directions/smile.pt",
@@ -258,6 +262,7 @@ _DIRECTIONS: Final = (
     Asset(
         file="age.pt",
         role="directions",
+        title="age",
         licence=_DERIVED,
         urls=(f"{_PTI}/editings/interfacegan_directions/age.pt",),
         size=2_808,
@@ -360,3 +365,17 @@ COMPANIONS: Final = (
     ),
 )
 """Models inside other packages: they have terms too, and `mystyle doctor` compares their digests."""
+
+
+def find_recipe(name: str) -> Recipe:
+    """Return what a prior that can be fetched is made of.
+
+    Raises:
+        UsageError: no prior of that name can be fetched.
+    """
+    if name not in RECIPES:
+        raise UsageError(
+            f"no prior {name!r} can be fetched (there: {', '.join(RECIPES)})",
+            "For a file of your own: mystyle prior import.",
+        )
+    return RECIPES[name]

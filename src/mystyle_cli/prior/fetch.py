@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +14,13 @@ from mystyle_cli.errors import DownloadError, ModelError, MystyleError, UsageErr
 from mystyle_cli.paths import home
 from mystyle_cli.prior.assets import Asset, Recipe
 from mystyle_cli.prior.download import DownloadSettings, download, how_by_hand, verify
-from mystyle_cli.prior.licences import Accept, accept_licences
-from mystyle_cli.prior.registry import sha256_of
+from mystyle_cli.prior.licences import accept_licences
+from mystyle_cli.prior.registry import imported_priors, open_prior, sha256_of
 
 LOCK: Final = ".lock"
 
 State = Literal["given", "here", "missing"]
 """In the user's folder, downloaded before, or not on this machine."""
-
-Convert = Callable[[str, "Sequence[Item]"], Path]
-"""Makes the prior of a name from files, and returns its folder."""
 
 
 @dataclass(frozen=True)
@@ -175,15 +172,19 @@ def _recognise_by_name(
             )
 
 
-def fetch_prior(
-    plan: Plan, accept: Accept, convert: Convert, settings: DownloadSettings, *, offline: bool = False
-) -> Path:
-    """Download what is missing and make the prior.
+def prior_is_there(name: str) -> Path | None:
+    """Return the folder of a prior that was fetched or imported before and is sound."""
+    if name not in imported_priors():
+        return None
+    prior = open_prior(name)
+    return None if prior.verify() else prior.path
+
+
+def fetch_prior(plan: Plan, settings: DownloadSettings, *, offline: bool = False) -> Path:
+    """Download what is missing and make the prior; its terms were accepted with `accept_licences`.
 
     Args:
         plan: what is there, from `make_plan`.
-        accept: asked once for terms that were not accepted before.
-        convert: makes the prior from the files.
         settings: how to download.
         offline: make no connection.
 
@@ -196,12 +197,36 @@ def fetch_prior(
         ModelError: a file is not what it should be.
         MystyleError: the disk is full, or another command is fetching.
     """
+    accept_licences(plan.recipe.name, plan.licences, lambda new: False)
     with _alone():
-        accept_licences(plan.recipe.name, plan.licences, accept)
         if not offline:
             _need_room(plan)
         items = [_usable(item) for item in _all_there(plan, settings, offline)]
-        return convert(plan.recipe.name, items)
+        return _make_prior(plan.recipe.name, items, settings)
+
+
+def _make_prior(name: str, items: Sequence[Item], settings: DownloadSettings) -> Path:
+    """Convert files to a prior's folder and return it; a damaged one of that name is replaced."""
+    from mystyle_cli.prior.importing import Parts, import_prior
+
+    paths = {item.asset.role: item.path for item in items}
+    imported = import_prior(
+        name,
+        Parts(
+            generator=paths["generator"],
+            encoder=paths.get("encoder"),
+            identity=paths.get("identity"),
+            perceptual=paths.get("perceptual"),
+            directions=[(item.asset.title, item.path) for item in items if item.asset.role == "directions"],
+            licences={item.path.name: item.asset.licence for item in items},
+            sources={item.path.name: item.asset.page for item in items},
+        ),
+        overwrite=True,
+        progress=settings.progress,
+    )
+    for note in imported.notes:
+        settings.notify(note)
+    return imported.path
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -196,34 +197,34 @@ def accept_licences(prior: str, files: Mapping[str, str], accept: Accept) -> lis
     Raises:
         LicenceError: the terms were not accepted, or the ledger is damaged or cannot be written.
     """
-    ledger = read_ledger()
-    known = {(entry.licence, entry.terms) for entry in ledger}
+    known = {(entry.licence, entry.terms) for entry in read_ledger()}
     needed = [LICENCES[key] for key in dict.fromkeys(files.values())]
     new = [licence for licence in needed if (licence.id, _digest(licence)) not in known]
     if new and not accept(new):
         raise LicenceError(
-            f"the terms of {_and(files_under(files, new))} were not accepted",
-            "Read them (mystyle licences) and give the command with --accept-licence.",
+            f"the terms of {', '.join(files_under(files, new))} were not accepted",
+            "Read them above; to accept them, give the command with --accept-licence.",
         )
-    noted = {(entry.licence, entry.terms, entry.prior, file) for entry in ledger for file in entry.files}
-    added = []
-    for licence in needed:
-        mark = (licence.id, _digest(licence), prior)
-        names = tuple(file for file in files_under(files, [licence]) if (*mark, file) not in noted)
-        if names:
-            added.append(
-                Acceptance(
-                    licence=licence.id,
-                    title=licence.title,
-                    terms=_digest(licence),
-                    prior=prior,
-                    files=names,
-                    accepted=datetime.now(UTC).isoformat(timespec="seconds"),
-                    version=__version__,
-                )
-            )
-    if added:
-        _write([*ledger, *added])
+    return _note(prior, files, needed)
+
+
+def _note(prior: str, files: Mapping[str, str], licences: Sequence[Licence]) -> list[Acceptance]:
+    """Add what was accepted to the ledger, unless it says so already; return what was added."""
+    from filelock import FileLock
+
+    path = ledger_path()
+    with _writing(path), FileLock(path.with_name(f".{path.name}.lock")):
+        ledger = read_ledger()
+        noted = {(entry.licence, entry.terms, entry.prior, file) for entry in ledger for file in entry.files}
+        added = []
+        for licence in licences:
+            mark = (licence.id, _digest(licence), prior)
+            names = tuple(file for file in files_under(files, [licence]) if (*mark, file) not in noted)
+            if names:
+                now = datetime.now(UTC).isoformat(timespec="seconds")
+                added.append(Acceptance(licence.id, licence.title, mark[1], prior, names, now, __version__))
+        if added:
+            _write(path, [*ledger, *added])
     return added
 
 
@@ -237,27 +238,28 @@ def _digest(licence: Licence) -> str:
     return hashlib.sha256(licence.terms.encode()).hexdigest()
 
 
-def _and(names: Sequence[str]) -> str:
-    return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
-
-
-def _write(entries: Sequence[Acceptance]) -> None:
-    """Write the ledger whole or not at all."""
-    path = ledger_path()
-    document: dict[str, Any] = {"format": 1, "accepted": [asdict(entry) for entry in entries]}
-    temporary = path.with_name(f".{path.name}.tmp")
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Say what failed when the ledger or its lock cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("w", encoding="utf-8") as stream:
-                stream.write(json.dumps(document, indent=2) + "\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        yield
     except OSError as error:
         raise MystyleError(
             f"{path} cannot be written: {error.strerror}",
             "Free some space or check the folder's permissions.",
         ) from error
+
+
+def _write(path: Path, entries: Sequence[Acceptance]) -> None:
+    """Write the ledger whole or not at all."""
+    document: dict[str, Any] = {"format": 1, "accepted": [asdict(entry) for entry in entries]}
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as stream:
+            stream.write(json.dumps(document, indent=2) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
