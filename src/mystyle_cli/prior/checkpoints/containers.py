@@ -46,7 +46,7 @@ def kind_of(window: Window) -> Kind:
     if not window.left:
         raise Refused("is empty")
     head = window.copy().take(min(HEAD, window.left))
-    if head[:1] == b"\x80" and 2 <= head[1] <= 5:
+    if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return "row" if head[2 : 2 + len(ROW)] == ROW else "pickle"
     if head.startswith(b"PK\x03\x04"):
         return "archive"

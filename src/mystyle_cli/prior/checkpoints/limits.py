@@ -37,7 +37,7 @@ class Limits:
 
     file_bytes: int = 4 << 30
     tensor_bytes: int = 8 << 30
-    steps: int = 1_000_000
+    steps: int = 500_000
     depth: int = 64
 
 

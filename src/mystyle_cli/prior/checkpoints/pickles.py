@@ -146,6 +146,7 @@ def _string(form: str, kind: Literal["bytes", "text", "ascii"]) -> Callable[[Mac
             return
         if length > SHORT:
             raise Refused(f"holds a string of {length:,} bytes")
+        machine.budget.step(max(length, 0) // 64)  # so that strings alone fill no memory
         data = machine.window.take(length)
         if kind == "bytes":
             machine.push(data)

@@ -103,8 +103,9 @@ class View:
             count = math.prod(self.size)
             budget.allocate(count * self.storage.dtype.itemsize)
             values = self.storage.values(budget)
-            whole = values.as_strided(self.size, self.stride, self.offset if count else 0).contiguous()
-            self._tensor = whole if count == self.storage.count else whole.clone()
+            laid = values.as_strided(self.size, self.stride, self.offset if count else 0)
+            own = count == self.storage.count and laid.is_contiguous()
+            self._tensor = laid if own else laid.clone(memory_format=torch.contiguous_format)
         return self._tensor
 
 

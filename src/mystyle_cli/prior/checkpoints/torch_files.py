@@ -49,7 +49,7 @@ def read_archive(file: BinaryIO, window: Window, budget: Budget) -> object:
         Refused: it is another archive, damaged, or asks for what is not allowed.
     """
     entries = _entries(file, window)
-    pickles = [name for name in entries if name.endswith("data.pkl")]
+    pickles = [name for name in entries if name.split("/")[-1] == "data.pkl"]
     if not pickles:
         raise Refused(*_other_archive(set(entries)))
     root = pickles[0].removesuffix("data.pkl")

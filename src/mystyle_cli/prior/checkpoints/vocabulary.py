@@ -48,7 +48,14 @@ class Words:
     ) -> None:
         """Keep what the words need."""
         self._budget, self._load_bytes, self._storages = budget, load_bytes, storages
-        calls: dict[str, Callable[[Args], object]] = {
+        self._words = {name: Word(name, make) for name, make in self._calls().items()}
+        self._words |= {f"torch.{name}": Word(f"torch.{name}") for name in DTYPES}
+
+    def _calls(self) -> dict[str, Callable[[Args], object]]:
+        """What calling each global gives."""
+        if self._load_bytes is None:  # in a string of bytes there is a storage and nothing else
+            return {"collections.OrderedDict": self._dict}
+        return {
             "torch_utils.persistence._reconstruct_persistent_obj": _persistent_object,
             "dnnlib.util.EasyDict": self._dict,
             "collections.OrderedDict": self._dict,
@@ -65,14 +72,9 @@ class Words:
             "numpy.dtype": _number_type,
             "numpy.core.multiarray.scalar": _number,
             "numpy._core.multiarray.scalar": _number,
+            "torch.storage._load_from_bytes": self._storage,
             "_codecs.encode": self._encode,
         }
-        if load_bytes is None:  # what is in a string of bytes is a storage and nothing else
-            calls = {"collections.OrderedDict": self._dict}
-        else:
-            calls["torch.storage._load_from_bytes"] = self._storage
-        self._words = {name: Word(name, make) for name, make in calls.items()}
-        self._words |= {f"torch.{name}": Word(f"torch.{name}") for name in DTYPES}
 
     def word(self, name: str) -> Word:
         """The meaning of a global.

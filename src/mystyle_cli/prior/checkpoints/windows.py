@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from mystyle_cli.prior.checkpoints.limits import Refused
 
+AHEAD = 4096  # bytes that are read in one go
 LINE = 256  # bytes that a line, which is part of a global's name, may have
 
 
@@ -17,6 +18,7 @@ class Window:
     def __init__(self, file: BinaryIO, start: int, end: int) -> None:
         """Open the bytes from `start` to `end`."""
         self._file, self.position, self.end = file, start, end
+        self._ahead, self._ahead_at = b"", 0  # bytes read ahead, and where they lie
 
     @property
     def left(self) -> int:
@@ -29,8 +31,13 @@ class Window:
         Raises:
             Refused: there are fewer.
         """
-        self._file.seek(self._claim(count))
-        data = self._file.read(count)
+        start = self._claim(count)
+        skip = start - self._ahead_at
+        if skip < 0 or skip + count > len(self._ahead):
+            self._file.seek(start)
+            self._ahead, self._ahead_at = self._file.read(min(max(count, AHEAD), self.end - start)), start
+            skip = 0
+        data = self._ahead[skip : skip + count]
         if len(data) != count:
             raise Refused("became shorter while it was read")
         return data
