@@ -172,6 +172,111 @@ def _occlusion(material, a, b, p):
     return 1.0
 
 
+@jit
+def _light(scene):
+    """Return the unit vectors to the key light and half-way to the eye, its colour, and the sky's light."""
+    lx, ly = scene.light_x, scene.light_y
+    lz = math.sqrt(max(0.12, 1.0 - 0.8 * (lx * lx + ly * ly)))
+    length = math.sqrt(lx * lx + ly * ly + lz * lz)
+    lx, ly, lz = lx / length, ly / length, lz / length
+    half = math.sqrt(lx * lx + ly * ly + (lz + 1.0) * (lz + 1.0))
+    level, warm = 1.08 * scene.light_level, scene.light_warmth
+    key = (level * (1 + 0.10 * warm), level, level * (1 - 0.16 * warm))
+    return (lx, ly, lz), (lx / half, ly / half, (lz + 1.0) / half), key, scene.fill_level * 0.62
+
+
+@jit
+def _between(values, i, j, k, b1, b2):
+    """Return the three numbers of a point of a triangle from those of its corners."""
+    b0 = 1.0 - b1 - b2
+    return (
+        b0 * values[i, 0] + b1 * values[j, 0] + b2 * values[k, 0],
+        b0 * values[i, 1] + b1 * values[j, 1] + b2 * values[k, 1],
+        b0 * values[i, 2] + b1 * values[j, 2] + b2 * values[k, 2],
+    )
+
+
+@jit
+def _unit(v, flip):
+    """Return a normal with length 1; hair is seen from both sides, so `flip` turns it to the camera."""
+    inverse = 1.0 / math.sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2] + 1e-12)
+    if flip and v[2] < 0.0:
+        inverse = -inverse
+    return v[0] * inverse, v[1] * inverse, v[2] * inverse
+
+
+@jit
+def _dot(v, w):
+    return v[0] * w[0] + v[1] * w[1] + v[2] * w[2]
+
+
+@jit
+def _hair(colour, normal, half, key, cosine, light, ambient):
+    """Return lit hair: bright where the strand is square to the half-vector."""
+    along = half[1] * 0.96 + half[2] * 0.15 * normal[1]
+    gloss = max(0.0, 1.0 - along * along) ** 24 * max(0.0, cosine + 0.25) * light
+    direct = max(0.0, 0.25 + 0.75 * cosine) * light
+    gloss *= 0.10 + 0.55 * (colour[0] + colour[1] + colour[2]) / 3.0
+    return (
+        colour[0] * (key[0] * direct + ambient) + gloss * key[0],
+        colour[1] * (key[1] * direct + ambient) + gloss * key[1],
+        colour[2] * (key[2] * direct + ambient) + gloss * key[2],
+    )
+
+
+@jit
+def _direct(cosine, light, opened, shine, eye):
+    """Return how much of the key light's red, green and blue a surface scatters."""
+    if eye > 0.5:
+        even = (0.45 + 0.45 * max(0.0, cosine)) * (0.4 + 0.6 * light)
+        return even, even, even
+    if shine < 0.0:
+        even = max(0.0, cosine) * light
+        return even, even, even
+    red = max(0.0, (cosine + 0.38) / 1.38) ** 1.25 * (0.22 + 0.78 * light)
+    green = max(0.0, (cosine + 0.22) / 1.22) ** 1.25 * (0.12 + 0.88 * light)
+    blue = max(0.0, (cosine + 0.16) / 1.16) ** 1.25 * (0.10 + 0.90 * light)
+    # skin: light bleeds past the terminator, red furthest
+    return red * (0.4 + 0.6 * opened), green * (0.35 + 0.65 * opened), blue * (0.35 + 0.65 * opened)
+
+
+@jit
+def _gloss(normal, half, light, sky, shine):
+    """Return the mirrored part of skin and eyes."""
+    if shine <= 0.0:
+        return 0.0
+    h = max(0.0, _dot(normal, half))
+    rim = (1.0 - max(0.0, normal[2])) ** 4
+    return shine * (0.085 * h**18 + 0.10 * h**70) * light + 0.05 * shine * rim * sky
+
+
+@jit
+def _pixel(corners, b1, b2, world, normals, surface, material, shadow_map, frame, lights, p, s, t, scene):
+    """Return the lit colour of a point of a triangle, and how much of a trait is there."""
+    i, j, k = corners
+    towards, half, key, sky = lights
+    n = _unit(_between(normals, i, j, k, b1, b2), material == HAIR)
+    x, y, z = _between(world, i, j, k, b1, b2)
+    b0 = 1.0 - b1 - b2
+    a = b0 * surface[i, 0] + b1 * surface[j, 0] + b2 * surface[k, 0]
+    b = b0 * surface[i, 1] + b1 * surface[j, 1] + b2 * surface[k, 1]
+    r, g, bl, shine, eye, trait = _surface_colour(material, a, b, p, s, t, scene)
+    light = _lit(shadow_map, frame, x + 0.03 * n[0], y + 0.03 * n[1], z + 0.03 * n[2])
+    opened = _occlusion(material, a, b, p)
+    cosine = _dot(n, towards)
+    ambient = (sky * (0.62 + 0.38 * n[1]) + 0.10 * scene.fill_level * max(0.0, n[2])) * opened
+    if shine == -2.0:
+        return _hair((r, g, bl), n, half, key, cosine, light, ambient), trait
+    direct = _direct(cosine, light, opened, shine, eye)
+    gloss = _gloss(n, half, light, sky, shine)
+    lit = (
+        r * (key[0] * direct[0] + ambient) + gloss * key[0],
+        g * (key[1] * direct[1] + ambient * 0.97) + gloss * key[1],
+        bl * (key[2] * direct[2] + ambient) + gloss * key[2],
+    )
+    return lit, trait
+
+
 @njit(cache=True, fastmath=True)
 def shade(
     near, which, weights, world, normals, surface, triangles, materials, shadow_map, frame, p, s, t, scene
@@ -192,82 +297,31 @@ def shade(
     picture = np.empty((height, width, 3), np.float32)
     matte = np.zeros((height, width), np.float32)
     marks = np.zeros((height, width), np.float32)
-    lx, ly = scene.light_x, scene.light_y
-    lz = math.sqrt(max(0.12, 1.0 - 0.8 * (lx * lx + ly * ly)))
-    length = math.sqrt(lx * lx + ly * ly + lz * lz)
-    lx, ly, lz = lx / length, ly / length, lz / length
-    hx, hy, hz = lx, ly, lz + 1.0
-    half = math.sqrt(hx * hx + hy * hy + hz * hz)
-    hx, hy, hz = hx / half, hy / half, hz / half
-    warm = scene.light_warmth
-    key = (
-        1.08 * scene.light_level * (1 + 0.10 * warm),
-        1.08 * scene.light_level,
-        1.08 * scene.light_level * (1 - 0.16 * warm),
-    )
-    sky = scene.fill_level * 0.62
+    lights = _light(scene)
     for row in range(height):
         for column in range(width):
             f = which[row, column]
             if f < 0:
                 c = _background(column, row, width, height, scene)
-                picture[row, column, 0], picture[row, column, 1], picture[row, column, 2] = c
-                continue
-            matte[row, column] = 1.0
-            i, j, k = triangles[f]
-            b1, b2 = weights[row, column, 0], weights[row, column, 1]
-            b0 = 1.0 - b1 - b2
-            nx = b0 * normals[i, 0] + b1 * normals[j, 0] + b2 * normals[k, 0]
-            ny = b0 * normals[i, 1] + b1 * normals[j, 1] + b2 * normals[k, 1]
-            nz = b0 * normals[i, 2] + b1 * normals[j, 2] + b2 * normals[k, 2]
-            inverse = 1.0 / math.sqrt(nx * nx + ny * ny + nz * nz + 1e-12)
-            if nz < 0.0 and materials[f] == HAIR:
-                inverse = -inverse
-            nx, ny, nz = nx * inverse, ny * inverse, nz * inverse
-            a = b0 * surface[i, 0] + b1 * surface[j, 0] + b2 * surface[k, 0]
-            b = b0 * surface[i, 1] + b1 * surface[j, 1] + b2 * surface[k, 1]
-            x = b0 * world[i, 0] + b1 * world[j, 0] + b2 * world[k, 0]
-            y = b0 * world[i, 1] + b1 * world[j, 1] + b2 * world[k, 1]
-            z = b0 * world[i, 2] + b1 * world[j, 2] + b2 * world[k, 2]
-            material = materials[f]
-            r, g, bl, shine, eye, trait = _surface_colour(material, a, b, p, s, t, scene)
-            marks[row, column] = trait
-            light = _lit(shadow_map, frame, x + 0.03 * nx, y + 0.03 * ny, z + 0.03 * nz)
-            opened = _occlusion(material, a, b, p)
-            cosine = nx * lx + ny * ly + nz * lz
-            ambient = sky * (0.62 + 0.38 * ny) * opened + 0.10 * scene.fill_level * max(0.0, nz) * opened
-            if shine == -2.0:  # hair: bright where the strand is square to the half-vector
-                along = hy * 0.96 + hz * 0.15 * ny
-                gloss = max(0.0, 1.0 - along * along) ** 24 * max(0.0, cosine + 0.25) * light
-                direct = max(0.0, 0.25 + 0.75 * cosine) * light
-                tint = 0.10 + 0.55 * (r + g + bl) / 3.0
-                picture[row, column, 0] = r * (key[0] * direct + ambient) + gloss * tint * key[0]
-                picture[row, column, 1] = g * (key[1] * direct + ambient) + gloss * tint * key[1]
-                picture[row, column, 2] = bl * (key[2] * direct + ambient) + gloss * tint * key[2]
-                continue
-            if eye > 0.5:
-                direct = (0.45 + 0.45 * max(0.0, cosine)) * (0.4 + 0.6 * light)
-                dr, dg, db = direct, direct, direct
-            elif shine < 0.0:
-                direct = max(0.0, cosine) * light
-                dr, dg, db = direct, direct, direct
-            else:  # skin: light bleeds past the terminator, red furthest
-                dr = max(0.0, (cosine + 0.38) / 1.38) ** 1.25 * (0.22 + 0.78 * light)
-                dg = max(0.0, (cosine + 0.22) / 1.22) ** 1.25 * (0.12 + 0.88 * light)
-                db = max(0.0, (cosine + 0.16) / 1.16) ** 1.25 * (0.10 + 0.90 * light)
-                dr, dg, db = (
-                    dr * (0.4 + 0.6 * opened),
-                    dg * (0.35 + 0.65 * opened),
-                    db * (0.35 + 0.65 * opened),
+            else:
+                matte[row, column] = 1.0
+                corners = (triangles[f, 0], triangles[f, 1], triangles[f, 2])
+                b1, b2 = weights[row, column, 0], weights[row, column, 1]
+                c, marks[row, column] = _pixel(
+                    corners,
+                    b1,
+                    b2,
+                    world,
+                    normals,
+                    surface,
+                    materials[f],
+                    shadow_map,
+                    frame,
+                    lights,
+                    p,
+                    s,
+                    t,
+                    scene,
                 )
-            gloss = 0.0
-            if shine > 0.0:
-                h = max(0.0, nx * hx + ny * hy + nz * hz)
-                gloss = (
-                    shine * (0.085 * h**18 + 0.10 * h**70) * light
-                    + 0.05 * shine * (1.0 - max(0.0, nz)) ** 4 * sky
-                )
-            picture[row, column, 0] = r * (key[0] * dr + ambient) + gloss * key[0]
-            picture[row, column, 1] = g * (key[1] * dg + ambient * 0.97) + gloss * key[1]
-            picture[row, column, 2] = bl * (key[2] * db + ambient * 1.0) + gloss * key[2]
+            picture[row, column, 0], picture[row, column, 1], picture[row, column, 2] = c
     return picture, matte, marks
