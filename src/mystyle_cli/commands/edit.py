@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,9 +12,21 @@ import click
 from mystyle_cli.commands.app import App, Command, pass_app
 from mystyle_cli.commands.batch import Job, Picture, finished, run_batch
 from mystyle_cli.commands.marking import provenance
-from mystyle_cli.commands.options import BatchOptions, batch_options, profile_argument, warn_unbounded
+from mystyle_cli.commands.options import (
+    BatchOptions,
+    backend_option,
+    batch_options,
+    profile_argument,
+    warn_unbounded,
+)
 from mystyle_cli.commands.restoring import SearchOptions, finite, search_options, settings_of
-from mystyle_cli.commands.subjects import SubjectReader, answer_each, landmark_companions
+from mystyle_cli.commands.subjects import (
+    Companions,
+    SubjectReader,
+    answer_each,
+    code_companions,
+    landmark_companions,
+)
 from mystyle_cli.config import BETA_EDIT
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.progress import Progress
@@ -22,7 +35,12 @@ if TYPE_CHECKING:
     from mystyle_cli.edit.edit import AtLimit
     from mystyle_cli.edit.photos import EditedPhoto, EditSettings, Frame, Strengths
     from mystyle_cli.person.profile import Profile
+    from mystyle_cli.person.rendering import Backend, Renderer
     from mystyle_cli.prior.directions import Direction
+
+
+Answer = Callable[[Sequence[Job], Progress], "list[EditedPhoto | MystyleError]"]
+"""Edits the photos of some jobs: a result, or why there is none, for each."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +87,7 @@ class SweepType(click.ParamType):  # type: ignore[type-arg]  # older clicks know
         "mystyle edit adele in.png --direction smile --strength 2 -o out.png",
         "mystyle edit adele in.png --direction yaw --strength 1 --direction smile --strength -1 -o out.png",
         "mystyle edit adele in.png --direction yaw --sweep=-3:3:7 -o strip.png",
+        "mystyle edit adele in.png --codes codes --direction smile --strength 2   # invert --save-codes",
     ),
 )
 @profile_argument
@@ -98,6 +117,13 @@ class SweepType(click.ParamType):  # type: ignore[type-arg]  # older clicks know
     show_default=True,
     help="Where the edit would leave the person's space: stop, project back into it, or continue.",
 )
+@click.option(
+    "--codes",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="FILE|DIR",
+    help="What `invert --save-codes` kept of these photos: nothing is searched again.",
+)
+@backend_option
 @search_options(BETA_EDIT)
 @pass_app
 def command(
@@ -108,24 +134,35 @@ def command(
     strengths: tuple[float, ...],
     sweep: Sweep | None,
     at_limit: AtLimit,
+    codes: Path | None,
+    backend: Backend,
     search: SearchOptions,
 ) -> int:
     """Change pose, smile or light in photos of the person.
 
     The photo is inverted into the person's own space, moved along the directions there, and put back. Printed
-    are the dilation that the edit needs and the largest strength within --beta.
+    are the dilation that the edit needs and the largest strength within --beta. With --codes nothing is
+    searched, and the exported net is enough.
     """
     _check_counts(directions, strengths, sweep)
     warn_unbounded(app.console, search.beta)
+    if codes is None and backend == "onnx":
+        raise UsageError("finding a photo's code needs torch", "Give --codes, or leave --backend out.")
     profile = app.profiles().open(name)
     from mystyle_cli.edit.directions import find_direction
     from mystyle_cli.edit.photos import settings_for
+    from mystyle_cli.restore.restore import RestoreSettings
 
-    found = [find_direction(profile.prior, direction) for direction in directions]
-    settings = settings_for(search.beta, at_limit, settings_of(app, "invert", batch, search))
-    reader = SubjectReader(landmarks=landmark_companions(search.landmarks))
-    work = EditWork(profile, edits_of(found, strengths, sweep), settings, reader)
-    return run_batch(app.console, batch, work)
+    edits = edits_of([find_direction(profile.prior, name) for name in directions], strengths, sweep)
+    if codes is None:
+        settings = settings_for(search.beta, at_limit, settings_of(app, "invert", batch, search))
+        reader = SubjectReader(landmarks=landmark_companions(search.landmarks))
+        answer = searching(profile, edits, settings, reader)
+    else:
+        settings = settings_for(search.beta, at_limit, RestoreSettings(seed=search.seed or 0))
+        renderer = app.open_renderer(profile, backend)
+        answer = recalling(profile, renderer, edits, settings, code_companions(codes))
+    return run_batch(app.console, batch, EditWork(profile, settings, answer))
 
 
 def _check_counts(directions: Sequence[str], strengths: Sequence[float], sweep: Sweep | None) -> None:
@@ -150,39 +187,57 @@ def edits_of(
     return sweep_edits(directions[-1], sweep.strengths(), held) if sweep else [held]
 
 
+def searching(
+    profile: Profile, edits: list[Strengths], settings: EditSettings, reader: SubjectReader
+) -> Answer:
+    """Return what edits photos after finding their codes."""
+    from mystyle_cli.edit.photos import edit_engine, edit_with
+
+    engine = edit_engine(profile, settings)
+    return lambda jobs, progress: answer_each(
+        jobs, reader, lambda subjects: edit_with(engine, subjects, edits, settings, progress)
+    )
+
+
+def recalling(
+    profile: Profile, renderer: Renderer, edits: list[Strengths], settings: EditSettings, codes: Companions
+) -> Answer:
+    """Return what edits photos whose codes were saved before."""
+    from mystyle_cli.edit.photos import edit_saved
+    from mystyle_cli.restore.locate import Subject
+    from mystyle_cli.restore.saved import load_code
+
+    def answer(jobs: Sequence[Job], progress: Progress) -> list[EditedPhoto | MystyleError]:
+        found: list[EditedPhoto | MystyleError] = []
+        for job in jobs:
+            try:
+                code = load_code(codes.of(job), profile)
+                subject = Subject(job.photo, name=job.item.name)
+                found.append(edit_saved(profile, renderer, subject, code, edits, settings))
+            except MystyleError as error:
+                found.append(error)
+        return found
+
+    return answer
+
+
 class EditWork:
     """Edits as the work of a batch.
 
     Args:
         profile: the person.
-        edits: one, or the edits of a sweep.
         settings: how to invert and edit.
-        reader: where face points are.
+        answer: edits the photos, after a search or with codes saved before.
     """
 
     name = "edit"
 
-    def __init__(
-        self,
-        profile: Profile,
-        edits: list[Strengths],
-        settings: EditSettings,
-        reader: SubjectReader,
-    ) -> None:
-        from mystyle_cli.edit.photos import edit_engine
-
-        self.profile, self.edits, self.settings = profile, edits, settings
-        self.reader, self.engine = reader, edit_engine(profile, settings)
+    def __init__(self, profile: Profile, settings: EditSettings, answer: Answer) -> None:
+        self.profile, self.settings, self.answer = profile, settings, answer
 
     def run(self, jobs: Sequence[Job], progress: Progress) -> list[EditedPhoto | MystyleError]:
         """Edit a few photos at once."""
-        from mystyle_cli.edit.photos import edit_with
-
-        return answer_each(
-            jobs,
-            self.reader,
-            lambda subjects: edit_with(self.engine, subjects, self.edits, self.settings, progress),
-        )
+        return self.answer(jobs, progress)
 
     def picture(self, job: Job, answer: EditedPhoto) -> Picture:
         """Return the whole photo, or the faces of a sweep side by side."""

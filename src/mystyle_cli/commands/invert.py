@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from mystyle_cli.commands.app import App, Command, pass_app
 from mystyle_cli.commands.options import BatchOptions, batch_options, profile_argument
-from mystyle_cli.commands.restoring import SearchOptions, run_restore, search_options
+from mystyle_cli.commands.restoring import SearchOptions, run_restore, save_codes_option, search_options
 from mystyle_cli.config import BETA_INVERT
 
 
@@ -20,11 +22,12 @@ from mystyle_cli.config import BETA_INVERT
 )
 @profile_argument
 @batch_options
+@save_codes_option
 @search_options(BETA_INVERT)
 @pass_app
-def command(app: App, name: str, batch: BatchOptions, search: SearchOptions) -> int:
+def command(app: App, name: str, batch: BatchOptions, codes: Path | None, search: SearchOptions) -> int:
     """Reproduce photos inside the person's own space.
 
     Shows what the profile can express: the closer to the photo, the better it knows the person.
     """
-    return run_restore(app, name, "invert", batch, search)
+    return run_restore(app, name, "invert", batch, search, codes=codes)

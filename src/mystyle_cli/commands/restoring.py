@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -20,7 +20,7 @@ from mystyle_cli.commands.options import (
     warn_unbounded,
 )
 from mystyle_cli.commands.subjects import Companions, SubjectReader, answer_each, landmark_companions
-from mystyle_cli.errors import MystyleError
+from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -95,6 +95,49 @@ def search_options(beta: float) -> Callable[[Callable[..., Any]], Callable[..., 
     )
 
 
+save_codes_option: Final = click.option(
+    "--save-codes",
+    "codes",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Keep each photo's code there, so that `edit --codes DIR` need not search again.",
+)
+
+
+@dataclass
+class CodeKeeper:
+    """Writes the code of each answer under the name of its input.
+
+    Args:
+        folder: where codes go.
+        profile: the person.
+        aligned: the photos are aligned crops.
+        overwrite: replace codes that are there.
+    """
+
+    folder: Path
+    profile: Profile
+    aligned: bool
+    overwrite: bool
+    _kept: set[Path] = field(default_factory=set)
+
+    def keep(self, job: Job, answer: Restoration | MystyleError) -> Restoration | MystyleError:
+        """Write an answer's code; returns the answer, or why its code could not be kept."""
+        from mystyle_cli.restore.saved import save_code
+
+        if isinstance(answer, MystyleError):
+            return answer
+        path = self.folder / job.item.relative.with_suffix(".safetensors")
+        if path in self._kept or (path.exists() and not self.overwrite):
+            return UsageError(f"{path} is already there", "Use --overwrite, or another --save-codes.")
+        try:
+            save_code(path, self.profile, answer, aligned=self.aligned)
+        except MystyleError as error:
+            return error
+        self._kept.add(path)
+        return answer
+
+
 class RestoreWork:
     """One task of the restoring engine as the work of a batch.
 
@@ -103,24 +146,33 @@ class RestoreWork:
         task: invert, inpaint or upscale.
         settings: how to search.
         reader: where masks and face points are.
+        keeper: keeps codes, or None.
     """
 
     def __init__(
-        self, profile: Profile, task: TaskName, settings: RestoreSettings, reader: SubjectReader
+        self,
+        profile: Profile,
+        task: TaskName,
+        settings: RestoreSettings,
+        reader: SubjectReader,
+        keeper: CodeKeeper | None,
     ) -> None:
         from mystyle_cli.restore.restore import Engine
 
         self.profile, self.task, self.settings = profile, task, settings
-        self.reader, self.engine = reader, Engine(profile, settings)
+        self.reader, self.keeper, self.engine = reader, keeper, Engine(profile, settings)
         self.name: str = task
 
     def run(self, jobs: Sequence[Job], progress: Progress) -> list[Restoration | MystyleError]:
         """Restore a few photos at once."""
         from mystyle_cli.restore.restore import restore_with
 
-        return answer_each(
+        answers = answer_each(
             jobs, self.reader, lambda subjects: restore_with(self.engine, subjects, self.task, progress)
         )
+        if self.keeper is None:
+            return answers
+        return [self.keeper.keep(job, answer) for job, answer in zip(jobs, answers, strict=True)]
 
     def picture(self, job: Job, answer: Restoration) -> Picture:
         """Return the whole photo."""
@@ -162,17 +214,21 @@ def run_restore(
     batch: BatchOptions,
     search: SearchOptions,
     masks: Companions | None = None,
+    codes: Path | None = None,
 ) -> int:
-    """Restore all inputs of a command.
+    """Restore all inputs of a command, and keep their codes in the folder `codes`.
 
     Returns:
         The exit code.
     """
+    if codes is not None and search.space not in ("p+", "p"):
+        raise UsageError("only codes of the person's own space are saved", "Use --space p+ or p.")
     warn_unbounded(app.console, search.beta)
     profile = app.profiles().open(name)
     settings = settings_of(app, task, batch, search)
     reader = SubjectReader(masks, landmark_companions(search.landmarks))
-    return run_batch(app.console, batch, RestoreWork(profile, task, settings, reader))
+    keeper = CodeKeeper(codes, profile, search.aligned, batch.overwrite) if codes else None
+    return run_batch(app.console, batch, RestoreWork(profile, task, settings, reader, keeper))
 
 
 def _seed(app: App, search: SearchOptions) -> int:

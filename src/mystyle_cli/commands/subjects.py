@@ -124,6 +124,11 @@ def landmark_companions(place: Path | None) -> Companions | None:
     return Companions(place, frozenset({".npy", ".txt"}), "file of points") if place else None
 
 
+def code_companions(place: Path) -> Companions:
+    """Return where saved codes are found."""
+    return Companions(place, frozenset({".safetensors"}), "saved code")
+
+
 def read_landmarks(path: Path) -> NDArray[np.float64]:
     """Read 68 face points from .npy or from lines of `x y`.
 

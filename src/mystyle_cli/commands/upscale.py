@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from mystyle_cli.commands.app import App, Command, pass_app
 from mystyle_cli.commands.options import BatchOptions, batch_options, profile_argument
-from mystyle_cli.commands.restoring import SearchOptions, run_restore, search_options
+from mystyle_cli.commands.restoring import SearchOptions, run_restore, save_codes_option, search_options
 from mystyle_cli.config import BETA_UPSCALE
 
 
@@ -21,12 +23,13 @@ from mystyle_cli.config import BETA_UPSCALE
 )
 @profile_argument
 @batch_options
+@save_codes_option
 @search_options(BETA_UPSCALE)
 @pass_app
-def command(app: App, name: str, batch: BatchOptions, search: SearchOptions) -> int:
+def command(app: App, name: str, batch: BatchOptions, codes: Path | None, search: SearchOptions) -> int:
     """Enlarge photos of the person.
 
     How many times follows from the size of the face in the photo: it becomes as large as the profile's
     generator draws. The background is enlarged by Lanczos.
     """
-    return run_restore(app, name, "upscale", batch, search)
+    return run_restore(app, name, "upscale", batch, search, codes=codes)

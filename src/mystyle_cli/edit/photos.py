@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mystyle_cli.config import BETA_EDIT
 from mystyle_cli.edit.edit import AtLimit, Edited, edit
 from mystyle_cli.errors import MystyleError, UsageError
+from mystyle_cli.person.rendering import Renderer, TorchRenderer
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.restore import composite
 from mystyle_cli.restore.locate import Subject
@@ -21,13 +22,12 @@ if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.photos.decode import Pixels
     from mystyle_cli.prior.directions import Direction
+    from mystyle_cli.prior.registry import Prior
     from mystyle_cli.restore.projection import ProjectionSettings
+    from mystyle_cli.restore.saved import SavedCode
 
 Floats = npt.NDArray[np.float32]
 Strengths = Sequence[tuple["Direction", float]]
-
-RENDERED: int = 16
-"""Pictures rendered at once."""
 
 
 @dataclass(frozen=True)
@@ -137,10 +137,47 @@ def edit_with(
     progress: Progress = silent,
 ) -> list[EditedPhoto]:
     """Edit photos with an engine that is ready; see `edit_photos`."""
+    _refuse_none(edits)
+    inversions = restore_with(engine, subjects, "invert", progress)
+    renderer = TorchRenderer(engine.generator)
+    found = []
+    for inversion in inversions:
+        if inversion.error is not None:
+            found.append(EditedPhoto(inversion.name, inversion.error))
+        else:
+            found.append(_edit_one(engine.profile, renderer, inversion, edits, settings))
+    return found
+
+
+def edit_saved(
+    profile: Profile,
+    renderer: Renderer,
+    subject: Subject,
+    code: SavedCode,
+    edits: Sequence[Strengths],
+    settings: EditSettings,
+) -> EditedPhoto:
+    """Edit a photo whose code was saved; nothing is searched, so that the exported net is enough.
+
+    Args:
+        profile: the person, tuned.
+        renderer: their generator.
+        subject: the photo that the code is of.
+        code: as `restore.saved.load_code` read it.
+        edits, settings: see `edit_photos`.
+
+    Raises:
+        DecodeError: the photo cannot be read.
+        UsageError: the code is another photo's, or there is no edit.
+    """
+    _refuse_none(edits)
+    own = replace(settings, restore=replace(settings.restore, aligned=code.aligned))
+    return _edit_one(profile, renderer, code.inversion(profile, subject), edits, own)
+
+
+def _refuse_none(edits: Sequence[Strengths]) -> None:
     if not edits or not all(edits):
         raise UsageError("there is nothing to edit", "Give a direction and a strength.")
-    inversions = restore_with(engine, subjects, "invert", progress)
-    return [_edit_one(engine, inversion, edits, settings) for inversion in inversions]
 
 
 def sweep_edits(direction: Direction, strengths: Sequence[float], with_: Strengths = ()) -> list[Strengths]:
@@ -149,44 +186,37 @@ def sweep_edits(direction: Direction, strengths: Sequence[float], with_: Strengt
 
 
 def _edit_one(
-    engine: Engine, inversion: Restoration, edits: Sequence[Strengths], settings: EditSettings
+    profile: Profile,
+    renderer: Renderer,
+    inversion: Restoration,
+    edits: Sequence[Strengths],
+    settings: EditSettings,
 ) -> EditedPhoto:
-    if inversion.error is not None or inversion.alpha_plus is None or engine.anchors is None:
-        return EditedPhoto(inversion.name, inversion.error)
+    assert inversion.alpha_plus is not None
+    anchors = profile.anchors()
     results = [
-        edit(engine.anchors, inversion.alpha_plus, strengths, settings.beta, settings.at_limit)
+        edit(anchors, inversion.alpha_plus, strengths, settings.beta, settings.at_limit)
         for strengths in edits
     ]
-    images = render(engine, np.stack([result.alpha_plus for result in results]))
-    scores = engine.profile.id_score(images)
+    codes = np.stack([result.alpha_plus for result in results]) @ anchors.astype(np.float64)
+    images = renderer.render(codes.astype(np.float32)).clip(-1, 1)
+    scores = profile.id_score(images)
+    aligned = settings.restore.aligned
     frames = tuple(
-        _frame(engine, inversion, strengths, result, image, float(score))
+        _frame(profile.prior, inversion, strengths, result, image, float(score), aligned)
         for strengths, result, image, score in zip(edits, results, images, scores, strict=True)
     )
     return EditedPhoto(inversion.name, None, inversion, frames)
 
 
-def render(engine: Engine, alpha_plus: npt.NDArray[np.float64]) -> Floats:
-    """Return what G_p makes of coefficients (B, num_ws, N): (B, 3, R, R) in [-1, 1]."""
-    import torch
-
-    codes = np.asarray(alpha_plus @ np.asarray(engine.anchors, np.float64), np.float32)
-    device = next(engine.generator.parameters()).device
-    made = []
-    with torch.no_grad():
-        for first in range(0, len(codes), RENDERED):
-            batch = torch.from_numpy(codes[first : first + RENDERED]).to(device)
-            made.append(engine.generator.synthesis(batch, noise="const").float().clamp(-1, 1).cpu().numpy())
-    return np.concatenate(made)
-
-
 def _frame(
-    engine: Engine,
+    prior: Prior,
     inversion: Restoration,
     strengths: Strengths,
     edited: Edited,
     image: Floats,
     score: float,
+    aligned: bool,
 ) -> Frame:
     """Paste an edited face where the unedited one was; both outlines show, so that nothing old stays."""
     from mystyle_cli.photos.decode import to_pixels
@@ -194,8 +224,9 @@ def _frame(
     located = inversion.located
     assert located is not None
     face = to_pixels(image)
-    shown = person_matte(engine, image, located)
-    pixels = composite.paste_face(located, face, shown, engine.settings.aligned)
+    shown = person_matte(prior, image, located)
+    lay = composite.paste_face if inversion.factor == 1 else composite.enlarge_and_paste
+    pixels = lay(located, face, shown, aligned)
     wanted: dict[str, float] = {}
     for direction, strength in strengths:
         wanted[direction.name] = wanted.get(direction.name, 0.0) + strength

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -197,6 +198,12 @@ def _choose(
     if not force:
         raise NotThisPersonError(f"{name}: {message}", "Use --force to go on anyway.")
     return replace(located, warnings=(message,))
+
+
+def place(name: str, photo: Photo, quad: Points, resolution: int) -> Located:
+    """Return a face whose quad is known already; its ID score is not measured again."""
+    crop, hole = _cut(photo.pixels, None, quad, resolution)
+    return Located(name, photo, quad, crop, hole, None, math.nan)
 
 
 def _cut(pixels: Pixels, mask: Pixels | None, quad: Points, size: int) -> tuple[Pixels, Floats]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mystyle_cli.photos.decode import Pixels
     from mystyle_cli.prior.generator import Generator
     from mystyle_cli.prior.perceptual import Perceptual
+    from mystyle_cli.prior.registry import Prior
     from mystyle_cli.restore.degradations import Degradation
 
 TaskName = Literal["invert", "inpaint", "upscale"]
@@ -292,7 +293,7 @@ def _finish(
             warnings.append(f"{outside:.0%} of the mask is not face and was only filled smoothly")
     else:
         face = to_pixels(image)
-        shown = person_matte(engine, image, located if task == "invert" else None)
+        shown = person_matte(engine.profile.prior, image, located if task == "invert" else None)
         if task == "upscale":
             factor = len(face) / located.side
             pixels = composite.enlarge_and_paste(located, face, shown, aligned)
@@ -317,17 +318,16 @@ def _finish(
     )
 
 
-def person_matte(engine: Engine, image: Floats, located: Located | None) -> Floats:
+def person_matte(prior: Prior, image: Floats, located: Located | None) -> Floats:
     """Return where a generated face may show: the person in it, or in the photo that it replaces.
 
     Args:
-        engine: of the profile.
+        prior: the domain prior, whose matte tells.
         image: (3, R, R), generated.
         located: the photo, where both the old and the new outline count.
     """
     from mystyle_cli.photos.decode import to_unit
 
-    prior = engine.profile.prior
     if "matte" not in prior.roles:
         return np.ones(image.shape[1:], np.float32)
     pictures = [image] if located is None else [image, to_unit(located.crop)]

@@ -1,0 +1,136 @@
+"""What a search found, kept as a file: a photo's code and where its face lies, so that edits need none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from mystyle_cli.errors import ProfileError, UsageError
+from mystyle_cli.person import hull
+from mystyle_cli.person.files import load_tensors, save_tensors
+from mystyle_cli.person.profile import ANCHORS, GENERATOR
+from mystyle_cli.restore.locate import Subject, as_photo, place
+from mystyle_cli.restore.restore import Restoration
+
+if TYPE_CHECKING:
+    from mystyle_cli.person.profile import Profile
+    from mystyle_cli.photos.align import Points
+
+KIND = "code"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class SavedCode:
+    """A photo in the person's space.
+
+    Args:
+        path: the file.
+        alpha_plus: float64 (num_ws, N).
+        quad: (4, 2) photo coordinates of the face's crop, as `Located` has them.
+        photo_sha256: of the photo's file.
+        enlarged: the photo was upscaled, so an edit of it is as large as the result was.
+        aligned: the photo is an aligned crop.
+        id_score: of the result.
+        current: the generator is still the one that the code was found with.
+    """
+
+    path: Path
+    alpha_plus: npt.NDArray[np.float64]
+    quad: Points
+    photo_sha256: str
+    enlarged: bool
+    aligned: bool
+    id_score: float
+    current: bool
+
+    def inversion(self, profile: Profile, subject: Subject) -> Restoration:
+        """Return what the search found for a photo, its pictures left out.
+
+        Raises:
+            DecodeError: the photo cannot be read.
+            UsageError: the code belongs to another photo.
+        """
+        photo = as_photo(subject.photo)
+        name = subject.name or str(photo.path or "the photo")
+        if photo.sha256 != self.photo_sha256:
+            raise UsageError(f"{self.path} is the code of another photo than {name}", _AGAIN)
+        located = place(name, photo, self.quad, profile.manifest.prior.resolution)
+        older = "the code was found before the profile was last tuned; invert the photo again to be exact"
+        return Restoration(
+            name=name,
+            located=located,
+            alpha_plus=self.alpha_plus,
+            id_score=self.id_score,
+            least_dilation=float(hull.least_dilation(self.alpha_plus).max()),
+            factor=profile.manifest.prior.resolution / located.side if self.enlarged else 1.0,
+            warnings=() if self.current else (older,),
+        )
+
+
+_AGAIN = "Invert the photo again: mystyle invert NAME PHOTO --save-codes DIR"
+
+
+def save_code(path: Path, profile: Profile, found: Restoration, *, aligned: bool) -> None:
+    """Write what a search found.
+
+    Args:
+        path: the file; folders on the way are made.
+        profile: whose code it is.
+        found: a result with coefficients.
+        aligned: the photo is an aligned crop.
+
+    Raises:
+        UsageError: the result has no coefficients, since it was searched outside the person's space.
+        ProfileError: the file cannot be written.
+    """
+    if found.alpha_plus is None or found.located is None:
+        raise UsageError("only codes of the person's own space are saved", "Use space p+ or p.")
+    digests = profile.manifest.digests()
+    notes = {
+        "kind": KIND,
+        "format": str(FORMAT),
+        "profile": profile.name,
+        "anchors": digests[ANCHORS],
+        "generator": digests.get(GENERATOR, ""),
+        "photo": found.located.photo.sha256,
+        "enlarged": str(found.factor != 1.0),
+        "aligned": str(aligned),
+        "id": repr(found.id_score),
+    }
+    save_tensors(path, {"alpha_plus": found.alpha_plus, "quad": np.asarray(found.located.quad)}, notes)
+
+
+def load_code(path: Path, profile: Profile) -> SavedCode:
+    """Read a saved code.
+
+    Raises:
+        UsageError: the file is none, is damaged, or belongs to other anchors than the profile's.
+    """
+    try:
+        tensors, notes = load_tensors(path)
+        if notes.get("kind") != KIND or notes["format"] != str(FORMAT):
+            raise ValueError("it is not one that this version reads")
+        alpha_plus, quad = np.asarray(tensors["alpha_plus"]), np.asarray(tensors["quad"])
+        if alpha_plus.ndim != 2 or quad.shape != (4, 2) or not np.isfinite(alpha_plus).all():
+            raise ValueError("its tensors have other shapes")
+        photo, id_score, anchors = notes["photo"], float(notes["id"]), notes["anchors"]
+    except (ProfileError, KeyError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read as a saved code: {error}", _AGAIN) from error
+    digests = profile.manifest.digests()
+    if anchors != digests.get(ANCHORS):
+        raise UsageError(f"{path} was made with other anchors than {profile.name}'s", _AGAIN)
+    return SavedCode(
+        path=path,
+        alpha_plus=np.asarray(alpha_plus, np.float64),
+        quad=np.asarray(quad, np.float64),
+        photo_sha256=photo,
+        enlarged=notes.get("enlarged") == "True",
+        aligned=notes.get("aligned") == "True",
+        id_score=id_score,
+        current=notes.get("generator") == digests.get(GENERATOR),
+    )
