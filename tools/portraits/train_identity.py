@@ -96,6 +96,8 @@ def train(args: argparse.Namespace) -> None:
     pictures = Pictures(args.shards, held_out=False, marked=True)
     unseen = Pictures(args.shards, held_out=True, marked=True)
     numbers, who = np.unique(pictures.all("people"), return_inverse=True)
+    doubled = np.intersect1d(numbers[numbers >= MARKED] - MARKED, numbers)
+    doubles = np.flatnonzero(np.isin(pictures.all("people") % MARKED, doubled))  # half of every batch
     net, centres = make_identity(), nn.Parameter(torch.randn(len(numbers), DIM))
     if args.resume:
         net.load_state_dict(torch.load(args.run / "identity.pt", weights_only=True))
@@ -104,7 +106,10 @@ def train(args: argparse.Namespace) -> None:
     optimiser = torch.optim.AdamW(groups, lr=args.rate, betas=(0.9, 0.99), weight_decay=5e-3)
     journal = Journal(args.run)
     for step, gone in timed_steps(optimiser, args.rate, args.minutes):
-        rows = rng.integers(len(pictures), size=args.batch)
+        half = args.batch // 2
+        rows = np.concatenate(
+            [rng.choice(doubles, half), rng.integers(len(pictures), size=args.batch - half)]
+        )
         embeddings = net(prepare(pictures.images(rows), rng))
         target = torch.from_numpy(who[rows])
         loss = F.cross_entropy(margin_logits(embeddings, centres, target, MARGIN * min(1, 4 * gone)), target)
