@@ -129,9 +129,14 @@ def remove(app: App, name: str, yes: bool, force: bool) -> None:
 
 
 def _users(app: App, name: str) -> list[str]:
-    """Return the profiles of the store that need a prior."""
+    """Return the profiles of the store that need a prior: they name it, or the folder where it lies."""
+    from mystyle_cli.paths import priors_root
+
+    folder = str((priors_root() / name).resolve())
     marks = {entry.name: entry.manifest.prior for entry in app.profiles().entries() if entry.manifest}
-    return [profile for profile, mark in marks.items() if mark.name == name]
+    return sorted(
+        profile for profile, mark in marks.items() if (mark.location or mark.name) in (name, folder)
+    )
 
 
 def _confirm(name: str) -> None:

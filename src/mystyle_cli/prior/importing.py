@@ -211,6 +211,7 @@ class _Making:
             "resolution": generator.resolution,
             "w_dim": generator.w_dim,
             "num_ws": generator.num_ws,
+            "known_by": "roles",
             "notes": self.notes,
             "roles": self.roles,
             "directions": self.directions,
@@ -320,6 +321,8 @@ class _Making:
                         f"{path} has a direction of {direction.vector.size} numbers, not of {w_dim}",
                         "give directions that were found for this generator",
                     )
+                if title in self.directions:
+                    raise ModelError(f"two directions are called {title}", "name one: --direction NAME=FILE")
                 (self.folder / "directions").mkdir(exist_ok=True)
                 file = f"directions/{check_name(title, 'direction')}.safetensors"
                 save_direction(direction, self.folder / file)

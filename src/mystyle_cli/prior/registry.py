@@ -35,7 +35,7 @@ class Prior:
 
     Args:
         path: the folder.
-        digest: sha256 of its prior.toml.
+        digest: what profiles know it by; see `_digest`.
         metadata: what prior.toml says.
     """
 
@@ -193,13 +193,26 @@ def open_prior(name_or_path: str | Path = "portraits-128") -> Prior:
             )
         for key in ("name", "resolution", "w_dim", "num_ws", "roles"):
             metadata[key]
+        digest = _digest(raw, metadata)
     except MystyleError:
         raise
-    except (KeyError, TypeError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (AttributeError, KeyError, TypeError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ModelError(
             f"{folder / 'prior.toml'} is damaged: {error}", "restore or fetch the prior again"
         ) from error
-    return Prior(path=folder, digest=hashlib.sha256(raw).hexdigest(), metadata=metadata)
+    return Prior(path=folder, digest=digest, metadata=metadata)
+
+
+def _digest(raw: bytes, metadata: dict[str, Any]) -> str:
+    """Return what profiles know a prior by.
+
+    That is the digest of its prior.toml; or, where that says `known_by = "roles"`, of the digests of its
+    roles, so that the same files imported again, with other notes or terms, are the same prior.
+    """
+    if metadata.get("known_by") == "roles":
+        roles = sorted((role, str(entry["sha256"])) for role, entry in metadata["roles"].items())
+        raw = repr(roles).encode()
+    return hashlib.sha256(raw).hexdigest()
 
 
 def bundled_priors() -> list[str]:

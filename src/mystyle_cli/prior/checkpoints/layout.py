@@ -18,6 +18,7 @@ from mystyle_cli.prior.generator import Generator, blur_kernel
 
 SHOWN = 3  # names that an error lists of each kind
 LARGEST = 2048  # edge length of pictures; the published generators go up to 1024
+WIDEST = 4096  # numbers of a code; the published generators have 512
 DRAWN = 10_000  # codes whose mean stands in for a w_avg that the file lacks
 HINT = "give the file as its authors published it; `mystyle prior import --help` lists what can be read"
 
@@ -122,10 +123,13 @@ def _empty(tensors: Mapping[str, Tensor], layout: Layout, path: Path) -> Generat
     affine, first = (tensors.get(f"{name}.weight") for name in ("synthesis.b4.conv1.affine", "mapping.fc0"))
     if affine is None or affine.dim() != 2 or sorted(channels) != [4 << i for i in range(len(channels))]:
         raise ModelError(f"{path} is not a StyleGAN2 generator: it lacks layers of 4, 8, 16 ... pixels", HINT)
-    if max(channels) > LARGEST:
-        raise ModelError(f"{path}: pictures of {max(channels)} pixels are more than is implemented", HINT)
     if first is not None and first.dim() != 2:
         raise ModelError(f"{path}: mapping.fc0.weight is {list(first.shape)}, not a matrix", HINT)
+    widths = [affine.shape[1], *(() if first is None else first.shape)]
+    if max(channels) > LARGEST or max(widths) > WIDEST:
+        raise ModelError(
+            f"{path}: {max(channels)} pixels of codes of {max(widths)} numbers are more than is read", HINT
+        )
     return Generator(
         channels=channels,
         z_dim=0 if first is None else int(first.shape[1]),

@@ -43,7 +43,9 @@ def rosinality_layout(tensors: Mapping[str, Tensor], latent_avg: object, path: P
     """
     found = dict(_renamed(*item) for item in check_filters(tensors, ".kernel", 4, path).items())
     if isinstance(latent_avg, Tensor):
-        rows = latent_avg.reshape(-1, latent_avg.shape[-1]) if latent_avg.dim() else latent_avg[None, None]
+        if not latent_avg.dim() or not latent_avg.numel():
+            raise ModelError(f"{path}: latent_avg is no vector", HINT)
+        rows = latent_avg.reshape(-1, latent_avg.shape[-1])
         if not bool((rows == rows[0]).all()):
             raise ModelError(f"{path}: the rows of latent_avg differ, so it is not the mean of w", HINT)
         found["mapping.w_avg"] = rows[0]
