@@ -239,6 +239,14 @@ def test_no_network(asked: Asked, tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+def test_dead_network_is_not_tried_at_length_twice(asked: Asked, tmp_path: Path) -> None:
+    """After one host was given up and none ever answered, the others are tried once each."""
+    nowhere = Asset("net.pkl", "generator", "x", ("http://127.0.0.1:9/a", "http://localhost:9/b"), 5, SHA)
+    with pytest.raises(DownloadError):
+        download(nowhere, tmp_path, asked.settings)
+    assert asked.waits == [1, 2, 4, 8]
+
+
 class FullDisk(io.FileIO):
     """A file on a disk that has room for a little over a megabyte."""
 

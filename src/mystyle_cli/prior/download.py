@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -59,6 +59,24 @@ Notify = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class Hosts:
+    """Which hosts answered so far in this run, and which were given up.
+
+    Args:
+        answered: hosts that answered at all.
+        given_up: hosts that failed too often.
+    """
+
+    answered: set[str] = field(default_factory=set)
+    given_up: set[str] = field(default_factory=set)
+
+    def attempts(self, host: str) -> int:
+        """Return how often a host may fail: once where it, or the whole network, has been given up before."""
+        dead = host in self.given_up or (self.given_up and not self.answered)
+        return 1 if dead else ATTEMPTS
+
+
+@dataclass(frozen=True)
 class DownloadSettings:
     """How downloads go about it.
 
@@ -67,12 +85,14 @@ class DownloadSettings:
         progress: told about every megabyte.
         notify: told in a sentence about waits and about what is not as expected.
         wait: sleeps for some seconds.
+        hosts: what the downloads before this one found out.
     """
 
     trusted: frozenset[str]
     progress: Progress
     notify: Notify
     wait: Callable[[float], None] = time.sleep
+    hosts: Hosts = field(default_factory=Hosts)
 
 
 class _Part:
@@ -181,12 +201,15 @@ def verify(asset: Asset, path: Path, settings: DownloadSettings) -> str:
     return found
 
 
-def how_by_hand(asset: Asset) -> str:
-    """Return what to do to get a file without this program."""
-    size = f" ({asset.planned / 1e6:.1f} MB)" if asset.planned else ""
-    return (
-        f"Open {asset.page} in a browser, download the file{size}, save it as {asset.file} in a folder of "
-        "your choice, and give the command again with --from FOLDER."
+def how_by_hand(*assets: Asset) -> str:
+    """Return what to do to get files without this program."""
+    lines = [f"{asset.file} ({asset.planned / 1e6:.1f} MB): {asset.page}" for asset in assets]
+    return "\n  ".join(
+        [
+            "Without this program: open in a browser, save under that name in a folder of your choice,",
+            *lines,
+            "and give the command again with --from FOLDER.",
+        ]
     )
 
 
@@ -236,7 +259,7 @@ def _from_place(
     Raises:
         Refused: the place does not have it, or failed too often.
     """
-    failures = 0
+    host, failures = urlsplit(url).hostname or "", 0
     while True:
         before = part.size
         try:
@@ -245,8 +268,9 @@ def _from_place(
             return
         except Passing as fault:
             failures = 1 if part.size > before else failures + 1
-            if failures >= ATTEMPTS:
-                raise Refused(f"{fault}, {failures} times") from fault
+            if failures >= settings.hosts.attempts(host):
+                settings.hosts.given_up.add(host)
+                raise Refused(f"{fault}{f', {failures} times' if failures > 1 else ''}") from fault
             seconds = float(2 ** (failures - 1)) if fault.seconds is None else fault.seconds
             if seconds > LONGEST_WAIT:
                 raise Refused(f"{fault}, and asks to wait {seconds:.0f} s") from fault
@@ -273,6 +297,7 @@ def _stream(
         if note.get("url") == url and note.get("validator"):
             asked["If-Range"] = note["validator"]
     with connection.get(url, headers=asked, stream=True, timeout=TIMEOUT) as answer:
+        settings.hosts.answered.add(urlsplit(url).hostname or "")
         if answer.status_code == 416 and whole_size(answer) == have:
             return
         size = None if settings.trusted else asset.size

@@ -296,11 +296,14 @@ def _obtain(item: Item, settings: DownloadSettings, offline: bool) -> Item:
 
 def _cannot_be_had(failures: Mapping[Asset, MystyleError]) -> MystyleError:
     """Return one error for all files that are missing, with what to do for each."""
-    wrong = any(isinstance(error, ModelError) for error in failures.values())
-    roles = [asset.role for asset in failures if asset.role != "generator"]
-    hints = [error.hint for error in failures.values()]
+    wrong = [error for error in failures.values() if isinstance(error, ModelError)]
+    absent = [asset for asset, error in failures.items() if error not in wrong]
+    roles = dict.fromkeys(asset.role for asset in failures if asset.role != "generator")
+    hints = [error.hint for error in wrong]
+    if absent:
+        hints.append(how_by_hand(*absent))
     if roles:
-        without = " ".join(f"--without {role}" for role in dict.fromkeys(roles))
+        without = " ".join(f"--without {role}" for role in roles)
         hints.append(f"What has been downloaded is kept. To do without: {without}.")
     return (ModelError if wrong else DownloadError)(
         "\n".join(error.message for error in failures.values()), "\n  ".join(hints)
