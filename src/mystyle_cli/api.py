@@ -108,6 +108,8 @@ class Person(Profile):
         *,
         beta: float | None = BETA_EDIT,
         at_limit: AtLimit = "project",
+        code: Path | str | None = None,
+        backend: Backend = "auto",
         steps: int | None = None,
         aligned: bool = False,
         force: bool = False,
@@ -121,19 +123,43 @@ class Person(Profile):
             strengths: by a direction's name or file.
             beta: dilation that the edit may use, None = unbounded.
             at_limit: what to do where more would be needed: "stop", "project" or "continue".
+            code: what `save_code` kept of this photo; nothing is searched then.
+            backend: what renders with a saved code; "auto" takes the export if it is up to date.
             steps, aligned, force, device, progress: see the class.
 
         Source: sec. 3.4, app. B.4.
         """
         from mystyle_cli.edit.directions import find_direction
-        from mystyle_cli.edit.photos import edit_photos, settings_for
+        from mystyle_cli.edit.photos import edit_photos, edit_saved, settings_for
+        from mystyle_cli.person.rendering import open_renderer
+        from mystyle_cli.restore.restore import RestoreSettings
+        from mystyle_cli.restore.saved import load_code
 
         directions = [(find_direction(self.prior, name), value) for name, value in strengths.items()]
+        if code is not None:
+            settings = settings_for(beta, at_limit, RestoreSettings())
+            renderer, saved = open_renderer(self, backend, device), load_code(Path(code), self)
+            return edit_saved(self, renderer, _subject(photo, None), saved, [directions], settings)
         settings = settings_for(beta, at_limit, _settings(beta, steps, aligned, force, device))
         (result,) = edit_photos(self, [_subject(photo, None)], [directions], settings, progress)
         if result.error is not None:
             raise result.error
         return result
+
+    def save_code(self, found: Restoration, path: Path | str, *, aligned: bool = False) -> None:
+        """Keep the code of a photo that was inverted, inpainted or upscaled, for edits without a search.
+
+        Args:
+            found: what the method returned.
+            path: a .safetensors file.
+            aligned: the photo is an aligned crop.
+
+        Raises:
+            ProfileError: the file cannot be written.
+        """
+        from mystyle_cli.restore.saved import save_code
+
+        save_code(Path(path), self, found, aligned=aligned)
 
     def sample(
         self,

@@ -1,0 +1,129 @@
+"""What runs on exported nets alone: no torch, the same pictures, and a word about what rendered them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from mystyle_cli.cli import cli
+from mystyle_cli.learn import export
+from tests.tiny_store import make_store, picture
+
+RUN = """
+import sys
+from mystyle_cli.cli import cli
+try:
+    cli.main(sys.argv[1:])
+except SystemExit as end:
+    assert not end.code, end.code
+never = {"torch", "lpips", "dlib", "onnx", *FORBIDDEN} & set(sys.modules)
+assert not never, never
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tiny_prior: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with an exported profile, and a photo with its saved code beside it."""
+    folder = tmp_path_factory.mktemp("export")
+    export(make_store(folder / "store", tiny_prior), "ada")
+    Image.fromarray(picture(1, 32)).save(folder / "in.png")
+    words = ["invert", "ada", folder / "in.png", "--aligned", "--steps", 3, "-o", folder / "inverted.png"]
+    done = invoke(folder, *words, "--save-codes", folder / "codes")
+    assert done.exit_code == 0, done.stderr
+    return folder
+
+
+def invoke(folder: Path, *words: object) -> Result:
+    """Run the program in this process."""
+    return CliRunner().invoke(cli, ["--store", str(folder / "store"), *map(str, words)])
+
+
+def run_alone(folder: Path, *words: object, forbidden: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
+    """Run the program in a fresh interpreter that fails if a library was imported."""
+    code = RUN.replace("FORBIDDEN", repr(set(forbidden)) if forbidden else "()")
+    command = [sys.executable, "-c", code, "--store", str(folder / "store"), "--no-progress"]
+    return subprocess.run([*command, *map(str, words)], capture_output=True, text=True, check=False)
+
+
+def test_sample_imports_nothing_that_it_does_not_need(made: Path, tmp_path: Path) -> None:
+    """No torch, no scipy, no progress bars' library: numpy, Pillow and onnxruntime draw pictures."""
+    done = run_alone(
+        made, "sample", "ada", "-n", 2, "--seed", 7, "-o", tmp_path, forbidden=("scipy", "rich", "clarabel")
+    )
+    assert done.returncode == 0, done.stderr
+    assert "backend onnx, CPUExecutionProvider" in done.stderr
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_edit_of_a_saved_code_imports_no_torch(made: Path, tmp_path: Path) -> None:
+    """Not even where the edit is projected back; the same edit with torch gives the same photo."""
+    words = ["edit", "ada", made / "in.png", "--codes", made / "codes", "-d", "smile", "-s", 9]
+    done = run_alone(made, *words, "-o", tmp_path / "onnx.png")
+    assert done.returncode == 0, done.stderr
+    assert "projected back" in done.stderr
+    done = invoke(made, *words, "--backend", "torch", "-o", tmp_path / "torch.png")
+    assert done.exit_code == 0, done.stderr
+    onnx, torch = (np.asarray(Image.open(tmp_path / f"{name}.png"), int) for name in ("onnx", "torch"))
+    assert np.abs(onnx - torch).max() <= 1
+
+
+def test_the_backend_is_chosen_and_reported(made: Path, tmp_path: Path) -> None:
+    """Both draw the same picture of a seed; the JSON says which did."""
+    pictures = {}
+    for backend in ("onnx", "torch"):
+        target = tmp_path / f"{backend}.png"
+        done = invoke(made, "--json", "sample", "ada", "--seed", 7, "--backend", backend, "-o", target)
+        assert done.exit_code == 0, done.stderr
+        assert json.loads(done.stdout)["backend"] == backend
+        pictures[backend] = np.asarray(Image.open(target), int)
+    assert np.abs(pictures["onnx"] - pictures["torch"]).max() <= 1
+
+
+def test_a_missing_export_is_said_and_not_invented(made: Path, tmp_path: Path, tiny_prior: Path) -> None:
+    """auto goes on with torch and warns; onnx, asked for, exits with 5 and says what to do."""
+    make_store(tmp_path / "store", tiny_prior)
+    done = invoke(tmp_path, "sample", "ada", "--seed", 1, "-o", tmp_path / "a.png")
+    assert done.exit_code == 0
+    assert "warning:" in done.stderr
+    assert "mystyle export ada" in done.stderr
+    done = invoke(tmp_path, "sample", "ada", "--seed", 1, "-o", tmp_path / "b.png", "--backend", "onnx")
+    assert done.exit_code == 5
+    assert "mystyle export ada" in done.stderr
+
+
+def test_export_prints_its_folder_and_differences(made: Path, tmp_path: Path) -> None:
+    """Into the profile or into an empty folder; a folder with something in it is left alone."""
+    target = tmp_path / "nets"
+    done = invoke(made, "--json", "export", "ada", "-o", target)
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["folder"] == str(target)
+    assert found["largest_difference"]["synthesis.onnx"] <= 1e-3
+    assert invoke(made, "export", "ada", "-o", target).exit_code == 2
+
+
+def test_codes_are_never_replaced_silently(made: Path, tmp_path: Path) -> None:
+    """A code that is there stays unless --overwrite says otherwise; the photo then counts as failed."""
+    codes = Path(shutil.copytree(made / "codes", tmp_path / "codes"))
+    before = (codes / "in.safetensors").read_bytes()
+    words = ["invert", "ada", made / "in.png", "--aligned", "--steps", 2, "--save-codes", codes]
+    assert invoke(made, *words, "-o", tmp_path / "a.png").exit_code == 2
+    assert (codes / "in.safetensors").read_bytes() == before
+    assert invoke(made, *words, "-o", tmp_path / "b.png", "--overwrite").exit_code == 0
+    assert (codes / "in.safetensors").read_bytes() != before
+
+
+def test_edit_without_a_code_needs_torch(made: Path, tmp_path: Path) -> None:
+    """A search on the export is a usage error that names --codes."""
+    words = ["edit", "ada", made / "in.png", "-d", "smile", "-s", 1, "-o", tmp_path / "x.png"]
+    done = invoke(made, *words, "--backend", "onnx")
+    assert done.exit_code == 2
+    assert "--codes" in done.stderr
