@@ -31,7 +31,8 @@ def command(app: App) -> int:
             console.info(f"{_MARKS[each.state]}: {each.area} {each.subject}: {each.text}")
             console.info(f"  {each.advice}")
     problems = sum(each.state == "problem" for each in findings)
-    console.info(f"{problems} problems" if problems else "all is well")
+    counted = "1 problem: see above" if problems == 1 else f"{problems} problems: see above"
+    console.info(counted if problems else "all is well")
     body = {"ok": not problems, "problems": problems, "findings": [asdict(each) for each in findings]}
     console.document("doctor", body)
     return 1 if problems else 0
