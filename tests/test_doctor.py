@@ -126,7 +126,7 @@ def imported(**encoder: Any) -> Prior:
     ],
 )
 def test_encoder_of_another_generator(record: dict[str, Any], state: str, word: str) -> None:
-    """An encoder whose own decoder is not the prior's generator is a problem; equal but for rounding is not."""
+    """An encoder whose own decoder is not the prior's generator is a problem; rounding is none."""
     [found] = keeping.look_at_encoder(imported(source_sha256="s", **record))
     assert found.state == state
     assert word in found.text
