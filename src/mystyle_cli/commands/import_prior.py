@@ -26,7 +26,7 @@ class NamedFile(click.ParamType):  # type: ignore[type-arg]  # older clicks know
         if not equals or Path(value).is_file():
             title, path = "", value
         if not Path(path).is_file():
-            self.fail(f"there is no file {path}", param, context)
+            self.fail(f"file {path} does not exist", param, context)
         return title, Path(path)
 
 
