@@ -116,7 +116,7 @@ def load_perceptual(path: Path) -> Perceptual:
             state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
         if trunk not in get_args(Trunk):
             raise ValueError(f"its trunk {trunk!r} is unknown")
-        perceptual = Perceptual(size, cast(Trunk, trunk))
+        perceptual = _empty(size, cast(Trunk, trunk))
         own = unique_state(perceptual)
         if own.keys() != {key for key in state if not key.endswith(SCALE)}:
             raise KeyError(f"its tensors are not the expected {len(own)}")
@@ -127,6 +127,17 @@ def load_perceptual(path: Path) -> Perceptual:
         raise ModelError(
             f"cannot read perceptual net {path}: {error}", "restore or fetch the file again"
         ) from error
+    return perceptual
+
+
+def _empty(size: int, trunk: Trunk) -> Perceptual:
+    """Make a net whose weights are still to be filled in, without drawing 60 or 140 million random ones."""
+    import lpips
+
+    with torch.device("meta"):
+        perceptual = Perceptual(size, trunk)
+    perceptual.to_empty(device="cpu")
+    perceptual.net.scaling_layer = lpips.ScalingLayer()
     return perceptual
 
 
