@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import http.server
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass
@@ -105,12 +107,16 @@ def _handler(server: FileServer) -> type[http.server.BaseHTTPRequestHandler]:
 
 
 @contextmanager
-def serve() -> Iterator[FileServer]:
-    """Run a server on a free port of this machine."""
+def serve(certificate: Path | None = None) -> Iterator[FileServer]:
+    """Run a server on a free port of this machine; with a certificate (and its key, in one file) over TLS."""
     found = FileServer("")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(found)) as running:
         running.daemon_threads = True
-        found.url = f"http://127.0.0.1:{running.server_port}"
+        found.url = f"{'https' if certificate else 'http'}://127.0.0.1:{running.server_port}"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            running.socket = context.wrap_socket(running.socket, server_side=True)
         thread = threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         try:

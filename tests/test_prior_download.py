@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -284,6 +285,27 @@ def test_proxy_is_honoured(
     monkeypatch.setenv("HTTP_PROXY", server.url)
     there = replace(asset(server), urls=("http://files.invalid/net.pkl",))
     assert download(there, tmp_path, asked.settings).read_bytes() == DATA
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl")
+def test_certificates(asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server whose certificate is not trusted is refused at once; SSL_CERT_FILE can name its authority."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    made = tmp_path / "made.pem"
+    words = (
+        "openssl req -x509 -nodes -newkey rsa:2048 -days 2 -subj /CN=test -addext subjectAltName=IP:127.0.0.1"
+    )
+    command = [*words.split(), "-keyout", str(made), "-out", str(tmp_path / "authority.pem")]
+    subprocess.run(command, capture_output=True, check=True)
+    made.write_text(made.read_text() + (tmp_path / "authority.pem").read_text())
+    with serve(made) as server:
+        server.pages["/file"] = Page(DATA)
+        with pytest.raises(DownloadError, match="SSL_CERT_FILE"):
+            download(asset(server), tmp_path / "got", asked.settings)
+        assert asked.waits == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+        assert download(asset(server), tmp_path / "got", asked.settings).read_bytes() == DATA
 
 
 def test_authorities_are_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
