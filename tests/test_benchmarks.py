@@ -1,0 +1,48 @@
+"""The benchmarks' arithmetic, and that each can be run by its name."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as entry
+from benchmarks.measure import Report, Spread, interleaved, per, ratio, spread
+
+
+def test_cases_take_turns() -> None:
+    """Every round runs each case once, in the opposite order of the round before; warm-ups do not count."""
+    order: list[str] = []
+    seconds = interleaved({name: lambda name=name: order.append(name) for name in "ab"}, rounds=3, warmup=1)
+    assert order == list("ba" + "ab" + "ba" + "ab")
+    assert {name: len(values) for name, values in seconds.items()} == {"a": 3, "b": 3}
+
+
+def test_ratios_are_of_pairs() -> None:
+    """A machine that slows down between rounds changes no ratio."""
+    seconds = {"slow": [2.0, 20.0, 6.0], "fast": [1.0, 10.0, 2.0]}
+    assert ratio(seconds, "slow", "fast") == Spread(2.0, 2.0, 3.0, 3)
+    assert per([1.0, 3.0], 4, 1000) == Spread(500.0, 250.0, 750.0, 2)
+    assert spread([3.0, 1.0, 2.0]) == Spread(2.0, 1.0, 3.0, 3)
+
+
+@pytest.mark.parametrize("name", entry.names())
+def test_each_benchmark_can_be_run(name: str) -> None:
+    """Every module of the package that is no helper has a `run`."""
+    assert callable(importlib.import_module(f"benchmarks.{name}").run)
+
+
+def test_results_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The JSON holds every figure with its spread, and the printed lines the medians."""
+    report = Report("A title", {"a, ms": Spread(1.5, 1.0, 2.0, 3)}, {"a / b": Spread(3.0, 2.0, 4.0, 3)})
+    monkeypatch.setattr("benchmarks.onnx.run", lambda rounds: report)
+    monkeypatch.setattr("sys.argv", ["benchmarks", "onnx", "--rounds", "3", "--results", str(tmp_path)])
+    entry.main()
+    found = json.loads((tmp_path / "onnx.json").read_text())
+    assert found["figures"]["a, ms"] == {"median": 1.5, "low": 1.0, "high": 2.0, "count": 3}
+    assert (found["rounds"], found["benchmark"]) == (3, "onnx")
+    assert "a / b: 3 (2 to 4, n=3) times" in capsys.readouterr().out
