@@ -1,14 +1,19 @@
 """Generators of every dialect, from file to picture, against a slow transcription of what is published."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from mystyle_cli.errors import ModelError
+from mystyle_cli.prior.checkpoints import generators
 from mystyle_cli.prior.checkpoints.generators import borrow_mapping, read_generator
+from mystyle_cli.prior.checkpoints.reading import read_checkpoint
+from mystyle_cli.prior.checkpoints.records import Record
 from mystyle_cli.prior.generator import Generator, save_generator
 from tests.checkpoints import write_nvidia_pickle, write_nvidia_torch
 from tests.oracle import render, transform
@@ -154,3 +159,54 @@ def test_what_is_no_generator_is_refused(tmp_path: Path) -> None:
     torch.save({"features.0.weight": torch.zeros(3), "features.0.bias": torch.zeros(3)}, tmp_path / "a.pth")
     with pytest.raises(ModelError, match=r"no StyleGAN2 generator: it has features\.0\.weight"):
         read_generator(tmp_path / "a.pth")
+
+
+STRANGE = [
+    None,
+    True,
+    -1,
+    0.0,
+    float("nan"),
+    "x",
+    [],
+    {},
+    torch.zeros(()),
+    torch.zeros(2, 0),
+]
+
+
+def mutated(value: Any, place: int, strange: object) -> tuple[Any, int]:
+    """Return nested content with what is at a place, counted depth first, replaced or (strange) left out."""
+    if place == 0:
+        return strange, -1
+    place -= 1
+    if isinstance(value, Record):
+        state, place = mutated(value.state, place + 1, {})
+        return Record(value.class_name, state), place
+    if not isinstance(value, dict) or place < 0:
+        return value, place
+    made = {}
+    for key, part in value.items():
+        part, place = mutated(part, place, strange) if place >= 0 else (part, place)
+        made[key] = part
+    return made, place
+
+
+@pytest.mark.parametrize("write", [write_nvidia_pickle, write_rosinality])
+def test_strange_content_is_refused(write: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever stands where a tensor, setting or module should, the file is read or refused, nothing else."""
+    source = read_checkpoint(write(tmp_path / "g", published()))
+    content = {key: part for key, part in source.content.items() if key in ("G_ema", "g_ema", "latent_avg")}
+    count = 1_000_000 - mutated(content, 1_000_000, None)[1]
+    rng = np.random.default_rng(0)
+    refused = []
+    for place in rng.integers(1, count, 80):
+        strange = STRANGE[int(rng.integers(len(STRANGE)))]
+        made = replace(source, content=mutated(content, int(place), strange)[0])
+        monkeypatch.setattr(generators, "read_checkpoint", lambda path, made=made: made)
+        try:
+            read_generator(tmp_path / "g")
+        except ModelError as error:
+            refused.append(error.message)
+    assert len(refused) > 20
+    assert all(str(tmp_path) in message or "module" in message for message in refused)
