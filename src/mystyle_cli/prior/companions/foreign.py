@@ -43,14 +43,17 @@ def inspect(path: Path) -> OnnxNet:
         ModelError: it is damaged, needs operators or files beside it, or takes other input than pictures.
     """
     try:
-        model = _group(memoryview(path.read_bytes()))
-        graph = _group(model[7][0])
-        imports = [_group(entry) for entry in model.get(8, [])]
-        opsets = {_text(entry.get(1)): int(entry[2][0]) for entry in imports}
-        entries = _entries(graph)
-        shapes = {name: _shape(entry) for name, entry in entries.items()}
+        return _read_header(path, memoryview(path.read_bytes()))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is no readable ONNX file: {error!r}", "fetch the file again") from error
+
+
+def _read_header(path: Path, data: memoryview) -> OnnxNet:
+    """Check what an ONNX file needs and takes."""
+    model = _group(data)
+    graph = _group(model[7][0])
+    imports = [_group(entry) for entry in model.get(8, [])]
+    opsets = {_text(entry.get(1)): int(entry[2][0]) for entry in imports}
     foreign = sorted(set(opsets) - set(DOMAINS))
     if foreign:
         raise ModelError(f"{path} needs operators of {', '.join(foreign)}, which are not standard", HINT)
@@ -59,7 +62,7 @@ def inspect(path: Path) -> OnnxNet:
         raise ModelError(f"{path} is of ONNX opset {opset}, older than {OLDEST}", HINT)
     if any(13 in _group(tensor) for tensor in graph.get(5, [])):
         raise ModelError(f"{path} keeps its weights in another file", "save it as one file")
-    return _pictures(path, graph, shapes)
+    return _pictures(path, graph, {name: _shape(entry) for name, entry in _entries(graph).items()})
 
 
 def prepend(net: OnnxNet, resample: Resample, resolution: int, path: Path) -> None:
