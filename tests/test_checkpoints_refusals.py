@@ -236,17 +236,30 @@ def number(value: int) -> bytes:
 
 
 def laughs() -> bytes:
-    """A list of ten lists of ten lists ..., 30 deep: few instructions, 10^30 values."""
-    return (
-        b"\x80\x04](Nee".replace(b"ee", b"e")
-        + b"".join(b"\x94" + b"](" + b"h" + bytes([i]) + (b"h" + bytes([i])) * 9 + b"e" for i in range(30))
-        + b"."
-    )
+    """Instructions that push a pair of the same pair of the same pair ..., 40 deep: 2^40 values."""
+    return b"N" + b"".join(b"\x94h" + bytes([i]) + b"\x86" for i in range(40))
+
+
+def persistent(version: bytes) -> bytes:
+    """A persistent object, its version as instructions."""
+    start = b"\x80\x04ctorch_utils.persistence\n_reconstruct_persistent_obj\n}("
+    meta = text("type") + text("class") + text("state") + b"}" + text("class_name") + text("G")
+    return start + meta + text("version") + version + b"u\x85R."
+
+
+def old_format(keys: bytes) -> bytes:
+    """A file of torch's old format that holds None, its list of storages as instructions."""
+    return saved(None, legacy=True).replace(b"\x80\x02N.\x80\x02]q\x00.", b"\x80\x02N.\x80\x04" + keys + b".")
 
 
 BOMBS: dict[str, Callable[[], bytes]] = {
-    "laughs": laughs,
-    "deep": lambda: b"\x80\x04" + b"]" * 300_000 + b"a" * 299_999 + b".",
+    "laughs": lambda: b"\x80\x04" + laughs() + b".",
+    "laughs as a version": lambda: persistent(laughs()),
+    "laughs as a shape": lambda: tensor(1, b"K\x00", laughs() + b"\x85", b"K\x01\x85"),
+    "laughs as a key": lambda: b"\x80\x04}" + laughs() + b"Ns.",
+    "laughs as storages": lambda: old_format(b"](" + laughs() + b"e"),
+    "laughs as a storage": lambda: b"\x80\x04ctorch.storage\n_load_from_bytes\n" + laughs() + b"R.",
+    "deep": lambda: b"\x80\x04" + b"]" * 100_000 + b"a" * 99_999 + b".",
     "deep tuple": lambda: b"\x80\x04)" + b"\x85" * 300_000 + b".",
     "deep key": lambda: b"\x80\x04})" + b"\x85" * 300_000 + b"Ns.",
     "itself": lambda: b"\x80\x04]\x94h\x00a.",

@@ -14,6 +14,7 @@ from mystyle_cli.prior.checkpoints.windows import Window
 if TYPE_CHECKING:
     from torch import Tensor
 
+SHOWN = 100  # characters of a name that a message repeats
 HEADER = 4 << 20  # bytes that the header of a safetensors file may have
 ARRAY_HEADER = 4096  # and that of an .npy file
 FORM = re.compile(
@@ -41,13 +42,13 @@ def read_safetensors(path: Path, window: Window, budget: Budget) -> tuple[dict[s
             for key in file.keys():  # noqa: SIM118
                 budget.step(16)
                 if (dtype := file.get_slice(key).get_dtype()) not in DTYPES:
-                    raise Refused(f"holds values of type {dtype} (at {key:.100})", ANEW)
+                    raise Refused(f"holds values of type {dtype} (at {_shown(key)})", ANEW)
                 tensors[key] = file.get_tensor(key)
                 if not is_finite(tensors[key]):
-                    raise Refused(f"holds values that are not finite (at {key:.100})", BROKEN)
+                    raise Refused(f"holds values that are not finite (at {_shown(key)})", BROKEN)
             return tensors, dict(file.metadata() or {})
     except SafetensorError as error:
-        raise Refused(f"is a damaged safetensors file: {error!s:.100}") from error
+        raise Refused(f"is a damaged safetensors file: {_shown(str(error))}") from error
 
 
 def read_array(window: Window, budget: Budget) -> Tensor:
@@ -90,3 +91,8 @@ def _header(window: Window) -> tuple[tuple[int, ...], bool, str]:
         raise Refused("is a damaged .npy file, or an array of records", "save it anew as an array of numbers")
     code, fortran, shape = (group.decode() for group in found.groups())
     return tuple(int(part) for part in shape.split(",") if part.strip()), fortran == "True", code
+
+
+def _shown(text: str) -> str:
+    """Text of the file, safe for a terminal."""
+    return ascii(text)[1:-1][:SHOWN]

@@ -85,8 +85,10 @@ class View:
             Refused: one does not, or a number is none.
         """
         numbers = (self.offset, *self.size, *self.stride)
-        if any(type(n) is not int or n < 0 for n in numbers):
-            raise Refused(f"declares a tensor of the shape {self.size!r:.80}, which makes no sense")
+        if any(type(n) is not int for n in numbers):  # and no repr of what they are: it may have no end
+            raise Refused("declares a tensor whose shape is not made of numbers")
+        if min(numbers) < 0:
+            raise Refused(f"declares a tensor of the shape {self.size!r:.80}, with negative numbers")
         if len(self.size) != len(self.stride) or len(self.size) > AXES:
             raise Refused(f"declares a tensor with {len(self.size)} axes and {len(self.stride)} strides")
         last = self.offset + sum((n - 1) * step for n, step in zip(self.size, self.stride, strict=True))

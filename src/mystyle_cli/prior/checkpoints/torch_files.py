@@ -112,7 +112,7 @@ def _row(window: Window, budget: Budget, load_bytes: Callable[[Window], Storage]
 
     value = Machine(window, budget, Words(budget, load_bytes, storage)).run()
     keys = head.run()
-    if type(keys) is not list or sorted(map(str, keys)) != sorted(known):
+    if type(keys) is not list or any(type(key) is not str for key in keys) or sorted(keys) != sorted(known):
         raise Refused("is damaged: its list of storages is not that of its tensors")
     for key in keys:
         found = known[key]

@@ -187,9 +187,12 @@ def _persistent_object(arguments: Args) -> Record:
     meta = arguments[0] if len(arguments) == 1 else None
     if type(meta) is not dict or meta.get("type") != "class" or type(meta.get("state")) is not dict:
         raise Refused("holds a persistent object that is not a class with a state")
-    if meta.get("version") != VERSION or type(meta.get("class_name")) is not str:
+    version = meta.get("version")
+    if type(version) is not int or type(meta.get("class_name")) is not str:
+        raise Refused("holds a persistent object without a version or a name")
+    if version != VERSION:
         raise Refused(
-            f"holds a persistent object of version {meta.get('version')!r:.20}; version {VERSION} is read",
+            f"holds a persistent object of version {version}; version {VERSION} is read",
             "rewrite the file with the current stylegan2-ada-pytorch",
         )
     return Record(meta["class_name"], meta["state"])
