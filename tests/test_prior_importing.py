@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from mystyle_cli.cli import cli
 from mystyle_cli.errors import ModelError
+from mystyle_cli.person.score import identity_statistics
 from mystyle_cli.prior.checkpoints import companions
 from mystyle_cli.prior.importing import Parts, import_prior
 from mystyle_cli.prior.perceptual import Perceptual, trunk_tensors
@@ -177,6 +178,17 @@ def test_commands(run: Run, parts: Parts, home: Path) -> None:
     done = run("prior", "verify", "mine")
     assert done.exit_code == 5
     assert "encoder.onnx" in done.stderr
+
+
+def test_threshold_without_strangers(parts: Parts, home: Path, tiny_prior: Path) -> None:
+    """Where nobody can be drawn, the person's own photos alone set the threshold of the gate."""
+    generator = open_prior(tiny_prior).generator()
+    model = write_nvidia_torch(home.parent / "mystyle_model.pt", generator, whole=False)
+    import_prior("bare", Parts(model, identity=parts.identity))
+    faces = np.random.default_rng(0).uniform(-1, 1, (4, 3, 32, 32)).astype(np.float32)
+    figures = identity_statistics(open_prior("bare"), faces, faces[:1], 0)
+    assert figures["threshold"] <= figures["own_lowest"]
+    assert "stranger_mean" not in figures
 
 
 @pytest.mark.parametrize("name", ["mine", "portraits-128", "../up", ".hidden"])
