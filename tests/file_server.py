@@ -106,12 +106,20 @@ def _handler(server: FileServer) -> type[http.server.BaseHTTPRequestHandler]:
     return Handler
 
 
+class _Quiet(http.server.ThreadingHTTPServer):
+    """A server that says nothing when a client goes away in the middle, as killed ones do."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing."""
+
+
 @contextmanager
 def serve(certificate: Path | None = None) -> Iterator[FileServer]:
     """Run a server on a free port of this machine; with a certificate (and its key, in one file) over TLS."""
     found = FileServer("")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(found)) as running:
-        running.daemon_threads = True
+    with _Quiet(("127.0.0.1", 0), _handler(found)) as running:
         found.url = f"{'https' if certificate else 'http'}://127.0.0.1:{running.server_port}"
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
