@@ -22,7 +22,7 @@ from PIL import Image
 from mystyle_cli import learn as learning
 from mystyle_cli.curate.records import PhotoRecord, Reason
 from mystyle_cli.errors import DecodeError, ProfileError
-from mystyle_cli.learn import LearnSettings, ingest, learn, retune
+from mystyle_cli.learn import LearnSettings, export, ingest, learn, retune
 from mystyle_cli.person import stages
 from mystyle_cli.person.profile import GENERATOR, HELD_OUT
 from mystyle_cli.person.store import Store
@@ -156,6 +156,22 @@ def test_a_new_consent_note_is_kept_without_other_work(
     assert after == dataclasses.replace(before, consent="asked on Sunday", changed=after.changed)
     assert before.results
     assert before.identity
+
+
+def test_exports_follow_the_tuning_or_go(store: Store, prior: Prior) -> None:
+    """Tuning anew makes every net anew that was exported before; without export no older net is left."""
+    export(store, "adele")
+    before = store.open("adele", prior).manifest.files["export"]
+    longer = dataclasses.replace(QUICK, tuning=dataclasses.replace(QUICK.tuning, passes=3))
+    profile = retune(store, "adele", longer).profile
+    after = profile.manifest.files["export"]
+    assert profile.export_state == "fresh"
+    assert after.keys() == before.keys()
+    for name in ("onnx/synthesis.onnx", "onnx/synthesis-fp16.onnx"):
+        assert after[name] != before[name]
+    bare = retune(store, "adele", dataclasses.replace(QUICK, export=False)).profile
+    assert bare.export_state == "none"
+    assert not list((bare.path / "onnx").glob("*"))
 
 
 def test_other_photos_do_not_replace_a_profile_unasked(tmp_path: Path, store: Store, prior: Prior) -> None:

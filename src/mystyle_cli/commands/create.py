@@ -73,6 +73,7 @@ def create(
 
     settings = LearnSettings(
         tune=not no_tune,
+        export=not tuning.no_export,
         tuning=tuning.settings(),
         curation=CurateSettings(held_out=held_out),
         reference=reference,

@@ -33,7 +33,11 @@ def command(
     from mystyle_cli.learn import LearnSettings, ingest
 
     settings = LearnSettings(
-        tune=not no_tune, tuning=tuning.settings(), seed=tuning.seed, device=app.choose_device()
+        tune=not no_tune,
+        export=not tuning.no_export,
+        tuning=tuning.settings(),
+        seed=tuning.seed,
+        device=app.choose_device(),
     )
     with app.console.progress() as progress:
         learned = ingest(app.profiles(), name, paths, settings, progress)

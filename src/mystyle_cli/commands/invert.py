@@ -18,6 +18,7 @@ from mystyle_cli.config import BETA_INVERT
     examples=(
         "mystyle invert adele in.jpg -o out.png",
         "mystyle invert adele album -r -o inverted --beta 0.1",
+        "mystyle invert adele in.jpg -o out.png --save-codes codes   # then: edit adele in.jpg --codes codes",
     ),
 )
 @profile_argument

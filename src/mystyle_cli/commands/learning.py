@@ -30,6 +30,7 @@ class TuningOptions:
         learning_rate: Adam's highest rate.
         precision: arithmetic of the networks.
         seed: of everything that is drawn; fixed by default, so that the same command can go on.
+        no_export: leave the ONNX nets out.
     """
 
     passes: int
@@ -37,6 +38,7 @@ class TuningOptions:
     learning_rate: float
     precision: Precision
     seed: int
+    no_export: bool
 
     def settings(self) -> TuneSettings:
         """Return the core's settings."""
@@ -90,6 +92,11 @@ tuning_options: Final = bundle(
             default=0,
             show_default=True,
             help="Makes the run repeatable, and the same command able to go on where it stopped.",
+        ),
+        click.option(
+            "--no-export",
+            is_flag=True,
+            help="Leave out the ONNX net: a smaller profile, slower samples; `mystyle export` adds it.",
         ),
     ),
 )

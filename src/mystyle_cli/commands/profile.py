@@ -57,6 +57,9 @@ def show(app: App, name: str) -> None:
     if entry.manifest is None:
         raise ProfileError(f"profile '{name}' is {entry.state}", entry.detail)
     manifest = entry.manifest
+    from mystyle_cli.person.exporting import export_state
+    from mystyle_cli.person.profile import GENERATOR
+
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     facts = {
         "name": entry.name,
@@ -64,6 +67,7 @@ def show(app: App, name: str) -> None:
         "folder": str(folder),
         "size": f"{size / 1e6:.1f} MB",
         "prior": f"{manifest.prior.name} ({manifest.prior.resolution} px)",
+        "onnx export": export_state(manifest, GENERATOR),
         "created": manifest.created,
         "changed": manifest.changed,
         "made by": f"mystyle {manifest.made_by}",

@@ -24,7 +24,11 @@ def command(app: App, name: str, tuning: TuningOptions) -> None:
     from mystyle_cli.learn import LearnSettings, retune
 
     settings = LearnSettings(
-        tune=True, tuning=tuning.settings(), seed=tuning.seed, device=app.choose_device()
+        tune=True,
+        export=not tuning.no_export,
+        tuning=tuning.settings(),
+        seed=tuning.seed,
+        device=app.choose_device(),
     )
     with app.console.progress() as progress:
         learned = retune(app.profiles(), name, settings, progress)
