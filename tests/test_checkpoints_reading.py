@@ -110,6 +110,16 @@ def test_agrees_with_torch(tmp_path: Path, legacy: bool) -> None:
     assert equal(read_checkpoint(path).content, torch.load(path, map_location="cpu", weights_only=True))
 
 
+def test_saved_on_a_gpu(tmp_path: Path) -> None:
+    """Tensors that were saved on a GPU come to the CPU, without one."""
+    path = tmp_path / "smile.pt"
+    torch.save(torch.arange(4.0), path, _use_new_zipfile_serialization=False)
+    data = path.read_bytes().replace(b"\x03\x00\x00\x00cpu", b"\x06\x00\x00\x00cuda:0")
+    assert b"cuda:0" in data
+    path.write_bytes(data)
+    assert torch.equal(read_checkpoint(path).content, torch.arange(4.0))
+
+
 def test_bare_pickle_of_tensors(tmp_path: Path) -> None:
     """Tensors in an ordinary pickle, which spells storages as bytes, are read with their views."""
     path = tmp_path / "latents.pkl"
