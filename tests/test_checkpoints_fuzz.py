@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="bounds the address space as Linux does")
 @pytest.mark.parametrize(
     ("count", "seed"), [(450, 1), pytest.param(5000, 2, marks=pytest.mark.slow)], ids=["few", "many"]
 )
