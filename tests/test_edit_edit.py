@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import optimize
@@ -201,6 +202,17 @@ def test_directions_come_by_name_or_from_files(tmp_path):
     found = find_direction(FakePrior(), str(tmp_path / "b.npy"))
     assert found.name == "b"
     np.testing.assert_allclose(found.step * found.vector, 3.0)
+
+
+def test_published_directions_are_taken_as_they_are(tmp_path):
+    """A .pt with one direction is read; one with several says how to choose among them."""
+    torch.save(torch.full((1, W), 3.0), tmp_path / "pose.pt")
+    found = find_direction(FakePrior(), str(tmp_path / "pose.pt"))
+    assert found.name == "pose"
+    np.testing.assert_allclose(found.step * found.vector, 3.0)
+    torch.save({"31_Smiling": torch.ones(1, W), "39_Young": torch.ones(1, W)}, tmp_path / "all.pt")
+    with pytest.raises(ModelError, match="2 directions: smiling, young"):
+        find_direction(FakePrior(), str(tmp_path / "all.pt"))
 
 
 @pytest.mark.parametrize("content", [np.zeros(W), np.full(W, np.nan), b"not numpy"])

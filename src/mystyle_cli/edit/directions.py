@@ -23,7 +23,7 @@ def find_direction(prior: Prior, name_or_path: str) -> Direction:
 
     Args:
         prior: G_d, whose directions G_p inherits (sec. 3.4).
-        name_or_path: such as "smile", or a .safetensors or .npy file.
+        name_or_path: such as "smile", or a .safetensors, .npy or .pt file with one direction.
 
     Raises:
         ModelError: the prior has none of that name and no such file exists, or the file is damaged.
@@ -39,7 +39,7 @@ def find_direction(prior: Prior, name_or_path: str) -> Direction:
         names = ", ".join(sorted(known)) or "none"
         raise ModelError(
             f"prior {prior.name} has no direction {name_or_path!r}; it has: {names}",
-            "Give one of these names, or a .safetensors or .npy file.",
+            "Give one of these names, or a .safetensors, .npy or .pt file.",
         )
     if direction.vector.shape != (prior.w_dim,):
         raise UsageError(
@@ -53,8 +53,10 @@ def _read(path: Path) -> Direction:
     """Read a file; the length of a plain array is its step."""
     from mystyle_cli.prior.directions import Direction, load_direction
 
-    if path.suffix.lower() != ".npy":
+    if path.suffix.lower() == ".safetensors":
         return load_direction(path)
+    if path.suffix.lower() != ".npy":
+        return _read_foreign(path)
     try:
         vector = np.load(path, allow_pickle=False).astype(np.float64).reshape(-1)
     except (OSError, ValueError, EOFError) as error:
@@ -67,6 +69,19 @@ def _read(path: Path) -> Direction:
     return Direction(
         name=path.stem, vector=vector / length, step=length, unit="vector of the file", source=path.name
     )
+
+
+def _read_foreign(path: Path) -> Direction:
+    """Read what others publish, a .pt of InterFaceGAN for instance."""
+    from mystyle_cli.prior.checkpoints.directions import read_directions
+
+    found = read_directions(path)
+    if len(found) > 1:
+        raise ModelError(
+            f"{path} holds {len(found)} directions: {found[0].name}, {found[1].name}, ...",
+            "Import them into a prior with `mystyle prior import --direction`, then name one.",
+        )
+    return found[0]
 
 
 def gamma_of(direction: Direction, anchors: npt.ArrayLike) -> Floats:
