@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from tests.tiny_store import make_store, picture
 
 RUN = """
 import sys
+import textwrap
 from mystyle_cli.cli import cli
 try:
     cli.main(sys.argv[1:])
@@ -127,3 +129,18 @@ def test_edit_without_a_code_needs_torch(made: Path, tmp_path: Path) -> None:
     done = invoke(made, *words, "--backend", "onnx")
     assert done.exit_code == 2
     assert "--codes" in done.stderr
+
+
+def test_the_documented_example_runs(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What docs/export.md shows to other programs' authors draws a picture with onnxruntime alone."""
+    page = (Path(__file__).resolve().parents[1] / "docs" / "export.md").read_text("utf-8")
+    start = page.index("    import numpy")
+    code = textwrap.dedent(page[start : page.index("\n## Saved codes")])
+    assert invoke(made, "export", "ada", "-o", tmp_path / "adele-nets").exit_code == 0
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(code, names)
+    images = names["images"]
+    assert isinstance(images, np.ndarray)
+    assert images.shape == (1, 3, 32, 32)
+    assert np.abs(images).max() > 0.01
