@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mystyle_cli.curate.identity import Embed, Identities, Matrix, belonging, groups, person
 from mystyle_cli.curate.settings import CurateSettings
 from mystyle_cli.photos.decode import Pixels, to_unit
+from mystyle_cli.prior.batches import at_once
 
 _RIVAL = 0.6  # size of the second group, over the first, from which the choice is worth a warning
 
@@ -116,7 +117,10 @@ def identities(rows: Sequence[Row], embed: Embed | None) -> Identities:
     """Collect the descriptors of faces, and embed their crops."""
     own = None
     if embed is not None:
-        own = np.asarray(embed(to_unit(np.stack([row.crop for row in rows]))), dtype=np.float64)
+        batch = at_once(rows[0].crop.shape[0], 32)
+        parts = [rows[start : start + batch] for start in range(0, len(rows), batch)]
+        found = [embed(to_unit(np.stack([row.crop for row in part]))) for part in parts]
+        own = np.concatenate(found).astype(np.float64)
     return Identities(np.stack([row.descriptor for row in rows]), own)
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mystyle_cli.errors import UsageError
+from mystyle_cli.person.cost import plan_search
 from mystyle_cli.progress import Progress, Step, silent
 
 if TYPE_CHECKING:
     import torch
 
+    from mystyle_cli.person.reference import Pictures
     from mystyle_cli.prior.generator import Generator
     from mystyle_cli.prior.perceptual import Perceptual
     from mystyle_cli.prior.registry import Prior
@@ -78,7 +80,7 @@ class Anchors:
 
 
 def find_anchors(
-    images: FloatArray,
+    images: FloatArray | Pictures,
     prior: Prior,
     settings: AnchorSettings | None = None,
     device: str = "cpu",
@@ -100,11 +102,14 @@ def find_anchors(
         codes, method = _encode(images, prior, settings.batch, progress), "encoder"
     else:
         generator, perceptual = prior.generator(device), prior.perceptual(device)
+        plan = plan_search(generator, perceptual, settings.batch, device)
+        generator.synthesis.recompute = plan.recompute
+        settings = replace(settings, batch=plan.at_once)
         codes, method = optimise_anchors(images, generator, perceptual, settings, progress), "optimised"
     return Anchors(codes, method, check_rank(codes))
 
 
-def _encode(images: FloatArray, prior: Prior, batch: int, progress: Progress) -> FloatArray:
+def _encode(images: FloatArray | Pictures, prior: Prior, batch: int, progress: Progress) -> FloatArray:
     """Run the encoder batch by batch."""
     parts = []
     for start in range(0, len(images), batch):
@@ -114,7 +119,7 @@ def _encode(images: FloatArray, prior: Prior, batch: int, progress: Progress) ->
 
 
 def optimise_anchors(
-    images: FloatArray,
+    images: FloatArray | Pictures,
     generator: Generator,
     perceptual: Perceptual,
     settings: AnchorSettings,

@@ -120,7 +120,7 @@ class Profile:
     def faces(self, split: str = TRAIN) -> FloatArray:
         """Return aligned faces (N, 3, R, R) in [-1, 1]: the reference set, or the held-out photos."""
         resolution = self.manifest.prior.resolution
-        return read_faces([self.file(str(record.face)) for record in self.photos(split)], resolution)
+        return read_faces([self.file(str(record.face)) for record in self.photos(split)], resolution)[:]
 
     @cached_property
     def _anchors(self) -> FloatArray:

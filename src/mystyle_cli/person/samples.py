@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mystyle_cli.errors import UsageError
 from mystyle_cli.person.sampling import sample_three_anchors, sample_uniform
+from mystyle_cli.prior.batches import at_once
 from mystyle_cli.progress import Progress, Step, silent
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 Sampler = Literal["anchors", "uniform"]
 
 BATCH = 16
-"""Pictures rendered at once; a picture is the same at any batch size."""
+"""Pictures rendered at once where they are small; a picture is the same at any batch size."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +114,11 @@ def draw_with(
     codes = (alphas @ anchors).astype(np.float32)  # (n, w_dim)
     w_plus = np.repeat(codes[:, None], profile.manifest.prior.num_ws, axis=1)  # (n, num_ws, w_dim)
     made, scores = [], []
-    for start in range(0, len(codes), BATCH):
-        images = renderer.render(w_plus[start : start + BATCH])
+    batch = at_once(profile.manifest.prior.resolution, BATCH)
+    for start in range(0, len(codes), batch):
+        images = renderer.render(w_plus[start : start + batch])
         made.append(to_pixels(images))
         scores.append(profile.id_score(images))
-        progress(Step("sample", min(start + BATCH, len(codes)), len(codes)))
+        progress(Step("sample", min(start + batch, len(codes)), len(codes)))
     pictures, ids = np.concatenate(made), np.concatenate(scores)
     return Samples(tuple(seeds), alphas, pictures, ids, renderer.backend, renderer.place)

@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mystyle_cli.prior.batches import at_once
+
 if TYPE_CHECKING:
+    from mystyle_cli.person.reference import Pictures
     from mystyle_cli.prior.generator import Generator
     from mystyle_cli.prior.perceptual import Perceptual
     from mystyle_cli.prior.registry import Prior
 
 FloatArray = NDArray[np.float32]
+
+BATCH: Final = 16
+"""Pictures worked on at once, where they are small."""
 
 STRANGERS: Final = 64
 """Random people drawn from the domain prior, to learn how alike a stranger can look."""
@@ -49,11 +55,19 @@ def id_scores(
     return np.asarray(cosines.max(axis=1).clip(-1.0, 1.0), np.float32)
 
 
-def synthesise(generator: Generator, codes: FloatArray, batch: int = 16) -> FloatArray:
+def embed_pictures(prior: Prior, pictures: FloatArray | Pictures) -> FloatArray:
+    """Return the identity embeddings (N, D) of pictures (N, 3, R, R), a few at a time."""
+    batch = at_once(prior.resolution, BATCH)
+    parts = [prior.embed(pictures[start : start + batch]) for start in range(0, len(pictures), batch)]
+    return np.concatenate(parts) if parts else prior.embed(pictures[:])
+
+
+def synthesise(generator: Generator, codes: FloatArray) -> FloatArray:
     """Return the pictures (N, 3, R, R) of codes in W (N, w_dim) or W+ (N, num_ws, w_dim)."""
     import torch
 
     made = []
+    batch = at_once(generator.resolution, BATCH)
     with torch.no_grad():
         for start in range(0, len(codes), batch):
             part = torch.from_numpy(np.ascontiguousarray(codes[start : start + batch], np.float32))
@@ -88,8 +102,8 @@ def reconstruction_figures(
     generator: Generator,
     prior: Prior,
     perceptual: Perceptual,
-    reference: tuple[FloatArray, FloatArray],
-    held_out: tuple[FloatArray, FloatArray],
+    reference: tuple[FloatArray, FloatArray | Pictures],
+    held_out: tuple[FloatArray, FloatArray | Pictures],
 ) -> dict[str, float]:
     """Measure how a generator gives back the reference set and photos that it was not tuned on.
 
@@ -105,25 +119,42 @@ def reconstruction_figures(
 
     Source: app. C.3 and, for the held-out photos, C.6.
     """
-    codes, photos = reference
-    made = synthesise(generator, codes)
-    references = prior.embed(photos)
-    same = np.sum(prior.embed(made) * references, axis=1)
+    references = embed_pictures(prior, reference[1])
+    made, lpips, psnr = _given_back(generator, prior, perceptual, *reference)
+    same = np.sum(made * references, axis=1)
     figures = {
         "id": float(same.mean()),
         "id_spread": float(same.std()),
-        "lpips": float(perceptual_distances(perceptual, made, photos).mean()),
-        "psnr": float(peak_signal_to_noise(made, photos).mean()),
+        "lpips": float(lpips.mean()),
+        "psnr": float(psnr.mean()),
     }
     if len(held_out[0]):
-        made = synthesise(generator, held_out[0])
-        figures["held_out_id"] = float(id_scores(prior.embed(made), references).mean())
-        figures["held_out_lpips"] = float(perceptual_distances(perceptual, made, held_out[1]).mean())
+        made, lpips, _ = _given_back(generator, prior, perceptual, *held_out)
+        figures["held_out_id"] = float(id_scores(made, references).mean())
+        figures["held_out_lpips"] = float(lpips.mean())
     return {name: round(value, 4) for name, value in figures.items()}
 
 
+def _given_back(
+    generator: Generator,
+    prior: Prior,
+    perceptual: Perceptual,
+    codes: FloatArray,
+    photos: FloatArray | Pictures,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return embeddings (N, D) of what is made of codes, and its LPIPS and PSNR (N,) to the photos."""
+    batch = at_once(generator.resolution, BATCH)
+    found = []
+    for start in range(0, len(codes), batch):
+        made, truth = synthesise(generator, codes[start : start + batch]), photos[start : start + batch]
+        distances = perceptual_distances(perceptual, made, truth)
+        found.append((prior.embed(made), distances, peak_signal_to_noise(made, truth)))
+    embeddings, lpips, psnr = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return embeddings, lpips, psnr
+
+
 def identity_statistics(
-    prior: Prior, reference: FloatArray, held_out: FloatArray, seed: int
+    prior: Prior, reference: FloatArray | Pictures, held_out: FloatArray | Pictures, seed: int
 ) -> dict[str, float]:
     """Learn how this person's photos score against their own reference set, and how strangers do.
 
@@ -142,13 +173,13 @@ def identity_statistics(
 
     Source: sec. 4.1, app. C.6.
     """
-    references = prior.embed(reference)
+    references = embed_pictures(prior, reference)
     own = []
     if len(reference) > 1:
         own.append(id_scores(references, references, [[row] for row in range(len(reference))]))
     statistics: dict[str, float] = {}
     if len(held_out):
-        scores = id_scores(prior.embed(held_out), references)
+        scores = id_scores(embed_pictures(prior, held_out), references)
         statistics["held_out_mean"] = float(scores.mean())
         own.append(scores)
     mine = np.concatenate(own) if own else np.ones(1, np.float32)
@@ -157,8 +188,7 @@ def identity_statistics(
         "own_spread": float(mine.std()),
         "own_lowest": float(mine.min()),
     }
-    others = _draw_strangers(prior, seed)
-    strangers = id_scores(prior.embed(others), references) if len(others) else np.zeros(0, np.float32)
+    strangers = _stranger_scores(prior, references, seed)
     if len(strangers):
         statistics["stranger_mean"] = float(strangers.mean())
         statistics["stranger_highest"] = float(strangers.max())
@@ -181,14 +211,16 @@ def gate_threshold(own: FloatArray, strangers: FloatArray) -> float:
     return lenient if stranger >= lenient else 0.5 * (lenient + stranger)
 
 
-def _draw_strangers(prior: Prior, seed: int) -> FloatArray:
-    """Return pictures of random people from G_d; none where it has no mapping network to draw them from."""
+def _stranger_scores(prior: Prior, references: FloatArray, seed: int) -> FloatArray:
+    """Return the ID scores of random people from G_d; none where it has no mapping to draw them from."""
     import torch
 
     generator = prior.generator("cpu")
     if not generator.z_dim:
-        return np.zeros((0, 3, prior.resolution, prior.resolution), np.float32)
+        return np.zeros(0, np.float32)
     z = np.random.default_rng(seed).standard_normal((STRANGERS, generator.z_dim), np.float32)
     with torch.no_grad():
         codes = generator.mapping(torch.from_numpy(z)).float().numpy()
-    return synthesise(generator, codes).clip(-1, 1)
+    batch = at_once(prior.resolution, BATCH)
+    parts = (synthesise(generator, codes[start : start + batch]) for start in range(0, STRANGERS, batch))
+    return id_scores(np.concatenate([prior.embed(part.clip(-1, 1)) for part in parts]), references)

@@ -37,6 +37,7 @@ from mystyle_cli.person.profile import (
 from mystyle_cli.person.reference import (
     HELD_OUT,
     TRAIN,
+    Pictures,
     counts_of,
     number_faces,
     png_of,
@@ -46,8 +47,8 @@ from mystyle_cli.person.reference import (
     refuse_too_few,
     write_records,
 )
-from mystyle_cli.person.score import identity_statistics, reconstruction_figures
-from mystyle_cli.person.tuning import LossPoint, TuneSettings, tune
+from mystyle_cli.person.score import embed_pictures, identity_statistics, reconstruction_figures
+from mystyle_cli.person.tuning import LossPoint, TuneSettings, plan_for, tune
 from mystyle_cli.progress import Progress, Step
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ class Stages:
     def _photos(self, split: str) -> list[PhotoRecord]:
         return [record for record in read_records(self.draft.find(PHOTOS)) if record.split == split]
 
-    def _faces(self, split: str) -> FloatArray:
+    def _faces(self, split: str) -> Pictures:
         paths = [self.draft.find(str(record.face)) for record in self._photos(split)]
         return read_faces(paths, self.prior.resolution)
 
@@ -224,15 +225,11 @@ class Stages:
         import torch
 
         device, settings = self.settings.device, self.settings.tuning
-        result = tune(
-            self.prior.generator(device).to(memory_format=torch.channels_last),
-            self._codes(),
-            self._faces(TRAIN),
-            self.prior.perceptual(device),
-            settings,
-            self.draft.work / "tune",
-            self.progress,
-        )
+        generator = self.prior.generator(device).to(memory_format=torch.channels_last)
+        perceptual, faces = self.prior.perceptual(device), self._faces(TRAIN).pixels
+        plan = plan_for(generator, perceptual, len(faces), settings, device)
+        state = self.draft.work / "tune"
+        result = tune(generator, self._codes(), faces, perceptual, settings, state, self.progress, plan)
         notes = {"kind": "difference", "prior": self.prior.digest}
         changed = difference(self.prior.generator("cpu"), result.state)
         files = self.draft.write_tensors(GENERATOR, changed, notes)
@@ -264,7 +261,7 @@ class Stages:
         faces, held_out = self._faces(TRAIN), self._faces(HELD_OUT)
         codes = np.zeros((0, prior.w_dim), np.float32)
         if "encoder" in prior.roles and len(held_out):
-            codes = prior.encode(held_out)
+            codes = prior.encode(held_out[:])
         sets = (self._codes(), faces), (codes, held_out)
         perceptual = prior.perceptual(device)
         figures = {"before": reconstruction_figures(prior.generator(device), prior, perceptual, *sets)}
@@ -276,7 +273,7 @@ class Stages:
         self.progress(Step("measure", 2, 3))
         figures["identity"] = identity_statistics(prior, faces, held_out, self._strangers_seed())
         self.progress(Step("measure", 3, 3))
-        embeddings = {"embeddings": prior.embed(faces)}
+        embeddings = {"embeddings": embed_pictures(prior, faces)}
         files = self.draft.write_tensors(REFERENCES, embeddings, {"prior": prior.digest})
         tables = figures.items()
         return files, {f"{table}.{key}": value for table, row in tables for key, value in row.items()}

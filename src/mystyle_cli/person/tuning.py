@@ -9,7 +9,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from mystyle_cli.config import TUNE_BATCH, TUNE_PASSES, TUNE_RATE
 from mystyle_cli.errors import ProfileError, UsageError
+from mystyle_cli.person.cost import Plan, plan_tuning
 from mystyle_cli.person.files import load_tensors, save_tensors
 from mystyle_cli.progress import Progress, Step, silent
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 STATE_FILE = "state.safetensors"
 Precision = Literal["auto", "float32", "bfloat16"]
+Images = NDArray[np.float32] | NDArray[np.uint8]
+"""Pictures (N, 3, R, R), in [-1, 1] or, at a quarter of the memory, in 8 bits a colour."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,14 @@ def choose_precision(wanted: Precision, device: str) -> str:
     return "float32"
 
 
+def plan_for(
+    generator: Generator, perceptual: Perceptual, pictures: int, settings: TuneSettings, device: str
+) -> Plan:
+    """Cut the steps of a tuning so that they fit into the memory that is free."""
+    half = choose_precision(settings.precision, device.partition(":")[0]) == "bfloat16"
+    return plan_tuning(generator, perceptual, pictures, settings.batch, device, half=half)
+
+
 def _cpu_has_matrix_units() -> bool:
     """Tell whether this CPU has matrix units for bfloat16; by AVX-512 alone it is slower than float32."""
     capabilities: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
@@ -131,11 +142,12 @@ def batches_of_pass(count: int, batch: int, seed: int, number: int) -> list[NDAr
 def tune(
     generator: Generator,
     anchors: NDArray[np.float32],
-    images: NDArray[np.float32],
+    images: Images,
     perceptual: Perceptual,
     settings: TuneSettings,
     state_dir: Path | None = None,
     progress: Progress = silent,
+    plan: Plan | None = None,
 ) -> TuneResult:
     """Tune a generator so that each anchor gives back its photo.
 
@@ -146,11 +158,12 @@ def tune(
     Args:
         generator: a copy of G_d on the device to work on; it is changed in place into G_p.
         anchors: (N, w_dim), one code for each photo.
-        images: (N, 3, R, R) in [-1, 1], the reference set in the same order.
+        images: (N, 3, R, R), the reference set in the same order.
         perceptual: LPIPS on the same device.
         settings: how to tune.
         state_dir: where the state is kept; None keeps none.
         progress: called after every step.
+        plan: how steps are cut to fit into memory; None cuts nothing.
 
     Raises:
         KeyboardInterrupt: after the state was saved.
@@ -160,7 +173,7 @@ def tune(
     """
     if len(anchors) != len(images) or not len(anchors):
         raise ValueError(f"{len(anchors)} anchors for {len(images)} images")
-    run = _Run(generator, anchors, images, perceptual, settings, state_dir)
+    run = _Run(generator, anchors, images, perceptual, settings, state_dir, plan)
     run.restore()
     with _deferred_interrupt() as wish:
         for _ in run.steps(progress):
@@ -177,12 +190,15 @@ class _Run:
         self,
         generator: Generator,
         anchors: NDArray[np.float32],
-        images: NDArray[np.float32],
+        images: Images,
         perceptual: Perceptual,
         settings: TuneSettings,
         state_dir: Path | None,
+        plan: Plan | None,
     ) -> None:
         self.generator, self.perceptual, self.settings = generator, perceptual, settings
+        self.plan = plan or Plan(at_once=settings.batch)
+        generator.synthesis.recompute = self.plan.recompute
         self.parameters = tuned_parameters(generator)
         self.device = next(iter(self.parameters.values())).device
         self.precision = choose_precision(settings.precision, self.device.type)
@@ -200,9 +216,9 @@ class _Run:
         self.optimiser = torch.optim.Adam(
             self.parameters.values(), lr=settings.learning_rate, betas=(0.9, 0.999), foreach=True
         )
-        self.features = self._features()
+        self.features = self._features() if self.plan.cache else None
 
-    def _key(self, anchors: NDArray[np.float32], images: NDArray[np.float32]) -> str:
+    def _key(self, anchors: NDArray[np.float32], images: Images) -> str:
         """Return the digest of everything that the outcome depends on."""
         kept = dataclasses.replace(self.settings, save_seconds=0.0)
         digest = hashlib.sha256(repr((kept, self.precision, anchors.shape, images.shape)).encode())
@@ -220,11 +236,24 @@ class _Run:
 
     def _features(self) -> list[torch.Tensor]:
         """Compute what the perceptual net sees in the photos, once for all passes."""
-        found: list[Sequence[torch.Tensor]] = []
+        kept: list[torch.Tensor] = []
+        for start in range(0, len(self.images), self.plan.at_once):
+            part = slice(start, start + self.plan.at_once)
+            levels = self._seen(self._photos(part))
+            kept = kept or [level.new_empty((len(self.images), *level.shape[1:])) for level in levels]
+            for whole, level in zip(kept, levels, strict=True):
+                whole[part] = level
+        return kept
+
+    def _seen(self, photos: torch.Tensor) -> list[torch.Tensor]:
+        """Return what the perceptual net sees in photos (B, 3, R, R)."""
         with torch.no_grad(), self._autocast():
-            for part in torch.split(self.images, self.settings.batch):
-                found.append(self.perceptual.features(part))
-        return [torch.cat(level) for level in zip(*found, strict=True)]
+            return self.perceptual.features(photos)
+
+    def _photos(self, index: torch.Tensor | slice) -> torch.Tensor:
+        """Return some of the photos (B, 3, R, R) in [-1, 1]."""
+        photos = self.images[index]
+        return photos.float() / 127.5 - 1.0 if photos.dtype == torch.uint8 else photos
 
     def steps(self, progress: Progress) -> Iterator[int]:
         """Work through the schedule from where it stands, saving the state every few seconds."""
@@ -247,27 +276,40 @@ class _Run:
         rate = learning_rate_at(self.settings, self.step, self.total)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        index = torch.from_numpy(chosen).to(self.device)
-        perceptual, l2 = self._losses(index)
+        self.optimiser.zero_grad(set_to_none=True)
+        sums = [self._add_gradients(part, len(chosen)) for part in self._parts(chosen)]
+        perceptual, l2 = (math.fsum(values) for values in zip(*sums, strict=True))
         loss = perceptual + self.settings.weight_l2 * l2
+        self.optimiser.step()
+        self._note_losses(len(chosen), loss, perceptual, l2, rate)
+        return loss
+
+    def _parts(self, chosen: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Split a batch into what is worked on at once."""
+        return np.array_split(chosen, math.ceil(len(chosen) / self.plan.at_once))
+
+    def _add_gradients(self, part: NDArray[np.int64], count: int) -> tuple[float, float]:
+        """Add the gradients of a part of a batch of `count`; returns its share of eq 1's two terms."""
+        perceptual, l2 = self._losses(torch.from_numpy(part).to(self.device))
+        share = len(part) / count
+        loss = (perceptual + self.settings.weight_l2 * l2) * share
         if not torch.isfinite(loss):
             raise ProfileError(
                 f"the loss of tuning is not finite at step {self.step + 1}",
                 "Give a lower --learning-rate or --precision float32.",
             )
-        self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
-        self._note_losses(len(chosen), loss.item(), perceptual.item(), l2.item(), rate)
-        return loss.item()
+        return perceptual.item() * share, l2.item() * share
 
     def _losses(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return eq 1's two terms, means over a batch of indices (B,)."""
+        photos = self._photos(index)
+        seen = self._seen(photos) if self.features is None else [level[index] for level in self.features]
         with self._autocast():
             codes = self.anchors[index].unsqueeze(1).expand(-1, self.generator.num_ws, -1)
             made = self.generator.synthesis(codes, noise="const")
-            perceptual = self.perceptual.distance_to([level[index] for level in self.features], made)
-        l2 = (made.float() - self.images[index]).square().mean()
+            perceptual = self.perceptual.distance_to(seen, made)
+        l2 = (made.float() - photos).square().mean()
         return perceptual.float().mean(), l2
 
     def _note_losses(self, count: int, loss: float, perceptual: float, l2: float, rate: float) -> None:
@@ -322,6 +364,7 @@ class _Run:
 
     def result(self) -> TuneResult:
         """Close the run: freeze the generator and hand out what was learned."""
+        self.generator.synthesis.recompute = False
         for parameter in self.parameters.values():
             parameter.requires_grad_(False)
         state = {name: p.detach().cpu().contiguous().clone() for name, p in self.parameters.items()}

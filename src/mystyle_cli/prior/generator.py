@@ -18,6 +18,7 @@ from typing import Literal, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mystyle_cli.errors import ModelError
 
@@ -213,6 +214,7 @@ class SynthesisNetwork(nn.Module):
         super().__init__()
         self.resolutions = sorted(channels)
         self.num_ws = 2 * len(self.resolutions)
+        self.recompute = False  # blocks on the way back, instead of keeping what is in them: slower, smaller
         before = 0
         for r in self.resolutions:
             setattr(self, f"b{r}", SynthesisBlock(before, channels[r], w_dim, r, image_channels, clamp))
@@ -233,7 +235,11 @@ class SynthesisNetwork(nn.Module):
         for i, r in enumerate(self.resolutions):
             # torgb of a block shares its row with conv0 of the next.
             ws = rows[0:2] if i == 0 else rows[2 * i - 1 : 2 * i + 2]
-            x, image = getattr(self, f"b{r}")(x, image, ws, noise)
+            block = getattr(self, f"b{r}")
+            if self.recompute and torch.is_grad_enabled():
+                x, image = checkpoint(block, x, image, ws, noise, use_reentrant=False)
+            else:
+                x, image = block(x, image, ws, noise)
         return cast(Tensor, image)
 
 

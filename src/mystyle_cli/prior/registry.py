@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mystyle_cli.errors import ModelError, MystyleError
 from mystyle_cli.paths import priors_root
+from mystyle_cli.prior.batches import at_once
 
 if TYPE_CHECKING:
     import numpy as np
@@ -161,7 +162,8 @@ class Prior:
         if images.ndim != 4 or images.shape[1:] != expected:
             raise ValueError(f"{role} takes images (B, {', '.join(map(str, expected))}), not {images.shape}")
         if (role, device) not in self._sessions:
-            self._sessions[role, device] = open_session(self.file(role), device)
+            batch = at_once(self.resolution, 32)
+            self._sessions[role, device] = open_session(self.file(role), device, batch=batch)
         return self._sessions[role, device].run(images)
 
 

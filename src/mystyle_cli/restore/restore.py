@@ -17,6 +17,7 @@ import numpy.typing as npt
 from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_UPSCALE
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.person import hull
+from mystyle_cli.person.cost import plan_search
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.restore import composite
 from mystyle_cli.restore.locate import Located, Subject, locate
@@ -54,7 +55,7 @@ class RestoreSettings:
         aligned: the photos are aligned crops already.
         force: go on with a face that is not this person's.
         device: "cpu", "cuda:0", ...
-        batch: photos worked on at once.
+        batch: photos worked on at once, where they fit into memory.
         domain_prior: use G_d in W+ in place of the person's prior, for comparison.
     """
 
@@ -152,6 +153,8 @@ class Engine:
         self.generator: Generator = (prior if settings.domain_prior else profile).generator(device)
         self.perceptual: Perceptual = prior.perceptual(device)
         self.anchors = None if settings.domain_prior else profile.anchors()
+        plan = plan_search(self.generator, self.perceptual, settings.batch, device)
+        self.at_once, self.generator.synthesis.recompute = plan.at_once, plan.recompute
         self.projection = settings.projection
         if settings.domain_prior:
             self.projection = replace(self.projection, space="w+")
@@ -196,7 +199,7 @@ def restore_with(
     engine: Engine, subjects: Sequence[Subject], task: TaskName, progress: Progress = silent
 ) -> list[Restoration]:
     """Restore photos with an engine that is ready; see `restore`."""
-    size = engine.settings.batch
+    size = engine.at_once
     results: list[Restoration] = []
     for first in range(0, len(subjects), size):
         results += _restore_batch(engine, subjects[first : first + size], task, progress)

@@ -1,0 +1,171 @@
+"""What a tuning will take, told before it starts: memory counted, time measured on a step of it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from mystyle_cli.person.cost import Plan, picture_cost, planned_bytes
+from mystyle_cli.person.memory import free_memory, used_memory
+from mystyle_cli.person.tuning import TuneSettings, choose_precision, plan_for, tune
+from mystyle_cli.progress import Step
+
+if TYPE_CHECKING:
+    from mystyle_cli.prior.registry import Prior
+
+PROBE_SECONDS: Final = 4.0
+"""Steps are tried until this much time has passed; the first counts only where it alone takes longer."""
+
+PROBE_STEPS: Final = 6
+LIBRARIES: Final = 700 << 20
+"""What torch and its companions hold where the process cannot be asked."""
+
+LATER: Final = 150 << 20
+"""What the libraries hold that are loaded after tuning, for measuring."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a tuning is expected to take.
+
+    Args:
+        pictures: in the reference set.
+        passes: over them.
+        batch: pictures a step.
+        steps: in all.
+        resolution: of the pictures.
+        device: where.
+        precision: arithmetic of the networks.
+        plan: how steps are cut to fit into memory.
+        memory: bytes that the process, or the device, holds at most.
+        free: bytes that it may take, what it holds already among them; None where nothing tells.
+        seconds_per_step: measured on this machine; None where no step could be tried.
+    """
+
+    pictures: int
+    passes: int
+    batch: int
+    steps: int
+    resolution: int
+    device: str
+    precision: str
+    plan: Plan
+    memory: int
+    free: int | None
+    seconds_per_step: float | None
+
+    @property
+    def seconds(self) -> float | None:
+        """Time of all steps."""
+        return None if self.seconds_per_step is None else self.steps * self.seconds_per_step
+
+    @property
+    def fits(self) -> bool:
+        """Whether the memory is expected to do."""
+        return self.plan.fits and (self.free is None or self.memory <= self.free)
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What to change, one sentence each, where it does not fit or is cut small."""
+        found = []
+        if not self.fits:
+            found.append("There is too little free memory: close other programs, or take a larger machine.")
+        if self.plan.recompute:
+            found.append("Memory is short, so much is computed twice: about a third slower.")
+        if not self.plan.cache:
+            found.append("The targets' features are computed again in every step: they do not fit.")
+        return tuple(found)
+
+
+def estimate_tuning(prior: Prior, pictures: int, settings: TuneSettings, device: str) -> Estimate:
+    """Tell what tuning will take: the memory is counted, the time is that of a few steps on noise.
+
+    Args:
+        prior: the domain prior.
+        pictures: in the reference set.
+        settings: how to tune.
+        device: where, as torch names it.
+    """
+    import torch
+
+    generator = prior.generator(device).to(memory_format=torch.channels_last)
+    perceptual = prior.perceptual(device)
+    precision = choose_precision(settings.precision, device.partition(":")[0])
+    held, free = _held(device), free_memory(device)
+    plan = plan_for(generator, perceptual, pictures, settings, device)
+    cost = picture_cost(generator, perceptual, half=precision == "bfloat16")
+    memory = held + planned_bytes(plan, cost, generator, perceptual, pictures)
+    largest = math.ceil(pictures / math.ceil(pictures / settings.batch))
+    return Estimate(
+        pictures=pictures,
+        passes=settings.passes,
+        batch=settings.batch,
+        steps=settings.passes * math.ceil(pictures / settings.batch),
+        resolution=generator.resolution,
+        device=device,
+        precision=precision,
+        plan=plan,
+        memory=memory,
+        free=None if free is None else held + free,
+        seconds_per_step=_measure(prior, largest, settings, device, plan) if plan.fits else None,
+    )
+
+
+def _held(device: str) -> int:
+    """Return what is held with the nets loaded, on the device where it has memory of its own."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.memory_reserved(device)
+    return (used_memory() or LIBRARIES) + LATER
+
+
+def _measure(prior: Prior, batch: int, settings: TuneSettings, device: str, plan: Plan) -> float:
+    """Return the seconds of a step with `batch` pictures, tried on those worked on at once."""
+    import torch
+
+    generator = prior.generator(device).to(memory_format=torch.channels_last)
+    tried = min(plan.at_once, batch)
+    size, rng = generator.resolution, np.random.default_rng(0)
+    codes = rng.standard_normal((tried, generator.w_dim)).astype(np.float32)
+    noise = rng.integers(0, 256, (tried, 3, size, size), np.uint8)
+    clock = _Clock(lambda: torch.cuda.synchronize(device) if device.startswith("cuda") else None)
+    how = replace(settings, passes=PROBE_STEPS, batch=tried)
+    with suppress(_EnoughError):
+        tune(generator, codes, noise, prior.perceptual(device), how, None, clock, plan)
+    return clock.step_seconds * batch / tried
+
+
+class _EnoughError(Exception):
+    """Ends the tries."""
+
+
+class _Clock:
+    """Progress of the tries: times the steps, and ends them when there are enough.
+
+    Args:
+        finish: waits until the device has done what it was given.
+    """
+
+    def __init__(self, finish: Callable[[], None]) -> None:
+        self.finish, self.started = finish, time.perf_counter()
+        self.marks: list[float] = []
+
+    def __call__(self, step: Step) -> None:
+        """Note the end of a step."""
+        self.finish()
+        self.marks.append(time.perf_counter())
+        if self.marks[-1] - self.started > PROBE_SECONDS:
+            raise _EnoughError
+
+    @property
+    def step_seconds(self) -> float:
+        """The time of a step; of several the middle one, without the first."""
+        steps = np.diff([self.started, *self.marks])
+        return float(np.median(steps[1:])) if len(steps) > 1 else float(steps[0])

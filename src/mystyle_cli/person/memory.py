@@ -1,0 +1,93 @@
+"""How much memory there is: of this machine, of this process's limits, of the device."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+CONTAINERS: Final = (
+    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
+    (
+        Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+        Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ),
+)
+"""Limit and use of the container that one may be in, of both kinds of cgroup."""
+
+
+def free_memory(device: str = "cpu") -> int | None:
+    """Return the bytes that more work may take on a device, or None where nothing tells.
+
+    Args:
+        device: "cpu", "cuda", "cuda:1" or "mps", which shares the machine's memory.
+    """
+    if device.startswith("cuda"):
+        import torch
+
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + int(held)
+    return min(_known([_machine(), _container(), _process()]), default=None)
+
+
+def used_memory() -> int:
+    """Return the bytes of memory that this process holds now; 0 where nothing tells."""
+    return _pages(1) or 0
+
+
+def peak_memory() -> int:
+    """Return the most bytes of memory that this process has held; 0 where nothing tells."""
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _known(values: Iterable[int | None]) -> list[int]:
+    return [value for value in values if value is not None]
+
+
+def _machine() -> int | None:
+    """Return what the machine can still give; half of all it has where only that is known."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _container() -> int | None:
+    """Return what is left of a container's limit."""
+    for limit, current in CONTAINERS:
+        try:
+            return max(0, int(limit.read_text()) - int(current.read_text()))
+        except (OSError, ValueError):  # no such file, or "max": no limit
+            continue
+    return None
+
+
+def _process() -> int | None:
+    """Return what is left of the limit on this process's addresses (`ulimit -v`)."""
+    held = _pages(0)
+    if held is None:
+        return None
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else max(0, limit - held)
+
+
+def _pages(column: int) -> int | None:
+    """Return a column of Linux's statm in bytes: 0 addresses, 1 resident memory."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[column]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return None
