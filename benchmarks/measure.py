@@ -61,7 +61,10 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def interleaved(
-    cases: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 1
+    cases: Mapping[str, Callable[[], object]],
+    rounds: int,
+    warmup: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
     """Time callables in turn, each round in the opposite order of the one before.
 
@@ -69,6 +72,7 @@ def interleaved(
         cases: what to time, by name.
         rounds: measurements of each.
         warmup: rounds before these that do not count.
+        clock: `time.process_time` counts the processor only, and other work on the machine little.
 
     Returns:
         Seconds by name, one for each round, so that the rounds of two cases are pairs.
@@ -76,10 +80,10 @@ def interleaved(
     seconds: dict[str, list[float]] = {name: [] for name in cases}
     for number in range(-warmup, rounds):
         for name in list(cases) if number % 2 == 0 else reversed(list(cases)):
-            started = time.perf_counter()
+            started = clock()
             cases[name]()
             if number >= 0:
-                seconds[name].append(time.perf_counter() - started)
+                seconds[name].append(clock() - started)
     return seconds
 
 

@@ -74,7 +74,7 @@ def test_half_precision_halves_the_file_and_little_else(tmp_path: Path, codes: n
 def test_the_batch_does_not_matter(tmp_path: Path, codes: np.ndarray) -> None:
     """A picture is the same bit for bit alone and among others, more of them than the net takes at once."""
     net = opened(tmp_path, make_generator(None, 0.4))
-    many = np.concatenate([codes] * 4)  # 20 rows, batches of 16
+    many = np.concatenate([codes] * 4)  # 20 rows, several batches
     alone = np.concatenate([net.render(codes[row : row + 1]) for row in range(len(codes))])
     np.testing.assert_array_equal(net.render(many), np.concatenate([alone] * 4))
 
