@@ -14,12 +14,13 @@ from mystyle_cli.person.stages import STAGES, LearnSettings, Stages
 from mystyle_cli.progress import Progress, silent
 
 if TYPE_CHECKING:
+    from mystyle_cli.person.estimate import Estimate
     from mystyle_cli.person.exporting import Net
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.person.store import Store
     from mystyle_cli.prior.registry import Prior
 
-__all__ = ["LearnSettings", "Learned", "export", "ingest", "learn", "retune"]
+__all__ = ["LearnSettings", "Learned", "estimate", "export", "ingest", "learn", "retune"]
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,24 @@ def retune(
         stages = Stages(store.draft(name), profile.prior, settings or LearnSettings(), progress)
         stages.keep_curation(profile)
         return _finish(store, name, stages)
+
+
+def estimate(store: Store, name: str, settings: LearnSettings | None = None) -> Estimate:
+    """Tell what tuning a profile will take on this machine; nothing is changed.
+
+    Args:
+        store: where the profile is.
+        name: its name.
+        settings: how to tune, and where.
+
+    Raises:
+        ProfileError: there is no such profile.
+    """
+    from mystyle_cli.person.estimate import estimate_tuning
+
+    settings = settings or LearnSettings()
+    profile = store.open(name)
+    return estimate_tuning(profile.prior, len(profile.photos()), settings.tuning, settings.device)
 
 
 def export(store: Store, name: str) -> tuple[Path, list[Net]]:

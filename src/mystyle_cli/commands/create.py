@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mystyle_cli.commands.app import App, Command, pass_app
+from mystyle_cli.commands.estimating import dry_run_option, show_estimate
 from mystyle_cli.commands.inputs import expand_paths
 from mystyle_cli.commands.learning import TuningOptions, show_learned, tuning_options
 from mystyle_cli.commands.options import profile_argument, recursive_option
@@ -46,6 +47,7 @@ from mystyle_cli.config import DEFAULT_PRIOR
     "--consent", default="", metavar="TEXT", help="Note who agreed to this and when; kept in the profile."
 )
 @click.option("--replace", is_flag=True, help="Learn anew if the profile is there already.")
+@dry_run_option
 @tuning_options
 @pass_app
 def create(
@@ -59,6 +61,7 @@ def create(
     prior: str,
     consent: str,
     replace: bool,
+    dry_run: bool,
     tuning: TuningOptions,
 ) -> None:
     """Learn a person from photos: choose, find anchors, tune.
@@ -82,6 +85,12 @@ def create(
         device=app.choose_device(),
         replace=replace,
     )
+    if dry_run:  # as if every photo were kept
+        from mystyle_cli.person.estimate import estimate_tuning
+
+        estimate = estimate_tuning(open_prior(prior), len(paths), settings.tuning, settings.device)
+        show_estimate(app, "profile create", estimate)
+        return
     with app.console.progress() as progress:
         learned = learn(app.profiles(), name, paths, open_prior(prior), settings, progress)
     show_learned(app, "profile create", learned)

@@ -1,0 +1,92 @@
+"""`tune --dry-run`: memory and time are told, and nothing is touched."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from mystyle_cli.cli import cli
+from mystyle_cli.commands.estimating import duration, estimate_lines
+from mystyle_cli.person.cost import Plan
+from mystyle_cli.person.estimate import Estimate
+from tests.tiny_store import TRAIN, make_store
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory, tiny_prior: Path) -> Path:
+    """A store with the profile ada."""
+    return make_store(tmp_path_factory.mktemp("store"), tiny_prior).root
+
+
+def test_the_document_says_what_tuning_takes(root: Path) -> None:
+    """Pictures, batch, steps, memory, seconds a step and in all, and whether it fits; nothing is written."""
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    options = ["--store", str(root), "tune", "ada", "--dry-run", "--passes", "7", "--batch", "4", "--json"]
+    done = CliRunner().invoke(cli, [*options, "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    steps = 7 * -(-TRAIN // 4)
+    assert (found["command"], found["dry_run"], found["pictures"]) == ("tune", True, TRAIN)
+    assert (found["steps"], found["batch"], found["device"]) == (steps, 4, "cpu")
+    assert found["seconds"] == pytest.approx(steps * found["seconds_per_step"])
+    assert 100 << 20 < found["memory"] < found["free"]
+    assert found["fits"] is True
+    assert found["plan"] == {"at_once": 4, "recompute": False, "cache": True, "fits": True}
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
+
+
+def test_create_tells_before_it_looks_at_photos(tmp_path: Path, tiny_prior: Path) -> None:
+    """`profile create --dry-run` counts every photo, makes no profile and shows lines."""
+    for number in range(3):
+        (tmp_path / f"{number}.jpg").write_bytes(b"not looked at")
+    store, photos = str(tmp_path / "store"), [str(path) for path in sorted(tmp_path.glob("*.jpg"))]
+    options = ["--store", store, "profile", "create", "eve", *photos, "--prior", str(tiny_prior), "--dry-run"]
+    done = CliRunner().invoke(cli, [*options, "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    lines = dict(line.split(None, 1) for line in done.stdout.splitlines())
+    assert lines["pictures"] == "3 of 32 px"
+    assert lines["memory"].endswith("it fits")
+    assert lines["time"].endswith("in all")
+    assert not (tmp_path / "store" / "eve").exists()
+
+
+def test_what_does_not_fit_is_said() -> None:
+    """Too little memory: the lines and the advice say so, and no time is made up."""
+    plan = Plan(1, recompute=True, cache=False, fits=False)
+    estimate = Estimate(100, 100, 12, 900, 1024, "cpu", "float32", plan, 6 << 30, 2 << 30, None)
+    assert not estimate.fits
+    lines = estimate_lines(estimate)
+    assert "memory    6.0 GB of 2.0 GB that there are: it does not fit" in lines
+    assert lines[-1] == "time      not measured"
+    assert len(estimate.advice) == 3
+    assert [duration(seconds) for seconds in (90, 600, 9000)] == ["90 s", "10 min", "2.5 h"]
+
+
+@pytest.mark.slow
+def test_memory_of_the_bundled_prior_is_what_was_told() -> None:
+    """A real tuning of noise holds within 30 % of the memory that --dry-run told."""
+    code = (
+        "import numpy as np, json, torch\n"
+        "from mystyle_cli.person.estimate import estimate_tuning\n"
+        "from mystyle_cli.person.tuning import TuneSettings, plan_for, tune\n"
+        "from mystyle_cli.person.memory import peak_memory\n"
+        "from mystyle_cli.prior.registry import open_prior\n"
+        "prior, how = open_prior(), TuneSettings(passes=1)\n"
+        "told = {told}\n"
+        "if not told: print(estimate_tuning(prior, 48, how, 'cpu').memory); raise SystemExit\n"
+        "g, p = prior.generator(), prior.perceptual()\n"
+        "x = np.random.default_rng(0).integers(0, 256, (48, 3, 128, 128), np.uint8)\n"
+        "w = np.zeros((48, prior.w_dim), np.float32)\n"
+        "tune(g, w, x, p, how, plan=plan_for(g, p, 48, how, 'cpu'))\n"
+        "print(peak_memory())\n"
+    )
+    found = []
+    for told in (False, True):
+        command = [sys.executable, "-c", code.replace("{told}", str(told))]
+        found.append(int(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    assert found[0] == pytest.approx(found[1], rel=0.3)
