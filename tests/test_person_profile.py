@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mystyle_cli.curate.records import PhotoRecord, Reason
 from mystyle_cli.errors import ProfileError
-from mystyle_cli.person.files import save_tensors
+from mystyle_cli.person.difference import store_difference
 from mystyle_cli.person.manifest import Manifest
 from mystyle_cli.person.profile import (
     ANCHORS,
@@ -21,8 +21,6 @@ from mystyle_cli.person.profile import (
     HELD_OUT,
     PHOTOS,
     Profile,
-    apply_difference,
-    difference,
 )
 from mystyle_cli.person.reference import number_faces, png_of, read_records, refuse_too_few, write_records
 from mystyle_cli.person.score import gate_threshold, id_scores
@@ -69,9 +67,8 @@ def profile(tmp_path: Path, prior: Prior) -> Profile:
         codes = rng.standard_normal((3, prior.w_dim)).astype(np.float32)
         names = '["' + '", "'.join(str(n) * 64 for n in (0, 1, 3)) + '"]'
         draft.finish("anchors", "a", draft.write_tensors(ANCHORS, {"anchors": codes}, {"names": names}), {})
-        notes = {"kind": "difference", "prior": prior.digest}
-        made = draft.write_tensors(GENERATOR, difference(prior.generator(), tuned), notes)
-        draft.finish("tune", "t", made, {})
+        made = store_difference(prior, tuned, codes, whole=True)
+        draft.finish("tune", "t", draft.write_tensors(GENERATOR, made.tensors, made.notes), {})
         manifest = Manifest(
             _mark_of(prior), "", "", "", "", stages=draft.stages(), files=draft.files(),
             identity={"threshold": 0.25},
@@ -133,15 +130,6 @@ def test_a_missing_prior_says_which(profile: Profile) -> None:
     lost = Profile(profile.path, dataclasses.replace(profile.manifest, prior=mark))
     with pytest.raises(ProfileError, match="gone-64"):
         lost.generator()
-
-
-def test_a_difference_for_another_network_is_refused(prior: Prior, tmp_path: Path) -> None:
-    """Unknown names and wrong shapes are errors, not broadcasts."""
-    notes = {"kind": "difference", "prior": prior.digest}
-    for tensors in ({"nothing": np.zeros(1, np.float16)}, {"synthesis.b4.const": np.zeros(1, np.float16)}):
-        save_tensors(tmp_path / "g.safetensors", tensors, notes)
-        with pytest.raises(ProfileError, match="does not fit"):
-            apply_difference(prior.generator(), tmp_path / "g.safetensors", prior.digest)
 
 
 @settings(max_examples=50, deadline=None)

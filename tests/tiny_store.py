@@ -11,8 +11,9 @@ import numpy as np
 from PIL import Image
 
 from mystyle_cli.curate.records import PhotoRecord, Reason
+from mystyle_cli.person.difference import store_difference
 from mystyle_cli.person.manifest import Manifest, PriorMark
-from mystyle_cli.person.profile import ANCHORS, CONTACT_SHEET, GENERATOR, PHOTOS, difference
+from mystyle_cli.person.profile import ANCHORS, CONTACT_SHEET, GENERATOR, PHOTOS
 from mystyle_cli.person.store import Store
 from mystyle_cli.prior.registry import open_prior
 
@@ -49,7 +50,7 @@ def make_store(root: Path, prior_folder: Path, name: str = "ada") -> Store:
         records.append(PhotoRecord("0" * 64, "blur.jpg", Reason.LOW_QUALITY, "it is blurred"))
         lines = "".join(json.dumps(record.to_json()) + "\n" for record in records)
         faces |= draft.write(PHOTOS, lines.encode()) | draft.write(CONTACT_SHEET, png(picture(0, 64)))
-        draft.finish("curate", "c", faces, {"seconds": 1.0})
+        draft.finish("curate", "c", faces, {"seconds": 1.0, "seed": 0})
         anchors = rng.normal(size=(TRAIN, prior.w_dim)).astype(np.float32)
         names = json.dumps([record.sha256 for record in records[:TRAIN]])
         draft.finish("anchors", "a", draft.write_tensors(ANCHORS, {"anchors": anchors}, {"names": names}), {})
@@ -57,9 +58,10 @@ def make_store(root: Path, prior_folder: Path, name: str = "ada") -> Store:
         tuned = {
             key: value + 0.01 for key, value in generator.named_parameters() if key.startswith("synthesis.")
         }
-        change = difference(generator, tuned)
-        notes = {"kind": "difference", "prior": prior.digest}
-        draft.finish("tune", "t", draft.write_tensors(GENERATOR, change, notes), {"seconds": 2.0})
+        change = store_difference(prior, tuned, anchors)
+        draft.finish(
+            "tune", "t", draft.write_tensors(GENERATOR, change.tensors, change.notes), {"seconds": 2.0}
+        )
         mark = PriorMark(
             "tiny-32", str(prior_folder), prior.digest, prior.resolution, prior.w_dim, prior.num_ws
         )

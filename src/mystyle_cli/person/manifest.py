@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from mystyle_cli.errors import ProfileError
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """The format that this version writes. A change of it adds a `Migration`."""
 
 NAME: Final = "profile.toml"
@@ -34,8 +34,15 @@ class Migration:
     apply: Callable[[dict[str, Any]], dict[str, Any]]
 
 
-MIGRATIONS: Final[tuple[Migration, ...]] = ()
-"""Append only, in order. Format 1 is the first, so there is none yet."""
+def _may_be_quantised(document: dict[str, Any]) -> dict[str, Any]:
+    """Read format 1 as it is: its generators in half precision are one of the two kinds of format 2."""
+    return document
+
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (
+    Migration(since=1, name="tuned generators may be quantised", apply=_may_be_quantised),
+)
+"""Append only, in order."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mystyle_cli.errors import ModelError, ProfileError
+from mystyle_cli.person.difference import apply_difference
 from mystyle_cli.person.exporting import State, export_state
 from mystyle_cli.person.files import digest_of, load_tensors
 from mystyle_cli.person.manifest import Manifest
@@ -19,8 +20,6 @@ from mystyle_cli.person.reference import HELD_OUT, TRAIN, read_faces, read_recor
 from mystyle_cli.person.score import id_scores
 
 if TYPE_CHECKING:
-    import torch
-
     from mystyle_cli.curate.records import PhotoRecord
     from mystyle_cli.prior.generator import Generator
     from mystyle_cli.prior.registry import Prior
@@ -193,45 +192,3 @@ class Profile:
         self.faces(), self.faces(HELD_OUT), self.anchors()
         if self.tuned:
             self.generator()
-
-
-def difference(generator: Generator, state: dict[str, torch.Tensor]) -> dict[str, NDArray[np.float16]]:
-    """Return what tuning changed, as it is stored: tuned minus domain parameters, in half precision.
-
-    The difference is small against the weights, so half precision costs about a thousandth of it; the weights
-    themselves in half precision would lose as much of the whole.
-
-    Args:
-        generator: G_d.
-        state: tuned parameters by name.
-    """
-    domain = dict(generator.named_parameters())
-    return {
-        name: (tuned - domain[name].detach().cpu()).numpy().astype(np.float16)
-        for name, tuned in state.items()
-    }
-
-
-def apply_difference(generator: Generator, path: Path, prior_sha256: str) -> None:
-    """Turn G_d into G_p.
-
-    Args:
-        generator: a copy of G_d on the CPU; changed in place.
-        path: the profile's `generator.safetensors`.
-        prior_sha256: digest of the prior that it must belong to.
-
-    Raises:
-        ProfileError: the file does not fit this generator.
-    """
-    import torch
-
-    tensors, notes = load_tensors(path)
-    parameters = dict(generator.named_parameters())
-    fits = all(
-        name in parameters and tuple(parameters[name].shape) == value.shape for name, value in tensors.items()
-    )
-    if not fits or notes.get("prior") != prior_sha256 or notes.get("kind") != "difference":
-        raise ProfileError(f"{path} does not fit the prior's generator", "Create the profile again.")
-    with torch.no_grad():
-        for name, value in tensors.items():
-            parameters[name].add_(torch.from_numpy(value.astype(np.float32)))

@@ -20,6 +20,7 @@ from mystyle_cli.curate.curate import CurateSettings, advise, contact_sheet, cur
 from mystyle_cli.curate.records import PhotoRecord
 from mystyle_cli.errors import DecodeError, ProfileError
 from mystyle_cli.person.anchors import AnchorSettings, find_anchors
+from mystyle_cli.person.difference import apply_difference, store_difference
 from mystyle_cli.person.draft import Draft
 from mystyle_cli.person.exporting import export_inputs, export_stage
 from mystyle_cli.person.files import digest_of, load_tensors
@@ -31,8 +32,6 @@ from mystyle_cli.person.profile import (
     PHOTOS,
     REFERENCES,
     Profile,
-    apply_difference,
-    difference,
 )
 from mystyle_cli.person.reference import (
     HELD_OUT,
@@ -72,6 +71,7 @@ class LearnSettings:
         tune: whether to tune; without it the profile has anchors and no personal generator yet.
         export: whether to write the tuned generator as an ONNX net too, which sampling takes without torch.
         tuning: how to tune.
+        whole: whether all that tuning changed is kept in half precision, not as exactly as pictures show.
         anchors: how anchors are found where the prior has no encoder.
         curation: what makes a photo good enough.
         reference: a photo of the person's face, where the largest group of faces is somebody else.
@@ -84,6 +84,7 @@ class LearnSettings:
     tune: bool = True
     export: bool = True
     tuning: TuneSettings = field(default_factory=TuneSettings)
+    whole: bool = False
     anchors: AnchorSettings = field(default_factory=AnchorSettings)
     curation: CurateSettings = field(default_factory=CurateSettings)
     reference: Path | None = None
@@ -217,7 +218,7 @@ class Stages:
         """Tune the generator on the reference set; or only see to it that none is kept that does not fit."""
         if self.settings.tune:
             settings = dataclasses.replace(self.settings.tuning, save_seconds=0.0)
-            self._stage("tune", _digest_of("tune 1", settings, self._fit()), self._tune)
+            self._stage("tune", _digest_of("tune 2", settings, self.settings.whole, self._fit()), self._tune)
         elif self.draft.stages().get("tune", {}).get("fit") != self._fit():
             self.draft.forget("tune")
 
@@ -230,15 +231,17 @@ class Stages:
         plan = plan_for(generator, perceptual, len(faces), settings, device)
         state = self.draft.work / "tune"
         result = tune(generator, self._codes(), faces, perceptual, settings, state, self.progress, plan)
-        notes = {"kind": "difference", "prior": self.prior.digest}
-        changed = difference(self.prior.generator("cpu"), result.state)
-        files = self.draft.write_tensors(GENERATOR, changed, notes)
+        whole = self.settings.whole
+        stored = store_difference(self.prior, result.state, self._codes(), device, whole=whole)
+        files = self.draft.write_tensors(GENERATOR, stored.tensors, stored.notes)
         files |= self.draft.write(LOSS_TABLE, _loss_table(result.curve))
         facts = {
             name: value for name, value in dataclasses.asdict(settings).items() if name != "save_seconds"
         }
         return files, {
             **facts,
+            "whole": whole,
+            "generator_bytes": self.draft.find(GENERATOR).stat().st_size,
             "fit": self._fit(),
             "precision": result.precision,
             "tuning_seconds": round(result.seconds, 2),

@@ -1,0 +1,218 @@
+"""The tuned generator on disk: what tuning changed of G_d, as small as its pictures allow.
+
+`generator.safetensors` is of one of two kinds: "quantised", or "difference", which holds the whole change in
+half precision, as all profiles of format 1 do.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mystyle_cli.errors import ProfileError
+from mystyle_cli.person.files import load_tensors
+from mystyle_cli.person.quantise import SMALL, Coded, Sensitivity, decode, encode, in_half
+
+if TYPE_CHECKING:
+    import torch
+
+    from mystyle_cli.prior.generator import Generator
+    from mystyle_cli.prior.registry import Prior
+
+FloatArray = NDArray[np.float32]
+
+PICTURE_ERROR: Final = 52.0
+"""What storing may change in a picture, as PSNR in dB, if rounding errors were independent. A tuned person is
+themselves some 27 dB from their photos, so that the loss is a few hundredths of that error."""
+
+PICTURES: Final = 8
+"""Anchors at which sensitivities are measured; each costs one step of tuning with a batch of one."""
+
+QUANTISED, HALF = "quantised", "difference"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A tuned generator as it is stored.
+
+    Args:
+        tensors: arrays by name.
+        notes: of the file's header.
+    """
+
+    tensors: dict[str, NDArray[np.generic]]
+    notes: dict[str, str]
+
+
+def store_difference(
+    prior: Prior,
+    state: Mapping[str, torch.Tensor],
+    codes: FloatArray,
+    device: str = "cpu",
+    *,
+    whole: bool = False,
+    picture_error: float = PICTURE_ERROR,
+) -> Difference:
+    """Return what tuning changed, ready to be written.
+
+    Args:
+        prior: the domain prior.
+        state: tuned parameters by name.
+        codes: the anchors (N, w_dim).
+        device: where pictures are rendered to see which weights matter.
+        whole: keep every weight in half precision.
+        picture_error: PSNR in dB of what rounding does to a picture.
+    """
+    changes = difference(prior.generator("cpu"), state)
+    if whole:
+        coded = {name: in_half(change) for name, change in changes.items()}
+    else:
+        generator = prior.generator(device)
+        generator.load_state_dict(dict(state), strict=False)
+        sensitivities = measure_sensitivities(generator, sorted(changes), codes)
+        count = sum(changes[name].size for name in sensitivities)
+        accuracy = accuracy_for(picture_error, count)
+        coded = {
+            name: encode(change, sensitivities.get(name), accuracy)
+            for name, change in changes.items()
+            if change.any()
+        }
+    return _assemble(coded, HALF if whole else QUANTISED, prior.digest)
+
+
+def difference(generator: Generator, state: Mapping[str, torch.Tensor]) -> dict[str, FloatArray]:
+    """Return tuned minus domain parameters, float32, by name.
+
+    Args:
+        generator: G_d.
+        state: tuned parameters by name.
+    """
+    domain = dict(generator.named_parameters())
+    return {name: (tuned.cpu() - domain[name].detach().cpu()).numpy() for name, tuned in state.items()}
+
+
+def accuracy_for(picture_error: float, count: int) -> float:
+    """Return the step of a weight of sensitivity 1 at which `count` rounded weights add up to an error.
+
+    A step s errs by s^2 / 12 on average, and steps are in proportion to sensitivity ** -0.5, so that every
+    weight adds the same to the squared error of a pixel, whose range is 2.
+    """
+    return math.sqrt(12 * 4 * 10 ** (-picture_error / 10) / max(1, count))
+
+
+def measure_sensitivities(
+    generator: Generator, names: list[str], codes: FloatArray, pictures: int = PICTURES
+) -> dict[str, Sensitivity]:
+    """Measure how much pictures change with each weight, for arrays large enough to be rounded.
+
+    With signs r drawn at random for every pixel, the squared gradient of <r, picture> in a weight is on
+    average the sum of the squared changes of all pixels: one backward pass serves all weights.
+
+    Args:
+        generator: G_p.
+        names: of the parameters.
+        codes: the anchors (N, w_dim); `pictures` of them are rendered, one at a time.
+        pictures: how many.
+    """
+    import torch
+
+    chosen = {name: generator.get_parameter(name).requires_grad_(True) for name in names}
+    chosen = {name: p for name, p in chosen.items() if p.dim() > 1 and p.numel() >= SMALL}
+    if not chosen:
+        return {}
+    sums = {name: [torch.zeros(p.shape[0]), torch.zeros(p.shape[1])] for name, p in chosen.items()}
+    draw = torch.Generator().manual_seed(0)
+    for number in np.linspace(0, len(codes) - 1, pictures).round().astype(int):
+        code = torch.from_numpy(codes[number : number + 1].copy()).to(generator.device)
+        with torch.enable_grad():
+            picture = generator.synthesis(code.unsqueeze(1).expand(-1, generator.num_ws, -1), noise="const")
+        signs = (torch.randint(0, 2, picture.shape, generator=draw) * 2 - 1).to(picture)
+        gradients = torch.autograd.grad(picture, list(chosen.values()), signs)
+        for (rows, columns), gradient in zip(sums.values(), gradients, strict=True):
+            square = gradient.square().flatten(2) if gradient.dim() > 2 else gradient.square().unsqueeze(2)
+            rows += square.mean((1, 2)).cpu() / (pictures * picture.numel())
+            columns += square.mean((0, 2)).cpu() / (pictures * picture.numel())
+    generator.requires_grad_(False)
+    return {name: Sensitivity(rows.numpy(), columns.numpy()) for name, (rows, columns) in sums.items()}
+
+
+def _assemble(coded: Mapping[str, Coded], kind: str, prior_sha256: str) -> Difference:
+    """Name the parts of all arrays, and write down what decoding needs."""
+    tensors = {f"{name}{end}": part for name, array in coded.items() for end, part in array.parts.items()}
+    notes = {"kind": kind, "prior": prior_sha256}
+    if kind == QUANTISED:
+        facts = {name: array.facts for name, array in coded.items() if array.facts}
+        notes["layers"] = json.dumps(facts, separators=(",", ":"), sort_keys=True)
+    return Difference(tensors, notes)
+
+
+def read_changes(
+    path: Path, shapes: Mapping[str, tuple[int, ...]], prior_sha256: str
+) -> dict[str, FloatArray]:
+    """Read what tuning changed.
+
+    Args:
+        path: a `generator.safetensors`.
+        shapes: of G_d's parameters, by name.
+        prior_sha256: digest of the prior that it must belong to.
+
+    Returns:
+        float32 arrays by name; parameters that are not among them are as in G_d.
+
+    Raises:
+        ProfileError: the file is damaged, of another prior, or does not fit its generator.
+    """
+    tensors, notes = load_tensors(path)
+    if notes.get("prior") != prior_sha256 or notes.get("kind") not in (QUANTISED, HALF):
+        raise ProfileError(f"{path} does not fit the prior's generator", "Create the profile again.")
+    try:
+        layers: dict[str, dict[str, Any]] = json.loads(notes["layers"]) if notes["kind"] == QUANTISED else {}
+        grouped = _group(tensors, layers)
+        return {name: decode(parts, layers.get(name, {}), shapes[name]) for name, parts in grouped.items()}
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ProfileError(
+            f"{path} does not fit the prior's generator or is damaged: {type(error).__name__} {error}",
+            "Restore it from a backup or create the profile again.",
+        ) from error
+
+
+def _group(
+    tensors: Mapping[str, NDArray[np.generic]], layers: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, NDArray[np.generic]]]:
+    """Put together the parts of each array; what belongs to none stands alone under its own name."""
+    grouped: dict[str, dict[str, NDArray[np.generic]]] = {name: {} for name in layers}
+    for name, tensor in tensors.items():
+        owner, _, end = name.rpartition(".")
+        if owner in layers:
+            grouped[owner][f".{end}"] = tensor
+        else:
+            grouped[name] = {"": tensor}
+    return grouped
+
+
+def apply_difference(generator: Generator, path: Path, prior_sha256: str) -> None:
+    """Turn G_d into G_p.
+
+    Args:
+        generator: a copy of G_d on the CPU; changed in place.
+        path: the profile's `generator.safetensors`.
+        prior_sha256: digest of the prior that it must belong to.
+
+    Raises:
+        ProfileError: the file is damaged, of another prior, or does not fit this generator.
+    """
+    import torch
+
+    parameters = dict(generator.named_parameters())
+    shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
+    changes = read_changes(path, shapes, prior_sha256)
+    with torch.no_grad():
+        for name, change in changes.items():
+            parameters[name].add_(torch.from_numpy(change))
