@@ -97,7 +97,7 @@ def train(args: argparse.Namespace) -> None:
     unseen = Pictures(args.shards, held_out=True, marked=True)
     numbers, who = np.unique(pictures.all("people"), return_inverse=True)
     doubled = np.intersect1d(numbers[numbers >= MARKED] - MARKED, numbers)
-    doubles = np.flatnonzero(np.isin(pictures.all("people") % MARKED, doubled))  # half of every batch
+    doubles = np.flatnonzero(np.isin(pictures.all("people") % MARKED, doubled))
     net, centres = make_identity(), nn.Parameter(torch.randn(len(numbers), DIM))
     if args.resume:
         net.load_state_dict(torch.load(args.run / "identity.pt", weights_only=True))
@@ -106,10 +106,8 @@ def train(args: argparse.Namespace) -> None:
     optimiser = torch.optim.AdamW(groups, lr=args.rate, betas=(0.9, 0.99), weight_decay=5e-3)
     journal = Journal(args.run)
     for step, gone in timed_steps(optimiser, args.rate, args.minutes):
-        half = args.batch // 2
-        rows = np.concatenate(
-            [rng.choice(doubles, half), rng.integers(len(pictures), size=args.batch - half)]
-        )
+        few = round(args.doubles * args.batch)
+        rows = np.concatenate([rng.choice(doubles, few), rng.integers(len(pictures), size=args.batch - few)])
         embeddings = net(prepare(pictures.images(rows), rng))
         target = torch.from_numpy(who[rows])
         loss = F.cross_entropy(margin_logits(embeddings, centres, target, MARGIN * min(1, 4 * gone)), target)
@@ -129,6 +127,7 @@ def main() -> None:
     """Read the options and train."""
     parser = options(__doc__, minutes=20, batch=48)
     parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--doubles", type=float, default=0.5, help="part of a batch kept for doubles")
     parser.add_argument("--resume", action="store_true", help="start from the weights in RUN")
     train(parser.parse_args())
 
