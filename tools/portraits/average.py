@@ -2,8 +2,8 @@
 
     python -m tools.portraits.average FILE FILE ... OUT
 
-A net trained on, on harder examples, gains there and loses elsewhere; the mean of before and after keeps most of
-both. The bundled identity net is such a mean.
+A net trained on, on harder examples, gains there and loses elsewhere; the mean of before and after keeps most
+of both. The bundled identity net is such a mean.
 
 Source: Wortsman et al. 2022, "Robust fine-tuning of zero-shot models".
 """
