@@ -64,7 +64,13 @@ def test_show(run: Run) -> None:
     assert done.exit_code == 0
     for text in ("tiny-32 (32 px)", "a test", "lpips 0.25", "MB"):
         assert text in done.stdout
-    assert document(run("profile", "show", "ada", "--json"))["tables"]["after"] == {"lpips": 0.25}
+    shown = document(run("profile", "show", "ada", "--json"))
+    assert shown["tables"]["after"] == {"lpips": 0.25}
+    folder = Path(shown["folder"])
+    assert shown["sizes"]["generator"] == (folder / "generator.safetensors").stat().st_size
+    assert shown["sizes"]["faces"] == sum(path.stat().st_size for path in (folder / "faces").iterdir())
+    assert shown["bytes"] == sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert f"(generator {shown['sizes']['generator'] / 1e6:.2f}, faces" in shown["size"]
 
 
 def test_missing_profile_is_named_with_those_there_are(run: Run) -> None:

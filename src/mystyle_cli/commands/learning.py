@@ -31,6 +31,7 @@ class TuningOptions:
         precision: arithmetic of the networks.
         seed: of everything that is drawn; fixed by default, so that the same command can go on.
         no_export: leave the ONNX nets out.
+        whole: keep all that tuning changed in half precision.
     """
 
     passes: int
@@ -39,6 +40,7 @@ class TuningOptions:
     precision: Precision
     seed: int
     no_export: bool
+    whole: bool
 
     def settings(self) -> TuneSettings:
         """Return the core's settings."""
@@ -97,6 +99,11 @@ tuning_options: Final = bundle(
             "--no-export",
             is_flag=True,
             help="Leave out the ONNX net: a smaller profile, slower samples; `mystyle export` adds it.",
+        ),
+        click.option(
+            "--whole",
+            is_flag=True,
+            help="Keep every tuned weight in half precision: ten times the bytes, the same to the eye.",
         ),
     ),
 )

@@ -60,12 +60,12 @@ def show(app: App, name: str) -> None:
     from mystyle_cli.person.exporting import export_state
     from mystyle_cli.person.profile import GENERATOR
 
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    sizes = store.sizes(name)
     facts = {
         "name": entry.name,
         "state": entry.state,
         "folder": str(folder),
-        "size": f"{size / 1e6:.1f} MB",
+        "size": _size(sizes),
         "prior": f"{manifest.prior.name} ({manifest.prior.resolution} px)",
         "onnx export": export_state(manifest, GENERATOR),
         "created": manifest.created,
@@ -78,7 +78,10 @@ def show(app: App, name: str) -> None:
     width = max(len(title) for title in shown)
     for title, text in shown.items():
         app.console.result(f"{title:<{width}}  {text}")
-    app.console.document("profile show", {**_brief(entry), **facts, "bytes": size, "tables": tables})
+    app.console.document(
+        "profile show",
+        {**_brief(entry), **facts, "bytes": sum(sizes.values()), "sizes": sizes, "tables": tables},
+    )
 
 
 @command.command("path", cls=Command, examples=('open "$(mystyle profile path adele)/contact-sheet.png"',))
@@ -156,6 +159,16 @@ def _brief(entry: Entry) -> dict[str, object]:
         "prior": manifest.prior.name if manifest else None,
         "counts": dict(manifest.counts) if manifest else {},
     }
+
+
+def _size(sizes: Mapping[str, int]) -> str:
+    """Return what a person takes on disk, and apart from it the nets that can be made again."""
+    from mystyle_cli.person.store import EXPORTED
+
+    own = {part: size for part, size in sizes.items() if part != EXPORTED and size}
+    parts = ", ".join(f"{part} {size / 1e6:.2f}" for part, size in own.items())
+    exported = f"; and {sizes[EXPORTED] / 1e6:.1f} MB of exported nets" if sizes[EXPORTED] else ""
+    return f"{sum(own.values()) / 1e6:.2f} MB ({parts}){exported}"
 
 
 def _counts(entry: Entry) -> list[str]:

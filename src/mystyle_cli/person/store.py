@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.prior.registry import Prior
 
+EXPORTED: Final = "exported"
+_PARTS: Final = {
+    "generator.safetensors": "generator",
+    "faces": "faces",
+    "anchors.safetensors": "anchors",
+    "onnx": EXPORTED,
+}
 LOCKS: Final = ".locks"
 TRASH: Final = ".deleted-"
 OPEN_PATIENCE: Final = 10.0
@@ -118,6 +125,20 @@ class Store:
         if not (folder / NAME).exists():
             raise ProfileError(f"profile '{name}' is unfinished", _UNFINISHED)
         return Profile(folder, read_manifest(folder), prior)
+
+    def sizes(self, name: str) -> dict[str, int]:
+        """Return the bytes on disk of a profile's generator, faces, anchors, exported nets and all else.
+
+        Raises:
+            ProfileError: there is no such profile.
+        """
+        folder = self.path(name)
+        sizes = dict.fromkeys((*_PARTS.values(), "other"), 0)
+        for path in folder.rglob("*"):
+            if path.is_file():
+                first = path.relative_to(folder).parts[0]
+                sizes[_PARTS.get(first, "other")] += path.stat().st_size
+        return sizes
 
     @contextmanager
     def locked(self, *names: str) -> Iterator[None]:
