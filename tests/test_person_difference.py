@@ -345,3 +345,18 @@ def test_tuning_stores_what_is_then_used(tmp_path: Path, tiny_prior: Path) -> No
         assert store.verify("ada") == []
         sizes.append(noted["generator_bytes"])
     assert sizes[0] < 0.75 * sizes[1]
+
+
+def test_a_profile_of_format_1_is_used_as_it_is(tmp_path: Path, tiny_prior: Path) -> None:
+    """It opens with its half-precision generator, and notes the step that brought it here."""
+    store = make_store(tmp_path / "store", tiny_prior)
+    quick = LearnSettings(
+        tuning=TuneSettings(passes=1, batch=3, precision="float32"), export=False, whole=True
+    )
+    folder = retune(store, "ada", quick).profile.path
+    text = (folder / "profile.toml").read_text("utf-8")
+    (folder / "profile.toml").write_text(text.replace("format = 2", "format = 1"), "utf-8")
+    profile = store.open("ada")
+    assert profile.manifest.migrated == ("tuned generators may be quantised",)
+    assert profile.generator().resolution == profile.prior.resolution
+    assert store.verify("ada") == []
