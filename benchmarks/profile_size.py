@@ -57,7 +57,7 @@ class Found:
 
     Args:
         size, float32: bytes of the file, and of all parameters in float32.
-        seconds: of encoding and of decoding.
+        seconds: of the processor, for encoding and for decoding.
         whole, small: ID scores of the same restored photos.
         rates: bits of a weight of kernels, and bytes of a row or column of style matrices.
     """
@@ -77,8 +77,8 @@ def run(rounds: int) -> Report:
     for name, one in found.items():
         figures[f"{name}, generator, MB"] = spread([one.size / 1e6])
         figures[f"{name}, % of float32"] = spread([100 * one.size / one.float32])
-        figures[f"{name}, seconds to encode"] = spread([one.seconds[0]])
-        figures[f"{name}, seconds to decode"] = spread([one.seconds[1]])
+        figures[f"{name}, seconds of processor to encode"] = spread([one.seconds[0]])
+        figures[f"{name}, seconds of processor to decode"] = spread([one.seconds[1]])
         figures[f"{name}, ID lost, each photo"] = spread((one.whole - one.small).tolist())
     lost = np.concatenate([one.whole - one.small for one in found.values()])
     figures["ID lost, mean of all photos"] = spread([float(lost.mean())])
@@ -101,17 +101,17 @@ def measure(name: str, photos: int) -> Found:
     profile = learn(Store(PEOPLE), name, Person(name).photos, open_prior(), settings).profile
     generator = profile.generator()
     tuned = {key: p for key, p in generator.named_parameters() if key.startswith("synthesis.")}
-    started = time.perf_counter()
+    started = time.process_time()
     stored = store_difference(profile.prior, tuned, profile.anchors())
-    encoding = time.perf_counter() - started
+    encoding = time.process_time() - started
     shapes = {key: tuple(p.shape) for key, p in generator.named_parameters()}
     truths = truths_of(name).first(photos)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "generator.safetensors"
         save_tensors(file, stored.tensors, stored.notes)
-        started = time.perf_counter()
+        started = time.process_time()
         read_changes(file, shapes, profile.prior.digest)
-        decoding = time.perf_counter() - started
+        decoding = time.process_time() - started
         whole, small = (restored_ids(one, truths) for one in (profile, Rounded(profile, file)))
         size = file.stat().st_size
     float32 = 4 * sum(p.numel() for p in generator.parameters())
