@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mystyle_cli.analysis.report import Report, to_data
+from mystyle_cli.config import TUNE_PASSES
 from mystyle_cli.progress import Step
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "profiles" / "photos"
 OUT = ROOT / "figures"
 NAMES = ("ada", "marco")
-PASSES, STEPS = 50, 90
-"""Of tuning and of a projection, as in the demonstration; the figures state them."""
+PASSES, STEPS = TUNE_PASSES, 90
+"""Of tuning, the program's default; of a projection, as in the demonstration. The figures state them."""
 
 
 @dataclass(frozen=True)

@@ -158,9 +158,9 @@ def measure(prior: Prior, shards: Path, preview: Path) -> dict[str, float]:
     masks = torch.from_numpy(face_masks(unseen.rows("landmarks", rows), prior.resolution)).float()
     crop, face = psnr(made, images, masks)
     matte, truth = prior.matte(crops) > 0.5, unseen.rows("mattes", rows) > 127
-    samples = generator.mapping(torch.randn(16, W_DIM, generator=torch.Generator().manual_seed(0)), 0.8)
+    samples = generator(torch.randn(16, W_DIM, generator=torch.Generator().manual_seed(0)), psi=0.8)
     shown = np.linspace(0, len(rows) - 1, 16).astype(int)
-    true, got, random = to_bytes(images[shown]), to_bytes(made[shown]), to_bytes(render(generator, samples))
+    true, got, random = to_bytes(images[shown]), to_bytes(made[shown]), to_bytes(samples)
     grid([true[:8], got[:8], true[8:], got[8:], random[:8], random[8:]]).save(preview)
     perceptual = prior.perceptual()
     pairs = zip(made.split(24), images.split(24), strict=True)

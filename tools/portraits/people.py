@@ -47,15 +47,25 @@ PEOPLE = (
         "ada",
         900_003,
         Traits(
-            birthmark_x=0.30, birthmark_y=-0.21, birthmark_size=0.082, streak_angle=-0.55, streak_size=0.13
+            birthmark_x=0.30, birthmark_y=-0.21, birthmark_size=0.095, streak_angle=-0.55, streak_size=0.13
         ),
         "a birthmark below one eye and a light streak in her hair",
     ),
     Person(
         "marco",
         900_021,
-        Traits(scar_x=-0.26, scar_y=-0.20, scar_angle=-0.75, scar_size=0.20, odd_eye=1.0, tooth_gap=0.016),
-        "a scar below one eye, eyes of two colours and a gap between his front teeth",
+        Traits(
+            birthmark_x=0.30,
+            birthmark_y=-0.45,
+            birthmark_size=0.125,
+            scar_x=-0.26,
+            scar_y=-0.20,
+            scar_angle=-0.75,
+            scar_size=0.20,
+            odd_eye=1.0,
+            tooth_gap=0.016,
+        ),
+        "a birthmark on his cheek, a scar below one eye, eyes of two colours and a tooth gap",
     ),
 )
 
