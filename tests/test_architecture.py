@@ -90,7 +90,19 @@ def modules_after(code: str) -> set[str]:
 
 
 RUN = "from mystyle_cli.cli import cli\ntry: cli.main({})\nexcept SystemExit: pass"
-HEAVY = {"torch", "onnxruntime", "dlib", "numpy", "scipy", "PIL", "lpips", "rich", "numba", "clarabel"}
+HEAVY = {
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "dlib",
+    "numpy",
+    "scipy",
+    "PIL",
+    "lpips",
+    "rich",
+    "numba",
+    "clarabel",
+}
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,18 @@ def test_onnx_net_of_the_priors_own_size_passes_through(tmp_path: Path) -> None:
         write_role(read_identity(path), tmp_path / "identity.onnx", 128)
 
 
+def test_role_files_of_ours_are_taken_again(tmp_path: Path) -> None:
+    """A role's file of one prior is an encoder for others of other sizes, whatever its tensors are called."""
+    net, path = shake(Everything()), tmp_path / "16.onnx"
+    write_onnx(net, path, (3, 16, 16), 5)
+    for resolution in (32, 64):
+        before, path = path, tmp_path / f"{resolution}.onnx"
+        assert write_role(read_encoder(before), path, resolution) < 1e-5
+    images = noise(2, 64)
+    smaller = whole(32, 16)(whole(64, 32)(images))
+    assert np.abs(open_session(path).run(images.numpy()) - net(smaller).numpy()).max() < 1e-5
+
+
 def rename_domain(model: onnx.ModelProto) -> None:
     """Ask for operators of a library that is not there."""
     model.opset_import.append(helper.make_opsetid("com.microsoft", 1))

@@ -22,6 +22,7 @@ from mystyle_cli.prior.registry import sha256_of
 LIBRARIES: Final = {
     "numpy": ("numpy",),
     "torch": ("torch",),
+    "onnx": ("onnx",),
     "onnxruntime": ("onnxruntime-gpu", "onnxruntime"),
     "dlib": ("dlib-bin", "dlib"),
     "lpips": ("lpips",),

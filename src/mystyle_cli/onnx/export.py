@@ -8,7 +8,6 @@ Source: paper sec. 3 (the generator G); StyleGAN2 (Karras et al. 2020), app. B.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
@@ -43,13 +42,10 @@ def synthesis_file(generator: Generator, *, half: bool = False) -> bytes:
     net = generator.synthesis
     image = writer.write(net.resolutions)
     size, channels = net.resolutions[-1], len(state[f"b{net.resolutions[-1]}.torgb.bias"])
-    model = writer.graph.model(
+    return writer.graph.model(
         [(ALPHA_PLUS, ("batch", net.num_ws, "anchors")), (ANCHORS, ("anchors", generator.w_dim))],
         (image, ("batch", channels, size, size)),
     )
-    file = io.BytesIO()
-    model.write(file)
-    return file.getvalue()
 
 
 class _Writer:

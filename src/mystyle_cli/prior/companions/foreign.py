@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx.external_data_helper import uses_external_data
 
 from mystyle_cli.errors import ModelError
-from mystyle_cli.onnx.graph import OnnxGraph, value_info
-from mystyle_cli.onnx.wire import Message, fields
+from mystyle_cli.onnx.graph import FLOAT, OnnxGraph, value_info
 from mystyle_cli.prior.companions.resample import Resample
 
 HINT = "give a net that takes pictures (batch, 3, size, size) in [-1, 1], as w600k_r50.onnx does"
@@ -43,26 +44,28 @@ def inspect(path: Path) -> OnnxNet:
         ModelError: it is damaged, needs operators or files beside it, or takes other input than pictures.
     """
     try:
-        return _read_header(path, memoryview(path.read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return _read_header(path, _load(path))
+    except (OSError, ValueError, DecodeError) as error:
         raise ModelError(f"{path} is no readable ONNX file: {error!r}", "fetch the file again") from error
 
 
-def _read_header(path: Path, data: memoryview) -> OnnxNet:
+def _load(path: Path) -> onnx.ModelProto:
+    """Parse an ONNX file, whatever it is called, and no file beside it."""
+    return onnx.load_model(str(path), format="protobuf", load_external_data=False)
+
+
+def _read_header(path: Path, model: onnx.ModelProto) -> OnnxNet:
     """Check what an ONNX file needs and takes."""
-    model = _group(data)
-    graph = _group(model[7][0])
-    imports = [_group(entry) for entry in model.get(8, [])]
-    opsets = {_text(entry.get(1)): int(entry[2][0]) for entry in imports}
+    opsets = {entry.domain: entry.version for entry in model.opset_import}
     foreign = sorted(set(opsets) - set(DOMAINS))
     if foreign:
         raise ModelError(f"{path} needs operators of {', '.join(foreign)}, which are not standard", HINT)
     opset = max(opsets.values(), default=0)
     if opset < OLDEST:
         raise ModelError(f"{path} is of ONNX opset {opset}, older than {OLDEST}", HINT)
-    if any(13 in _group(tensor) for tensor in graph.get(5, [])):
+    if any(uses_external_data(tensor) for tensor in model.graph.initializer):
         raise ModelError(f"{path} keeps its weights in another file", "save it as one file")
-    return _pictures(path, graph, {name: _shape(entry) for name, entry in _entries(graph).items()})
+    return _pictures(path, model.graph)
 
 
 def prepend(net: OnnxNet, resample: Resample, resolution: int, path: Path) -> None:
@@ -74,81 +77,36 @@ def prepend(net: OnnxNet, resample: Resample, resolution: int, path: Path) -> No
         resolution: edge length of the pictures.
         path: the file to write.
     """
-    head = OnnxGraph()
-    rows, columns = (
-        head.constant(matrix.numpy().astype(np.float32), name)
-        for matrix, name in ((resample.rows, "mystyle_rows"), (resample.columns, "mystyle_columns"))
-    )
-    head.node("MatMul", [head.node("MatMul", [rows, "images"], "mystyle_resized"), columns], net.entry)
-    whole = memoryview(net.path.read_bytes())
-    model = Message()
-    for number, value, raw in fields(whole):
-        if number == 7 and isinstance(value, memoryview):
-            model.message(7, _extended(value, head, net.entry, resolution))
-        else:
-            model.raw(raw)
-    with path.open("wb") as file:
-        model.write(file)
+    head, images = OnnxGraph(), f"mystyle_images_{resolution}"  # a name that the net does not use itself
+    rows = head.constant(resample.rows.numpy(), f"{images}_rows")
+    columns = head.constant(resample.columns.numpy(), f"{images}_columns")
+    head.node("MatMul", [head.node("MatMul", [rows, images], f"{images}_resized"), columns], net.entry)
+    model = _load(net.path)
+    graph = model.graph
+    for node in reversed(head.nodes):
+        graph.node.insert(0, node)
+    graph.initializer.extend(head.constants)
+    for entry in graph.input:
+        if entry.name == net.entry:
+            entry.CopyFrom(value_info(images, ("batch", 3, resolution, resolution)))
+    path.write_bytes(model.SerializeToString())
 
 
-def _extended(graph: memoryview, head: OnnxGraph, entry: str, resolution: int) -> Message:
-    """Put the nodes of `head` before those of a graph, and its input in place of `entry`."""
-    out = Message()
-    for node in head.nodes:
-        out.message(1, node)
-    for tensor in head.constants:
-        out.message(5, tensor)
-    for number, value, raw in fields(graph):
-        if number == 11 and isinstance(value, memoryview) and _text(_group(value).get(1)) == entry:
-            out.message(11, value_info("images", ("batch", 3, resolution, resolution)))
-        else:
-            out.raw(raw)
-    return out
-
-
-def _pictures(path: Path, graph: dict[int, list[int | memoryview]], shapes: dict[str, list[int]]) -> OnnxNet:
+def _pictures(path: Path, graph: onnx.GraphProto) -> OnnxNet:
     """Check that the one input is a batch of square colour pictures in [-1, 1]."""
-    outputs = len(graph.get(12, []))
-    if len(shapes) != 1 or outputs != 1:
-        raise ModelError(f"{path} has {len(shapes)} inputs and {outputs} outputs, not one of each", HINT)
-    entry, shape = next(iter(shapes.items()))
+    tensors = {tensor.name for tensor in graph.initializer}
+    entries = [entry for entry in graph.input if entry.name not in tensors]  # old files list all tensors
+    if len(entries) != 1 or len(graph.output) != 1:
+        counts = f"{len(entries)} inputs and {len(graph.output)} outputs"
+        raise ModelError(f"{path} has {counts}, not one of each", HINT)
+    entry, kind = entries[0].name, entries[0].type.tensor_type
+    if kind.elem_type != FLOAT:
+        raise ModelError(f"{path} takes input that is not float32", HINT)
+    shape = [length.dim_value for length in kind.shape.dim]  # 0 where a length is free
     if len(shape) != 4 or shape[1] != 3 or shape[2] != shape[3] or shape[2] < 1:
         raise ModelError(f"{path} takes input of shape {shape}, not (batch, 3, size, size)", HINT)
     if shape[0] > 0:
         raise ModelError(f"{path} takes batches of exactly {shape[0]}", "export it with a free batch axis")
-    for node in graph.get(1, []):
-        found = _group(node)
-        if entry in [_text([name]) for name in found.get(1, [])] and _text(found.get(4)) in SCALING:
-            raise ModelError(f"{path} scales pixels itself: it takes 0 to 255, not [-1, 1]", HINT)
+    if any(entry in node.input and node.op_type in SCALING for node in graph.node):
+        raise ModelError(f"{path} scales pixels itself: it takes 0 to 255, not [-1, 1]", HINT)
     return OnnxNet(path, entry, shape[2])
-
-
-def _entries(graph: dict[int, list[int | memoryview]]) -> dict[str, memoryview]:
-    """Inputs of a graph by name, without the tensors that old files list among them."""
-    tensors = {_text(_group(tensor).get(8)) for tensor in graph.get(5, [])}
-    entries = {_text(_group(entry).get(1)): entry for entry in graph.get(11, [])}
-    return {k: v for k, v in entries.items() if k not in tensors and isinstance(v, memoryview)}
-
-
-def _shape(entry: memoryview) -> list[int]:
-    """Lengths of an input's axes, 0 where a length is free."""
-    tensor = _group(_group(_group(entry)[2][0])[1][0])
-    if tensor.get(1) != [1]:
-        raise ValueError("its input is not float32")
-    lengths = (_group(length) for length in _group(tensor[2][0]).get(1, []))
-    return [value if isinstance(value := length.get(1, [0])[-1], int) else 0 for length in lengths]
-
-
-def _group(message: int | memoryview) -> dict[int, list[int | memoryview]]:
-    """Values of a message by field."""
-    if isinstance(message, int):
-        raise ValueError("a number stands where a message should be")
-    out: dict[int, list[int | memoryview]] = {}
-    for number, value, _ in fields(message):
-        out.setdefault(number, []).append(value)
-    return out
-
-
-def _text(values: list[int | memoryview] | None) -> str:
-    """A field's text; empty where it is absent."""
-    return bytes(values[-1]).decode() if values and isinstance(values[-1], memoryview) else ""
