@@ -41,7 +41,8 @@ def tune_again(store: Store) -> None:
     with store.locked("ada"):
         profile, draft = store.open("ada"), store.draft("ada")
         tensors, notes = load_tensors(profile.path / GENERATOR)
-        changed = {name: (value + 0.01).astype(np.float16) for name, value in tensors.items()}
+        floats = {name: value for name, value in tensors.items() if value.dtype.kind == "f"}
+        changed = tensors | {name: (value + 0.01).astype(value.dtype) for name, value in floats.items()}
         draft.finish("tune", "again", draft.write_tensors(GENERATOR, changed, notes), {})
         draft.commit(replace(profile.manifest, stages=draft.stages(), files=draft.files()))
 
