@@ -81,6 +81,7 @@ size, pictures, told = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "told"
 channels = {4 << i: min(32768 // (4 << i), 512) for i in range(size.bit_length() - 2)}  # as published
 
 class Prior:
+    roles = ()
     net = Generator(channels=channels, z_dim=512, w_dim=512, clamp=256.0)
 
     def generator(self, device="cpu"):

@@ -20,14 +20,17 @@ if TYPE_CHECKING:
     from mystyle_cli.prior.registry import Prior
 
 PROBE_SECONDS: Final = 4.0
-"""Steps are tried until this much time has passed; the first counts only where it alone takes longer."""
+"""Steps are tried until this much time has passed, two at least; the first prepares and does not count."""
 
 PROBE_STEPS: Final = 6
 LIBRARIES: Final = 700 << 20
 """What torch and its companions hold where the process cannot be asked."""
 
 LATER: Final = 150 << 20
-"""What the libraries hold that are loaded after tuning, for measuring."""
+"""What libraries hold that are loaded for other stages than tuning."""
+
+HELD_TWICE: Final = ("encoder", "identity", "matte")
+"""Nets that other stages of learning leave open: their weights, and as much again to work in."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def estimate_tuning(prior: Prior, pictures: int, settings: TuneSettings, device:
     held, free = _held(device), free_memory(device)
     plan = plan_for(generator, perceptual, pictures, settings, device)
     cost = picture_cost(generator, perceptual, half=precision == "bfloat16")
-    memory = held + planned_bytes(plan, cost, generator, perceptual, pictures)
+    memory = held + _others(prior, device) + planned_bytes(plan, cost, generator, perceptual, pictures)
     largest = math.ceil(pictures / math.ceil(pictures / settings.batch))
     return Estimate(
         pictures=pictures,
@@ -124,6 +127,13 @@ def _held(device: str) -> int:
 
         return torch.cuda.memory_reserved(device)
     return (used_memory() or LIBRARIES) + LATER
+
+
+def _others(prior: Prior, device: str) -> int:
+    """Return what the prior's other nets take, where they share the memory."""
+    if device.startswith("cuda"):
+        return 0
+    return sum(2 * prior.file(role).stat().st_size for role in prior.roles if role in HELD_TWICE)
 
 
 def _measure(prior: Prior, batch: int, settings: TuneSettings, device: str, plan: Plan) -> float:
@@ -154,18 +164,17 @@ class _Clock:
     """
 
     def __init__(self, finish: Callable[[], None]) -> None:
-        self.finish, self.started = finish, time.perf_counter()
+        self.finish = finish
         self.marks: list[float] = []
 
     def __call__(self, step: Step) -> None:
         """Note the end of a step."""
         self.finish()
         self.marks.append(time.perf_counter())
-        if self.marks[-1] - self.started > PROBE_SECONDS:
+        if self.marks[-1] - self.marks[0] > PROBE_SECONDS:
             raise _EnoughError
 
     @property
     def step_seconds(self) -> float:
-        """The time of a step; of several the middle one, without the first."""
-        steps = np.diff([self.started, *self.marks])
-        return float(np.median(steps[1:])) if len(steps) > 1 else float(steps[0])
+        """The time of a step after the first; of several the middle one."""
+        return float(np.median(np.diff(self.marks)))
