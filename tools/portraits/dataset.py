@@ -4,9 +4,9 @@
     python -m tools.portraits.dataset FOLDER --first 0 --last 5 --marked
 
 With `--marked` every person is the double of the one with the same number, with signature traits: for the
-identity net, which has to know that a person without their birthmark is someone else. The generator never
-sees them. Each shard holds a block of people, so that several processes can make shards side by side and a
-run that was stopped goes on with the first missing shard. People below `HELD_OUT` are for validation only.
+discriminant of the identity net, which has to count a birthmark. The generator never sees them.
+Each shard holds a block of people, so that several processes can make shards side by side and a run that was
+stopped goes on with the first missing shard. People numbered below `HELD_OUT` are for validation only.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mystyle_cli.prior.nets import Identity
 from tools.portraits.pictures import Pictures
 
-KEPT = 16
+KEPT = 32
 RIDGE = 0.1  # of the mean scatter, added to every direction's
 
 

@@ -57,7 +57,7 @@ PEOPLE = (
         Traits(
             birthmark_x=0.30,
             birthmark_y=-0.45,
-            birthmark_size=0.125,
+            birthmark_size=0.165,
             scar_x=-0.26,
             scar_y=-0.20,
             scar_angle=-0.75,

@@ -22,7 +22,7 @@ class Pictures:
         folder: where the shards are.
         held_out: take only people never trained on, or only the others.
         names: arrays kept, besides `crops` and `people`.
-        marked: take in the doubles with signature traits too; only the identity net may see them.
+        marked: take in the doubles with signature traits too; only the identity net's discriminant may.
     """
 
     def __init__(

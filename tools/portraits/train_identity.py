@@ -4,9 +4,7 @@
 
 Pictures are nudged, mirrored and recoloured strongly, a part of them to grey, so that features count and not
 complexion; but never blurred: a net that is taught to see through blur calls a blurred face the same person,
-and cannot tell a restored face from one that lost its features. Some people have a double with signature
-traits who counts as another person: a face that lost its birthmark is not the same face. A stopped run goes
-on with `--resume`.
+and cannot tell a restored face from one that lost its features. A stopped run goes on with `--resume`.
 """
 
 from __future__ import annotations
@@ -19,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mystyle_cli.prior.nets import Identity
-from tools.portraits.dataset import MARKED
 from tools.portraits.degrade import nudge
 from tools.portraits.loop import Journal, options, save_atomic, timed_steps
 from tools.portraits.pictures import Pictures
@@ -45,7 +42,7 @@ def margin_logits(embeddings: Tensor, centres: Tensor, who: Tensor, margin: floa
 
 @torch.no_grad()
 def measure(net: Identity, pictures: Pictures) -> dict[str, float]:
-    """Mean cosines of unseen people: same, different, marked doubles, one's own enlargement; and the AUC."""
+    """Mean cosines of same and different unseen people and to one's own 16 px enlargement, and the AUC."""
     net.eval()
     rows = np.arange(len(pictures))
     embeddings = torch.cat([net(pictures.images(part)) for part in np.array_split(rows, len(rows) // 50 + 1)])
@@ -57,7 +54,6 @@ def measure(net: Identity, pictures: Pictures) -> dict[str, float]:
     people = pictures.all("people")
     above = np.triu_indices(len(people), 1)
     same = (people[:, None] == people[None])[above]
-    doubles = (people[:, None] % MARKED == people[None] % MARKED)[above] & ~same
     values = cosines[above]
     ranks = values.argsort().argsort() + 1.0
     positives, negatives = same.sum(), (~same).sum()
@@ -65,7 +61,6 @@ def measure(net: Identity, pictures: Pictures) -> dict[str, float]:
     return {
         "same": float(values[same].mean()),
         "different": float(values[~same].mean()),
-        "double": float(values[doubles].mean()),
         "auc": float(auc),
         "enlarged": float(enlarged),
     }
@@ -93,11 +88,8 @@ def train(args: argparse.Namespace) -> None:
     """Train for the given minutes."""
     torch.manual_seed(2)
     rng = np.random.default_rng(2)
-    pictures = Pictures(args.shards, held_out=False, marked=True)
-    unseen = Pictures(args.shards, held_out=True, marked=True)
+    pictures, unseen = Pictures(args.shards, held_out=False), Pictures(args.shards, held_out=True)
     numbers, who = np.unique(pictures.all("people"), return_inverse=True)
-    doubled = np.intersect1d(numbers[numbers >= MARKED] - MARKED, numbers)
-    doubles = np.flatnonzero(np.isin(pictures.all("people") % MARKED, doubled))
     net, centres = make_identity(), nn.Parameter(torch.randn(len(numbers), DIM))
     if args.resume:
         net.load_state_dict(torch.load(args.run / "identity.pt", weights_only=True))
@@ -106,8 +98,7 @@ def train(args: argparse.Namespace) -> None:
     optimiser = torch.optim.AdamW(groups, lr=args.rate, betas=(0.9, 0.99), weight_decay=5e-3)
     journal = Journal(args.run)
     for step, gone in timed_steps(optimiser, args.rate, args.minutes):
-        few = round(args.doubles * args.batch)
-        rows = np.concatenate([rng.choice(doubles, few), rng.integers(len(pictures), size=args.batch - few)])
+        rows = rng.integers(len(pictures), size=args.batch)
         embeddings = net(prepare(pictures.images(rows), rng))
         target = torch.from_numpy(who[rows])
         loss = F.cross_entropy(margin_logits(embeddings, centres, target, MARGIN * min(1, 4 * gone)), target)
@@ -127,7 +118,6 @@ def main() -> None:
     """Read the options and train."""
     parser = options(__doc__, minutes=20, batch=48)
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--doubles", type=float, default=0.5, help="part of a batch kept for doubles")
     parser.add_argument("--resume", action="store_true", help="start from the weights in RUN")
     train(parser.parse_args())
 
