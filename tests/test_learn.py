@@ -24,6 +24,7 @@ from mystyle_cli.curate.records import PhotoRecord, Reason
 from mystyle_cli.errors import DecodeError, ProfileError
 from mystyle_cli.learn import LearnSettings, export, ingest, learn, retune
 from mystyle_cli.person import stages
+from mystyle_cli.person.instant import FILE, InstantSettings, instant_state
 from mystyle_cli.person.profile import GENERATOR, HELD_OUT
 from mystyle_cli.person.store import Store
 from mystyle_cli.person.tuning import TuneSettings
@@ -31,7 +32,8 @@ from mystyle_cli.photos.align import AlignedFace
 from mystyle_cli.prior.registry import Prior, open_prior
 from mystyle_cli.progress import Step
 
-QUICK = LearnSettings(tuning=TuneSettings(passes=2, batch=3, save_seconds=0.0))
+NET = InstantSettings(samples=8, views=1, width=4, steps=4, batch=4, refine_steps=2, refine_batch=2)
+QUICK = LearnSettings(instant=NET, tuning=TuneSettings(passes=2, batch=3, save_seconds=0.0))
 
 
 def fake_curate(
@@ -109,9 +111,9 @@ def test_photos_become_a_profile(tmp_path: Path, prior: Prior, photos: list[Path
     settings = dataclasses.replace(QUICK, tuning=TuneSettings(passes=15, batch=4), consent="she agreed")
     done = learn(store, "adele", photos, prior, settings, lambda step: seen.append(step.stage))
     profile = done.profile
-    assert done.worked == ("curate", "anchors", "tune", "measure", "export")
+    assert done.worked == ("curate", "anchors", "tune", "measure", "instant", "export")
     assert profile.export_state == "fresh"
-    assert list(dict.fromkeys(seen)) == ["curate", "anchors", "tune", "measure"]
+    assert list(dict.fromkeys(seen)) == ["curate", "anchors", "tune", "measure", "instant"]
     assert store.entry("adele").state == "ready"
     assert store.verify("adele", prior) == []
     assert profile.manifest.consent == "she agreed"
@@ -140,7 +142,7 @@ def test_changed_settings_redo_only_what_depends_on_them(
     created = store.open("adele", prior).manifest.created
     longer = dataclasses.replace(QUICK, tuning=dataclasses.replace(QUICK.tuning, passes=3))
     second = learn(store, "adele", photos, prior, longer)
-    assert second.worked == ("tune", "measure", "export")
+    assert second.worked == ("tune", "measure", "instant", "export")
     assert second.profile.manifest.created == created
     assert second.profile.manifest.stages["tune"]["passes"] == 3
 
@@ -169,7 +171,7 @@ def test_exports_follow_the_tuning_or_go(store: Store, prior: Prior) -> None:
     assert after.keys() == before.keys()
     for name in ("onnx/synthesis.onnx", "onnx/synthesis-fp16.onnx"):
         assert after[name] != before[name]
-    bare = retune(store, "adele", dataclasses.replace(QUICK, export=False)).profile
+    bare = retune(store, "adele", dataclasses.replace(QUICK, export=False, instant=None)).profile
     assert bare.export_state == "none"
     assert not list((bare.path / "onnx").glob("*"))
 
@@ -198,8 +200,23 @@ def test_without_tuning_then_tuned(tmp_path: Path, prior: Prior) -> None:
         done.profile.generator()
     for path in photos:
         path.unlink()
-    assert retune(store, "adele", QUICK).worked == ("tune", "measure", "export")
+    assert retune(store, "adele", QUICK).worked == ("tune", "measure", "instant", "export")
     assert store.entry("adele").state == "ready"
+
+
+def test_a_net_is_kept_only_for_its_own_generator(store: Store, prior: Prior) -> None:
+    """Without a net asked for, one that fits stays; tuned anew, none of the old generator is left."""
+    assert instant_state(store.open("adele", prior).manifest) == "fresh"
+    alone = dataclasses.replace(QUICK, instant=None)
+    assert retune(store, "adele", alone).worked == ()
+    assert instant_state(store.open("adele", prior).manifest) == "fresh"
+    other = dataclasses.replace(alone, tuning=TuneSettings(passes=1, batch=3))
+    assert retune(store, "adele", other).worked == ("tune", "measure", "export")
+    profile = store.open("adele", prior)
+    assert instant_state(profile.manifest) == "none"
+    assert not (profile.path / FILE).exists()
+    again = retune(store, "adele", dataclasses.replace(other, instant=NET))
+    assert again.worked == ("instant",), "only the net was missing"
 
 
 def test_ingest_keeps_the_split_and_adds(
@@ -260,10 +277,11 @@ def stop_at(stage: str, done: int) -> Callable[[Step], None]:
 @pytest.mark.parametrize(
     ("stage", "done", "left"),
     [
-        ("curate", 3, ("curate", "anchors", "tune", "measure", "export")),
-        ("anchors", 1, ("anchors", "tune", "measure", "export")),
-        ("tune", 5, ("tune", "measure", "export")),
-        ("measure", 2, ("measure", "export")),
+        ("curate", 3, ("curate", "anchors", "tune", "measure", "instant", "export")),
+        ("anchors", 1, ("anchors", "tune", "measure", "instant", "export")),
+        ("tune", 5, ("tune", "measure", "instant", "export")),
+        ("measure", 2, ("measure", "instant", "export")),
+        ("instant", 3, ("instant", "export")),
     ],
 )
 def test_stopped_anywhere_it_goes_on_to_the_same_result(
@@ -299,7 +317,7 @@ def test_an_interrupted_ingest_leaves_the_profile_usable(tmp_path: Path, store: 
     assert now.manifest == old
     assert store.verify("adele", prior) == []
     assert now.faces(HELD_OUT).shape[0] == 1
-    assert ingest(store, "adele", more, QUICK).worked == ("tune", "measure", "export")
+    assert ingest(store, "adele", more, QUICK).worked == ("tune", "measure", "instant", "export")
 
 
 CHILD = textwrap.dedent(

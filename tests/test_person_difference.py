@@ -335,7 +335,8 @@ def test_accuracy_spends_the_allowed_error_evenly() -> None:
 def test_tuning_stores_what_is_then_used(tmp_path: Path, tiny_prior: Path) -> None:
     """The noted bytes are those on disk, for a generator kept small and for one kept whole."""
     store = make_store(tmp_path / "store", tiny_prior)
-    quick = LearnSettings(tuning=TuneSettings(passes=1, batch=3, precision="float32"), export=False)
+    tuning = TuneSettings(passes=1, batch=3, precision="float32")
+    quick = LearnSettings(tuning=tuning, instant=None, export=False)
     sizes = []
     for how in (quick, dataclasses.replace(quick, whole=True)):
         profile = retune(store, "ada", how).profile

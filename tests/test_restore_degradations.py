@@ -9,14 +9,9 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mystyle_cli.restore.degradations import (
-    Downsample,
-    Identity,
-    Mask,
-    area_kernel,
-    linear_kernel,
-    spread,
-)
+from mystyle_cli.photos.kernels import area_kernel, linear_kernel
+from mystyle_cli.restore.degradations import Downsample, Identity, Mask, spread
+from mystyle_cli.restore.membrane import continued
 
 
 def images(count=2, size=16, seed=0):
@@ -116,3 +111,14 @@ def test_identity_changes_nothing():
     x = images()
     assert Identity().view(Identity().apply(x)) is x
     assert Identity().select(torch.tensor([0])).known(x).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (33, 47), (5, 9), (1, 7)])
+def test_holes_are_continued_alike_without_torch(shape):
+    """The numpy form gives what the differentiable one gives, at even and odd sizes."""
+    rng = np.random.default_rng(0)
+    pictures = rng.normal(size=(2, 3, *shape)).astype(np.float32)
+    hole = (rng.random(shape) < 0.6).astype(np.float32)
+    hole[shape[0] // 4 : shape[0] // 2, shape[1] // 4 :] = 1
+    expected = spread(torch.from_numpy(pictures), torch.from_numpy(hole).expand(2, 1, *shape))
+    np.testing.assert_allclose(continued(pictures, hole), expected.numpy(), atol=1e-5)

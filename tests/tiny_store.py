@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,14 @@ from PIL import Image
 
 from mystyle_cli.curate.records import PhotoRecord, Reason
 from mystyle_cli.person.difference import store_difference
+from mystyle_cli.person.instant import InstantSettings
+from mystyle_cli.person.instant_training import instant_stage
 from mystyle_cli.person.manifest import Manifest, PriorMark
 from mystyle_cli.person.profile import ANCHORS, CONTACT_SHEET, GENERATOR, PHOTOS
+from mystyle_cli.person.reference import read_faces
 from mystyle_cli.person.store import Store
 from mystyle_cli.prior.registry import open_prior
+from mystyle_cli.progress import silent
 
 TRAIN, HELD_OUT = 6, 2
 
@@ -80,3 +85,18 @@ def make_store(root: Path, prior_folder: Path, name: str = "ada") -> Store:
             )
         )
     return store
+
+
+def add_instant(store: Store, name: str, settings: InstantSettings) -> None:
+    """Train the net that answers at once, as learning does at its end."""
+    profile = store.open(name)
+    device = "cpu"
+    with store.locked(name):
+        draft = store.draft(name)
+        nets = profile.generator(device), profile.prior.perceptual(device)
+        faces = read_faces(
+            [profile.file(str(one.face)) for one in profile.photos()], profile.prior.resolution
+        )
+        done = instant_stage(draft, profile.prior, nets, profile.anchors(), faces, settings, silent)
+        draft.finish("instant", "i", *done)
+        draft.commit(replace(profile.manifest, stages=draft.stages(), files=draft.files()))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mystyle_cli.person.samples import Sampler, Samples
     from mystyle_cli.photos.decode import Photo, Pixels
     from mystyle_cli.restore.locate import Subject
-    from mystyle_cli.restore.restore import Restoration, RestoreSettings, TaskName
+    from mystyle_cli.restore.restore import Quality, Restoration, RestoreSettings, TaskName
 
     Picture: TypeAlias = Photo | Path | str | bytes | Pixels
 
@@ -31,8 +31,9 @@ class Person(Profile):
     """A profile that works on photos. Each method takes one whole photo and gives one whole photo back.
 
     A photo is decoded already, or its path, its file's bytes, or pixels uint8 (H, W, 3). Options of all
-    methods: `beta`, the dilation of the person's space (None = unbounded); `steps`, Adam steps at most
-    (None = the default); `aligned`, the photo is an aligned crop; `force`, go on although the face is not
+    methods: `beta`, the dilation of the person's space (None = unbounded); `quality`, "full", "fast" or
+    "instant", which is one pass of the person's own net and no search; `steps`, Adam steps at most (None =
+    the default); `aligned`, the photo is an aligned crop; `force`, go on although the face is not
     this person's; `device`, as torch names it. `restore` and `edit_photos` take many photos at once.
     """
 
@@ -41,6 +42,7 @@ class Person(Profile):
         photo: Picture,
         *,
         beta: float | None = BETA_UPSCALE,
+        quality: Quality = "full",
         steps: int | None = None,
         aligned: bool = False,
         force: bool = False,
@@ -56,7 +58,7 @@ class Person(Profile):
 
         Source: sec. 3.3, 5.2.2.
         """
-        settings = _settings(beta, steps, aligned, force, device)
+        settings = _settings(beta, steps, aligned, force, device, quality)
         return self._restore("upscale", _subject(photo, None), settings, progress)
 
     def inpaint(
@@ -65,6 +67,7 @@ class Person(Profile):
         mask: Pixels,
         *,
         beta: float | None = BETA_INPAINT,
+        quality: Quality = "full",
         steps: int | None = None,
         aligned: bool = False,
         force: bool = False,
@@ -76,11 +79,11 @@ class Person(Profile):
         Args:
             photo: the photo.
             mask: uint8 (H, W) of its size, 255 = fill.
-            beta, steps, aligned, force, device, progress: see the class.
+            beta, quality, steps, aligned, force, device, progress: see the class.
 
         Source: sec. 3.3, 5.2.1.
         """
-        settings = _settings(beta, steps, aligned, force, device)
+        settings = _settings(beta, steps, aligned, force, device, quality)
         return self._restore("inpaint", _subject(photo, mask), settings, progress)
 
     def invert(
@@ -207,13 +210,18 @@ def _subject(photo: Picture, mask: Pixels | None) -> Subject:
 
 
 def _settings(
-    beta: float | None, steps: int | None, aligned: bool, force: bool, device: str
+    beta: float | None,
+    steps: int | None,
+    aligned: bool,
+    force: bool,
+    device: str,
+    quality: Quality = "full",
 ) -> RestoreSettings:
     """Return the engine's settings."""
-    from mystyle_cli.restore.projection import ProjectionSettings
-    from mystyle_cli.restore.restore import RestoreSettings
+    from mystyle_cli.restore.restore import default_settings
 
-    projection = ProjectionSettings(beta=beta)
+    settings = default_settings("invert", quality)
+    projection = replace(settings.projection, beta=beta)
     if steps is not None:
         projection = replace(projection, steps=steps)
-    return RestoreSettings(projection=projection, aligned=aligned, force=force, device=device)
+    return replace(settings, projection=projection, aligned=aligned, force=force, device=device)

@@ -61,6 +61,14 @@ class App:
         self.console.info(f"device {device}")
         return device
 
+    def choose_provider(self) -> str:
+        """Settle where exported nets compute, without torch, and say so; raises as `choose_device` does."""
+        from mystyle_cli.onnx.provider import choose_provider
+
+        device = choose_provider(self.device)
+        self.console.info(f"device {device}")
+        return device
+
     def open_renderer(self, profile: Profile, backend: Backend) -> Renderer:
         """Open a person's generator on the backend and device that were asked for, and say what it became.
 

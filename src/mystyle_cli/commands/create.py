@@ -77,6 +77,7 @@ def create(
     settings = LearnSettings(
         tune=not no_tune,
         export=not tuning.no_export,
+        instant=tuning.instant(),
         whole=tuning.whole,
         tuning=tuning.settings(),
         curation=CurateSettings(held_out=held_out),

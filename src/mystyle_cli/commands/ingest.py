@@ -35,6 +35,7 @@ def command(
     settings = LearnSettings(
         tune=not no_tune,
         export=not tuning.no_export,
+        instant=tuning.instant(),
         whole=tuning.whole,
         tuning=tuning.settings(),
         seed=tuning.seed,

@@ -8,7 +8,14 @@ import click
 
 from mystyle_cli.commands.app import App, Command, pass_app
 from mystyle_cli.commands.options import BatchOptions, batch_options, profile_argument
-from mystyle_cli.commands.restoring import SearchOptions, run_restore, save_codes_option, search_options
+from mystyle_cli.commands.restoring import (
+    QualityOptions,
+    SearchOptions,
+    quality_options,
+    run_restore,
+    save_codes_option,
+    search_options,
+)
 from mystyle_cli.commands.subjects import mask_companions
 from mystyle_cli.config import BETA_INPAINT
 
@@ -19,6 +26,7 @@ from mystyle_cli.config import BETA_INPAINT
     examples=(
         "mystyle inpaint adele in.png --mask hole.png -o out.png",
         "mystyle inpaint adele album --mask masks -o filled     # masks/a.png for album/a.jpg",
+        "mystyle inpaint adele in.png --mask hole.png --instant     # in one pass, or --quality fast",
     ),
 )
 @profile_argument
@@ -30,14 +38,21 @@ from mystyle_cli.config import BETA_INPAINT
     metavar="FILE|DIR",
     help="Picture of the photo's size, white where to fill; or a folder with one for each photo.",
 )
+@quality_options
 @save_codes_option
 @search_options(BETA_INPAINT)
 @pass_app
 def command(
-    app: App, name: str, batch: BatchOptions, mask: Path, codes: Path | None, search: SearchOptions
+    app: App,
+    name: str,
+    batch: BatchOptions,
+    mask: Path,
+    effort: QualityOptions,
+    codes: Path | None,
+    search: SearchOptions,
 ) -> int:
     """Fill in the hidden part of photos of the person.
 
     Nothing outside the mask changes, not by one bit.
     """
-    return run_restore(app, name, "inpaint", batch, search, mask_companions(mask), codes)
+    return run_restore(app, name, "inpaint", batch, search, mask_companions(mask), codes, effort.chosen)

@@ -17,6 +17,7 @@ from mystyle_cli.console import columns
 if TYPE_CHECKING:
     from mystyle_cli.curate.records import PhotoRecord
     from mystyle_cli.learn import Learned
+    from mystyle_cli.person.instant import InstantSettings
     from mystyle_cli.person.tuning import Precision, TuneSettings
 
 
@@ -31,6 +32,7 @@ class TuningOptions:
         precision: arithmetic of the networks.
         seed: of everything that is drawn; fixed by default, so that the same command can go on.
         no_export: leave the ONNX nets out.
+        no_instant: leave out the net that answers at once.
         whole: keep all that tuning changed in half precision.
     """
 
@@ -40,7 +42,14 @@ class TuningOptions:
     precision: Precision
     seed: int
     no_export: bool
+    no_instant: bool
     whole: bool
+
+    def instant(self) -> InstantSettings | None:
+        """Return the core's settings of the net that answers at once; None leaves it out."""
+        from mystyle_cli.person.instant import InstantSettings
+
+        return None if self.no_instant else InstantSettings()
 
     def settings(self) -> TuneSettings:
         """Return the core's settings."""
@@ -99,6 +108,11 @@ tuning_options: Final = bundle(
             "--no-export",
             is_flag=True,
             help="Leave out the ONNX net: a smaller profile, slower samples; `mystyle export` adds it.",
+        ),
+        click.option(
+            "--no-instant",
+            is_flag=True,
+            help="Leave out the net for `--quality instant` and `fast`, from whose answers searches start.",
         ),
         click.option(
             "--whole",

@@ -99,7 +99,12 @@ format_option: Final = click.option(
     help="Format of results when -o names no file.",
 )
 quality_option: Final = click.option(
-    "--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Quality of jpg and webp."
+    "--jpeg-quality",
+    "quality",
+    type=click.IntRange(1, 100),
+    default=95,
+    show_default=True,
+    help="Quality of jpg and webp.",
 )
 overwrite_option: Final = click.option(
     "--overwrite", is_flag=True, help="Replace results that are already there."

@@ -26,7 +26,7 @@ from mystyle_cli.progress import Progress
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.restore.projection import SpaceName
-    from mystyle_cli.restore.restore import Restoration, RestoreSettings, Start, TaskName
+    from mystyle_cli.restore.restore import Quality, Restoration, RestoreSettings, Start, TaskName
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,11 @@ def search_options(beta: float) -> Callable[[Callable[..., Any]], Callable[..., 
             ),
             click.option(
                 "--start",
-                type=click.Choice(["centre", "encoder", "random"]),
-                default="centre",
+                type=click.Choice(["auto", "centre", "encoder", "random"]),
+                default="auto",
                 show_default=True,
-                help="Where the search begins; random starts show how much a photo leaves open.",
+                help="Where the search begins; auto: at the instant answer, or at the centre where the "
+                "profile has no net for that. Random starts show how much a photo leaves open.",
             ),
             click.option(
                 "--aligned", is_flag=True, help="Inputs are aligned square crops of the face already."
@@ -93,6 +94,41 @@ def search_options(beta: float) -> Callable[[Callable[..., Any]], Callable[..., 
             click.option("--force", is_flag=True, help="Work on a face even if it is not this person's."),
         ),
     )
+
+
+@dataclass(frozen=True)
+class QualityOptions:
+    """How much is done for a result.
+
+    Args:
+        effort: instant, fast or full.
+        instant: short for the first.
+    """
+
+    effort: Quality
+    instant: bool
+
+    @property
+    def chosen(self) -> Quality:
+        """What counts in the end."""
+        return "instant" if self.instant else self.effort
+
+
+quality_options: Final = bundle(
+    "effort",
+    QualityOptions,
+    (
+        click.option(
+            "--quality",
+            "effort",
+            type=click.Choice(["instant", "fast", "full"]),
+            default="full",
+            show_default=True,
+            help="instant: one pass of the person's own net; fast: a few steps from there; full: a search.",
+        ),
+        click.option("--instant", is_flag=True, help="Short for --quality instant."),
+    ),
+)
 
 
 save_codes_option: Final = click.option(
@@ -157,10 +193,10 @@ class RestoreWork:
         reader: SubjectReader,
         keeper: CodeKeeper | None,
     ) -> None:
-        from mystyle_cli.restore.restore import Engine
+        from mystyle_cli.restore.restore import open_engine
 
         self.profile, self.task, self.settings = profile, task, settings
-        self.reader, self.keeper, self.engine = reader, keeper, Engine(profile, settings)
+        self.reader, self.keeper, self.engine = reader, keeper, open_engine(profile, settings)
         self.name: str = task
 
     def run(self, jobs: Sequence[Job], progress: Progress) -> list[Restoration | MystyleError]:
@@ -215,6 +251,7 @@ def run_restore(
     search: SearchOptions,
     masks: Companions | None = None,
     codes: Path | None = None,
+    quality: Quality = "full",
 ) -> int:
     """Restore all inputs of a command, and keep their codes in the folder `codes`.
 
@@ -223,9 +260,11 @@ def run_restore(
     """
     if codes is not None and search.space not in ("p+", "p"):
         raise UsageError("only codes of the person's own space are saved", "Use --space p+ or p.")
+    if quality == "instant" and search.steps:
+        raise UsageError("an instant answer takes no steps", "Leave out --steps, or use --quality fast.")
     warn_unbounded(app.console, search.beta)
     profile = app.profiles().open(name)
-    settings = settings_of(app, task, batch, search)
+    settings = settings_of(app, task, batch, search, quality)
     reader = SubjectReader(masks, landmark_companions(search.landmarks))
     keeper = CodeKeeper(codes, profile, search.aligned, batch.overwrite) if codes else None
     return run_batch(app.console, batch, RestoreWork(profile, task, settings, reader, keeper))
@@ -236,11 +275,13 @@ def _seed(app: App, search: SearchOptions) -> int:
     return choose_seed(app.console, search.seed) if search.start == "random" else search.seed or 0
 
 
-def settings_of(app: App, task: TaskName, batch: BatchOptions, search: SearchOptions) -> RestoreSettings:
+def settings_of(
+    app: App, task: TaskName, batch: BatchOptions, search: SearchOptions, quality: Quality = "full"
+) -> RestoreSettings:
     """Return the core's settings for what was typed."""
     from mystyle_cli.restore.restore import default_settings
 
-    settings = default_settings(task)
+    settings = default_settings(task, quality)
     projection = replace(
         settings.projection,
         beta=search.beta,
@@ -254,7 +295,7 @@ def settings_of(app: App, task: TaskName, batch: BatchOptions, search: SearchOpt
         force=search.force,
         start=search.start,
         seed=_seed(app, search),
-        device=app.choose_device(),
+        device=app.choose_device() if quality != "instant" else app.choose_provider(),
         batch=batch.batch,
     )
 

@@ -33,6 +33,7 @@ def command(app: App, name: str, dry_run: bool, tuning: TuningOptions) -> None:
     settings = LearnSettings(
         tune=True,
         export=not tuning.no_export,
+        instant=tuning.instant(),
         whole=tuning.whole,
         tuning=tuning.settings(),
         seed=tuning.seed,

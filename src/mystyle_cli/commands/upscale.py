@@ -8,7 +8,14 @@ import click
 
 from mystyle_cli.commands.app import App, Command, pass_app
 from mystyle_cli.commands.options import BatchOptions, batch_options, profile_argument
-from mystyle_cli.commands.restoring import SearchOptions, run_restore, save_codes_option, search_options
+from mystyle_cli.commands.restoring import (
+    QualityOptions,
+    SearchOptions,
+    quality_options,
+    run_restore,
+    save_codes_option,
+    search_options,
+)
 from mystyle_cli.config import BETA_UPSCALE
 
 
@@ -19,17 +26,26 @@ from mystyle_cli.config import BETA_UPSCALE
         "mystyle upscale adele in.png --beta 0.05",
         "mystyle upscale adele album --recursive -o large",
         "mystyle upscale adele - < in.png > out.png",
+        "mystyle upscale adele in.png --instant     # in one pass, or --quality fast",
     ),
 )
 @profile_argument
 @batch_options
+@quality_options
 @save_codes_option
 @search_options(BETA_UPSCALE)
 @pass_app
-def command(app: App, name: str, batch: BatchOptions, codes: Path | None, search: SearchOptions) -> int:
+def command(
+    app: App,
+    name: str,
+    batch: BatchOptions,
+    effort: QualityOptions,
+    codes: Path | None,
+    search: SearchOptions,
+) -> int:
     """Enlarge photos of the person.
 
     How many times follows from the size of the face in the photo: it becomes as large as the profile's
     generator draws. The background is enlarged by Lanczos.
     """
-    return run_restore(app, name, "upscale", batch, search, codes=codes)
+    return run_restore(app, name, "upscale", batch, search, codes=codes, quality=effort.chosen)

@@ -6,9 +6,12 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mystyle_cli.errors import ProfileError
+
+if TYPE_CHECKING:
+    from mystyle_cli.prior.registry import Prior
 
 FORMAT: Final = 2
 """The format that this version writes. A change of it adds a `Migration`."""
@@ -200,3 +203,27 @@ def _from_document(document: dict[str, Any]) -> Manifest:
         files={name: dict(table) for name, table in document["files"].items()},
         migrated=tuple(document.get("migrated", ())),
     )
+
+
+def mark_of(prior: Prior) -> PriorMark:
+    """Return how a profile names its prior."""
+    from mystyle_cli.prior.registry import found_by_name
+
+    return PriorMark(
+        name=prior.name,
+        location="" if found_by_name(prior.path) else str(prior.path.resolve()),
+        sha256=prior.digest,
+        resolution=prior.resolution,
+        w_dim=prior.w_dim,
+        num_ws=prior.num_ws,
+    )
+
+
+def tables_of(facts: Mapping[str, Scalar]) -> dict[str, Mapping[str, float]]:
+    """Turn facts named "after.id" into tables: after, id."""
+    tables: dict[str, dict[str, float]] = {}
+    for name, value in facts.items():
+        table, dot, key = name.partition(".")
+        if dot:
+            tables.setdefault(table, {})[key] = float(value)
+    return dict(tables)

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,8 @@ from mystyle_cli.person.difference import apply_difference, store_difference
 from mystyle_cli.person.draft import Draft
 from mystyle_cli.person.exporting import export_inputs, export_stage
 from mystyle_cli.person.files import digest_of, load_tensors
-from mystyle_cli.person.manifest import Manifest, PriorMark, Scalar
+from mystyle_cli.person.instant import InstantSettings
+from mystyle_cli.person.manifest import Manifest, Scalar, mark_of, tables_of
 from mystyle_cli.person.profile import (
     ANCHORS,
     CONTACT_SHEET,
@@ -51,13 +52,14 @@ from mystyle_cli.person.tuning import LossPoint, TuneSettings, plan_for, tune
 from mystyle_cli.progress import Progress, Step
 
 if TYPE_CHECKING:
+    from mystyle_cli.prior.generator import Generator
     from mystyle_cli.prior.registry import Prior
 
 FloatArray = NDArray[np.float32]
 Done = tuple[dict[str, str], dict[str, Scalar]]
 """What a stage returns: digests of the files that it wrote, and facts worth keeping."""
 
-STAGES: Final = ("curate", "anchors", "tune", "measure", "export")
+STAGES: Final = ("curate", "anchors", "tune", "measure", "instant", "export")
 LOSS_TABLE: Final = "runs/loss.csv"
 LEAST_PHOTOS: Final = 3
 """Fewer do not span what sampling draws from (app. B.1: three anchors)."""
@@ -70,6 +72,8 @@ class LearnSettings:
     Args:
         tune: whether to tune; without it the profile has anchors and no personal generator yet.
         export: whether to write the tuned generator as an ONNX net too, which sampling takes without torch.
+        instant: how to train the net that answers at once and from whose answers searches start; None
+            trains none.
         tuning: how to tune.
         whole: whether all that tuning changed is kept in half precision, not as exactly as pictures show.
         anchors: how anchors are found where the prior has no encoder.
@@ -83,6 +87,7 @@ class LearnSettings:
 
     tune: bool = True
     export: bool = True
+    instant: InstantSettings | None = field(default_factory=InstantSettings)
     tuning: TuneSettings = field(default_factory=TuneSettings)
     whole: bool = False
     anchors: AnchorSettings = field(default_factory=AnchorSettings)
@@ -270,9 +275,7 @@ class Stages:
         figures = {"before": reconstruction_figures(prior.generator(device), prior, perceptual, *sets)}
         self.progress(Step("measure", 1, 3))
         if GENERATOR in self.draft.digests():
-            generator = prior.generator("cpu")
-            apply_difference(generator, self.draft.find(GENERATOR), prior.digest)
-            figures["after"] = reconstruction_figures(generator.to(device), prior, perceptual, *sets)
+            figures["after"] = reconstruction_figures(self._tuned(device), prior, perceptual, *sets)
         self.progress(Step("measure", 2, 3))
         figures["identity"] = identity_statistics(prior, faces, held_out, self._strangers_seed())
         self.progress(Step("measure", 3, 3))
@@ -283,6 +286,28 @@ class Stages:
 
     def _strangers_seed(self) -> int:
         return int(self.draft.stages()["curate"]["seed"])
+
+    def _tuned(self, device: str) -> Generator:
+        """Return G_p of the next version."""
+        generator = self.prior.generator("cpu")
+        apply_difference(generator, self.draft.find(GENERATOR), self.prior.digest)
+        return generator.to(device)
+
+    def instant(self) -> None:
+        """Train the net for instant answers; or only see to it that none of another generator is kept."""
+        generator, settings = self.draft.digests().get(GENERATOR), self.settings.instant
+        if generator is not None and settings is not None:
+            inputs = _digest_of("instant 1", settings, self._fit(), generator)
+            self._stage("instant", inputs, lambda: self._instant(settings))
+        elif generator is None or self.draft.stages().get("instant", {}).get("generator") != generator:
+            self.draft.forget("instant")
+
+    def _instant(self, settings: InstantSettings) -> Done:
+        from mystyle_cli.person.instant_training import instant_stage
+
+        device, faces = self.settings.device, self._faces(TRAIN)
+        nets = self._tuned(device), self.prior.perceptual(device)
+        return instant_stage(self.draft, self.prior, nets, self._codes(), faces, settings, self.progress)
 
     def export(self) -> None:
         """Export the tuned generator to ONNX; or only see to it that no net of another one is kept."""
@@ -298,9 +323,7 @@ class Stages:
             self.draft.forget("export")
 
     def _export(self, everything: bool) -> Done:
-        generator = self.prior.generator("cpu")
-        apply_difference(generator, self.draft.find(GENERATOR), self.prior.digest)
-        named = generator, self.draft.digests()[GENERATOR]
+        named = self._tuned("cpu"), self.draft.digests()[GENERATOR]
         return export_stage(self.draft, self.prior, named, self._codes(), everything)[:2]
 
     def finish(self) -> None:
@@ -308,6 +331,7 @@ class Stages:
         self.find_anchors()
         self.tune()
         self.measure()
+        self.instant()
         self.export()
         current, consent = self.draft.current, self.settings.consent
         records = read_records(self.draft.find(PHOTOS))
@@ -324,12 +348,12 @@ class Stages:
         """Return the next `profile.toml`."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         current, stages = self.draft.current, self.draft.stages()
-        figures = _tables(stages["measure"])
+        figures = tables_of(stages["measure"])
         if not figures and current is not None:  # measured before: the profile has the figures in tables
             figures = {**current.results, "identity": current.identity}
         plain = {key: value for key, value in stages["measure"].items() if "." not in key}
         return Manifest(
-            prior=_mark_of(self.prior),
+            prior=mark_of(self.prior),
             created=now if current is None else current.created,
             changed=now,
             made_by=__version__,
@@ -359,32 +383,8 @@ def _digest_of(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def _mark_of(prior: Prior) -> PriorMark:
-    """Return how a profile names its prior."""
-    from mystyle_cli.prior.registry import found_by_name
-
-    return PriorMark(
-        name=prior.name,
-        location="" if found_by_name(prior.path) else str(prior.path.resolve()),
-        sha256=prior.digest,
-        resolution=prior.resolution,
-        w_dim=prior.w_dim,
-        num_ws=prior.num_ws,
-    )
-
-
 def _loss_table(curve: Sequence[LossPoint]) -> bytes:
     """Return the loss curve as CSV, one line a pass."""
     names = [part.name for part in dataclasses.fields(LossPoint)]
     rows = [",".join(f"{value:.6g}" for value in dataclasses.astuple(point)) for point in curve]
     return "\n".join([",".join(names), *rows, ""]).encode()
-
-
-def _tables(facts: Mapping[str, Scalar]) -> dict[str, Mapping[str, float]]:
-    """Turn facts named "after.id" into tables: after, id."""
-    tables: dict[str, dict[str, float]] = {}
-    for name, value in facts.items():
-        table, dot, key = name.partition(".")
-        if dot:
-            tables.setdefault(table, {})[key] = float(value)
-    return dict(tables)

@@ -21,7 +21,7 @@ class Space(Protocol):
     """Where codes are searched."""
 
     def leaves(self, start: Tensor) -> list[Tensor]:
-        """Return free numbers for starting codes: alpha (B, N) or w (B, w_dim)."""
+        """Return free numbers for starting codes: alpha (B, N), alpha_plus (B, num_ws, N) or w (B, w_dim)."""
 
     def w_plus(self, leaves: Sequence[Tensor]) -> Tensor:
         """Return the codes (B, num_ws, w_dim); differentiable."""
@@ -69,14 +69,22 @@ class HullSpace:
             bounded = hull.softplus_alpha(raw, self.beta, self.sharpness)
         return bounded
 
-    def leaves(self, start: Tensor) -> list[Tensor]:
-        """Return the raw numbers of `start` (B, N), and offsets of 0."""
+    def _raw(self, alpha: Tensor) -> Tensor:
         if self.parametrisation == "simplex":
-            raw = hull.simplex_theta(start, self.beta)
+            raw: Tensor = hull.simplex_theta(alpha, self.beta)
         else:
-            raw = hull.softplus_raw(start, self.beta, self.sharpness)
-        common = raw.unsqueeze(1)  # (B, 1, N)
-        offsets = [common.new_zeros(len(start), self.num_ws, start.shape[-1])] if self.layered else []
+            raw = hull.softplus_raw(alpha, self.beta, self.sharpness)
+        return raw
+
+    def leaves(self, start: Tensor) -> list[Tensor]:
+        """Return the raw numbers of what the layers of `start` share, and their offsets from it.
+
+        Args:
+            start: (B, N), the same for all layers, or (B, num_ws, N).
+        """
+        rows = start if start.dim() == 3 else start.unsqueeze(1)  # (B, 1 or num_ws, N)
+        common = self._raw(rows.mean(dim=1, keepdim=True))
+        offsets = [(self._raw(rows) - common).expand(-1, self.num_ws, -1)] if self.layered else []
         return [leaf.detach().clone().requires_grad_() for leaf in (common, *offsets)]
 
     def alpha_plus(self, leaves: Sequence[Tensor]) -> Tensor:

@@ -85,12 +85,10 @@ def seamless(image: Floats, crop: Floats, hole: Floats) -> Floats:
         crop: (3, R, R), the photo.
         hole: (R, R) in [0, 1].
     """
-    import torch
+    from mystyle_cli.restore.degradations import EDGE
+    from mystyle_cli.restore.membrane import continued
 
-    from mystyle_cli.restore.degradations import EDGE, spread
-
-    holes = torch.from_numpy((hole > EDGE).astype(np.float32))[None, None]
-    seam = spread(torch.from_numpy(crop - image)[None], holes)[0].numpy()
+    seam = continued(crop - image, hole > EDGE)
     return np.asarray(image + seam, np.float32)
 
 

@@ -43,15 +43,14 @@ def id_limit(profile: Profile, side: float, hole: Floats) -> float:
 
 def _degrade(faces: Floats, small: int, hole: Floats) -> Floats:
     """Do to faces (B, 3, R, R) what was done to the photo, and bring them back to R as the photo was."""
-    import torch
+    from mystyle_cli.photos.kernels import area_kernel, linear_kernel
+    from mystyle_cli.restore.degradations import EDGE
+    from mystyle_cli.restore.membrane import continued
 
-    from mystyle_cli.restore.degradations import Downsample, Mask
-
-    images = torch.from_numpy(faces)
+    resolution = faces.shape[-1]
     if (hole > 0).any():
-        holes = torch.from_numpy(hole).expand(len(faces), 1, -1, -1)
-        images = Mask(holes, images).apply(images)
-    if small < faces.shape[-1]:
-        phi = Downsample([small] * len(faces), faces.shape[-1])
-        images = phi.view(phi.apply(images))
-    return np.asarray(images.numpy(), np.float32)
+        faces = continued(faces, hole > EDGE)
+    if small < resolution:
+        there_and_back = linear_kernel(small, resolution) @ area_kernel(resolution, small)
+        faces = np.asarray(there_and_back @ faces @ there_and_back.T, np.float32)
+    return faces

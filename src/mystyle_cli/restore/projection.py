@@ -141,7 +141,8 @@ def project(
         perceptual: LPIPS.
         settings: how to search.
         progress: told after every step.
-        start: alpha (B, N) in A_beta, or w (B, w_dim); None: the anchors' mean (B.3), or `w_avg`.
+        start: alpha (B, N) or alpha_plus (B, num_ws, N) in A_beta, or w (B, w_dim); None: the anchors' mean
+            (B.3), or `w_avg`.
 
     Returns:
         The codes, their images and losses. Source: eq 8.
@@ -191,7 +192,7 @@ def _start(
     settings: ProjectionSettings,
     count: int,
 ) -> Tensor:
-    """Return where the inputs start: alpha (B, N) or w (B, w_dim), float32."""
+    """Return where the inputs start: alpha (B, N), alpha_plus (B, num_ws, N) or w (B, w_dim), float32."""
     import torch
 
     if start is not None:

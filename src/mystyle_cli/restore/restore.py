@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,10 @@ from mystyle_cli.progress import Progress, silent
 from mystyle_cli.restore import composite
 from mystyle_cli.restore.locate import Located, Subject, locate
 from mystyle_cli.restore.projection import Projection, ProjectionSettings, project
+from mystyle_cli.restore.views import degrade, view_of
 
 if TYPE_CHECKING:
+    from mystyle_cli.person.instant import InstantNet
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.photos.decode import Pixels
     from mystyle_cli.prior.generator import Generator
@@ -32,7 +34,11 @@ if TYPE_CHECKING:
     from mystyle_cli.restore.degradations import Degradation
 
 TaskName = Literal["invert", "inpaint", "upscale"]
-Start = Literal["centre", "encoder", "random"]
+Start = Literal["auto", "centre", "encoder", "random"]
+Quality = Literal["instant", "fast", "full"]
+
+FAST_STEPS: Final = 20
+"""Of a search that starts from an instant answer and ends soon."""
 
 BETAS: Final = {"invert": BETA_INVERT, "inpaint": BETA_INPAINT, "upscale": BETA_UPSCALE}
 """The paper's dilation for each task."""
@@ -50,7 +56,10 @@ class RestoreSettings:
     Args:
         projection: how codes are searched, beta among it.
         start: where the search starts: the anchors' mean (B.3), the encoder's answer to the degraded photo,
-            or a mix of three anchors drawn with `seed`, which shows how much the photo leaves open.
+            or a mix of three anchors drawn with `seed`, which shows how much the photo leaves open; "auto" is
+            the instant net's answer where the person has such a net, and else the mean.
+        quality: "full" searches; "fast" takes `FAST_STEPS` steps from the instant net's answer; "instant" is
+            that answer itself.
         seed: of a random start; the same for every photo.
         aligned: the photos are aligned crops already.
         force: go on with a face that is not this person's.
@@ -60,7 +69,8 @@ class RestoreSettings:
     """
 
     projection: ProjectionSettings = field(default_factory=ProjectionSettings)
-    start: Start = "centre"
+    start: Start = "auto"
+    quality: Quality = "full"
     seed: int = 0
     aligned: bool = False
     force: bool = False
@@ -86,7 +96,7 @@ class Restoration:
         beta: the dilation allowed, None where it was not bounded.
         least_dilation: the dilation that the result needs.
         loss: eq 1 between the degraded result and the photo.
-        steps: of the projection.
+        steps: of the projection; 0 for an instant answer, whose loss is not measured.
         factor: how much larger the result is than the photo.
         warnings: what the user should know.
     """
@@ -108,9 +118,12 @@ class Restoration:
     warnings: tuple[str, ...] = ()
 
 
-def default_settings(task: TaskName) -> RestoreSettings:
+def default_settings(task: TaskName, quality: Quality = "full") -> RestoreSettings:
     """Return the settings of a task with the paper's dilation for it."""
-    return RestoreSettings(projection=ProjectionSettings(beta=BETAS[task]))
+    projection = ProjectionSettings(beta=BETAS[task])
+    if quality == "fast":
+        projection = replace(projection, steps=FAST_STEPS)
+    return RestoreSettings(projection=projection, quality=quality)
 
 
 def restore(
@@ -133,10 +146,48 @@ def restore(
         One result per subject, in their order; a photo that failed says why in `error`.
 
     Raises:
-        ProfileError: the profile is not tuned, or damaged.
+        ProfileError: the profile is not tuned, or damaged, or has no net for an instant or fast answer.
     """
-    engine = Engine(profile, settings or default_settings(task))
+    engine = open_engine(profile, settings or default_settings(task))
     return restore_with(engine, subjects, task, progress)
+
+
+class Answering(Protocol):
+    """What answers for photos whose face is found.
+
+    Args:
+        profile: the person.
+        settings: how photos are restored.
+        projection: how codes are searched, beta among it.
+        resolution: R.
+        at_once: photos answered together.
+    """
+
+    profile: Profile
+    settings: RestoreSettings
+    projection: ProjectionSettings
+    resolution: int
+    at_once: int
+
+    @property
+    def notice(self) -> str:
+        """Say what the user should know about how it is done, or ""."""
+
+    def answer(self, located: Sequence[Located], task: TaskName, progress: Progress) -> Projection:
+        """Return a code and its picture for each photo."""
+
+
+def open_engine(profile: Profile, settings: RestoreSettings) -> Answering:
+    """Return what answers with the quality that is asked for.
+
+    Raises:
+        ProfileError: the profile is not tuned, or damaged, or has no net for an instant or fast answer.
+    """
+    if settings.quality == "instant":
+        from mystyle_cli.restore.instant import InstantEngine
+
+        return InstantEngine(profile, settings)
+    return Engine(profile, settings)
 
 
 class Engine:
@@ -158,12 +209,24 @@ class Engine:
         self.projection = settings.projection
         if settings.domain_prior:
             self.projection = replace(self.projection, space="w+")
+        self.resolution, self.notice = self.generator.resolution, ""
+        self.instant = self._instant_net()
 
-    def project(
-        self, targets: Floats, degradation: Degradation, movable: bool, progress: Progress
-    ) -> Projection:
-        """Project degraded inputs (B, 3, h, w), whose faces may be a little out of place."""
-        start = self._start(targets, degradation)
+    def _instant_net(self) -> InstantNet | None:
+        """Return the net from whose answers the search starts, or None for another start."""
+        from mystyle_cli.person.instant import instant_state, open_instant
+
+        if self.settings.start != "auto" or self.projection.space not in ("p+", "p"):
+            return None
+        there = instant_state(self.profile.manifest) == "fresh"
+        return open_instant(self.profile) if there or self.settings.quality == "fast" else None
+
+    def answer(self, located: Sequence[Located], task: TaskName, progress: Progress) -> Projection:
+        """Project what was degraded."""
+        targets, degradation = degrade(located, task, self.resolution)
+        start = self._start(located, task, targets, degradation)
+        # landmarks of a tiny or half hidden face are rough; by those of a clear one the prior was aligned
+        movable = task != "invert" and not self.settings.aligned
         settings = replace(self.projection, movable=movable)
         return project(
             self.generator,
@@ -176,10 +239,14 @@ class Engine:
             start,
         )
 
-    def _start(self, targets: Floats, degradation: Degradation) -> npt.NDArray[np.float64] | None:
+    def _start(
+        self, located: Sequence[Located], task: TaskName, targets: Floats, degradation: Degradation
+    ) -> npt.NDArray[np.float64] | None:
         from mystyle_cli.person.sampling import sample_three_anchors
         from mystyle_cli.person.solve import nearest_alpha
 
+        if self.instant is not None:
+            return self.instant.alpha_plus(view_of(located, task, self.resolution), self.projection.beta)
         anchors = None if self.projection.space in ("w", "w+") else self.anchors
         if self.settings.start == "encoder":
             import torch
@@ -196,7 +263,7 @@ class Engine:
 
 
 def restore_with(
-    engine: Engine, subjects: Sequence[Subject], task: TaskName, progress: Progress = silent
+    engine: Answering, subjects: Sequence[Subject], task: TaskName, progress: Progress = silent
 ) -> list[Restoration]:
     """Restore photos with an engine that is ready; see `restore`."""
     size = engine.at_once
@@ -207,7 +274,7 @@ def restore_with(
 
 
 def _restore_batch(
-    engine: Engine, subjects: Sequence[Subject], task: TaskName, progress: Progress
+    engine: Answering, subjects: Sequence[Subject], task: TaskName, progress: Progress
 ) -> list[Restoration]:
     """Locate, project together, and paste each; a photo that fails leaves the batch."""
     found: list[Located | Restoration] = []
@@ -219,16 +286,13 @@ def _restore_batch(
     good = [item for item in found if isinstance(item, Located)]
     if not good:
         return [item for item in found if isinstance(item, Restoration)]
-    targets, degradation = degrade(good, task, engine.generator.resolution)
-    # landmarks of a tiny or half hidden face are rough; by those of a clear one the prior was aligned
-    movable = task != "invert" and not engine.settings.aligned
-    projection = engine.project(targets, degradation, movable, progress)
+    projection = engine.answer(good, task, progress)
     good = [located.moved(motion) for located, motion in zip(good, projection.motions, strict=True)]
     done = iter(_finish(engine, located, projection, row, task) for row, located in enumerate(good))
     return [item if isinstance(item, Restoration) else next(done) for item in found]
 
 
-def _locate(engine: Engine, subject: Subject, task: TaskName) -> Located:
+def _locate(engine: Answering, subject: Subject, task: TaskName) -> Located:
     settings = engine.settings
     if task == "inpaint" and subject.mask is None:
         raise UsageError(f"{subject.name or 'the photo'}: inpainting needs a mask", "Give one with --mask.")
@@ -239,7 +303,7 @@ def _locate(engine: Engine, subject: Subject, task: TaskName) -> Located:
         force=settings.force,
         tiny=task == "upscale",
     )
-    resolution = engine.generator.resolution
+    resolution = engine.resolution
     if task == "upscale" and not SMALLEST <= round(located.side) < resolution:
         raise UsageError(
             f"{located.name}: the face's crop is {located.side:.0f} px wide; "
@@ -249,43 +313,15 @@ def _locate(engine: Engine, subject: Subject, task: TaskName) -> Located:
     return located
 
 
-def degrade(located: Sequence[Located], task: TaskName, resolution: int) -> tuple[Floats, Degradation]:
-    """Return the degraded inputs (B, 3, h, w) in [-1, 1] and what degraded them.
-
-    Args:
-        located: faces on their photos.
-        task: which degradation to assume.
-        resolution: R.
-    """
-    import torch
-
-    from mystyle_cli.photos.align import warp
-    from mystyle_cli.photos.decode import to_unit
-    from mystyle_cli.restore.degradations import Downsample, Identity, Mask
-
-    crops = np.stack([to_unit(item.crop) for item in located])
-    if task == "invert":
-        return crops, Identity()
-    if task == "inpaint":
-        holes = torch.from_numpy(np.stack([item.hole for item in located])[:, None])
-        mask = Mask(holes, torch.from_numpy(crops))
-        return np.asarray(mask.apply(torch.from_numpy(crops)).numpy()), mask
-    sizes = [round(item.side) for item in located]
-    small = np.zeros((len(located), 3, max(sizes), max(sizes)), np.float32)
-    for row, (item, size) in enumerate(zip(located, sizes, strict=True)):
-        small[row, :, :size, :size] = to_unit(warp(item.photo.pixels, item.quad, size))
-    return small, Downsample(sizes, resolution)
-
-
 def _finish(
-    engine: Engine, located: Located, projection: Projection, row: int, task: TaskName
+    engine: Answering, located: Located, projection: Projection, row: int, task: TaskName
 ) -> Restoration:
     """Blend and paste one result."""
     from mystyle_cli.photos.decode import to_pixels, to_unit
 
     aligned = engine.settings.aligned
     image = projection.images[row].clip(-1, 1)
-    warnings = list(located.warnings)
+    warnings = [*located.warnings, *([engine.notice] if engine.notice else [])]
     factor = 1.0
     if task == "inpaint":
         image = composite.seamless(image, to_unit(located.crop), located.hole).clip(-1, 1)

@@ -81,15 +81,13 @@ def _hides(mask: Pixels, face: Face) -> bool:
 
 def fill_hole(pixels: Pixels, mask: Pixels) -> Pixels:
     """Continue a photo (H, W, 3) smoothly into what of a mask (H, W) is above 0."""
-    import torch
-
-    from mystyle_cli.restore.degradations import spread
+    from mystyle_cli.restore.membrane import continued
 
     part = _around(mask)
-    image = torch.from_numpy(pixels[part].astype(np.float32)).permute(2, 0, 1).unsqueeze(0)
-    holes = torch.from_numpy((mask[part] > 0).astype(np.float32))[None, None]
+    image = pixels[part].astype(np.float32).transpose(2, 0, 1)
     filled = pixels.copy()
-    filled[part] = spread(image, holes)[0].permute(1, 2, 0).round().clamp(0, 255).byte().numpy()
+    smooth = continued(image, mask[part] > 0)
+    filled[part] = smooth.transpose(1, 2, 0).round().clip(0, 255).astype(np.uint8)
     return filled
 
 

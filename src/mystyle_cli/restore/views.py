@@ -1,0 +1,69 @@
+"""Located faces as a search compares them, and as the instant net sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from mystyle_cli.restore.degradations import EDGE
+
+if TYPE_CHECKING:
+    from mystyle_cli.person.instant import View
+    from mystyle_cli.restore.degradations import Degradation
+    from mystyle_cli.restore.locate import Located
+    from mystyle_cli.restore.restore import TaskName
+
+Floats = npt.NDArray[np.float32]
+
+
+def degrade(located: Sequence[Located], task: TaskName, resolution: int) -> tuple[Floats, Degradation]:
+    """Return the degraded inputs (B, 3, h, w) in [-1, 1] and what degraded them.
+
+    Args:
+        located: faces on their photos.
+        task: which degradation to assume.
+        resolution: R.
+    """
+    import torch
+
+    from mystyle_cli.photos.align import warp
+    from mystyle_cli.photos.decode import to_unit
+    from mystyle_cli.restore.degradations import Downsample, Identity, Mask
+
+    crops = np.stack([to_unit(item.crop) for item in located])
+    if task == "invert":
+        return crops, Identity()
+    if task == "inpaint":
+        holes = torch.from_numpy(np.stack([item.hole for item in located])[:, None])
+        mask = Mask(holes, torch.from_numpy(crops))
+        return np.asarray(mask.apply(torch.from_numpy(crops)).numpy()), mask
+    sizes = [round(item.side) for item in located]
+    small = np.zeros((len(located), 3, max(sizes), max(sizes)), np.float32)
+    for row, (item, size) in enumerate(zip(located, sizes, strict=True)):
+        small[row, :, :size, :size] = to_unit(warp(item.photo.pixels, item.quad, size))
+    return small, Downsample(sizes, resolution)
+
+
+def view_of(located: Sequence[Located], task: TaskName, resolution: int) -> View:
+    """Return photos as the net sees them.
+
+    Args:
+        located: faces on their photos.
+        task: what was done to them.
+        resolution: R.
+    """
+    from mystyle_cli.person.instant import enlarged, hidden, whole
+    from mystyle_cli.photos.align import warp
+    from mystyle_cli.photos.decode import to_unit
+
+    if task == "upscale":
+        small = [to_unit(warp(item.photo.pixels, item.quad, round(item.side))) for item in located]
+        return enlarged(small, resolution)
+    crops = np.stack([to_unit(item.crop) for item in located])
+    if task == "inpaint":
+        holes = np.stack([item.hole for item in located]) > EDGE
+        return hidden(crops, holes.astype(np.float32))
+    return whole(crops)

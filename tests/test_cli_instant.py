@@ -1,0 +1,174 @@
+"""`--instant` and `--quality`: one pass without torch, a short search, and what is said where no net is."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from mystyle_cli.cli import cli
+from mystyle_cli.learn import export
+from mystyle_cli.person.instant import InstantSettings
+from mystyle_cli.person.store import Store
+from mystyle_cli.photos.faces import find_faces
+from mystyle_cli.restore.codes import Parametrisation
+from mystyle_cli.restore.locate import Subject
+from mystyle_cli.restore.projection import ProjectionSettings
+from mystyle_cli.restore.restore import default_settings, restore
+from tests.tiny_store import add_instant, make_store, picture
+
+FEW = InstantSettings(samples=16, views=1, width=8, steps=10, batch=8, refine_steps=0)
+PHOTO = Path(__file__).parents[1] / "profiles/photos/ada-held-out/03.jpg"
+RUN = """
+import sys
+from mystyle_cli.cli import cli
+code = 0
+try:
+    cli.main(sys.argv[1:])
+except SystemExit as end:
+    code = end.code
+assert "torch" not in sys.modules, "torch was imported"
+sys.exit(code)
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, tiny_prior: Path) -> Path:
+    """A folder with a store whose person has a net and an export, and with crops to work on."""
+    folder = tmp_path_factory.mktemp("instant")
+    store = make_store(folder / "store", tiny_prior)
+    add_instant(store, "ada", FEW)
+    export(store, "ada")
+    Image.fromarray(picture(1, 8)).save(folder / "small.png")
+    Image.fromarray(picture(1, 32)).save(folder / "crop.png")
+    hole = np.zeros((32, 32), np.uint8)
+    hole[10:20, 8:24] = 255
+    Image.fromarray(hole).save(folder / "hole.png")
+    return folder
+
+
+def invoke(folder: Path, *words: object) -> Result:
+    """Run the program in this process."""
+    return CliRunner().invoke(cli, ["--store", str(folder / "store"), *map(str, words)])
+
+
+def alone(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
+    """Run the program in a fresh interpreter that fails if torch was imported."""
+    command = [sys.executable, "-c", RUN, "--store", str(folder / "store"), "--no-progress", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_crops_are_restored_without_torch(made: Path, tmp_path: Path) -> None:
+    """Enlarged and filled in, in one pass each; outside the hole nothing changes."""
+    done = alone(
+        made, "upscale", "ada", made / "small.png", "--aligned", "--instant", "-o", tmp_path / "a.png"
+    )
+    assert done.returncode == 0, done.stderr
+    assert Image.open(tmp_path / "a.png").size == (32, 32)
+    words = ["inpaint", "ada", made / "crop.png", "--mask", made / "hole.png", "--aligned", "--instant"]
+    done = alone(made, *words, "-o", tmp_path / "b.png")
+    assert done.returncode == 0, done.stderr
+    before, after, hole = (
+        np.asarray(Image.open(path)) for path in (made / "crop.png", tmp_path / "b.png", made / "hole.png")
+    )
+    assert np.array_equal(before[hole == 0], after[hole == 0])
+    assert not np.array_equal(before[hole > 0], after[hole > 0])
+
+
+def test_a_whole_photo_is_enlarged_without_torch(made: Path, tmp_path: Path) -> None:
+    """Found, aligned, judged and pasted back: no torch on the whole way."""
+    photo = Image.open(PHOTO)
+    width = find_faces(np.asarray(photo.convert("RGB")))[0].box
+    factor = 12 / (width[2] - width[0])  # so that the crop is smaller than the tiny prior's 32 pixels
+    photo.resize((round(photo.width * factor), round(photo.height * factor))).save(tmp_path / "in.png")
+    done = alone(made, "upscale", "ada", tmp_path / "in.png", "--instant", "-o", tmp_path / "out.png")
+    assert done.returncode == 0, done.stderr
+    assert Image.open(tmp_path / "out.png").width > round(photo.width * factor)
+
+
+@pytest.mark.parametrize(("quality", "steps"), [("instant", 0), ("fast", 20)])
+def test_the_quality_decides_the_steps(made: Path, tmp_path: Path, quality: str, steps: int) -> None:
+    """No step for an instant answer, whose code lies in A_beta too; a few for a fast one."""
+    words = ["--json", "upscale", "ada", made / "small.png", "--aligned", "--quality", quality]
+    done = invoke(made, *words, "-o", tmp_path / "out.png")
+    assert done.exit_code == 0, done.stderr
+    (result,) = json.loads(done.stdout)["results"]
+    assert result["steps"] == steps
+    assert result["least_dilation"] <= 0.05 + 1e-9
+    assert (result["loss"] is None) == (quality == "instant")
+
+
+@pytest.mark.parametrize("parametrisation", ["softplus", "simplex"])
+def test_a_search_starts_at_the_instant_answer(made: Path, parametrisation: Parametrisation) -> None:
+    """A step of no length leaves the net's answer, layer by layer; told to, it leaves the centre."""
+    profile, subjects = Store(made / "store").open("ada"), [Subject(picture(1, 8))]
+    instant = replace(default_settings("upscale", "instant"), aligned=True)
+    still = ProjectionSettings(steps=1, learning_rate=1e-9, parametrisation=parametrisation)
+    search = replace(default_settings("upscale"), aligned=True, projection=still)
+    found = {
+        name: restore(profile, subjects, "upscale", how)[0].alpha_plus
+        for name, how in {
+            "instant": instant,
+            "auto": search,
+            "centre": replace(search, start="centre"),
+        }.items()
+    }
+    assert found["instant"] is not None
+    assert np.ptp(found["instant"], axis=0).max() > 1e-3  # its layers differ
+    np.testing.assert_allclose(found["auto"], found["instant"], atol=1e-4)
+    np.testing.assert_allclose(found["centre"], 1 / 6, atol=1e-4)
+
+
+def test_a_missing_net_is_said_where_it_is_asked_for(tmp_path: Path, made: Path, tiny_prior: Path) -> None:
+    """instant and fast exit with 5 and name the command; a full search goes on from the centre."""
+    make_store(tmp_path / "store", tiny_prior)
+    words = ["upscale", "ada", made / "small.png", "--aligned", "-o", tmp_path / "out.png"]
+    for how in (["--instant"], ["--quality", "fast"]):
+        done = invoke(tmp_path, *words, *how)
+        assert done.exit_code == 5
+        assert "mystyle tune ada" in done.stderr
+    assert invoke(tmp_path, *words, "--steps", 2).exit_code == 0
+
+
+def test_a_stale_net_is_never_used(tmp_path: Path, made: Path) -> None:
+    """Trained for another generator: said where it is asked for, passed over in silence otherwise."""
+    shutil.copytree(made / "store", tmp_path / "store")
+    manifest = tmp_path / "store/ada/profile.toml"
+    head, mark, tail = manifest.read_text("utf-8").partition("[stages.instant]")
+    changed = "\n".join(
+        'generator = "0"' if line.startswith("generator =") else line for line in tail.split("\n")
+    )
+    manifest.write_text(head + mark + changed, "utf-8")
+    words = ["upscale", "ada", made / "small.png", "--aligned", "-o", tmp_path / "out.png"]
+    done = invoke(tmp_path, *words, "--instant")
+    assert done.exit_code == 5
+    assert "older generator" in done.stderr
+    assert invoke(tmp_path, *words, "--steps", 2).exit_code == 0
+
+
+def test_an_instant_answer_takes_no_steps(made: Path, tmp_path: Path) -> None:
+    """What contradicts itself is a usage error: steps, or another space than the person's."""
+    words = ["upscale", "ada", made / "small.png", "--aligned", "--instant", "-o", tmp_path / "out.png"]
+    assert invoke(made, *words, "--steps", 5).exit_code == 2
+    assert invoke(made, *words, "--space", "w").exit_code == 2
+
+
+def test_the_library_has_it_too(made: Path) -> None:
+    """`quality` of upscale and inpaint; the answer's loss is not measured."""
+    from mystyle_cli import open_profile
+
+    person = open_profile("ada", store=made / "store")
+    done = person.upscale(picture(1, 8), quality="instant", aligned=True)
+    assert done.steps == 0
+    assert math.isnan(done.loss)
+    assert done.pixels is not None
+    assert done.pixels.shape == (32, 32, 3)

@@ -1,0 +1,203 @@
+"""The net that answers at once: always in A_beta, the same without torch, better than the centre."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mystyle_cli.errors import ProfileError
+from mystyle_cli.person import hull
+from mystyle_cli.person.instant import (
+    FILE,
+    LARGEST_BETA,
+    InstantSettings,
+    View,
+    enlarged,
+    hidden,
+    instant_state,
+    open_instant,
+    whole,
+)
+from mystyle_cli.person.instant_examples import degraded, draw_codes, others_codes
+from mystyle_cli.person.instant_training import Net, instant_file, train_instant
+from mystyle_cli.person.profile import Profile
+from mystyle_cli.person.reference import Pictures
+from mystyle_cli.person.score import perceptual_distances, synthesise
+from mystyle_cli.photos.kernels import area_kernel
+from mystyle_cli.prior.sessions import open_session
+from tests.tiny_store import add_instant, make_store
+
+FEW = InstantSettings(samples=96, views=2, width=64, steps=150, batch=32, refine_steps=0)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, tiny_prior):
+    """A store whose person has a trained net."""
+    made = make_store(tmp_path_factory.mktemp("instant"), tiny_prior)
+    add_instant(made, "ada", FEW)
+    return made
+
+
+@pytest.fixture(scope="module")
+def profile(store):
+    """The person."""
+    return store.open("ada")
+
+
+def random_net(seed, size, n_anchors=5, num_ws=4):
+    """A net whose weights are random, and as large as asked for."""
+    features = np.random.default_rng(seed).normal(size=(7, 9)).astype(np.float32)
+    net = Net(features, num_ws, n_anchors, 8)
+    with torch.no_grad():
+        torch.manual_seed(seed)
+        for parameter in net.parameters():
+            parameter.copy_((size * torch.randn(parameter.shape)).half())  # as weights are stored
+    return net, features
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), size=st.sampled_from([0.0, 0.1, 3.0, 100.0]), beta=st.floats(0, 1))
+def test_whatever_the_weights_the_answer_is_in_a_beta(seed, size, beta):
+    """Eq 2 holds for every layer by the form of the last layer, not by what was learned."""
+    net, features = random_net(seed, size)
+    with torch.no_grad():
+        answer = net(torch.from_numpy(features), beta).numpy()
+    assert answer.shape == (7, 4, 5)
+    assert hull.in_hull(answer, beta, tol=1e-5).all()
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.03])
+def test_the_exported_net_answers_as_torch_does(tmp_path, beta):
+    """The graph written by hand computes the same coefficients, for any batch and beta."""
+    net, features = random_net(3, 0.7)
+    path = tmp_path / "net.onnx"
+    path.write_bytes(instant_file(net))
+    session = open_session(path)
+    for rows in (1, 7):
+        found = session.run(features[:rows], {"beta": session.place(np.array([beta], np.float32))})
+        with torch.no_grad():
+            expected = net(torch.from_numpy(features[:rows]), beta).numpy()
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.02, 0.05, 0.5, None])
+def test_answers_of_the_open_net_are_exact(profile, beta):
+    """What a command gets lies in A_beta as closely as a search's answer; None takes the net's largest."""
+    found = open_instant(profile).alpha_plus(whole(profile.faces()), beta)
+    limit = LARGEST_BETA if beta is None else min(beta, LARGEST_BETA)
+    assert found.shape == (6, 8, 6)
+    np.testing.assert_allclose(found.sum(axis=-1), 1, atol=1e-9)
+    assert found.min() >= -limit - 1e-9
+
+
+def test_the_answer_is_nearer_to_the_truth_than_the_centre(profile):
+    """On pictures of the hull that training never saw, degraded, by LPIPS."""
+    random = np.random.default_rng(99)
+    generator, anchors = profile.generator(), profile.anchors()
+    truth = synthesise(generator, draw_codes(anchors, generator.num_ws, 24, random)).clip(-1, 1)
+    answer = open_instant(profile).alpha_plus(degraded(truth, random), 0.05)
+    middle = np.broadcast_to(hull.centre(len(anchors)), answer.shape)
+    perceptual = profile.prior.perceptual()
+
+    def distance(alpha_plus):
+        made = synthesise(generator, (alpha_plus @ anchors).astype(np.float32))
+        return perceptual_distances(perceptual, made, truth).mean()
+
+    assert distance(answer) < 0.8 * distance(middle)
+
+
+def test_training_is_repeatable_and_refines_on_pictures(profile):
+    """The same seed gives the same net; steps on pictures change it."""
+    few = replace(FEW, samples=16, steps=4, width=8)
+    faces = Pictures(np.rint((profile.faces() + 1) * 127.5).astype(np.uint8))
+
+    def trained(how):
+        generator, perceptual = profile.generator(), profile.prior.perceptual()
+        return train_instant(profile.prior, generator, perceptual, profile.anchors(), faces, how)
+
+    first, again, refined = trained(few), trained(few), trained(replace(few, refine_steps=2))
+    assert instant_file(first.net) == instant_file(again.net)
+    assert instant_file(first.net) != instant_file(refined.net)
+
+
+def test_the_net_sees_nothing_of_a_hole():
+    """Two photos that differ only in the hole look alike; what is known keeps its values."""
+    random = np.random.default_rng(0)
+    images = random.uniform(-1, 1, (2, 3, 16, 16)).astype(np.float32)
+    hole = np.zeros((2, 16, 16), np.float32)
+    hole[:, 4:9, 3:12] = 1
+    images[1] = np.where(hole[1] > 0, 1, images[0])
+    view = hidden(images, hole)
+    np.testing.assert_array_equal(view.images[0], view.images[1])
+    np.testing.assert_array_equal(view.images[0][:, hole[0] == 0], images[0][:, hole[0] == 0])
+    np.testing.assert_array_equal(view.known, 1 - hole)
+
+
+def test_small_photos_of_several_sizes_are_seen_together():
+    """Each is enlarged from its own size; a flat one stays flat."""
+    view = enlarged([np.full((3, size, size), 0.25, np.float32) for size in (4, 9)], 16)
+    assert isinstance(view, View)
+    np.testing.assert_allclose(view.images, 0.25, atol=1e-6)
+    assert view.sides.tolist() == [4, 9]
+
+
+def test_drawn_codes_are_of_the_hull():
+    """Every layer of a drawn code is a combination of the anchors within the largest dilation."""
+    anchors = np.eye(6, dtype=np.float32)  # so that codes are their own coefficients
+    codes = draw_codes(anchors, 4, 20, np.random.default_rng(0))
+    assert codes.shape == (20, 4, 6)
+    assert hull.in_hull(codes, LARGEST_BETA, tol=1e-5).all()
+    assert np.ptp(codes[0], axis=0).max() > 0  # layers differ
+
+
+def test_an_anchor_has_no_part_in_the_others_answer():
+    """The nearest code that the others reach is not the anchor itself, unless they span it."""
+    anchors = np.random.default_rng(0).normal(size=(6, 16)).astype(np.float32)
+    anchors[5] = anchors[:2].mean(axis=0)
+    found = others_codes(anchors)
+    np.testing.assert_allclose(found[5], anchors[5], atol=1e-4)
+    assert np.linalg.norm(found[:2] - anchors[:2], axis=1).min() > 0.1
+
+
+def test_degradations_are_of_every_kind():
+    """Small ones, hidden ones and whole ones; whatever is called known is the picture's own."""
+    kernel = area_kernel(32, 4)
+    images = np.random.default_rng(0).uniform(-1, 1, (60, 3, 32, 32)).astype(np.float32)
+    view = degraded(images, np.random.default_rng(1))
+    small, holed = view.sides < 32, (view.known == 0).any(axis=(1, 2))
+    assert small.sum() >= 15
+    assert holed.sum() >= 15
+    assert (~small & ~holed).any()
+    np.testing.assert_array_equal(view.images[~small & ~holed], images[~small & ~holed])
+    coarse, given_ = (np.abs(kernel @ part @ kernel.T) for part in (view.images[small], images[small]))
+    assert np.corrcoef(coarse.ravel(), given_.ravel())[0, 1] > 0.5
+
+
+def test_a_net_of_another_generator_is_stale_and_refused(profile):
+    """Neither is used: no net, and one trained for an older generator; both say what to do."""
+    manifest = profile.manifest
+    assert instant_state(manifest) == "fresh"
+    stages = {**manifest.stages, "instant": {**manifest.stages["instant"], "generator": "0" * 64}}
+    files = {name: table for name, table in manifest.files.items() if name != "instant"}
+    cases = {"stale": replace(manifest, stages=stages), "none": replace(manifest, files=files)}
+    for state, changed in cases.items():
+        assert instant_state(changed) == state
+        with pytest.raises(ProfileError) as caught:
+            open_instant(Profile(profile.path, changed))
+        assert caught.value.hint is not None
+        assert "mystyle tune ada" in caught.value.hint
+
+
+def test_a_damaged_net_is_refused(store, tmp_path):
+    """The digest tells, before anything is computed."""
+    copy = Path(shutil.copytree(store.open("ada").path, tmp_path / "ada"))
+    (copy / FILE).write_bytes(b"not the net")
+    with pytest.raises(ProfileError, match="digest"):
+        open_instant(Profile(copy, store.open("ada").manifest))
