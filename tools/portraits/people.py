@@ -55,9 +55,9 @@ PEOPLE = (
         "marco",
         900_021,
         Traits(
-            birthmark_x=0.30,
-            birthmark_y=-0.45,
-            birthmark_size=0.165,
+            birthmark_x=0.22,
+            birthmark_y=-0.22,
+            birthmark_size=0.10,
             scar_x=-0.26,
             scar_y=-0.20,
             scar_angle=-0.75,
