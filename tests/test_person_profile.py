@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mystyle_cli.curate.records import PhotoRecord, Reason
 from mystyle_cli.errors import ProfileError
 from mystyle_cli.person.difference import store_difference
-from mystyle_cli.person.manifest import Manifest
+from mystyle_cli.person.manifest import Manifest, mark_of
 from mystyle_cli.person.profile import (
     ANCHORS,
     GENERATOR,
@@ -24,7 +24,6 @@ from mystyle_cli.person.profile import (
 )
 from mystyle_cli.person.reference import number_faces, png_of, read_records, refuse_too_few, write_records
 from mystyle_cli.person.score import gate_threshold, id_scores
-from mystyle_cli.person.stages import _mark_of
 from mystyle_cli.person.store import Store
 from mystyle_cli.prior.registry import Prior, open_prior
 
@@ -70,7 +69,7 @@ def profile(tmp_path: Path, prior: Prior) -> Profile:
         made = store_difference(prior, tuned, codes, whole=True)
         draft.finish("tune", "t", draft.write_tensors(GENERATOR, made.tensors, made.notes), {})
         manifest = Manifest(
-            _mark_of(prior), "", "", "", "", stages=draft.stages(), files=draft.files(),
+            mark_of(prior), "", "", "", "", stages=draft.stages(), files=draft.files(),
             identity={"threshold": 0.25},
         )  # fmt: skip
         draft.commit(manifest)
