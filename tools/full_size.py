@@ -148,7 +148,7 @@ def write_photos(folder: Path, sources: Sequence[Path], resolution: int) -> list
         with Image.open(source) as image:
             size = [round(side * max(1.0, resolution / FACE)) for side in image.size]
             large = image.convert("RGB").resize((size[0], size[1]), Image.Resampling.LANCZOS)
-        grain = np.random.default_rng(number).normal(0, 5, (size[1], size[0], 1))
+        grain = np.random.default_rng(number).normal(0, 10, (size[1], size[0], 1))
         pixels = (np.asarray(large, np.float64) + grain).clip(0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(folder / f"{source.stem}.jpg", quality=95)
         found.append(folder / f"{source.stem}.jpg")
