@@ -33,7 +33,7 @@ class CurateSettings:
     """Largest share of the landmarks that may lie outside the photo."""
     same_person: float = 0.45
     """Similarity from which two faces count as one person's, where the photos show no clearer gap."""
-    slack: float = 0.25
+    slack: float = 0.3
     """How far below the person's other faces one may score."""
     slack_dlib: float = 0.12
     """The same where only dlib judges, to which rendered strangers look alike."""
