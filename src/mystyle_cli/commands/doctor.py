@@ -15,7 +15,7 @@ _MARKS: Final = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
 @click.command("doctor", cls=Command, examples=("mystyle doctor", "mystyle --json doctor"))
 @pass_app
 def command(app: App) -> int:
-    """Check libraries, devices, disk, priors and profiles, and say what to do about each problem.
+    """Check this machine, and say what to do about each problem.
 
     The exit code is 0 when all is well and 1 when there are problems.
     """

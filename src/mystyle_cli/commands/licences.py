@@ -15,7 +15,7 @@ _USE: Final = {True: "allowed", False: "NO", None: "not known"}
 @click.command("licences", cls=Command, examples=("mystyle licences", "mystyle --json licences"))
 @pass_app
 def command(app: App) -> None:
-    """Show the terms of every model file, and which of them you accepted when."""
+    """Show the terms of every model file, and what you accepted."""
     from mystyle_cli.prior.licences import LICENCES, ledger_path, read_ledger
     from mystyle_cli.prior.notices import notices
 
