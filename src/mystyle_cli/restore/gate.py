@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 SAMPLE: Final = 24
 """Reference photos that are degraded for comparison."""
 
+SPREADS: Final = 3.0
+"""Standard deviations below their mean that a photo of the person may lie."""
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -20,7 +23,8 @@ def id_limit(profile: Profile, side: float, hole: Floats) -> float:
     """Return the ID score under which a face counts as not this person's.
 
     A face that is small, or has a hole, scores lower whoever it is. So the profile's own limit is lowered by
-    what the same degradation takes from the person's own photos, and never lies above what those then reach.
+    what the same degradation takes from the person's own photos, and never lies above what nearly all photos
+    of theirs would then reach.
 
     Args:
         profile: the person.
@@ -38,7 +42,7 @@ def id_limit(profile: Profile, side: float, hole: Floats) -> float:
     clear = profile.id_score(faces[rows], others)
     veiled = profile.id_score(_degrade(faces[rows], small, hole), others)
     lowered = limit - max(float(clear.mean() - veiled.mean()), 0.0)
-    return min(lowered, float(veiled.min()))
+    return min(lowered, float(veiled.mean() - SPREADS * veiled.std()))
 
 
 def _degrade(faces: Floats, small: int, hole: Floats) -> Floats:
