@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import click
@@ -71,20 +72,14 @@ def create(
     """
     paths = expand_paths(photos, recursive)
     from mystyle_cli.curate.settings import CurateSettings
-    from mystyle_cli.learn import LearnSettings, learn
+    from mystyle_cli.learn import learn
     from mystyle_cli.prior.registry import open_prior
 
-    settings = LearnSettings(
-        tune=not no_tune,
-        export=not tuning.no_export,
-        instant=tuning.instant(),
-        whole=tuning.whole,
-        tuning=tuning.settings(),
+    settings = dataclasses.replace(
+        tuning.settings(app.choose_device(), tune=not no_tune),
         curation=CurateSettings(held_out=held_out),
         reference=reference,
         consent=consent,
-        seed=tuning.seed,
-        device=app.choose_device(),
         replace=replace,
     )
     if dry_run:  # as if every photo were kept

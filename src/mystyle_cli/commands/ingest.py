@@ -30,17 +30,9 @@ def command(
     the generator is tuned again.
     """
     paths = expand_paths(photos, recursive)
-    from mystyle_cli.learn import LearnSettings, ingest
+    from mystyle_cli.learn import ingest
 
-    settings = LearnSettings(
-        tune=not no_tune,
-        export=not tuning.no_export,
-        instant=tuning.instant(),
-        whole=tuning.whole,
-        tuning=tuning.settings(),
-        seed=tuning.seed,
-        device=app.choose_device(),
-    )
+    settings = tuning.settings(app.choose_device(), tune=not no_tune)
     with app.console.progress() as progress:
         learned = ingest(app.profiles(), name, paths, settings, progress)
     show_learned(app, "ingest", learned)

@@ -16,9 +16,8 @@ from mystyle_cli.console import columns
 
 if TYPE_CHECKING:
     from mystyle_cli.curate.records import PhotoRecord
-    from mystyle_cli.learn import Learned
-    from mystyle_cli.person.instant import InstantSettings
-    from mystyle_cli.person.tuning import Precision, TuneSettings
+    from mystyle_cli.learn import Learned, LearnSettings
+    from mystyle_cli.person.tuning import Precision
 
 
 @dataclass(frozen=True)
@@ -45,22 +44,32 @@ class TuningOptions:
     no_instant: bool
     whole: bool
 
-    def instant(self) -> InstantSettings | None:
-        """Return the core's settings of the net that answers at once; None leaves it out."""
+    def settings(self, device: str, *, tune: bool = True) -> LearnSettings:
+        """Return the core's settings of learning.
+
+        Args:
+            device: as torch names it.
+            tune: False stops before tuning.
+        """
+        from mystyle_cli.learn import LearnSettings
         from mystyle_cli.person.instant import InstantSettings
-
-        return None if self.no_instant else InstantSettings()
-
-    def settings(self) -> TuneSettings:
-        """Return the core's settings."""
         from mystyle_cli.person.tuning import TuneSettings
 
-        return TuneSettings(
+        tuning = TuneSettings(
             passes=self.passes,
             batch=self.tune_batch,
             learning_rate=self.learning_rate,
             precision=self.precision,
             seed=self.seed,
+        )
+        return LearnSettings(
+            tune=tune,
+            export=not self.no_export,
+            instant=None if self.no_instant else InstantSettings(),
+            whole=self.whole,
+            tuning=tuning,
+            seed=self.seed,
+            device=device,
         )
 
 

@@ -28,17 +28,9 @@ def command(app: App, name: str, dry_run: bool, tuning: TuningOptions) -> None:
     Each photo's anchor is made to give back that photo (sec. 3.1, eq 1 of the paper). Interrupted, the same
     command goes on from where it stopped.
     """
-    from mystyle_cli.learn import LearnSettings, estimate, retune
+    from mystyle_cli.learn import estimate, retune
 
-    settings = LearnSettings(
-        tune=True,
-        export=not tuning.no_export,
-        instant=tuning.instant(),
-        whole=tuning.whole,
-        tuning=tuning.settings(),
-        seed=tuning.seed,
-        device=app.choose_device(),
-    )
+    settings = tuning.settings(app.choose_device())
     if dry_run:
         show_estimate(app, "tune", estimate(app.profiles(), name, settings))
         return

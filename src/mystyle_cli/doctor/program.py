@@ -112,8 +112,8 @@ def _providers() -> Iterator[Finding]:
     import numpy as np
     import onnxruntime
 
-    from mystyle_cli.onnx.graph import OnnxGraph
     from mystyle_cli.onnx.provider import cuda_devices
+    from mystyle_cli.prior.graph import OnnxGraph
     from mystyle_cli.prior.sessions import open_session
 
     graph = OnnxGraph()

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mystyle_cli.onnx.graph import FLOAT, OnnxGraph
 from mystyle_cli.onnx.synthesis import ALPHA_PLUS, ANCHORS, IMAGES
+from mystyle_cli.prior.graph import FLOAT, OnnxGraph
 
 if TYPE_CHECKING:
     from mystyle_cli.prior.generator import Generator

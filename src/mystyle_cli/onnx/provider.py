@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 
-from mystyle_cli.errors import DeviceError, UsageError
+from mystyle_cli.errors import DeviceError
+from mystyle_cli.prior.device import parse_device
 
 
 def choose_provider(wanted: str = "auto") -> str:
@@ -20,14 +21,12 @@ def choose_provider(wanted: str = "auto") -> str:
         DeviceError: the device asked for cannot be had.
         UsageError: no such kind of device.
     """
-    kind, _, index = wanted.partition(":")
-    if kind not in ("auto", "cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdigit())):
-        raise UsageError(f"unknown device {wanted!r}", "use auto, cpu, cuda, cuda:0 or mps")
+    kind, index = parse_device(wanted)
     if kind == "mps":
         raise DeviceError("onnxruntime has no provider for mps", "use --backend torch, or --device cpu")
     if kind == "auto":
         return "cuda" if cuda_devices() else "cpu"
-    if kind == "cuda" and int(index or 0) >= cuda_devices():
+    if kind == "cuda" and index >= cuda_devices():
         raise DeviceError(
             f"device {wanted} is not available here", "use --device cpu, or check the GPU driver"
         )

@@ -212,7 +212,7 @@ def instant_file(net: Net) -> bytes:
 
     The weights of the hidden layers are stored in half precision.
     """
-    from mystyle_cli.onnx.graph import FLOAT, OnnxGraph
+    from mystyle_cli.prior.graph import FLOAT, OnnxGraph
 
     graph = OnnxGraph()
     state = {name: value.detach().cpu().numpy() for name, value in net.state_dict().items()}

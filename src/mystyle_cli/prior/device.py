@@ -5,6 +5,18 @@ from __future__ import annotations
 from mystyle_cli.errors import DeviceError, UsageError
 
 
+def parse_device(wanted: str) -> tuple[str, int]:
+    """Split a device's name into its kind ("auto", "cpu", "cuda" or "mps") and number.
+
+    Raises:
+        UsageError: no such kind of device.
+    """
+    kind, _, index = wanted.partition(":")
+    if kind not in ("auto", "cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdigit())):
+        raise UsageError(f"unknown device {wanted!r}", "use auto, cpu, cuda, cuda:0 or mps")
+    return kind, int(index or 0)
+
+
 def choose_device(wanted: str = "auto") -> str:
     """Turn what was asked for into a device that is there.
 
@@ -20,14 +32,12 @@ def choose_device(wanted: str = "auto") -> str:
     """
     import torch
 
-    kind, _, index = wanted.partition(":")
-    if kind not in ("auto", "cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdigit())):
-        raise UsageError(f"unknown device {wanted!r}", "use auto, cpu, cuda, cuda:0 or mps")
+    kind, index = parse_device(wanted)
     cuda = torch.cuda.is_available()
     mps = torch.backends.mps.is_available()
     if kind == "auto":
         return "cuda" if cuda else "mps" if mps else "cpu"
-    if kind == "cuda" and not (cuda and int(index or 0) < torch.cuda.device_count()):
+    if kind == "cuda" and not (cuda and index < torch.cuda.device_count()):
         raise DeviceError(
             f"device {wanted} is not available here", "use --device cpu, or check the GPU driver"
         )

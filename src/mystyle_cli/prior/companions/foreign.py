@@ -13,8 +13,8 @@ from google.protobuf.message import DecodeError
 from onnx.external_data_helper import uses_external_data
 
 from mystyle_cli.errors import ModelError
-from mystyle_cli.onnx.graph import FLOAT, OnnxGraph, value_info
 from mystyle_cli.prior.companions.resample import Resample
+from mystyle_cli.prior.graph import FLOAT, OnnxGraph, value_info
 
 HINT = "give a net that takes pictures (batch, 3, size, size) in [-1, 1], as w600k_r50.onnx does"
 DOMAINS = ("", "ai.onnx")  # of the operators that onnxruntime always has

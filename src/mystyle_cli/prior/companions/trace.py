@@ -9,10 +9,10 @@ from typing import Any, cast
 
 from torch import Tensor, fx, nn
 
-from mystyle_cli.onnx.graph import OnnxGraph, Shape
 from mystyle_cli.prior.companions.heads import UnitLength
 from mystyle_cli.prior.companions.resample import Resample
 from mystyle_cli.prior.generator import FullyConnected
+from mystyle_cli.prior.graph import OnnxGraph, Shape
 
 
 def write_onnx(net: nn.Module, path: Path, shape: Shape, dim: int) -> None:
