@@ -102,7 +102,7 @@ def type_commands(shell: Shell, inputs: Inputs) -> None:
 
 
 def ask_domain_prior(shell: Shell, profile: Profile, inputs: Inputs) -> None:
-    """Let the domain prior answer the same questions with the same search, for comparison."""
+    """Let the domain prior answer the same questions with as many steps, for comparison."""
     for task, (_, outputs) in TASKS.items():
         start = time.perf_counter()
         base = default_settings(task)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -60,6 +60,8 @@ def enhance(
 ) -> Enhancement:
     """Degrade held-out photos, restore them with both priors, and judge the answers.
 
+    Both searches begin at a mean, the anchors' or `w_avg` (B.3); the instant net has no part in this.
+
     Args:
         judge: of the person.
         truths: their held-out photos.
@@ -70,7 +72,7 @@ def enhance(
     Raises:
         MystyleError: a photo could not be restored.
     """
-    chosen = comparison_settings(task, settings)
+    chosen = replace(comparison_settings(task, settings), start="centre")
     degraded = subjects(truths.crops, task, [path.name for path in truths.paths])
     ours = personal(judge.profile, degraded, task, chosen, progress)
     theirs = domain(judge.profile, degraded, task, chosen, progress)

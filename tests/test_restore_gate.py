@@ -1,0 +1,66 @@
+"""How low the ID score may be of a photo that shows little of the person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mystyle_cli.restore.gate import SPREADS, id_limit
+
+SIDE = 32
+CLEAR = np.zeros((SIDE, SIDE), np.float32)
+HOLE = CLEAR.copy()
+HOLE[12:20, 8:24] = 1
+STRENGTHS = np.linspace(0.5, 0.7, 8).astype(np.float32)
+
+
+@dataclass
+class Person:
+    """Somebody whose photos are a pattern, each of its own strength, and whose ID score is that strength."""
+
+    pattern: np.ndarray
+    id_threshold: float
+    manifest: SimpleNamespace = field(
+        default_factory=lambda: SimpleNamespace(prior=SimpleNamespace(resolution=SIDE))
+    )
+
+    def faces(self) -> np.ndarray:
+        """Return the reference photos (N, 3, R, R)."""
+        return np.tile(self.pattern * STRENGTHS[:, None, None, None], (1, 3, 1, 1)).astype(np.float32)
+
+    def id_score(self, images: np.ndarray, others: object = None) -> np.ndarray:
+        """Return the root mean square of each picture."""
+        return np.sqrt(np.square(images).mean(axis=(1, 2, 3)))
+
+
+CHECKS = np.indices((SIDE, SIDE)).sum(axis=0) % 2 * 2.0 - 1.0
+FLAT = np.ones((SIDE, SIDE))
+
+
+def test_a_clear_photo_has_the_profile_s_limit() -> None:
+    """Where nearly everything is seen, nothing is lowered, however few of their own photos would pass."""
+    assert id_limit(Person(FLAT, 0.9), SIDE, CLEAR) == 0.9
+    assert id_limit(Person(FLAT, 0.9), SIDE / 2, CLEAR) == 0.9
+
+
+def test_what_smallness_takes_from_their_own_photos_is_taken_from_the_limit() -> None:
+    """A fine pattern is gone at a quarter of the size: its whole mean strength comes off the limit."""
+    assert id_limit(Person(CHECKS, 0.4), SIDE / 4, CLEAR) == pytest.approx(0.4 - STRENGTHS.mean(), abs=1e-5)
+
+
+def test_the_limit_never_lies_above_nearly_all_of_their_own_photos() -> None:
+    """A flat face loses nothing by a hole, so what lowers a high limit is the spread of its photos alone."""
+    found = id_limit(Person(FLAT, 0.9), SIDE, HOLE)
+    assert found == pytest.approx(STRENGTHS.mean() - SPREADS * STRENGTHS.std(), abs=1e-5)
+    assert id_limit(Person(FLAT, 0.1), SIDE, HOLE) == pytest.approx(0.1, abs=1e-5)
+
+
+def test_a_hole_over_a_pattern_lowers_the_limit() -> None:
+    """What a hole hides of the person no score can show."""
+    stripes = np.where(np.arange(SIDE)[:, None] == 16, 8.0, 0.5) * np.ones((1, SIDE))
+    strong = np.sqrt(np.square(stripes).mean())
+    person = Person(stripes / strong, 0.4)
+    assert id_limit(person, SIDE, HOLE) < 0.4 - 0.05
