@@ -29,7 +29,7 @@ from mystyle_cli.person.tuning import TuneSettings
 from mystyle_cli.photos.decode import to_unit
 from mystyle_cli.prior.generator import Generator
 from mystyle_cli.prior.registry import open_prior
-from tools.figures.common import NAMES, OUT, PASSES, STEPS, Person, truths_of
+from tools.figures.common import NAMES, OUT, PASSES, Person, truths_of
 
 PEOPLE: Final = OUT / "whole"
 FFHQ: Final = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64, 1024: 32}
@@ -85,7 +85,6 @@ def run(rounds: int) -> Report:
     figures |= full_size([one.rates for one in found.values()])
     facts = {
         "passes": PASSES,
-        "steps": STEPS,
         "photos": len(lost),
         "standard_error": float(lost.std(ddof=1) / len(lost) ** 0.5) if len(lost) > 1 else None,
         "id_whole": {name: one.whole.tolist() for name, one in found.items()},
@@ -120,8 +119,7 @@ def measure(name: str, photos: int) -> Found:
 
 def restored_ids(profile: Profile, truths: Truths) -> np.ndarray:
     """Return the ID scores (B,) of photos restored from 16 px."""
-    settings = comparison_settings("upscale")
-    settings = replace(settings, projection=replace(settings.projection, steps=STEPS), batch=12)
+    settings = replace(comparison_settings("upscale"), batch=12)
     degraded = subjects(truths.crops, "upscale", [path.name for path in truths.paths])
     made = pictures(personal(profile, degraded, "upscale", settings))
     return profile.id_score(to_unit(made))

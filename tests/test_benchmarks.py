@@ -6,10 +6,15 @@ import importlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from benchmarks import __main__ as entry
+from benchmarks import plain
 from benchmarks.measure import Report, Spread, interleaved, per, ratio, spread
+from benchmarks.projection import Answers, times_to_quality
+from mystyle_cli.prior.generator import Generator
 
 
 def test_cases_take_turns() -> None:
@@ -46,3 +51,28 @@ def test_results_are_written(
     assert found["figures"]["a, ms"] == {"median": 1.5, "low": 1.0, "high": 2.0, "count": 3}
     assert (found["rounds"], found["benchmark"]) == (3, "onnx")
     assert "a / b: 3 (2 to 4, n=3) times" in capsys.readouterr().out
+
+
+def test_the_plain_loop_renders_the_same_pictures() -> None:
+    """Styles multiplied into the weights, in groups, give what the program gives, noise and clamps too."""
+    torch.manual_seed(0)
+    generator = Generator(channels={4: 8, 8: 6, 16: 4}, z_dim=6, w_dim=6, mapping_layers=1, clamp=1.5)
+    for name, parameter in generator.named_parameters():
+        if name.endswith("noise_strength"):
+            parameter.data.fill_(0.3)
+    codes = torch.randn(3, generator.num_ws, 6)
+    with torch.no_grad():
+        torch.testing.assert_close(plain.render(generator, codes), generator.synthesis(codes))
+
+
+def test_time_to_quality_is_that_of_the_fewest_steps_that_reach_it() -> None:
+    """Each photo for itself, or all of a batch at once; 0 where the loss is never reached."""
+    none = np.zeros((0, 2, 2, 3), np.uint8)
+    theirs = Answers([100.0, 90.0], np.array([1.0, 1.0]), none)
+    ours = {
+        10: Answers([1.0, 1.0], np.array([0.9, 2.0]), none),
+        20: Answers([2.0, 3.0], np.array([0.8, 1.0]), none),
+    }
+    assert times_to_quality(theirs, ours) == Spread(65.0, 30.0, 100.0, 2)
+    assert times_to_quality(theirs, ours, together=True) == Spread(40.0, 30.0, 50.0, 2)
+    assert times_to_quality(theirs, {10: ours[10]}) == Spread(50.0, 0.0, 100.0, 2)

@@ -95,7 +95,7 @@ def test_a_whole_photo_is_enlarged_without_torch(made: Path, tmp_path: Path) -> 
     assert Image.open(tmp_path / "out.png").width > round(photo.width * factor)
 
 
-@pytest.mark.parametrize(("quality", "steps"), [("instant", 0), ("fast", 20)])
+@pytest.mark.parametrize(("quality", "steps"), [("instant", 0), ("fast", 8)])
 def test_the_quality_decides_the_steps(made: Path, tmp_path: Path, quality: str, steps: int) -> None:
     """No step for an instant answer, whose code lies in A_beta too; a few for a fast one."""
     words = ["--json", "upscale", "ada", made / "small.png", "--aligned", "--quality", quality]

@@ -103,7 +103,7 @@ def test_an_input_fares_alone_as_in_company(generator, anchors, targets, space):
     for row in range(3):
         alone = project(generator, known, targets[row : row + 1], Identity(), Pooled(), settings)
         assert alone.steps[0] == together.steps[row]
-        np.testing.assert_allclose(alone.w_plus[0], together.w_plus[row], atol=2e-3)
+        np.testing.assert_allclose(alone.w_plus[0], together.w_plus[row], atol=1e-2)  # rounding grows
         np.testing.assert_allclose(alone.losses[0], together.losses[row], rtol=0.02, atol=1e-5)
 
 
@@ -179,21 +179,59 @@ def test_senseless_settings_are_refused(generator, targets):
         project(generator, None, targets, Identity(), Pooled(), SHORT)
 
 
+def descend(start, loss, steps=40, rate=0.05, optimiser=None):
+    """Return where RowAdam, or another optimiser, gets from (B, L, N) or (B, n) with a loss (B,)."""
+    mine = start.clone().requires_grad_()
+    adam = RowAdam([mine], turned=True) if optimiser is None else optimiser([mine], lr=rate)
+    for _ in range(steps):
+        loss(mine).sum().backward()
+        if optimiser is None:
+            adam.step(torch.full((len(mine),), rate))
+        else:
+            adam.step()
+            adam.zero_grad()
+    return mine.detach()
+
+
 def test_row_adam_is_adam():
     """With equal rates it follows torch's own optimiser; a row that leaves changes nothing for the others."""
     start = torch.tensor([[1.0, -2.0], [0.5, 3.0], [2.0, 0.1]])
-    theirs = torch.nn.Parameter(start.clone())
+    theirs = descend(start, lambda x: (x**4).sum(1), 12, 0.1, torch.optim.Adam)
     mine = start.clone().requires_grad_()
-    reference, adam = torch.optim.Adam([theirs], lr=0.1), RowAdam([mine])
+    adam = RowAdam([mine])
     for step in range(12):
-        reference.zero_grad()
-        (theirs**4).sum().backward()
-        reference.step()
         (mine**4).sum().backward()
         adam.step(torch.full((len(mine),), 0.1))
         if step == 5:
             (mine,) = adam.select(torch.tensor([0, 2]))
-    torch.testing.assert_close(mine.detach(), theirs.detach()[[0, 2]])
+    torch.testing.assert_close(mine.detach(), theirs[[0, 2]])
+
+
+def bowl(turn, layers, seed=3):
+    """A quadratic (B,) of (B, 4, 6), steep along some axes and flat along others, in turned coordinates."""
+    steep = torch.logspace(-1.5, 1.5, 24, dtype=torch.float64).reshape(4, 6)
+    steep = steep.flatten()[torch.randperm(24, generator=torch.Generator().manual_seed(seed))].reshape(4, 6)
+    return lambda x: (steep * (layers.mT @ x @ turn).square()).sum((1, 2))
+
+
+def orthogonal(n, seed):
+    """A random rotation (n, n)."""
+    values = torch.randn(n, n, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return torch.linalg.qr(values)[0]
+
+
+def test_turned_row_adam_follows_the_axes_of_the_problem():
+    """Turned coordinates change nothing but the coordinates, which Adam cannot say of itself."""
+    start = torch.randn(2, 4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    turn, layers = orthogonal(6, 5), orthogonal(4, 6)
+    plain = descend(start, bowl(torch.eye(6).double(), torch.eye(4).double()))
+    turned = layers.mT @ descend(layers @ start @ turn.mT, bowl(turn, layers)) @ turn
+    torch.testing.assert_close(turned, plain, rtol=1e-4, atol=1e-4)
+    adam = descend(start, bowl(torch.eye(6).double(), torch.eye(4).double()), optimiser=torch.optim.Adam)
+    adam_turned = layers.mT @ descend(
+        layers @ start @ turn.mT, bowl(turn, layers), optimiser=torch.optim.Adam
+    )
+    assert (adam_turned @ turn - adam).abs().max() > 0.05
 
 
 def test_the_rate_rises_stays_and_falls():

@@ -26,7 +26,6 @@ from mystyle_cli.person.store import Store
 from mystyle_cli.photos.decode import Pixels, decode, encode
 from mystyle_cli.photos.grid import grid
 from mystyle_cli.prior.registry import open_prior
-from mystyle_cli.restore.restore import default_settings
 from tools.demo.inputs import Inputs, prepare
 from tools.demo.overview import overview
 from tools.demo.page import Page, Picture
@@ -35,7 +34,7 @@ PERSON = "ada"
 PHOTOS = Path("profiles/photos")
 WHOLE = 2
 """Held-out photos that are also enlarged, inverted and edited as a whole."""
-PASSES, STEPS = 50, 90
+PASSES = 50
 """Of tuning and of a projection: fewer than the defaults, so that all is done in six minutes on two cores."""
 TASKS: dict[Task, tuple[str, str]] = {"upscale": ("small", "upscaled"), "inpaint": ("hidden", "inpainted")}
 HEADINGS = {
@@ -80,7 +79,7 @@ def type_commands(shell: Shell, inputs: Inputs) -> None:
     demo, made = shell.folder, inputs.folder
     whole = [str(path) for path in inputs.truths.paths[:WHOLE]]
     shell.mystyle("profile", "create", PERSON, PHOTOS / PERSON, "--passes", PASSES, "--consent", "rendered")
-    search = ("--seed", "7", "--steps", str(STEPS), "--batch", "12")
+    search = ("--seed", "7", "--batch", "12")
     shell.mystyle("upscale", PERSON, made / "small", "--aligned", *search, "-o", demo / "upscaled")
     shell.mystyle(
         "inpaint",
@@ -102,12 +101,10 @@ def type_commands(shell: Shell, inputs: Inputs) -> None:
 
 
 def ask_domain_prior(shell: Shell, profile: Profile, inputs: Inputs) -> None:
-    """Let the domain prior answer the same questions with as many steps, for comparison."""
+    """Let the domain prior answer the same questions for comparison."""
     for task, (_, outputs) in TASKS.items():
         start = time.perf_counter()
-        base = default_settings(task)
-        search = replace(base.projection, steps=STEPS)
-        settings = comparison_settings(task, replace(base, projection=search, batch=len(inputs.names())))
+        settings = replace(comparison_settings(task), batch=len(inputs.names()))
         answers = domain(profile, subjects(inputs.truths.crops, task, inputs.names()), task, settings)
         folder = shell.folder / "domain" / outputs
         folder.mkdir(parents=True, exist_ok=True)

@@ -10,10 +10,10 @@ from mystyle_cli.analysis.report import Cell, Report, Table, Target
 from mystyle_cli.analysis.tradeoff import BETAS, sweep_beta
 from mystyle_cli.person.hull import least_dilation
 from mystyle_cli.restore.projection import ProjectionSettings
-from tools.figures.common import STEPS, people, profile_of, report_progress, spread, truths_of
+from tools.figures.common import people, profile_of, report_progress, spread, truths_of
 
 PHOTOS = 4
-SETTINGS = ProjectionSettings(steps=STEPS)
+SETTINGS = ProjectionSettings()
 
 
 def make() -> Report:
@@ -50,7 +50,7 @@ def make() -> Report:
             Target("rank correlation of beta and LPIPS", _trend(falling), "at most", -0.8),
             Target("how far the worst code lies outside A_beta", outside, "at most", 1e-6),
         ],
-        {"photos of each person": PHOTOS, "people": len(runs), "steps": STEPS},
+        {"photos of each person": PHOTOS, "people": len(runs), "steps": SETTINGS.most_steps},
     )
 
 

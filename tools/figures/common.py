@@ -30,8 +30,8 @@ ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "profiles" / "photos"
 OUT = ROOT / "figures"
 NAMES = ("ada", "marco")
-PASSES, STEPS = TUNE_PASSES, 90
-"""Of tuning, the program's default; of a projection, as in the demonstration. The figures state them."""
+PASSES = TUNE_PASSES
+"""Of tuning: the program's default. The figures state it."""
 
 
 @dataclass(frozen=True)

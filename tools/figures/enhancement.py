@@ -7,14 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from mystyle_cli.analysis.baselines import Task
+from mystyle_cli.analysis.baselines import DOMAIN_STEPS, Task
 from mystyle_cli.analysis.enhancement import METHODS, Enhancement, enhance, targets
 from mystyle_cli.analysis.judge import Judge
 from mystyle_cli.analysis.membership import excess
 from mystyle_cli.analysis.report import Cell, Report, Table, Target
 from mystyle_cli.photos.grid import grid
+from mystyle_cli.restore.projection import STEPS
 from mystyle_cli.restore.restore import RestoreSettings, default_settings
-from tools.figures.common import STEPS, people, profile_of, report_progress, save_picture, spread, truths_of
+from tools.figures.common import people, profile_of, report_progress, save_picture, spread, truths_of
 
 TASKS: tuple[Task, ...] = ("upscale", "inpaint")
 COLUMNS = ("id", "dlib", "lpips", "psnr", "trait")
@@ -40,7 +41,7 @@ def make() -> Report:
         tables,
         wanted,
         {
-            "steps": STEPS,
+            "steps": {"personal prior": STEPS["person"], "domain prior": DOMAIN_STEPS},
             "id": "cosine to the nearest reference photo by our identity net",
             "dlib": "distance to the nearest reference photo by dlib's net, lower is nearer",
             "trait": "share of the skin mark's contrast that is there",
@@ -50,8 +51,7 @@ def make() -> Report:
 
 
 def _settings(task: Task) -> RestoreSettings:
-    settings = default_settings(task)
-    return replace(settings, projection=replace(settings.projection, steps=STEPS), batch=12)
+    return replace(default_settings(task), batch=12)
 
 
 def _table(name: str, runs: Sequence[Enhancement]) -> Table:

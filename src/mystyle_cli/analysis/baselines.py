@@ -26,6 +26,9 @@ SMALL: Final = 16
 BOX: Final = (0.36, 0.67, 0.25, 0.75)
 """Top, bottom, left and right of the hole over eyes and nose, in sides of an aligned crop."""
 
+DOMAIN_STEPS: Final = 90
+"""Steps of the domain prior where none are given; by then its loss is near the personal prior's."""
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -98,7 +101,10 @@ def domain(
     Raises:
         MystyleError: one of the photos failed.
     """
-    return _answers(profile, subjects, task, replace(settings, domain_prior=True), progress)
+    search = replace(settings.projection, steps=settings.projection.steps or DOMAIN_STEPS)
+    return _answers(
+        profile, subjects, task, replace(settings, projection=search, domain_prior=True), progress
+    )
 
 
 def _answers(

@@ -62,7 +62,7 @@ def search_options(beta: float) -> Callable[[Callable[..., Any]], Callable[..., 
         (
             beta_option(beta),
             click.option(
-                "--steps", type=click.IntRange(1), help="Steps of the search.  [default: enough to settle]"
+                "--steps", type=click.IntRange(1), help="Steps of the search.  [default: 25; in w and w+ 300]"
             ),
             click.option(
                 "--seed", type=click.IntRange(0), help="Repeats a random start.  [default: drawn and printed]"

@@ -16,6 +16,7 @@ from mystyle_cli.person.rendering import Renderer, TorchRenderer
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.restore import composite
 from mystyle_cli.restore.locate import Subject
+from mystyle_cli.restore.projection import HULL
 from mystyle_cli.restore.restore import Engine, Restoration, RestoreSettings, person_matte, restore_with
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def edit_engine(profile: Profile, settings: EditSettings) -> Engine:
         UsageError: the space is none of the person's, so that there are no coefficients to edit.
     """
     engine = Engine(profile, settings.restore)
-    if engine.anchors is None or engine.projection.space not in ("p+", "p"):
+    if engine.anchors is None or engine.projection.space not in HULL:
         raise UsageError("edits are steps in the person's own space", "Use space p+ or p.")
     return engine
 

@@ -31,13 +31,20 @@ if TYPE_CHECKING:
 
 SpaceName = Literal["p+", "p", "w+", "w"]
 
-RATES: Final = {"softplus": 1e-2, "simplex": 1e-1, "w": 2e-2}
+HULL: Final = ("p+", "p")
+"""The person's spaces."""
+
+STEPS: Final = {"person": 25, "w": 300}
+"""Steps of a search in the person's spaces, and in W and W+. With more, the photo is met still better and the
+person less: what a small photo leaves open goes into codes that no anchor is near to."""
+
+RATES: Final = {"softplus": 2e-2, "simplex": 1e-1, "w": 2e-2}
 """Adam's rate for each kind of free numbers, where none is given."""
 
 MOTION_SPREAD: Final = (0.05, 0.05, 0.1, 0.1)
 """How far faces are usually out of place where they can only be placed roughly; see `motion`."""
 
-MOTION_STEP: Final = 0.04
+MOTION_STEP: Final = 0.08
 """What share of that a movable face moves in one step at the highest rate."""
 
 MOTION_WEIGHT: Final = 0.002
@@ -51,8 +58,8 @@ class ProjectionSettings:
     Args:
         space: "p+" (P_beta+), "p" (P_beta), "w+" or "w".
         beta: dilation of the person's space, or None for no bound; without meaning in W and W+.
-        steps: Adam steps at most.
-        parametrisation: how A_beta is kept; see `HullSpace`. Both fall to about the same loss.
+        steps: Adam steps at most; None takes those of `STEPS`.
+        parametrisation: how A_beta is kept; see `HullSpace`.
         learning_rate: highest rate; None takes the one of `RATES`.
         ramp_up: share of the steps over which the rate rises. Source: Karras 2020, projector.
         ramp_down: share of the steps over which it falls to 0, along a cosine.
@@ -69,7 +76,7 @@ class ProjectionSettings:
 
     space: SpaceName = "p+"
     beta: float | None = 0.05
-    steps: int = 300
+    steps: int | None = None
     parametrisation: Parametrisation = "softplus"
     learning_rate: float | None = None
     ramp_up: float = 0.05
@@ -79,22 +86,27 @@ class ProjectionSettings:
     pixel_weight: float = 1.0
     sum_weight: float = 1.0
     offset_weight: float = 0.1
-    patience: int = 40
+    patience: int = 15
     tolerance: float = 2e-3
     movable: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
         hull.bound(self.beta)
-        if self.steps < 1:
+        if self.steps is not None and self.steps < 1:
             raise UsageError(f"a projection of {self.steps} steps does not exist", "Give --steps 1 or more.")
         if not 0 <= self.ramp_up + self.ramp_down <= 1:
             raise UsageError("the ramps are longer than the projection", "Let them sum to 1 at most.")
 
     @property
+    def most_steps(self) -> int:
+        """Return the number of steps at most."""
+        return self.steps or STEPS["person" if self.space in HULL else "w"]
+
+    @property
     def rate(self) -> float:
         """Return the highest learning rate."""
-        kind = self.parametrisation if self.space in ("p+", "p") else "w"
+        kind = self.parametrisation if self.space in HULL else "w"
         return RATES[kind] if self.learning_rate is None else self.learning_rate
 
 
@@ -162,9 +174,9 @@ def project(
     search = _Search(problem, space, leaves, settings)
     while search.open_rows:
         search.step()
-        progress(Step("project", search.taken, settings.steps, {"loss": search.mean_loss}))
-    if search.taken < settings.steps:
-        progress(Step("project", settings.steps, settings.steps, {"loss": search.mean_loss}))
+        progress(Step("project", search.taken, settings.most_steps, {"loss": search.mean_loss}))
+    if search.taken < settings.most_steps:
+        progress(Step("project", settings.most_steps, settings.most_steps, {"loss": search.mean_loss}))
     return _finish(search, problem, space, points, settings)
 
 
@@ -258,7 +270,7 @@ class _Search:
     ) -> None:
         count = len(problem.inputs)
         self.problem, self.space, self.settings = problem, space, settings
-        self.leaves, self.adam = leaves, RowAdam(leaves)
+        self.leaves, self.adam = leaves, RowAdam(leaves, turned=settings.space in HULL)
         self.taken, self.mean_loss = 0, math.nan
         self.open_rows = list(range(count))
         self.found: list[list[Tensor] | None] = [None] * count
@@ -323,8 +335,8 @@ class Schedule:
         self.settings = settings
         self.taken, self.ended = 0, False
         self.best, self.best_at = math.inf, 0
-        self.fall_length = max(1, round(settings.ramp_down * settings.steps))
-        self.fall_from = settings.steps - self.fall_length
+        self.fall_length = max(1, round(settings.ramp_down * settings.most_steps))
+        self.fall_from = settings.most_steps - self.fall_length
 
     def rate(self, loss: float) -> float:
         """Return the rate of the next step, given the loss before it."""
@@ -336,10 +348,10 @@ class Schedule:
             share = settings.ramp_down / max(1 - settings.ramp_down, 1e-6)
             self.fall_from = self.taken
             self.fall_length = max(1, min(self.fall_length, round(share * self.taken)))
-        rise = min(1.0, (self.taken + 1) / max(1.0, settings.ramp_up * settings.steps))
+        rise = min(1.0, (self.taken + 1) / max(1.0, settings.ramp_up * settings.most_steps))
         fallen = max(0, self.taken - self.fall_from + 1) / (self.fall_length + 1)
         self.taken += 1
-        self.ended = self.taken >= min(settings.steps, self.fall_from + self.fall_length)
+        self.ended = self.taken >= min(settings.most_steps, self.fall_from + self.fall_length)
         return settings.rate * rise * (0.5 + 0.5 * math.cos(math.pi * min(fallen, 1.0)))
 
 

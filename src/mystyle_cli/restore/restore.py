@@ -21,7 +21,7 @@ from mystyle_cli.person.cost import plan_search
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.restore import composite
 from mystyle_cli.restore.locate import Located, Subject, locate
-from mystyle_cli.restore.projection import Projection, ProjectionSettings, project
+from mystyle_cli.restore.projection import HULL, Projection, ProjectionSettings, project
 from mystyle_cli.restore.views import degrade, view_of
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ TaskName = Literal["invert", "inpaint", "upscale"]
 Start = Literal["auto", "centre", "encoder", "random"]
 Quality = Literal["instant", "fast", "full"]
 
-FAST_STEPS: Final = 20
+FAST_STEPS: Final = 8
 """Of a search that starts from an instant answer and ends soon."""
 
 BETAS: Final = {"invert": BETA_INVERT, "inpaint": BETA_INPAINT, "upscale": BETA_UPSCALE}
@@ -216,7 +216,7 @@ class Engine:
         """Return the net from whose answers the search starts, or None for another start."""
         from mystyle_cli.person.instant import instant_state, open_instant
 
-        if self.settings.start != "auto" or self.projection.space not in ("p+", "p"):
+        if self.settings.start != "auto" or self.projection.space not in HULL:
             return None
         there = instant_state(self.profile.manifest) == "fresh"
         return open_instant(self.profile) if there or self.settings.quality == "fast" else None
