@@ -61,9 +61,9 @@ def compare(dialect: str, resolution: int, seed: int, folder: Path) -> dict[str,
 def _compare_nvidia(resolution: int, clamp: float | None, folder: Path) -> dict[str, float]:
     from training.networks import Generator  # type: ignore[import-not-found]  # of the repository
 
-    mapping, synthesis = {"num_layers": 8}, {"channel_base": 16384, "channel_max": 256, "conv_clamp": clamp}
+    mapping, synthesis = {"num_layers": 8}, {"channel_base": 32768, "channel_max": 512, "conv_clamp": clamp}
     theirs = Generator(
-        z_dim=256, c_dim=0, w_dim=256, img_resolution=resolution, img_channels=3,
+        z_dim=512, c_dim=0, w_dim=512, img_resolution=resolution, img_channels=3,
         mapping_kwargs=mapping, synthesis_kwargs=synthesis,
     ).eval()  # fmt: skip
     _randomise(theirs)
