@@ -10,26 +10,24 @@ from typing import Final
 import numpy as np
 
 from mystyle_cli.analysis.truths import Truths, read_truths
-from mystyle_cli.learn import LearnSettings, learn
+from mystyle_cli.learn import learn
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.reference import HELD_OUT
 from mystyle_cli.person.store import Store
-from mystyle_cli.person.tuning import TuneSettings
 from mystyle_cli.prior.registry import open_prior
 
 PHOTOS: Final = Path(__file__).parents[1] / "profiles/photos"
 STORE: Final = Path(os.environ.get("MYSTYLE_STORE", Path(__file__).parent / "store"))
 NAMES: Final = ("ada", "marco")
-PASSES: Final = 50
 
 
 @cache
 def person(name: str) -> Profile:
-    """Return a person, learned in 50 passes where the store does not have them."""
+    """Return a person, learned where the store does not have them."""
     store, prior = Store(STORE), open_prior()
     if name not in store.names():
         photos = sorted(path for path in (PHOTOS / name).iterdir() if path.is_file())
-        learn(store, name, photos, prior, LearnSettings(tuning=TuneSettings(passes=PASSES)))
+        learn(store, name, photos, prior)
     return store.open(name, prior)
 
 

@@ -25,11 +25,10 @@ from mystyle_cli.person.files import save_tensors
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.quantise import SMALL
 from mystyle_cli.person.store import Store
-from mystyle_cli.person.tuning import TuneSettings
 from mystyle_cli.photos.decode import to_unit
 from mystyle_cli.prior.generator import Generator
 from mystyle_cli.prior.registry import open_prior
-from tools.figures.common import NAMES, OUT, PASSES, Person, truths_of
+from tools.figures.common import NAMES, OUT, Person, truths_of
 
 PEOPLE: Final = OUT / "whole"
 FFHQ: Final = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64, 1024: 32}
@@ -84,7 +83,6 @@ def run(rounds: int) -> Report:
     figures["ID lost, mean of all photos"] = spread([float(lost.mean())])
     figures |= full_size([one.rates for one in found.values()])
     facts = {
-        "passes": PASSES,
         "photos": len(lost),
         "standard_error": float(lost.std(ddof=1) / len(lost) ** 0.5) if len(lost) > 1 else None,
         "id_whole": {name: one.whole.tolist() for name, one in found.items()},
@@ -96,7 +94,7 @@ def run(rounds: int) -> Report:
 
 def measure(name: str, photos: int) -> Found:
     """Learn a person unless that was done, store the generator small, and restore photos with both."""
-    settings = LearnSettings(tuning=TuneSettings(passes=PASSES), whole=True, export=False)
+    settings = LearnSettings(whole=True, export=False, instant=None)
     profile = learn(Store(PEOPLE), name, Person(name).photos, open_prior(), settings).profile
     generator = profile.generator()
     tuned = {key: p for key, p in generator.named_parameters() if key.startswith("synthesis.")}

@@ -204,7 +204,19 @@ def make_files(folder: Path, resolution: int) -> dict[str, Path]:
 
 def learn(chain: Chain, photos: Sequence[str]) -> None:
     """Tell what two steps of tuning will take, learn the person with them, and compare."""
-    how = [*photos, "--prior", "full", "--held-out", "0", "--passes", "1", "--batch", "2", "--no-export"]
+    how = [
+        *photos,
+        "--prior",
+        "full",
+        "--held-out",
+        "0",
+        "--passes",
+        "1",
+        "--batch",
+        "2",
+        "--no-export",
+        "--no-instant",
+    ]
     create = ["profile", "create", "ada"]
     told = chain.run("dry run", *create, *how, "--dry-run", note="loads the nets and tries a step")
     learned = chain.run("create", *create, *how, note="in one process:")

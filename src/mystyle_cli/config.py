@@ -19,7 +19,7 @@ BETA_INVERT: Final = 0.03
 DEFAULT_PRIOR: Final = "portraits-128"
 """The domain prior that is in the wheel."""
 
-TUNE_PASSES: Final = 100
+TUNE_PASSES: Final = 50
 """How often tuning sees every photo; PTI's 1000 (B.3) are for one photo a step at a constant rate."""
 
 TUNE_BATCH: Final = 12

@@ -34,8 +34,6 @@ PERSON = "ada"
 PHOTOS = Path("profiles/photos")
 WHOLE = 2
 """Held-out photos that are also enlarged, inverted and edited as a whole."""
-PASSES = 50
-"""Of tuning and of a projection: fewer than the defaults, so that all is done in six minutes on two cores."""
 TASKS: dict[Task, tuple[str, str]] = {"upscale": ("small", "upscaled"), "inpaint": ("hidden", "inpainted")}
 HEADINGS = {
     "upscale": ("Enlarged from 16 x 16 pixels", "None of these photos was learned from."),
@@ -78,7 +76,7 @@ def type_commands(shell: Shell, inputs: Inputs) -> None:
     """Learn, upscale, inpaint, invert, edit and sample."""
     demo, made = shell.folder, inputs.folder
     whole = [str(path) for path in inputs.truths.paths[:WHOLE]]
-    shell.mystyle("profile", "create", PERSON, PHOTOS / PERSON, "--passes", PASSES, "--consent", "rendered")
+    shell.mystyle("profile", "create", PERSON, PHOTOS / PERSON, "--consent", "rendered")
     search = ("--seed", "7", "--batch", "12")
     shell.mystyle("upscale", PERSON, made / "small", "--aligned", *search, "-o", demo / "upscaled")
     shell.mystyle(

@@ -12,8 +12,9 @@ from mystyle_cli.person.hull import least_dilation
 from mystyle_cli.restore.projection import ProjectionSettings
 from tools.figures.common import people, profile_of, report_progress, spread, truths_of
 
-PHOTOS = 4
-SETTINGS = ProjectionSettings()
+PHOTOS = 12
+SETTINGS = ProjectionSettings(steps=50)
+"""More than by default: what each space can express shows once a search has settled."""
 
 
 def make() -> Report:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mystyle_cli.analysis.report import Report, to_data
-from mystyle_cli.config import TUNE_PASSES
 from mystyle_cli.progress import Step
 
 if TYPE_CHECKING:
@@ -30,8 +29,6 @@ ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "profiles" / "photos"
 OUT = ROOT / "figures"
 NAMES = ("ada", "marco")
-PASSES = TUNE_PASSES
-"""Of tuning: the program's default. The figures state it."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +66,13 @@ def people() -> list[Person]:
 @cache
 def profile_of(name: str) -> Profile:
     """Learn a demonstration person as `make demo` does, or open what was learned before."""
-    from mystyle_cli.learn import LearnSettings, learn
-    from mystyle_cli.person.tuning import TuneSettings
+    from mystyle_cli.learn import learn
     from mystyle_cli.prior.registry import open_prior
 
     target, shown = store().root / name, ROOT / "demo" / "store" / name
     if not target.exists() and shown.exists():  # `make demo` has learned her; `learn` does what differs anew
         shutil.copytree(shown, target)
-    settings = LearnSettings(tuning=TuneSettings(passes=PASSES))
-    return learn(store(), name, Person(name).photos, open_prior(), settings, report_progress).profile
+    return learn(store(), name, Person(name).photos, open_prior(), progress=report_progress).profile
 
 
 def store() -> Store:
