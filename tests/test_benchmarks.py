@@ -11,9 +11,8 @@ import pytest
 import torch
 
 from benchmarks import __main__ as entry
-from benchmarks import plain
+from benchmarks import plain, projection
 from benchmarks.measure import Report, Spread, interleaved, per, ratio, spread
-from benchmarks.projection import Answers, times_to_quality
 from mystyle_cli.prior.generator import Generator
 
 
@@ -65,14 +64,18 @@ def test_the_plain_loop_renders_the_same_pictures() -> None:
         torch.testing.assert_close(plain.render(generator, codes), generator.synthesis(codes))
 
 
-def test_time_to_quality_is_that_of_the_fewest_steps_that_reach_it() -> None:
-    """Each photo for itself, or all of a batch at once; 0 where the loss is never reached."""
-    none = np.zeros((0, 2, 2, 3), np.uint8)
-    theirs = Answers([100.0, 90.0], np.array([1.0, 1.0]), none)
-    ours = {
-        10: Answers([1.0, 1.0], np.array([0.9, 2.0]), none),
-        20: Answers([2.0, 3.0], np.array([0.8, 1.0]), none),
-    }
-    assert times_to_quality(theirs, ours) == Spread(65.0, 30.0, 100.0, 2)
-    assert times_to_quality(theirs, ours, together=True) == Spread(40.0, 30.0, 50.0, 2)
-    assert times_to_quality(theirs, {10: ours[10]}) == Spread(50.0, 0.0, 100.0, 2)
+def test_ours_takes_as_many_steps_as_the_plain_loop_s_loss_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first number of steps with which every compared photo is there; none at all is an error."""
+    reached = {25: [0.9, 2.0, 9.0], 50: [0.8, 1.0, 9.0]}
+
+    def search(engine: int, task: str, crops: np.ndarray, steps: int) -> projection.Answers:
+        losses = np.array(reached.get(steps, [0.7, 0.7, 9.0]))
+        return projection.Answers([1.0] * 3, [steps] * 3, losses, crops)
+
+    monkeypatch.setattr(projection, "_engine", lambda task, steps: steps)
+    monkeypatch.setattr(projection, "_search", search)
+    crops = np.zeros((3, 2, 2, 3), np.uint8)
+    assert projection._until("upscale", crops, np.array([1.0])).steps == [25] * 3
+    assert projection._until("upscale", crops, np.array([1.0, 1.0])).steps == [50] * 3
+    with pytest.raises(RuntimeError, match="not at"):
+        projection._until("upscale", crops, np.array([0.1]))
