@@ -111,6 +111,48 @@ def test_a_cut_step_is_the_same_step(plan: Plan) -> None:
         assert (tensor - cut.state[name]).abs().max() <= 0.05 * moved + 1e-7, name
 
 
+class Short(Perceptual):
+    """A perceptual net for which memory is short: it takes so many pictures at once and no more."""
+
+    most = 2
+
+    def features(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Compute the features of a few pictures only."""
+        if len(images) > self.most and torch.is_grad_enabled():
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return super().features(images)
+
+
+def test_a_tuning_whose_memory_runs_out_goes_on_in_smaller_parts() -> None:
+    """It ends with the weights of one that had enough; where one picture is too many, the error is raised."""
+    rng = np.random.default_rng(0)
+    codes, photos = (
+        rng.standard_normal((5, 8)).astype(np.float32),
+        rng.integers(0, 256, (5, 3, 64, 64), np.uint8),
+    )
+    how = TuneSettings(passes=2, batch=5, learning_rate=1e-3, precision="float32")
+    (enough, perceptual), (short, limited) = nets(), nets()
+    limited.__class__ = Short
+    whole, found = tune(enough, codes, photos, perceptual, how), tune(short, codes, photos, limited, how)
+    start = dict(nets()[0].named_parameters())
+    for name, tensor in whole.state.items():
+        moved = (tensor - start[name]).abs().max()
+        assert (tensor - found.state[name]).abs().max() <= 0.05 * moved + 1e-7, name
+    limited.most = 0
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        tune(nets()[0], codes, photos, limited, how)
+
+
+def test_a_plan_gets_smaller_until_nothing_is_left_to_save() -> None:
+    """Halves down to one picture, then recomputing, then no features kept."""
+    plan: Plan | None = Plan(50)
+    found = []
+    while plan := plan.smaller(12) if plan else None:
+        found.append((plan.at_once, plan.recompute, plan.cache))
+    halves = [(6, False, True), (3, False, True), (2, False, True), (1, False, True)]
+    assert found == [*halves, (1, True, True), (1, True, False)]
+
+
 def test_the_plan_follows_the_memory() -> None:
     """With less memory fewer pictures go at once, then features are not kept, then blocks are recomputed."""
     generator, perceptual = nets()

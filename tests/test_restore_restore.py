@@ -17,7 +17,7 @@ from mystyle_cli.photos.faces import find_faces
 from mystyle_cli.photos.paste import worked_region
 from mystyle_cli.restore.locate import Subject, mask_of
 from mystyle_cli.restore.projection import ProjectionSettings
-from mystyle_cli.restore.restore import RestoreSettings, default_settings, restore
+from mystyle_cli.restore.restore import RestoreSettings, default_settings, open_engine, restore, restore_with
 from tests.tiny_store import make_store, picture
 
 PHOTO = Path(__file__).parents[1] / "profiles/photos/ada-held-out/03.jpg"
@@ -105,6 +105,27 @@ def test_crops_that_cannot_be_upscaled_are_told(profile, size):
     (done,) = restore(profile, [Subject(picture(1, size))], "upscale", CROPS)
     assert isinstance(done.error, UsageError)
     assert f"{size} px" in done.error.message
+
+
+def test_photos_for_which_memory_is_short_are_taken_fewer_at_once(profile, monkeypatch):
+    """Every photo is answered, in order; where one alone is too much, the error is raised."""
+    engine, asked = open_engine(profile, CROPS), []
+    answer, most = engine.answer, 2
+
+    def limited(located, task, progress):
+        asked.append(len(located))
+        if len(located) > most:
+            raise MemoryError
+        return answer(located, task, progress)
+
+    monkeypatch.setattr(engine, "answer", limited)
+    names = [f"photo {number}" for number in range(5)]
+    photos = [Subject(picture(number, 32), name=name) for number, name in enumerate(names)]
+    assert [done.name for done in restore_with(engine, photos, "invert")] == names
+    assert asked == [5, 3, 2, 2, 1]
+    most = 0
+    with pytest.raises(MemoryError):
+        restore_with(engine, photos, "invert")
 
 
 def test_one_bad_photo_stops_no_other(profile):

@@ -97,11 +97,12 @@ class Root(Group):
                 raise
             hint = "Free some space and run the command again." if error.errno == errno.ENOSPC else ""
             code = _failed(app, _describe(error), hint, 1)
-        except MemoryError:
-            code = _failed(
-                app, "out of memory", "Give fewer photos at a time (--batch 1) or close other programs.", 1
-            )
         except Exception as error:
+            from mystyle_cli.person.memory import ran_out
+
+            if ran_out(error):
+                hint = "Give fewer photos at a time (--batch 1) or close other programs."
+                sys.exit(_failed(app, "out of memory", hint, 1))
             text = f"unexpected {type(error).__name__}: {error}"
             code = _failed(app, text, "This is a fault in mystyle; --debug shows where.", 1)
         sys.exit(code if isinstance(code, int) else 0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
 from mystyle_cli.person.memory import free_memory
@@ -69,6 +69,14 @@ class Plan:
     recompute: bool = False
     cache: bool = True
     fits: bool = True
+
+    def smaller(self, batch: int) -> Plan | None:
+        """Return a plan for batches that takes less memory and more time; None if there is no further one."""
+        if min(self.at_once, batch) > 1:
+            return replace(self, at_once=math.ceil(min(self.at_once, batch) / 2))
+        if not self.recompute:
+            return replace(self, recompute=True)
+        return replace(self, cache=False) if self.cache else None
 
 
 def picture_cost(generator: Generator, perceptual: Perceptual, *, half: bool = False) -> PictureCost:

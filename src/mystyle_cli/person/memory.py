@@ -32,6 +32,12 @@ def free_memory(device: str = "cpu") -> int | None:
     return min(_known([_machine(), _container(), _process()]), default=None)
 
 
+def ran_out(error: BaseException) -> bool:
+    """Tell whether an error says that memory ran out, the machine's or a graphics card's."""
+    of_torch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and of_torch)
+
+
 def used_memory() -> int:
     """Return the bytes of memory that this process holds now; 0 where nothing tells."""
     return _pages(1) or 0

@@ -23,6 +23,7 @@ from mystyle_cli.config import TUNE_BATCH, TUNE_PASSES, TUNE_RATE
 from mystyle_cli.errors import ProfileError, UsageError
 from mystyle_cli.person.cost import Plan, plan_tuning
 from mystyle_cli.person.files import load_tensors, save_tensors
+from mystyle_cli.person.memory import ran_out
 from mystyle_cli.progress import Progress, Step, silent
 
 if TYPE_CHECKING:
@@ -276,13 +277,27 @@ class _Run:
         rate = learning_rate_at(self.settings, self.step, self.total)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        self.optimiser.zero_grad(set_to_none=True)
-        sums = [self._add_gradients(part, len(chosen)) for part in self._parts(chosen)]
+        sums = self._gradients(chosen)
         perceptual, l2 = (math.fsum(values) for values in zip(*sums, strict=True))
         loss = perceptual + self.settings.weight_l2 * l2
         self.optimiser.step()
         self._note_losses(len(chosen), loss, perceptual, l2, rate)
         return loss
+
+    def _gradients(self, chosen: NDArray[np.int64]) -> list[tuple[float, float]]:
+        """Compute a batch's gradients; where memory runs out, in smaller parts from now on."""
+        while True:
+            self.optimiser.zero_grad(set_to_none=True)
+            try:
+                return [self._add_gradients(part, len(chosen)) for part in self._parts(chosen)]
+            except (MemoryError, RuntimeError) as error:
+                plan = self.plan.smaller(len(chosen)) if ran_out(error) else None
+                if plan is None:
+                    raise
+                self.plan, self.generator.synthesis.recompute = plan, plan.recompute
+                self.features = self.features if plan.cache else None
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
 
     def _parts(self, chosen: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Split a batch into what is worked on at once."""

@@ -18,6 +18,7 @@ from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_UPSCALE
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.person import hull
 from mystyle_cli.person.cost import plan_search
+from mystyle_cli.person.memory import ran_out
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.restore import composite
 from mystyle_cli.restore.locate import Located, Subject, locate
@@ -265,11 +266,16 @@ class Engine:
 def restore_with(
     engine: Answering, subjects: Sequence[Subject], task: TaskName, progress: Progress = silent
 ) -> list[Restoration]:
-    """Restore photos with an engine that is ready; see `restore`."""
-    size = engine.at_once
+    """Restore photos with an engine that is ready, fewer at once where memory runs out; see `restore`."""
     results: list[Restoration] = []
-    for first in range(0, len(subjects), size):
-        results += _restore_batch(engine, subjects[first : first + size], task, progress)
+    while len(results) < len(subjects):
+        part = subjects[len(results) : len(results) + engine.at_once]
+        try:
+            results += _restore_batch(engine, part, task, progress)
+        except (MemoryError, RuntimeError) as error:
+            if not ran_out(error) or len(part) == 1:
+                raise
+            engine.at_once = math.ceil(len(part) / 2)
     return results
 
 
