@@ -66,7 +66,8 @@ def test_the_plain_loop_renders_the_same_pictures() -> None:
 
 def test_ours_takes_as_many_steps_as_the_plain_loop_s_loss_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first number of steps with which every compared photo is there; none at all is an error."""
-    reached = {25: [0.9, 2.0, 9.0], 50: [0.8, 1.0, 9.0]}
+    first, second = projection.STEPS[:2]
+    reached = {first: [0.9, 2.0, 9.0], second: [0.8, 1.0, 9.0]}
 
     def search(engine: int, task: str, crops: np.ndarray, steps: int) -> projection.Answers:
         losses = np.array(reached.get(steps, [0.7, 0.7, 9.0]))
@@ -75,7 +76,7 @@ def test_ours_takes_as_many_steps_as_the_plain_loop_s_loss_needs(monkeypatch: py
     monkeypatch.setattr(projection, "_engine", lambda task, steps: steps)
     monkeypatch.setattr(projection, "_search", search)
     crops = np.zeros((3, 2, 2, 3), np.uint8)
-    assert projection._until("upscale", crops, np.array([1.0])).steps == [25] * 3
-    assert projection._until("upscale", crops, np.array([1.0, 1.0])).steps == [50] * 3
+    assert projection._until("upscale", crops, np.array([1.0])).steps == [first] * 3
+    assert projection._until("upscale", crops, np.array([1.0, 1.0])).steps == [second] * 3
     with pytest.raises(RuntimeError, match="not at"):
         projection._until("upscale", crops, np.array([0.1]))

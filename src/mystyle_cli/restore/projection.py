@@ -38,7 +38,7 @@ STEPS: Final = {"person": 25, "w": 300}
 """Steps of a search in the person's spaces, and in W and W+. With more, the photo is met still better and the
 person less: what a small photo leaves open goes into codes that no anchor is near to."""
 
-RATES: Final = {"softplus": 2e-2, "simplex": 1e-1, "w": 2e-2}
+RATES: Final = {"softplus": 2e-2, "simplex": 3e-1, "w": 2e-2}
 """Adam's rate for each kind of free numbers, where none is given."""
 
 MOTION_SPREAD: Final = (0.05, 0.05, 0.1, 0.1)
@@ -106,7 +106,10 @@ class ProjectionSettings:
     @property
     def rate(self) -> float:
         """Return the highest learning rate."""
-        kind = self.parametrisation if self.space in HULL else "w"
+        bounded = (
+            "softplus" if hull.bound(self.beta) is None else self.parametrisation
+        )  # unbounded, both are linear
+        kind = bounded if self.space in HULL else "w"
         return RATES[kind] if self.learning_rate is None else self.learning_rate
 
 
