@@ -73,14 +73,15 @@ def _parts(prior: Prior, images: np.ndarray) -> dict[str, Step]:
 
     def tune() -> None:
         for weight in weights:
+            weight.grad = None
             weight.requires_grad_(True)
-        torch.autograd.grad(loss(generator.synthesis(codes)), weights, allow_unused=True)
+        loss(generator.synthesis(codes)).backward()  # type: ignore[no-untyped-call]
 
     def search() -> None:
         for weight in weights:
             weight.requires_grad_(False)
         free = codes.clone().requires_grad_()
-        torch.autograd.grad(loss(generator.synthesis(free)), [free])
+        loss(generator.synthesis(free)).backward()  # type: ignore[no-untyped-call]
 
     return {"render": render, "LPIPS features": perceive, "tuning step": tune, "search step": search}
 

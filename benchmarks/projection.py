@@ -98,7 +98,7 @@ def _one_by_one(task: Task, crops: Pixels) -> tuple[Answers, Answers]:
 
 
 def _until(task: Task, crops: Pixels, losses: np.ndarray) -> Answers:
-    """Search with so many steps that the first photos reach these losses; endless seconds if none suffices."""
+    """Search with as many steps as the first photos need for these losses; endless seconds if none do."""
     for steps in STEPS:
         found = _search(_engine(task, steps), task, crops, steps)
         if (found.losses[: len(losses)] <= losses * (1 + TOLERANCE)).all():
