@@ -13,7 +13,6 @@ import torch
 
 from benchmarks import plain
 from benchmarks.measure import Report, Spread, ratio, spread
-from benchmarks.people import NAMES, person, truths
 from mystyle_cli.analysis.baselines import Task, comparison_settings, pictures, subjects
 from mystyle_cli.analysis.metrics import lpips
 from mystyle_cli.photos.decode import to_unit
@@ -21,6 +20,7 @@ from mystyle_cli.prior.sessions import available_cpus
 from mystyle_cli.restore.locate import locate
 from mystyle_cli.restore.restore import Answering, Quality, default_settings, open_engine, restore_with
 from mystyle_cli.restore.views import degrade
+from tools.figures.common import NAMES, profile_of, truths_of
 
 COUNT = int(os.environ.get("MYSTYLE_COUNT", "12"))
 """Held-out photos of each person."""
@@ -37,7 +37,7 @@ class Restorer:
 
     def __init__(self, name: str) -> None:
         """Open a person, with no net loaded yet."""
-        self.profile, self.truths = person(name), truths(name).first(COUNT)
+        self.profile, self.truths = profile_of(name), truths_of(name).first(COUNT)
         self.engines: dict[tuple[Task, Quality], Answering] = {}
 
     def answer(self, task: Task, quality: Quality, row: int) -> tuple[float, np.ndarray]:

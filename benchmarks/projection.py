@@ -19,7 +19,6 @@ import torch
 
 from benchmarks import plain
 from benchmarks.measure import Report, Spread, spread
-from benchmarks.people import NAMES, person, truths
 from mystyle_cli.analysis.baselines import Task, comparison_settings, pictures, subjects
 from mystyle_cli.analysis.metrics import lpips
 from mystyle_cli.person import hull
@@ -29,6 +28,7 @@ from mystyle_cli.restore.locate import locate
 from mystyle_cli.restore.projection import in_a_beta
 from mystyle_cli.restore.restore import Answering, default_settings, open_engine, restore_with
 from mystyle_cli.restore.views import degrade
+from tools.figures.common import NAMES, profile_of, truths_of
 
 TASKS: Final[tuple[Task, ...]] = ("upscale", "inpaint")
 STEPS: Final = (50, 75, 100, 130, 170)
@@ -60,7 +60,7 @@ def run(rounds: int) -> Report:
     figures: dict[str, Spread] = {}
     ratios: dict[str, Spread] = {}
     for task in TASKS:
-        crops = np.concatenate([truths(NAMES[0]).crops[:rounds], _others(MANY - rounds)])
+        crops = np.concatenate([truths_of(NAMES[0]).crops[:rounds], _others(MANY - rounds)])
         theirs, alone = _one_by_one(task, crops[:rounds])
         together = _until(task, crops, theirs.losses)
         figures |= _described(f"{task}, plain, {plain.PROJECTION_STEPS} steps", theirs, crops)
@@ -74,7 +74,7 @@ def run(rounds: int) -> Report:
         "person": NAMES[0],
         "photos": rounds,
         "threads": available_cpus(),
-        "prior": person(NAMES[0]).prior.digest,
+        "prior": profile_of(NAMES[0]).prior.digest,
         "plain": f"batch 1, float32, Adam {plain.PROJECTION_RATE}, LPIPS of both pictures every step, "
         f"from the centre; all {plain.PROJECTION_STEPS} steps run",
         "ours": "as few steps as reach the plain loop's loss: on the photo, or on all of them in a batch",
@@ -85,7 +85,7 @@ def run(rounds: int) -> Report:
 
 def _others(count: int) -> Pixels:
     """Return photos uint8 (count, R, R, 3) to fill a batch with."""
-    return to_pixels(person(NAMES[0]).faces()[:count])
+    return to_pixels(profile_of(NAMES[0]).faces()[:count])
 
 
 def _one_by_one(task: Task, crops: Pixels) -> tuple[Answers, Answers]:
@@ -110,7 +110,7 @@ def _engine(task: Task, steps: int) -> Answering:
     base = default_settings(task)
     projection = replace(base.projection, steps=steps, parametrisation="simplex")
     settings = comparison_settings(task, replace(base, projection=projection, batch=MANY))
-    return open_engine(person(NAMES[0]), settings)
+    return open_engine(profile_of(NAMES[0]), settings)
 
 
 def _search(engine: Answering, task: Task, crops: Pixels, steps: int) -> Answers:
@@ -125,7 +125,7 @@ def _search(engine: Answering, task: Task, crops: Pixels, steps: int) -> Answers
 
 def _plain(task: Task, crop: Pixels) -> Answers:
     """Run all steps of the plain loop on one aligned photo."""
-    profile = person(NAMES[0])
+    profile = profile_of(NAMES[0])
     settings = default_settings(task).projection
     (subject,) = subjects(crop[None], task, ["photo"])
     located = locate(profile, subject, aligned=True, force=True, tiny=False)
@@ -155,7 +155,7 @@ def _joined(answers: Sequence[Answers]) -> Answers:
 
 
 def _described(name: str, answers: Answers, crops: Pixels) -> dict[str, Spread]:
-    profile, images = person(NAMES[0]), to_unit(answers.pictures)
+    profile, images = profile_of(NAMES[0]), to_unit(answers.pictures)
     return {
         f"{name}, s a picture": spread(answers.seconds),
         f"{name}, loss": spread(answers.losses.tolist()),

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from benchmarks.measure import Report, Spread, spread
-from benchmarks.people import NAMES, good_faces, person
+from benchmarks.people import good_faces
 from mystyle_cli.analysis.baselines import comparison_settings, subjects
 from mystyle_cli.person.samples import draw
 from mystyle_cli.person.tuning import TuneSettings, plan_for, tune
@@ -28,6 +28,7 @@ from mystyle_cli.photos.decode import to_pixels
 from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.prior.sessions import available_cpus
 from mystyle_cli.restore.restore import open_engine, restore_with
+from tools.figures.common import NAMES, profile_of
 
 PASSES: Final = 3
 SIZES: Final = {"tune": (12, 24, 48, 96), "upscale": (1, 8, 64), "sample": (1, 16, 128, 1024)}
@@ -83,13 +84,13 @@ def _tune(size: int) -> Callable[[], object]:
 def _upscale(size: int) -> Callable[[], object]:
     faces = to_pixels(good_faces(32))
     crops = np.concatenate([faces, faces])[:size]
-    engine = open_engine(person(NAMES[0]), replace(comparison_settings("upscale"), batch=32))
+    engine = open_engine(profile_of(NAMES[0]), replace(comparison_settings("upscale"), batch=32))
     degraded = subjects(crops, "upscale", ["photo"] * size)
     return lambda: restore_with(engine, degraded, "upscale")
 
 
 def _sample(size: int) -> Callable[[], object]:
-    profile = person(NAMES[0])
+    profile = profile_of(NAMES[0])
     return lambda: draw(profile, range(size))
 
 

@@ -18,7 +18,7 @@ import torch
 
 from benchmarks import plain
 from benchmarks.measure import Report, Spread, ratio, spread
-from benchmarks.people import NAMES, good_faces, truths
+from benchmarks.people import good_faces
 from mystyle_cli.person.score import perceptual_distances, reconstruction_figures, synthesise
 from mystyle_cli.person.tuning import TuneSettings, tune
 from mystyle_cli.prior.generator import Generator
@@ -26,6 +26,7 @@ from mystyle_cli.prior.perceptual import Perceptual
 from mystyle_cli.prior.registry import Prior, open_prior
 from mystyle_cli.prior.sessions import available_cpus
 from mystyle_cli.progress import Progress, silent
+from tools.figures.common import NAMES, truths_of
 
 COUNT = 48
 PLAIN_PASSES = int(os.environ.get("MYSTYLE_PLAIN_PASSES", str(plain.TUNE_PASSES)))
@@ -125,7 +126,7 @@ def run(rounds: int) -> Report:
 def _work() -> Work:
     """Encode the first photos that curation keeps, and the photos that no profile has seen."""
     prior = open_prior()
-    images, rest = good_faces(COUNT), truths(NAMES[0]).images
+    images, rest = good_faces(COUNT), truths_of(NAMES[0]).images
     return Work(prior, prior.perceptual(), prior.encode(images), images, (prior.encode(rest), rest))
 
 

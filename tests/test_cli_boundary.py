@@ -51,6 +51,10 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Root:
             **kinds,
             "disk": OSError(28, "No space left on device", "x.png"),
             "ctrl-c": KeyboardInterrupt(),
+            "memory": MemoryError(),
+            "tensor": RuntimeError(
+                "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+            ),
         }.get(kind, ZeroDivisionError("oh"))
 
     root = Root("mystyle", commands={})
@@ -87,6 +91,14 @@ def test_message_and_hint(program: Root) -> None:
     """An error says what failed and what to do next."""
     done = CliRunner().invoke(program, ["fail", "ModelError"])
     assert done.stderr == "error: it broke\n  Mend it.\n"
+
+
+@pytest.mark.parametrize("kind", ["memory", "tensor"])
+def test_memory_that_runs_out_is_no_fault(program: Root, kind: str) -> None:
+    """Python's and torch's errors alike say what to do, and blame nobody."""
+    done = CliRunner().invoke(program, ["fail", kind])
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: out of memory\n  Give fewer photos")
 
 
 def test_traceback_only_with_debug(program: Root) -> None:

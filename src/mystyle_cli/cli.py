@@ -100,11 +100,14 @@ class Root(Group):
         except Exception as error:
             from mystyle_cli.person.memory import ran_out
 
-            if ran_out(error):
-                hint = "Give fewer photos at a time (--batch 1) or close other programs."
-                sys.exit(_failed(app, "out of memory", hint, 1))
             text = f"unexpected {type(error).__name__}: {error}"
-            code = _failed(app, text, "This is a fault in mystyle; --debug shows where.", 1)
+            hint = "This is a fault in mystyle; --debug shows where."
+            if ran_out(error):
+                text, hint = (
+                    "out of memory",
+                    "Give fewer photos at a time (--batch 1) or close other programs.",
+                )
+            code = _failed(app, text, hint, 1)
         sys.exit(code if isinstance(code, int) else 0)
 
 

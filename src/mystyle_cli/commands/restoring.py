@@ -258,7 +258,9 @@ def run_restore(
     Returns:
         The exit code.
     """
-    if codes is not None and search.space not in ("p+", "p"):
+    from mystyle_cli.restore.projection import HULL
+
+    if codes is not None and search.space not in HULL:
         raise UsageError("only codes of the person's own space are saved", "Use --space p+ or p.")
     if quality == "instant" and search.steps:
         raise UsageError("an instant answer takes no steps", "Leave out --steps, or use --quality fast.")

@@ -106,10 +106,9 @@ class ProjectionSettings:
     @property
     def rate(self) -> float:
         """Return the highest learning rate."""
-        bounded = (
-            "softplus" if hull.bound(self.beta) is None else self.parametrisation
-        )  # unbounded, both are linear
-        kind = bounded if self.space in HULL else "w"
+        kind: str = self.parametrisation if self.space in HULL else "w"
+        if kind == "simplex" and hull.bound(self.beta) is None:
+            kind = "softplus"  # unbounded, both forms are linear
         return RATES[kind] if self.learning_rate is None else self.learning_rate
 
 
