@@ -37,28 +37,41 @@ def synthesis_file(generator: Generator, *, half: bool = False) -> bytes:
         The file; its inputs are `alpha_plus` (B, num_ws, N) and `anchors` (N, w_dim). Codes w_plus go in as
         `alpha_plus` with the identity matrix for anchors.
     """
-    state = {name: value.detach().cpu().numpy() for name, value in generator.synthesis.state_dict().items()}
-    writer = _Writer(state, half, cast("float | None", generator.config["clamp"]))
-    net = generator.synthesis
-    image = writer.write(net.resolutions)
-    size, channels = net.resolutions[-1], len(state[f"b{net.resolutions[-1]}.torgb.bias"])
-    return writer.graph.model(
-        [(ALPHA_PLUS, ("batch", net.num_ws, "anchors")), (ANCHORS, ("anchors", generator.w_dim))],
+    graph = OnnxGraph()
+    image = add_synthesis(graph, generator, half=half)
+    size = generator.resolution
+    channels = cast(int, generator.config["image_channels"])
+    return graph.model(
+        [(ALPHA_PLUS, ("batch", generator.num_ws, "anchors")), (ANCHORS, ("anchors", generator.w_dim))],
         (image, ("batch", channels, size, size)),
     )
+
+
+def add_synthesis(graph: OnnxGraph, generator: Generator, *, half: bool = False) -> str:
+    """Add G's synthesis network, from `alpha_plus` and `anchors` on, to a graph; returns the images' name.
+
+    Args:
+        graph: nodes are added to it.
+        generator: on any device.
+        half: store weights as float16.
+    """
+    state = {name: value.detach().cpu().numpy() for name, value in generator.synthesis.state_dict().items()}
+    writer = _Writer(graph, state, half, cast("float | None", generator.config["clamp"]))
+    return writer.write(generator.synthesis.resolutions)
 
 
 class _Writer:
     """The network's layers, one after the other.
 
     Args:
+        graph: nodes are added to it.
         state: parameters and buffers of the synthesis network by name.
         half: store weights as float16.
         clamp: bound on activations, or None.
     """
 
-    def __init__(self, state: Weights, half: bool, clamp: float | None) -> None:
-        self.graph = OnnxGraph()
+    def __init__(self, graph: OnnxGraph, state: Weights, half: bool, clamp: float | None) -> None:
+        self.graph = graph
         self.state, self.half, self.clamp = state, half, clamp
         self.pixel = self.graph.constant(np.array([2, 3], np.int64))
         self.codes = self.graph.node("MatMul", [ALPHA_PLUS, ANCHORS])  # (B, num_ws, w_dim)

@@ -14,7 +14,7 @@ OPSET = 17
 IR_VERSION = 8
 FLOAT = int(onnx.TensorProto.FLOAT)
 STORED = ("int64", "float16", "float32")  # kinds of number that constants keep
-Attribute = float | int | Sequence[int]
+Attribute = float | int | str | Sequence[int]
 Shape = Sequence[int | str]
 
 
@@ -33,10 +33,12 @@ class OnnxGraph:
         self.constants.append(numpy_helper.from_array(values, name))
         return name
 
-    def node(self, kind: str, inputs: Sequence[str], name: str = "", **attributes: Attribute) -> str:
-        """Add a node with one output and return the output's name."""
+    def node(
+        self, kind: str, inputs: Sequence[str], name: str = "", second: bool = False, **attributes: Attribute
+    ) -> str:
+        """Add a node and return its output's name; with a second output, that is called `NAME.1`."""
         name = name or f"n{len(self.nodes)}"
-        node = helper.make_node(kind, inputs, [name], name)
+        node = helper.make_node(kind, inputs, [name, f"{name}.1"] if second else [name], name)
         node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
         self.nodes.append(node)
         return name
