@@ -1,4 +1,4 @@
-"""`--instant` and `--quality`: one pass without torch, a short search, and what is said where no net is."""
+"""`--instant` and `--quality`: answers without torch, a short search, and what is said where no net is."""
 
 from __future__ import annotations
 
@@ -12,21 +12,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
 from mystyle_cli.cli import cli
 from mystyle_cli.learn import export
-from mystyle_cli.person.instant import InstantSettings
+from mystyle_cli.person.hull import in_hull
+from mystyle_cli.person.instant import InstantSettings, enlarged, open_instant
 from mystyle_cli.person.store import Store
+from mystyle_cli.photos.decode import to_unit
 from mystyle_cli.photos.faces import find_faces
 from mystyle_cli.restore.codes import Parametrisation
-from mystyle_cli.restore.locate import Subject
+from mystyle_cli.restore.locate import Subject, locate
 from mystyle_cli.restore.projection import ProjectionSettings
-from mystyle_cli.restore.restore import default_settings, restore
+from mystyle_cli.restore.restore import TaskName, default_settings, open_engine, restore
+from mystyle_cli.restore.views import degrade, degraded
 from tests.tiny_store import add_instant, make_store, picture
 
-FEW = InstantSettings(samples=16, views=1, width=8, steps=10, batch=8, refine_steps=0)
+FEW = InstantSettings(samples=16, views=1, width=8, steps=10, batch=8)
 PHOTO = Path(__file__).parents[1] / "profiles/photos/ada-held-out/03.jpg"
 RUN = """
 import sys
@@ -68,7 +72,7 @@ def alone(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_crops_are_restored_without_torch(made: Path, tmp_path: Path) -> None:
-    """Enlarged and filled in, in one pass each; outside the hole nothing changes."""
+    """Enlarged and filled in, at once; outside the hole nothing changes."""
     done = alone(
         made, "upscale", "ada", made / "small.png", "--aligned", "--instant", "-o", tmp_path / "a.png"
     )
@@ -95,9 +99,9 @@ def test_a_whole_photo_is_enlarged_without_torch(made: Path, tmp_path: Path) -> 
     assert Image.open(tmp_path / "out.png").width > round(photo.width * factor)
 
 
-@pytest.mark.parametrize(("quality", "steps"), [("instant", 0), ("fast", 8)])
+@pytest.mark.parametrize(("quality", "steps"), [("instant", 5), ("fast", 8)])
 def test_the_quality_decides_the_steps(made: Path, tmp_path: Path, quality: str, steps: int) -> None:
-    """No step for an instant answer, whose code lies in A_beta too; a few for a fast one."""
+    """A few for an instant answer, whose code lies in A_beta too; more for a fast one."""
     words = ["--json", "upscale", "ada", made / "small.png", "--aligned", "--quality", quality]
     done = invoke(made, *words, "-o", tmp_path / "out.png")
     assert done.exit_code == 0, done.stderr
@@ -111,20 +115,18 @@ def test_the_quality_decides_the_steps(made: Path, tmp_path: Path, quality: str,
 def test_a_search_starts_at_the_instant_answer(made: Path, parametrisation: Parametrisation) -> None:
     """A step of no length leaves the net's answer, layer by layer; told to, it leaves the centre."""
     profile, subjects = Store(made / "store").open("ada"), [Subject(picture(1, 8))]
-    instant = replace(default_settings("upscale", "instant"), aligned=True)
+    answer = open_instant(profile).alpha_plus(enlarged([to_unit(picture(1, 8))], 32), 0.05)[0]
     still = ProjectionSettings(steps=1, learning_rate=1e-9, parametrisation=parametrisation)
     search = replace(default_settings("upscale"), aligned=True, projection=still)
     found = {
         name: restore(profile, subjects, "upscale", how)[0].alpha_plus
         for name, how in {
-            "instant": instant,
             "auto": search,
             "centre": replace(search, start="centre"),
         }.items()
     }
-    assert found["instant"] is not None
-    assert np.ptp(found["instant"], axis=0).max() > 1e-3  # its layers differ
-    np.testing.assert_allclose(found["auto"], found["instant"], atol=1e-4)
+    assert np.ptp(answer, axis=0).max() > 1e-3  # its layers differ
+    np.testing.assert_allclose(found["auto"], answer, atol=1e-4)
     np.testing.assert_allclose(found["centre"], 1 / 6, atol=1e-4)
 
 
@@ -168,7 +170,45 @@ def test_the_library_has_it_too(made: Path) -> None:
 
     person = open_profile("ada", store=made / "store")
     done = person.upscale(picture(1, 8), quality="instant", aligned=True)
-    assert done.steps == 0
+    assert done.steps == 5
     assert math.isnan(done.loss)
     assert done.pixels is not None
     assert done.pixels.shape == (32, 32, 3)
+
+
+def test_photos_are_compared_as_in_a_search(made: Path) -> None:
+    """What the exported eq 1 is told is what torch's phi does: sizes, holes, and what fills them."""
+    profile, image = Store(made / "store").open("ada"), torch.rand(1, 3, 32, 32) * 2 - 1
+    hole = np.asarray(Image.open(made / "hole.png"))
+    cases: list[tuple[TaskName, Subject]] = [
+        ("upscale", Subject(picture(1, 8))),
+        ("inpaint", Subject(picture(1, 32), mask=hole)),
+        ("invert", Subject(picture(1, 32))),
+    ]
+    for task, subject in cases:
+        located = locate(profile, subject, aligned=True, force=True, tiny=task == "upscale")
+        target, phi = degrade([located], task, 32)
+        found = degraded(located, task, 32)
+        np.testing.assert_allclose(found.target, target[0], atol=1e-5)
+        small = (
+            found.known * (found.down @ image[0].numpy() @ found.down.T) + (1 - found.known) * found.target
+        )
+        np.testing.assert_allclose(small, phi.apply(image)[0].numpy(), atol=1e-5)
+        np.testing.assert_allclose(
+            found.up @ small @ found.up.T, phi.view(phi.apply(image))[0].numpy(), atol=1e-5
+        )
+        assert found.known.mean() == pytest.approx(float(phi.known(image)[0]))
+
+
+def test_an_instant_answer_is_nearer_to_the_photo_than_the_nets(made: Path) -> None:
+    """Each of its steps is told of; the last loss is below the first."""
+    profile = Store(made / "store").open("ada")
+    engine = open_engine(profile, replace(default_settings("upscale", "instant"), aligned=True, force=True))
+    subject, seen = Subject(picture(1, 8)), []
+    located = [locate(profile, subject, aligned=True, force=True, tiny=True)] * 2
+    found = engine.answer(located, "upscale", lambda step: seen.append(step.done))
+    assert seen == [1, 2]
+    assert found.history.shape == (5, 2)
+    assert (found.history[-1] < found.history[0]).all()
+    assert found.alpha_plus is not None
+    assert in_hull(found.alpha_plus, 0.05, tol=1e-9).all()

@@ -32,7 +32,7 @@ from mystyle_cli.photos.align import AlignedFace
 from mystyle_cli.prior.registry import Prior, open_prior
 from mystyle_cli.progress import Step
 
-NET = InstantSettings(samples=8, views=1, width=4, steps=4, batch=4, refine_steps=2, refine_batch=2)
+NET = InstantSettings(samples=8, views=1, width=4, steps=4, batch=4)
 QUICK = LearnSettings(instant=NET, tuning=TuneSettings(passes=2, batch=3, save_seconds=0.0))
 
 

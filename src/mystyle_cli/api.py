@@ -32,7 +32,7 @@ class Person(Profile):
 
     A photo is decoded already, or its path, its file's bytes, or pixels uint8 (H, W, 3). Options of all
     methods: `beta`, the dilation of the person's space (None = unbounded); `quality`, "full", "fast" or
-    "instant", which is one pass of the person's own net and no search; `steps`, Adam steps at most (None =
+    "instant", which needs no torch and takes a fixed number of steps; `steps`, Adam steps at most (None =
     the default); `aligned`, the photo is an aligned crop; `force`, go on although the face is not
     this person's; `device`, as torch names it. `restore` and `edit_photos` take many photos at once.
     """

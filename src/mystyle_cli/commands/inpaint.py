@@ -26,7 +26,7 @@ from mystyle_cli.config import BETA_INPAINT
     examples=(
         "mystyle inpaint adele in.png --mask hole.png -o out.png",
         "mystyle inpaint adele album --mask masks -o filled     # masks/a.png for album/a.jpg",
-        "mystyle inpaint adele in.png --mask hole.png --instant     # in one pass, or --quality fast",
+        "mystyle inpaint adele in.png --mask hole.png --instant     # at once, or --quality fast",
     ),
 )
 @profile_argument

@@ -124,7 +124,7 @@ quality_options: Final = bundle(
             type=click.Choice(["instant", "fast", "full"]),
             default="full",
             show_default=True,
-            help="instant: one pass of the person's own net; fast: a few steps from there; full: a search.",
+            help="instant: the person's own nets, without torch; fast: a short search; full: a whole one.",
         ),
         click.option("--instant", is_flag=True, help="Short for --quality instant."),
     ),
@@ -263,7 +263,9 @@ def run_restore(
     if codes is not None and search.space not in HULL:
         raise UsageError("only codes of the person's own space are saved", "Use --space p+ or p.")
     if quality == "instant" and search.steps:
-        raise UsageError("an instant answer takes no steps", "Leave out --steps, or use --quality fast.")
+        raise UsageError(
+            "the steps of an instant answer are fixed", "Leave out --steps, or use --quality fast."
+        )
     warn_unbounded(app.console, search.beta)
     profile = app.profiles().open(name)
     settings = settings_of(app, task, batch, search, quality)

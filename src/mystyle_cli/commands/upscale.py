@@ -26,7 +26,7 @@ from mystyle_cli.config import BETA_UPSCALE
         "mystyle upscale adele in.png --beta 0.05",
         "mystyle upscale adele album --recursive -o large",
         "mystyle upscale adele - < in.png > out.png",
-        "mystyle upscale adele in.png --instant     # in one pass, or --quality fast",
+        "mystyle upscale adele in.png --instant     # at once, or --quality fast",
     ),
 )
 @profile_argument

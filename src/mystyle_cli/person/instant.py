@@ -2,6 +2,7 @@
 
 It is a small net of one person. It sees what the prior's encoder makes of the degraded photo, the photo's
 coarse colours, what of it is known, how small it was, and beta; its last layer is the simplex form of A_beta.
+Beside it lies eq 1 as a net with its gradient, for the few steps that an instant answer takes from there.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float32]
 
 FILE: Final = f"{FOLDER}/instant.onnx"
+LOSS: Final = f"{FOLDER}/instant-loss.onnx"
 STAGE: Final = "instant"
 FEATURES, BETA, ALPHA_PLUS = "features", "beta", "alpha_plus"
 
@@ -38,6 +40,12 @@ LARGEST_BETA: Final = 0.06
 """The largest dilation that the net is trained for; its answer lies in every larger A_beta too."""
 
 
+ENCODED: Final = 0.5
+"""What share of an answer is the code nearest to the encoder's, where nothing of the photo is hidden.
+
+The encoder was trained with far more faces than the net; what a hole does to it, the net knows better."""
+
+
 @dataclass(frozen=True)
 class InstantSettings:
     """How the instant net is trained.
@@ -46,12 +54,9 @@ class InstantSettings:
         samples: pictures rendered from the hull.
         views: degradations of each of them; every reference photo gets three times as many.
         width: of the hidden layers.
-        steps: of the regression of codes.
+        steps: of the training.
         batch: examples a step.
-        refine_steps: steps on pictures afterwards.
-        refine_batch: pictures in each of them.
         learning_rate: Adam's rate at its highest.
-        refine_rate: the same for the steps on pictures.
         seed: of everything that is drawn.
     """
 
@@ -60,10 +65,7 @@ class InstantSettings:
     width: int = 384
     steps: int = 500
     batch: int = 96
-    refine_steps: int = 40
-    refine_batch: int = 6
     learning_rate: float = 2e-3
-    refine_rate: float = 5e-4
     seed: int = 0
 
 
@@ -131,10 +133,11 @@ class InstantNet:
     Args:
         session: the exported net.
         prior: the domain prior, whose encoder looks first.
+        anchors: (N, w_dim).
     """
 
-    def __init__(self, session: Session, prior: Prior) -> None:
-        self._session, self._prior = session, prior
+    def __init__(self, session: Session, prior: Prior, anchors: FloatArray) -> None:
+        self._session, self._prior, self._anchors = session, prior, anchors
 
     def alpha_plus(self, view: View, beta: float | None) -> NDArray[np.float64]:
         """Return coefficients (B, num_ws, N), every layer's vector in A_beta.
@@ -147,16 +150,27 @@ class InstantNet:
         used = LARGEST_BETA if bounded is None else min(bounded, LARGEST_BETA)
         given = with_beta(features_of(self._prior, view), used)
         found = self._session.run(given, {BETA: self._session.place(np.array([used], np.float32))})
+        mixed = self._with_encoded(found.astype(np.float64), view, used)
         # exact in float64: the net's own float32 sums are 1 to a few units of their last place
-        return np.asarray(hull.project_onto_hull(found.astype(np.float64), used), np.float64)
+        return np.asarray(hull.project_onto_hull(mixed, used), np.float64)
+
+    def _with_encoded(self, found: NDArray[np.float64], view: View, beta: float) -> NDArray[np.float64]:
+        """Move the answers (B, num_ws, N) for photos that hide nothing towards the encoder's codes."""
+        from mystyle_cli.person.solve import nearest_alpha
+
+        rows = np.nonzero((view.known == 1).all(axis=(1, 2)))[0]
+        if "encoder" in self._prior.roles and len(rows):
+            nearest = nearest_alpha(self._prior.encode(view.images[rows]), self._anchors, beta)
+            found[rows] += ENCODED * (nearest[:, None] - found[rows])
+        return found
 
 
 def instant_state(manifest: Manifest) -> State:
-    """Tell whether a profile's net was trained for its generator and anchors as they are."""
+    """Tell whether a profile's nets were made for its generator and anchors as they are."""
     from mystyle_cli.person.profile import ANCHORS, GENERATOR
 
     digests, facts = manifest.digests(), manifest.stages.get(STAGE, {})
-    if FILE not in digests:
+    if not {FILE, LOSS} <= digests.keys():
         return "none"
     same = facts.get("generator") == digests.get(GENERATOR) and facts.get("anchors") == digests.get(ANCHORS)
     return "fresh" if same and facts.get("prior") == manifest.prior.sha256 else "stale"
@@ -174,4 +188,4 @@ def open_instant(profile: Profile, device: str = "cpu") -> InstantNet:
     if state != "fresh":
         why = "has no net for instant answers" if state == "none" else "has one of an older generator only"
         raise ProfileError(f"profile '{profile.name}' {why}", f"Train it: mystyle tune {profile.name}")
-    return InstantNet(open_session(profile.file(FILE), device), profile.prior)
+    return InstantNet(open_session(profile.file(FILE), device), profile.prior, profile.anchors())

@@ -46,14 +46,10 @@ class Examples:
     Args:
         features: (K, F), beta last and to be filled in.
         codes: (K, num_ws, w_dim), what the answer should be.
-        pictures: uint8 (P, 3, R, R), before they were degraded.
-        rows: (K,), the picture of each example.
     """
 
     features: FloatArray
     codes: FloatArray
-    pictures: NDArray[np.uint8]
-    rows: NDArray[np.int64]
 
 
 def make_examples(
@@ -77,9 +73,7 @@ def make_examples(
         codes = (own, others)[repeat % 2]
         answers.append(np.repeat(codes[:, None], generator.num_ws, axis=1))
     pictures = np.concatenate([rendered, photos])
-    whole_rows = np.concatenate(rows)
-    features = _features(prior, pictures, whole_rows, random)
-    return Examples(features, np.concatenate(answers), pictures, whole_rows)
+    return Examples(_features(prior, pictures, np.concatenate(rows), random), np.concatenate(answers))
 
 
 def draw_codes(anchors: FloatArray, num_ws: int, count: int, random: np.random.Generator) -> FloatArray:

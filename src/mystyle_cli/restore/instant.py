@@ -1,4 +1,4 @@
-"""Instant restore: one pass of the person's own net in place of a search, without torch (sec. 3.3)."""
+"""Instant restore: the person's own net and a few steps in place of a search, without torch (sec. 3.3)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mystyle_cli.errors import UsageError
-from mystyle_cli.person.instant import open_instant
+from mystyle_cli.person.instant import LOSS, open_instant
 from mystyle_cli.progress import Progress, Step
 from mystyle_cli.restore.projection import Projection
-from mystyle_cli.restore.views import view_of
+from mystyle_cli.restore.steps import STEPS, improve
+from mystyle_cli.restore.views import degraded, view_of
 
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class InstantEngine:
-    """Answers in one pass. Takes the place of `restore.Engine`.
+    """Answers without torch. Takes the place of `restore.Engine`.
 
     Args:
         profile: the person, with a net that fits their generator.
@@ -32,6 +33,7 @@ class InstantEngine:
     """
 
     def __init__(self, profile: Profile, settings: RestoreSettings) -> None:
+        from mystyle_cli.onnx.gradient import open_gradient
         from mystyle_cli.person.rendering import open_renderer
         from mystyle_cli.prior.batches import at_once
 
@@ -41,6 +43,7 @@ class InstantEngine:
         self.resolution = profile.manifest.prior.resolution
         self.at_once = at_once(self.resolution, settings.batch)
         self.net = open_instant(profile, settings.device)
+        self.gradient = open_gradient(profile.file(LOSS), profile.anchors(), settings.device)
         self.renderer = open_renderer(profile, "auto", settings.device)
 
     @property
@@ -49,19 +52,22 @@ class InstantEngine:
         return self.renderer.notice
 
     def answer(self, located: Sequence[Located], task: TaskName, progress: Progress) -> Projection:
-        """Return the net's answers; no loss is measured, and the faces stay where they are."""
-        view = view_of(located, task, self.resolution)
-        alpha_plus = self.net.alpha_plus(view, self.projection.beta)
+        """Return codes a few steps from the net's answers; the faces stay where they are."""
+        first = self.net.alpha_plus(view_of(located, task, self.resolution), self.projection.beta)
+        found = []
+        for number, (item, start) in enumerate(zip(located, first, strict=True)):
+            photo = degraded(item, task, self.resolution)
+            found.append(improve(self.gradient, photo, start, self.projection.beta))
+            progress(Step("instant", number + 1, len(located)))
+        alpha_plus = np.stack([alpha for alpha, _ in found])
         w_plus = (alpha_plus @ self.profile.anchors().astype(np.float64)).astype(np.float32)
-        images = self.renderer.render(w_plus)
-        progress(Step("instant", len(located), len(located)))
         count = len(located)
         return Projection(
             alpha_plus=alpha_plus,
             w_plus=w_plus,
-            images=images,
+            images=self.renderer.render(w_plus),
             losses=np.full(count, np.nan, np.float32),
-            history=np.zeros((0, count), np.float32),
-            steps=np.zeros(count, np.int64),
+            history=np.stack([losses for _, losses in found], axis=1),
+            steps=np.full(count, STEPS, np.int64),
             motions=np.zeros((count, 4), np.float32),
         )

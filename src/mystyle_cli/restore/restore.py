@@ -39,7 +39,7 @@ Start = Literal["auto", "centre", "encoder", "random"]
 Quality = Literal["instant", "fast", "full"]
 
 FAST_STEPS: Final = 8
-"""Of a search that starts from an instant answer and ends soon."""
+"""Of a search that starts from the instant net's answer and ends soon."""
 
 BETAS: Final = {"invert": BETA_INVERT, "inpaint": BETA_INPAINT, "upscale": BETA_UPSCALE}
 """The paper's dilation for each task."""
@@ -59,8 +59,8 @@ class RestoreSettings:
         start: where the search starts: the anchors' mean (B.3), the encoder's answer to the degraded photo,
             or a mix of three anchors drawn with `seed`, which shows how much the photo leaves open; "auto" is
             the instant net's answer where the person has such a net, and else the mean.
-        quality: "full" searches; "fast" takes `FAST_STEPS` steps from the instant net's answer; "instant" is
-            that answer itself.
+        quality: "full" searches; "fast" takes `FAST_STEPS` steps from the instant net's answer; "instant"
+            takes a few steps from there, without torch.
         seed: of a random start; the same for every photo.
         aligned: the photos are aligned crops already.
         force: go on with a face that is not this person's.
@@ -97,7 +97,7 @@ class Restoration:
         beta: the dilation allowed, None where it was not bounded.
         least_dilation: the dilation that the result needs.
         loss: eq 1 between the degraded result and the photo.
-        steps: of the projection; 0 for an instant answer, whose loss is not measured.
+        steps: of the projection, or of an instant answer, whose loss is not measured.
         factor: how much larger the result is than the photo.
         warnings: what the user should know.
     """

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from mystyle_cli.restore.degradations import EDGE
 
 if TYPE_CHECKING:
+    from mystyle_cli.onnx.gradient import Degraded
     from mystyle_cli.person.instant import View
     from mystyle_cli.restore.degradations import Degradation
     from mystyle_cli.restore.locate import Located
@@ -67,3 +68,32 @@ def view_of(located: Sequence[Located], task: TaskName, resolution: int) -> View
         holes = np.stack([item.hole for item in located]) > EDGE
         return hidden(crops, holes.astype(np.float32))
     return whole(crops)
+
+
+def degraded(located: Located, task: TaskName, resolution: int) -> Degraded:
+    """Return a photo as the exported eq 1 compares it: what `degrade` returns, without torch.
+
+    Args:
+        located: a face on its photo.
+        task: what was done to it.
+        resolution: R.
+    """
+    from mystyle_cli.onnx.gradient import Degraded
+    from mystyle_cli.photos.align import warp
+    from mystyle_cli.photos.decode import to_unit
+    from mystyle_cli.photos.kernels import area_kernel, linear_kernel
+    from mystyle_cli.restore.membrane import continued
+
+    size = round(located.side) if task == "upscale" else resolution
+    down, up = (
+        kernel.astype(np.float32)
+        for kernel in (area_kernel(resolution, size), linear_kernel(size, resolution))
+    )
+    known = np.ones((size, size), np.float32)
+    if task == "upscale":
+        return Degraded(down, up, known, to_unit(warp(located.photo.pixels, located.quad, size)))
+    target = to_unit(located.crop)
+    if task == "inpaint":
+        known = (located.hole <= EDGE).astype(np.float32)
+        target = continued(target, 1 - known)
+    return Degraded(down, up, known, target)
