@@ -28,9 +28,9 @@ ENOUGH: Final = 1 << 20
 PASSING: Final = 3
 """Tensors as large as the largest activation that a backward step holds beside what was kept."""
 
-PER_WEIGHT: Final = 5
-"""Copies of the weights that tuning holds beside the first: gradients, Adam's two moments, its workspace, and
-the domain prior's own."""
+PER_WEIGHT: Final = 4
+"""Copies of the weights that tuning holds beside the first: gradients, momentum, the workspace of the largest
+layers, and the domain prior's own."""
 
 
 @dataclass(frozen=True)

