@@ -54,7 +54,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:
-    """Return a matrix (O, I) with the same singular vectors, nearly equal values, and root mean square near 1.
+    """Return a matrix (O, I) of the same singular vectors, with nearly equal values, of mean square near 1.
 
     Zero stays zero.
     """
