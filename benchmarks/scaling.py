@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -84,7 +83,7 @@ def _tune(size: int) -> Callable[[], object]:
 def _upscale(size: int) -> Callable[[], object]:
     faces = to_pixels(good_faces(32))
     crops = np.concatenate([faces, faces])[:size]
-    engine = open_engine(profile_of(NAMES[0]), replace(comparison_settings("upscale"), batch=32))
+    engine = open_engine(profile_of(NAMES[0]), comparison_settings("upscale"))
     degraded = subjects(crops, "upscale", ["photo"] * size)
     return lambda: restore_with(engine, degraded, "upscale")
 
