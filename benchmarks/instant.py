@@ -109,7 +109,10 @@ def _plain(restorer: Restorer, task: Task, row: int) -> float:
     located = locate(restorer.profile, subject, aligned=True, force=True, tiny=False)
     targets, phi = degrade([located], task, restorer.profile.prior.resolution)
     settings = default_settings(task).projection
-    loop = plain.projection(restorer.profile, torch.from_numpy(targets), phi, settings)
+    profile = restorer.profile
+    nets = profile.generator(), profile.prior.perceptual()
+    anchors = torch.from_numpy(profile.anchors().copy())
+    loop = plain.projection(*nets, anchors, torch.from_numpy(targets), phi, settings)
     times = []
     for _ in range(PLAIN_RUN + 1):
         started = time.perf_counter()

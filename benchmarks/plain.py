@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mystyle_cli.person import hull
-from mystyle_cli.person.profile import Profile
 from mystyle_cli.prior.generator import GAIN, SLOPE, Generator, SynthesisLayer, ToRgb
 from mystyle_cli.prior.perceptual import Perceptual
 from mystyle_cli.restore.degradations import Degradation
@@ -106,21 +105,27 @@ def tuning(
 
 
 def projection(
-    profile: Profile, target: Tensor, degradation: Degradation, settings: ProjectionSettings
+    generator: Generator,
+    perceptual: Perceptual,
+    anchors: Tensor,
+    target: Tensor,
+    degradation: Degradation,
+    settings: ProjectionSettings,
 ) -> Iterator[Tensor]:
     """Project one photo into P_beta+ from the centre (B.3); yields alpha_plus (1, num_ws, N) after each step.
 
     Args:
-        profile: the person.
+        generator: G_p.
+        perceptual: LPIPS.
+        anchors: (N, w_dim).
         target: (1, 3, h, w) in [-1, 1], degraded.
         degradation: phi.
         settings: beta, and the weights of the loss, so that both searches have the same aim; nothing else.
     """
-    generator, perceptual = profile.generator(), profile.prior.perceptual()
-    anchors, beta = torch.from_numpy(profile.anchors().copy()), settings.beta
-    middle = torch.as_tensor(hull.centre(len(anchors)), dtype=torch.float32)
+    beta = settings.beta
+    middle = torch.as_tensor(hull.centre(len(anchors)), dtype=torch.float32).to(anchors)
     common = hull.softplus_raw(middle, beta).expand(1, 1, -1).clone().requires_grad_()
-    offsets = torch.zeros(1, generator.num_ws, len(anchors), requires_grad=True)
+    offsets = anchors.new_zeros(1, generator.num_ws, len(anchors), requires_grad=True)
     optimiser = torch.optim.Adam([common, offsets], lr=PROJECTION_RATE)
     while True:
         alpha = hull.softplus_alpha(common + offsets, beta)

@@ -132,7 +132,8 @@ def _plain(task: Task, crop: Pixels) -> Answers:
     targets, phi = degrade([located], task, profile.prior.resolution)
     target, generator, perceptual = torch.from_numpy(targets), profile.generator(), profile.prior.perceptual()
     started = time.perf_counter()
-    loop = plain.projection(profile, target, phi, settings)
+    anchors = torch.from_numpy(profile.anchors().copy())
+    loop = plain.projection(generator, perceptual, anchors, target, phi, settings)
     *_, last = islice(loop, plain.PROJECTION_STEPS)
     seconds = time.perf_counter() - started
     with torch.no_grad():

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from benchmarks import __main__ as entry
-from benchmarks import plain, projection
+from benchmarks import full_width, plain, projection
 from benchmarks.measure import Report, Spread, interleaved, per, ratio, spread
+from mystyle_cli.person.tuning import TuneSettings
 from mystyle_cli.prior.generator import Generator
 
 
@@ -63,6 +64,23 @@ def test_the_plain_loop_renders_the_same_pictures() -> None:
     codes = torch.randn(3, generator.num_ws, 6)
     with torch.no_grad():
         torch.testing.assert_close(plain.render(generator, codes), generator.synthesis(codes))
+
+
+def test_steps_of_full_width_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every loop runs, and a ratio is that of the seconds beside it; small nets stand in for wide ones."""
+    small = {"RESOLUTION": 32, "WIDEST": 8, "PHOTOS": 7, "STEPS": 2, "DEVICE": "cpu", "SIDE": {"cpu": 64}}
+    for name, value in small.items():
+        monkeypatch.setattr(full_width, name, value)
+    report = full_width.run(2)
+    plainly, ours = (report.figures[f"tuning, {name}, s a picture and step"] for name in ("plain", "ours"))
+    assert plainly.count == ours.count == 4
+    faster = report.ratios["tuning, plain / tuning, ours"]
+    assert plainly.low / ours.high <= faster.median <= plainly.high / ours.low
+    passes = TuneSettings().passes
+    whole = report.figures[f"tuning, ours, 7 photos, {passes} passes, s"]
+    assert whole.median == pytest.approx(7 * passes * ours.median)
+    assert report.figures["tuning step, TFLOP a picture"].median > 0
+    assert len(report.ratios) == 3
 
 
 def test_ours_takes_as_many_steps_as_the_plain_loop_s_loss_needs(monkeypatch: pytest.MonkeyPatch) -> None:
