@@ -85,7 +85,7 @@ class ProjectionSettings:
     perceptual_weight: float = 1.0
     pixel_weight: float = 1.0
     sum_weight: float = 1.0
-    offset_weight: float = 0.1
+    offset_weight: float = 0.03
     patience: int = 15
     tolerance: float = 2e-3
     movable: bool = False

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-STEPS: Final = 5
+STEPS: Final = 7
 """Steps of an instant answer."""
 
 RATE: Final = 0.03
