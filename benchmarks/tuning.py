@@ -33,7 +33,7 @@ PLAIN_PASSES = int(os.environ.get("MYSTYLE_PLAIN_PASSES", str(plain.TUNE_PASSES)
 CHECKED = (5, 10, 20, 50, 100, 150, 200, 250, 300, 400, 500, 600, 700, 800, 900, 1000)
 """Passes of the plain loop after which its loss is measured."""
 
-OURS = (5, 10, 15, 20, 30, 60)
+OURS = (5, 10, 15, 20, 25, 30, 35, 45)
 
 
 @dataclass(frozen=True)
