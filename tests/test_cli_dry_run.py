@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from click.testing import CliRunner
 from mystyle_cli.cli import cli
 from mystyle_cli.commands.estimating import duration, estimate_lines
 from mystyle_cli.person.cost import Plan
-from mystyle_cli.person.estimate import Estimate
+from mystyle_cli.person.estimate import Estimate, estimate_tuning
+from mystyle_cli.person.tuning import TuneSettings
+from mystyle_cli.prior.registry import open_prior
 from tests.tiny_store import TRAIN, make_store
 
 
@@ -59,13 +62,23 @@ def test_create_tells_before_it_looks_at_photos(tmp_path: Path, tiny_prior: Path
 def test_what_does_not_fit_is_said() -> None:
     """Too little memory: the lines and the advice say so, and no time is made up."""
     plan = Plan(1, recompute=True, cache=False, fits=False)
-    estimate = Estimate(100, 100, 12, 900, 1024, "cpu", "float32", plan, 6 << 30, 2 << 30, None)
+    estimate = Estimate(100, 100, 12, 900, 1024, "cpu", "float32", plan, 6 << 30, False, 2 << 30, None)
     assert not estimate.fits
     lines = estimate_lines(estimate)
     assert "memory    6.0 GB of 2.0 GB that there are: it does not fit" in lines
     assert lines[-1] == "time      not measured"
     assert len(estimate.advice) == 3
+    assert "--no-instant" in replace(estimate, later=True).advice[0]
     assert [duration(seconds) for seconds in (90, 600, 9000)] == ["90 s", "10 min", "2.5 h"]
+
+
+def test_nets_for_instant_answers_count(tiny_prior: Path) -> None:
+    """Where their gradient holds more than tuning does, it is what is told; without them it is not."""
+    prior, how = open_prior(tiny_prior), TuneSettings(passes=1, batch=1)
+    without, counted = (estimate_tuning(prior, 2, how, "cpu", instant) for instant in (False, True))
+    assert not without.later
+    assert counted.later
+    assert counted.memory > without.memory
 
 
 SCRIPT = """
@@ -100,6 +113,47 @@ else:
     tune(net, np.zeros((pictures, 512), np.float32), photos, perceptual, how, plan=plan)
     print(peak_memory())
 """
+
+EXPORTED = """
+import sys
+from pathlib import Path
+import numpy as np
+from mystyle_cli.onnx.gradient import Degraded, open_gradient
+from mystyle_cli.person.memory import peak_memory, used_memory
+
+size, width, path = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+if not path.exists():
+    from mystyle_cli.onnx.loss import loss_file
+    from mystyle_cli.person.cost import gradient_bytes
+    from mystyle_cli.prior.generator import Generator
+    from mystyle_cli.prior.perceptual import Perceptual
+
+    channels = {4 << i: min(64 * width // (4 << i), width) for i in range(size.bit_length() - 2)}
+    generator = Generator(channels=channels, z_dim=width, w_dim=width).frozen()
+    nets = generator, Perceptual(min(size, 256))
+    path.write_bytes(loss_file(*nets))
+    print(gradient_bytes(*nets))
+else:
+    import onnxruntime
+
+    before = used_memory()
+    gradient = open_gradient(path, np.zeros((20, width), np.float32))
+    same, known = np.eye(size, dtype=np.float32), np.ones((size, size), np.float32)
+    photo = gradient.place(Degraded(same, same, known, np.zeros((3, size, size), np.float32)))
+    for _ in range(3):  # from the second on, onnxruntime plans its memory
+        gradient.at(np.full((2 * size.bit_length() - 4, 20), 0.05), photo)
+    print(peak_memory() - before)
+"""
+
+
+def test_an_exported_gradient_holds_the_memory_that_is_counted(tmp_path: Path) -> None:
+    """A quarter of the published width at 256 pixels: within 30 %."""
+    command = [sys.executable, "-c", EXPORTED, "256", "128", str(tmp_path / "loss.onnx")]
+    counted, held = (
+        int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(2)
+    )
+    assert counted == pytest.approx(held, rel=0.3)
+
 
 LARGE = pytest.mark.skipif("MYSTYLE_FULL_SIZE" not in os.environ, reason="minutes and 5 GB of memory")
 

@@ -138,8 +138,8 @@ def estimate(store: Store, name: str, settings: LearnSettings | None = None) -> 
     from mystyle_cli.person.estimate import estimate_tuning
 
     settings = settings or LearnSettings()
-    profile = store.open(name)
-    return estimate_tuning(profile.prior, len(profile.photos()), settings.tuning, settings.device)
+    profile, instant = store.open(name), settings.instant is not None
+    return estimate_tuning(profile.prior, len(profile.photos()), settings.tuning, settings.device, instant)
 
 
 def export(store: Store, name: str) -> tuple[Path, list[Net]]:

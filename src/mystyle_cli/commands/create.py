@@ -85,7 +85,8 @@ def create(
     if dry_run:  # as if every photo were kept
         from mystyle_cli.person.estimate import estimate_tuning
 
-        estimate = estimate_tuning(open_prior(prior), len(paths), settings.tuning, settings.device)
+        instant = settings.instant is not None
+        estimate = estimate_tuning(open_prior(prior), len(paths), settings.tuning, settings.device, instant)
         show_estimate(app, "profile create", estimate)
         return
     with app.console.progress() as progress:

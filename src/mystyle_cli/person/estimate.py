@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mystyle_cli.person.cost import Plan, picture_cost, planned_bytes
+from mystyle_cli.person.cost import Plan, gradient_bytes, picture_cost, planned_bytes
 from mystyle_cli.person.memory import free_memory, used_memory
 from mystyle_cli.person.tuning import TuneSettings, choose_precision, plan_for, tune
 from mystyle_cli.progress import Step
@@ -47,6 +47,7 @@ class Estimate:
         precision: arithmetic of the networks.
         plan: how steps are cut to fit into memory.
         memory: bytes that the process, or the device, holds at most.
+        later: whether it holds the most when the nets for instant answers are made.
         free: bytes that it may take, what it holds already among them; None where nothing tells.
         seconds_per_step: measured on this machine; None where no step could be tried.
     """
@@ -60,6 +61,7 @@ class Estimate:
     precision: str
     plan: Plan
     memory: int
+    later: bool
     free: int | None
     seconds_per_step: float | None
 
@@ -77,6 +79,8 @@ class Estimate:
     def advice(self) -> tuple[str, ...]:
         """What to change, one sentence each, where it does not fit or is cut small."""
         found = []
+        if not self.fits and self.later:
+            found.append("The nets for instant answers take the most: leave them out with --no-instant.")
         if not self.fits:
             found.append("There is too little free memory: close other programs, or take a larger machine.")
         if self.plan.recompute:
@@ -86,7 +90,9 @@ class Estimate:
         return tuple(found)
 
 
-def estimate_tuning(prior: Prior, pictures: int, settings: TuneSettings, device: str) -> Estimate:
+def estimate_tuning(
+    prior: Prior, pictures: int, settings: TuneSettings, device: str, instant: bool = False
+) -> Estimate:
     """Tell what tuning will take: the memory is counted, the time is that of a few steps on noise.
 
     Args:
@@ -94,6 +100,8 @@ def estimate_tuning(prior: Prior, pictures: int, settings: TuneSettings, device:
         pictures: in the reference set.
         settings: how to tune.
         device: where, as torch names it.
+        instant: whether the nets for instant answers are made afterwards; their memory is counted, where it
+            is more, but not their time.
     """
     import torch
 
@@ -103,7 +111,8 @@ def estimate_tuning(prior: Prior, pictures: int, settings: TuneSettings, device:
     held, free = _held(device), free_memory(device)
     plan = plan_for(generator, perceptual, pictures, settings, device)
     cost = picture_cost(generator, perceptual, half=precision == "bfloat16")
-    memory = held + _others(prior, device) + planned_bytes(plan, cost, generator, perceptual, pictures)
+    work = planned_bytes(plan, cost, generator, perceptual, pictures)
+    later = gradient_bytes(generator, perceptual) if instant else 0
     largest = math.ceil(pictures / math.ceil(pictures / settings.batch))
     return Estimate(
         pictures=pictures,
@@ -114,7 +123,8 @@ def estimate_tuning(prior: Prior, pictures: int, settings: TuneSettings, device:
         device=device,
         precision=precision,
         plan=plan,
-        memory=memory,
+        memory=held + _others(prior, device) + max(work, later),
+        later=later > work,
         free=None if free is None else held + free,
         seconds_per_step=_measure(prior, largest, settings, device, plan) if plan.fits else None,
     )
