@@ -119,7 +119,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from mystyle_cli.onnx.gradient import Degraded, open_gradient
-from mystyle_cli.person.memory import peak_memory, used_memory
+from mystyle_cli.person.memory import used_memory
 
 size, width, path = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
 if not path.exists():
@@ -142,7 +142,7 @@ else:
     photo = gradient.place(Degraded(same, same, known, np.zeros((3, size, size), np.float32)))
     for _ in range(3):  # from the second on, onnxruntime plans its memory
         gradient.at(np.full((2 * size.bit_length() - 4, 20), 0.05), photo)
-    print(peak_memory() - before)
+    print(used_memory() - before)
 """
 
 

@@ -26,7 +26,8 @@ from mystyle_cli.photos.faces import find_faces
 from mystyle_cli.restore.codes import Parametrisation
 from mystyle_cli.restore.locate import Subject, locate
 from mystyle_cli.restore.projection import ProjectionSettings
-from mystyle_cli.restore.restore import TaskName, default_settings, open_engine, restore
+from mystyle_cli.restore.restore import FAST_STEPS, TaskName, default_settings, open_engine, restore
+from mystyle_cli.restore.steps import STEPS
 from mystyle_cli.restore.views import degrade, degraded
 from tests.tiny_store import add_instant, make_store, picture
 
@@ -99,7 +100,7 @@ def test_a_whole_photo_is_enlarged_without_torch(made: Path, tmp_path: Path) -> 
     assert Image.open(tmp_path / "out.png").width > round(photo.width * factor)
 
 
-@pytest.mark.parametrize(("quality", "steps"), [("instant", 5), ("fast", 8)])
+@pytest.mark.parametrize(("quality", "steps"), [("instant", STEPS), ("fast", FAST_STEPS)])
 def test_the_quality_decides_the_steps(made: Path, tmp_path: Path, quality: str, steps: int) -> None:
     """A few for an instant answer, whose code lies in A_beta too; more for a fast one."""
     words = ["--json", "upscale", "ada", made / "small.png", "--aligned", "--quality", quality]
@@ -170,7 +171,7 @@ def test_the_library_has_it_too(made: Path) -> None:
 
     person = open_profile("ada", store=made / "store")
     done = person.upscale(picture(1, 8), quality="instant", aligned=True)
-    assert done.steps == 5
+    assert done.steps == STEPS
     assert math.isnan(done.loss)
     assert done.pixels is not None
     assert done.pixels.shape == (32, 32, 3)
@@ -208,7 +209,7 @@ def test_an_instant_answer_is_nearer_to_the_photo_than_the_nets(made: Path) -> N
     located = [locate(profile, subject, aligned=True, force=True, tiny=True)] * 2
     found = engine.answer(located, "upscale", lambda step: seen.append(step.done))
     assert seen == [1, 2]
-    assert found.history.shape == (5, 2)
+    assert found.history.shape == (STEPS, 2)
     assert (found.history[-1] < found.history[0]).all()
     assert found.alpha_plus is not None
     assert in_hull(found.alpha_plus, 0.05, tol=1e-9).all()
