@@ -147,6 +147,14 @@ def test_changed_settings_redo_only_what_depends_on_them(
     assert second.profile.manifest.stages["tune"]["passes"] == 3
 
 
+def test_what_another_optimiser_tuned_is_tuned_anew(
+    store: Store, prior: Prior, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A profile of a program that moved weights in another way is not taken for finished."""
+    monkeypatch.setattr("mystyle_cli.person.stages.METHOD", "another")
+    assert "tune" in learn(store, "adele", photos, prior, QUICK).worked
+
+
 def test_a_new_consent_note_is_kept_without_other_work(
     store: Store, prior: Prior, photos: list[Path]
 ) -> None:

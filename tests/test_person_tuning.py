@@ -162,9 +162,9 @@ def test_stopped_and_resumed_is_bit_for_bit_the_same(
 
 
 def test_a_state_of_other_work_is_not_used(
-    prior: Prior, data: tuple[np.ndarray, np.ndarray], tmp_path: Path
+    prior: Prior, data: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other photos, other settings or a damaged file: the tuning starts from the beginning."""
+    """Other photos, settings or optimiser, or a damaged file: the tuning starts from the beginning."""
 
     def first_step(images: np.ndarray, how: TuneSettings) -> int:
         steps: list[int] = []
@@ -183,6 +183,8 @@ def test_a_state_of_other_work_is_not_used(
     assert first_step(-data[1], QUICK) == 1
     assert first_step(data[1], dataclasses.replace(QUICK, seed=5)) == 1
     (tmp_path / STATE_FILE).write_bytes(b"nonsense")
+    assert first_step(data[1], QUICK) == 1
+    monkeypatch.setattr("mystyle_cli.person.tuning.METHOD", "another")
     assert first_step(data[1], QUICK) == 1
 
 

@@ -26,4 +26,4 @@ TUNE_BATCH: Final = 6
 """Photos a step of tuning; 4 to 8 are about as good, for the same passes."""
 
 TUNE_RATE: Final = 1e-2
-"""Highest rate of tuning: the best of 5e-3, 7e-3, 1e-2, 1.4e-2 and 2e-2 in runs of 15 passes."""
+"""Highest rate of tuning: the best of 5e-3, 1e-2, 1.4e-2 and 2e-2 in runs of 15 passes, six photos a step."""

@@ -34,7 +34,7 @@ layers, and the domain prior's own."""
 
 EXPORTED: Final = 2.2
 """What the exported gradient of eq 1 holds while it runs, in parts of what a step of autograd holds for one
-picture; measured from 128 to 1024 pixels, 1.9 to 2.2."""
+picture; measured from 128 to 512 pixels, 1.9 to 2.2."""
 
 OPENED: Final = 5
 """Copies of its weights that it holds: as stored, in float32, and laid out for either way."""

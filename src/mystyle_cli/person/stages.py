@@ -48,7 +48,7 @@ from mystyle_cli.person.reference import (
     write_records,
 )
 from mystyle_cli.person.score import embed_pictures, identity_statistics, reconstruction_figures
-from mystyle_cli.person.tuning import LossPoint, TuneSettings, plan_for, tune
+from mystyle_cli.person.tuning import METHOD, LossPoint, TuneSettings, plan_for, tune
 from mystyle_cli.progress import Progress, Step
 
 if TYPE_CHECKING:
@@ -223,7 +223,8 @@ class Stages:
         """Tune the generator on the reference set; or only see to it that none is kept that does not fit."""
         if self.settings.tune:
             settings = dataclasses.replace(self.settings.tuning, save_seconds=0.0)
-            self._stage("tune", _digest_of("tune 2", settings, self.settings.whole, self._fit()), self._tune)
+            inputs = _digest_of("tune 2", METHOD, settings, self.settings.whole, self._fit())
+            self._stage("tune", inputs, self._tune)
         elif self.draft.stages().get("tune", {}).get("fit") != self._fit():
             self.draft.forget("tune")
 

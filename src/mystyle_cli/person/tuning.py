@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from mystyle_cli.prior.perceptual import Perceptual
 
 STATE_FILE = "state.safetensors"
-AFFINES: Final = 0.3
-"""The rate of what turns codes into styles, in parts of the other matrices'."""
+METHOD: Final = "muon 1"
+"""Names the way weights are moved. What another way has begun or tuned is not taken for this one's."""
 
-VECTORS: Final = 0.3
-"""The rate of biases, strengths and the like, by Adam, in parts of the matrices'."""
+OTHERS: Final = 0.3
+"""The rate of everything but the kernels, in parts of theirs."""
 
 Precision = Literal["auto", "float32", "bfloat16"]
 Images = NDArray[np.float32] | NDArray[np.uint8]
@@ -108,9 +108,14 @@ def tuned_parameters(generator: Generator) -> dict[str, torch.nn.Parameter]:
     return {name: p for name, p in generator.named_parameters() if name.startswith("synthesis.")}
 
 
-def _is_matrix(name: str, parameter: torch.Tensor) -> bool:
-    """Tell what Muon moves; what makes colours is a tenth as large as other weights, and Adam's."""
-    return parameter.ndim in (2, 4) and not name.endswith(".torgb.weight")
+def _kind(name: str, parameter: torch.Tensor) -> str:
+    """Tell Muon's "kernel" and "affine" (what turns codes into styles) from Adam's "vector".
+
+    What makes colours counts as the last: its weights are a tenth as large as others.
+    """
+    if parameter.ndim not in (2, 4) or name.endswith(".torgb.weight"):
+        return "vector"
+    return "affine" if ".affine." in name else "kernel"
 
 
 def choose_precision(wanted: Precision, device: str) -> str:
@@ -226,18 +231,19 @@ class _Run:
         self.sums: list[float] = [0.0, 0.0, 0.0]
         for parameter in self.parameters.values():
             parameter.requires_grad_(True)
-        matrices = {name: p for name, p in self.parameters.items() if _is_matrix(name, p)}
-        vectors = [p for name, p in self.parameters.items() if name not in matrices]
-        affine = [p for name, p in matrices.items() if ".affine." in name]
-        other = [p for name, p in matrices.items() if ".affine." not in name]
-        self.muon = Muon([{"params": other, "share": 1.0}, {"params": affine, "share": AFFINES}])
-        self.adam = torch.optim.Adam([{"params": vectors, "share": VECTORS}], foreach=True)
+        groups: dict[str, list[torch.nn.Parameter]] = {"kernel": [], "affine": [], "vector": []}
+        for name, parameter in self.parameters.items():
+            groups[_kind(name, parameter)].append(parameter)
+        self.muon = Muon(
+            [{"params": groups["kernel"], "share": 1.0}, {"params": groups["affine"], "share": OTHERS}]
+        )
+        self.adam = torch.optim.Adam([{"params": groups["vector"], "share": OTHERS}], foreach=True)
         self.features = self._features() if self.plan.cache else None
 
     def _key(self, anchors: NDArray[np.float32], images: Images) -> str:
         """Return the digest of everything that the outcome depends on."""
         kept = dataclasses.replace(self.settings, save_seconds=0.0)
-        digest = hashlib.sha256(repr((kept, self.precision, anchors.shape, images.shape)).encode())
+        digest = hashlib.sha256(repr((METHOD, kept, self.precision, anchors.shape, images.shape)).encode())
         digest.update(np.ascontiguousarray(anchors).tobytes())
         digest.update(np.ascontiguousarray(images).tobytes())
         for name, parameter in self.parameters.items():
@@ -386,19 +392,21 @@ class _Run:
         self.step, self.seconds, self.sums = place["step"], place["seconds"], place["sums"]
         self.curve = [LossPoint(*point) for point in place["curve"]]
         with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                parameter.copy_(torch.from_numpy(tensors[f"weight:{name}"]))
-                state = self._state(name)
-                for key in (key for key in tensors if key.endswith(f":{name}") and key != f"weight:{name}"):
-                    value = torch.from_numpy(tensors[key].copy())
-                    if value.ndim:  # the count of steps stays on the CPU
-                        value = value.to(self.device).contiguous(memory_format=_layout_of(parameter))
-                    state[key.partition(":")[0]] = value
+            for key, array in tensors.items():
+                part, _, name = key.partition(":")
+                parameter, value = self.parameters[name], torch.from_numpy(array.copy())
+                if part == "weight":
+                    parameter.copy_(value)
+                elif value.ndim:
+                    value = value.to(self.device).contiguous(memory_format=_layout_of(parameter))
+                    self._state(name)[part] = value
+                else:  # the count of steps, which stays on the CPU
+                    self._state(name)[part] = value
 
     def _state(self, name: str) -> dict[str, torch.Tensor]:
         """Return what the optimiser of a parameter keeps of it."""
         parameter = self.parameters[name]
-        optimiser = self.muon if _is_matrix(name, parameter) else self.adam
+        optimiser = self.adam if _kind(name, parameter) == "vector" else self.muon
         return cast("dict[str, torch.Tensor]", optimiser.state[parameter])
 
     def result(self) -> TuneResult:
