@@ -143,6 +143,39 @@ def test_a_tuning_whose_memory_runs_out_goes_on_in_smaller_parts() -> None:
         tune(nets()[0], codes, photos, limited, how)
 
 
+class Failing(Perceptual):
+    """A perceptual net for which memory runs out at one call, the second of a step's parts."""
+
+    calls = 0
+
+    def features(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Compute the features of pictures, but not at the second call."""
+        self.calls += torch.is_grad_enabled()
+        if self.calls == 2 and torch.is_grad_enabled():
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return super().features(images)
+
+
+def test_gradients_of_a_step_that_failed_halfway_do_not_count() -> None:
+    """The first part's gradients are there already when the second has no memory: the step begins anew."""
+    rng = np.random.default_rng(0)
+    codes, photos = (
+        rng.standard_normal((5, 8)).astype(np.float32),
+        rng.integers(0, 256, (5, 3, 64, 64), np.uint8),
+    )
+    how = TuneSettings(passes=1, batch=5, learning_rate=1e-3, precision="float32")
+    (enough, perceptual), (short, failing) = nets(), nets()
+    failing.__class__ = Failing
+    whole = tune(enough, codes, photos, perceptual, how, plan=Plan(3))
+    found = tune(short, codes, photos, failing, how, plan=Plan(3))
+    assert failing.calls == 2 + 3, "parts of 3 and 2, then of 2, 2 and 1"
+    assert found.curve[0].loss == pytest.approx(whole.curve[0].loss, rel=1e-4)
+    start = dict(nets()[0].named_parameters())
+    for name, tensor in whole.state.items():
+        moved = (tensor - start[name]).abs().max()
+        assert (tensor - found.state[name]).abs().max() <= 0.05 * moved + 1e-7, name
+
+
 def test_a_plan_gets_smaller_until_nothing_is_left_to_save() -> None:
     """Halves down to one picture, then recomputing, then no features kept."""
     plan: Plan | None = Plan(50)

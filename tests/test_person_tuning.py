@@ -98,6 +98,36 @@ def test_precision_asked_for_is_kept() -> None:
     assert choose_precision("auto", "cpu") in ("bfloat16", "float32")
 
 
+def test_auto_takes_bfloat16_where_a_gpu_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ampere and later do; older cards would emulate it, more slowly than float32."""
+    for capability, expected in (((7, 5), "float32"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, found=capability: found)
+        assert choose_precision("auto", "cuda:1") == expected
+
+
+def test_kernels_move_along_all_directions_and_colours_as_adam_moves_them(
+    prior: Prior, data: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """After one step: kernels by even singular values, affine weights by .3 of that, the rest like Adam."""
+    how = dataclasses.replace(QUICK, passes=1, batch=5, warmup=0.0, learning_rate=1e-3)
+    before = {name: value.clone() for name, value in prior.generator().state_dict().items()}
+    rate = learning_rate_at(how, 0, 1)
+    seen: set[str] = set()
+    for name, value in run(prior, data, how).items():
+        moved = (value - before[name]) / rate
+        if name.endswith(("torgb.weight", "bias", "noise_strength")):
+            assert moved.abs().max().item() == pytest.approx(0.3, rel=0.02), "Adam's first step is a sign"
+            seen.add("adam")
+        elif name.endswith("weight"):
+            share = 0.3 if ".affine." in name else 1.0
+            rows = moved.movedim(1, -1).flatten(1)
+            values = torch.linalg.svdvals(rows) / (share * max(rows.shape) ** 0.5)
+            assert 0.6 < values[0] < 1.25, name
+            assert (values > 0.5).sum() >= 3, "not the first direction alone"
+            seen.add("affine" if share < 1 else "kernel")
+    assert seen == {"adam", "affine", "kernel"}
+
+
 def test_the_loss_of_the_curve_is_eq_1(prior: Prior, data: tuple[np.ndarray, np.ndarray]) -> None:
     """With no rate to speak of the first pass shows LPIPS + lambda * mean squared error, by plain code."""
     codes, images = (torch.from_numpy(part) for part in data)
@@ -202,10 +232,13 @@ def test_ctrl_c_ends_after_the_step_with_the_state_saved(
     assert steps[0] == 5
 
 
-def test_a_loss_that_is_not_finite_is_an_error(prior: Prior, data: tuple[np.ndarray, np.ndarray]) -> None:
+@pytest.mark.parametrize("value", [np.nan, 1e30])
+def test_a_loss_that_is_not_finite_is_an_error(
+    prior: Prior, data: tuple[np.ndarray, np.ndarray], value: float
+) -> None:
     """Nonsense in the photos or an absurd rate never becomes a profile."""
     broken = data[1].copy()
-    broken[0, 0, 0, 0] = np.nan
+    broken[0, 0, 0, 0] = value
     with pytest.raises(ProfileError, match="not finite"):
         run(prior, (data[0], broken), QUICK)
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mystyle_cli.photos.kernels import area_kernel, linear_kernel
 from mystyle_cli.restore.degradations import Downsample, Identity, Mask, spread
@@ -47,6 +48,17 @@ def test_the_linear_kernel_is_bilinear_interpolation(size, larger):
     row = torch.rand(1, 1, size, dtype=torch.float64)
     expected = F.interpolate(row, larger, mode="linear", align_corners=False)
     np.testing.assert_allclose(linear_kernel(size, larger) @ row[0, 0].numpy(), expected[0, 0], atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["mask", "downsample"])
+def test_a_degradation_works_where_the_images_are(kind):
+    """Moved to a graphics card, which a fake one stands for, it reads nothing from the CPU."""
+    phi = Mask(torch.ones(2, 1, 16, 16), images()) if kind == "mask" else Downsample([5, 8], 16)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        there = phi.to("cuda").select(torch.tensor([1], device="cuda"))
+        degraded = there.apply(torch.empty(1, 3, 16, 16, device="cuda"))
+        found = (degraded, there.view(degraded), there.known(degraded), there.seen(degraded))
+    assert {part.device.type for part in found} == {"cuda"}
 
 
 def test_inputs_of_different_sizes_share_a_batch():

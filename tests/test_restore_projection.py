@@ -93,9 +93,11 @@ def test_the_result_is_consistent(generator, anchors, targets):
     assert found.steps.tolist() == [25] * 3
 
 
+@pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("space", ["p+", "w+", "w"])
-def test_an_input_fares_alone_as_in_company(generator, anchors, targets, space):
-    """The same answer in a batch, alone, and when neighbours end sooner."""
+def test_an_input_fares_alone_as_in_company(generator, anchors, targets, space, turned):
+    """The same answer in a batch, alone, and when neighbours before or behind it end sooner."""
+    targets = targets.flip(0) if turned else targets
     settings = replace(SHORT, space=space, steps=60, patience=6, tolerance=0.05)
     known = None if space.startswith("w") else anchors
     together = project(generator, known, targets, Identity(), Pooled(), settings)

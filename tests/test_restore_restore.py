@@ -123,9 +123,12 @@ def test_photos_for_which_memory_is_short_are_taken_fewer_at_once(profile, monke
     photos = [Subject(picture(number, 32), name=name) for number, name in enumerate(names)]
     assert [done.name for done in restore_with(engine, photos, "invert")] == names
     assert asked == [5, 3, 2, 2, 1]
-    most = 0
+    assert not engine.generator.synthesis.recompute
+    most, asked[:] = 0, []
     with pytest.raises(MemoryError):
         restore_with(engine, photos, "invert")
+    assert asked == [2, 1, 1], "the last time with blocks computed again"
+    assert engine.generator.synthesis.recompute
 
 
 def test_one_bad_photo_stops_no_other(profile):

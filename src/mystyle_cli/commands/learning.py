@@ -27,7 +27,7 @@ class TuningOptions:
     Args:
         passes: how often every photo is seen.
         tune_batch: photos a step.
-        learning_rate: Adam's highest rate.
+        learning_rate: the highest, as `TuneSettings` has it.
         precision: arithmetic of the networks.
         seed: of everything that is drawn; fixed by default, so that the same command can go on.
         no_export: leave the ONNX nets out.

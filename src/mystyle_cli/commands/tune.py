@@ -15,7 +15,7 @@ from mystyle_cli.commands.options import profile_argument
     cls=Command,
     examples=(
         "mystyle tune adele --dry-run     # memory and time, before anything starts",
-        "mystyle tune adele --passes 200 --device cuda",
+        "mystyle tune adele --passes 30 --device cuda",
     ),
 )
 @profile_argument

@@ -107,7 +107,7 @@ def estimate_tuning(
 
     generator = prior.generator(device).to(memory_format=torch.channels_last)
     perceptual = prior.perceptual(device)
-    precision = choose_precision(settings.precision, device.partition(":")[0])
+    precision = choose_precision(settings.precision, device)
     held, free = _held(device), free_memory(device)
     plan = plan_for(generator, perceptual, pictures, settings, device)
     cost = picture_cost(generator, perceptual, half=precision == "bfloat16")

@@ -301,8 +301,8 @@ def check_loss(path: Path, nets: tuple[Generator, Perceptual], anchors: FloatArr
     same, known = np.eye(size, dtype=np.float32), np.ones((size, size), np.float32)
     gradient = open_gradient(path, anchors)
     photo = gradient.place(Degraded(same, same, known, target[0].cpu().numpy()))
-    found = gradient.at(alpha[0].detach().double().cpu().numpy(), photo)[1]
-    right = expected[0].double().cpu().numpy()
+    found = gradient.at(alpha[0].detach().cpu().double().numpy(), photo)[1]
+    right = expected[0].cpu().double().numpy()
     difference = float(np.linalg.norm(found - right) / max(float(np.linalg.norm(right)), 1e-12))
     if not difference <= GRADIENT_LIMIT:
         raise ModelError(

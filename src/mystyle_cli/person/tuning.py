@@ -38,6 +38,9 @@ METHOD: Final = "muon 1"
 OTHERS: Final = 0.3
 """The rate of everything but the kernels, in parts of theirs."""
 
+BFLOAT16_CAPABILITY: Final = (8, 0)
+"""CUDA's number of the first GPUs that multiply bfloat16 in hardware; torch emulates it on older ones."""
+
 Precision = Literal["auto", "float32", "bfloat16"]
 Images = NDArray[np.float32] | NDArray[np.uint8]
 """Pictures (N, 3, R, R), in [-1, 1] or, at a quarter of the memory, in 8 bits a colour."""
@@ -123,7 +126,8 @@ def choose_precision(wanted: Precision, device: str) -> str:
     if wanted != "auto":
         return wanted
     if device.startswith("cuda"):
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+        has_units = torch.cuda.get_device_capability(device) >= BFLOAT16_CAPABILITY
+        return "bfloat16" if has_units else "float32"
     if device == "cpu":
         return "bfloat16" if _cpu_has_matrix_units() else "float32"
     return "float32"
@@ -133,7 +137,7 @@ def plan_for(
     generator: Generator, perceptual: Perceptual, pictures: int, settings: TuneSettings, device: str
 ) -> Plan:
     """Cut the steps of a tuning so that they fit into the memory that is free."""
-    half = choose_precision(settings.precision, device.partition(":")[0]) == "bfloat16"
+    half = choose_precision(settings.precision, device) == "bfloat16"
     return plan_tuning(generator, perceptual, pictures, settings.batch, device, half=half)
 
 
@@ -219,7 +223,7 @@ class _Run:
         generator.synthesis.recompute = self.plan.recompute
         self.parameters = tuned_parameters(generator)
         self.device = next(iter(self.parameters.values())).device
-        self.precision = choose_precision(settings.precision, self.device.type)
+        self.precision = choose_precision(settings.precision, str(self.device))
         self.state_path = None if state_dir is None else state_dir / STATE_FILE
         self.key = self._key(anchors, images) if state_dir is not None else ""
         self.anchors = torch.from_numpy(np.ascontiguousarray(anchors)).to(self.device)
@@ -397,10 +401,10 @@ class _Run:
                 parameter, value = self.parameters[name], torch.from_numpy(array.copy())
                 if part == "weight":
                     parameter.copy_(value)
-                elif value.ndim:
-                    value = value.to(self.device).contiguous(memory_format=_layout_of(parameter))
+                elif part == "step":  # Adam's count, which stays on the CPU
                     self._state(name)[part] = value
-                else:  # the count of steps, which stays on the CPU
+                else:
+                    value = value.to(self.device).contiguous(memory_format=_layout_of(parameter))
                     self._state(name)[part] = value
 
     def _state(self, name: str) -> dict[str, torch.Tensor]:

@@ -121,9 +121,7 @@ class _Turned(_Leaf):
 
     def _find_axes(self) -> None:
         """Turn to the principal axes as they are now; the second moment goes along as far as it can."""
-        import torch
-
-        axes = [torch.linalg.eigh(spread)[1] for spread in self.spreads]
+        axes = [_eigenvectors(spread) for spread in self.spreads]
         if self.axes:
             shares = [(new.mT @ old).square() for new, old in zip(axes, self.axes, strict=True)]
             self.second = shares[0] @ self.second @ shares[1].mT
@@ -133,3 +131,11 @@ class _Turned(_Leaf):
         """Keep some rows."""
         super().select(rows)
         self.spreads, self.axes = [s[rows] for s in self.spreads], [a[rows] for a in self.axes]
+
+
+def _eigenvectors(spread: Tensor) -> Tensor:
+    """Return the eigenvectors of symmetric matrices, on the CPU where torch knows no other way."""
+    import torch
+
+    where = spread.cpu() if spread.device.type == "mps" else spread
+    return torch.linalg.eigh(where)[1].to(spread.device)

@@ -14,6 +14,7 @@ import numpy as np
 from mystyle_cli.photos.kernels import area_kernel, linear_kernel
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -39,6 +40,9 @@ class Degradation(Protocol):
     def select(self, rows: Tensor) -> Degradation:
         """Return the degradations of some inputs, by index (int64)."""
 
+    def to(self, device: torch.device | str) -> Degradation:
+        """Return the same on a device."""
+
 
 class Identity:
     """Nothing was done: inversion."""
@@ -61,6 +65,10 @@ class Identity:
 
     def select(self, rows: Tensor) -> Identity:
         """Return the same: it is the same for every input."""
+        return self
+
+    def to(self, device: torch.device | str) -> Identity:
+        """Return the same: it holds nothing."""
         return self
 
 
@@ -98,9 +106,16 @@ class Mask:
 
     def select(self, rows: Tensor) -> Mask:
         """Keep some of the holes."""
-        kept = object.__new__(Mask)
-        kept.holes, kept.fill = self.holes[rows], self.fill[rows]
-        return kept
+        return self._with(self.holes[rows], self.fill[rows])
+
+    def to(self, device: torch.device | str) -> Mask:
+        """Return the same on a device."""
+        return self._with(self.holes.to(device), self.fill.to(device))
+
+    def _with(self, holes: Tensor, fill: Tensor) -> Mask:
+        made = object.__new__(Mask)
+        made.holes, made.fill = holes, fill
+        return made
 
 
 class Downsample:
@@ -129,15 +144,15 @@ class Downsample:
 
     def apply(self, images: Tensor) -> Tensor:
         """Average over the area of each small pixel: (B, 3, R, R) -> (B, 3, h, h)."""
-        return _separable(self.down.to(images), images)
+        return _separable(self.down, images)
 
     def view(self, degraded: Tensor) -> Tensor:
         """Enlarge bilinearly: (B, 3, h, h) -> (B, 3, R, R)."""
-        return _separable(self.up.to(degraded), degraded)
+        return _separable(self.up, degraded)
 
     def known(self, degraded: Tensor) -> Tensor:
         """Return the share of the batch's side that each input fills, squared."""
-        return self.shares.to(degraded)
+        return self.shares
 
     def seen(self, degraded: Tensor) -> Tensor:
         """Return ones: every view is filled."""
@@ -145,10 +160,16 @@ class Downsample:
 
     def select(self, rows: Tensor) -> Downsample:
         """Keep some of the sizes."""
-        kept = object.__new__(Downsample)
-        index = rows.cpu()
-        kept.down, kept.up, kept.shares = self.down[index], self.up[index], self.shares[index]
-        return kept
+        return self._with(self.down[rows], self.up[rows], self.shares[rows])
+
+    def to(self, device: torch.device | str) -> Downsample:
+        """Return the same on a device."""
+        return self._with(self.down.to(device), self.up.to(device), self.shares.to(device))
+
+    def _with(self, down: Tensor, up: Tensor, shares: Tensor) -> Downsample:
+        made = object.__new__(Downsample)
+        made.down, made.up, made.shares = down, up, shares
+        return made
 
 
 def _separable(kernel: Tensor, images: Tensor) -> Tensor:

@@ -171,7 +171,7 @@ def project(
     points = None if anchors is None else torch.as_tensor(np.array(anchors, np.float32), device=device)
     space = _space(settings, points, generator.num_ws)
     first = _start(start, generator, points, settings, len(inputs))
-    problem = _Problem(generator, perceptual, degradation, inputs, settings)
+    problem = _Problem(generator, perceptual, degradation.to(device), inputs, settings)
     leaves = [*space.leaves(first.to(device)), torch.zeros(len(inputs), 4, device=device, requires_grad=True)]
     search = _Search(problem, space, leaves, settings)
     while search.open_rows:
@@ -373,8 +373,8 @@ def _finish(
         found, w_plus, motions = space.alpha_plus(leaves), space.w_plus(leaves), _motions(free, settings)
         alpha_plus = None
         if found is not None and anchors is not None:
-            alpha_plus = in_a_beta(found.double().cpu().numpy(), settings.beta)
-            codes = hull.combine(alpha_plus, anchors.double().cpu().numpy())
+            alpha_plus = in_a_beta(found.cpu().double().numpy(), settings.beta)
+            codes = hull.combine(alpha_plus, anchors.cpu().double().numpy())
             w_plus = torch.as_tensor(codes, dtype=torch.float32, device=anchors.device)
         images = problem.images(w_plus)
         losses = problem.losses(images, motions)

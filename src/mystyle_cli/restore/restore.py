@@ -177,6 +177,9 @@ class Answering(Protocol):
     def answer(self, located: Sequence[Located], task: TaskName, progress: Progress) -> Projection:
         """Return a code and its picture for each photo."""
 
+    def save_memory(self) -> bool:
+        """Work on one photo with less memory from now on; False where that cannot be done."""
+
 
 def open_engine(profile: Profile, settings: RestoreSettings) -> Answering:
     """Return what answers with the quality that is asked for.
@@ -221,6 +224,12 @@ class Engine:
             return None
         there = instant_state(self.profile.manifest) == "fresh"
         return open_instant(self.profile) if there or self.settings.quality == "fast" else None
+
+    def save_memory(self) -> bool:
+        """Compute the generator's blocks again on the way back, instead of keeping what is in them."""
+        synthesis = self.generator.synthesis
+        saved, synthesis.recompute = not synthesis.recompute, True
+        return saved
 
     def answer(self, located: Sequence[Located], task: TaskName, progress: Progress) -> Projection:
         """Project what was degraded."""
@@ -273,7 +282,7 @@ def restore_with(
         try:
             results += _restore_batch(engine, part, task, progress)
         except (MemoryError, RuntimeError) as error:
-            if not ran_out(error) or len(part) == 1:
+            if not ran_out(error) or (len(part) == 1 and not engine.save_memory()):
                 raise
             engine.at_once = math.ceil(len(part) / 2)
     return results
