@@ -85,7 +85,7 @@ SCRIPT = """
 import copy, sys
 import numpy as np
 from mystyle_cli.person.estimate import estimate_tuning
-from mystyle_cli.person.memory import peak_memory
+from mystyle_cli.prior.memory import peak_memory
 from mystyle_cli.person.tuning import TuneSettings, plan_for, tune
 from mystyle_cli.prior.generator import Generator
 from mystyle_cli.prior.perceptual import Perceptual
@@ -119,7 +119,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from mystyle_cli.onnx.gradient import Degraded, open_gradient
-from mystyle_cli.person.memory import used_memory
+from mystyle_cli.prior.memory import used_memory
 
 size, width, path = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
 if not path.exists():

@@ -11,9 +11,9 @@ import torch
 
 from mystyle_cli.person import cost
 from mystyle_cli.person.cost import Plan, picture_cost, plan_tuning
-from mystyle_cli.person.memory import free_memory, peak_memory, used_memory
 from mystyle_cli.person.tuning import TuneSettings, tune
 from mystyle_cli.prior.generator import Generator
+from mystyle_cli.prior.memory import free_memory, peak_memory, used_memory
 from mystyle_cli.prior.perceptual import Perceptual, Trunk
 
 CHANNELS = {4: 16, 8: 16, 16: 16, 32: 12, 64: 8}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mystyle_cli.person import hull
-from mystyle_cli.restore.steps import DAMPING, STEPS, TurnedAdam, improve
+from mystyle_cli.restore.adam import DAMPING, RowAdam, TurnedMoments
+from mystyle_cli.restore.steps import RATE, STEPS, improve
 
 
 class Bowl:
@@ -51,25 +53,60 @@ def test_the_loss_falls(beta):
     assert bowl.at(found, None)[0] < 0.5 * losses[0]
 
 
+def test_what_layers_share_moves_twice():
+    """Each layer goes along a slope that all have with its own steps and the common ones; the last is half.
+
+    A slope that stays the same has one axis in every step, and in that axis a length of 1 after the damping.
+    """
+    random = np.random.default_rng(0)
+    start = random.dirichlet(np.ones(7), 4)
+    slope = 1 + random.normal(size=7)
+
+    class Slope(Bowl):
+        """A loss that falls alike everywhere."""
+
+        def at(self, alpha_plus, photo):
+            return 0.0, np.tile(slope, (4, 1))
+
+    found, _ = improve(Slope(None, None), None, start, None)
+    way = slope - slope.mean()  # the sum of coefficients stays
+    way *= RATE * (STEPS - 0.5) / (1 + DAMPING) / np.linalg.norm(way)
+    np.testing.assert_allclose(found, start - (1 + 1 / np.sqrt(4)) * way, atol=1e-9)
+
+
 def test_the_first_move_is_as_long_along_every_axis():
     """The gradient's singular values go, up to the damping: what is left is its orthogonal factor."""
     gradient = np.random.default_rng(0).normal(size=(4, 9))
     u, s, vt = np.linalg.svd(gradient, full_matrices=False)
     expected = u @ np.diag(s / (s + DAMPING * s[0])) @ vt
-    np.testing.assert_allclose(TurnedAdam().move(gradient), expected, atol=1e-9)
+    np.testing.assert_allclose(TurnedMoments().move(gradient), expected, atol=1e-9)
 
 
 def test_moves_do_not_depend_on_the_axes_of_the_numbers():
     """Turned gradients give turned moves, step after step."""
     random = np.random.default_rng(1)
     rows, columns = (np.linalg.qr(random.normal(size=(n, n)))[0] for n in (4, 4))
-    plain, turned = TurnedAdam(), TurnedAdam()
+    plain, turned = TurnedMoments(), TurnedMoments()
     for _ in range(4):
         gradient = random.normal(size=(4, 4))
         expected = rows @ plain.move(gradient) @ columns
         np.testing.assert_allclose(turned.move(rows @ gradient @ columns), expected, atol=1e-7)
 
 
+def test_moves_are_those_of_a_search():
+    """A matrix in numpy moves as each of a batch of codes does in a search with torch."""
+    random = np.random.default_rng(0)
+    codes = torch.zeros((2, 4, 7), dtype=torch.float64, requires_grad=True)
+    search, alone = RowAdam([codes], turned=True), [TurnedMoments(), TurnedMoments()]
+    expected = np.zeros((2, 4, 7))
+    for _ in range(9):
+        gradient = random.normal(size=(2, 4, 7))
+        codes.grad = torch.from_numpy(gradient)
+        search.step(torch.ones(2))
+        expected -= [one.move(part) for one, part in zip(alone, gradient, strict=True)]
+        np.testing.assert_allclose(codes.detach(), expected, atol=1e-9)
+
+
 def test_no_gradient_no_move():
     """A loss that is flat leaves the answer where it is."""
-    assert not np.abs(TurnedAdam().move(np.zeros((3, 5)))).max() > 0
+    assert not np.abs(TurnedMoments().move(np.zeros((3, 5)))).max() > 0

@@ -98,7 +98,7 @@ class Root(Group):
             hint = "Free some space and run the command again." if error.errno == errno.ENOSPC else ""
             code = _failed(app, _describe(error), hint, 1)
         except Exception as error:
-            from mystyle_cli.person.memory import ran_out
+            from mystyle_cli.prior.memory import ran_out
 
             text = f"unexpected {type(error).__name__}: {error}"
             hint = "This is a fault in mystyle; --debug shows where."

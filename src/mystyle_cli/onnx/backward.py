@@ -2,6 +2,8 @@
 
 Reverse accumulation with one rule for each kind of node: those of the synthesis network and the perceptual
 net. Nodes that do not depend on what the gradient is asked for are constants to it.
+
+Source: reverse accumulation, Griewank & Walther 2008, ch. 3.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ def add_gradient(graph: OnnxGraph, entries: Sequence[tuple[str, Shape]], loss: s
 
     Raises:
         KeyError: a node on the way is of a kind without a rule.
-        ValueError: a matrix on the way serves a whole batch of products.
+        ValueError: a node on the way is of a form that its rule does not cover.
     """
     return _Backward(graph, _shapes(graph, entries), wanted).run(loss)
 
@@ -101,6 +103,12 @@ class _Backward:
         return self.node("ReduceSum", [gradient, self.line(*axes)], keepdims=1) if axes else gradient
 
 
+def _require(covered: bool, node: NodeProto) -> None:
+    """Refuse a form of a node that a rule would get wrong."""
+    if not covered:
+        raise ValueError(f"{node.op_type} {node.name} has a form whose gradient is not known here")
+
+
 def _attributes(node: NodeProto) -> dict[str, Any]:
     return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
@@ -134,8 +142,8 @@ def _root(back: _Backward, node: NodeProto, gradient: str, place: int) -> str:
 
 def _matrices(back: _Backward, node: NodeProto, gradient: str, place: int) -> str:
     """Multiply by the other factor, transposed."""
-    if back.shapes[node.input[place]][:-2] != back.shapes[node.output[0]][:-2]:
-        raise ValueError(f"{node.input[place]} serves more than one product of {node.name}")
+    # a matrix must not serve more than one product
+    _require(back.shapes[node.input[place]][:-2] == back.shapes[node.output[0]][:-2], node)
     other = node.input[1 - place]
     last = len(back.shapes[other]) - 1
     turned = back.node("Transpose", [other], perm=[*range(last - 1), last, last - 1])
@@ -144,11 +152,13 @@ def _matrices(back: _Backward, node: NodeProto, gradient: str, place: int) -> st
 
 def _linear(back: _Backward, node: NodeProto, gradient: str, place: int) -> str:
     """Of x W^T + b, where W is constant."""
+    _require(place == 0 and _attributes(node).get("transB") == 1, node)
     return back.node("MatMul", [gradient, node.input[1]])
 
 
 def _gather(back: _Backward, node: NodeProto, gradient: str, place: int) -> str:
     """Put the gradient into the row of axis 1 that was taken, zeros into the others."""
+    _require(place == 0 and _attributes(node).get("axis") == 1, node)
     (index,) = (tensor for tensor in back.graph.constants if tensor.name == node.input[1])
     rows = np.zeros((int(back.shapes[node.input[0]][1]), 1), np.float32)
     rows[int(numpy_helper.to_array(index))] = 1
@@ -163,10 +173,12 @@ def _unsqueeze(back: _Backward, node: NodeProto, gradient: str, place: int) -> s
 def _convolution(back: _Backward, node: NodeProto, gradient: str, place: int) -> str:
     """Convolve back: with strides transposed, without them by the turned kernel, which is faster."""
     facts, weight = _attributes(node), node.input[1]
+    _require(place == 0 and set(facts.get("dilations", [1])) == {1}, node)
     height, width = (int(length) for length in back.shapes[weight][2:])
     strides, pads = facts.get("strides", [1, 1]), facts.get("pads", [0] * 4)
     group, sides = facts.get("group", 1), (height, width)
     if list(strides) == [1, 1]:
+        _require(group == 1 or back.shapes[weight][1] == 1, node)
         outer = [side - 1 - pad for side, pad in zip(sides * 2, pads, strict=True)]
         return back.node("Conv", [gradient, _turned(back, weight, group)], pads=outer, group=group)
     lengths = zip(back.shapes[node.input[0]][2:], back.shapes[node.output[0]][2:], strict=True)
@@ -182,8 +194,6 @@ def _turned(back: _Backward, weight: str, group: int) -> str:
     """Return a kernel turned by 180 degrees, its channels exchanged; onnxruntime does it once, on opening."""
     if group == 1:
         weight = back.node("Transpose", [weight], perm=[1, 0, 2, 3])
-    elif back.shapes[weight][1] != 1:
-        raise ValueError(f"{weight} has groups of several channels")
     ends = -(2**62)
     bounds = [back.line(-1, -1), back.line(ends, ends), back.line(2, 3), back.line(-1, -1)]
     return back.node("Slice", [weight, *bounds])
@@ -191,6 +201,7 @@ def _turned(back: _Backward, weight: str, group: int) -> str:
 
 def _transposed_convolution(back: _Backward, node: NodeProto, gradient: str, place: int) -> str:
     facts = _attributes(node)
+    _require(place == 0 and set(facts.get("dilations", [1])) == {1}, node)
     kept = {name: facts[name] for name in ("strides", "pads", "group") if name in facts}
     return back.node("Conv", [gradient, node.input[1]], **kept)
 
@@ -229,8 +240,7 @@ def _sum(back: _Backward, node: NodeProto, gradient: str, place: int) -> str:
 def _mean(back: _Backward, node: NodeProto, gradient: str, place: int) -> str:
     """Over axes of a length that is known, which stay with a length of 1."""
     dims, facts = back.shapes[node.input[0]], _attributes(node)
-    if not facts.get("keepdims", 1):
-        raise ValueError(f"{node.name} takes away the axes that it averages over")
+    _require(facts.get("keepdims", 1) == 1, node)
     count = math.prod(int(dims[axis]) for axis in facts["axes"])
     share = back.node("Mul", [gradient, back.number(1 / count)])
     return back.node("Expand", [share, back.node("Shape", [node.input[0]])])

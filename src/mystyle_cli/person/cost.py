@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
-from mystyle_cli.person.memory import free_memory
+from mystyle_cli.prior.memory import free_memory
 
 if TYPE_CHECKING:
     from mystyle_cli.prior.generator import Generator

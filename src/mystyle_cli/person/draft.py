@@ -42,7 +42,8 @@ class Draft:
     """Stages of work on one profile, each remembered with the digest of its inputs.
 
     A stage whose inputs are unchanged is not done again, whether it was finished by an interrupted command
-    (found here) or belongs to the profile as it is (found in its manifest). The caller holds the lock.
+    (found here) or belongs to the profile as it is (found in its manifest), if its files are as it wrote
+    them. The caller holds the lock.
 
     Args:
         folder: the profile's folder; it need not exist yet.
@@ -79,19 +80,14 @@ class Draft:
             stage: its name.
             inputs: digest of everything that the result depends on.
         """
-        if self._stages.get(stage, {}).get("inputs") == inputs and self._intact(stage):
+        here = self._stages.get(stage, {}).get("inputs") == inputs
+        if here and _intact(self.payload, self._files[stage]):
             return True
         self._drop(stage)
-        if stage in self._forgotten:
+        if stage in self._forgotten or self.current is None:
             return False
-        return self.current is not None and self.current.stages.get(stage, {}).get("inputs") == inputs
-
-    def _intact(self, stage: str) -> bool:
-        """Tell whether the files that a stage wrote are all there, as written."""
-        return all(
-            (self.payload / name).is_file() and digest_of(self.payload / name) == digest
-            for name, digest in self._files[stage].items()
-        )
+        same = self.current.stages.get(stage, {}).get("inputs") == inputs
+        return same and _intact(self.folder, self.current.files.get(stage, {}))
 
     def _drop(self, stage: str) -> None:
         """Forget a stage and remove what it wrote."""
@@ -217,3 +213,10 @@ def _remove_unlisted(folder: Path) -> None:
     for path in [path for pattern in OWN_FILES for path in folder.glob(pattern)]:
         if path.is_file() and path.relative_to(folder).as_posix() not in listed:
             path.unlink()
+
+
+def _intact(folder: Path, files: Mapping[str, str]) -> bool:
+    """Tell whether files are all in a folder, as written."""
+    return all(
+        (folder / name).is_file() and digest_of(folder / name) == digest for name, digest in files.items()
+    )

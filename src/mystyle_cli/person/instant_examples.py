@@ -7,6 +7,7 @@ anchors have, which is what a photo that was never seen can hope for.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +28,7 @@ from mystyle_cli.person.instant import (
 from mystyle_cli.person.score import synthesise
 from mystyle_cli.photos.kernels import area_kernel
 from mystyle_cli.prior.batches import at_once
+from mystyle_cli.progress import Progress, Step
 
 if TYPE_CHECKING:
     from mystyle_cli.person.reference import Pictures
@@ -58,22 +60,26 @@ def make_examples(
     anchors: FloatArray,
     faces: Pictures,
     settings: InstantSettings,
+    progress: Progress,
 ) -> Examples:
     """Draw codes, render them, and degrade them and the reference photos."""
     random = np.random.default_rng(settings.seed)
     drawn = draw_codes(anchors, generator.num_ws, settings.samples, random)
-    parts = [drawn[first : first + 16] for first in range(0, len(drawn), 16)]
-    rendered = np.concatenate([_bytes(synthesise(generator, part)) for part in parts])
-    photos = faces.pixels
-    count, repeats = len(drawn), 3 * settings.views
-    rows = [np.arange(count)] * settings.views + [count + np.arange(len(photos))] * repeats
+    photos, count, repeats = faces.pixels, len(drawn), 3 * settings.views
+    numbers = [np.arange(count)] * settings.views + [count + np.arange(len(photos))] * repeats
+    rows = np.concatenate(numbers)
+
+    def tell(done: int) -> None:
+        progress(Step("examples", done, count + len(rows)))
+
     own, others = np.array(anchors, np.float32), others_codes(anchors)
     answers = [drawn] * settings.views
     for repeat in range(repeats):
         codes = (own, others)[repeat % 2]
         answers.append(np.repeat(codes[:, None], generator.num_ws, axis=1))
-    pictures = np.concatenate([rendered, photos])
-    return Examples(_features(prior, pictures, np.concatenate(rows), random), np.concatenate(answers))
+    pictures = np.concatenate([*_rendered(generator, drawn, tell), photos])
+    parts = _features(prior, pictures, rows, random, lambda done: tell(count + done))
+    return Examples(np.concatenate(list(parts)), np.concatenate(answers))
 
 
 def draw_codes(anchors: FloatArray, num_ws: int, count: int, random: np.random.Generator) -> FloatArray:
@@ -104,20 +110,29 @@ def others_codes(anchors: FloatArray) -> FloatArray:
     return found
 
 
-def _bytes(images: FloatArray) -> NDArray[np.uint8]:
-    return np.rint((images.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
+def _rendered(
+    generator: Generator, codes: FloatArray, tell: Callable[[int], None]
+) -> Iterator[NDArray[np.uint8]]:
+    """Render codes (K, num_ws, w_dim), a few at a time."""
+    for first in range(0, len(codes), 16):
+        images = synthesise(generator, codes[first : first + 16])
+        yield np.rint((images.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
+        tell(first + len(images))
 
 
 def _features(
-    prior: Prior, pictures: NDArray[np.uint8], rows: NDArray[np.int64], random: np.random.Generator
-) -> FloatArray:
-    """Degrade pictures at random and return what the net is told of them, beta still 0, a few at a time."""
-    parts = []
+    prior: Prior,
+    pictures: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    random: np.random.Generator,
+    tell: Callable[[int], None],
+) -> Iterator[FloatArray]:
+    """Degrade pictures at random and yield what the net is told of them, beta still 0, a few at a time."""
     batch = at_once(pictures.shape[-1], 32)
     for first in range(0, len(rows), batch):
         images = pictures[rows[first : first + batch]].astype(np.float32) / np.float32(127.5) - np.float32(1)
-        parts.append(with_beta(features_of(prior, degraded(images, random)), 0.0))
-    return np.concatenate(parts)
+        yield with_beta(features_of(prior, degraded(images, random)), 0.0)
+        tell(first + len(images))
 
 
 def degraded(images: FloatArray, random: np.random.Generator) -> View:

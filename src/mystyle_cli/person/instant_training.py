@@ -126,7 +126,7 @@ def train_instant(
         settings: how to train.
         progress: told after every step.
     """
-    examples = make_examples(prior, generator, anchors, faces, settings)
+    examples = make_examples(prior, generator, anchors, faces, settings, progress)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         net = Net(examples.features, generator.num_ws, len(anchors), settings.width).to(generator.device)

@@ -97,13 +97,15 @@ class Profile:
         expected = self.manifest.digests().get(name)
         if expected is None:
             raise ProfileError(f"profile '{self.name}' has no {name}", "Run `mystyle profile verify`.")
+        curated = name in self.manifest.files.get("curate", {})
+        remedy = "create the profile again" if curated else f"run `mystyle tune {self.name}`, which makes it"
         if not path.is_file():
-            raise ProfileError(f"{path} is missing", "Restore it from a backup or create the profile again.")
+            raise ProfileError(f"{path} is missing", f"Restore it from a backup, or {remedy}.")
         if digest_of(path) != expected:
             raise ProfileError(
                 f"{path} is not what was written (its digest differs): it is damaged, "
                 "or another command has just changed the profile",
-                "Give the command again; if it fails again, restore the file or create the profile again.",
+                f"Give the command again; if it fails again, restore the file, or {remedy}.",
             )
         return path
 

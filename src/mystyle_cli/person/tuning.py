@@ -23,8 +23,8 @@ from mystyle_cli.config import TUNE_BATCH, TUNE_PASSES, TUNE_RATE
 from mystyle_cli.errors import ProfileError, UsageError
 from mystyle_cli.person.cost import Plan, plan_tuning
 from mystyle_cli.person.files import load_tensors, save_tensors
-from mystyle_cli.person.memory import ran_out
 from mystyle_cli.person.muon import Muon
+from mystyle_cli.prior.memory import ran_out
 from mystyle_cli.progress import Progress, Step, silent
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mystyle_cli.errors import DeviceError, ModelError
+from mystyle_cli.prior.memory import ran_out
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -53,6 +54,7 @@ class Session:
 
         Raises:
             ModelError: the array does not fit the net's input.
+            MemoryError: there is too little for so many rows.
         """
         rows = np.ascontiguousarray(array, np.float32)
         try:
@@ -61,6 +63,8 @@ class Session:
                 for first in range(0, len(rows), self.batch)
             ]
         except Exception as error:  # onnxruntime's errors share no public base class
+            if ran_out(error):
+                raise MemoryError(f"{self.path.name}, input of shape {rows.shape}") from error
             raise ModelError(
                 f"{self.path.name} cannot take input of shape {rows.shape}: {error}",
                 "check that the net belongs to this prior",

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mystyle_cli.errors import UsageError
 from mystyle_cli.person.instant import LOSS, open_instant
 from mystyle_cli.progress import Progress, Step
 from mystyle_cli.restore.projection import Projection
@@ -25,11 +24,10 @@ class InstantEngine:
 
     Args:
         profile: the person, with a net that fits their generator.
-        settings: how photos are restored; of the projection only beta counts.
+        settings: how photos are restored, with codes of P_beta+; of the projection only beta counts.
 
     Raises:
         ProfileError: the person has no such net.
-        UsageError: another space than P_beta+ is asked for.
     """
 
     def __init__(self, profile: Profile, settings: RestoreSettings) -> None:
@@ -37,8 +35,6 @@ class InstantEngine:
         from mystyle_cli.person.rendering import open_renderer
         from mystyle_cli.prior.batches import at_once
 
-        if settings.domain_prior or settings.projection.space != "p+":
-            raise UsageError("an instant answer is a code of P_beta+", "Use --space p+, or --quality full.")
         self.profile, self.settings, self.projection = profile, settings, settings.projection
         self.resolution = profile.manifest.prior.resolution
         self.at_once = at_once(self.resolution, settings.batch)

@@ -18,7 +18,7 @@ from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_UPSCALE
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.person import hull
 from mystyle_cli.person.cost import plan_search
-from mystyle_cli.person.memory import ran_out
+from mystyle_cli.prior.memory import ran_out
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.restore import composite
 from mystyle_cli.restore.locate import Located, Subject, locate
@@ -59,8 +59,8 @@ class RestoreSettings:
         start: where the search starts: the anchors' mean (B.3), the encoder's answer to the degraded photo,
             or a mix of three anchors drawn with `seed`, which shows how much the photo leaves open; "auto" is
             the instant net's answer where the person has such a net, and else the mean.
-        quality: "full" searches; "fast" takes `FAST_STEPS` steps from the instant net's answer; "instant"
-            takes a few steps from there, without torch.
+        quality: "full" searches; "fast" starts at the instant net's answer and takes `FAST_STEPS`
+            steps where the projection names no number; "instant" takes a few from there, without torch.
         seed: of a random start; the same for every photo.
         aligned: the photos are aligned crops already.
         force: go on with a face that is not this person's.
@@ -121,10 +121,7 @@ class Restoration:
 
 def default_settings(task: TaskName, quality: Quality = "full") -> RestoreSettings:
     """Return the settings of a task with the paper's dilation for it."""
-    projection = ProjectionSettings(beta=BETAS[task])
-    if quality == "fast":
-        projection = replace(projection, steps=FAST_STEPS)
-    return RestoreSettings(projection=projection, quality=quality)
+    return RestoreSettings(projection=ProjectionSettings(beta=BETAS[task]), quality=quality)
 
 
 def restore(
@@ -186,12 +183,31 @@ def open_engine(profile: Profile, settings: RestoreSettings) -> Answering:
 
     Raises:
         ProfileError: the profile is not tuned, or damaged, or has no net for an instant or fast answer.
+        UsageError: an instant or fast answer is to begin, or to be searched, elsewhere than its net allows.
     """
+    if settings.quality != "full":
+        _refuse_other_ways(settings)
     if settings.quality == "instant":
         from mystyle_cli.restore.instant import InstantEngine
 
         return InstantEngine(profile, settings)
     return Engine(profile, settings)
+
+
+def _refuse_other_ways(settings: RestoreSettings) -> None:
+    """Refuse what contradicts an answer that begins at the net's."""
+    quality, space = settings.quality, settings.projection.space
+    if settings.start != "auto":
+        raise UsageError(
+            f"a {quality} answer begins at the net's, not at --start {settings.start}",
+            "Leave out --start, or use --quality full.",
+        )
+    spaces = ("p+",) if quality == "instant" else HULL
+    if settings.domain_prior or space not in spaces:
+        raise UsageError(
+            f"a {quality} answer is a code of {' or '.join(spaces)}, not of {space}",
+            f"Use --space {spaces[0]}, or --quality full.",
+        )
 
 
 class Engine:
@@ -211,6 +227,8 @@ class Engine:
         plan = plan_search(self.generator, self.perceptual, settings.batch, device)
         self.at_once, self.generator.synthesis.recompute = plan.at_once, plan.recompute
         self.projection = settings.projection
+        if settings.quality == "fast" and self.projection.steps is None:
+            self.projection = replace(self.projection, steps=FAST_STEPS)
         if settings.domain_prior:
             self.projection = replace(self.projection, space="w+")
         self.resolution, self.notice = self.generator.resolution, ""

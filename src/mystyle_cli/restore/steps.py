@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mystyle_cli.person import hull
+from mystyle_cli.restore.adam import TurnedMoments
 
 if TYPE_CHECKING:
     from mystyle_cli.onnx.gradient import Degraded, Gradient
@@ -19,12 +20,6 @@ STEPS: Final = 7
 
 RATE: Final = 0.03
 """How far a step moves each number, about; the last step goes half as far."""
-
-DECAY: Final = 0.9
-"""Of all running means."""
-
-DAMPING: Final = 1e-3
-"""Added to the root mean square along an axis, in parts of the largest."""
 
 
 def improve(
@@ -47,48 +42,11 @@ def improve(
     placed, losses = gradient.place(photo), np.zeros(STEPS, np.float32)
     common = start.mean(axis=0, keepdims=True)
     own = start - common
-    common_adam, own_adam = TurnedAdam(), TurnedAdam()
+    common_moments, own_moments = TurnedMoments(), TurnedMoments()
     for step in range(STEPS):
         losses[step], slope = gradient.at(hull.project_onto_hull(common + own, beta), placed)
         slope -= slope.mean(axis=-1, keepdims=True)  # the sum of coefficients stays
         rate = RATE if step < STEPS - 1 else RATE / 2
-        own = own - rate * own_adam.move(slope)
-        common = common - rate * common_adam.move(slope.sum(axis=0, keepdims=True))
+        own = own - rate * own_moments.move(slope)
+        common = common - rate * common_moments.move(slope.sum(axis=0, keepdims=True))
     return np.asarray(hull.project_onto_hull(common + own, beta), np.float64), losses
-
-
-class TurnedAdam:
-    """Adam of one matrix, along the principal axes of its gradients' second moments over rows and columns.
-
-    Source: as `restore.adam`: Kingma & Ba 2015, algorithm 1; axes as in SOAP (Vyas 2024).
-    """
-
-    def __init__(self) -> None:
-        """Start without a step taken."""
-        self.count = 0
-        self.first, self.second = np.zeros(()), np.zeros(())
-        self.spreads: list[Array] = []
-        self.axes: list[Array] = []
-
-    def move(self, gradient: Array) -> Array:
-        """Return what the next step takes away at a rate of 1, for a gradient (L, N)."""
-        self.count += 1
-        whole = 1 - DECAY**self.count  # how much of a running mean is not its start
-        self.first = DECAY * self.first + (1 - DECAY) * gradient
-        self._turn([gradient @ gradient.T, gradient.T @ gradient])
-        rows, columns = self.axes
-        self.second = DECAY * self.second + (1 - DECAY) * np.square(rows.T @ gradient @ columns)
-        scale = np.sqrt(self.second / whole)
-        scale += max(DAMPING * float(scale.max()), 1e-16)
-        return np.asarray(rows @ (rows.T @ self.first @ columns / whole / scale) @ columns.T, np.float64)
-
-    def _turn(self, found: list[Array]) -> None:
-        """Find the axes anew; the second moment goes along as far as it can."""
-        if self.spreads:
-            pairs = zip(self.spreads, found, strict=True)
-            found = [DECAY * old + (1 - DECAY) * new for old, new in pairs]
-        axes = [np.linalg.eigh(spread)[1] for spread in found]
-        if self.axes:
-            rows, columns = (np.square(new.T @ old) for new, old in zip(axes, self.axes, strict=True))
-            self.second = rows @ self.second @ columns.T
-        self.spreads, self.axes = found, axes

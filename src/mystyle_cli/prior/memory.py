@@ -18,6 +18,10 @@ CONTAINERS: Final = (
 """Limit and use of the container that one may be in, of both kinds of cgroup."""
 
 
+OUT_OF_MEMORY: Final = ("can't allocate memory", "Failed to allocate memory", "bad_alloc")
+"""What torch, onnxruntime's arenas and the C++ library say when there is none left."""
+
+
 def free_memory(device: str = "cpu") -> int | None:
     """Return the bytes that more work may take on a device, or None where nothing tells.
 
@@ -33,9 +37,10 @@ def free_memory(device: str = "cpu") -> int | None:
 
 
 def ran_out(error: BaseException) -> bool:
-    """Tell whether an error says that memory ran out, the machine's or a graphics card's."""
-    of_torch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and of_torch)
+    """Tell whether an error of torch, onnxruntime or Python says that memory ran out."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 def used_memory() -> int:
