@@ -23,12 +23,13 @@ from mystyle_cli.person.instant import InstantSettings, enlarged, open_instant
 from mystyle_cli.person.store import Store
 from mystyle_cli.photos.decode import to_unit
 from mystyle_cli.photos.faces import find_faces
+from mystyle_cli.progress import silent
 from mystyle_cli.restore.codes import Parametrisation
 from mystyle_cli.restore.locate import Subject, locate
 from mystyle_cli.restore.projection import ProjectionSettings
 from mystyle_cli.restore.restore import FAST_STEPS, TaskName, default_settings, open_engine, restore
 from mystyle_cli.restore.steps import STEPS
-from mystyle_cli.restore.views import degrade, degraded
+from mystyle_cli.restore.views import degrade, degraded, view_of
 from tests.tiny_store import add_instant, make_store, picture
 
 FEW = InstantSettings(samples=16, views=1, width=8, steps=10, batch=8)
@@ -205,11 +206,26 @@ def test_an_instant_answer_is_nearer_to_the_photo_than_the_nets(made: Path) -> N
     """Each of its steps is told of; the last loss is below the first."""
     profile = Store(made / "store").open("ada")
     engine = open_engine(profile, replace(default_settings("upscale", "instant"), aligned=True, force=True))
-    subject, seen = Subject(picture(1, 8)), []
-    located = [locate(profile, subject, aligned=True, force=True, tiny=True)] * 2
+    subjects, seen = [Subject(picture(side, side)) for side in (8, 12, 20)], []
+    located = [locate(profile, subject, aligned=True, force=True, tiny=True) for subject in subjects]
     found = engine.answer(located, "upscale", lambda step: seen.append(step.done))
-    assert seen == [1, 2]
-    assert found.history.shape == (STEPS, 2)
+    assert seen == [1, 2, 3]
+    assert found.history.shape == (STEPS, 3)
     assert (found.history[-1] < found.history[0]).all()
     assert found.alpha_plus is not None
     assert in_hull(found.alpha_plus, 0.05, tol=1e-9).all()
+    for row, item in enumerate(located):
+        alone = engine.answer([item], "upscale", silent)
+        np.testing.assert_allclose(alone.history[:, 0], found.history[:, row], rtol=1e-4)
+        np.testing.assert_allclose(alone.alpha_plus[0], found.alpha_plus[row], atol=1e-3)
+
+
+def test_the_net_sees_nothing_of_what_is_to_be_filled(made: Path) -> None:
+    """Two crops that differ in the hole alone are one view; outside of it they are not."""
+    profile, hole = Store(made / "store").open("ada"), np.asarray(Image.open(made / "hole.png"))
+    located = locate(profile, Subject(picture(1, 32), mask=hole), aligned=True, force=True, tiny=False)
+    inside = (located.hole > 0.5)[..., None]
+    other = replace(located, crop=np.where(inside, 255 - located.crop, located.crop))
+    view = view_of([located, other], "inpaint", 32)
+    np.testing.assert_array_equal(view.images[0], view.images[1])
+    np.testing.assert_array_equal(view.known, 1 - np.stack([inside[..., 0]] * 2))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mystyle_cli.errors import ModelError, ProfileError
-from mystyle_cli.person import hull, instant
+from mystyle_cli.onnx import loss
+from mystyle_cli.onnx.loss import loss_file
+from mystyle_cli.person import hull, instant, instant_examples, instant_training
 from mystyle_cli.person.instant import (
     FILE,
     LARGEST_BETA,
@@ -21,6 +25,7 @@ from mystyle_cli.person.instant import (
     InstantSettings,
     View,
     enlarged,
+    features_of,
     hidden,
     instant_state,
     open_instant,
@@ -32,8 +37,10 @@ from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.reference import Pictures
 from mystyle_cli.person.score import perceptual_distances, synthesise
 from mystyle_cli.person.solve import nearest_alpha
+from mystyle_cli.person.store import Store
 from mystyle_cli.photos.kernels import area_kernel
 from mystyle_cli.prior.sessions import open_session
+from mystyle_cli.progress import silent
 from tests.tiny_store import add_instant, make_store
 
 FEW = InstantSettings(samples=96, views=2, width=64, steps=150, batch=32)
@@ -62,6 +69,11 @@ def random_net(seed, size, n_anchors=5, num_ws=4):
         for parameter in net.parameters():
             parameter.copy_((size * torch.randn(parameter.shape)).half())  # as weights are stored
     return net, features
+
+
+def faces_of(profile):
+    """Return the reference set."""
+    return Pictures(np.rint((profile.faces() + 1) * 127.5).astype(np.uint8))
 
 
 @settings(max_examples=60, deadline=None)
@@ -118,7 +130,7 @@ def test_the_answer_is_nearer_to_the_truth_than_the_centre(profile):
 def test_training_is_repeatable(profile):
     """The same seed gives the same net, another seed another one."""
     few = replace(FEW, samples=16, steps=4, width=8)
-    faces = Pictures(np.rint((profile.faces() + 1) * 127.5).astype(np.uint8))
+    faces = faces_of(profile)
 
     def trained(how):
         return train_instant(profile.prior, profile.generator(), profile.anchors(), faces, how)
@@ -126,6 +138,87 @@ def test_training_is_repeatable(profile):
     first, again, other = trained(few), trained(few), trained(replace(few, seed=1))
     assert instant_file(first.net) == instant_file(again.net)
     assert instant_file(first.net) != instant_file(other.net)
+
+
+@pytest.fixture
+def learnt(profile, monkeypatch):
+    """A net after a few steps, and for each example what it was told of beta and the beta in its form."""
+    told, forward = [], Net.forward
+
+    def spied(net, features, beta):
+        told.extend((float(shown), beta) for shown in features[:, -1])
+        return forward(net, features, beta)
+
+    monkeypatch.setattr(Net, "forward", spied)
+    few = replace(FEW, samples=4, steps=4, width=8)
+    return train_instant(profile.prior, profile.generator(), profile.anchors(), faces_of(profile), few), told
+
+
+def test_a_net_learns_with_what_it_is_told_and_stored_as(learnt):
+    """Beta is told in training as it is later; the hidden weights are numbers of half precision."""
+    trained, told = learnt
+    shown, used = np.transpose(told)
+    np.testing.assert_allclose(shown, used / LARGEST_BETA, rtol=1e-6)
+    assert np.ptp(used) > 0.01
+    for layer in (trained.net.first, trained.net.second):
+        assert torch.equal(layer.weight, layer.weight.half().float())
+
+
+def test_the_net_is_told_beta_and_how_small_a_photo_was(profile):
+    """Its shares of the simplex differ with beta; flat photos of two sizes differ in one number."""
+    images = profile.faces()[:1]
+    view = hidden(images, np.ones((1, 32, 32), np.float32))  # so that the encoder has no part
+    first, second = (
+        (open_instant(profile).alpha_plus(view, beta) + beta) / (1 + 6 * beta) for beta in (0.01, 0.06)
+    )
+    assert np.abs(first - second).max() > 1e-4
+    flat = enlarged([np.zeros((3, side, side), np.float32) for side in (8, 16)], 32)
+    off = np.diff(features_of(profile.prior, flat), axis=0)
+    assert off[np.abs(off) > 1e-5].tolist() == pytest.approx([1])
+
+
+def test_every_example_is_paired_with_its_code(profile, monkeypatch):
+    """A picture of the hull with the code it was made from, a photo with its anchor or the others' code."""
+    monkeypatch.setattr(instant_examples, "degraded", lambda images, random: whole(images))
+    generator, anchors = profile.generator(), profile.anchors()
+    examples = instant_examples.make_examples(
+        profile.prior, generator, anchors, faces_of(profile), replace(FEW, samples=4), silent
+    )
+
+    def seen(images):
+        return features_of(profile.prior, whole(images))
+
+    made = synthesise(generator, examples.codes[:8]).clip(-1, 1)
+    np.testing.assert_allclose(examples.features[:8, :-1], seen(made), atol=0.1)
+    photos, codes = examples.features[8:, :-1], examples.codes[8:]
+    assert len(photos) == len(codes) == 36  # six photos, two views, three times
+    far = np.abs(photos[:, None] - seen(profile.faces())[None]).max(axis=-1)
+    number = far.argmin(axis=1)
+    assert far.min(axis=1).max() < 1e-3
+    pairs = Counter((row, code.tobytes()) for row, code in zip(number, codes, strict=True))
+    both = zip(anchors, others_codes(anchors), strict=True)
+    wanted = {
+        (row, np.repeat(code[None], 8, axis=0).tobytes()) for row, two in enumerate(both) for code in two
+    }
+    assert pairs == dict.fromkeys(wanted, 3)
+
+
+@pytest.mark.parametrize("file", ["instant", "loss"])
+def test_files_that_do_not_do_as_torch_does_are_never_kept(store, tmp_path, monkeypatch, file):
+    """Both are run before the profile takes them."""
+    shutil.copytree(store.open("ada").path, tmp_path / "ada")
+
+    def other(*nets):
+        with torch.no_grad():
+            for parameter in nets[0].parameters():
+                parameter.mul_(1.2)
+        return instant_file(*nets) if file == "instant" else loss_file(*nets)
+
+    place = instant_training if file == "instant" else loss
+    monkeypatch.setattr(place, f"{file}_file", lambda *nets: other(*copy.deepcopy(nets)))
+    with pytest.raises(ModelError, match="differs from torch"):
+        add_instant(Store(tmp_path), "ada", replace(FEW, samples=4, steps=1))
+    assert Store(tmp_path).open("ada").manifest == store.open("ada").manifest
 
 
 def test_half_of_the_answer_is_the_encoders_where_nothing_is_hidden(profile, monkeypatch):
@@ -211,14 +304,19 @@ def test_degradations_are_of_every_kind():
 
 
 def test_a_net_of_another_generator_is_stale_and_refused(profile):
-    """Neither is used: no net, and one trained for an older generator; both say what to do."""
+    """Neither is used: no net, and one trained for other files; both say what to do."""
     manifest = profile.manifest
     assert instant_state(manifest) == "fresh"
-    stages = {**manifest.stages, "instant": {**manifest.stages["instant"], "generator": "0" * 64}}
     files = {name: table for name, table in manifest.files.items() if name != "instant"}
     old = {**files, "instant": {name: sha for name, sha in manifest.files["instant"].items() if name != LOSS}}
+    facts = {
+        name: {**manifest.stages["instant"], name: "0" * 64} for name in ("generator", "anchors", "prior")
+    }
     cases = [
-        ("stale", replace(manifest, stages=stages)),
+        *(
+            ("stale", replace(manifest, stages={**manifest.stages, "instant": other}))
+            for other in facts.values()
+        ),
         ("none", replace(manifest, files=files)),
         ("none", replace(manifest, files=old)),  # learned before answers took steps
     ]
