@@ -78,12 +78,11 @@ class _Writer:
         """Return eq 1 (B,) between images (B, 3, R, R), degraded, and the targets, over what is known."""
         off = self._times(self.node("Sub", [self._resized(DOWN, image), TARGET]), KNOWN)
         squares = self._summed(self._times(off, off), PICTURE)
-        known = self._at_least(self._summed(KNOWN, PICTURE), 1)
-        entries = self._times(known, self._number(3))
+        entries = self._times(self._summed(KNOWN, PICTURE), self._number(3))
         # what is not known is the target's own, so that the perceptual net sees no edge there
         pair = [self._resized(UP, part) for part in (self.node("Add", [off, TARGET]), TARGET)]
         seen = self.node("ReduceMean", [self._resized(UP, KNOWN)], axes=PICTURE, keepdims=0)
-        perceived = self.node("Div", [self._distance(*pair), self._at_least(seen, 1e-3)])
+        perceived = self.node("Div", [self._distance(*pair), seen])
         return self.node("Add", [perceived, self.node("Div", [squares, entries])])
 
     def _distance(self, made: str, wanted: str) -> str:
@@ -147,10 +146,6 @@ class _Writer:
 
     def _plus(self, x: str, value: float) -> str:
         return self.node("Add", [x, self._number(value)])
-
-    def _at_least(self, x: str, value: float) -> str:
-        """Keep a divisor above 0 where nothing at all is known."""
-        return self.node("Max", [x, self._number(value)])
 
     def _times(self, x: str, y: str) -> str:
         return self.node("Mul", [x, y])

@@ -3,6 +3,8 @@
 It is a small net of one person. It sees what the prior's encoder makes of the degraded photo, the photo's
 coarse colours, what of it is known, how small it was, and beta; its last layer is the simplex form of A_beta.
 Beside it lies eq 1 as a net with its gradient, for the few steps that an instant answer takes from there.
+
+Source: A_beta is eq 2; the net takes the place of the search of sec. 3.3, for which the paper has none.
 """
 
 from __future__ import annotations
@@ -186,6 +188,8 @@ def open_instant(profile: Profile, device: str = "cpu") -> InstantNet:
 
     state = instant_state(profile.manifest)
     if state != "fresh":
-        why = "has no net for instant answers" if state == "none" else "has one of an older generator only"
+        why = "has no net for instant answers"
+        if state == "stale":
+            why = "has a net for instant answers that belongs to an older generator"
         raise ProfileError(f"profile '{profile.name}' {why}", f"Train it: mystyle tune {profile.name}")
     return InstantNet(open_session(profile.file(FILE), device), profile.prior, profile.anchors())

@@ -298,7 +298,7 @@ class Stages:
         """Train the net for instant answers; or only see to it that none of another generator is kept."""
         generator, settings = self.draft.digests().get(GENERATOR), self.settings.instant
         if generator is not None and settings is not None:
-            inputs = _digest_of("instant 3", settings, self._fit(), generator)
+            inputs = _digest_of("instant 2", settings, self._fit(), generator)
             self._stage("instant", inputs, lambda: self._instant(settings))
         elif generator is None or self.draft.stages().get("instant", {}).get("generator") != generator:
             self.draft.forget("instant")

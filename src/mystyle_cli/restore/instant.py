@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mystyle_cli.person.instant import LOSS, open_instant
 from mystyle_cli.progress import Progress, Step
@@ -14,9 +15,14 @@ from mystyle_cli.restore.steps import STEPS, improve
 from mystyle_cli.restore.views import degraded, view_of
 
 if TYPE_CHECKING:
+    from mystyle_cli.onnx.gradient import Degraded
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.restore.locate import Located
     from mystyle_cli.restore.restore import RestoreSettings, TaskName
+
+
+Array = NDArray[np.float64]
+FloatArray = NDArray[np.float32]
 
 
 class InstantEngine:
@@ -56,18 +62,23 @@ class InstantEngine:
         first = self.net.alpha_plus(view_of(located, task, self.resolution), self.projection.beta)
         found = []
         for number, (item, start) in enumerate(zip(located, first, strict=True)):
-            photo = degraded(item, task, self.resolution)
-            found.append(improve(self.gradient, photo, start, self.projection.beta))
+            found.append(self._improved(degraded(item, task, self.resolution), start))
             progress(Step("instant", number + 1, len(located)))
         alpha_plus = np.stack([alpha for alpha, _ in found])
         w_plus = (alpha_plus @ self.profile.anchors().astype(np.float64)).astype(np.float32)
-        count = len(located)
+        count, history = len(located), np.stack([losses for _, losses in found], axis=1)
         return Projection(
             alpha_plus=alpha_plus,
             w_plus=w_plus,
             images=self.renderer.render(w_plus),
             losses=np.full(count, np.nan, np.float32),
-            history=np.stack([losses for _, losses in found], axis=1),
-            steps=np.full(count, STEPS, np.int64),
+            history=history,
+            steps=np.isfinite(history).sum(axis=0, dtype=np.int64),
             motions=np.zeros((count, 4), np.float32),
         )
+
+    def _improved(self, photo: Degraded, start: Array) -> tuple[Array, FloatArray]:
+        """Take the steps; without a known pixel there is nothing to step towards."""
+        if not photo.known.any():
+            return start, np.full(STEPS, np.nan, np.float32)
+        return improve(self.gradient, photo, start, self.projection.beta)

@@ -38,7 +38,7 @@ STEPS: Final = {"person": 25, "w": 300}
 """Steps of a search in the person's spaces, and in W and W+. With more, the photo is met still better and the
 person less: what a small photo leaves open goes into codes that no anchor is near to."""
 
-RATES: Final = {"softplus": 2e-2, "simplex": 1.5e-1, "w": 2e-2}
+RATES: Final = {"softplus": 2e-2, "simplex": 2.5e-1, "w": 2e-2}
 """Adam's rate for each kind of free numbers, where none is given."""
 
 MOTION_SPREAD: Final = (0.05, 0.05, 0.1, 0.1)

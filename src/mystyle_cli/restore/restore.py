@@ -199,13 +199,13 @@ def _refuse_other_ways(settings: RestoreSettings) -> None:
     quality, space = settings.quality, settings.projection.space
     if settings.start != "auto":
         raise UsageError(
-            f"a {quality} answer begins at the net's, not at --start {settings.start}",
+            f"--quality {quality} begins at the net's, not at --start {settings.start}",
             "Leave out --start, or use --quality full.",
         )
     spaces = ("p+",) if quality == "instant" else HULL
     if settings.domain_prior or space not in spaces:
         raise UsageError(
-            f"a {quality} answer is a code of {' or '.join(spaces)}, not of {space}",
+            f"--quality {quality} answers with a code of {' or '.join(spaces)}, not of {space}",
             f"Use --space {spaces[0]}, or --quality full.",
         )
 
