@@ -1,9 +1,9 @@
 """Projection against the plain loop: seconds until the loss on each photo is as low, for one and for 32.
 
 The plain loop takes all its 1000 steps on as many held-out photos as rounds, for each task. Ours takes 40
-steps, and if that was not enough more, with a schedule of their own: on each photo, and on 32 given
-together, which are all the held-out photos, repeated. It searches in the simplex form, which goes lower than the default
-(see docs/how-it-works.md), with ramps that suit so many steps.
+steps, and if that was not enough more, with a schedule of their own: on each photo, and on 32 given together,
+which are all the held-out photos, repeated. It searches in the simplex form, which goes lower than the
+default (see docs/how-it-works.md), with ramps that suit so many steps.
 """
 
 from __future__ import annotations
