@@ -113,7 +113,7 @@ def test_photos_become_a_profile(tmp_path: Path, prior: Prior, photos: list[Path
     profile = done.profile
     assert done.worked == ("curate", "anchors", "tune", "measure", "instant", "export")
     assert profile.export_state == "fresh"
-    assert list(dict.fromkeys(seen)) == ["curate", "anchors", "tune", "measure", "instant"]
+    assert list(dict.fromkeys(seen)) == ["curate", "anchors", "tune", "measure", "examples", "instant"]
     assert store.entry("adele").state == "ready"
     assert store.verify("adele", prior) == []
     assert profile.manifest.consent == "she agreed"
@@ -166,6 +166,35 @@ def test_a_new_consent_note_is_kept_without_other_work(
     assert after == dataclasses.replace(before, consent="asked on Sunday", changed=after.changed)
     assert before.results
     assert before.identity
+
+
+@pytest.mark.parametrize(
+    ("name", "stage"),
+    [
+        ("generator.safetensors", "tune"),
+        ("onnx/instant-loss.onnx", "instant"),
+        ("onnx/synthesis.onnx", "export"),
+    ],
+)
+@pytest.mark.parametrize("missing", [False, True])
+def test_what_is_damaged_is_made_anew(
+    store: Store, prior: Prior, name: str, stage: str, missing: bool
+) -> None:
+    """`tune` with the same options repairs what it once made; what is sound it leaves."""
+    path = store.path("adele") / name
+    path.unlink() if missing else path.write_bytes(b"nonsense")
+    assert store.verify("adele", prior) != []
+    done = retune(store, "adele", QUICK)
+    assert stage in done.worked
+    assert "anchors" not in done.worked
+    assert store.verify("adele", prior) == []
+
+
+def test_a_photo_that_is_lost_is_read_again(store: Store, prior: Prior, photos: list[Path]) -> None:
+    """Creating the profile again from the same photos repairs what curation made."""
+    next((store.path("adele") / "faces").iterdir()).unlink()
+    assert learn(store, "adele", photos, prior, QUICK).worked == ("curate",)
+    assert store.verify("adele", prior) == []
 
 
 def test_exports_follow_the_tuning_or_go(store: Store, prior: Prior) -> None:

@@ -1,5 +1,6 @@
 """ONNX sessions."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,3 +39,20 @@ def test_absent_provider_is_an_error(tiny_prior: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(DeviceError):
         open_session(tiny_prior / "encoder.onnx", "cuda")
+
+
+class Full:
+    """An onnxruntime session without memory left, with onnxruntime's words."""
+
+    def io_binding(self) -> None:
+        """Fail as its arena does."""
+        raise Exception(
+            "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested"
+        )
+
+
+def test_too_little_memory_is_not_the_net_s_fault(tiny_prior: Path) -> None:
+    """It is raised as what it is, so that fewer rows can be tried."""
+    session = replace(open_session(tiny_prior / "encoder.onnx"), _session=Full())
+    with pytest.raises(MemoryError, match=r"encoder\.onnx"):
+        session.run(np.zeros((1, 3, 32, 32), np.float32))

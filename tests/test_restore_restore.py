@@ -107,6 +107,16 @@ def test_crops_that_cannot_be_upscaled_are_told(profile, size):
     assert f"{size} px" in done.error.message
 
 
+@pytest.mark.parametrize("quality", ["instant", "fast"])
+@pytest.mark.parametrize(
+    "other", [{"start": "centre"}, {"projection": ProjectionSettings(space="w")}, {"domain_prior": True}]
+)
+def test_what_contradicts_a_quick_answer_is_refused(profile, quality, other):
+    """An answer that begins at the net's begins nowhere else, and stays in the person's space."""
+    with pytest.raises(UsageError, match=quality):
+        open_engine(profile, replace(CROPS, quality=quality, **other))
+
+
 def test_photos_for_which_memory_is_short_are_taken_fewer_at_once(profile, monkeypatch):
     """Every photo is answered, in order; where one alone is too much, the error is raised."""
     engine, asked = open_engine(profile, CROPS), []
