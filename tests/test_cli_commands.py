@@ -100,6 +100,40 @@ def test_verify(run: Run, tmp_path: Path) -> None:
     done = run("profile", "verify", "ada")
     assert done.exit_code == 5
     assert "0001.png" in done.stderr
+    assert "mystyle profile create ada" in done.stderr
+
+
+def test_a_missing_file_is_seen_at_once(run: Run, tmp_path: Path) -> None:
+    """`list` and `show` say which file is missing and where to learn more; `verify` names what makes it."""
+    (tmp_path / "store/ada/generator.safetensors").unlink()
+    for done in (run("profile", "list"), run("profile", "show", "ada")):
+        assert done.exit_code == 0
+        assert "damaged" in done.stdout
+        assert "missing: generator.safetensors" in done.output
+        assert "mystyle profile verify ada" in done.stderr
+    assert "mystyle tune ada" in run("profile", "verify", "ada").stderr
+
+
+def test_a_missing_export_is_not_called_fresh(run: Run, tmp_path: Path) -> None:
+    """`show` looks whether the exported nets are there."""
+    assert run("export", "ada").exit_code == 0
+    assert document(run("profile", "show", "ada", "--json"))["onnx export"] == "fresh"
+    (tmp_path / "store/ada/onnx/synthesis.onnx").unlink()
+    shown = document(run("profile", "show", "ada", "--json"))
+    assert (shown["state"], shown["onnx export"]) == ("damaged", "missing")
+
+
+def test_a_profile_of_a_newer_version_is_not_damaged(run: Run, tmp_path: Path) -> None:
+    """`list`, `show` and `verify` say that it is newer and how to update, never to create it again."""
+    path = tmp_path / "store/ada/profile.toml"
+    path.write_text(path.read_text().replace("format = 2", "format = 3"))
+    for words, code in ((["list"], 0), (["show", "ada"], 5), (["verify", "ada"], 5)):
+        done = run("profile", *words)
+        assert done.exit_code == code
+        assert "newer" in done.output
+        assert "Update mystyle" in done.stderr
+        assert "damaged" not in done.output
+        assert "create" not in done.output
 
 
 def test_prior_commands(run: Run, tiny_prior: Path) -> None:

@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -155,7 +157,7 @@ def test_verify_names_every_damaged_file(tmp_path: Path) -> None:
     put(store, "adele", OLD)
     (tmp_path / "adele/faces/0001.png").write_text("x")
     (tmp_path / "adele/anchors.safetensors").unlink()
-    problems = store.verify("adele")
+    problems = [problem.message for problem in store.verify("adele")]
     assert len(problems) == 2
     assert any("0001.png has changed" in problem for problem in problems)
     assert any("anchors.safetensors is missing" in problem for problem in problems)
@@ -167,7 +169,101 @@ def test_verify_refuses_a_file_outside_the_profile(tmp_path: Path) -> None:
     put(store, "adele", OLD)
     path = tmp_path / "adele" / NAME
     path.write_text(path.read_text().replace('"faces/0001.png"', '"../../secret"'))
-    assert any("outside the profile" in problem for problem in store.verify("adele"))
+    assert any("outside the profile" in problem.message for problem in store.verify("adele"))
+
+
+@pytest.mark.parametrize(
+    ("file", "remedy"), [("faces/0001.png", "mystyle profile create adele"), ("a.onnx", "mystyle tune adele")]
+)
+def test_verify_says_what_makes_a_file_whole_again(tmp_path: Path, file: str, remedy: str) -> None:
+    """What curation kept comes from the photos; what learning made of it, tuning makes anew."""
+    store = Store(tmp_path)
+    with store.locked("adele"):
+        draft = store.draft("adele")
+        draft.finish("curate", "c", draft.write("faces/0001.png", b"p"), {})
+        draft.finish("export", "e", draft.write("a.onnx", b"e"), {})
+        draft.commit(manifest_of(draft))
+    (tmp_path / "adele" / file).unlink()
+    [problem] = store.verify("adele")
+    assert remedy in problem.hint
+    entry = store.entry("adele")
+    assert (entry.state, entry.detail) == ("damaged", f"missing: {file}")
+    assert "mystyle profile verify adele" in entry.hint
+
+
+def refuse_to_read(monkeypatch: pytest.MonkeyPatch, closed: Path) -> None:
+    """Let the system refuse to open a file, or anything in a folder, as it does to others than root."""
+
+    def checked(call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(path: Path, *args: Any, **kwargs: Any) -> Any:
+            if path == closed or closed in path.parents:
+                raise PermissionError(13, "Permission denied", str(path))
+            return call(path, *args, **kwargs)
+
+        return run
+
+    for name in ("open", "read_bytes", *(("exists", "is_file") if closed.is_dir() else ())):
+        monkeypatch.setattr(Path, name, checked(getattr(Path, name)))
+
+
+@pytest.mark.parametrize("closed", ["profile.toml", "photos.jsonl", "."])
+def test_what_may_not_be_read_is_one_profiles_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    """A file or folder without permission is named with what to do; the other profiles are not hidden."""
+    store = Store(tmp_path)
+    put(store, "adele", OLD)
+    put(store, "other", OLD)
+    refuse_to_read(monkeypatch, tmp_path / "adele" / closed)
+    states = {entry.name: entry.state for entry in store.entries()}
+    assert states == {"adele": "untuned" if closed == "photos.jsonl" else "damaged", "other": "untuned"}
+    [problem] = store.verify("adele")
+    assert isinstance(problem, ProfileError)
+    assert str(tmp_path / "adele") in problem.message
+    assert "cannot be read: Permission denied" in problem.message
+    assert "permissions" in problem.hint
+    with pytest.raises(ProfileError, match="Permission denied"):
+        store.open("adele").file("photos.jsonl")
+
+
+def test_a_store_that_may_not_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of profiles itself without permission is named."""
+    monkeypatch.setattr(Path, "iterdir", lambda path: os.scandir(path / "file"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ProfileError, match="cannot be read"):
+        Store(tmp_path).names()
+
+
+def test_what_delete_leaves_behind_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that cannot be removed: the folder that they are left in and the next step are told."""
+    store = Store(tmp_path)
+    put(store, "adele", OLD)
+
+    def refuse(path: Path, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise PermissionError(13, "Permission denied", "0001.png")
+
+    monkeypatch.setattr("shutil.rmtree", refuse)
+    with pytest.raises(ProfileError, match="gone from the list") as caught:
+        store.delete("adele")
+    [left] = tmp_path.glob(".deleted-*")
+    assert str(left) in caught.value.message
+    assert str(left) in caught.value.hint
+    assert store.names() == []
+
+
+def test_a_profile_that_cannot_be_deleted_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where not even its folder can be renamed, nothing is removed, and that is said."""
+    store = Store(tmp_path)
+    put(store, "adele", OLD)
+
+    def refuse(source: Path, target: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(source))
+
+    monkeypatch.setattr(os, "rename", refuse)
+    with pytest.raises(ProfileError, match="is as it was: Permission denied"):
+        store.delete("adele")
+    assert content_of(tmp_path / "adele") == OLD
 
 
 def test_newer_format_is_refused(tmp_path: Path) -> None:
@@ -176,8 +272,12 @@ def test_newer_format_is_refused(tmp_path: Path) -> None:
     put(store, "adele", OLD)
     path = tmp_path / "adele" / NAME
     path.write_text(path.read_text().replace(f"format = {FORMAT}", f"format = {FORMAT + 1}"))
-    with pytest.raises(ProfileError, match="newer"):
+    with pytest.raises(ProfileError, match="newer mystyle") as caught:
         store.open("adele")
+    entry, [problem] = store.entry("adele"), store.verify("adele")
+    assert entry.state == "newer"
+    assert entry.hint == problem.hint == caught.value.hint
+    assert "Update mystyle" in entry.hint
 
 
 def test_older_formats_are_migrated_by_named_steps() -> None:
@@ -201,6 +301,21 @@ def test_damaged_manifest_is_an_error_that_names_the_file(tmp_path: Path, text: 
     (tmp_path / NAME).write_text(text)
     with pytest.raises(ProfileError, match=r"profile\.toml"):
         read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [("[identity]", "[identit]", "it has no `identity`"), ("w_dim = 16", 'w_dim = "x"', "wrong kind")],
+)
+def test_a_damaged_entry_is_told_without_python_names(tmp_path: Path, old: str, new: str, said: str) -> None:
+    """A missing entry is named; one that is not a number is an error too."""
+    put(Store(tmp_path), "adele", OLD)
+    path = tmp_path / "adele" / NAME
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(ProfileError) as caught:
+        read_manifest(tmp_path / "adele")
+    assert said in caught.value.message
+    assert "Error" not in caught.value.message
 
 
 def test_manifest_survives_a_round_trip(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,11 @@ import click
 from mystyle_cli.commands.app import App, Command, Group, pass_app
 from mystyle_cli.commands.create import create
 from mystyle_cli.commands.options import profile_argument
-from mystyle_cli.errors import ProfileError, UsageError
+from mystyle_cli.errors import MystyleError, ProfileError, UsageError
 
 if TYPE_CHECKING:
-    from mystyle_cli.person.store import Entry
+    from mystyle_cli.person.manifest import Manifest
+    from mystyle_cli.person.store import Entry, Store
 
 
 @click.group(
@@ -42,6 +43,9 @@ def list_profiles(app: App) -> None:
     else:
         rows = [[entry.name, entry.state, *_counts(entry), _prior(entry), entry.detail] for entry in entries]
         console.table(["NAME", "STATE", "PHOTOS", "HELD OUT", "PRIOR", ""], rows)
+    for entry in entries:
+        if entry.hint:
+            console.info(f"{entry.name}: {entry.hint}")
     console.document(
         "profile list", {"store": str(store.root), "profiles": [_brief(entry) for entry in entries]}
     )
@@ -55,7 +59,7 @@ def show(app: App, name: str) -> None:
     store = app.profiles()
     entry, folder = store.entry(name), store.path(name)
     if entry.manifest is None:
-        raise ProfileError(f"profile '{name}' is {entry.state}", entry.detail)
+        raise ProfileError(f"profile '{name}' is {entry.state}: {entry.detail}", entry.hint)
     manifest = entry.manifest
     from mystyle_cli.person.exporting import export_state
     from mystyle_cli.person.profile import GENERATOR
@@ -67,7 +71,7 @@ def show(app: App, name: str) -> None:
         "folder": str(folder),
         "size": _size(sizes),
         "prior": f"{manifest.prior.name} ({manifest.prior.resolution} px)",
-        "onnx export": export_state(manifest, GENERATOR),
+        "onnx export": "missing" if _lacks(folder, manifest, "export") else export_state(manifest, GENERATOR),
         "created": manifest.created,
         "changed": manifest.changed,
         "made by": f"mystyle {manifest.made_by}",
@@ -78,6 +82,9 @@ def show(app: App, name: str) -> None:
     width = max(len(title) for title in shown)
     for title, text in shown.items():
         app.console.result(f"{title:<{width}}  {text}")
+    if entry.detail:
+        app.console.warn(f"profile '{entry.name}' is {entry.state}: {entry.detail}")
+        app.console.info(entry.hint)
     app.console.document(
         "profile show",
         {**_brief(entry), **facts, "bytes": sum(sizes.values()), "sizes": sizes, "tables": tables},
@@ -138,16 +145,29 @@ def verify(app: App, names: tuple[str, ...]) -> int:
     store = app.profiles()
     found = {name: store.verify(name) for name in names or store.names()}
     for name, problems in found.items():
-        app.console.result(f"{name}: {'sound' if not problems else 'damaged'}")
+        app.console.result(f"{name}: {_verdict(store, name, problems)}")
         for problem in problems:
-            app.console.error(f"{name}: {problem}")
+            app.console.error(f"{name}: {problem.message}")
+        for hint in dict.fromkeys(problem.hint for problem in problems):
+            app.console.info(f"  {hint}")
     damaged = any(found.values())
-    if damaged:
-        app.console.info(
-            "Create a damaged profile again from its photos, or restore its folder from a backup."
-        )
-    app.console.document("profile verify", {"ok": not damaged, "problems": found})
+    messages = {name: [problem.message for problem in problems] for name, problems in found.items()}
+    hints = {name: list(dict.fromkeys(problem.hint for problem in found[name])) for name in found}
+    app.console.document("profile verify", {"ok": not damaged, "problems": messages, "hints": hints})
     return ProfileError.exit_code if damaged else 0
+
+
+def _verdict(store: Store, name: str, problems: Sequence[MystyleError]) -> str:
+    """Return what a profile is in one word; one of a later version or half made is not damaged."""
+    if not problems:
+        return "sound"
+    state = store.entry(name).state
+    return state if state in ("newer", "unfinished") else "damaged"
+
+
+def _lacks(folder: Path, manifest: Manifest, stage: str) -> bool:
+    """Tell whether a file that a stage made is missing."""
+    return any(not (folder / name).is_file() for name in manifest.files.get(stage, {}))
 
 
 def _brief(entry: Entry) -> dict[str, object]:
@@ -156,6 +176,7 @@ def _brief(entry: Entry) -> dict[str, object]:
         "name": entry.name,
         "state": entry.state,
         "detail": entry.detail,
+        "hint": entry.hint,
         "prior": manifest.prior.name if manifest else None,
         "counts": dict(manifest.counts) if manifest else {},
     }

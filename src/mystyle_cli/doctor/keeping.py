@@ -128,17 +128,16 @@ def look_at_profiles(store: Store) -> Iterator[Finding]:
     for name in names:
         try:
             entry = store.entry(name)
-            problems = [entry.detail] if entry.state == "damaged" else store.verify(name)
             if entry.state == "unfinished":
-                yield note("profile", name, "its creation was interrupted", entry.detail)
+                yield note("profile", name, entry.detail, entry.hint)
                 continue
+            problems = store.verify(name)
             if not problems:
                 _ = store.open(name).prior
         except MystyleError as error:
             yield problem("profile", name, error.message, error.hint)
             continue
-        advice = "Restore its folder from a backup, or create it again from its photos."
-        yield from (problem("profile", name, text, advice) for text in problems)
+        yield from (problem("profile", name, error.message, error.hint) for error in problems)
         if not problems and entry.manifest is not None:
             yield ok("profile", name, f"{entry.state}, made with {entry.manifest.prior.name}")
 

@@ -216,7 +216,10 @@ def _remove_unlisted(folder: Path) -> None:
 
 
 def _intact(folder: Path, files: Mapping[str, str]) -> bool:
-    """Tell whether files are all in a folder, as written."""
-    return all(
-        (folder / name).is_file() and digest_of(folder / name) == digest for name, digest in files.items()
-    )
+    """Tell whether files are all in a folder, as written; one that cannot be read is not."""
+    try:
+        return all(
+            (folder / name).is_file() and digest_of(folder / name) == digest for name, digest in files.items()
+        )
+    except OSError:
+        return False

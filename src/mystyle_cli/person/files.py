@@ -25,6 +25,14 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def unreadable(path: Path, error: OSError) -> ProfileError:
+    """Return what is said of a file or folder of the store that the system does not let us read."""
+    return ProfileError(
+        f"{error.filename or path} cannot be read: {error.strerror or error}",
+        "Check its permissions and those of its folder; then give the command again.",
+    )
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames inside a folder survive a power cut; where folders cannot be opened, do nothing."""
     try:

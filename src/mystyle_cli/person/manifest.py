@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mystyle_cli.errors import ProfileError
+from mystyle_cli.person.files import unreadable
 
 if TYPE_CHECKING:
     from mystyle_cli.prior.registry import Prior
@@ -18,8 +19,15 @@ FORMAT: Final = 2
 
 NAME: Final = "profile.toml"
 
+UPDATE: Final = "Update mystyle: get its newer source, and in that folder: pip install ."
+"""What to do with a profile of a later version; it is sound."""
+
 Scalar = str | int | float | bool
 Tables = Mapping[str, Mapping[str, Scalar]]
+
+
+class NewerFormatError(ProfileError):
+    """A profile was written by a later version."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,20 @@ class Manifest:
         return tomli_w.dumps({"format": FORMAT, **_plain(asdict(self))})
 
 
+def remedy(manifest: Manifest, name: str, files: Iterable[str]) -> str:
+    """Return what makes damaged files of a profile whole again without a backup, as the end of a sentence.
+
+    Args:
+        manifest: of the profile.
+        name: the profile's.
+        files: which are damaged or missing, by their paths inside its folder.
+    """
+    learned = {file for stage, table in manifest.files.items() if stage != "curate" for file in table}
+    if learned.issuperset(files):
+        return f"run `mystyle tune {name}`, which makes what is damaged anew"
+    return f"create the profile again from its photos: mystyle profile create {name} PHOTOS"
+
+
 def _plain(value: Any) -> Any:
     """Turn mappings and sequences into the dicts and lists that TOML writers take."""
     if isinstance(value, Mapping):
@@ -131,15 +153,16 @@ def migrate(
         target: the format wanted.
 
     Raises:
-        ProfileError: the format is newer than the target, not a number, or no step leads on from it.
+        NewerFormatError: the format is newer than the target.
+        ProfileError: it is not a number, or no step leads on from it.
     """
     found = document.get("format")
     if not isinstance(found, int) or isinstance(found, bool) or found < 0:
         raise ProfileError(f"{where}: `format` is {found!r}, not a number", "Restore the file from a backup.")
     if found > target:
-        raise ProfileError(
-            f"{where}: format {found} is newer than {target}, the newest that this version reads",
-            "Update mystyle: pip install --upgrade mystyle",
+        raise NewerFormatError(
+            f"{where} was written by a newer mystyle: format {found}, this version reads up to {target}",
+            UPDATE,
         )
     by_format = {step.since: step for step in steps}
     for number in range(found, target):
@@ -164,20 +187,23 @@ def read_manifest(folder: Path, steps: Sequence[Migration] = MIGRATIONS) -> Mani
         ProfileError: it is missing, damaged, or of a format that cannot be read.
     """
     path = folder / NAME
+    again = f"remove the profile (mystyle profile delete {folder.name}) and create it again from its photos"
+    hint = f"Restore it from a backup, or {again}."
     try:
         document = tomllib.loads(path.read_bytes().decode("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ProfileError(
-            f"{path} cannot be read: {error}", "Restore it from a backup or create the profile again."
-        ) from error
+    except FileNotFoundError as error:
+        raise ProfileError(f"{path} is missing", hint) from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except ValueError as error:
+        raise ProfileError(f"{path} is damaged: {error}", hint) from error
     document = migrate(document, path, steps)
     try:
         return _from_document(document)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ProfileError(
-            f"{path} is damaged: {type(error).__name__} {error}",
-            "Restore it from a backup or create the profile again.",
-        ) from error
+    except KeyError as error:
+        raise ProfileError(f"{path} is damaged: it has no `{error.args[0]}`", hint) from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ProfileError(f"{path} is damaged: an entry is of the wrong kind", hint) from error
 
 
 def _from_document(document: dict[str, Any]) -> Manifest:

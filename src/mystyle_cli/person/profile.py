@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from mystyle_cli.errors import ModelError, ProfileError
 from mystyle_cli.person.difference import apply_difference
 from mystyle_cli.person.exporting import State, export_state
-from mystyle_cli.person.files import digest_of, load_tensors
-from mystyle_cli.person.manifest import Manifest
+from mystyle_cli.person.files import digest_of, load_tensors, unreadable
+from mystyle_cli.person.manifest import Manifest, remedy
 from mystyle_cli.person.reference import HELD_OUT, TRAIN, read_faces, read_records
 from mystyle_cli.person.score import id_scores
 
@@ -97,15 +97,18 @@ class Profile:
         expected = self.manifest.digests().get(name)
         if expected is None:
             raise ProfileError(f"profile '{self.name}' has no {name}", "Run `mystyle profile verify`.")
-        curated = name in self.manifest.files.get("curate", {})
-        remedy = "create the profile again" if curated else f"run `mystyle tune {self.name}`, which makes it"
-        if not path.is_file():
-            raise ProfileError(f"{path} is missing", f"Restore it from a backup, or {remedy}.")
-        if digest_of(path) != expected:
+        otherwise = remedy(self.manifest, self.name, [name])
+        try:
+            if not path.is_file():
+                raise ProfileError(f"{path} is missing", f"Restore it from a backup, or {otherwise}.")
+            found = digest_of(path)
+        except OSError as error:
+            raise unreadable(path, error) from error
+        if found != expected:
             raise ProfileError(
                 f"{path} is not what was written (its digest differs): it is damaged, "
                 "or another command has just changed the profile",
-                f"Give the command again; if it fails again, restore the file, or {remedy}.",
+                f"Give the command again; if it fails again, restore the file, or {otherwise}.",
             )
         return path
 

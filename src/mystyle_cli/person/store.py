@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 from mystyle_cli.errors import MystyleError, ProfileError
 from mystyle_cli.paths import check_name
 from mystyle_cli.person.draft import COMMIT, RUNS, Draft, roll_forward
-from mystyle_cli.person.files import digest_of, sync_folder
-from mystyle_cli.person.manifest import NAME, Manifest, read_manifest
+from mystyle_cli.person.files import digest_of, sync_folder, unreadable
+from mystyle_cli.person.manifest import NAME, Manifest, NewerFormatError, read_manifest, remedy
 
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
@@ -41,15 +41,18 @@ class Entry:
 
     Args:
         name: the profile's name.
-        state: "ready" (tuned), "untuned", "unfinished" (its creation was interrupted) or "damaged".
+        state: "ready" (tuned), "untuned", "unfinished" (its creation was interrupted), "newer" (of a later
+            version) or "damaged" (files are missing or cannot be read; whether they changed, `verify` tells).
         manifest: its manifest, where it can be read.
-        detail: what is wrong or what to do, "" when nothing is.
+        detail: what is wrong, "" when nothing is.
+        hint: what to do about it.
     """
 
     name: str
     state: str
     manifest: Manifest | None
     detail: str = ""
+    hint: str = ""
 
 
 class Store:
@@ -63,10 +66,15 @@ class Store:
         self.root = root
 
     def names(self) -> list[str]:
-        """Return the names of all profiles, finished or not, sorted."""
-        if not self.root.is_dir():
-            return []
-        return sorted(path.name for path in self.root.iterdir() if path.is_dir() and _is_profile(path))
+        """Return the names of all profiles, finished or not, sorted.
+
+        Raises:
+            ProfileError: the store cannot be read.
+        """
+        with _reading(self.root):
+            if not self.root.is_dir():
+                return []
+            return sorted(path.name for path in self.root.iterdir() if path.is_dir() and _is_profile(path))
 
     def entries(self) -> list[Entry]:
         """Return one entry for each profile; a damaged one is an entry too."""
@@ -79,13 +87,22 @@ class Store:
             ProfileError: there is no such profile.
         """
         folder = self.path(name)
+        manifest = None
         try:
-            self._settle(folder)
-            if not (folder / NAME).exists():
-                return Entry(folder.name, "unfinished", None, _UNFINISHED)
-            manifest = read_manifest(folder)
+            with _reading(folder):
+                self._settle(folder)
+                if not (folder / NAME).exists():
+                    return Entry(folder.name, "unfinished", None, _INTERRUPTED, _UNFINISHED)
+                manifest = read_manifest(folder)
+                missing = [file for file in manifest.digests() if not (folder / file).is_file()]
+        except NewerFormatError as error:
+            return Entry(folder.name, "newer", None, error.message, error.hint)
         except MystyleError as error:
-            return Entry(folder.name, "damaged", None, error.message)
+            return Entry(folder.name, "damaged", manifest, error.message, error.hint)
+        if missing:
+            named = missing[0] if len(missing) == 1 else f"{missing[0]} and {len(missing) - 1} more"
+            hint = f"See what to do: mystyle profile verify {folder.name}"
+            return Entry(folder.name, "damaged", manifest, f"missing: {named}", hint)
         tuned = "generator.safetensors" in manifest.digests()
         return Entry(folder.name, "ready" if tuned else "untuned", manifest)
 
@@ -121,10 +138,11 @@ class Store:
         from mystyle_cli.person.profile import Profile
 
         folder = self.path(name)
-        self._settle(folder)
-        if not (folder / NAME).exists():
-            raise ProfileError(f"profile '{name}' is unfinished", _UNFINISHED)
-        return Profile(folder, read_manifest(folder), prior)
+        with _reading(folder):
+            self._settle(folder)
+            if not (folder / NAME).exists():
+                raise ProfileError(f"profile '{name}' is unfinished: {_INTERRUPTED}", _UNFINISHED)
+            return Profile(folder, read_manifest(folder), prior)
 
     def sizes(self, name: str) -> dict[str, int]:
         """Return the bytes on disk of a profile's generator, faces, anchors, exported nets and all else.
@@ -134,10 +152,11 @@ class Store:
         """
         folder = self.path(name)
         sizes = dict.fromkeys((*_PARTS.values(), "other"), 0)
-        for path in folder.rglob("*"):
-            if path.is_file():
-                first = path.relative_to(folder).parts[0]
-                sizes[_PARTS.get(first, "other")] += path.stat().st_size
+        with _reading(folder):
+            for path in folder.rglob("*"):
+                if path.is_file():
+                    first = path.relative_to(folder).parts[0]
+                    sizes[_PARTS.get(first, "other")] += path.stat().st_size
         return sizes
 
     @contextmanager
@@ -203,35 +222,46 @@ class Store:
         """Remove a profile: its photos, weights and states.
 
         Raises:
-            ProfileError: there is no such profile, or another command holds it.
+            ProfileError: there is no such profile, another command holds it, or not all files can be removed.
         """
         with self.locked(name):
             folder = self.path(name)
             trash = self.root / f"{TRASH}{secrets.token_hex(4)}"
-            os.rename(folder, trash)
+            try:
+                os.rename(folder, trash)
+            except OSError as error:
+                raise ProfileError(
+                    f"{folder} cannot be removed, and is as it was: {error.strerror}",
+                    f"Check the permissions of {folder} and {self.root}.",
+                ) from error
             sync_folder(self.root)
-            shutil.rmtree(trash)
+            try:
+                shutil.rmtree(trash)
+            except OSError as error:
+                raise ProfileError(
+                    f"profile '{name}' is gone from the list, but files of it are left in {trash}: "
+                    f"{error.filename or trash}: {error.strerror}",
+                    f"Make {trash} writable with all in it, and remove it; or let the next command that "
+                    "changes the store remove it then.",
+                ) from error
 
-    def verify(self, name: str, prior: Prior | None = None) -> list[str]:
+    def verify(self, name: str, prior: Prior | None = None) -> list[MystyleError]:
         """Check every file of a profile against its digest, and that it can be used.
 
         Returns:
-            One sentence for each problem; empty when all is well.
+            One error for each problem, with what to do; empty when all is well.
         """
         folder = self.path(name)
         try:
-            self._settle(folder)
-            manifest = read_manifest(folder)
+            with _reading(folder):
+                manifest = self.open(name, prior).manifest
+            problems, closed = _damaged_files(folder, manifest)
+            if not problems and not closed:
+                self.open(name, prior).check()
         except MystyleError as error:
-            return [error.message]
-        problems = _damaged_files(folder, manifest)
-        if problems:
-            return problems
-        try:
-            self.open(name, prior).check()
-        except MystyleError as error:
-            return [error.message]
-        return []
+            return [error]
+        hint = f"Restore what is damaged from a backup, or {remedy(manifest, folder.name, problems)}."
+        return [*closed, *(ProfileError(problem, hint) for problem in problems.values())]
 
     def _settle(self, folder: Path) -> None:
         """Let a commit that was begun be finished, by its command or, when that was killed, here."""
@@ -259,25 +289,50 @@ class Store:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
+_INTERRUPTED: Final = "its creation was interrupted"
 _UNFINISHED: Final = "Give the same `mystyle profile create` command again: it goes on from where it stopped."
+
+
+@contextmanager
+def _reading(place: Path) -> Iterator[None]:
+    """Turn what the system refuses while a profile or the store is read into a ProfileError.
+
+    Args:
+        place: what is said to be unreadable where the system names nothing.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise unreadable(place, error) from error
 
 
 def _is_profile(folder: Path) -> bool:
     """Tell whether a folder holds a profile, or one whose making was interrupted."""
     if folder.name.startswith("."):
         return False
-    return (folder / NAME).exists() or (folder / COMMIT).exists() or (folder / RUNS / "next").exists()
+    try:
+        return (folder / NAME).exists() or (folder / COMMIT).exists() or (folder / RUNS / "next").exists()
+    except PermissionError:  # whoever opens it is told
+        return True
 
 
-def _damaged_files(folder: Path, manifest: Manifest) -> list[str]:
-    """Compare every listed file with its digest."""
-    problems = []
+def _damaged_files(folder: Path, manifest: Manifest) -> tuple[dict[str, str], list[ProfileError]]:
+    """Compare every listed file with its digest.
+
+    Returns:
+        A sentence for each that differs, by its name, and an error for each that cannot be read.
+    """
+    problems: dict[str, str] = {}
+    closed: list[ProfileError] = []
     for name, digest in manifest.digests().items():
         path = folder / name
-        if ".." in Path(name).parts or Path(name).is_absolute():
-            problems.append(f"{folder / NAME} lists {name!r}, which is outside the profile")
-        elif not path.is_file():
-            problems.append(f"{path} is missing")
-        elif digest_of(path) != digest:
-            problems.append(f"{path} has changed since it was written (its digest differs)")
-    return problems
+        try:
+            if ".." in Path(name).parts or Path(name).is_absolute():
+                problems[name] = f"{folder / NAME} lists {name!r}, which is outside the profile"
+            elif not path.is_file():
+                problems[name] = f"{path} is missing"
+            elif digest_of(path) != digest:
+                problems[name] = f"{path} has changed since it was written (its digest differs)"
+        except OSError as error:
+            closed.append(unreadable(path, error))
+    return problems, closed
