@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -99,6 +101,32 @@ def test_memory_that_runs_out_is_no_fault(program: Root, kind: str) -> None:
     done = CliRunner().invoke(program, ["fail", kind])
     assert done.exit_code == 1
     assert done.stderr.startswith("error: out of memory\n  Give fewer photos")
+
+
+BROKEN_OFF = """
+import signal, sys
+from mystyle_cli import cli
+
+def broken_off(name):
+    try:
+        if sys.argv[2] != "none":
+            signal.raise_signal(getattr(signal, sys.argv[2]))
+    except KeyboardInterrupt:
+        pass
+    raise ImportError("initialization failed")
+
+cli.importlib.import_module = broken_off
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(("sign", "code"), [("SIGINT", 130), ("SIGTERM", 130), ("none", 1)])
+def test_an_interrupt_that_a_library_swallows_still_counts(sign: str, code: int) -> None:
+    """Ctrl-C inside an import that ends as another error is an interruption; no Ctrl-C, no interruption."""
+    done = subprocess.run([sys.executable, "-c", BROKEN_OFF, "sample", sign], capture_output=True, text=True)
+    assert done.returncode == code
+    assert ("interrupted" in done.stderr) == (code == 130)
+    assert ("fault in mystyle" in done.stderr) == (code == 1)
 
 
 def test_traceback_only_with_debug(program: Root) -> None:

@@ -6,9 +6,10 @@ import errno
 import importlib
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
-from types import MappingProxyType
+from types import FrameType, MappingProxyType
 from typing import Any, Final, NamedTuple, NoReturn
 
 import click
@@ -18,6 +19,9 @@ from mystyle_cli.commands.app import App, Group
 from mystyle_cli.errors import MystyleError
 
 INTERRUPTED: Final = 130
+
+_asked_to_end: Final = threading.Event()
+"""Set by Ctrl-C, because an import that it breaks off inside a library can end in any other error."""
 
 
 class Entry(NamedTuple):
@@ -83,10 +87,7 @@ class Root(Group):
                 args, prog_name, complete_var, standalone_mode=False, windows_expand_args=False, **extra
             )
         except click.Abort:
-            app.console.error(
-                "interrupted", "What was finished is kept; the same command goes on from there."
-            )
-            code = INTERRUPTED
+            code = _interrupted(app)
         except click.ClickException as error:
             error.show()
             code = _failed(app, error.format_message(), "", error.exit_code, said=True)
@@ -98,17 +99,26 @@ class Root(Group):
             hint = "Free some space and run the command again." if error.errno == errno.ENOSPC else ""
             code = _failed(app, _describe(error), hint, 1)
         except Exception as error:
-            from mystyle_cli.prior.memory import ran_out
-
-            text = f"unexpected {type(error).__name__}: {error}"
-            hint = "This is a fault in mystyle; --debug shows where."
-            if ran_out(error):
-                text, hint = (
-                    "out of memory",
-                    "Give fewer photos at a time (--batch 1) or close other programs.",
-                )
-            code = _failed(app, text, hint, 1)
+            code = _interrupted(app) if _asked_to_end.is_set() else _unexpected(app, error)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _interrupted(app: App) -> int:
+    """Say that the command was interrupted; returns its exit code."""
+    app.console.error("interrupted", "What was finished is kept; the same command goes on from there.")
+    return INTERRUPTED
+
+
+def _unexpected(app: App, error: Exception) -> int:
+    """Show an error that no part of the program foresaw; returns its exit code."""
+    from mystyle_cli.prior.memory import ran_out
+
+    if ran_out(error):
+        return _failed(
+            app, "out of memory", "Give fewer photos at a time (--batch 1) or close other programs.", 1
+        )
+    text = f"unexpected {type(error).__name__}: {error}"
+    return _failed(app, text, "This is a fault in mystyle; --debug shows where.", 1)
 
 
 def _describe(error: OSError) -> str:
@@ -140,7 +150,15 @@ def cli() -> None:
     """Learn one person from their photos, then repair, enlarge and edit photos that still look like them."""
 
 
+def _note_interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """Do what Python does on Ctrl-C, and remember it."""
+    _asked_to_end.set()
+    raise KeyboardInterrupt
+
+
 def main() -> NoReturn:
     """Run the installed program; a request to end (SIGTERM) is treated as Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where a shell has it ignored
+        signal.signal(signal.SIGINT, _note_interrupt)
+    signal.signal(signal.SIGTERM, _note_interrupt)
     cli.main()
