@@ -29,7 +29,7 @@ from mystyle_cli.restore.locate import Subject, locate
 from mystyle_cli.restore.projection import ProjectionSettings
 from mystyle_cli.restore.restore import FAST_STEPS, TaskName, default_settings, open_engine, restore
 from mystyle_cli.restore.steps import STEPS
-from mystyle_cli.restore.views import degrade, degraded, view_of
+from mystyle_cli.restore.views import degrade, degraded_photo, view_of
 from tests.tiny_store import add_instant, make_store, picture
 
 FEW = InstantSettings(samples=16, views=1, width=8, steps=10, batch=8)
@@ -190,7 +190,7 @@ def test_photos_are_compared_as_in_a_search(made: Path) -> None:
     for task, subject in cases:
         located = locate(profile, subject, aligned=True, force=True, tiny=task == "upscale")
         target, phi = degrade([located], task, 32)
-        found = degraded(located, task, 32)
+        found = degraded_photo(located, task, 32)
         np.testing.assert_allclose(found.target, target[0], atol=1e-5)
         small = (
             found.known * (found.down @ image[0].numpy() @ found.down.T) + (1 - found.known) * found.target
@@ -229,3 +229,17 @@ def test_the_net_sees_nothing_of_what_is_to_be_filled(made: Path) -> None:
     view = view_of([located, other], "inpaint", 32)
     np.testing.assert_array_equal(view.images[0], view.images[1])
     np.testing.assert_array_equal(view.known, 1 - np.stack([inside[..., 0]] * 2))
+
+
+def test_a_photo_that_is_hidden_whole_is_the_nets_own_answer(made: Path) -> None:
+    """With nothing to compare there is nothing to step towards; the photo beside it is answered as ever."""
+    profile = Store(made / "store").open("ada")
+    engine = open_engine(profile, replace(default_settings("inpaint", "instant"), aligned=True, force=True))
+    hole = np.asarray(Image.open(made / "hole.png"))
+    subjects = [Subject(picture(1, 32), mask=mask) for mask in (np.full_like(hole, 255), hole)]
+    located = [locate(profile, subject, aligned=True, force=True, tiny=False) for subject in subjects]
+    found = engine.answer(located, "inpaint", silent)
+    assert found.steps.tolist() == [0, STEPS]
+    assert np.isfinite(found.images).all()
+    assert found.alpha_plus is not None
+    assert in_hull(found.alpha_plus, 0.02, tol=1e-9).all()

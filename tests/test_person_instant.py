@@ -31,7 +31,7 @@ from mystyle_cli.person.instant import (
     open_instant,
     whole,
 )
-from mystyle_cli.person.instant_examples import degraded, draw_codes, others_codes
+from mystyle_cli.person.instant_examples import degrade_at_random, draw_codes, others_codes
 from mystyle_cli.person.instant_training import Net, check_loss, instant_file, train_instant
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.reference import Pictures
@@ -116,7 +116,7 @@ def test_the_answer_is_nearer_to_the_truth_than_the_centre(profile):
     random = np.random.default_rng(99)
     generator, anchors = profile.generator(), profile.anchors()
     truth = synthesise(generator, draw_codes(anchors, generator.num_ws, 24, random)).clip(-1, 1)
-    answer = open_instant(profile).alpha_plus(degraded(truth, random), 0.05)
+    answer = open_instant(profile).alpha_plus(degrade_at_random(truth, random), 0.05)
     middle = np.broadcast_to(hull.centre(len(anchors)), answer.shape)
     perceptual = profile.prior.perceptual()
 
@@ -179,7 +179,7 @@ def test_the_net_is_told_beta_and_how_small_a_photo_was(profile):
 
 def test_every_example_is_paired_with_its_code(profile, monkeypatch):
     """A picture of the hull with the code it was made from, a photo with its anchor or the others' code."""
-    monkeypatch.setattr(instant_examples, "degraded", lambda images, random: whole(images))
+    monkeypatch.setattr(instant_examples, "degrade_at_random", lambda images, random: whole(images))
     generator, anchors = profile.generator(), profile.anchors()
     examples = instant_examples.make_examples(
         profile.prior, generator, anchors, faces_of(profile), replace(FEW, samples=4), silent
@@ -293,7 +293,7 @@ def test_degradations_are_of_every_kind():
     """Small ones, hidden ones and whole ones; whatever is called known is the picture's own."""
     kernel = area_kernel(32, 4)
     images = np.random.default_rng(0).uniform(-1, 1, (60, 3, 32, 32)).astype(np.float32)
-    view = degraded(images, np.random.default_rng(1))
+    view = degrade_at_random(images, np.random.default_rng(1))
     small, holed = view.sides < 32, (view.known == 0).any(axis=(1, 2))
     assert small.sum() >= 15
     assert holed.sum() >= 15

@@ -131,11 +131,11 @@ def _features(
     batch = at_once(pictures.shape[-1], 32)
     for first in range(0, len(rows), batch):
         images = pictures[rows[first : first + batch]].astype(np.float32) / np.float32(127.5) - np.float32(1)
-        yield with_beta(features_of(prior, degraded(images, random)), 0.0)
+        yield with_beta(features_of(prior, degrade_at_random(images, random)), 0.0)
         tell(first + len(images))
 
 
-def degraded(images: FloatArray, random: np.random.Generator) -> View:
+def degrade_at_random(images: FloatArray, random: np.random.Generator) -> View:
     """Degrade each of some pictures (B, 3, R, R): made small, a box hidden, or now and then nothing."""
     resolution = images.shape[-1]
     views = []

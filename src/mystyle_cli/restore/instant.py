@@ -12,7 +12,7 @@ from mystyle_cli.person.instant import LOSS, open_instant
 from mystyle_cli.progress import Progress, Step
 from mystyle_cli.restore.projection import Projection
 from mystyle_cli.restore.steps import STEPS, improve
-from mystyle_cli.restore.views import degraded, view_of
+from mystyle_cli.restore.views import degraded_photo, view_of
 
 if TYPE_CHECKING:
     from mystyle_cli.onnx.gradient import Degraded
@@ -62,7 +62,7 @@ class InstantEngine:
         first = self.net.alpha_plus(view_of(located, task, self.resolution), self.projection.beta)
         found = []
         for number, (item, start) in enumerate(zip(located, first, strict=True)):
-            found.append(self._improved(degraded(item, task, self.resolution), start))
+            found.append(self._improved(degraded_photo(item, task, self.resolution), start))
             progress(Step("instant", number + 1, len(located)))
         alpha_plus = np.stack([alpha for alpha, _ in found])
         w_plus = (alpha_plus @ self.profile.anchors().astype(np.float64)).astype(np.float32)

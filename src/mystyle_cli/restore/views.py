@@ -30,22 +30,21 @@ def degrade(located: Sequence[Located], task: TaskName, resolution: int) -> tupl
     """
     import torch
 
-    from mystyle_cli.photos.align import warp
-    from mystyle_cli.photos.decode import to_unit
     from mystyle_cli.restore.degradations import Downsample, Identity, Mask
 
-    crops = np.stack([to_unit(item.crop) for item in located])
+    shown = [_shown(item, task) for item in located]
+    if task == "upscale":
+        sizes = [image.shape[-1] for image in shown]
+        small = np.zeros((len(shown), 3, max(sizes), max(sizes)), np.float32)
+        for row, (image, size) in enumerate(zip(shown, sizes, strict=True)):
+            small[row, :, :size, :size] = image
+        return small, Downsample(sizes, resolution)
+    crops = np.stack(shown)
     if task == "invert":
         return crops, Identity()
-    if task == "inpaint":
-        holes = torch.from_numpy(np.stack([item.hole for item in located])[:, None])
-        mask = Mask(holes, torch.from_numpy(crops))
-        return np.asarray(mask.apply(torch.from_numpy(crops)).numpy()), mask
-    sizes = [round(item.side) for item in located]
-    small = np.zeros((len(located), 3, max(sizes), max(sizes)), np.float32)
-    for row, (item, size) in enumerate(zip(located, sizes, strict=True)):
-        small[row, :, :size, :size] = to_unit(warp(item.photo.pixels, item.quad, size))
-    return small, Downsample(sizes, resolution)
+    holes = torch.from_numpy(np.stack([item.hole for item in located])[:, None])
+    mask = Mask(holes, torch.from_numpy(crops))
+    return np.asarray(mask.apply(torch.from_numpy(crops)).numpy()), mask
 
 
 def view_of(located: Sequence[Located], task: TaskName, resolution: int) -> View:
@@ -57,20 +56,18 @@ def view_of(located: Sequence[Located], task: TaskName, resolution: int) -> View
         resolution: R.
     """
     from mystyle_cli.person.instant import enlarged, hidden, whole
-    from mystyle_cli.photos.align import warp
-    from mystyle_cli.photos.decode import to_unit
 
+    shown = [_shown(item, task) for item in located]
     if task == "upscale":
-        small = [to_unit(warp(item.photo.pixels, item.quad, round(item.side))) for item in located]
-        return enlarged(small, resolution)
-    crops = np.stack([to_unit(item.crop) for item in located])
+        return enlarged(shown, resolution)
+    crops = np.stack(shown)
     if task == "inpaint":
         holes = np.stack([item.hole for item in located]) > EDGE
         return hidden(crops, holes.astype(np.float32))
     return whole(crops)
 
 
-def degraded(located: Located, task: TaskName, resolution: int) -> Degraded:
+def degraded_photo(located: Located, task: TaskName, resolution: int) -> Degraded:
     """Return a photo as the exported eq 1 compares it: what `degrade` returns, without torch.
 
     Args:
@@ -79,21 +76,24 @@ def degraded(located: Located, task: TaskName, resolution: int) -> Degraded:
         resolution: R.
     """
     from mystyle_cli.onnx.gradient import Degraded
-    from mystyle_cli.photos.align import warp
-    from mystyle_cli.photos.decode import to_unit
     from mystyle_cli.photos.kernels import area_kernel, linear_kernel
     from mystyle_cli.restore.membrane import continued
 
-    size = round(located.side) if task == "upscale" else resolution
-    down, up = (
-        kernel.astype(np.float32)
-        for kernel in (area_kernel(resolution, size), linear_kernel(size, resolution))
-    )
+    target = _shown(located, task)
+    size = target.shape[-1]
     known = np.ones((size, size), np.float32)
-    if task == "upscale":
-        return Degraded(down, up, known, to_unit(warp(located.photo.pixels, located.quad, size)))
-    target = to_unit(located.crop)
     if task == "inpaint":
         known = (located.hole <= EDGE).astype(np.float32)
         target = continued(target, 1 - known)
-    return Degraded(down, up, known, target)
+    down, up = area_kernel(resolution, size), linear_kernel(size, resolution)
+    return Degraded(down.astype(np.float32), up.astype(np.float32), known, target)
+
+
+def _shown(located: Located, task: TaskName) -> Floats:
+    """Return what is given of a face (3, h, h) in [-1, 1]: the aligned crop, or as small as it is."""
+    from mystyle_cli.photos.align import warp
+    from mystyle_cli.photos.decode import to_unit
+
+    if task == "upscale":
+        return to_unit(warp(located.photo.pixels, located.quad, round(located.side)))
+    return to_unit(located.crop)
