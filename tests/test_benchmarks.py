@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as entry
-from benchmarks import full_width, plain, projection
+from benchmarks import full_width, plain, projection, tuning
 from benchmarks.measure import Report, Spread, interleaved, per, ratio, spread
 from mystyle_cli.person.tuning import TuneSettings
 from mystyle_cli.prior.generator import Generator
@@ -98,3 +98,17 @@ def test_ours_takes_as_many_steps_as_the_plain_loop_s_loss_needs(monkeypatch: py
     assert projection._until("upscale", crops, np.array([1.0])).steps == [first] * 3
     assert projection._until("upscale", crops, np.array([1.0, 1.0])).steps == [second] * 3
     assert projection._until("upscale", crops, np.array([0.1])).seconds == [math.inf] * 3
+
+
+def test_a_tuning_is_as_good_when_nothing_is_worse() -> None:
+    """The fewest passes whose loss is as low and whose held-out photos are as near; what comes first counts."""
+    theirs = {100: tuning.Quality(0.02, 0.87, 0.045), 200: tuning.Quality(0.001, 0.87, 0.045)}
+    ours = {
+        5: tuning.Quality(0.05, 0.9, 0.04),
+        10: tuning.Quality(0.02, 0.86, 0.04),
+        15: tuning.Quality(0.02, 0.87, 0.046),
+        20: tuning.Quality(0.02, 0.87, 0.045),
+    }
+    seconds = {"plain": [6.0, 3.0], "ours": [3.0, 1.0]}
+    found = tuning._to_their_losses(seconds, [15.0, 10.0], theirs, ours)
+    assert found == {"to the loss of 100 plain passes, in 20 of ours": spread([600 / 75, 300 / 30])}
