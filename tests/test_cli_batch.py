@@ -125,6 +125,16 @@ def test_failing_alike_keeps_the_code(album: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "x.png").exists()
 
 
+def test_one_photo_that_is_left_out_is_said(
+    album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --skip-existing one photo whose result is there is not passed over in silence."""
+    (tmp_path / "out.png").write_bytes(b"done before")
+    how = options(album / "a.png", output=tmp_path / "out.png", skip_existing=True)
+    assert run_batch(Console(), how, Negative()) == 0
+    assert "a.png: left out, its result is already there" in capsys.readouterr().err
+
+
 def test_results_are_never_replaced_silently(album: Path, tmp_path: Path) -> None:
     """A result that is there is an error, skipped, or replaced, as the user says."""
     place = tmp_path / "out.png"

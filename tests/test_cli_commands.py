@@ -163,6 +163,19 @@ def test_sample_repeats_and_is_marked(run: Run) -> None:
     assert marks.digital_source_type == "trainedAlgorithmicMedia"
 
 
+def test_a_sample_goes_to_standard_output_alone(run: Run) -> None:
+    """One picture goes there, with no line after it; what does not fit there is refused before any work."""
+    done = run("sample", "ada", "--seed", 7, "-o", "-")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout_bytes.endswith(b"IEND\xaeB`\x82")
+    assert "1 picture, ID" in done.stderr
+    for words in (["-n", 2], ["--grid", "grid.png"], ["--json"]):
+        refused = run("sample", "ada", "--seed", 7, "-o", "-", *words)
+        assert refused.exit_code == 2
+        assert "standard output" in refused.stderr
+    assert not list(Path().iterdir())
+
+
 def test_sample_grid_alone(run: Run) -> None:
     """With --grid and no -o one picture is written, of all samples; the drawn seed is printed."""
     done = run("sample", "ada", "-n", 4, "--grid", "grid.png")
@@ -234,6 +247,47 @@ def test_invert_a_folder(run: Run, crops: Path) -> None:
         assert marks is not None
         assert (marks.command, marks.beta) == ("invert", 0.04)
         assert marks.digital_source_type == "compositeWithTrainedAlgorithmicMedia"
+
+
+def test_without_a_hull_there_is_no_dilation(run: Run, crops: Path) -> None:
+    """A code of w: neither the line nor the file speaks of a dilation, and JSON has none."""
+    done = run("invert", "ada", crops / "0.png", "-o", "w.png", "--space", "w", *SHORT)
+    assert done.exit_code == 0, done.stderr
+    assert "dilation" not in done.stderr
+    marks = read_marks(Path("w.png"))
+    assert marks is not None
+    assert marks.beta is None
+    assert b"mystyle:beta" not in Path("w.png").read_bytes()
+    [result] = document(run("--json", "invert", "ada", crops, "-o", "out", "--space", "w", *SHORT))[
+        "results"
+    ][:1]
+    assert (result["beta"], result["least_dilation"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--instant", "--quality", "full"),
+        ("--instant", "--quality", "fast"),
+        ("--overwrite", "--skip-existing"),
+    ],
+)
+def test_options_that_contradict_each_other(run: Run, words: tuple[str, ...]) -> None:
+    """Two options that cannot both be meant are refused by name."""
+    Image.fromarray(picture(0, 8)).save("small.png")
+    done = run("upscale", "ada", "small.png", "--aligned", *words)
+    assert done.exit_code == 2
+    assert "contradict" in done.stderr
+    assert words[0] in done.stderr
+
+
+def test_no_seed_is_drawn_for_what_is_refused(run: Run) -> None:
+    """A random start of an instant answer is refused without a word about its seed."""
+    Image.fromarray(picture(0, 8)).save("small.png")
+    done = run("upscale", "ada", "small.png", "--aligned", "--instant", "--start", "random")
+    assert done.exit_code == 2
+    assert "--start random" in done.stderr
+    assert "seed" not in done.stderr
 
 
 def test_inpaint_leaves_the_rest_alone(run: Run, crops: Path) -> None:

@@ -137,9 +137,11 @@ def run_batch(console: Console, options: BatchOptions, work: Work[Answer]) -> in
     Raises:
         UsageError: inputs and outputs do not fit together; nothing has been done then.
     """
+    if options.overwrite and options.skip_existing:
+        raise UsageError("--overwrite and --skip-existing contradict each other", "Give one of them.")
     inputs = expand(options.inputs, options.recursive)
     targets = plan(inputs, options.output, work.name, options.format_name)
-    _check_stream(console, targets)
+    check_stream(console, targets)
     batch = Batch()
     jobs = _read(inputs, targets, options, batch)
     with console.progress() as progress:
@@ -174,7 +176,7 @@ def _settle(
     batch.done.append({"input": job.item.name, "output": job.target.name, **work.report(job, answer)})
 
 
-def _check_stream(console: Console, targets: Sequence[Target]) -> None:
+def check_stream(console: Console, targets: Sequence[Target]) -> None:
     """Refuse before any work what could not be written after it."""
     if any(target.path is None for target in targets):
         if console.json:
@@ -247,6 +249,8 @@ def _account(console: Console, batch: Batch, total: int) -> None:
         message = failure.error.message
         known = failure.item.name in message
         console.error(message if known else f"{failure.item.name}: {message}", failure.error.hint)
+    if total == 1 and batch.skipped:
+        console.info(f"{batch.skipped[0].name}: left out, its result is already there")
     if total > 1:
         counts = [f"{len(batch.done)} done"]
         counts += [f"{len(batch.skipped)} skipped"] if batch.skipped else []

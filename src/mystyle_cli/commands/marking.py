@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from mystyle_cli.photos.marks import Provenance
 
 
-def provenance(command: str, profile: Profile, beta: float | None, seed: int) -> Provenance:
+def provenance(
+    command: str, profile: Profile, beta: float | None, seed: int, *, hull: bool = True
+) -> Provenance:
     """Return the record that is embedded in a result.
 
     Args:
@@ -21,6 +23,7 @@ def provenance(command: str, profile: Profile, beta: float | None, seed: int) ->
         profile: the person's profile.
         beta: dilation; None is unbounded.
         seed: what repeats the result.
+        hull: whether the result is of the person's own space, which alone has a dilation.
     """
     from mystyle_cli.photos.marks import Provenance, source_type
 
@@ -28,7 +31,7 @@ def provenance(command: str, profile: Profile, beta: float | None, seed: int) ->
         command=command,
         profile=profile.name,
         prior=profile.manifest.prior.name,
-        beta=math.inf if beta is None else beta,
+        beta=(math.inf if beta is None else beta) if hull else None,
         seed=seed,
         version=__version__,
         digital_source_type=source_type(command),

@@ -88,7 +88,11 @@ class BatchOptions:
 
 
 output_option: Final = click.option(
-    "-o", "--output", metavar="FILE|DIR|-", help="Where results go.  [default: beside each input]"
+    "-o",
+    "--output",
+    metavar="FILE|DIR|-",
+    help="Where results go; photos that differ only in their ending keep it in a folder: a.jpg.png, "
+    "a.webp.png.  [default: beside each input]",
 )
 format_option: Final = click.option(
     "--format",

@@ -105,13 +105,21 @@ class QualityOptions:
         instant: short for the first.
     """
 
-    effort: Quality
+    effort: Quality | None
     instant: bool
 
     @property
     def chosen(self) -> Quality:
-        """What counts in the end."""
-        return "instant" if self.instant else self.effort
+        """What counts in the end.
+
+        Raises:
+            UsageError: the two contradict each other.
+        """
+        if self.instant and self.effort not in (None, "instant"):
+            raise UsageError(
+                f"--instant and --quality {self.effort} contradict each other", "Give one of them."
+            )
+        return "instant" if self.instant else self.effort or "full"
 
 
 quality_options: Final = bundle(
@@ -122,9 +130,8 @@ quality_options: Final = bundle(
             "--quality",
             "effort",
             type=click.Choice(["instant", "fast", "full"]),
-            default="full",
-            show_default=True,
-            help="instant: the person's own nets, without torch; fast: a short search; full: a whole one.",
+            help="instant: the person's own nets, without torch; fast: a short search; full: a whole one.  "
+            "[default: full]",
         ),
         click.option("--instant", is_flag=True, help="Short for --quality instant."),
     ),
@@ -213,15 +220,17 @@ class RestoreWork:
     def picture(self, job: Job, answer: Restoration) -> Picture:
         """Return the whole photo."""
         assert answer.pixels is not None
-        marks = provenance(self.name, self.profile, self.settings.projection.beta, self.settings.seed)
+        beta, hull = self.settings.projection.beta, answer.alpha_plus is not None
+        marks = provenance(self.name, self.profile, beta, self.settings.seed, hull=hull)
         return finished(job, answer.pixels, marks)
 
     def summary(self, job: Job, answer: Restoration) -> str:
         """Say how much the result looks like the person, and what it took."""
         size = f", {answer.factor:.3g} times" if self.name == "upscale" else ""
+        dilation = "" if answer.alpha_plus is None else f"dilation {answer.least_dilation:.4f}, "
         return (
             f"{job.item.name}: ID {answer.id_score:.3f} (input {answer.input_id:.3f}), "
-            f"dilation {answer.least_dilation:.4f}, {answer.steps} steps{size}"
+            f"{dilation}{answer.steps} steps{size}"
         )
 
     def warnings(self, answer: Restoration) -> Sequence[str]:
@@ -274,9 +283,10 @@ def run_restore(
     return run_batch(app.console, batch, RestoreWork(profile, task, settings, reader, keeper))
 
 
-def _seed(app: App, search: SearchOptions) -> int:
-    """Return the seed; without one, only a random start draws and prints one."""
-    return choose_seed(app.console, search.seed) if search.start == "random" else search.seed or 0
+def _seed(app: App, search: SearchOptions, quality: Quality) -> int:
+    """Return the seed; without one, only a random start of a full search draws and prints one."""
+    drawn = search.start == "random" and quality == "full"
+    return choose_seed(app.console, search.seed) if drawn else search.seed or 0
 
 
 def settings_of(
@@ -298,7 +308,7 @@ def settings_of(
         aligned=search.aligned,
         force=search.force,
         start=search.start,
-        seed=_seed(app, search),
+        seed=_seed(app, search, quality),
         device=app.choose_device() if quality != "instant" else app.choose_provider(),
         batch=batch.batch,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mystyle_cli.commands.app import App, Command, pass_app
-from mystyle_cli.commands.batch import Picture, write
+from mystyle_cli.commands.batch import Picture, check_stream, write
 from mystyle_cli.commands.inputs import STREAM, Target, check_free, target_for
 from mystyle_cli.commands.marking import provenance
 from mystyle_cli.commands.options import (
@@ -88,6 +88,7 @@ def command(
     seeds = range(first, first + count)
     singles = _places(name, seeds, output, format_name, grid)
     sheet = target_for(Path(grid)) if grid else None
+    check_stream(app.console, singles)
     check_free([*singles, *([sheet] if sheet else [])], overwrite)
     profile = app.profiles().open(name)
     renderer = app.open_renderer(profile, backend)
@@ -106,7 +107,10 @@ def command(
 
 def _places(name: str, seeds: range, output: str | None, format_name: str, grid: str | None) -> list[Target]:
     """Return a place for each single picture, none when only the grid is wanted."""
-    if output == STREAM and len(seeds) == 1 and not grid:
+    if output == STREAM:
+        if grid or len(seeds) > 1:
+            what = f"{len(seeds)} results" if len(seeds) > 1 else "a picture and --grid"
+            raise UsageError(f"{what} cannot go to standard output", "Use -o FOLDER.")
         return [Target(None, target_for(Path(f"{STREAM}.{format_name}")).format)]
     if output is None and grid:
         return []
@@ -118,9 +122,13 @@ def _places(name: str, seeds: range, output: str | None, format_name: str, grid:
 
 def _show(app: App, samples: Samples, singles: list[Target], sheet: Target | None) -> None:
     scores = samples.id_scores
-    app.console.info(f"{len(scores)} pictures, ID {scores.mean():.3f} (lowest {scores.min():.3f})")
+    if len(scores) == 1:
+        app.console.info(f"1 picture, ID {scores[0]:.3f}")
+    else:
+        app.console.info(f"{len(scores)} pictures, ID {scores.mean():.3f} (lowest {scores.min():.3f})")
     for target in [*singles, *([sheet] if sheet else [])]:
-        app.console.result(target.name)
+        if target.path is not None:
+            app.console.result(target.name)
     app.console.document(
         "sample",
         {

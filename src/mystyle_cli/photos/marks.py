@@ -40,7 +40,7 @@ class Provenance:
         command: sample, invert, inpaint, upscale or edit.
         profile: name of the profile.
         prior: name of its domain prior.
-        beta: dilation of the hull, None where unbounded.
+        beta: dilation of the hull, infinite where unbounded; None where no hull was searched.
         seed: the seed that repeats it.
         version: of mystyle.
         digital_source_type: IPTC's term, see `source_type`.
@@ -59,7 +59,8 @@ class Provenance:
     def xmp(self) -> str:
         """Return the XMP packet."""
         own = {"command": self.command, "profile": self.profile, "prior": self.prior, "version": self.version}
-        own["beta"] = "none" if self.beta is None else repr(float(self.beta))
+        if self.beta is not None:
+            own["beta"] = repr(float(self.beta))
         if self.seed is not None:
             own["seed"] = str(self.seed)
         rows = [f"Iptc4xmpExt:DigitalSourceType={_quoted(_VOCABULARY + self.digital_source_type)}"]
@@ -127,7 +128,7 @@ def _from_attributes(attributes: dict[str, str]) -> Provenance | None:
             command=own["command"],
             profile=own["profile"],
             prior=own["prior"],
-            beta=None if own["beta"] == "none" else float(own["beta"]),
+            beta=None if own.get("beta", "none") == "none" else float(own["beta"]),
             seed=None if seed is None else int(seed),
             version=own["version"],
             digital_source_type=kind,  # type: ignore[arg-type]
