@@ -101,7 +101,7 @@ def test_ours_takes_as_many_steps_as_the_plain_loop_s_loss_needs(monkeypatch: py
 
 
 def test_a_tuning_is_as_good_when_nothing_is_worse() -> None:
-    """The fewest passes whose loss is as low and whose held-out photos are as near; what comes first counts."""
+    """The fewest passes with a loss as low and held-out photos as near count, and what comes before them."""
     theirs = {100: tuning.Quality(0.02, 0.87, 0.045), 200: tuning.Quality(0.001, 0.87, 0.045)}
     ours = {
         5: tuning.Quality(0.05, 0.9, 0.04),
