@@ -20,9 +20,10 @@ import pytest
 from PIL import Image
 
 from mystyle_cli import learn as learning
+from mystyle_cli.commands.estimating import estimate_lines
 from mystyle_cli.curate.records import PhotoRecord, Reason
 from mystyle_cli.errors import DecodeError, ProfileError
-from mystyle_cli.learn import LearnSettings, export, ingest, learn, retune
+from mystyle_cli.learn import LearnSettings, estimate, export, ingest, learn, retune
 from mystyle_cli.person import stages
 from mystyle_cli.person.instant import FILE, InstantSettings, instant_state
 from mystyle_cli.person.profile import GENERATOR, HELD_OUT
@@ -133,6 +134,25 @@ def test_the_same_command_again_does_nothing(store: Store, prior: Prior, photos:
     before = (store.path("adele") / "profile.toml").read_bytes()
     assert learn(store, "adele", photos[::-1], prior, QUICK).worked == ()
     assert (store.path("adele") / "profile.toml").read_bytes() == before
+
+
+def test_a_dry_run_tells_what_is_left(tmp_path: Path, store: Store, prior: Prior) -> None:
+    """A profile tuned so, one with an ingest begun, one whose tuning was interrupted, other settings."""
+    with pytest.raises(Stop):
+        ingest(store, "adele", make_photos(tmp_path / "more", 4, start=30), QUICK, stop_at("tune", 4))
+    before = {path: path.stat().st_mtime_ns for path in store.root.rglob("*")}
+    same = estimate(store, "adele", QUICK)
+    assert (same.taken, same.left, same.seconds, same.seconds_per_step) == (same.steps, 0, 0.0, None)
+    assert estimate_lines(same)[-1] == "already tuned so: nothing to tune"
+    assert {path: path.stat().st_mtime_ns for path in store.root.rglob("*")} == before
+    longer = dataclasses.replace(QUICK, tuning=dataclasses.replace(QUICK.tuning, passes=3))
+    assert estimate(store, "adele", longer).taken == 0
+    with pytest.raises(Stop):
+        retune(store, "adele", longer, stop_at("tune", 4))
+    begun = estimate(store, "adele", longer)
+    assert (begun.steps, begun.taken, begun.left) == (9, 3, 6)
+    assert begun.seconds == pytest.approx(6 * begun.seconds_per_step)
+    assert estimate_lines(begun)[1].endswith("; 3 taken before, 6 left")
 
 
 def test_changed_settings_redo_only_what_depends_on_them(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mystyle_cli.errors import MystyleError, ProfileError
+from mystyle_cli.person.draft import Draft
 from mystyle_cli.person.stages import STAGES, LearnSettings, Stages
 from mystyle_cli.progress import Progress, silent
 
@@ -139,7 +140,10 @@ def estimate(store: Store, name: str, settings: LearnSettings | None = None) -> 
 
     settings = settings or LearnSettings()
     profile, instant = store.open(name), settings.instant is not None
-    return estimate_tuning(profile.prior, len(profile.photos()), settings.tuning, settings.device, instant)
+    stages = Stages(Draft(profile.path, read_only=True), profile.prior, settings, silent)
+    stages.keep_curation(profile)
+    count, taken = len(profile.photos()), stages.steps_taken()
+    return estimate_tuning(profile.prior, count, settings.tuning, settings.device, instant, taken)
 
 
 def export(store: Store, name: str) -> tuple[Path, list[Net]]:

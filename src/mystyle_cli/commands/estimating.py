@@ -37,6 +37,7 @@ def show_estimate(app: App, command: str, estimate: Estimate) -> None:
             "ok": True,
             "dry_run": True,
             **asdict(estimate),
+            "left": estimate.left,
             "seconds": estimate.seconds,
             "fits": estimate.fits,
             "advice": list(estimate.advice),
@@ -51,9 +52,14 @@ def estimate_lines(estimate: Estimate) -> list[str]:
     ways += [] if plan.cache else ["features not kept"]
     free = "" if estimate.free is None else f" of {estimate.free / GIB:.1f} GB that there are"
     fits = "it fits" if estimate.fits else "it does not fit"
+    taken = f"; {estimate.taken} taken before, {estimate.left} left" if estimate.taken else ""
     lines = [
         f"pictures  {estimate.pictures} of {size} px",
-        f"steps     {estimate.steps}: {estimate.passes} passes, {estimate.batch} pictures a step",
+        f"steps     {estimate.steps}: {estimate.passes} passes, {estimate.batch} pictures a step{taken}",
+    ]
+    if not estimate.left:
+        return [*lines, "already tuned so: nothing to tune"]
+    lines += [
         f"at once   {', '.join([str(plan.at_once), *ways])}, {estimate.precision} on {estimate.device}",
         f"memory    {estimate.memory / GIB:.1f} GB{free}: {fits}",
     ]

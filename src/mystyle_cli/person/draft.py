@@ -47,10 +47,11 @@ class Draft:
 
     Args:
         folder: the profile's folder; it need not exist yet.
+        read_only: only tell what is done: what does not count is left where it is, and no lock is needed.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, read_only: bool = False) -> None:
+        self.folder, self.read_only = folder, read_only
         self.work = folder / RUNS / "next"
         self.payload = self.work / "profile"
         self.current: Manifest | None = read_manifest(folder) if (folder / NAME).exists() else None
@@ -95,6 +96,8 @@ class Draft:
             return
         files = self._files.pop(stage)
         del self._stages[stage]
+        if self.read_only:
+            return
         self._note()
         for name in files:
             (self.payload / name).unlink(missing_ok=True)
@@ -134,7 +137,8 @@ class Draft:
     def find(self, name: str) -> Path:
         """Return where a file of the next version is: here if written, else in the profile as it is."""
         written = self.payload / name
-        return written if written.exists() else self.folder / name
+        counts = not self.read_only or any(name in table for table in self._files.values())
+        return written if counts and written.exists() else self.folder / name
 
     def stages(self) -> dict[str, Mapping[str, Scalar]]:
         """Return, for each stage that is done, the digest of its inputs and its facts."""

@@ -49,7 +49,8 @@ class Estimate:
         memory: bytes that the process, or the device, holds at most.
         later: whether it holds the most when the nets for instant answers are made.
         free: bytes that it may take, what it holds already among them; None where nothing tells.
-        seconds_per_step: measured on this machine; None where no step could be tried.
+        seconds_per_step: measured on this machine; None where no step was tried.
+        taken: steps that were taken before, from which the tuning goes on.
     """
 
     pictures: int
@@ -64,11 +65,19 @@ class Estimate:
     later: bool
     free: int | None
     seconds_per_step: float | None
+    taken: int = 0
+
+    @property
+    def left(self) -> int:
+        """Steps that are left; 0 where the profile is tuned so already."""
+        return self.steps - self.taken
 
     @property
     def seconds(self) -> float | None:
-        """Time of all steps."""
-        return None if self.seconds_per_step is None else self.steps * self.seconds_per_step
+        """Time of the steps that are left."""
+        if not self.left:
+            return 0.0
+        return None if self.seconds_per_step is None else self.left * self.seconds_per_step
 
     @property
     def fits(self) -> bool:
@@ -78,7 +87,9 @@ class Estimate:
     @property
     def advice(self) -> tuple[str, ...]:
         """What to change, one sentence each, where it does not fit or is cut small."""
-        found = []
+        found: list[str] = []
+        if not self.left:
+            return ()
         if not self.fits and self.later:
             found.append("The nets for instant answers take the most: leave them out with --no-instant.")
         if not self.fits:
@@ -91,7 +102,12 @@ class Estimate:
 
 
 def estimate_tuning(
-    prior: Prior, pictures: int, settings: TuneSettings, device: str, instant: bool = False
+    prior: Prior,
+    pictures: int,
+    settings: TuneSettings,
+    device: str,
+    instant: bool = False,
+    taken: int | None = 0,
 ) -> Estimate:
     """Tell what tuning will take: the memory is counted, the time is that of a few steps on noise.
 
@@ -102,6 +118,7 @@ def estimate_tuning(
         device: where, as torch names it.
         instant: whether the nets for instant answers are made afterwards; their memory is counted, where it
             is more, but not their time.
+        taken: steps that were taken before; None where all were, and none is tried then.
     """
     import torch
 
@@ -114,11 +131,13 @@ def estimate_tuning(
     work = planned_bytes(plan, cost, generator, perceptual, pictures)
     later = gradient_bytes(generator, perceptual) if instant else 0
     largest = math.ceil(pictures / math.ceil(pictures / settings.batch))
+    steps = settings.passes * math.ceil(pictures / settings.batch)
+    tried = plan.fits and taken is not None
     return Estimate(
         pictures=pictures,
         passes=settings.passes,
         batch=settings.batch,
-        steps=settings.passes * math.ceil(pictures / settings.batch),
+        steps=steps,
         resolution=generator.resolution,
         device=device,
         precision=precision,
@@ -126,7 +145,8 @@ def estimate_tuning(
         memory=held + _others(prior, device) + max(work, later),
         later=later > work,
         free=None if free is None else held + free,
-        seconds_per_step=_measure(prior, largest, settings, device, plan) if plan.fits else None,
+        seconds_per_step=_measure(prior, largest, settings, device, plan) if tried else None,
+        taken=steps if taken is None else taken,
     )
 
 

@@ -128,7 +128,7 @@ def remedy(manifest: Manifest, name: str, files: Iterable[str]) -> str:
     """
     learned = {file for stage, table in manifest.files.items() if stage != "curate" for file in table}
     if learned.issuperset(files):
-        return f"run `mystyle tune {name}`, which makes what is damaged anew"
+        return f"run `mystyle tune {name}` with the options of before, which makes what is damaged anew"
     return f"create the profile again from its photos: mystyle profile create {name} PHOTOS"
 
 

@@ -48,7 +48,7 @@ from mystyle_cli.person.reference import (
     write_records,
 )
 from mystyle_cli.person.score import embed_pictures, identity_statistics, reconstruction_figures
-from mystyle_cli.person.tuning import METHOD, LossPoint, TuneSettings, plan_for, tune
+from mystyle_cli.person.tuning import METHOD, LossPoint, TuneSettings, plan_for, steps_taken, tune
 from mystyle_cli.progress import Progress, Step
 
 if TYPE_CHECKING:
@@ -204,9 +204,11 @@ class Stages:
 
     def find_anchors(self) -> None:
         """Find the code of each photo of the reference set."""
+        self._stage("anchors", self._anchor_inputs(), self._find_anchors)
+
+    def _anchor_inputs(self) -> str:
         optimised = None if "encoder" in self.prior.roles else self.settings.anchors
-        inputs = _digest_of("anchors 1", optimised, self._set_digest(TRAIN))
-        self._stage("anchors", inputs, self._find_anchors)
+        return _digest_of("anchors 1", optimised, self._set_digest(TRAIN))
 
     def _find_anchors(self) -> Done:
         device = self.settings.device
@@ -222,11 +224,24 @@ class Stages:
     def tune(self) -> None:
         """Tune the generator on the reference set; or only see to it that none is kept that does not fit."""
         if self.settings.tune:
-            settings = dataclasses.replace(self.settings.tuning, save_seconds=0.0)
-            inputs = _digest_of("tune 2", METHOD, settings, self.settings.whole, self._fit())
-            self._stage("tune", inputs, self._tune)
+            self._stage("tune", self._tune_inputs(), self._tune)
         elif self.draft.stages().get("tune", {}).get("fit") != self._fit():
             self.draft.forget("tune")
+
+    def _tune_inputs(self) -> str:
+        settings = dataclasses.replace(self.settings.tuning, save_seconds=0.0)
+        return _digest_of("tune 2", METHOD, settings, self.settings.whole, self._fit())
+
+    def steps_taken(self) -> int | None:
+        """Return how many steps of the tuning an interrupted command has taken; None where all are."""
+        if not self.draft.done("anchors", self._anchor_inputs()):
+            return 0
+        if self.draft.done("tune", self._tune_inputs()):
+            return None
+        device, state = self.settings.device, self.draft.work / "tune"
+        nets = self.prior.generator(device), self.prior.perceptual(device)
+        faces = self._faces(TRAIN).pixels
+        return steps_taken(nets[0], self._codes(), faces, nets[1], self.settings.tuning, state)
 
     def _tune(self) -> Done:
         import torch

@@ -205,6 +205,23 @@ def tune(
     return run.result()
 
 
+def steps_taken(
+    generator: Generator,
+    anchors: NDArray[np.float32],
+    images: Images,
+    perceptual: Perceptual,
+    settings: TuneSettings,
+    state_dir: Path,
+) -> int:
+    """Return after how many steps an interrupted `tune` would go on; its arguments are those of `tune`."""
+    if not (state_dir / STATE_FILE).exists():
+        return 0
+    plan = Plan(at_once=settings.batch, cache=False)
+    run = _Run(generator, anchors, images, perceptual, settings, state_dir, plan)
+    run.restore()
+    return run.step
+
+
 class _Run:
     """One tuning: parameters, optimiser, place in the schedule, and how they are kept and found again."""
 
