@@ -101,7 +101,7 @@ def test_a_whole_photo_is_enlarged_without_torch(made: Path, tmp_path: Path) -> 
     assert Image.open(tmp_path / "out.png").width > round(photo.width * factor)
 
 
-@pytest.mark.parametrize(("quality", "steps"), [("instant", STEPS), ("fast", FAST_STEPS)])
+@pytest.mark.parametrize(("quality", "steps"), [("instant", STEPS["upscale"]), ("fast", FAST_STEPS)])
 def test_the_quality_decides_the_steps(made: Path, tmp_path: Path, quality: str, steps: int) -> None:
     """A few for an instant answer, whose code lies in A_beta too; more for a fast one."""
     words = ["--json", "upscale", "ada", made / "small.png", "--aligned", "--quality", quality]
@@ -172,7 +172,7 @@ def test_the_library_has_it_too(made: Path) -> None:
 
     person = open_profile("ada", store=made / "store")
     done = person.upscale(picture(1, 8), quality="instant", aligned=True)
-    assert done.steps == STEPS
+    assert done.steps == STEPS["upscale"]
     assert math.isnan(done.loss)
     assert done.pixels is not None
     assert done.pixels.shape == (32, 32, 3)
@@ -210,7 +210,7 @@ def test_an_instant_answer_is_nearer_to_the_photo_than_the_nets(made: Path) -> N
     located = [locate(profile, subject, aligned=True, force=True, tiny=True) for subject in subjects]
     found = engine.answer(located, "upscale", lambda step: seen.append(step.done))
     assert seen == [1, 2, 3]
-    assert found.history.shape == (STEPS, 3)
+    assert found.history.shape == (STEPS["upscale"], 3)
     assert (found.history[-1] < found.history[0]).all()
     assert found.alpha_plus is not None
     assert in_hull(found.alpha_plus, 0.05, tol=1e-9).all()
@@ -239,7 +239,7 @@ def test_a_photo_that_is_hidden_whole_is_the_nets_own_answer(made: Path) -> None
     subjects = [Subject(picture(1, 32), mask=mask) for mask in (np.full_like(hole, 255), hole)]
     located = [locate(profile, subject, aligned=True, force=True, tiny=False) for subject in subjects]
     found = engine.answer(located, "inpaint", silent)
-    assert found.steps.tolist() == [0, STEPS]
+    assert found.steps.tolist() == [0, STEPS["inpaint"]]
     assert np.isfinite(found.images).all()
     assert found.alpha_plus is not None
     assert in_hull(found.alpha_plus, 0.02, tol=1e-9).all()

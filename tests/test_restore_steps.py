@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from mystyle_cli.person import hull
 from mystyle_cli.restore.adam import DAMPING, RowAdam, TurnedMoments
-from mystyle_cli.restore.steps import RATE, STEPS, improve
+from mystyle_cli.restore.steps import PULL, RATE, improve
+
+STEPS = 8
 
 
 class Bowl:
@@ -37,7 +39,7 @@ def test_every_step_is_in_a_beta(seed, steep, beta):
     random = np.random.default_rng(seed)
     start = hull.project_onto_hull(random.normal(size=(4, 7)), beta)
     bowl = Bowl(random.normal(size=(4, 7)), steep)
-    found, losses = improve(bowl, None, start, beta)
+    found, losses = improve(bowl, None, start, beta, STEPS)
     assert losses.shape == (STEPS,)
     assert hull.in_hull(np.stack([*bowl.seen, found]), beta, tol=1e-9).all()
     np.testing.assert_allclose(bowl.seen[0], start, atol=1e-9)
@@ -49,14 +51,14 @@ def test_the_loss_falls(beta):
     random = np.random.default_rng(0)
     start, goal = (hull.project_onto_hull(1 / 7 + 0.05 * random.normal(size=(4, 7)), 0.05) for _ in range(2))
     bowl = Bowl(goal, 1.0)
-    found, losses = improve(bowl, None, start, beta)
+    found, losses = improve(bowl, None, start, beta, STEPS)
     assert bowl.at(found, None)[0] < 0.5 * losses[0]
 
 
-def test_what_layers_share_moves_twice():
-    """Each layer goes along a slope that all have with its own steps and the common ones; the last is half.
+def test_common_and_own_parts_move_apart():
+    """Along one slope of all layers: a common walk, and an own one that is pulled back.
 
-    A slope that stays the same has one axis in every step, and in that axis a length of 1 after the damping.
+    A slope that stays the same has one axis in every step, and there a length of 1 after the damping. The last step is half.
     """
     random = np.random.default_rng(0)
     start = random.dirichlet(np.ones(7), 4)
@@ -68,10 +70,14 @@ def test_what_layers_share_moves_twice():
         def at(self, alpha_plus, photo):
             return 0.0, np.tile(slope, (4, 1))
 
-    found, _ = improve(Slope(None, None), None, start, None)
+    found, _ = improve(Slope(None, None), None, start, None, STEPS)
     way = slope - slope.mean()  # the sum of coefficients stays
-    way *= RATE * (STEPS - 0.5) / (1 + DAMPING) / np.linalg.norm(way)
-    np.testing.assert_allclose(found, start - (1 + 1 / np.sqrt(4)) * way, atol=1e-9)
+    way *= RATE / (1 + DAMPING) / np.linalg.norm(way)
+    before = (1 - PULL) ** (STEPS - 1)  # what the whole steps leave of an own part
+    walked = (1 - PULL / 2) * (1 - before) / PULL + 0.5
+    mean = start.mean(axis=0)
+    own = (1 - PULL / 2) * before * (start - mean) - walked * way / np.sqrt(4)
+    np.testing.assert_allclose(found, mean - (STEPS - 0.5) * way + own, atol=1e-9)
 
 
 def test_the_first_move_is_as_long_along_every_axis():

@@ -62,7 +62,7 @@ class InstantEngine:
         first = self.net.alpha_plus(view_of(located, task, self.resolution), self.projection.beta)
         found = []
         for number, (item, start) in enumerate(zip(located, first, strict=True)):
-            found.append(self._improved(degraded_photo(item, task, self.resolution), start))
+            found.append(self._improved(degraded_photo(item, task, self.resolution), start, STEPS[task]))
             progress(Step("instant", number + 1, len(located)))
         alpha_plus = np.stack([alpha for alpha, _ in found])
         w_plus = (alpha_plus @ self.profile.anchors().astype(np.float64)).astype(np.float32)
@@ -77,8 +77,8 @@ class InstantEngine:
             motions=np.zeros((count, 4), np.float32),
         )
 
-    def _improved(self, photo: Degraded, start: Array) -> tuple[Array, FloatArray]:
+    def _improved(self, photo: Degraded, start: Array, steps: int) -> tuple[Array, FloatArray]:
         """Take the steps; without a known pixel there is nothing to step towards."""
         if not photo.known.any():
-            return start, np.full(STEPS, np.nan, np.float32)
-        return improve(self.gradient, photo, start, self.projection.beta)
+            return start, np.full(steps, np.nan, np.float32)
+        return improve(self.gradient, photo, start, self.projection.beta, steps)
