@@ -58,7 +58,8 @@ def test_the_loss_falls(beta):
 def test_common_and_own_parts_move_apart():
     """Along one slope of all layers: a common walk, and an own one that is pulled back.
 
-    A slope that stays the same has one axis in every step, and there a length of 1 after the damping. The last step is half.
+    A slope that stays the same has one axis in every step, and there a length of 1 after the damping.
+    The last step is half.
     """
     random = np.random.default_rng(0)
     start = random.dirichlet(np.ones(7), 4)
