@@ -123,26 +123,6 @@ class Short(Perceptual):
         return super().features(images)
 
 
-def test_a_tuning_whose_memory_runs_out_goes_on_in_smaller_parts() -> None:
-    """It ends with the weights of one that had enough; where one picture is too many, the error is raised."""
-    rng = np.random.default_rng(0)
-    codes, photos = (
-        rng.standard_normal((5, 8)).astype(np.float32),
-        rng.integers(0, 256, (5, 3, 64, 64), np.uint8),
-    )
-    how = TuneSettings(passes=2, batch=5, learning_rate=1e-3, precision="float32")
-    (enough, perceptual), (short, limited) = nets(), nets()
-    limited.__class__ = Short
-    whole, found = tune(enough, codes, photos, perceptual, how), tune(short, codes, photos, limited, how)
-    start = dict(nets()[0].named_parameters())
-    for name, tensor in whole.state.items():
-        moved = (tensor - start[name]).abs().max()
-        assert (tensor - found.state[name]).abs().max() <= 0.05 * moved + 1e-7, name
-    limited.most = 0
-    with pytest.raises(torch.cuda.OutOfMemoryError):
-        tune(nets()[0], codes, photos, limited, how)
-
-
 class Failing(Perceptual):
     """A perceptual net for which memory runs out at one call, the second of a step's parts."""
 
@@ -156,24 +136,38 @@ class Failing(Perceptual):
         return super().features(images)
 
 
-def test_gradients_of_a_step_that_failed_halfway_do_not_count() -> None:
-    """The first part's gradients are there already when the second has no memory: the step begins anew."""
+def small_work() -> tuple[np.ndarray, np.ndarray]:
+    """Codes and photos of five."""
     rng = np.random.default_rng(0)
-    codes, photos = (
-        rng.standard_normal((5, 8)).astype(np.float32),
-        rng.integers(0, 256, (5, 3, 64, 64), np.uint8),
-    )
-    how = TuneSettings(passes=1, batch=5, learning_rate=1e-3, precision="float32")
-    (enough, perceptual), (short, failing) = nets(), nets()
-    failing.__class__ = Failing
-    whole = tune(enough, codes, photos, perceptual, how, plan=Plan(3))
-    found = tune(short, codes, photos, failing, how, plan=Plan(3))
-    assert failing.calls == 2 + 3, "parts of 3 and 2, then of 2, 2 and 1"
-    assert found.curve[0].loss == pytest.approx(whole.curve[0].loss, rel=1e-4)
+    codes = rng.standard_normal((5, 8)).astype(np.float32)
+    return codes, rng.integers(0, 256, (5, 3, 64, 64), np.uint8)
+
+
+@pytest.mark.parametrize(("kind", "plan"), [(Short, None), (Failing, Plan(3))])
+def test_a_tuning_whose_memory_runs_out_goes_on_in_smaller_parts(
+    kind: type[Perceptual], plan: Plan | None
+) -> None:
+    """It ends with the weights of one that had enough; what a step that failed left halfway does not count."""
+    how = TuneSettings(passes=2, batch=5, learning_rate=1e-3, precision="float32")
+    (enough, perceptual), (short, limited) = nets(), nets()
+    limited.__class__ = kind
+    whole = tune(enough, *small_work(), perceptual, how, plan=plan)
+    found = tune(short, *small_work(), limited, how, plan=plan)
+    if isinstance(limited, Failing):
+        assert limited.calls == 2 + 3 + 3, "parts of 3 and 2, then of 2, 2 and 1"
     start = dict(nets()[0].named_parameters())
     for name, tensor in whole.state.items():
         moved = (tensor - start[name]).abs().max()
         assert (tensor - found.state[name]).abs().max() <= 0.05 * moved + 1e-7, name
+
+
+def test_where_one_picture_is_too_many_the_error_is_raised() -> None:
+    """There is nothing left to save then."""
+    generator, limited = nets()
+    limited.__class__ = Short
+    limited.most = 0
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        tune(generator, *small_work(), limited, TuneSettings(passes=1, precision="float32"))
 
 
 def test_a_plan_gets_smaller_until_nothing_is_left_to_save() -> None:
