@@ -147,7 +147,7 @@ def small_work() -> tuple[np.ndarray, np.ndarray]:
 def test_a_tuning_whose_memory_runs_out_goes_on_in_smaller_parts(
     kind: type[Perceptual], plan: Plan | None
 ) -> None:
-    """It ends with the weights of one that had enough; what a step that failed left halfway does not count."""
+    """It ends with the weights of one that had enough; what a failed step left halfway does not count."""
     how = TuneSettings(passes=2, batch=5, learning_rate=1e-3, precision="float32")
     (enough, perceptual), (short, limited) = nets(), nets()
     limited.__class__ = kind
