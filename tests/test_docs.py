@@ -37,6 +37,12 @@ def commands_of(text: str) -> list[list[str]]:
     return [shlex.split(line, comments=True)[1:] for line in lines]
 
 
+def test_commands_are_seen_in_documents() -> None:
+    """The test below looks at the lines that it is there for."""
+    shown = {path.name: len(commands_of(path.read_text("utf-8"))) for path in DOCUMENTS}
+    assert min(shown["README.md"], shown["quickstart.md"], shown["instant.md"]) >= 2
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_commands_in_documents_parse(document: Path) -> None:
     """Every command line that a document shows has a command and options that exist."""
