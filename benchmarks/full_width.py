@@ -21,7 +21,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import plain
 from benchmarks.measure import Report, Spread, ratio, spread
 from mystyle_cli.person.cost import Plan, plan_tuning
-from mystyle_cli.person.tuning import TuneSettings, choose_precision, plan_for, tune
+from mystyle_cli.person.tuning import TuneSettings, plan_for, tune
+from mystyle_cli.prior.device import choose_precision
 from mystyle_cli.prior.generator import Generator
 from mystyle_cli.prior.perceptual import Perceptual
 from mystyle_cli.progress import Step

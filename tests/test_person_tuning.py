@@ -19,10 +19,10 @@ from mystyle_cli.person.tuning import (
     STATE_FILE,
     TuneSettings,
     batches_of_pass,
-    choose_precision,
     learning_rate_at,
     tune,
 )
+from mystyle_cli.prior.device import choose_precision
 from mystyle_cli.prior.registry import Prior, open_prior
 from mystyle_cli.progress import Step
 

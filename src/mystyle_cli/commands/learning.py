@@ -17,7 +17,7 @@ from mystyle_cli.console import columns
 if TYPE_CHECKING:
     from mystyle_cli.curate.records import PhotoRecord
     from mystyle_cli.learn import Learned, LearnSettings
-    from mystyle_cli.person.tuning import Precision
+    from mystyle_cli.prior.device import Precision
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from mystyle_cli.person.cost import Plan, gradient_bytes, picture_cost, planned_bytes
-from mystyle_cli.person.tuning import TuneSettings, choose_precision, plan_for, tune
+from mystyle_cli.person.tuning import TuneSettings, plan_for, tune
+from mystyle_cli.prior.device import choose_precision
 from mystyle_cli.prior.memory import free_memory, used_memory
 from mystyle_cli.progress import Step
 

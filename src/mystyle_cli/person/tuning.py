@@ -6,14 +6,11 @@ import dataclasses
 import hashlib
 import json
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 import torch
@@ -23,7 +20,9 @@ from mystyle_cli.config import TUNE_BATCH, TUNE_PASSES, TUNE_RATE
 from mystyle_cli.errors import ProfileError, UsageError
 from mystyle_cli.person.cost import Plan, plan_tuning
 from mystyle_cli.person.files import load_tensors, save_tensors
+from mystyle_cli.person.interrupt import deferred_interrupt
 from mystyle_cli.person.muon import Muon
+from mystyle_cli.prior.device import Precision, choose_precision
 from mystyle_cli.prior.memory import ran_out
 from mystyle_cli.progress import Progress, Step, silent
 
@@ -38,10 +37,6 @@ METHOD: Final = "muon 1"
 OTHERS: Final = 0.3
 """The rate of everything but the kernels, in parts of theirs."""
 
-BFLOAT16_CAPABILITY: Final = (8, 0)
-"""CUDA's number of the first GPUs that multiply bfloat16 in hardware; torch emulates it on older ones."""
-
-Precision = Literal["auto", "float32", "bfloat16"]
 Images = NDArray[np.float32] | NDArray[np.uint8]
 """Pictures (N, 3, R, R), in [-1, 1] or, at a quarter of the memory, in 8 bits a colour."""
 
@@ -121,30 +116,12 @@ def _kind(name: str, parameter: torch.Tensor) -> str:
     return "affine" if ".affine." in name else "kernel"
 
 
-def choose_precision(wanted: Precision, device: str) -> str:
-    """Settle "auto": bfloat16 where the device multiplies it in hardware, float32 elsewhere."""
-    if wanted != "auto":
-        return wanted
-    if device.startswith("cuda"):
-        has_units = torch.cuda.get_device_capability(device) >= BFLOAT16_CAPABILITY
-        return "bfloat16" if has_units else "float32"
-    if device == "cpu":
-        return "bfloat16" if _cpu_has_matrix_units() else "float32"
-    return "float32"
-
-
 def plan_for(
     generator: Generator, perceptual: Perceptual, pictures: int, settings: TuneSettings, device: str
 ) -> Plan:
     """Cut the steps of a tuning so that they fit into the memory that is free."""
     half = choose_precision(settings.precision, device) == "bfloat16"
     return plan_tuning(generator, perceptual, pictures, settings.batch, device, half=half)
-
-
-def _cpu_has_matrix_units() -> bool:
-    """Tell whether this CPU has matrix units for bfloat16; by AVX-512 alone it is slower than float32."""
-    capabilities: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
-    return bool(capabilities().get("amx_bf16"))
 
 
 def learning_rate_at(settings: TuneSettings, step: int, steps: int) -> float:
@@ -197,7 +174,7 @@ def tune(
         raise ValueError(f"{len(anchors)} anchors for {len(images)} images")
     run = _Run(generator, anchors, images, perceptual, settings, state_dir, plan)
     run.restore()
-    with _deferred_interrupt() as wish:
+    with deferred_interrupt() as wish:
         for _ in run.steps(progress):
             if wish.is_set():
                 run.save()
@@ -444,23 +421,3 @@ def _layout_of(parameter: torch.Tensor) -> torch.memory_format:
     if parameter.dim() == 4 and parameter.is_contiguous(memory_format=torch.channels_last):
         return torch.channels_last
     return torch.contiguous_format
-
-
-@contextmanager
-def _deferred_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a wish, granted at the end of a step; the second stops at once."""
-    wish = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield wish  # only the main thread is interrupted, and only it may say how
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def note(signum: int, frame: object) -> None:
-        wish.set()
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield wish
-    finally:
-        signal.signal(signal.SIGINT, before)

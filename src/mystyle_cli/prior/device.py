@@ -1,8 +1,16 @@
-"""Choice of the device that torch computes on."""
+"""Choice of the device that torch computes on, and of its arithmetic."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal
+
 from mystyle_cli.errors import DeviceError, UsageError
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+BFLOAT16_CAPABILITY: Final = (8, 0)
+"""CUDA's number of the first GPUs that multiply bfloat16 in hardware; torch emulates it on older ones."""
 
 
 def parse_device(wanted: str) -> tuple[str, int]:
@@ -44,3 +52,25 @@ def choose_device(wanted: str = "auto") -> str:
     if kind == "mps" and not mps:
         raise DeviceError("device mps is not available here", "use --device cpu")
     return wanted
+
+
+def choose_precision(wanted: Precision, device: str) -> str:
+    """Settle "auto": bfloat16 where the device multiplies it in hardware, float32 elsewhere."""
+    import torch
+
+    if wanted != "auto":
+        return wanted
+    if device.startswith("cuda"):
+        has_units = torch.cuda.get_device_capability(device) >= BFLOAT16_CAPABILITY
+        return "bfloat16" if has_units else "float32"
+    if device == "cpu":
+        return "bfloat16" if _cpu_has_matrix_units() else "float32"
+    return "float32"
+
+
+def _cpu_has_matrix_units() -> bool:
+    """Tell whether this CPU has matrix units for bfloat16; by AVX-512 alone it is slower than float32."""
+    import torch
+
+    capabilities: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
+    return bool(capabilities().get("amx_bf16"))
