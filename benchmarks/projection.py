@@ -20,9 +20,10 @@ import torch
 
 from benchmarks import plain
 from benchmarks.measure import Report, Spread, spread
-from mystyle_cli.analysis.baselines import Task, comparison_settings, pictures, subjects
+from mystyle_cli.analysis.baselines import Task, comparison_settings, subjects
 from mystyle_cli.analysis.metrics import lpips
 from mystyle_cli.person import hull
+from mystyle_cli.person.score import synthesise
 from mystyle_cli.photos.decode import Pixels, to_pixels, to_unit
 from mystyle_cli.prior.sessions import available_cpus
 from mystyle_cli.restore.locate import locate
@@ -46,7 +47,7 @@ class Answers:
         seconds: for each picture.
         steps: for each picture.
         losses: (B,), eq 1 of codes in A_beta.
-        pictures: uint8 (B, R, R, 3).
+        pictures: uint8 (B, R, R, 3), what the generator makes of the codes, not pasted into the photos.
     """
 
     seconds: Sequence[float]
@@ -127,7 +128,9 @@ def _search(engine: Answering, task: Task, crops: Pixels, steps: int) -> Answers
     found = restore_with(engine, degraded, task)
     seconds = (time.perf_counter() - started) / len(crops)
     losses = np.array([answer.loss for answer in found])
-    return Answers([seconds] * len(crops), [steps] * len(crops), losses, pictures(found))
+    codes = np.stack([answer.w_plus for answer in found if answer.w_plus is not None])
+    made = to_pixels(synthesise(profile_of(NAMES[0]).generator(), codes))
+    return Answers([seconds] * len(crops), [steps] * len(crops), losses, made)
 
 
 def _plain(task: Task, crop: Pixels) -> Answers:
