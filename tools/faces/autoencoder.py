@@ -1,4 +1,4 @@
-"""The faces prior's generator and encoder, and how a trained one grows wider without changing what it computes."""
+"""The faces prior's generator and encoder, and how a trained one grows wider without a change."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Autoencoder(nn.Module):
 def widen(narrow: dict[str, Tensor], wide: Autoencoder, *, fresh: float = 0.1) -> None:
     """Give an autoencoder the weights of a narrower one; what it computes stays.
 
-    Old weights go into the first rows and columns. New channels read the old ones by random weights, and nothing
-    old reads them yet (zero weights), so that they start silent and learn from there; new numbers of w start at
-    `fresh` of the usual spread and nothing reads them.
+    Old weights go into the first rows and columns. New channels read the old ones by random weights, and
+    nothing old reads them yet (zero weights), so that they start silent and learn from there; new numbers of
+    w start at `fresh` of the usual spread and nothing reads them.
 
     Args:
         narrow: state dict of the narrower one; the mapping is left out.

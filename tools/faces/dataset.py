@@ -3,9 +3,9 @@
     python -m tools.faces.dataset SHARED/faces DATA [--size 256]
 
 DATA gets `crops-SIZE.npy` (N, SIZE, SIZE, 3) uint8 and `index.npz`: for each crop its photo, split, labels,
-landmarks in crop sides, the share of it inside its chip, whether it is grey. What cannot be used is left out here
-by rule (crops that leave their chip, landmarks that contradict each other); what a first model reconstructs badly
-is left out later (`tools.faces.clean`).
+landmarks in crop sides, the share of it inside its chip, whether it is grey. What cannot be used is left out
+here by rule (crops that leave their chip, landmarks that contradict each other); what a first model
+reconstructs badly is left out later (`tools.faces.clean`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def tight_quad(landmarks: np.ndarray) -> Points:
 
 
 def plausible(landmarks: np.ndarray) -> bool:
-    """Whether 68 landmarks in crop sides could be a face's: eyes, nose and mouth in order and in proportion."""
+    """Whether 68 landmarks in crop sides could be a face's: in order and in proportion."""
     eyes = landmarks[36:48].mean(0)
     left, right = landmarks[36:42].mean(0), landmarks[42:48].mean(0)
     nose, mouth, chin = landmarks[30], landmarks[48:60].mean(0), landmarks[8]

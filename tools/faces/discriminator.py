@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -23,7 +24,7 @@ class Discriminator(nn.Module):
         """Make the net for 128 pixels; pixels are folded 2x2 into channels first."""
         super().__init__()
         self.stem = EqualisedConv(12, widths[0])
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(pairwise(widths))
         self.keep = nn.ModuleList(EqualisedConv(before, before) for before, _ in pairs)
         self.halve = nn.ModuleList(EqualisedConv(before, after, stride=2) for before, after in pairs)
         self.last = EqualisedConv(widths[-1] + 1, widths[-1])

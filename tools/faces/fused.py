@@ -1,9 +1,10 @@
 """Synthesis layers for training in bfloat16: matrix units do the convolutions, one pass over memory the rest.
 
-In bfloat16 the convolutions of a small generator are so fast that what stands around them (styles, demodulation,
-bias, leaky ReLU, and all of it backwards) costs four fifths of a step. Here each side is one compiled loop over
-channels-last memory, and up-sampling is one convolution of the small picture with the four phases of the 6x6
-kernel that `SynthesisLayer._upsample` amounts to. Results are those of `SynthesisLayer` without noise, in bfloat16.
+In bfloat16 the convolutions of a small generator are so fast that what stands around them (styles,
+demodulation, bias, leaky ReLU, and all of it backwards) costs more than they do. Here each side is one
+compiled loop over channels-last memory, and up-sampling is one convolution of the small picture with the four
+phases of the 6x6 kernel that `SynthesisLayer._upsample` amounts to. Results are those of `SynthesisLayer`
+without noise.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def _scale_backward(grad: Words, x: Words, s: Floats, grad_x: Words, grad_s: Flo
 
 @_compiled
 def _finish(x: Words, scale: Floats, offset: Floats, out: Words, phases: int) -> None:
-    """out (B, n H, n W, C) = leaky ReLU of x * scale + offset; x (B, H, W, n n C), scale (B, C), n = phases."""
+    """out (B, n H, n W, C) = leaky ReLU of x * scale + offset; x (B, H, W, n n C), scale (B, C)."""
     channels = scale.shape[1]
     bits = np.empty(channels, np.uint32)
     row = bits.view(np.float32)
@@ -155,7 +156,7 @@ def _flat(x: Tensor) -> Words:
 
 
 class Finish(torch.autograd.Function):
-    """Leaky ReLU of x * scale + offset; x (B, n n C, H, W) holds n x n phases of a picture n times as large."""
+    """Leaky ReLU of x * scale + offset; x (B, n n C, H, W): n x n phases of a picture n times as large."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor, offset: Tensor, phases: int) -> Tensor:
@@ -188,11 +189,13 @@ class Finish(torch.autograd.Function):
 def phase_weights(weight: Tensor, blur: Tensor) -> Tensor:
     """The four phases (4 O, I, 3, 3) of "insert zeros, convolve with weight (O, I, 3, 3), blur by 4x4".
 
-    Output row 2 p + a takes input rows p - 1, p, p + 1, each by one row of the 6x6 kernel K, which is the weight
-    correlated with the blur: K[m] = sum_t blur[t] weight[m + t].
+    Output row 2 p + a takes input rows p - 1, p, p + 1, each by one row of the 6x6 kernel K, which is the
+    weight correlated with the blur: K[m] = sum_t blur[t] weight[m + t].
     """
     outputs, inputs = weight.shape[:2]
-    kernel = F.pad(torch.eye(9).view(9, 1, 3, 3), (3, 3, 3, 3))  # the map from weight to K, once for each of 9
+    kernel = F.pad(
+        torch.eye(9).view(9, 1, 3, 3), (3, 3, 3, 3)
+    )  # the map from weight to K, once for each of 9
     spread = F.conv2d(kernel, (4 * blur)[None, None]).flatten(1)  # (9, 36)
     full = (weight.reshape(-1, 9) @ spread).view(outputs, inputs, 6, 6).flip(2, 3)
     phases = [full[:, :, 1 - a :: 2, 1 - b :: 2] for a in (0, 1) for b in (0, 1)]

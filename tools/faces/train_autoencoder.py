@@ -4,9 +4,9 @@
     python -m tools.faces.train_autoencoder DATA RUN --adversarial 1 --rate 3e-3
     python -m tools.faces.train_autoencoder DATA RUN --adversarial 1 --decay 20
 
-A run that was stopped goes on where it was. The rate is constant until `--decay MINUTES` brings it to zero. RUN
-gets state.pt, metrics.jsonl and preview.png. Convolutions are in bfloat16 where the processor multiplies it
-(AMX: three times faster); `--float32` elsewhere.
+A run that was stopped goes on where it was. The rate is constant until `--decay MINUTES` brings it to zero.
+RUN gets state.pt, metrics.jsonl and preview.png. Convolutions are in bfloat16 where the processor multiplies
+it (AMX: three times faster); `--float32` elsewhere.
 """
 
 from __future__ import annotations
@@ -116,7 +116,9 @@ class Run:
         if self.args.adversarial:
             colour = ~grey
             with self.autocast:
-                parts["adversarial"] = self.args.adversarial * 0.1 * F.softplus(-self.judge(made[colour])).mean()
+                parts["adversarial"] = (
+                    self.args.adversarial * 0.1 * F.softplus(-self.judge(made[colour])).mean()
+                )
         self._set_rate(elapsed)
         self.optimiser.zero_grad()
         torch.stack(list(parts.values())).sum().backward()

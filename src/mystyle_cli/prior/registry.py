@@ -167,7 +167,7 @@ class Prior:
         return self._sessions[role, device].run(images)
 
 
-def open_prior(name_or_path: str | Path = "portraits-128") -> Prior:
+def open_prior(name_or_path: str | Path) -> Prior:
     """Open a prior.
 
     Args:
