@@ -1,10 +1,11 @@
-"""The faces prior's generator and encoder, and how a trained one grows wider without a change."""
+"""The faces prior's generator and encoder, and how a trained one grows without a change."""
 
 from __future__ import annotations
 
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mystyle_cli.prior.generator import Generator
@@ -12,7 +13,16 @@ from mystyle_cli.prior.nets import Encoder
 
 CHANNELS = {4: 256, 8: 256, 16: 256, 32: 160, 64: 80, 128: 32}
 W_DIM = 384
+SEEN = 128  # pixels a side that the encoder looks at
 WIDTHS, BLOCKS = (32, 64, 128, 192, 192), (1, 2, 3, 2, 1)
+
+
+class ShrinkingEncoder(Encoder):
+    """E that looks at 128 pixels, whatever the picture's size: most photos to learn from hold no more."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (B, 3, R, R) in [-1, 1] to w (B, w_dim); R is a multiple of 128."""
+        return super().forward(F.avg_pool2d(images, images.shape[-1] // SEEN))
 
 
 class Autoencoder(nn.Module):
@@ -21,7 +31,7 @@ class Autoencoder(nn.Module):
     def __init__(self, channels: dict[int, int] = CHANNELS, w_dim: int = W_DIM) -> None:
         """Make both nets with random weights."""
         super().__init__()
-        self.encoder = Encoder(max(channels), w_dim, WIDTHS, BLOCKS)
+        self.encoder = ShrinkingEncoder(SEEN, w_dim, WIDTHS, BLOCKS)
         self.generator = Generator(
             channels=channels, z_dim=w_dim, w_dim=w_dim, mapping_layers=1, mapping_multiplier=1.0
         )
@@ -33,12 +43,13 @@ class Autoencoder(nn.Module):
 
 
 @torch.no_grad()
-def widen(narrow: dict[str, Tensor], wide: Autoencoder, *, fresh: float = 0.1) -> None:
-    """Give an autoencoder the weights of a narrower one; what it computes stays.
+def grow(narrow: dict[str, Tensor], wide: Autoencoder, *, fresh: float = 0.1) -> None:
+    """Give an autoencoder the weights of a narrower or smaller one; what it computes stays.
 
     Old weights go into the first rows and columns. New channels read the old ones by random weights, and
     nothing old reads them yet (zero weights), so that they start silent and learn from there; new numbers of
-    w start at `fresh` of the usual spread and nothing reads them.
+    w start at `fresh` of the usual spread and nothing reads them. A block for a higher resolution starts by
+    adding nothing to the enlarged picture.
 
     Args:
         narrow: state dict of the narrower one; the mapping is left out.
@@ -47,6 +58,10 @@ def widen(narrow: dict[str, Tensor], wide: Autoencoder, *, fresh: float = 0.1) -
     """
     for name, new in wide.state_dict().items():
         if "mapping" in name or "resample" in name:
+            continue
+        if name not in narrow:  # of a higher resolution
+            if name.endswith("torgb.weight"):
+                new.zero_()
             continue
         old = narrow[name].float()
         if old.ndim < 2 or "noise" in name:  # biases: new ones stay as they were made

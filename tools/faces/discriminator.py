@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -20,9 +19,12 @@ class Discriminator(nn.Module):
     Source: StyleGAN2 (Karras et al. 2020), whose loss and lazy R1 the training uses too.
     """
 
-    def __init__(self, widths: Sequence[int] = (32, 64, 128, 192, 192)) -> None:
-        """Make the net for 128 pixels; pixels are folded 2x2 into channels first."""
+    WIDTHS = (24, 32, 64, 128, 192, 192)  # at half of 256 pixels, of 128, ... down to 4
+
+    def __init__(self, size: int = 128) -> None:
+        """Make the net for pictures of 128 or 256 pixels; they are folded 2x2 into channels first."""
         super().__init__()
+        widths = self.WIDTHS[-(size // 8).bit_length() :]
         self.stem = EqualisedConv(12, widths[0])
         pairs = list(pairwise(widths))
         self.keep = nn.ModuleList(EqualisedConv(before, before) for before, _ in pairs)

@@ -6,7 +6,8 @@
 
 A run that was stopped goes on where it was. The rate is constant until `--decay MINUTES` brings it to zero.
 RUN gets state.pt, metrics.jsonl and preview.png. Convolutions are in bfloat16 where the processor multiplies
-it (AMX: three times faster); `--float32` elsewhere.
+it (AMX: three times faster); `--float32` elsewhere. `--device cuda` trains on a graphics
+card; `--size 256 --start FILE` goes on at twice the resolution.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from torch import Tensor, nn
 
 from mystyle_cli.prior.generator import FullyConnected
 from mystyle_cli.prior.perceptual import Perceptual, load_perceptual
-from tools.faces.autoencoder import W_DIM, Autoencoder, widen
+from tools.faces.autoencoder import CHANNELS, W_DIM, Autoencoder, grow
 from tools.faces.crops import Crops, face_weight
 from tools.faces.discriminator import Discriminator
 from tools.faces.fused import fuse
@@ -37,7 +38,8 @@ VALIDATED = 96  # unseen crops measured
 PSNR_WEIGHT = 0.05  # of the log of the mean squared error: what PSNR measures
 LUMA = (0.299, 0.587, 0.114)
 R1_EVERY, R1_WEIGHT = 16, 1.0
-SEEN = 112  # side of the middle that the LPIPS term sees
+SEEN = 0.875  # side of the middle that the LPIPS term sees, in crop sides
+TOP = {256: {256: 16}}  # channels that a larger prior has more
 
 
 class Run:
@@ -45,16 +47,16 @@ class Run:
 
     def __init__(self, args: argparse.Namespace) -> None:
         """Make the nets, or read them from the run's folder."""
-        self.args, self.folder = args, args.run
+        self.args, self.folder, self.device = args, args.run, torch.device(args.device)
         self.folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(0)
-        self.crops = Crops(args.data, "train")
-        self.model = Autoencoder()
+        self.crops = Crops(args.data, "train", args.size)
+        self.model = Autoencoder(CHANNELS | TOP.get(args.size, {})).to(self.device)
         if args.start:
-            widen(load_file(args.start), self.model)
+            grow(load_file(args.start, device=str(self.device)), self.model)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
-        self.judge = Discriminator()
-        self.reader = FullyConnected(W_DIM, self.crops.labels.shape[1])  # labels off the code
+        self.judge = Discriminator(args.size).to(self.device)
+        self.reader = FullyConnected(W_DIM, self.crops.labels.shape[1]).to(self.device)  # labels off the code
         self.optimiser = torch.optim.Adam(
             [*self.model.parameters(), *self.reader.parameters()], lr=args.rate, betas=(0.9, 0.99)
         )
@@ -62,16 +64,17 @@ class Run:
         self.step, self.images, self.seconds = 0, 0, 0.0
         state = self.folder / "state.pt"
         if state.exists():
-            self._restore(torch.load(state, weights_only=True))
-        unseen = Crops(args.data, "val")
+            self._restore(torch.load(state, weights_only=True, map_location=self.device))
+        unseen = Crops(args.data, "val", args.size)
         rows = np.linspace(0, len(unseen) - 1, VALIDATED).astype(int)
-        self.truth = unseen.images(rows)
-        self.masks = torch.from_numpy(face_masks(unseen.landmarks[rows] * 128, 128)).float()
-        self.weight = face_weight(unseen.landmarks.mean(0))
-        self.perceptual: Perceptual = load_perceptual(args.perceptual)
-        self.perceptual.size = SEEN
-        self.autocast = torch.autocast("cpu", torch.bfloat16, enabled=not args.float32)
-        if not args.float32:
+        self.truth = unseen.images(rows).to(self.device)
+        masks = face_masks(unseen.landmarks[rows] * args.size, args.size)
+        self.masks = torch.from_numpy(masks).float().to(self.device)
+        self.weight = face_weight(unseen.landmarks.mean(0), args.size).to(self.device)
+        self.perceptual: Perceptual = load_perceptual(args.perceptual).to(self.device)
+        self.perceptual.size = round(SEEN * 128)
+        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=not args.float32)
+        if not args.float32 and self.device.type == "cpu":
             fuse(self.model.generator)
 
     PARTS = ("model", "average", "judge", "reader", "optimiser", "judging")
@@ -101,8 +104,8 @@ class Run:
         """One step of both optimisers; returns the parts of the loss."""
         rows = rng.integers(len(self.crops), size=self.args.batch)
         mirrored = rng.random(self.args.batch) < 0.5
-        images = self.crops.images(rows, mirrored)
-        grey = torch.from_numpy(self.crops.grey[rows])
+        images = self.crops.images(rows, mirrored).to(self.device)
+        grey = torch.from_numpy(self.crops.grey[rows]).to(self.device)
         w = self._encode(images)
         noisy = w + self.args.noise * torch.randn_like(w)
         with self.autocast:
@@ -110,9 +113,9 @@ class Run:
         made = made.float()
         parts = self._reconstruction(made, images, grey)
         parts["code"] = 1e-3 * w.square().mean()
-        known = torch.from_numpy(~mirrored)
-        labels = torch.from_numpy(self.crops.labels[rows])
-        parts["labels"] = self.args.label_weight * F.huber_loss(self.reader(w)[known], labels[known])
+        known = torch.from_numpy(~mirrored).to(self.device)
+        labels = torch.from_numpy(self.crops.labels[rows]).to(self.device)
+        parts["labels"] = self.args.label_weight * self._read(w[known], labels[known])
         if self.args.adversarial:
             colour = ~grey
             with self.autocast:
@@ -131,6 +134,10 @@ class Run:
         self._average()
         return {name: float(part.detach()) for name, part in parts.items()}
 
+    def _read(self, w: Tensor, labels: Tensor) -> Tensor:
+        """Mean error of labels (K, L) read off codes (K, w_dim); K may be 0."""
+        return F.huber_loss(self.reader(w), labels, reduction="sum") / max(1, labels.numel())
+
     def _encode(self, images: Tensor) -> Tensor:
         with self.autocast:
             w: Tensor = self.model.encoder(images)
@@ -138,15 +145,16 @@ class Run:
 
     def _reconstruction(self, made: Tensor, images: Tensor, grey: Tensor) -> dict[str, Tensor]:
         # A grey photo says nothing of colour: of what is made from it only the brightness is compared.
-        luma = torch.tensor(LUMA)[:, None, None]
+        luma = torch.tensor(LUMA, device=self.device)[:, None, None]
         error = made - images
         error = torch.where(grey[:, None, None, None], (error * luma).sum(1, keepdim=True), error)
         parts = {"pixel": pixel_loss(error, torch.zeros_like(error), self.weight)}
         parts["psnr"] = PSNR_WEIGHT * error.square().mean((1, 2, 3)).log().mean()
         toned = torch.where(grey[:, None, None, None], images + error, made)
-        low = (128 - SEEN) // 2
+        low = round((1 - SEEN) / 2 * self.args.size)
+        middle = slice(low, self.args.size - low)
         half = slice(0, self.args.batch // 2)  # it costs as much as a third of the rest
-        seen = (half, slice(None), slice(low, low + SEEN), slice(low, low + SEEN))
+        seen = (half, slice(None), middle, middle)
         with self.autocast:
             with torch.no_grad():
                 features = self.perceptual.features(images[seen])
@@ -192,7 +200,7 @@ class Run:
 
 def sharpness(images: Tensor, masks: Tensor) -> Tensor:
     """Mean over pictures of the size of second differences of brightness inside masks (B, R, R)."""
-    grey = (images * torch.tensor(LUMA)[:, None, None]).sum(1)
+    grey = (images * torch.tensor(LUMA, device=images.device)[:, None, None]).sum(1)
     second = (4 * grey[:, 1:-1, 1:-1] - grey[:, :-2, 1:-1] - grey[:, 2:, 1:-1]) - (
         grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
     )
@@ -209,7 +217,7 @@ def train(args: argparse.Namespace) -> None:
     start = reported = saved = time.time()
     sums: dict[str, float] = {}
     count, before = 0, run.seconds
-    while not stop and not (args.decay and time.time() - start > 60 * args.decay):
+    while not stop and run.images < args.images and time.time() - start < 60 * (args.decay or np.inf):
         for name, value in run.update(rng, time.time() - start).items():
             sums[name] = sums.get(name, 0.0) + value
         count += 1
@@ -252,6 +260,9 @@ def main() -> None:
     parser.add_argument("--adversarial", type=float, default=0.0, help="weight of the judge's opinion")
     parser.add_argument("--report", type=float, default=120, help="seconds between two lines of metrics")
     parser.add_argument("--float32", action="store_true")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--size", type=int, default=128, help="edge length of the pictures: 128 or 256")
+    parser.add_argument("--images", type=float, default=np.inf, help="pictures after which the run ends")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
