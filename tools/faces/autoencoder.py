@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mystyle_cli.prior.generator import Generator
@@ -13,6 +15,7 @@ from mystyle_cli.prior.nets import Encoder
 
 CHANNELS = {4: 256, 8: 256, 16: 256, 32: 160, 64: 80, 128: 32}
 W_DIM = 384
+ENCODER = Path(__file__).parent / "encoder.safetensors"
 SEEN = 128  # pixels a side that the encoder looks at
 WIDTHS, BLOCKS = (32, 64, 128, 192, 192), (1, 2, 3, 2, 1)
 
@@ -42,6 +45,24 @@ class Autoencoder(nn.Module):
         return self.generator.synthesis(plus, "none")  # type: ignore[no-any-return]
 
 
+def load_start(path: Path) -> dict[str, Tensor]:
+    """State dict of an autoencoder to begin with: a file, or the folder of the exported prior.
+
+    The prior holds the generator; its encoder, which it keeps in 8 bits, stands beside this module in 16.
+    """
+    if path.is_file():
+        return load_file(path)
+    parts = {"generator": path / "generator.safetensors", "encoder": ENCODER}
+    return {
+        f"{part}.{name}": value for part, file in parts.items() for name, value in load_file(file).items()
+    }
+
+
+def save_encoder(encoder: Encoder) -> None:
+    """Write the encoder where `load_start` finds it."""
+    save_file({name: value.half().contiguous() for name, value in encoder.state_dict().items()}, ENCODER)
+
+
 @torch.no_grad()
 def grow(narrow: dict[str, Tensor], wide: Autoencoder, *, fresh: float = 0.1) -> None:
     """Give an autoencoder the weights of a narrower or smaller one; what it computes stays.
@@ -52,14 +73,16 @@ def grow(narrow: dict[str, Tensor], wide: Autoencoder, *, fresh: float = 0.1) ->
     adding nothing to the enlarged picture.
 
     Args:
-        narrow: state dict of the narrower one; the mapping is left out.
+        narrow: state dict of the narrower one; of the mapping only w_avg is taken.
         wide: changed in place.
         fresh: spread of the new numbers of w.
     """
     for name, new in wide.state_dict().items():
-        if "mapping" in name or "resample" in name:
+        if "resample" in name:
             continue
-        if name not in narrow:  # of a higher resolution
+        if name not in narrow or "mapping" in name:  # of a higher resolution, or fitted at the end
+            if name.endswith("w_avg") and name in narrow:
+                new[: len(narrow[name])] = narrow[name]
             if name.endswith("torgb.weight"):
                 new.zero_()
             continue

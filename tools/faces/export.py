@@ -2,7 +2,8 @@
 
     python -m tools.faces.export DATA RUNS [--out src/mystyle_cli/prior/bundled/faces]
 
-RUNS holds one folder for each run: ae, perceptual, identity, cover, matte. The nets are measured on the `val`
+RUNS holds one folder for each run: ae, perceptual, identity, cover, matte. Training goes on from
+what is written here (`train_autoencoder --start`). The nets are measured on the `val`
 faces, which none of them was trained on; the figures go into the model card and into RUNS/figures.json.
 """
 
@@ -23,7 +24,7 @@ from mystyle_cli.prior.generator import Generator, save_generator
 from mystyle_cli.prior.perceptual import load_perceptual, save_perceptual
 from mystyle_cli.prior.registry import Prior, open_prior
 from tools.bundle import BUNDLED, put_in_place, size_of, write_card, write_metadata
-from tools.faces.autoencoder import CHANNELS, W_DIM, Autoencoder
+from tools.faces.autoencoder import CHANNELS, W_DIM, Autoencoder, save_encoder
 from tools.faces.crops import Crops
 from tools.faces.dataset import DOWN, SCALE
 from tools.faces.find_directions import find, read_properties
@@ -63,6 +64,7 @@ def write_nets(out: Path, runs: Path, data: Path) -> int:
     codes = move_origin(model.generator, model.encoder, codes)
     fit_mapping(model.generator, codes)
     save_generator(model.generator, out / "generator.safetensors", half=True)
+    save_encoder(model.encoder)
     export(model.encoder, out / "encoder.onnx", Crops(data, "val").images(np.arange(16)))
     perceptual = load_perceptual(runs / "perceptual/perceptual.safetensors")
     save_perceptual(perceptual, out / "perceptual.safetensors", small=True)

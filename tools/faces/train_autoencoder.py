@@ -22,12 +22,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mystyle_cli.prior.generator import FullyConnected
 from mystyle_cli.prior.perceptual import Perceptual, load_perceptual
-from tools.faces.autoencoder import CHANNELS, W_DIM, Autoencoder, grow
+from tools.faces.autoencoder import CHANNELS, W_DIM, Autoencoder, grow, load_start
 from tools.faces.crops import Crops, face_weight
 from tools.faces.discriminator import Discriminator
 from tools.faces.fused import fuse
@@ -51,9 +50,10 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(0)
         self.crops = Crops(args.data, "train", args.size)
-        self.model = Autoencoder(CHANNELS | TOP.get(args.size, {})).to(self.device)
+        self.model = Autoencoder(CHANNELS | TOP.get(args.size, {}))
         if args.start:
-            grow(load_file(args.start, device=str(self.device)), self.model)
+            grow(load_start(args.start), self.model)
+        self.model.to(self.device)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.judge = Discriminator(args.size).to(self.device)
         self.reader = FullyConnected(W_DIM, self.crops.labels.shape[1]).to(self.device)  # labels off the code
@@ -112,7 +112,7 @@ class Run:
             made = self.model.decode(noisy)
         made = made.float()
         parts = self._reconstruction(made, images, grey)
-        parts["code"] = 1e-3 * w.square().mean()
+        parts["code"] = 1e-3 * (w - self.model.generator.w_avg).square().mean()
         known = torch.from_numpy(~mirrored).to(self.device)
         labels = torch.from_numpy(self.crops.labels[rows]).to(self.device)
         parts["labels"] = self.args.label_weight * self._read(w[known], labels[known])
@@ -208,8 +208,8 @@ def sharpness(images: Tensor, masks: Tensor) -> Tensor:
     return ((second.abs() * inside).sum((1, 2)) / inside.sum((1, 2))).mean()
 
 
-def train(args: argparse.Namespace) -> None:
-    """Train until stopped, or until the decay is over."""
+def train(args: argparse.Namespace) -> Run:
+    """Train until stopped, or until the decay is over; returns the run."""
     run = Run(args)
     stop: list[bool] = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
@@ -232,6 +232,7 @@ def train(args: argparse.Namespace) -> None:
             saved = now
     run.save()
     report(run, {})
+    return run
 
 
 def report(run: Run, figures: dict[str, float]) -> None:
@@ -242,14 +243,14 @@ def report(run: Run, figures: dict[str, float]) -> None:
         file.write(json.dumps(line) + "\n")
 
 
-def main() -> None:
-    """Read the options and train."""
+def read_options(words: list[str] | None = None) -> argparse.Namespace:
+    """The options of a command line, or of the program's own."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--start", type=Path, help="weights of a narrower autoencoder to begin with")
+    parser.add_argument("--start", type=Path, help="weights of an autoencoder, or a prior's folder")
     parser.add_argument("--perceptual", type=Path, required=True, help="weights of the perceptual net")
     parser.add_argument("--rate", type=float, default=5e-3)
     parser.add_argument("--batch", type=int, default=12)
@@ -264,10 +265,10 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128, help="edge length of the pictures: 128 or 256")
     parser.add_argument("--images", type=float, default=np.inf, help="pictures after which the run ends")
     parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    train(args)
+    return parser.parse_args(words)
 
 
 if __name__ == "__main__":
-    main()
+    options = read_options()
+    torch.set_num_threads(options.threads)
+    train(options)
