@@ -27,6 +27,7 @@ from mystyle_cli.analysis.truths import Truths
 from mystyle_cli.errors import ProfileError
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.score import synthesise
+from mystyle_cli.photos.align import FFHQ
 from mystyle_cli.photos.decode import to_unit
 from mystyle_cli.restore.projection import ProjectionSettings
 from tests.tiny_store import TRAIN, make_store, picture
@@ -46,7 +47,7 @@ def truths() -> Truths:
     marks = np.zeros((3, 32, 32), bool)
     marks[:2, 14:18, 12:16] = True
     crops = np.stack([picture(50 + number, 32) for number in range(3)])
-    return Truths(tuple(Path(f"{number}.jpg") for number in range(3)), crops, marks)
+    return Truths(tuple(Path(f"{number}.jpg") for number in range(3)), crops, marks, FFHQ)
 
 
 def test_inputs_of_upscaling_are_area_means(truths: Truths) -> None:
@@ -58,11 +59,11 @@ def test_inputs_of_upscaling_are_area_means(truths: Truths) -> None:
 
 def test_nothing_of_the_truth_is_left_in_the_hole(truths: Truths) -> None:
     """Two photos that differ inside the hole only give the same input."""
-    hole = eyes_and_nose(32) > 0
+    hole = eyes_and_nose(32, FFHQ) > 0
     other = np.where(hole[None, ..., None], 255 - truths.crops, truths.crops)
     names = ["a", "b", "c"]
     for first, second in zip(
-        subjects(truths.crops, "inpaint", names), subjects(other, "inpaint", names), strict=True
+        subjects(truths.crops, "inpaint", names, FFHQ), subjects(other, "inpaint", names, FFHQ), strict=True
     ):
         np.testing.assert_array_equal(first.photo, second.photo)
     assert 0.1 < hole.mean() < 0.25
@@ -70,7 +71,7 @@ def test_nothing_of_the_truth_is_left_in_the_hole(truths: Truths) -> None:
 
 def test_the_hole_holds_eyes_and_nose() -> None:
     """Where Karras' alignment puts eyes and nose on a mean face, the hole is; mouth and chin stay visible."""
-    hole = eyes_and_nose(128) > 0
+    hole = eyes_and_nose(128, FFHQ) > 0
     for row, column in ((61, 48), (61, 80), (78, 64)):  # FFHQ's mean eyes and nose tip, at 128 px
         assert hole[row, column]
     assert not hole[92].any()
@@ -86,14 +87,14 @@ def test_lanczos_keeps_the_mean_colour(truths: Truths) -> None:
 def test_baseline_is_the_domain_prior_in_w_plus(profile: Profile, truths: Truths) -> None:
     """The baseline's pictures come from G_d and codes without anchors; the personal prior's from A_beta."""
     settings = replace(comparison_settings("inpaint"), projection=replace(STEPS, beta=0.02))
-    inputs = subjects(truths.crops[:2], "inpaint", ["a", "b"])
+    inputs = subjects(truths.crops[:2], "inpaint", ["a", "b"], FFHQ)
     theirs, ours = (prior(profile, inputs, "inpaint", settings) for prior in (domain, personal))
     assert all(answer.alpha_plus is None for answer in theirs)
     assert all(excess(answer.alpha_plus, 0.02) <= 1e-6 for answer in ours if answer.alpha_plus is not None)
     codes = np.stack([answer.w_plus for answer in theirs])
     assert codes.shape == (2, profile.prior.num_ws, profile.prior.w_dim)
     assert np.isfinite(synthesise(profile.prior.generator(), codes)).all()
-    outside = eyes_and_nose(32) == 0
+    outside = eyes_and_nose(32, FFHQ) == 0
     np.testing.assert_array_equal(pictures(theirs)[:, outside], truths.crops[:2, outside])
 
 

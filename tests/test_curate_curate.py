@@ -13,6 +13,7 @@ from PIL import Image, ImageFilter
 
 from mystyle_cli.curate.curate import CurateSettings, Reason, curate
 from mystyle_cli.errors import NoFaceError
+from mystyle_cli.photos.align import FFHQ, Crop
 from mystyle_cli.progress import Step
 from tests.portraits import DEMONSTRATION, expected, real
 
@@ -24,6 +25,7 @@ class Prior:
     """A domain prior as far as curation looks at it."""
 
     resolution: int = 128
+    crop: Crop = FFHQ
 
 
 def reasons(paths: list[Path], **options: object) -> dict[str, Reason]:

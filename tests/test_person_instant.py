@@ -38,6 +38,7 @@ from mystyle_cli.person.reference import Pictures
 from mystyle_cli.person.score import perceptual_distances, synthesise
 from mystyle_cli.person.solve import nearest_alpha
 from mystyle_cli.person.store import Store
+from mystyle_cli.photos.align import FFHQ
 from mystyle_cli.photos.kernels import area_kernel
 from mystyle_cli.prior.sessions import open_session
 from mystyle_cli.progress import silent
@@ -116,7 +117,7 @@ def test_the_answer_is_nearer_to_the_truth_than_the_centre(profile):
     random = np.random.default_rng(99)
     generator, anchors = profile.generator(), profile.anchors()
     truth = synthesise(generator, draw_codes(anchors, generator.num_ws, 24, random)).clip(-1, 1)
-    answer = open_instant(profile).alpha_plus(degrade_at_random(truth, random), 0.05)
+    answer = open_instant(profile).alpha_plus(degrade_at_random(truth, random, profile.prior.crop), 0.05)
     middle = np.broadcast_to(hull.centre(len(anchors)), answer.shape)
     perceptual = profile.prior.perceptual()
 
@@ -293,7 +294,7 @@ def test_degradations_are_of_every_kind():
     """Small ones, hidden ones and whole ones; whatever is called known is the picture's own."""
     kernel = area_kernel(32, 4)
     images = np.random.default_rng(0).uniform(-1, 1, (60, 3, 32, 32)).astype(np.float32)
-    view = degrade_at_random(images, np.random.default_rng(1))
+    view = degrade_at_random(images, np.random.default_rng(1), FFHQ)
     small, holed = view.sides < 32, (view.known == 0).any(axis=(1, 2))
     assert small.sum() >= 15
     assert holed.sum() >= 15

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mystyle_cli.errors import ModelError
 from mystyle_cli.photos import models
-from mystyle_cli.photos.align import align, to_crop, to_photo, warp
+from mystyle_cli.photos.align import FFHQ, align, to_crop, to_photo, warp
 from mystyle_cli.photos.decode import Pixels, decode, resize
 from mystyle_cli.photos.faces import (
     _HEAD,
@@ -107,7 +107,7 @@ def test_every_portrait_goes_there_and_back(path: Path) -> None:
     pixels = decode(path).pixels
     faces = find_faces(pixels)
     assert len(faces) == 1
-    crop = align(pixels, faces[0].landmarks, 192)
+    crop = align(pixels, faces[0].landmarks, 192, FFHQ)
     eyes = to_crop(
         np.stack([faces[0].landmarks[36:42].mean(0), faces[0].landmarks[42:48].mean(0)]), crop.quad, 192
     )
@@ -160,9 +160,9 @@ def test_descriptors_tell_people_apart() -> None:
     face = find_faces(pixels)[0]
     own = describe(pixels, face)
     small = resize(pixels, (pixels.shape[0] * 2 // 3, pixels.shape[1] * 2 // 3))
-    crop = align(pixels, face.landmarks, 128).pixels
+    crop = align(pixels, face.landmarks, 128, FFHQ).pixels
     assert np.linalg.norm(own - describe(small, find_faces(small)[0])) < 0.3
-    assert np.linalg.norm(own - describe(crop, aligned_face(crop))) < 0.2
+    assert np.linalg.norm(own - describe(crop, aligned_face(crop, FFHQ))) < 0.2
 
     def apart(pixels: Pixels) -> float:
         return float(np.linalg.norm(own - describe(pixels, find_faces(pixels)[0])))

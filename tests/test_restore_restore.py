@@ -11,7 +11,7 @@ import pytest
 
 from mystyle_cli.errors import DecodeError, NoFaceError, NotThisPersonError, UsageError
 from mystyle_cli.person.profile import Profile
-from mystyle_cli.photos.align import align, quad_side
+from mystyle_cli.photos.align import FFHQ, align, quad_side
 from mystyle_cli.photos.decode import decode, resize
 from mystyle_cli.photos.faces import find_faces
 from mystyle_cli.photos.paste import worked_region
@@ -205,7 +205,7 @@ def test_whole_photo_in_whole_photo_out(profile, photo):
     (done,) = restore(profile, [Subject(photo)], "invert", FEW)
     assert done.error is None
     assert done.pixels.shape == photo.pixels.shape
-    face = align(photo.pixels, find_faces(photo.pixels)[0].landmarks, 32)
+    face = align(photo.pixels, find_faces(photo.pixels)[0].landmarks, 32, FFHQ)
     np.testing.assert_allclose(done.located.quad, face.quad, atol=1e-6)
     outside = ~worked_region(photo.pixels.shape, face.quad)
     assert np.array_equal(done.pixels[outside], photo.pixels[outside])
@@ -214,7 +214,7 @@ def test_whole_photo_in_whole_photo_out(profile, photo):
 
 def test_a_small_photo_is_enlarged_as_a_whole(profile, photo):
     """The factor follows from the face's size in it; far from the face the result is Lanczos."""
-    side = quad_side(align(photo.pixels, find_faces(photo.pixels)[0].landmarks, 32).quad)
+    side = quad_side(align(photo.pixels, find_faces(photo.pixels)[0].landmarks, 32, FFHQ).quad)
     shape = [round(edge * 20 / side) for edge in photo.pixels.shape[:2]]
     small = resize(photo.pixels, tuple(shape), "area")
     (done,) = restore(profile, [Subject(small)], "upscale", FEW)

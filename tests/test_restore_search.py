@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mystyle_cli.photos.align import quad_side, warp
+from mystyle_cli.photos.align import FFHQ, quad_side, warp
 from mystyle_cli.photos.decode import to_unit
 from mystyle_cli.photos.paste import paste
 from mystyle_cli.restore.degradations import Identity
@@ -78,12 +78,12 @@ def test_projection_finds_where_the_face_is():
 def test_a_face_behind_a_hole_is_found_by_its_likeness(tilt):
     """Place, size and tilt of a reference pasted into a photo come out, though its middle is hidden."""
     references = np.stack([to_unit(texture(seed, 64)) for seed in range(5)])
-    truth = quad_of(np.array([150.0, 140.0, 120.0, tilt]))
+    truth = quad_of(np.array([150.0, 140.0, 120.0, tilt]), FFHQ)
     photo = paste(texture(9, 300, detail=12), texture(3, 64), truth, None, 0.0)
     mask = np.zeros((300, 300), np.uint8)
     mask[130:165, 120:180] = 255
     painted = np.where(mask[..., None] > 0, 255, photo).astype(np.uint8)
-    best = find_by_likeness(painted, mask, references)[0]
+    best = find_by_likeness(painted, mask, references, FFHQ)[0]
     assert np.abs(best.quad - truth).mean() < 0.03 * quad_side(truth)
     hidden = mask > 0
     assert np.abs(best.completed.astype(int) - photo)[hidden].mean() < 12
@@ -93,7 +93,7 @@ def test_a_face_behind_a_hole_is_found_by_its_likeness(tilt):
 def test_a_photo_that_is_all_hole_suggests_nothing():
     """Where no face would be visible, no place is guessed."""
     photo = texture(0, 64)
-    assert find_by_likeness(photo, np.full((64, 64), 255, np.uint8), to_unit(photo)[None]) == []
+    assert find_by_likeness(photo, np.full((64, 64), 255, np.uint8), to_unit(photo)[None], FFHQ) == []
 
 
 def test_a_hole_is_filled_from_around_it():

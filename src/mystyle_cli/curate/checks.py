@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from mystyle_cli.curate.records import Reason
 from mystyle_cli.curate.settings import CurateSettings
-from mystyle_cli.photos.align import AlignedFace, to_crop
+from mystyle_cli.photos.align import FFHQ, align, to_crop
 from mystyle_cli.photos.decode import Pixels
 from mystyle_cli.photos.faces import Face, head_pose
 
@@ -148,15 +148,16 @@ def polygon(points: NDArray[np.floating[Any]], size: int) -> NDArray[np.bool_]:
     return np.array(canvas, dtype=bool)
 
 
-def measure(shape: tuple[int, ...], face: Face, aligned: AlignedFace) -> dict[str, float]:
-    """Measure everything on one face.
+def measure(pixels: Pixels, face: Face, face_side: int) -> dict[str, float]:
+    """Measure everything on one face, on its FFHQ square, whatever a prior's own crop shows of it.
 
     Args:
-        shape: (height, width) of the photo.
+        pixels: uint8 (H, W, 3), the photo.
         face: as found.
-        aligned: its crop.
+        face_side: pixels of the FFHQ square's side at which the prior draws faces.
     """
-    crop, size = aligned.pixels, aligned.pixels.shape[0]
+    aligned = align(pixels, face.landmarks, face_side, FFHQ)
+    crop, size, shape = aligned.pixels, face_side, pixels.shape
     points = to_crop(face.landmarks, aligned.quad, size)
     pose = head_pose(face)
     inside = brightness(crop)[polygon(points[list(_OUTLINE)], size)]
@@ -179,18 +180,16 @@ def measure(shape: tuple[int, ...], face: Face, aligned: AlignedFace) -> dict[st
     }
 
 
-def fault(
-    scores: Mapping[str, float], resolution: int, settings: CurateSettings
-) -> tuple[Reason, str] | None:
+def fault(scores: Mapping[str, float], face_side: int, settings: CurateSettings) -> tuple[Reason, str] | None:
     """Return the first reason to refuse a face and a sentence, or None for a good one.
 
     Args:
         scores: from `measure`.
-        resolution: the prior's.
+        face_side: as `measure` was given it.
         settings: the thresholds.
     """
     s, limit = scores, settings
-    least = limit.smallest_face * resolution
+    least = limit.smallest_face * face_side
     yaw, pitch = abs(s["yaw"]), abs(s["pitch"])
     up = "up" if s["pitch"] > 0 else "down"
     blur = f"blurred: sharpness {s['sharpness']:.2f} of {limit.least_sharpness}"
