@@ -180,7 +180,7 @@ def test_the_net_is_told_beta_and_how_small_a_photo_was(profile):
 
 def test_every_example_is_paired_with_its_code(profile, monkeypatch):
     """A picture of the hull with the code it was made from, a photo with its anchor or the others' code."""
-    monkeypatch.setattr(instant_examples, "degrade_at_random", lambda images, random: whole(images))
+    monkeypatch.setattr(instant_examples, "degrade_at_random", lambda images, random, crop: whole(images))
     generator, anchors = profile.generator(), profile.anchors()
     examples = instant_examples.make_examples(
         profile.prior, generator, anchors, faces_of(profile), replace(FEW, samples=4), silent

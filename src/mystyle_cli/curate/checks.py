@@ -148,16 +148,17 @@ def polygon(points: NDArray[np.floating[Any]], size: int) -> NDArray[np.bool_]:
     return np.array(canvas, dtype=bool)
 
 
-def measure(pixels: Pixels, face: Face, face_side: int) -> dict[str, float]:
-    """Measure everything on one face, on its FFHQ square, whatever a prior's own crop shows of it.
+def measure(pixels: Pixels, face: Face, resolution: int) -> dict[str, float]:
+    """Measure everything on one face, on its FFHQ square at a prior's resolution, whatever the prior's own
+    crop shows of it: so the same limits hold for every crop.
 
     Args:
         pixels: uint8 (H, W, 3), the photo.
         face: as found.
-        face_side: pixels of the FFHQ square's side at which the prior draws faces.
+        resolution: the prior's.
     """
-    aligned = align(pixels, face.landmarks, face_side, FFHQ)
-    crop, size, shape = aligned.pixels, face_side, pixels.shape
+    aligned = align(pixels, face.landmarks, resolution, FFHQ)
+    crop, size, shape = aligned.pixels, resolution, pixels.shape
     points = to_crop(face.landmarks, aligned.quad, size)
     pose = head_pose(face)
     inside = brightness(crop)[polygon(points[list(_OUTLINE)], size)]
@@ -180,16 +181,18 @@ def measure(pixels: Pixels, face: Face, face_side: int) -> dict[str, float]:
     }
 
 
-def fault(scores: Mapping[str, float], face_side: int, settings: CurateSettings) -> tuple[Reason, str] | None:
+def fault(
+    scores: Mapping[str, float], resolution: int, settings: CurateSettings
+) -> tuple[Reason, str] | None:
     """Return the first reason to refuse a face and a sentence, or None for a good one.
 
     Args:
         scores: from `measure`.
-        face_side: as `measure` was given it.
+        resolution: the prior's.
         settings: the thresholds.
     """
     s, limit = scores, settings
-    least = limit.smallest_face * face_side
+    least = limit.smallest_face * resolution
     yaw, pitch = abs(s["yaw"]), abs(s["pitch"])
     up = "up" if s["pitch"] > 0 else "down"
     blur = f"blurred: sharpness {s['sharpness']:.2f} of {limit.least_sharpness}"

@@ -85,7 +85,7 @@ def examine(
         return Examined(digest, file, (Reason.UNREADABLE, error.message.removeprefix(f"{path}: ")))
     found = find_faces(photo.pixels)[: settings.faces_looked_at]
     if not found:
-        hidden = _hidden(photo, crop.face_side(resolution), settings)
+        hidden = _hidden(photo, resolution, settings)
         return Examined(digest, file, hidden, (), _thumbnail(photo, []))
     lone = len(found) == 1
     candidates = tuple(_candidate(photo, face, lone, resolution, crop, settings) for face in found)
@@ -98,20 +98,19 @@ def _candidate(
 ) -> Candidate:
     """Measure one face, and describe it if it may have to be compared."""
     aligned = align(photo.pixels, face.landmarks, resolution, crop)
-    face_side = crop.face_side(resolution)
-    scores = measure(photo.pixels, face, face_side)
-    reason = fault(scores, face_side, settings)
+    scores = measure(photo.pixels, face, resolution)
+    reason = fault(scores, resolution, settings)
     descriptor = None if lone and reason else describe(photo.pixels, face)
     return Candidate(face, aligned, scores, reason, descriptor)
 
 
-def _hidden(photo: Photo, face_side: int, settings: CurateSettings) -> Fault:
+def _hidden(photo: Photo, resolution: int, settings: CurateSettings) -> Fault:
     """Say why the frontal detector found nothing: no face at all, or one that is turned, covered or small."""
     faces = find_hidden_faces(photo.pixels)
     if not faces:
         return Reason.NO_FACE, "no face was found"
     face = faces[0]
-    if _SQUARE * face.width < settings.smallest_face * face_side:
+    if _SQUARE * face.width < settings.smallest_face * resolution:
         return Reason.SMALL_FACE, f"the face is only {face.width:.0f} px wide"
     score, turned = near_miss(photo.pixels) or (-math.inf, True)
     if score > (_COVERED_TURNED if turned else _COVERED_FRONT):

@@ -59,10 +59,6 @@ class Crop:
         below = 2 * self.down * np.array([-half[1], half[0]])
         return square(middle + below, self.scale * half)
 
-    def face_side(self, resolution: int) -> int:
-        """Return the side in pixels of the FFHQ square where the crop has `resolution`: a face's size."""
-        return max(1, round(resolution / self.scale))
-
     def from_ffhq(self, points: NDArray[np.floating[Any]]) -> Points:
         """Map places (..., 2) x, y on the FFHQ square, in its sides, to places on the crop, in the crop's."""
         offset = np.asarray(points, dtype=np.float64) - [0.5, 0.5 + self.down]
