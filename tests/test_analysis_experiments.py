@@ -27,7 +27,7 @@ from mystyle_cli.analysis.truths import Truths
 from mystyle_cli.errors import ProfileError
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.score import synthesise
-from mystyle_cli.photos.align import FFHQ
+from mystyle_cli.photos.align import FFHQ, Crop
 from mystyle_cli.photos.decode import to_unit
 from mystyle_cli.restore.projection import ProjectionSettings
 from tests.tiny_store import TRAIN, make_store, picture
@@ -75,6 +75,17 @@ def test_the_hole_holds_eyes_and_nose() -> None:
     for row, column in ((61, 48), (61, 80), (78, 64)):  # FFHQ's mean eyes and nose tip, at 128 px
         assert hole[row, column]
     assert not hole[92].any()
+
+
+def test_the_hole_is_as_large_on_a_face_in_any_crop() -> None:
+    """A tight crop shows the same hole, larger; a part of it that the crop does not show is left out."""
+    crop = Crop(0.58, 0.054)
+    rows, columns = np.nonzero(eyes_and_nose(500, crop))
+    corners = np.array([[columns.min(), rows.min()], [columns.max() + 1, rows.max() + 1]]) / 500
+    wide = np.nonzero(eyes_and_nose(500, FFHQ))
+    wanted = np.array([[wide[1].min(), wide[0].min()], [wide[1].max() + 1, wide[0].max() + 1]]) / 500
+    np.testing.assert_allclose(crop.to_ffhq(corners), wanted, atol=0.003)
+    assert eyes_and_nose(100, Crop(0.25, 0.02)).all()
 
 
 def test_lanczos_keeps_the_mean_colour(truths: Truths) -> None:
