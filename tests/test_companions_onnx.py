@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mystyle_cli.errors import ModelError
-from mystyle_cli.photos.align import FFHQ
+from mystyle_cli.photos.align import FFHQ, Crop, warp
 from mystyle_cli.prior.checkpoints.companions import read_encoder, read_identity
 from mystyle_cli.prior.companions import roles
 from mystyle_cli.prior.companions.foreign import inspect
@@ -50,6 +50,22 @@ def test_arcface_sees_the_window_of_the_identity_loss(resolution: int) -> None:
     small = F.interpolate(picture, (256, 256), mode="bilinear", antialias=True)
     want = F.adaptive_avg_pool2d(small[:, :, 35:223, 32:220], (112, 112))
     assert (face_window(resolution, FFHQ)(picture) - want).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("crop", [Crop(1.25, 0.05), Crop(0.85, 0.0)])
+def test_arcface_sees_the_same_of_a_face_in_any_crop(crop: Crop) -> None:
+    """On another crop of the same picture the window lies elsewhere, and shows the same."""
+    soft = F.interpolate(noise(1, 12), (400, 400), mode="bicubic").clamp(0, 1)
+    pixels = np.rint(soft[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+    corners = np.array([[0.0, 0], [0, 1], [1, 1], [1, 0]])
+
+    def seen(shown: Crop, taken_for: Crop) -> Tensor:
+        picture = warp(pixels, shown.to_ffhq(corners) * 400, 256).astype(np.float32)
+        return cast(Tensor, face_window(256, taken_for)(torch.from_numpy(picture).permute(2, 0, 1)[None]))
+
+    usual = seen(FFHQ, FFHQ)
+    assert (seen(crop, crop) - usual).abs().mean() < 2
+    assert (seen(crop, FFHQ) - usual).abs().mean() > 8
 
 
 class Everything(nn.Module):
@@ -161,6 +177,17 @@ def test_insightface_net_becomes_a_role(tmp_path: Path) -> None:
     want = open_session(path).run(face_window(64, FFHQ)(images).numpy())
     assert np.abs(got - want).max() < 1e-5 * np.abs(want).max()
     assert np.abs(want[0] - want[1]).max() > 0.1 * np.abs(want).max()
+
+
+def test_arcface_is_refused_where_a_crop_shows_too_little(tmp_path: Path) -> None:
+    """A window that the prior's pictures cut through is told; a net of their own size is taken."""
+    companion, tight = read_identity(foreign_net(tmp_path / "w600k.onnx")), Crop(0.58, 0.054)
+    with pytest.raises(ModelError, match=r"0\.58 FFHQ sides") as refused:
+        write_role(companion, tmp_path / "identity.onnx", 64, tight)
+    assert "without it" in refused.value.hint
+    own = foreign_net(tmp_path / "own.onnx", size=64)
+    write_role(read_identity(own), tmp_path / "identity.onnx", 64, tight)
+    assert (tmp_path / "identity.onnx").read_bytes() == own.read_bytes()
 
 
 def test_onnx_net_of_the_priors_own_size_passes_through(tmp_path: Path) -> None:
