@@ -46,7 +46,8 @@ class Restorer:
             settings = comparison_settings(task, default_settings(task, quality))
             self.engines[task, quality] = open_engine(self.profile, settings)
             self.answer(task, quality, row)  # the first call also warms up
-        (subject,) = subjects(self.truths.crops[row : row + 1], task, [self.truths.paths[row].name])
+        truths = self.truths
+        (subject,) = subjects(truths.crops[row : row + 1], task, [truths.paths[row].name], truths.crop)
         started = time.perf_counter()
         found = restore_with(self.engines[task, quality], [subject], task)
         seconds = time.perf_counter() - started
@@ -105,7 +106,8 @@ def _measure(
 
 def _plain(restorer: Restorer, task: Task, row: int) -> float:
     """Run some steps of the plain loop on one photo; returns the seconds that all would take."""
-    (subject,) = subjects(restorer.truths.crops[row : row + 1], task, ["plain"])
+    truths = restorer.truths
+    (subject,) = subjects(truths.crops[row : row + 1], task, ["plain"], truths.crop)
     located = locate(restorer.profile, subject, aligned=True, force=True, tiny=False)
     targets, phi = degrade([located], task, restorer.profile.prior.resolution)
     settings = default_settings(task).projection

@@ -119,7 +119,7 @@ def measure(name: str, photos: int) -> Found:
 def restored_ids(profile: Profile, truths: Truths) -> np.ndarray:
     """Return the ID scores (B,) of photos restored from 16 px."""
     settings = replace(comparison_settings("upscale"), batch=12)
-    degraded = subjects(truths.crops, "upscale", [path.name for path in truths.paths])
+    degraded = subjects(truths.crops, "upscale", [path.name for path in truths.paths], truths.crop)
     made = pictures(personal(profile, degraded, "upscale", settings))
     return profile.id_score(to_unit(made))
 

@@ -123,7 +123,7 @@ def _engine(task: Task, steps: int) -> Answering:
 
 def _search(engine: Answering, task: Task, crops: Pixels, steps: int) -> Answers:
     """Restore aligned photos with the program itself; locating and pasting count."""
-    degraded = subjects(crops, task, ["photo"] * len(crops))
+    degraded = subjects(crops, task, ["photo"] * len(crops), engine.profile.prior.crop)
     started = time.perf_counter()
     found = restore_with(engine, degraded, task)
     seconds = (time.perf_counter() - started) / len(crops)
@@ -137,7 +137,7 @@ def _plain(task: Task, crop: Pixels) -> Answers:
     """Run all steps of the plain loop on one aligned photo."""
     profile = profile_of(NAMES[0])
     settings = default_settings(task).projection
-    (subject,) = subjects(crop[None], task, ["photo"])
+    (subject,) = subjects(crop[None], task, ["photo"], profile.prior.crop)
     located = locate(profile, subject, aligned=True, force=True, tiny=False)
     targets, phi = degrade([located], task, profile.prior.resolution)
     target, generator, perceptual = torch.from_numpy(targets), profile.generator(), profile.prior.perceptual()

@@ -85,7 +85,7 @@ def _upscale(size: int) -> Callable[[], object]:
     faces = to_pixels(good_faces(32))
     crops = np.concatenate([faces, faces])[:size]
     engine = open_engine(profile_of(NAMES[0]), comparison_settings("upscale"))
-    degraded = subjects(crops, "upscale", ["photo"] * size)
+    degraded = subjects(crops, "upscale", ["photo"] * size, engine.profile.prior.crop)
     return lambda: restore_with(engine, degraded, "upscale")
 
 

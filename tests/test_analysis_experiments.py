@@ -27,6 +27,7 @@ from mystyle_cli.analysis.truths import Truths
 from mystyle_cli.errors import ProfileError
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.score import synthesise
+from mystyle_cli.photos.align import FFHQ, Crop
 from mystyle_cli.photos.decode import to_unit
 from mystyle_cli.restore.projection import ProjectionSettings
 from tests.tiny_store import TRAIN, make_store, picture
@@ -46,7 +47,7 @@ def truths() -> Truths:
     marks = np.zeros((3, 32, 32), bool)
     marks[:2, 14:18, 12:16] = True
     crops = np.stack([picture(50 + number, 32) for number in range(3)])
-    return Truths(tuple(Path(f"{number}.jpg") for number in range(3)), crops, marks)
+    return Truths(tuple(Path(f"{number}.jpg") for number in range(3)), crops, marks, FFHQ)
 
 
 def test_inputs_of_upscaling_are_area_means(truths: Truths) -> None:
@@ -58,11 +59,11 @@ def test_inputs_of_upscaling_are_area_means(truths: Truths) -> None:
 
 def test_nothing_of_the_truth_is_left_in_the_hole(truths: Truths) -> None:
     """Two photos that differ inside the hole only give the same input."""
-    hole = eyes_and_nose(32) > 0
+    hole = eyes_and_nose(32, FFHQ) > 0
     other = np.where(hole[None, ..., None], 255 - truths.crops, truths.crops)
     names = ["a", "b", "c"]
     for first, second in zip(
-        subjects(truths.crops, "inpaint", names), subjects(other, "inpaint", names), strict=True
+        subjects(truths.crops, "inpaint", names, FFHQ), subjects(other, "inpaint", names, FFHQ), strict=True
     ):
         np.testing.assert_array_equal(first.photo, second.photo)
     assert 0.1 < hole.mean() < 0.25
@@ -70,10 +71,21 @@ def test_nothing_of_the_truth_is_left_in_the_hole(truths: Truths) -> None:
 
 def test_the_hole_holds_eyes_and_nose() -> None:
     """Where Karras' alignment puts eyes and nose on a mean face, the hole is; mouth and chin stay visible."""
-    hole = eyes_and_nose(128) > 0
+    hole = eyes_and_nose(128, FFHQ) > 0
     for row, column in ((61, 48), (61, 80), (78, 64)):  # FFHQ's mean eyes and nose tip, at 128 px
         assert hole[row, column]
     assert not hole[92].any()
+
+
+def test_the_hole_is_as_large_on_a_face_in_any_crop() -> None:
+    """A tight crop shows the same hole, larger; a part of it that the crop does not show is left out."""
+    crop = Crop(0.58, 0.054)
+    rows, columns = np.nonzero(eyes_and_nose(500, crop))
+    corners = np.array([[columns.min(), rows.min()], [columns.max() + 1, rows.max() + 1]]) / 500
+    wide = np.nonzero(eyes_and_nose(500, FFHQ))
+    wanted = np.array([[wide[1].min(), wide[0].min()], [wide[1].max() + 1, wide[0].max() + 1]]) / 500
+    np.testing.assert_allclose(crop.to_ffhq(corners), wanted, atol=0.003)
+    assert eyes_and_nose(100, Crop(0.25, 0.02)).all()
 
 
 def test_lanczos_keeps_the_mean_colour(truths: Truths) -> None:
@@ -86,14 +98,14 @@ def test_lanczos_keeps_the_mean_colour(truths: Truths) -> None:
 def test_baseline_is_the_domain_prior_in_w_plus(profile: Profile, truths: Truths) -> None:
     """The baseline's pictures come from G_d and codes without anchors; the personal prior's from A_beta."""
     settings = replace(comparison_settings("inpaint"), projection=replace(STEPS, beta=0.02))
-    inputs = subjects(truths.crops[:2], "inpaint", ["a", "b"])
+    inputs = subjects(truths.crops[:2], "inpaint", ["a", "b"], FFHQ)
     theirs, ours = (prior(profile, inputs, "inpaint", settings) for prior in (domain, personal))
     assert all(answer.alpha_plus is None for answer in theirs)
     assert all(excess(answer.alpha_plus, 0.02) <= 1e-6 for answer in ours if answer.alpha_plus is not None)
     codes = np.stack([answer.w_plus for answer in theirs])
     assert codes.shape == (2, profile.prior.num_ws, profile.prior.w_dim)
     assert np.isfinite(synthesise(profile.prior.generator(), codes)).all()
-    outside = eyes_and_nose(32) == 0
+    outside = eyes_and_nose(32, FFHQ) == 0
     np.testing.assert_array_equal(pictures(theirs)[:, outside], truths.crops[:2, outside])
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mystyle_cli.errors import ModelError
+from mystyle_cli.photos.align import FFHQ, Crop, warp
 from mystyle_cli.prior.checkpoints.companions import read_encoder, read_identity
 from mystyle_cli.prior.companions import roles
 from mystyle_cli.prior.companions.foreign import inspect
@@ -48,7 +49,23 @@ def test_arcface_sees_the_window_of_the_identity_loss(resolution: int) -> None:
     picture = noise(1, resolution)
     small = F.interpolate(picture, (256, 256), mode="bilinear", antialias=True)
     want = F.adaptive_avg_pool2d(small[:, :, 35:223, 32:220], (112, 112))
-    assert (face_window(resolution)(picture) - want).abs().max() < 1e-6
+    assert (face_window(resolution, FFHQ)(picture) - want).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("crop", [Crop(1.25, 0.05), Crop(0.85, 0.0)])
+def test_arcface_sees_the_same_of_a_face_in_any_crop(crop: Crop) -> None:
+    """On another crop of the same picture the window lies elsewhere, and shows the same."""
+    soft = F.interpolate(noise(1, 12), (400, 400), mode="bicubic").clamp(0, 1)
+    pixels = np.rint(soft[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+    corners = np.array([[0.0, 0], [0, 1], [1, 1], [1, 0]])
+
+    def seen(shown: Crop, taken_for: Crop) -> Tensor:
+        picture = warp(pixels, shown.to_ffhq(corners) * 400, 256).astype(np.float32)
+        return cast(Tensor, face_window(256, taken_for)(torch.from_numpy(picture).permute(2, 0, 1)[None]))
+
+    usual = seen(FFHQ, FFHQ)
+    assert (seen(crop, crop) - usual).abs().mean() < 2
+    assert (seen(crop, FFHQ) - usual).abs().mean() > 8
 
 
 class Everything(nn.Module):
@@ -106,7 +123,7 @@ def test_roles_take_the_priors_pictures(tmp_path: Path) -> None:
         assert isinstance(companion.net, nn.Module)
         companion.net.eval()
         path = tmp_path / f"{companion.role}.onnx"
-        assert write_role(companion, path, 64) < 1e-4
+        assert write_role(companion, path, 64, FFHQ) < 1e-4
         assert open_session(path).run(noise(1, 64).numpy()).shape == (1, 512)
 
 
@@ -114,11 +131,11 @@ def test_disagreement_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """A file that answers otherwise than its net does not become a role."""
     net = nn.Sequential(nn.Conv2d(3, 512, 3, 2, 1), StyleBlock(4)).eval().requires_grad_(False)
     companion = Companion("encoder", "e4e", Path("e.pt"), "", net, 32, 512)
-    assert write_role(companion, tmp_path / "good.onnx", 32) < 1e-4
+    assert write_role(companion, tmp_path / "good.onnx", 32, FFHQ) < 1e-4
     other = nn.Sequential(nn.Conv2d(3, 512, 3, 2, 1), StyleBlock(4)).eval()
     monkeypatch.setattr(roles, "write_onnx", lambda _net, *rest: write_onnx(other, *rest))
     with pytest.raises(ModelError, match="differs by"):
-        write_role(companion, tmp_path / "bad.onnx", 32)
+        write_role(companion, tmp_path / "bad.onnx", 32, FFHQ)
 
 
 Change = Callable[[onnx.ModelProto], Any]
@@ -153,24 +170,35 @@ def test_insightface_net_becomes_a_role(tmp_path: Path) -> None:
     path = foreign_net(tmp_path / "w600k.onnx")
     companion = read_identity(path)
     assert (companion.kind, companion.size, companion.dim) == ("onnx", 112, 24)
-    assert write_role(companion, tmp_path / "identity.onnx", 64) < 1e-5
+    assert write_role(companion, tmp_path / "identity.onnx", 64, FFHQ) < 1e-5
     onnx.checker.check_model(str(tmp_path / "identity.onnx"))
     images = noise(2, 64)
     got = open_session(tmp_path / "identity.onnx").run(images.numpy())
-    want = open_session(path).run(face_window(64)(images).numpy())
+    want = open_session(path).run(face_window(64, FFHQ)(images).numpy())
     assert np.abs(got - want).max() < 1e-5 * np.abs(want).max()
     assert np.abs(want[0] - want[1]).max() > 0.1 * np.abs(want).max()
+
+
+def test_arcface_is_refused_where_a_crop_shows_too_little(tmp_path: Path) -> None:
+    """A window that the prior's pictures cut through is told; a net of their own size is taken."""
+    companion, tight = read_identity(foreign_net(tmp_path / "w600k.onnx")), Crop(0.58, 0.054)
+    with pytest.raises(ModelError, match=r"0\.58 FFHQ sides") as refused:
+        write_role(companion, tmp_path / "identity.onnx", 64, tight)
+    assert "without it" in refused.value.hint
+    own = foreign_net(tmp_path / "own.onnx", size=64)
+    write_role(read_identity(own), tmp_path / "identity.onnx", 64, tight)
+    assert (tmp_path / "identity.onnx").read_bytes() == own.read_bytes()
 
 
 def test_onnx_net_of_the_priors_own_size_passes_through(tmp_path: Path) -> None:
     """A net that takes the prior's pictures already is copied as it is."""
     path = foreign_net(tmp_path / "own.onnx", size=64)
-    write_role(read_encoder(path), tmp_path / "encoder.onnx", 64)
+    write_role(read_encoder(path), tmp_path / "encoder.onnx", 64, FFHQ)
     assert (tmp_path / "encoder.onnx").read_bytes() == path.read_bytes()
-    write_role(read_encoder(path), tmp_path / "larger.onnx", 128)
+    write_role(read_encoder(path), tmp_path / "larger.onnx", 128, FFHQ)
     assert open_session(tmp_path / "larger.onnx").run(noise(1, 128).numpy()).shape == (1, 24)
     with pytest.raises(ModelError, match="64 pixels"):
-        write_role(read_identity(path), tmp_path / "identity.onnx", 128)
+        write_role(read_identity(path), tmp_path / "identity.onnx", 128, FFHQ)
 
 
 def test_role_files_of_ours_are_taken_again(tmp_path: Path) -> None:
@@ -179,7 +207,7 @@ def test_role_files_of_ours_are_taken_again(tmp_path: Path) -> None:
     write_onnx(net, path, (3, 16, 16), 5)
     for resolution in (32, 64):
         before, path = path, tmp_path / f"{resolution}.onnx"
-        assert write_role(read_encoder(before), path, resolution) < 1e-5
+        assert write_role(read_encoder(before), path, resolution, FFHQ) < 1e-5
     images = noise(2, 64)
     smaller = whole(32, 16)(whole(64, 32)(images))
     assert np.abs(open_session(path).run(images.numpy()) - net(smaller).numpy()).max() < 1e-5

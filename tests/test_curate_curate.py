@@ -13,8 +13,9 @@ from PIL import Image, ImageFilter
 
 from mystyle_cli.curate.curate import CurateSettings, Reason, curate
 from mystyle_cli.errors import NoFaceError
+from mystyle_cli.photos.align import FFHQ, Crop
 from mystyle_cli.progress import Step
-from tests.portraits import DEMONSTRATION, expected, real
+from tests.portraits import DEMONSTRATION, clear, expected, real
 
 needs_portraits = pytest.mark.skipif(not real(), reason="the real portraits are not on this machine")
 
@@ -24,6 +25,7 @@ class Prior:
     """A domain prior as far as curation looks at it."""
 
     resolution: int = 128
+    crop: Crop = FFHQ
 
 
 def reasons(paths: list[Path], **options: object) -> dict[str, Reason]:
@@ -146,6 +148,34 @@ def test_reference_and_known_faces(folder: Path) -> None:
         mine[2].name: Reason.KEPT,
         "other.jpg": Reason.NOT_THIS_PERSON,
     }
+
+
+def test_verdicts_do_not_depend_on_the_crop() -> None:
+    """A tight and a wide crop of the same photos get the verdicts and the measurements of FFHQ's own."""
+    wanted = expected("ada")
+    refused = [name for name, verdict in wanted.items() if verdict != "kept"][:6]
+    good = [name for name, verdict in wanted.items() if verdict == "kept"][:4]
+    paths = [DEMONSTRATION / "ada" / name for name in (*good, *refused)]
+    usual, tight, wide = (
+        curate(paths, prior=Prior(crop=crop)) for crop in (FFHQ, Crop(0.58, 0.054), Crop(1.3, -0.05))
+    )
+    assert len({record.reason for record in usual.records}) > 3
+    assert usual.records == tight.records == wide.records
+    sides = [{sha: face.side for sha, face in found.faces.items()} for found in (usual, tight, wide)]
+    assert sides[1] == pytest.approx({sha: 0.58 * side for sha, side in sides[0].items()})
+    assert sides[2] == pytest.approx({sha: 1.3 * side for sha, side in sides[0].items()})
+
+
+def test_known_faces_are_recognised_in_their_crop() -> None:
+    """A photo that is added later is as like a profile's reference set whatever crop that was cut to."""
+    paths, found = [clear("ada", number) for number in range(6)], []
+    for crop in (FFHQ, Crop(0.58, 0.054)):
+        first = curate(paths[:5], prior=Prior(crop=crop))
+        known = (first.records, {sha: face.pixels for sha, face in first.faces.items()})
+        (later,) = curate(paths[5:], prior=Prior(crop=crop), known=known).records
+        assert later.kept
+        found.append(later.scores["identity"])
+    assert found[1] == pytest.approx(found[0], abs=0.08)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from mystyle_cli.curate.advice import advise, split
 from mystyle_cli.curate.records import PhotoRecord, Reason
 from mystyle_cli.curate.sheet import contact_sheet
 from mystyle_cli.errors import ProfileError
+from mystyle_cli.photos.align import FFHQ, Crop, warp
 
 
 def records(count: int, *, refused: int = 0, first: int = 0) -> list[PhotoRecord]:
@@ -94,20 +95,31 @@ def varied(count: int) -> tuple[list[PhotoRecord], dict[str, np.ndarray]]:
 
 def test_a_varied_set_needs_no_advice() -> None:
     """Enough photos with varied pose, light and places pass without a word."""
-    assert advise(*varied(60)) == []
+    assert advise(*varied(60), FFHQ) == []
 
 
 def test_advice_names_what_is_missing() -> None:
     """Few photos, one pose, one light and one place are each named."""
     items, crops = varied(60)
-    assert "only 3" in advise(items[:3], crops)[0]
-    assert "100" in advise(items[:20], crops)[0]
+    assert "only 3" in advise(items[:3], crops, FFHQ)[0]
+    assert "100" in advise(items[:20], crops, FFHQ)[0]
     same_pose = [PhotoRecord(r.sha256, r.file, r.reason, "", {"yaw": 5.0}) for r in items]
-    assert any("same way" in line for line in advise(same_pose, crops))
+    assert any("same way" in line for line in advise(same_pose, crops, FFHQ))
     frame = crops[items[0].sha256]
-    one_shoot = advise(items, dict.fromkeys(crops, frame))
+    one_shoot = advise(items, dict.fromkeys(crops, frame), FFHQ)
     assert any("light" in line for line in one_shoot)
     assert any("occasion" in line for line in one_shoot)
+
+
+def test_a_tight_crop_shows_no_surroundings() -> None:
+    """Its corners are hair and forehead, so that it says nothing of places; of light it says what it did."""
+    items, crops = varied(60)
+    tight = Crop(0.58, 0.054)
+    same = advise(items, dict.fromkeys(crops, crops[items[0].sha256]), tight)
+    assert any("light" in line for line in same)
+    assert not any("occasion" in line for line in same)
+    place = tight.to_ffhq(np.array([[0.0, 0], [0, 1], [1, 1], [1, 0]])) * 64
+    assert advise(items, {sha: warp(face, place, 64) for sha, face in crops.items()}, tight) == []
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 60])

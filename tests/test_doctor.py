@@ -24,6 +24,7 @@ from mystyle_cli.doctor.findings import Finding
 from mystyle_cli.errors import DeviceError
 from mystyle_cli.paths import priors_root
 from mystyle_cli.person.store import Store
+from mystyle_cli.photos.align import FFHQ
 from mystyle_cli.prior.assets import Companion
 from mystyle_cli.prior.fetch import downloads
 from mystyle_cli.prior.licences import ledger_path
@@ -113,7 +114,7 @@ def test_damaged_prior(tiny_prior: Path) -> None:
 def imported(**encoder: Any) -> Prior:
     """A prior as import describes it."""
     roles = {"generator": {"file": "g", "sha256": "new"}, "encoder": {"file": "e", **encoder}}
-    return Prior(Path(), "", {"name": "mine", "roles": roles})
+    return Prior(Path(), "", {"name": "mine", "roles": roles}, FFHQ)
 
 
 @pytest.mark.parametrize(

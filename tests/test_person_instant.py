@@ -38,6 +38,7 @@ from mystyle_cli.person.reference import Pictures
 from mystyle_cli.person.score import perceptual_distances, synthesise
 from mystyle_cli.person.solve import nearest_alpha
 from mystyle_cli.person.store import Store
+from mystyle_cli.photos.align import FFHQ, Crop
 from mystyle_cli.photos.kernels import area_kernel
 from mystyle_cli.prior.sessions import open_session
 from mystyle_cli.progress import silent
@@ -116,7 +117,7 @@ def test_the_answer_is_nearer_to_the_truth_than_the_centre(profile):
     random = np.random.default_rng(99)
     generator, anchors = profile.generator(), profile.anchors()
     truth = synthesise(generator, draw_codes(anchors, generator.num_ws, 24, random)).clip(-1, 1)
-    answer = open_instant(profile).alpha_plus(degrade_at_random(truth, random), 0.05)
+    answer = open_instant(profile).alpha_plus(degrade_at_random(truth, random, profile.prior.crop), 0.05)
     middle = np.broadcast_to(hull.centre(len(anchors)), answer.shape)
     perceptual = profile.prior.perceptual()
 
@@ -179,7 +180,7 @@ def test_the_net_is_told_beta_and_how_small_a_photo_was(profile):
 
 def test_every_example_is_paired_with_its_code(profile, monkeypatch):
     """A picture of the hull with the code it was made from, a photo with its anchor or the others' code."""
-    monkeypatch.setattr(instant_examples, "degrade_at_random", lambda images, random: whole(images))
+    monkeypatch.setattr(instant_examples, "degrade_at_random", lambda images, random, crop: whole(images))
     generator, anchors = profile.generator(), profile.anchors()
     examples = instant_examples.make_examples(
         profile.prior, generator, anchors, faces_of(profile), replace(FEW, samples=4), silent
@@ -293,7 +294,7 @@ def test_degradations_are_of_every_kind():
     """Small ones, hidden ones and whole ones; whatever is called known is the picture's own."""
     kernel = area_kernel(32, 4)
     images = np.random.default_rng(0).uniform(-1, 1, (60, 3, 32, 32)).astype(np.float32)
-    view = degrade_at_random(images, np.random.default_rng(1))
+    view = degrade_at_random(images, np.random.default_rng(1), FFHQ)
     small, holed = view.sides < 32, (view.known == 0).any(axis=(1, 2))
     assert small.sum() >= 15
     assert holed.sum() >= 15
@@ -301,6 +302,26 @@ def test_degradations_are_of_every_kind():
     np.testing.assert_array_equal(view.images[~small & ~holed], images[~small & ~holed])
     coarse, given_ = (np.abs(kernel @ part @ kernel.T) for part in (view.images[small], images[small]))
     assert np.corrcoef(coarse.ravel(), given_.ravel())[0, 1] > 0.5
+
+
+@pytest.mark.parametrize("crop", [Crop(0.58, 0.054), Crop(1.6, 0.1), Crop(0.2, 0)])
+def test_holes_are_as_large_on_a_face_in_any_crop(crop):
+    """With the same draws, boxes are that much larger on a tight crop, and lie where the face is."""
+    random = [np.random.default_rng(3) for _ in range(2)]
+    images = np.zeros((400, 3, 64, 64), np.float32)
+    known, usual = (
+        degrade_at_random(images, seeded, chosen).known
+        for seeded, chosen in zip(random, (crop, FFHQ), strict=True)
+    )
+    holed = (known == 0).any(axis=(1, 2))
+    np.testing.assert_array_equal(holed, (usual == 0).any(axis=(1, 2)))
+    heights, wanted = ((part[holed] == 0).any(axis=2).sum(axis=1) for part in (known, usual))
+    (_, top), (_, bottom) = (crop.from_ffhq(np.array([[0.0, 0], [1, 1]])).clip(0, 1) * 64).tolist()
+    np.testing.assert_allclose(heights, np.minimum(wanted / crop.scale, 0.8 * (bottom - top)), atol=2.6)
+    rows = np.nonzero((known == 0).any(axis=(0, 2)))[0]
+    assert rows.min() >= np.floor(top)
+    assert rows.max() < np.ceil(bottom)
+    assert (known == 1).any(axis=(1, 2)).all()
 
 
 def test_a_net_of_another_generator_is_stale_and_refused(profile):

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mystyle_cli.photos.align import align, face_quad, quad_side, to_crop, to_photo, valid_mask, warp
+from mystyle_cli.photos.align import (
+    FFHQ,
+    Crop,
+    align,
+    face_quad,
+    quad_side,
+    to_crop,
+    to_photo,
+    valid_mask,
+    warp,
+)
 
 
 def landmarks() -> np.ndarray:
@@ -48,7 +58,7 @@ def picture(height: int, width: int, length: float = 24.0) -> np.ndarray:
 
 def test_quad_of_an_upright_face() -> None:
     """For a level face the square follows from the paper's formula by hand."""
-    quad = face_quad(landmarks())
+    quad = face_quad(landmarks(), FFHQ)
     # eyes 40 apart, mouth 45 below: side = max(4.0 * 40, 3.6 * 45) = 162, centre = (100, 100 + 4.5)
     np.testing.assert_allclose(quad, square(100, 104.5, 162, 0), atol=1e-9)
 
@@ -62,10 +72,69 @@ def test_quad_moves_with_the_face(degrees: float, scale: float, x: float, y: flo
     points = landmarks() + np.random.default_rng(seed).normal(0, 3, (68, 2))
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     turn = scale * np.array([[c, s], [-s, c]])
-    quad, moved = face_quad(points), face_quad(points @ turn + [x, y])
+    quad, moved = face_quad(points, FFHQ), face_quad(points @ turn + [x, y], FFHQ)
     np.testing.assert_allclose(moved, quad @ turn + [x, y], atol=1e-6 * (1 + scale) * 500)
     sides = np.linalg.norm(quad - np.roll(quad, 1, axis=0), axis=1)
     np.testing.assert_allclose(sides, quad_side(quad), rtol=1e-9)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(-180, 180), st.floats(0.2, 9), st.floats(0.05, 2), st.floats(-1, 1))
+def test_a_crop_s_corners_from_first_principles(
+    degrees: float, zoom: float, scale: float, down: float
+) -> None:
+    """A crop is as large as it says, and as much lower along the face's own axis, however the face is turned.
+
+    The upright face's FFHQ square is known by hand: 162 wide about (100, 104.5).
+    """
+    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    turn = zoom * np.array([[c, s], [-s, c]])  # of rows x, y
+    half, middle = 81 * scale, 104.5 + 162 * down
+    upright = [
+        [100 - half, middle - half],
+        [100 - half, middle + half],
+        [100 + half, middle + half],
+        [100 + half, middle - half],
+    ]
+    found = face_quad(landmarks() @ turn + [7, -3], Crop(scale, down))
+    np.testing.assert_allclose(found, np.array(upright) @ turn + [7, -3], atol=1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0.05, 2), st.floats(-1, 1), st.floats(-180, 180))
+def test_places_on_a_crop_and_on_the_ffhq_square_are_the_same_places(
+    scale: float, down: float, degrees: float
+) -> None:
+    """What is mapped from the one square to the other lies at the same point of the photo."""
+    crop = Crop(scale, down)
+    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    points = landmarks() @ np.array([[c, s], [-s, c]])
+    whole, part = face_quad(points, FFHQ), face_quad(points, crop)
+    places = np.random.default_rng(0).uniform(-0.5, 1.5, (9, 2))
+    np.testing.assert_allclose(
+        to_photo(crop.from_ffhq(places), part, 1), to_photo(places, whole, 1), atol=1e-6
+    )
+    np.testing.assert_allclose(crop.to_ffhq(crop.from_ffhq(places)), places, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("scale", "down"),
+    [
+        (0, 0),
+        (-1, 0),
+        (2.01, 0),
+        (math.nan, 0),
+        (math.inf, 0),
+        (1, 1.01),
+        (1, -1.01),
+        (1, math.nan),
+        (1, -math.inf),
+    ],
+)
+def test_what_is_no_crop_is_refused(scale: float, down: float) -> None:
+    """No size, a huge one, a square far from the face, and what is no number."""
+    with pytest.raises(ValueError, match=r"scale is|down is"):
+        Crop(scale, down)
 
 
 @settings(max_examples=30, deadline=None)
@@ -152,7 +221,7 @@ def test_align_puts_the_eyes_where_ffhq_has_them() -> None:
     """Whatever the tilt of the face, its eyes come out level and at FFHQ's height."""
     c, s = math.cos(0.4), math.sin(0.4)
     points = (landmarks() - [100, 100]) @ np.array([[c, s], [-s, c]]) * 1.7 + [210, 190]
-    face = align(picture(400, 420), points, 96)
+    face = align(picture(400, 420), points, 96, FFHQ)
     assert face.pixels.shape == (96, 96, 3)
     assert face.valid.shape == (96, 96)
     eyes = to_crop(np.stack([points[36:42].mean(0), points[42:48].mean(0)]), face.quad, 96)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mystyle_cli.errors import ModelError
 from mystyle_cli.photos import models
-from mystyle_cli.photos.align import align, to_crop, to_photo, warp
+from mystyle_cli.photos.align import FFHQ, Crop, align, to_crop, to_photo, warp
 from mystyle_cli.photos.decode import Pixels, decode, resize
 from mystyle_cli.photos.faces import (
     _HEAD,
@@ -107,7 +107,7 @@ def test_every_portrait_goes_there_and_back(path: Path) -> None:
     pixels = decode(path).pixels
     faces = find_faces(pixels)
     assert len(faces) == 1
-    crop = align(pixels, faces[0].landmarks, 192)
+    crop = align(pixels, faces[0].landmarks, 192, FFHQ)
     eyes = to_crop(
         np.stack([faces[0].landmarks[36:42].mean(0), faces[0].landmarks[42:48].mean(0)]), crop.quad, 192
     )
@@ -160,14 +160,27 @@ def test_descriptors_tell_people_apart() -> None:
     face = find_faces(pixels)[0]
     own = describe(pixels, face)
     small = resize(pixels, (pixels.shape[0] * 2 // 3, pixels.shape[1] * 2 // 3))
-    crop = align(pixels, face.landmarks, 128).pixels
+    crop = align(pixels, face.landmarks, 128, FFHQ).pixels
     assert np.linalg.norm(own - describe(small, find_faces(small)[0])) < 0.3
-    assert np.linalg.norm(own - describe(crop, aligned_face(crop))) < 0.2
+    assert np.linalg.norm(own - describe(crop, aligned_face(crop, FFHQ))) < 0.2
 
     def apart(pixels: Pixels) -> float:
         return float(np.linalg.norm(own - describe(pixels, find_faces(pixels)[0])))
 
     assert apart(photo("ada", 3)) < apart(photo("marco"))
+
+
+def test_a_face_cut_out_tightly_is_described_as_on_its_photo() -> None:
+    """The face's place on a prior's own crop is known too; with another crop's it would be missed."""
+    pixels = photo()
+    face, tight = find_faces(pixels)[0], Crop(0.58, 0.054)
+    own, cut = describe(pixels, face), align(pixels, face.landmarks, 128, tight)
+    found = aligned_face(cut.pixels, tight)
+    apart = np.linalg.norm(to_photo(found.landmarks, cut.quad, 128) - face.landmarks, axis=1)
+    assert apart[17:].mean() < 0.02 * cut.side  # brows, eyes, nose and mouth; the jaw is cut
+    assert np.linalg.norm(own - describe(cut.pixels, found)) < 0.3
+    missed = aligned_face(cut.pixels, FFHQ)
+    assert np.linalg.norm(missed.landmarks - found.landmarks, axis=1)[17:].mean() > 0.05 * 128
 
 
 def test_profile_is_seen_by_the_slow_detector() -> None:

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from mystyle_cli.cli import cli
 from mystyle_cli.errors import ModelError
 from mystyle_cli.person.score import identity_statistics
+from mystyle_cli.photos.align import FFHQ, Crop
 from mystyle_cli.prior.checkpoints import companions
 from mystyle_cli.prior.importing import Parts, import_prior
 from mystyle_cli.prior.perceptual import Perceptual, trunk_tensors
@@ -80,6 +81,30 @@ def test_parts_become_a_prior(parts: Parts, home: Path, tiny_prior: Path) -> Non
     entry = tomllib.loads((prior.path / "prior.toml").read_text())["roles"]["generator"]
     assert (entry["licence"], entry["source"]) == ("research only", "https://example.org/g.pkl")
     assert len(entry["source_sha256"]) == 64
+
+
+def test_an_import_says_what_crop_its_pictures_show(run: Run, parts: Parts) -> None:
+    """It is noted where it is not FFHQ's; the same files with another crop are another prior."""
+    bare = replace(parts, encoder=None, identity=None, directions=())
+    import_prior("usual", bare)
+    assert "crop" not in tomllib.loads((open_prior("usual").path / "prior.toml").read_text())
+    done = run("prior", "import", "tight", "--generator", parts.generator, "--crop", "0.58,0.054")
+    assert done.exit_code == 0, done.output
+    assert open_prior("tight").crop == Crop(0.58, 0.054)
+    assert open_prior("usual").crop == FFHQ
+    assert open_prior("tight").digest != open_prior("usual").digest
+    assert "0.58 FFHQ sides, 0.054 lower" in run("prior", "show", "tight").stdout
+    shown = json.loads(run("prior", "show", "tight", "--json").stdout)
+    assert shown["crop"] == {"scale": 0.58, "down": 0.054}
+
+
+@pytest.mark.parametrize("words", ["0.58", "0.58,0.054,1", "tight", "0,0", "nan,0", "1,2", ""])
+def test_what_is_no_crop_is_a_wrong_use(run: Run, parts: Parts, home: Path, words: str) -> None:
+    """It is named, nothing is imported, and the exit code is that of usage."""
+    done = run("prior", "import", "tight", "--generator", parts.generator, "--crop", words)
+    assert done.exit_code == 2
+    assert "SCALE,DOWN" in done.output
+    assert not (home / "priors").exists()
 
 
 def test_missing_identity_takes_dlib(parts: Parts) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mystyle_cli.errors import ModelError
+from mystyle_cli.photos.align import FFHQ, Crop
 from mystyle_cli.prior.registry import open_prior
 
 
@@ -78,6 +79,63 @@ def test_damaged_toml_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "prior.toml").write_text(text)
     with pytest.raises(ModelError, match=r"prior\.toml"):
         open_prior(tmp_path)
+
+
+def with_crop(folder: Path, line: str) -> Path:
+    """Write a line at the head of prior.toml; returns the folder."""
+    path = folder / "prior.toml"
+    path.write_text(f"{line}\n{path.read_text()}")
+    return folder
+
+
+def test_a_prior_that_names_no_crop_has_ffhqs(copy: Path) -> None:
+    """As it was before crops were named; one that says so in words is no other."""
+    assert open_prior(copy).crop == FFHQ
+    assert open_prior("portraits-128").crop == FFHQ
+    assert open_prior(with_crop(copy, "crop = {scale = 1, down = 0}")).crop == FFHQ
+
+
+def test_a_prior_s_crop_is_read(copy: Path) -> None:
+    """Whole numbers count, too."""
+    assert open_prior(with_crop(copy, "crop = {scale = 0.58, down = 0.054}")).crop == Crop(0.58, 0.054)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "0.58",
+        "[0.58, 0.054]",
+        "'tight'",
+        "{scale = 0.58}",
+        "{scale = 0.58, down = 0, up = 1}",
+        "{scale = '0.58', down = 0}",
+        "{scale = true, down = 0}",
+        "{scale = 0, down = 0}",
+        "{scale = -0.58, down = 0}",
+        "{scale = 3, down = 0}",
+        "{scale = nan, down = 0}",
+        "{scale = 1, down = inf}",
+        "{scale = 1, down = 1.5}",
+        f"{{scale = {10**400}, down = 0}}",
+    ],
+)
+def test_what_is_no_crop_is_refused_by_name(copy: Path, value: str) -> None:
+    """The file and the crop are named, with what to do, whatever stands there."""
+    with pytest.raises(ModelError, match=r"prior\.toml is damaged: crop") as refused:
+        open_prior(with_crop(copy, f"crop = {value}"))
+    assert refused.value.hint
+
+
+def test_an_imported_prior_with_another_crop_is_another_prior(copy: Path) -> None:
+    """The same files with other notes are the same prior, with another crop they are not; FFHQ's is none."""
+    known = open_prior(with_crop(copy, 'known_by = "roles"')).digest
+    text = (copy / "prior.toml").read_text()
+    found = set()
+    for line in ("notes = ['a']", "crop = {scale = 1.0, down = 0.0}", "crop = {scale = 0.5, down = 0.0}"):
+        (copy / "prior.toml").write_text(text)
+        found.add(open_prior(with_crop(copy, line)).digest)
+    assert known in found
+    assert len(found) == 2
 
 
 def test_unknown_prior_is_named() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from mystyle_cli.errors import DecodeError, NoFaceError, NotThisPersonError, UsageError
 from mystyle_cli.person.profile import Profile
-from mystyle_cli.photos.align import align, quad_side
+from mystyle_cli.photos.align import FFHQ, Crop, align, quad_side
 from mystyle_cli.photos.decode import decode, resize
 from mystyle_cli.photos.faces import find_faces
 from mystyle_cli.photos.paste import worked_region
@@ -23,6 +24,7 @@ from tests.tiny_store import make_store, picture
 PHOTO = Path(__file__).parents[1] / "profiles/photos/ada-held-out/03.jpg"
 FEW = RestoreSettings(projection=ProjectionSettings(steps=6, beta=0.03))
 CROPS = replace(FEW, aligned=True)
+TIGHT = Crop(0.58, 0.054)
 
 
 @pytest.fixture(scope="module")
@@ -205,16 +207,56 @@ def test_whole_photo_in_whole_photo_out(profile, photo):
     (done,) = restore(profile, [Subject(photo)], "invert", FEW)
     assert done.error is None
     assert done.pixels.shape == photo.pixels.shape
-    face = align(photo.pixels, find_faces(photo.pixels)[0].landmarks, 32)
+    face = align(photo.pixels, find_faces(photo.pixels)[0].landmarks, 32, FFHQ)
     np.testing.assert_allclose(done.located.quad, face.quad, atol=1e-6)
     outside = ~worked_region(photo.pixels.shape, face.quad)
     assert np.array_equal(done.pixels[outside], photo.pixels[outside])
     assert not np.array_equal(done.pixels[~outside], photo.pixels[~outside])
 
 
+@pytest.fixture(scope="module")
+def tight(tmp_path_factory, tiny_prior):
+    """The same profile of a prior that says that its pictures show less of a face."""
+    folder = shutil.copytree(tiny_prior, tmp_path_factory.mktemp("tight") / "tiny-32")
+    text = (folder / "prior.toml").read_text()
+    (folder / "prior.toml").write_text(f"crop = {{scale = {TIGHT.scale}, down = {TIGHT.down}}}\n{text}")
+    return make_store(tmp_path_factory.mktemp("tight-store"), folder).open("ada")
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["found", "landmarks"])
+def test_the_crop_is_the_prior_s(tight, photo, given):
+    """A face is cut as its prior was trained, found or told by landmarks; no more is touched."""
+    landmarks = find_faces(photo.pixels)[0].landmarks
+    (done,) = restore(tight, [Subject(photo, landmarks=landmarks if given else None)], "invert", FEW)
+    assert done.error is None
+    face = align(photo.pixels, landmarks, 32, TIGHT)
+    np.testing.assert_allclose(done.located.quad, face.quad, atol=1e-6)
+    np.testing.assert_array_equal(done.located.crop, face.pixels)
+    outside = ~worked_region(photo.pixels.shape, face.quad)
+    assert np.array_equal(done.pixels[outside], photo.pixels[outside])
+    assert not np.array_equal(done.pixels[~outside], photo.pixels[~outside])
+
+
+def test_a_tight_crop_is_enlarged_and_completed(tight, photo):
+    """The factor is that of the prior's crop, and a face behind a hole is cut to it, too."""
+    landmarks = find_faces(photo.pixels)[0].landmarks
+    side = quad_side(align(photo.pixels, landmarks, 32, TIGHT).quad)
+    small = resize(photo.pixels, tuple(round(edge * 24 / side) for edge in photo.pixels.shape[:2]), "area")
+    (done,) = restore(tight, [Subject(small)], "upscale", FEW)
+    assert done.error is None
+    assert done.factor == pytest.approx(32 / 24, rel=0.1)
+    low, high = landmarks[27:36].min(0).astype(int), landmarks[27:36].max(0).astype(int)
+    mask = np.zeros(photo.pixels.shape[:2], np.uint8)
+    mask[low[1] : high[1], low[0] : high[0]] = 255
+    (done,) = restore(tight, [Subject(photo, mask, landmarks)], "inpaint", FEW)
+    assert done.error is None
+    assert done.located.side == pytest.approx(side, rel=0.15)  # the face may move a little
+    assert done.located.hole.mean() > 1.9 * mask.sum() / 255 / (side / TIGHT.scale) ** 2
+
+
 def test_a_small_photo_is_enlarged_as_a_whole(profile, photo):
     """The factor follows from the face's size in it; far from the face the result is Lanczos."""
-    side = quad_side(align(photo.pixels, find_faces(photo.pixels)[0].landmarks, 32).quad)
+    side = quad_side(align(photo.pixels, find_faces(photo.pixels)[0].landmarks, 32, FFHQ).quad)
     shape = [round(edge * 20 / side) for edge in photo.pixels.shape[:2]]
     small = resize(photo.pixels, tuple(shape), "area")
     (done,) = restore(profile, [Subject(small)], "upscale", FEW)

@@ -7,14 +7,17 @@ import pytest
 import torch
 from PIL import Image
 
-from mystyle_cli.photos.align import quad_side, warp
+from mystyle_cli.photos import faces
+from mystyle_cli.photos.align import FFHQ, Crop, quad_side, warp
 from mystyle_cli.photos.decode import to_unit
+from mystyle_cli.photos.faces import Face
 from mystyle_cli.photos.paste import paste
+from mystyle_cli.restore import likeness
 from mystyle_cli.restore.degradations import Identity
 from mystyle_cli.restore.likeness import find_by_likeness, quad_of
 from mystyle_cli.restore.motion import moved, moved_quad
 from mystyle_cli.restore.projection import ProjectionSettings, project
-from mystyle_cli.restore.search import fill_hole
+from mystyle_cli.restore.search import FACE_SHARE, SEEN_WIDTH, fill_hole, find_quads
 from tests.test_restore_projection import Pooled
 
 
@@ -78,22 +81,69 @@ def test_projection_finds_where_the_face_is():
 def test_a_face_behind_a_hole_is_found_by_its_likeness(tilt):
     """Place, size and tilt of a reference pasted into a photo come out, though its middle is hidden."""
     references = np.stack([to_unit(texture(seed, 64)) for seed in range(5)])
-    truth = quad_of(np.array([150.0, 140.0, 120.0, tilt]))
+    truth = quad_of(np.array([150.0, 140.0, 120.0, tilt]), FFHQ)
     photo = paste(texture(9, 300, detail=12), texture(3, 64), truth, None, 0.0)
     mask = np.zeros((300, 300), np.uint8)
     mask[130:165, 120:180] = 255
     painted = np.where(mask[..., None] > 0, 255, photo).astype(np.uint8)
-    best = find_by_likeness(painted, mask, references)[0]
+    best = find_by_likeness(painted, mask, references, FFHQ)[0]
     assert np.abs(best.quad - truth).mean() < 0.03 * quad_side(truth)
     hidden = mask > 0
     assert np.abs(best.completed.astype(int) - photo)[hidden].mean() < 12
     assert np.array_equal(best.completed[~hidden], painted[~hidden])
 
 
+@pytest.mark.parametrize("crop", [Crop(0.58, 0.054), Crop(1.4, -0.1)])
+def test_a_face_is_found_by_the_likeness_of_any_crop(crop):
+    """The quad that is found is of the crop that the references show, however much of a face that is."""
+    references = np.stack([to_unit(texture(seed, 64)) for seed in range(5)])
+    square = np.array([150.0, 140.0, 150.0, 0.1])  # the face's FFHQ square
+    truth = quad_of(square, crop)
+    assert quad_side(truth) == pytest.approx(150 * crop.scale)
+    photo = paste(texture(9, 300, detail=12), texture(3, 64), truth, None, 0.0)
+    mask = np.zeros((300, 300), np.uint8)
+    mask[130:150, 135:165] = 255
+    painted = np.where(mask[..., None] > 0, 255, photo).astype(np.uint8)
+    best = find_by_likeness(painted, mask, references, crop)[0]
+    assert np.abs(best.quad - truth).mean() < 0.03 * quad_side(truth)
+
+
+@pytest.mark.parametrize("crop", [FFHQ, Crop(0.58, 0.054)])
+def test_a_hidden_face_is_looked_for_at_its_own_size(crop, monkeypatch):
+    """The detector sees a guess at the width that it likes, and a face near by counts, in whatever crop."""
+    square = np.array([150.0, 140.0, 160.0, 0.0])
+    guess = likeness.Guess(quad_of(square, crop), 1.0, texture(0, 300))
+    monkeypatch.setattr(likeness, "find_by_likeness", lambda *given: [guess])
+    enlarged = []
+
+    def find(pixels, upsample="auto", smallest=None):
+        if upsample == "auto":
+            return []
+        enlarged.append(upsample)
+        near, far = (marks(150 + 70 * step, 140, 160) for step in (1, 2))
+        return [Face((0, 0, 9, 9), points, score, 0.0) for points, score in ((near, 1.0), (far, 2.0))]
+
+    monkeypatch.setattr(faces, "find_faces", find)
+    mask = np.zeros((300, 300), np.uint8)
+    mask[130:150, 140:160] = 255
+    found = find_quads(texture(1, 300), mask, lambda: None, crop, tiny=False)
+    np.testing.assert_allclose(found, [quad_of(np.array([220.0, 140.0, 160.0, 0.0]), crop)], atol=1e-6)
+    assert enlarged == [pytest.approx(SEEN_WIDTH / (FACE_SHARE * 160))]
+
+
+def marks(x, y, side):
+    """Return landmarks (68, 2) whose FFHQ square is level, has this middle and this side."""
+    points = np.full((68, 2), [x, y], np.float64)
+    half, down = side / 8, side / 3.7  # 4.0 * across is the larger
+    points[36:42], points[42:48] = [x - half, y - 0.1 * down], [x + half, y - 0.1 * down]
+    points[48], points[54] = [x - half, y + 0.9 * down], [x + half, y + 0.9 * down]
+    return points
+
+
 def test_a_photo_that_is_all_hole_suggests_nothing():
     """Where no face would be visible, no place is guessed."""
     photo = texture(0, 64)
-    assert find_by_likeness(photo, np.full((64, 64), 255, np.uint8), to_unit(photo)[None]) == []
+    assert find_by_likeness(photo, np.full((64, 64), 255, np.uint8), to_unit(photo)[None], FFHQ) == []
 
 
 def test_a_hole_is_filled_from_around_it():

@@ -30,6 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mystyle_cli.photos.align import FFHQ
 from mystyle_cli.prior.checkpoints.companions import read_encoder, read_identity
 from mystyle_cli.prior.companions.roles import Companion, write_role
 from mystyle_cli.prior.sessions import open_session
@@ -142,7 +143,7 @@ def _torch_answer(companion: Companion, images: Tensor) -> Tensor:
 
 def _role(companion: Companion, whole: Tensor, folder: Path) -> Tensor:
     """What the role's file answers."""
-    write_role(companion, folder / "role.onnx", RESOLUTION)
+    write_role(companion, folder / "role.onnx", RESOLUTION, FFHQ)
     return torch.from_numpy(open_session(folder / "role.onnx").run(whole.numpy()))
 
 

@@ -104,7 +104,8 @@ def ask_domain_prior(shell: Shell, profile: Profile, inputs: Inputs) -> None:
     for task, (_, outputs) in TASKS.items():
         start = time.perf_counter()
         settings = replace(comparison_settings(task), batch=len(inputs.names()))
-        answers = domain(profile, subjects(inputs.truths.crops, task, inputs.names()), task, settings)
+        degraded = subjects(inputs.truths.crops, task, inputs.names(), inputs.truths.crop)
+        answers = domain(profile, degraded, task, settings)
         folder = shell.folder / "domain" / outputs
         folder.mkdir(parents=True, exist_ok=True)
         for name, pixels in zip(inputs.names(), pictures(answers), strict=True):
@@ -227,7 +228,7 @@ def main() -> None:
     start = time.perf_counter()
     shutil.rmtree(demo, ignore_errors=True)
     shell = Shell(demo)
-    inputs = prepare(PHOTOS / f"{PERSON}-held-out", demo / "inputs", open_prior(PRIOR).resolution, WHOLE)
+    inputs = prepare(PHOTOS / f"{PERSON}-held-out", demo / "inputs", open_prior(PRIOR), WHOLE)
     (demo / "edited").mkdir()
     type_commands(shell, inputs)
     profile = Store(demo / "store").open(PERSON)

@@ -9,9 +9,10 @@ import numpy as np
 
 from mystyle_cli.analysis.baselines import eyes_and_nose, shrink
 from mystyle_cli.analysis.truths import Truths, read_truths
-from mystyle_cli.photos.align import face_quad, quad_side
+from mystyle_cli.photos.align import Crop, face_quad, quad_side
 from mystyle_cli.photos.decode import Pixels, decode, encode, resize
 from mystyle_cli.photos.faces import find_faces
+from mystyle_cli.prior.registry import Prior
 
 SMALL_FACE = 36
 """Side in pixels of the face's crop on the whole photos that are enlarged."""
@@ -34,17 +35,17 @@ class Inputs:
         return [path.stem for path in self.truths.paths]
 
 
-def prepare(held_out: Path, folder: Path, resolution: int, whole: int) -> Inputs:
+def prepare(held_out: Path, folder: Path, prior: Prior, whole: int) -> Inputs:
     """Write the inputs of all commands.
 
     Args:
         held_out: photos that no profile sees.
         folder: where the inputs go.
-        resolution: side of aligned crops.
+        prior: whose crops are cut.
         whole: how many photos are also made small as a whole.
     """
-    truths = read_truths(held_out, resolution)
-    mask = eyes_and_nose(resolution)
+    truths = read_truths(held_out, prior.resolution, prior.crop)
+    mask = eyes_and_nose(prior.resolution, prior.crop)
     hidden = np.where(mask[None, ..., None] > 0, np.uint8(255), truths.crops)
     sets = {"small": shrink(truths.crops), "hidden": hidden, "truth": truths.crops}
     for name, pictures in sets.items():
@@ -54,13 +55,13 @@ def prepare(held_out: Path, folder: Path, resolution: int, whole: int) -> Inputs
     encode(mask, folder / "hole.png")
     (folder / "whole").mkdir(exist_ok=True)
     for path in truths.paths[:whole]:
-        encode(_small_photo(path), folder / "whole" / f"{path.stem}.png")
+        encode(_small_photo(path, prior.crop), folder / "whole" / f"{path.stem}.png")
     return Inputs(folder, truths)
 
 
-def _small_photo(path: Path) -> Pixels:
+def _small_photo(path: Path, crop: Crop) -> Pixels:
     """Shrink a whole photo until its face's crop is `SMALL_FACE` pixels wide."""
     pixels = decode(path).pixels
-    side = quad_side(face_quad(find_faces(pixels)[0].landmarks))
+    side = quad_side(face_quad(find_faces(pixels)[0].landmarks, crop))
     height, width = (round(edge * SMALL_FACE / side) for edge in pixels.shape[:2])
     return resize(pixels, (height, width), "area")

@@ -6,8 +6,8 @@
 
 `train` begins with the exported prior (`src/mystyle_cli/prior/bundled/faces` and `encoder.safetensors` beside
 this file) and writes generator.safetensors and encoder.safetensors in half precision, each under 16 MB,
-metrics and a preview. Put the two in the places of those that it began with: `train_autoencoder --start` goes on
-from them, and `tools.faces.export` makes the rest of the prior anew.
+metrics and a preview. Put the two in the places of those that it began with: `train_autoencoder --start` goes
+on from them, and `tools.faces.export` makes the rest of the prior anew.
 """
 
 from __future__ import annotations

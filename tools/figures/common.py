@@ -89,7 +89,8 @@ def truths_of(name: str) -> Truths:
     from mystyle_cli.analysis.truths import read_truths
     from mystyle_cli.prior.registry import open_prior
 
-    return read_truths(Person(name).held_out, open_prior(PRIOR).resolution)
+    prior = open_prior(PRIOR)
+    return read_truths(Person(name).held_out, prior.resolution, prior.crop)
 
 
 _last: dict[str, float] = {}

@@ -17,6 +17,7 @@ from mystyle_cli.analysis.membership import excess, with_many_anchors
 from mystyle_cli.analysis.report import Cell, Report, Table, Target
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.store import Store
+from mystyle_cli.photos.align import FFHQ
 from mystyle_cli.photos.decode import Pixels, encode
 from mystyle_cli.restore.codes import Parametrisation
 from mystyle_cli.restore.restore import default_settings, restore
@@ -69,7 +70,7 @@ def _codes(label: str, profile: Profile, crops: Pixels) -> list[list[Cell]]:
                 base = default_settings(task)
                 chosen = replace(base.projection, steps=STEPS, beta=beta, parametrisation=kind)
                 settings = replace(base, projection=chosen, aligned=True, force=True)
-                found = restore(profile, subjects(crops, task, names), task, settings, report_progress)
+                found = restore(profile, subjects(crops, task, names, FFHQ), task, settings, report_progress)
                 worst[task] = max(excess(a.alpha_plus, beta) for a in found if a.alpha_plus is not None)
             rows += [[label, task, kind, beta, value] for task, value in worst.items()]
     return rows
@@ -78,7 +79,7 @@ def _codes(label: str, profile: Profile, crops: Pixels) -> list[list[Cell]]:
 def _commands(folder: Path, store: Store, crops: Pixels) -> list[list[Cell]]:
     """Run the commands as a user types them."""
     large, small, mask = folder / "large.png", folder / "small.png", folder / "mask.png"
-    hole = eyes_and_nose(crops.shape[1])
+    hole = eyes_and_nose(crops.shape[1], FFHQ)
     encode(crops[0], large)
     encode(shrink(crops)[0], small)
     encode(np.repeat(hole[..., None], 3, axis=2), mask)

@@ -10,7 +10,7 @@ from mystyle_cli.analysis.report import Cell, Report, Table, Target
 from mystyle_cli.curate.examine import examine
 from mystyle_cli.curate.records import Reason
 from mystyle_cli.curate.settings import CurateSettings
-from mystyle_cli.photos.align import align
+from mystyle_cli.photos.align import FFHQ, align
 from mystyle_cli.photos.decode import Pixels, decode
 from mystyle_cli.photos.faces import find_faces
 from mystyle_cli.photos.grid import grid
@@ -36,8 +36,8 @@ def make() -> Report:
         if not faces:
             rows.append([path.name, _size(pixels), 0, None, None, "no face"])
             continue
-        face = align(pixels, faces[0].landmarks, SIDE)
-        crops.append(align(pixels, faces[0].landmarks, CROP).pixels)
+        face = align(pixels, faces[0].landmarks, SIDE, FFHQ)
+        crops.append(align(pixels, faces[0].landmarks, CROP, FFHQ).pixels)
         back = paste(pixels, face.pixels, face.quad)
         region = worked_region(pixels.shape, face.quad)
         outside += int((back[~region] != pixels[~region]).sum())
@@ -69,6 +69,6 @@ def _size(pixels: Pixels) -> str:
 def _verdict(path: Path) -> Reason:
     """Return what the checks that look at one photo alone say, as for a prior of 128 px."""
     settings = CurateSettings()
-    item = examine(path, path.name, "", CROP, settings)
+    item = examine(path, path.name, "", CROP, FFHQ, settings)
     fault = item.fault or (item.candidates[0].fault if item.candidates else None)
     return fault[0] if fault else Reason.KEPT

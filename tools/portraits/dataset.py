@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mystyle_cli.photos.align import face_quad, to_crop, warp
+from mystyle_cli.photos.align import FFHQ, face_quad, to_crop, warp
 from mystyle_cli.photos.faces import Face, find_faces
 from tools.portraits.identity import Identity, Traits, draw_identity, draw_traits
 from tools.portraits.render import Portrait, render
@@ -55,7 +55,7 @@ def crop_portrait(portrait: Portrait, size: int = SIZE) -> dict[str, np.ndarray]
     face = find_portrait(portrait)
     if face is None:
         return None
-    quad = face_quad(face.landmarks)
+    quad = face_quad(face.landmarks, FFHQ)
     return {
         "crops": warp(portrait.pixels, quad, size),
         "mattes": warp(portrait.matte, quad, size),

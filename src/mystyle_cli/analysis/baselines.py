@@ -15,6 +15,7 @@ from mystyle_cli.restore.restore import RestoreSettings, default_settings, resto
 
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
+    from mystyle_cli.photos.align import Crop
     from mystyle_cli.restore.locate import Subject
     from mystyle_cli.restore.restore import Restoration
 
@@ -23,8 +24,8 @@ Task = Literal["upscale", "inpaint"]
 SMALL: Final = 16
 """Side in pixels of the inputs of upscaling."""
 
-BOX: Final = (0.36, 0.67, 0.25, 0.75)
-"""Top, bottom, left and right of the hole over eyes and nose, in sides of an aligned crop."""
+BOX: Final = ((0.25, 0.36), (0.75, 0.67))
+"""Left top and right bottom of the hole over eyes and nose, in sides of the FFHQ square."""
 
 DOMAIN_STEPS: Final = 90
 """Steps of the domain prior where none are given; by then its loss is near the personal prior's."""
@@ -37,29 +38,31 @@ def shrink(crops: Pixels, size: int = SMALL) -> Pixels:
     return np.stack([resize(crop, (size, size), "area") for crop in crops])
 
 
-def eyes_and_nose(resolution: int) -> Pixels:
-    """Return the mask (R, R) of the hole over eyes and nose, 255 inside."""
-    top, bottom, left, right = (round(edge * resolution) for edge in BOX)
+def eyes_and_nose(resolution: int, crop: Crop) -> Pixels:
+    """Return the mask (R, R) of the hole over eyes and nose of a face aligned to a crop, 255 inside."""
+    edges = crop.from_ffhq(np.array(BOX)).clip(0, 1) * resolution
+    (left, top), (right, bottom) = np.rint(edges).astype(int).tolist()
     mask = np.zeros((resolution, resolution), np.uint8)
     mask[top:bottom, left:right] = 255
     return mask
 
 
-def subjects(crops: Pixels, task: Task, names: Sequence[str]) -> list[Subject]:
+def subjects(crops: Pixels, task: Task, names: Sequence[str], crop: Crop) -> list[Subject]:
     """Return degraded aligned crops as what `restore` works on.
 
     Args:
         crops: uint8 (B, R, R, 3), the true photos.
         task: "upscale" makes them small, "inpaint" cuts a hole into them.
         names: what messages call them.
+        crop: which square about a face they are.
     """
     from mystyle_cli.restore.locate import Subject
 
     if task == "upscale":
         return [Subject(small, name=name) for small, name in zip(shrink(crops), names, strict=True)]
-    mask = eyes_and_nose(crops.shape[1])
+    mask = eyes_and_nose(crops.shape[1], crop)
     hidden = np.where(mask[None, ..., None] > 0, np.uint8(255), crops)  # nothing of the truth is left in it
-    return [Subject(crop, mask, name=name) for crop, name in zip(hidden, names, strict=True)]
+    return [Subject(pixels, mask, name=name) for pixels, name in zip(hidden, names, strict=True)]
 
 
 def comparison_settings(task: Task, base: RestoreSettings | None = None) -> RestoreSettings:

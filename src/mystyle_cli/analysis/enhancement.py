@@ -73,7 +73,7 @@ def enhance(
         MystyleError: a photo could not be restored.
     """
     chosen = replace(comparison_settings(task, settings), start="centre")
-    degraded = subjects(truths.crops, task, [path.name for path in truths.paths])
+    degraded = subjects(truths.crops, task, [path.name for path in truths.paths], truths.crop)
     ours = personal(judge.profile, degraded, task, chosen, progress)
     theirs = domain(judge.profile, degraded, task, chosen, progress)
     if task == "upscale":

@@ -68,7 +68,7 @@ class Judge:
     @cached_property
     def descriptors(self) -> Column:
         """dlib's descriptors (N, 128) of the reference set."""
-        return describe_faces(self.profile.faces())
+        return describe_faces(self.profile.faces(), self.profile.prior.crop)
 
     def score(self, made: Pixels, truths: Truths) -> Scores:
         """Score aligned pictures against the person and against the true photos.
@@ -80,7 +80,7 @@ class Judge:
         images, wanted = to_unit(made), truths.images
         return Scores(
             id=np.asarray(self.profile.id_score(images), np.float64),
-            dlib=nearest_distance(describe_faces(images), self.descriptors),
+            dlib=nearest_distance(describe_faces(images, truths.crop), self.descriptors),
             lpips=np.asarray(lpips(self.perceptual, images, wanted), np.float64),
             psnr=psnr(images, wanted),
             trait=trait_share(images, wanted, truths.marks),

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from mystyle_cli.person.score import perceptual_distances
 
 if TYPE_CHECKING:
+    from mystyle_cli.photos.align import Crop
     from mystyle_cli.prior.perceptual import Perceptual
 
 Floats = npt.NDArray[np.float32]
@@ -51,8 +52,8 @@ def lpips(perceptual: Perceptual, made: Floats, truth: Floats) -> Floats:
     return perceptual_distances(perceptual, np.ascontiguousarray(made.clip(-1, 1)), truth)
 
 
-def describe_faces(images: Floats) -> npt.NDArray[np.float64]:
-    """Return dlib's descriptors (B, 128) of aligned faces (B, 3, R, R) in [-1, 1].
+def describe_faces(images: Floats, crop: Crop) -> npt.NDArray[np.float64]:
+    """Return dlib's descriptors (B, 128) of faces (B, 3, R, R) in [-1, 1] that were aligned to a crop.
 
     dlib's net judges independently: nothing here was trained with it. The face's place on an aligned crop is
     known, so that a picture in which its detector fails is judged all the same.
@@ -60,8 +61,7 @@ def describe_faces(images: Floats) -> npt.NDArray[np.float64]:
     from mystyle_cli.photos.decode import to_pixels
     from mystyle_cli.photos.faces import aligned_face, describe
 
-    crops = to_pixels(images)
-    return np.stack([describe(crop, aligned_face(crop)) for crop in crops])
+    return np.stack([describe(face, aligned_face(face, crop)) for face in to_pixels(images)])
 
 
 def nearest_distance(

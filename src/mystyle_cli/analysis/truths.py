@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mystyle_cli.errors import NoFaceError
-from mystyle_cli.photos.align import align, warp
+from mystyle_cli.photos.align import Crop, align, warp
 from mystyle_cli.photos.decode import Pixels, decode, to_unit
 from mystyle_cli.photos.faces import find_faces
 
@@ -28,11 +28,13 @@ class Truths:
         paths: the photos.
         crops: uint8 (B, R, R, 3).
         marks: bool (B, R, R), where the person's skin mark shows.
+        crop: which square about a face they are.
     """
 
     paths: tuple[Path, ...]
     crops: Pixels
     marks: npt.NDArray[np.bool_]
+    crop: Crop
 
     @property
     def images(self) -> Floats:
@@ -41,15 +43,16 @@ class Truths:
 
     def first(self, count: int) -> Truths:
         """Return the first photos only."""
-        return Truths(self.paths[:count], self.crops[:count], self.marks[:count])
+        return Truths(self.paths[:count], self.crops[:count], self.marks[:count], self.crop)
 
 
-def read_truths(folder: Path, resolution: int) -> Truths:
+def read_truths(folder: Path, resolution: int, crop: Crop) -> Truths:
     """Read a folder of held-out photos, NAME.jpg with NAME-mark.png beside it.
 
     Args:
         folder: where they are.
         resolution: side of the aligned crops.
+        crop: which square about a face they are.
 
     Raises:
         NoFaceError: a photo shows no face, or the folder holds no photo.
@@ -64,8 +67,8 @@ def read_truths(folder: Path, resolution: int) -> Truths:
         faces = find_faces(photo.pixels)
         if not faces:
             raise NoFaceError(f"{path}: no face was found", "Leave it out of the held-out photos.")
-        aligned = align(photo.pixels, faces[0].landmarks, resolution)
+        aligned = align(photo.pixels, faces[0].landmarks, resolution, crop)
         mark = decode(path.with_name(path.stem + MARK)).pixels[..., 0]
         crops.append(aligned.pixels)
         marks.append(warp(mark, aligned.quad, resolution) > 127)
-    return Truths(tuple(paths), np.stack(crops), np.stack(marks))
+    return Truths(tuple(paths), np.stack(crops), np.stack(marks), crop)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mystyle_cli.commands.app import App, Command, pass_app
 from mystyle_cli.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from mystyle_cli.photos.align import Crop
 
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -28,6 +32,22 @@ class NamedFile(click.ParamType):  # type: ignore[type-arg]  # older clicks know
         if not Path(path).is_file():
             self.fail(f"file {path} does not exist", param, context)
         return title, Path(path)
+
+
+class CropNumbers(click.ParamType):  # type: ignore[type-arg]  # older clicks know no generic ones
+    """The crop of a prior's pictures: `0.58,0.054`."""
+
+    name = "scale,down"
+
+    def convert(self, value: str, param: click.Parameter | None, context: click.Context | None) -> Crop:
+        """Parse what was typed."""
+        from mystyle_cli.photos.align import Crop
+
+        try:
+            scale, down = map(float, value.split(","))
+            return Crop(scale, down)
+        except ValueError as error:
+            self.fail(f"{value!r} is no crop SCALE,DOWN such as 0.58,0.054: {error}", param, context)
 
 
 @click.command(
@@ -65,6 +85,13 @@ class NamedFile(click.ParamType):  # type: ignore[type-arg]  # older clicks know
     metavar="[NAME=]FILE",
     help="Direction of editing; may be repeated.",
 )
+@click.option(
+    "--crop",
+    type=CropNumbers(),
+    metavar="SCALE,DOWN",
+    help="Square that the generator's pictures show, in sides of the FFHQ square: how large, and how much "
+    "lower. Default 1,0: FFHQ's own.",
+)
 @click.option("--licence", default="", metavar="TEXT", help="Terms of the files, noted in the prior.")
 @click.option("--overwrite", is_flag=True, help="Replace the imported prior of that name.")
 @pass_app
@@ -77,6 +104,7 @@ def import_prior(
     perceptual: Path | None,
     mapping: str | None,
     directions: tuple[tuple[str, Path], ...],
+    crop: Crop | None,
     licence: str,
     overwrite: bool,
 ) -> None:
@@ -95,6 +123,7 @@ def import_prior(
         mapping,
         directions,
         licences={path.name: licence for path in given if path is not None and licence},
+        crop=crop,
     )
     with app.console.progress() as progress:
         made = importing.import_prior(name, parts, overwrite=overwrite, progress=progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +81,8 @@ def show(app: App, name: str) -> None:
     notes = prior.metadata.get("notes", [])
     facts = {k: v for k, v in prior.metadata.items() if not isinstance(v, dict) and k != "notes"}
     directions = prior.directions()
-    for key, value in {**facts, "folder": prior.path, "sha256": prior.digest}.items():
+    crop = f"{prior.crop.scale:g} FFHQ sides, {prior.crop.down:g} lower"
+    for key, value in {**facts, "crop": crop, "folder": prior.path, "sha256": prior.digest}.items():
         app.console.result(f"{key:<12}  {value}")
     for role in prior.roles:
         app.console.result(f"{role:<12}  {_file_line(prior.path, prior.metadata['roles'][role])}")
@@ -90,6 +92,7 @@ def show(app: App, name: str) -> None:
         app.console.result(f"{'note':<12}  {note}")
     units = {title: direction.unit for title, direction in directions.items()}
     body = {"folder": str(prior.path), "sha256": prior.digest, **prior.metadata, "units": units}
+    body["crop"] = asdict(prior.crop)
     app.console.document("prior show", body)
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from mystyle_cli.curate.checks import brightness, lab
 from mystyle_cli.curate.records import PhotoRecord
+from mystyle_cli.photos.align import Crop
 from mystyle_cli.photos.decode import Pixels
 
 _FEW, _VERY_FEW = 40, 10
@@ -18,6 +19,12 @@ _LEAST_TURN = 6.0  # degrees, standard deviation of yaw
 _LEAST_LIGHT = 0.04  # standard deviation of (left - right) / (left + right) brightness
 _ONE_SHOOT = 9.0  # Lab units, median distance of the photos' corners
 _LEAST_FOR_SPLIT = 10
+_SIDE = 16  # pixels of the small copies on which light and surroundings are judged
+
+# left top and right bottom, in sides of the FFHQ square
+Part = tuple[tuple[float, float], tuple[float, float]]
+_CHEEKS: tuple[Part, Part] = (((4 / 16, 5 / 16), (8 / 16, 13 / 16)), ((8 / 16, 5 / 16), (12 / 16, 13 / 16)))
+_SURROUNDINGS: tuple[Part, Part] = (((0, 0), (3 / 16, 3 / 16)), ((13 / 16, 0), (1, 3 / 16)))  # upper corners
 
 
 def split(
@@ -47,12 +54,13 @@ def split(
     ]
 
 
-def advise(records: Sequence[PhotoRecord], faces: Mapping[str, Pixels]) -> list[str]:
+def advise(records: Sequence[PhotoRecord], faces: Mapping[str, Pixels], crop: Crop) -> list[str]:
     """Return warnings about what the kept photos lack; an empty list for a good set.
 
     Args:
         records: the verdicts with their scores.
-        faces: aligned face crops, uint8 (R, R, 3), of the kept photos, by sha256.
+        faces: aligned faces, uint8 (R, R, 3), of the kept photos, by sha256.
+        crop: which square about a face they are.
     """
     kept = [record for record in records if record.kept]
     if len(kept) < _VERY_FEW:
@@ -65,25 +73,37 @@ def advise(records: Sequence[PhotoRecord], faces: Mapping[str, Pixels]) -> list[
         advice.append(
             "the head faces the same way on nearly all photos: add some turned to the left and the right"
         )
-    crops = [faces[record.sha256] for record in kept if record.sha256 in faces]
-    if len(crops) >= _VERY_FEW:
-        advice += _looks(
-            np.stack(
-                [np.array(Image.fromarray(crop).resize((16, 16), Image.Resampling.BOX)) for crop in crops]
-            )
-        )
+    pictures = [faces[record.sha256] for record in kept if record.sha256 in faces]
+    if len(pictures) >= _VERY_FEW:
+        boxes = [Image.fromarray(p).resize((_SIDE, _SIDE), Image.Resampling.BOX) for p in pictures]
+        advice += _looks(np.stack([np.array(box) for box in boxes]), crop)
     return advice
 
 
-def _looks(small: np.ndarray) -> list[str]:
-    """Judge light and surroundings on 16 x 16 copies (n, 16, 16, 3)."""
+def _looks(small: np.ndarray, crop: Crop) -> list[str]:
+    """Judge light and surroundings on small copies (n, 16, 16, 3); the latter where the crop shows any."""
     advice = []
     luma = np.stack([brightness(picture) for picture in small])
-    left, right = luma[:, 5:13, 4:8].mean((1, 2)), luma[:, 5:13, 8:12].mean((1, 2))
+    left, right = (luma[:, *_part(part, crop)].mean((1, 2)) for part in _CHEEKS)
     if ((left - right) / (left + right + 1e-6)).std() < _LEAST_LIGHT:
         advice.append("the light comes from the same side on nearly all photos: add some in other light")
-    corners = lab(np.concatenate([small[:, :3, :3], small[:, :3, -3:]], axis=2)).reshape(len(small), -1, 3)
-    apart = np.linalg.norm(corners[:, None] - corners[None, :], axis=-1).mean(-1)  # (n, n)
-    if float(np.median(apart[np.triu_indices(len(small), 1)])) < _ONE_SHOOT:
-        advice.append("the photos seem to come from one occasion: add some from other days and places")
+    if all(_shown(part, crop) for part in _SURROUNDINGS):
+        seen = [small[:, *_part(part, crop)].reshape(len(small), -1, 3) for part in _SURROUNDINGS]
+        corners = lab(np.concatenate(seen, axis=1))  # (n, pixels, 3)
+        apart = np.linalg.norm(corners[:, None] - corners[None, :], axis=-1).mean(-1)  # (n, n)
+        if float(np.median(apart[np.triu_indices(len(small), 1)])) < _ONE_SHOOT:
+            advice.append("the photos seem to come from one occasion: add some from other days and places")
     return advice
+
+
+def _shown(part: Part, crop: Crop) -> bool:
+    """Tell whether a part of the FFHQ square lies on the crop."""
+    places = crop.from_ffhq(np.array(part))
+    return bool((places >= 0).all() and (places <= 1).all())
+
+
+def _part(part: Part, crop: Crop) -> tuple[slice, slice]:
+    """Return the rows and columns that show a part of the FFHQ square on a small copy of the crop."""
+    places = np.rint(crop.from_ffhq(np.array(part)).clip(0, 1) * _SIDE).astype(int)
+    (left, top), (right, bottom) = places.tolist()
+    return slice(top, max(bottom, top + 1)), slice(left, max(right, left + 1))

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from mystyle_cli.curate.records import Reason
 from mystyle_cli.curate.settings import CurateSettings
-from mystyle_cli.photos.align import AlignedFace, to_crop
+from mystyle_cli.photos.align import FFHQ, align, to_crop
 from mystyle_cli.photos.decode import Pixels
 from mystyle_cli.photos.faces import Face, head_pose
 
@@ -148,15 +148,17 @@ def polygon(points: NDArray[np.floating[Any]], size: int) -> NDArray[np.bool_]:
     return np.array(canvas, dtype=bool)
 
 
-def measure(shape: tuple[int, ...], face: Face, aligned: AlignedFace) -> dict[str, float]:
-    """Measure everything on one face.
+def measure(pixels: Pixels, face: Face, resolution: int) -> dict[str, float]:
+    """Measure everything on one face, on its FFHQ square at a prior's resolution, whatever the prior's own
+    crop shows of it: so the same limits hold for every crop.
 
     Args:
-        shape: (height, width) of the photo.
+        pixels: uint8 (H, W, 3), the photo.
         face: as found.
-        aligned: its crop.
+        resolution: the prior's.
     """
-    crop, size = aligned.pixels, aligned.pixels.shape[0]
+    aligned = align(pixels, face.landmarks, resolution, FFHQ)
+    crop, size, shape = aligned.pixels, resolution, pixels.shape
     points = to_crop(face.landmarks, aligned.quad, size)
     pose = head_pose(face)
     inside = brightness(crop)[polygon(points[list(_OUTLINE)], size)]

@@ -14,14 +14,14 @@ import numpy as np
 
 from mystyle_cli.curate.advice import advise, split
 from mystyle_cli.curate.choice import Choice, Row, choose
-from mystyle_cli.curate.duplicates import duplicates, perceptual_hash
+from mystyle_cli.curate.duplicates import duplicates, most_bits, perceptual_hash
 from mystyle_cli.curate.examine import Candidate, Examined, examine
 from mystyle_cli.curate.identity import Embed
 from mystyle_cli.curate.records import PhotoRecord, Reason
 from mystyle_cli.curate.settings import CurateSettings
 from mystyle_cli.curate.sheet import contact_sheet
 from mystyle_cli.errors import NoFaceError
-from mystyle_cli.photos.align import AlignedFace, align
+from mystyle_cli.photos.align import AlignedFace, Crop, align
 from mystyle_cli.photos.decode import Pixels, decode
 from mystyle_cli.photos.faces import aligned_face, describe, find_faces
 from mystyle_cli.progress import Progress, Step, silent
@@ -46,6 +46,10 @@ class Prior(Protocol):
     @property
     def resolution(self) -> int:
         """Side of its images."""
+
+    @property
+    def crop(self) -> Crop:
+        """Which square about a face they show."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def curate(
 
     Args:
         paths: photo files.
-        prior: the domain prior, whose resolution the crops get.
+        prior: the domain prior, whose crop is cut, at its resolution.
         settings: thresholds.
         reference: photo of the person, of which the largest face counts.
         known: records, and face crops uint8 (R, R, 3) by sha256, of an existing profile; photos it has seen
@@ -99,19 +103,19 @@ def curate(
     """
     settings = settings or CurateSettings()
     records, crops = known or ((), {})
-    anchor_rows = [_known_row(crops[sha], -1 - i) for i, sha in enumerate(sorted(crops))]
-    reference_rows = [] if reference is None else [_reference_row(reference, prior.resolution)]
+    anchor_rows = [_known_row(crops[sha], -1 - i, prior.crop) for i, sha in enumerate(sorted(crops))]
+    reference_rows = [] if reference is None else [_reference_row(reference, prior)]
     seen = {record.sha256 for record in records}
-    examined = _examine_all(paths, prior.resolution, settings, seen, progress)
+    examined = _examine_all(paths, prior, settings, seen, progress)
     choice = choose(_rows(examined), anchor_rows, reference_rows, settings, embed)
-    verdicts, faces = _verdicts(examined, choice, settings)
+    verdicts, faces = _verdicts(examined, choice, settings, prior.crop)
     divided = split(verdicts, settings.held_out, seed, records)
     thumbnails = {item.sha256: item.thumbnail for item in examined if item.thumbnail is not None}
     return Curation(tuple(divided), faces, thumbnails, choice.warnings)
 
 
 def _examine_all(
-    paths: Sequence[Path], resolution: int, settings: CurateSettings, seen: set[str], progress: Progress
+    paths: Sequence[Path], prior: Prior, settings: CurateSettings, seen: set[str], progress: Progress
 ) -> list[Examined]:
     """Look at every new file in the order of their names; the same file twice is examined once."""
     base = Path(os.path.commonpath([os.path.abspath(path.parent) for path in paths])) if paths else Path()
@@ -121,7 +125,7 @@ def _examine_all(
     for index, (file, path) in enumerate(named):
         digest = _digest(path, file)
         if digest not in seen:
-            first = done.get(digest) or examine(path, file, digest, resolution, settings)
+            first = done.get(digest) or examine(path, file, digest, prior.resolution, prior.crop, settings)
             done[digest] = first
             result.append(replace(first, file=file))
         progress(Step("curate", index + 1, len(named)))
@@ -146,26 +150,26 @@ def _rows(examined: Sequence[Examined]) -> list[Row]:
     ]
 
 
-def _reference_row(path: Path, resolution: int) -> Row:
+def _reference_row(path: Path, prior: Prior) -> Row:
     """Describe the largest face of the reference photo."""
     photo = decode(path)
     faces = find_faces(photo.pixels)
     if not faces:
         raise NoFaceError(f"{path}: the reference shows no face", "Give a clear photo of the person's face.")
-    crop = align(photo.pixels, faces[0].landmarks, resolution).pixels
-    return Row(-1, 0, describe(photo.pixels, faces[0]), crop, True)
+    pixels = align(photo.pixels, faces[0].landmarks, prior.resolution, prior.crop).pixels
+    return Row(-1, 0, describe(photo.pixels, faces[0]), pixels, True)
 
 
-def _known_row(crop: Pixels, photo: int) -> Row:
+def _known_row(pixels: Pixels, photo: int, crop: Crop) -> Row:
     """Describe a face of an existing profile from its crop."""
-    return Row(photo, 0, describe(crop, aligned_face(crop)), crop, True)
+    return Row(photo, 0, describe(pixels, aligned_face(pixels, crop)), pixels, True)
 
 
 def _verdicts(
-    examined: Sequence[Examined], choice: Choice, settings: CurateSettings
+    examined: Sequence[Examined], choice: Choice, settings: CurateSettings, crop: Crop
 ) -> tuple[list[PhotoRecord], dict[str, AlignedFace]]:
     """Turn the choice into records, after duplicates are found among the chosen."""
-    repeated = _repeated(examined, choice, settings)
+    repeated = _repeated(examined, choice, settings, crop)
     records: list[PhotoRecord] = []
     faces: dict[str, AlignedFace] = {}
     for photo, item in enumerate(examined):
@@ -198,7 +202,9 @@ def _judge(
     return Reason.KEPT, "kept"
 
 
-def _repeated(examined: Sequence[Examined], choice: Choice, settings: CurateSettings) -> dict[int, str]:
+def _repeated(
+    examined: Sequence[Examined], choice: Choice, settings: CurateSettings, crop: Crop
+) -> dict[int, str]:
     """Return for each chosen photo that repeats a better one that one's name; known faces always stay."""
     rows = [*choice.anchors, *choice.chosen.values()]
     hashes = [perceptual_hash(choice.rows[row].crop) for row in rows]
@@ -206,7 +212,8 @@ def _repeated(examined: Sequence[Examined], choice: Choice, settings: CurateSett
         _worth(examined[photo], choice.candidate(photo)) for photo in choice.chosen
     ]
     similarity = choice.similarity[np.ix_(rows, rows)]
-    found = duplicates(similarity, hashes, worth, settings.duplicate_identity, settings.duplicate_bits)
+    bits = most_bits(settings.duplicate_bits, crop)
+    found = duplicates(similarity, hashes, worth, settings.duplicate_identity, bits)
     names = ["a photo of the profile"] * len(choice.anchors) + [
         examined[photo].file for photo in choice.chosen
     ]

@@ -14,14 +14,14 @@ from mystyle_cli.curate.checks import fault, measure
 from mystyle_cli.curate.records import Reason
 from mystyle_cli.curate.settings import CurateSettings
 from mystyle_cli.errors import DecodeError
-from mystyle_cli.photos.align import AlignedFace, Points, align
+from mystyle_cli.photos.align import AlignedFace, Crop, Points, align
 from mystyle_cli.photos.decode import Photo, Pixels, decode, resize
 from mystyle_cli.photos.faces import Face, describe, find_faces, find_hidden_faces, near_miss
 
 Fault = tuple[Reason, str]
 
 _THUMBNAIL = 160  # long side of the photos on the contact sheet
-_CROP = 1.68  # side of the crop over the width of the detector's box, mean over portraits
+_SQUARE = 1.68  # side of the FFHQ square over the width of the detector's box, mean over portraits
 # Scores of the frontal detector above which a face that it missed counts as covered rather than turned.
 _COVERED_FRONT, _COVERED_TURNED = -0.6, -0.25
 
@@ -66,7 +66,9 @@ class Examined:
     bytes: int = 0
 
 
-def examine(path: Path, file: str, digest: str, resolution: int, settings: CurateSettings) -> Examined:
+def examine(
+    path: Path, file: str, digest: str, resolution: int, crop: Crop, settings: CurateSettings
+) -> Examined:
     """Look at one file.
 
     Args:
@@ -74,6 +76,7 @@ def examine(path: Path, file: str, digest: str, resolution: int, settings: Curat
         file: its name for records.
         digest: its sha256.
         resolution: side of the crops.
+        crop: which square about a face they are.
         settings: thresholds.
     """
     try:
@@ -82,17 +85,20 @@ def examine(path: Path, file: str, digest: str, resolution: int, settings: Curat
         return Examined(digest, file, (Reason.UNREADABLE, error.message.removeprefix(f"{path}: ")))
     found = find_faces(photo.pixels)[: settings.faces_looked_at]
     if not found:
-        return Examined(digest, file, _hidden(photo, resolution, settings), (), _thumbnail(photo, []))
+        hidden = _hidden(photo, resolution, settings)
+        return Examined(digest, file, hidden, (), _thumbnail(photo, []))
     lone = len(found) == 1
-    candidates = tuple(_candidate(photo, face, lone, resolution, settings) for face in found)
+    candidates = tuple(_candidate(photo, face, lone, resolution, crop, settings) for face in found)
     thumbnail = _thumbnail(photo, [c.aligned.quad for c in candidates])
     return Examined(digest, file, None, candidates, thumbnail, path.stat().st_size)
 
 
-def _candidate(photo: Photo, face: Face, lone: bool, resolution: int, settings: CurateSettings) -> Candidate:
+def _candidate(
+    photo: Photo, face: Face, lone: bool, resolution: int, crop: Crop, settings: CurateSettings
+) -> Candidate:
     """Measure one face, and describe it if it may have to be compared."""
-    aligned = align(photo.pixels, face.landmarks, resolution)
-    scores = measure(photo.pixels.shape, face, aligned)
+    aligned = align(photo.pixels, face.landmarks, resolution, crop)
+    scores = measure(photo.pixels, face, resolution)
     reason = fault(scores, resolution, settings)
     descriptor = None if lone and reason else describe(photo.pixels, face)
     return Candidate(face, aligned, scores, reason, descriptor)
@@ -104,7 +110,7 @@ def _hidden(photo: Photo, resolution: int, settings: CurateSettings) -> Fault:
     if not faces:
         return Reason.NO_FACE, "no face was found"
     face = faces[0]
-    if _CROP * face.width < settings.smallest_face * resolution:
+    if _SQUARE * face.width < settings.smallest_face * resolution:
         return Reason.SMALL_FACE, f"the face is only {face.width:.0f} px wide"
     score, turned = near_miss(photo.pixels) or (-math.inf, True)
     if score > (_COVERED_TURNED if turned else _COVERED_FRONT):

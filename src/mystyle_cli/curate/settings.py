@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CurateSettings:
-    """When a photo is refused. Crops are FFHQ crops at the prior's resolution."""
+    """When a photo is refused. Faces are measured on their FFHQ square, whatever crop the prior takes."""
 
     smallest_face: float = 0.75
-    """Least side of the crop on the photo, over the prior's resolution: below it a quarter is invented."""
+    """Least side of the FFHQ square on the photo, over the prior's resolution."""
     least_colour: float = 2.4
     """Least spread of colour about the tone curve, in Lab units: toned prints reach 1.9, others 3."""
     least_sharpness: float = 0.30
-    """Least energy at 1-2 crop pixels over that at 2-4: good photos have 0.4 to 0.9, blurred ones 0.2."""
+    """Least energy at 1-2 pixels over that at 2-4, where the FFHQ square has the prior's resolution: good
+    photos have 0.4 to 0.9, blurred ones 0.2."""
     darkest: float = 20.0
     """Least median brightness of the face, of 255."""
     brightest: float = 242.0
@@ -40,8 +41,9 @@ class CurateSettings:
     duplicate_identity: float = 0.9
     """Identity cosine above which two photos may be duplicates (paper, app. A.1)."""
     duplicate_bits: int = 30
-    """Largest difference of the crops' 256-bit perceptual hashes of duplicates: copies that were compressed,
-    resized or brightened differ by 22 at most, other photos of a person by 42 at least."""
+    """Largest difference of the 256-bit perceptual hashes of duplicates on the FFHQ square, see
+    `duplicates.most_bits`: copies that were compressed, resized or brightened differ by 22 at most, other
+    photos of a person by 42 at least."""
     faces_looked_at: int = 4
     """Faces of one photo that are considered, the largest first."""
     held_out: float = 0.1

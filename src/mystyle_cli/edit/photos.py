@@ -227,7 +227,7 @@ def _frame(
     face = to_pixels(image)
     shown = person_matte(prior, image, located)
     lay = composite.paste_face if inversion.factor == 1 else composite.enlarge_and_paste
-    pixels = lay(located, face, shown, aligned)
+    pixels = lay(located, face, shown, prior.crop, aligned)
     wanted: dict[str, float] = {}
     for direction, strength in strengths:
         wanted[direction.name] = wanted.get(direction.name, 0.0) + strength

@@ -32,6 +32,7 @@ from mystyle_cli.progress import Progress, Step
 
 if TYPE_CHECKING:
     from mystyle_cli.person.reference import Pictures
+    from mystyle_cli.photos.align import Crop
     from mystyle_cli.prior.generator import Generator
     from mystyle_cli.prior.registry import Prior
 
@@ -39,6 +40,15 @@ FloatArray = NDArray[np.float32]
 
 SMALLEST: Final = 8
 """Side in pixels of the smallest photos that are practised on."""
+
+HOLES: Final = (0.15, 0.55)
+"""Least and largest edge of the boxes that are hidden, in sides of the FFHQ square."""
+
+LARGEST_HOLE: Final = 0.8
+"""Largest edge of a box over that of the crop where a face is, so that something is left to go by."""
+
+MARGIN: Final = 0.05
+"""How near a box comes to that edge, over its length."""
 
 
 @dataclass(frozen=True)
@@ -131,12 +141,12 @@ def _features(
     batch = at_once(pictures.shape[-1], 32)
     for first in range(0, len(rows), batch):
         images = pictures[rows[first : first + batch]].astype(np.float32) / np.float32(127.5) - np.float32(1)
-        yield with_beta(features_of(prior, degrade_at_random(images, random)), 0.0)
+        yield with_beta(features_of(prior, degrade_at_random(images, random, prior.crop)), 0.0)
         tell(first + len(images))
 
 
-def degrade_at_random(images: FloatArray, random: np.random.Generator) -> View:
-    """Degrade each of some pictures (B, 3, R, R): made small, a box hidden, or now and then nothing."""
+def degrade_at_random(images: FloatArray, random: np.random.Generator, crop: Crop) -> View:
+    """Degrade each of some pictures (B, 3, R, R) of a crop: made small, a box hidden, or, seldom, nothing."""
     resolution = images.shape[-1]
     views = []
     for image in images:
@@ -146,7 +156,7 @@ def degrade_at_random(images: FloatArray, random: np.random.Generator) -> View:
             kernel = area_kernel(resolution, side).astype(np.float32)
             views.append(enlarged([kernel @ image @ kernel.T], resolution))
         elif kind < 0.9:
-            views.append(hidden(image[None], _hole(resolution, random)[None]))
+            views.append(hidden(image[None], _hole(resolution, random, crop)[None]))
         else:
             views.append(whole(image[None]))
     return View(
@@ -156,11 +166,15 @@ def degrade_at_random(images: FloatArray, random: np.random.Generator) -> View:
     )
 
 
-def _hole(resolution: int, random: np.random.Generator) -> FloatArray:
-    """Return a box (R, R) somewhere on the face, 1 inside."""
-    height, width = random.uniform(0.15, 0.55, size=2)
-    top, left = random.uniform(0.05, 0.95 - height), random.uniform(0.05, 0.95 - width)
+def _hole(resolution: int, random: np.random.Generator, crop: Crop) -> FloatArray:
+    """Return a box (R, R) somewhere on the face, 1 inside; on a face it is as large in any crop."""
+    (left, top), (right, bottom) = crop.from_ffhq(np.array([[0.0, 0.0], [1.0, 1.0]])).clip(0, 1).tolist()
+    extent = random.uniform(*HOLES, size=2) / crop.scale
+    height, width = np.minimum(extent, LARGEST_HOLE * np.array([bottom - top, right - left])).tolist()
+    above, before = MARGIN * (bottom - top), MARGIN * (right - left)
+    low = random.uniform(top + above, bottom - above - height)
+    first = random.uniform(left + before, right - before - width)
     hole = np.zeros((resolution, resolution), np.float32)
-    edges = [round(edge * resolution) for edge in (top, top + height, left, left + width)]
+    edges = [round(edge * resolution) for edge in (low, low + height, first, first + width)]
     hole[edges[0] : edges[1], edges[2] : edges[3]] = 1
     return hole

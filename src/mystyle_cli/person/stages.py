@@ -358,7 +358,7 @@ class Stages:
         """Return what the photos lack, and what curation warned of. Call it before `finish`."""
         records = read_records(self.draft.find(PHOTOS))
         faces = {r.sha256: read_pixels(self.draft.find(r.face)) for r in records if r.face is not None}
-        return [*self.warnings, *advise(records, faces)]
+        return [*self.warnings, *advise(records, faces, self.prior.crop)]
 
     def _manifest(self, records: Sequence[PhotoRecord]) -> Manifest:
         """Return the next `profile.toml`."""

@@ -1,4 +1,6 @@
-"""FFHQ alignment: from 68 landmarks to an upright square crop of any size.
+"""Alignment: from 68 landmarks to an upright square crop of any size, cut as a prior was trained on.
+
+Every crop is told by the FFHQ square, which any face has; a prior's own may be tighter and sit lower.
 
 Source: Karras et al. 2017, "Progressive Growing of GANs", appendix C, whose crop the paper uses (app. A.1).
 """
@@ -7,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +19,59 @@ from mystyle_cli.photos.decode import Pixels
 
 Points = NDArray[np.float64]
 
+LARGEST: Final = 2.0
+"""Side of the largest crop in FFHQ sides; a still larger one would show little face."""
+
 _FADE = 0.35  # distance outside the photo, in crop sides, at which the filling has faded to one colour
 _BLUR = 0.03  # blur radius of the filling, in crop sides
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Which square about a face a prior draws. Lengths are in sides of the face's FFHQ square.
+
+    Args:
+        scale: side of the square, above 0, at most `LARGEST`.
+        down: how far its middle lies below that of the FFHQ square, along the face's own axis; at most one
+            side, up or down.
+
+    Raises:
+        ValueError: a number is out of range, or none.
+    """
+
+    scale: float
+    down: float
+
+    def __post_init__(self) -> None:
+        """Refuse what is no square near a face."""
+        if not (math.isfinite(self.scale) and 0 < self.scale <= LARGEST):
+            raise ValueError(f"scale is {self.scale}, not above 0 and at most {LARGEST:g}")
+        if not (math.isfinite(self.down) and abs(self.down) <= 1):
+            raise ValueError(f"down is {self.down}, not between -1 and 1")
+
+    def square(self, middle: Points, half: Points) -> Points:
+        """Return the corners (4, 2) of the crop on a photo; see `square`.
+
+        Args:
+            middle: (2,) of the FFHQ square.
+            half: (2,) from there to the middle of its right side.
+        """
+        below = 2 * self.down * np.array([-half[1], half[0]])
+        return square(middle + below, self.scale * half)
+
+    def from_ffhq(self, points: NDArray[np.floating[Any]]) -> Points:
+        """Map places (..., 2) x, y on the FFHQ square, in its sides, to places on the crop, in the crop's."""
+        offset = np.asarray(points, dtype=np.float64) - [0.5, 0.5 + self.down]
+        return np.asarray(offset / self.scale + 0.5)
+
+    def to_ffhq(self, points: NDArray[np.floating[Any]]) -> Points:
+        """Map places (..., 2) x, y on the crop, in its sides, to places on the FFHQ square, in that one's."""
+        offset = np.asarray(points, dtype=np.float64) - 0.5
+        return np.asarray(offset * self.scale + [0.5, 0.5 + self.down])
+
+
+FFHQ: Final = Crop(1.0, 0.0)
+"""The crop of Karras et al., which is that of every prior that names no other."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +95,16 @@ class AlignedFace:
         return quad_side(self.quad)
 
 
-def face_quad(landmarks: NDArray[np.floating[Any]]) -> Points:
-    """Return the corners (4, 2) of the FFHQ square: top left, bottom left, bottom right, top right.
+def face_quad(landmarks: NDArray[np.floating[Any]], crop: Crop) -> Points:
+    """Return the corners (4, 2) of a face's crop: top left, bottom left, bottom right, top right.
 
     Args:
         landmarks: (68, 2) photo coordinates.
+        crop: which square about the face.
 
-    Source: Karras et al. 2017, app. C: x' = e1 - e0, y' = (e0 + e1)/2 - (m0 + m1)/2,
-        c = (e0 + e1)/2 - 0.1 y', s = max(4.0 |x'|, 3.6 |y'|), x = normalise(x' - rotate90(y')).
+    Source: the FFHQ square is that of Karras et al. 2017, app. C: x' = e1 - e0,
+        y' = (e0 + e1)/2 - (m0 + m1)/2, c = (e0 + e1)/2 - 0.1 y',
+        s = max(4.0 |x'|, 3.6 |y'|), x = normalise(x' - rotate90(y')).
     """
     points = np.asarray(landmarks, dtype=np.float64)
     left_eye, right_eye = points[36:42].mean(0), points[42:48].mean(0)
@@ -57,7 +112,7 @@ def face_quad(landmarks: NDArray[np.floating[Any]]) -> Points:
     across, down = right_eye - left_eye, mouth - eyes
     axis = across + np.array([down[1], -down[0]])
     side = max(4.0 * math.hypot(*across), 3.6 * math.hypot(*down))
-    return square(eyes + 0.1 * down, axis / math.hypot(*axis) * side / 2)
+    return crop.square(eyes + 0.1 * down, axis / math.hypot(*axis) * side / 2)
 
 
 def square(centre: Points, half: Points) -> Points:
@@ -99,15 +154,16 @@ def to_photo(points: NDArray[np.floating[Any]], quad: Points, size: int) -> Poin
     return np.asarray(np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2])
 
 
-def align(pixels: Pixels, landmarks: NDArray[np.floating[Any]], size: int) -> AlignedFace:
-    """Cut the FFHQ crop of a face.
+def align(pixels: Pixels, landmarks: NDArray[np.floating[Any]], size: int, crop: Crop) -> AlignedFace:
+    """Cut the crop of a face.
 
     Args:
         pixels: uint8 (H, W, 3).
         landmarks: (68, 2) photo coordinates.
         size: side of the crop in pixels, at least 2.
+        crop: which square about the face.
     """
-    quad = face_quad(landmarks)
+    quad = face_quad(landmarks, crop)
     return AlignedFace(warp(pixels, quad, size), quad, valid_mask(pixels.shape[:2], quad, size))
 
 

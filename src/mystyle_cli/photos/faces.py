@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mystyle_cli.photos.align import Points, square, to_crop, to_photo, warp
+from mystyle_cli.photos.align import Crop, Points, square, to_crop, to_photo, warp
 from mystyle_cli.photos.decode import Pixels, resize
 from mystyle_cli.photos.models import (
     LOCK,
@@ -40,7 +40,7 @@ _THOROUGH = (1600, 2400)  # ... and into this one when nothing was found
 _TILTS = (35.0, -35.0, 90.0, -90.0, 180.0)  # degrees tried last; the templates cover about +-30
 _SURE = 0.25  # detector score that later looks must reach, as they see more false faces
 _ANY_POSE = 280  # long side of the copy the slow detector sees
-_ALIGNED_BOX = (0.2, 0.3, 0.8, 0.9)  # where the detector's box lies on an aligned crop, mean over portraits
+_ALIGNED_BOX = ((0.2, 0.3), (0.8, 0.9))  # corners of the detector's box on the FFHQ square, usually
 _NEAR = -0.8  # detector score down to which `near_miss` looks
 _TURNED_TEMPLATES = (
     1,
@@ -160,14 +160,15 @@ def near_miss(pixels: Pixels) -> tuple[float, bool] | None:
     return float(scores[best]), templates[best] in _TURNED_TEMPLATES
 
 
-def aligned_face(crop: Pixels) -> Face:
+def aligned_face(pixels: Pixels, crop: Crop) -> Face:
     """Return the face of an aligned crop, whose place is known, without detecting it.
 
     Args:
-        crop: uint8 (R, R, 3), as `align` cuts it.
+        pixels: uint8 (R, R, 3), as `align` cuts it.
+        crop: which square about the face that is.
     """
-    left, top, right, bottom = (float(edge * crop.shape[0]) for edge in _ALIGNED_BOX)
-    return _face(crop, (left, top, right, bottom), 0.0, 0.0)
+    (left, top), (right, bottom) = (crop.from_ffhq(np.array(_ALIGNED_BOX)) * pixels.shape[0]).tolist()
+    return _face(pixels, (left, top, right, bottom), 0.0, 0.0)
 
 
 def describe(pixels: Pixels, face: Face) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +20,7 @@ from mystyle_cli.prior.registry import FORMAT, bundled_priors, imported_priors, 
 from mystyle_cli.progress import Progress, Step, silent
 
 if TYPE_CHECKING:
+    from mystyle_cli.photos.align import Crop
     from mystyle_cli.prior.directions import Direction
     from mystyle_cli.prior.generator import Generator
 
@@ -47,6 +48,7 @@ class Parts:
         directions: pairs of a name and a file; "" takes the names that the file gives.
         licences: terms by file name.
         sources: where each came from, by file name; the file's name where none is given.
+        crop: which square about a face the generator was trained on; None: FFHQ's, as nearly all were.
     """
 
     generator: Path
@@ -57,6 +59,7 @@ class Parts:
     directions: Sequence[tuple[str, Path]] = ()
     licences: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
+    crop: Crop | None = None
 
 
 @dataclass(frozen=True)
@@ -194,10 +197,12 @@ class _Making:
         """Convert every part."""
         import tomli_w
 
-        generator = self._generator()
+        from mystyle_cli.photos.align import FFHQ
+
+        generator, crop = self._generator(), self.parts.crop or FFHQ
         steps: list[Callable[[], None]] = [
-            lambda: self._encoder(generator),
-            lambda: self._identity(generator.resolution),
+            lambda: self._encoder(generator, crop),
+            lambda: self._identity(generator.resolution, crop),
             lambda: self._perceptual(generator.resolution),
             lambda: self._directions(generator.w_dim),
         ]
@@ -212,6 +217,7 @@ class _Making:
             "w_dim": generator.w_dim,
             "num_ws": generator.num_ws,
             "known_by": "roles",
+            **({} if crop == FFHQ else {"crop": asdict(crop)}),
             "notes": self.notes,
             "roles": self.roles,
             "directions": self.directions,
@@ -237,7 +243,7 @@ class _Making:
         self.roles["generator"] = self._entry("generator.safetensors", self.parts.generator, **facts)
         return generator
 
-    def _encoder(self, generator: Generator) -> None:
+    def _encoder(self, generator: Generator, crop: Crop) -> None:
         """Export the encoder, and compare the decoder in its file, if any, with the generator."""
         if (path := self.parts.encoder) is None:
             return
@@ -251,7 +257,7 @@ class _Making:
                 "give an encoder that was trained for this generator",
             )
         self.notes += companion.notes
-        write_role(companion, self.folder / "encoder.onnx", generator.resolution)
+        write_role(companion, self.folder / "encoder.onnx", generator.resolution, crop)
         facts: dict[str, Any] = {"kind": companion.kind, "source_sha256": companion.sha256}
         if companion.kind != "onnx":
             facts |= self._compared(path, generator)
@@ -287,7 +293,7 @@ class _Making:
             "decoder_generator": self.roles["generator"]["sha256"],
         }
 
-    def _identity(self, resolution: int) -> None:
+    def _identity(self, resolution: int, crop: Crop) -> None:
         """Export the identity net."""
         if (path := self.parts.identity) is None:
             return
@@ -296,7 +302,7 @@ class _Making:
 
         companion = read_identity(path)
         self.notes += companion.notes
-        write_role(companion, self.folder / "identity.onnx", resolution)
+        write_role(companion, self.folder / "identity.onnx", resolution, crop)
         facts = {"kind": companion.kind, "source_sha256": companion.sha256}
         self.roles["identity"] = self._entry("identity.onnx", path, **facts)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mystyle_cli.photos.align import Crop
     from mystyle_cli.prior.directions import Direction
     from mystyle_cli.prior.generator import Generator
     from mystyle_cli.prior.perceptual import Perceptual
@@ -38,11 +39,13 @@ class Prior:
         path: the folder.
         digest: what profiles know it by; see `_digest`.
         metadata: what prior.toml says.
+        crop: which square about a face its pictures show, and all its nets take.
     """
 
     path: Path
     digest: str
     metadata: dict[str, Any]
+    crop: Crop
     _sessions: dict[tuple[str, str], Session] = field(default_factory=dict, repr=False)
     _checked: set[str] = field(default_factory=set, repr=False)
     _generator: Generator | None = field(default=None, repr=False)
@@ -113,7 +116,7 @@ class Prior:
         import numpy as np
 
         known = "identity" in self.roles
-        rows = self._run("identity", images, device) if known else _describe(images)
+        rows = self._run("identity", images, device) if known else _describe(images, self.crop)
         norms = np.linalg.norm(rows, axis=1, keepdims=True).astype(np.float32)
         unit: NDArray[np.float32] = rows / np.maximum(norms, np.float32(1e-12))
         return unit
@@ -195,24 +198,52 @@ def open_prior(name_or_path: str | Path) -> Prior:
             )
         for key in ("name", "resolution", "w_dim", "num_ws", "roles"):
             metadata[key]
-        digest = _digest(raw, metadata)
+        crop = _crop(metadata)
+        digest = _digest(raw, metadata, crop)
     except MystyleError:
         raise
-    except (AttributeError, KeyError, TypeError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # the last: of UTF-8, TOML, a number
         raise ModelError(
             f"{folder / 'prior.toml'} is damaged: {error}", "restore or fetch the prior again"
         ) from error
-    return Prior(path=folder, digest=digest, metadata=metadata)
+    return Prior(path=folder, digest=digest, metadata=metadata, crop=crop)
 
 
-def _digest(raw: bytes, metadata: dict[str, Any]) -> str:
+def _crop(metadata: dict[str, Any]) -> Crop:
+    """Return the crop that prior.toml names; that of FFHQ where it names none.
+
+    Raises:
+        ValueError: what it names is none.
+    """
+    from mystyle_cli.photos.align import FFHQ, Crop
+
+    if "crop" not in metadata:
+        return FFHQ
+    found = metadata["crop"]
+    if not isinstance(found, dict) or set(found) != {"scale", "down"}:
+        raise ValueError(f"crop is {found!r}, not {{scale = NUMBER, down = NUMBER}}")
+    for key, value in found.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"crop's {key} is {value!r}, not a number")
+    try:
+        return Crop(float(found["scale"]), float(found["down"]))
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"crop's {error}") from error
+
+
+def _digest(raw: bytes, metadata: dict[str, Any], crop: Crop) -> str:
     """Return what profiles know a prior by.
 
     That is the digest of its prior.toml; or, where that says `known_by = "roles"`, of the digests of its
-    roles, so that the same files imported again, with other notes or terms, are the same prior.
+    roles, so that the same files imported again, with other notes or terms, are the same prior. With another
+    crop they are not: a person's reference set was cut for the one.
     """
+    from mystyle_cli.photos.align import FFHQ
+
     if metadata.get("known_by") == "roles":
         roles = sorted((role, str(entry["sha256"])) for role, entry in metadata["roles"].items())
+        if crop != FFHQ:
+            roles.append(("crop", repr((crop.scale, crop.down))))
         raw = repr(roles).encode()
     return hashlib.sha256(raw).hexdigest()
 
@@ -237,14 +268,14 @@ def _roots() -> tuple[Path, ...]:
     return BUNDLED, priors_root()
 
 
-def _describe(images: NDArray[np.float32]) -> NDArray[np.float32]:
+def _describe(images: NDArray[np.float32], crop: Crop) -> NDArray[np.float32]:
     """Return dlib's descriptors (B, 128) of aligned images (B, 3, R, R)."""
     import numpy as np
 
     from mystyle_cli.photos.faces import aligned_face, describe
 
     pixels = np.rint((images.transpose(0, 2, 3, 1).clip(-1, 1) + 1) * 127.5).astype(np.uint8)
-    rows = [describe(crop, aligned_face(crop)) for crop in map(np.ascontiguousarray, pixels)]
+    rows = [describe(face, aligned_face(face, crop)) for face in map(np.ascontiguousarray, pixels)]
     return np.asarray(rows, np.float32).reshape(-1, 128)
 
 

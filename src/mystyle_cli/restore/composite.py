@@ -1,45 +1,69 @@
-"""From a generated face back to the whole photo."""
+"""From a generated face back to the whole photo.
+
+A crop's border cuts through hair, cap, ear and neck, where the generated picture never agrees with the photo.
+So the two are mixed in two bands: detail over a narrow zone along the border, colour and light over a wide
+one. Neither zone has corners.
+
+Source: Burt and Adelson 1983, "A multiresolution spline", with two bands.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from mystyle_cli.photos.align import Points
+    from mystyle_cli.photos.align import Crop, Points
     from mystyle_cli.photos.decode import Pixels
     from mystyle_cli.restore.locate import Located
 
-FEATHER: Final = 0.06
-"""Width of the soft edge of a pasted crop, in crop sides."""
+# Lengths in sides of the FFHQ square, as what a border cuts through is as large in any crop.
+FEATHER: Final = 0.08
+"""Width of the zone along a crop's border in which a face's detail fades in."""
+
+WIDE: Final = 0.2
+"""Width of the zone in which its colour and light do."""
+
+CELLS: Final = 30
+"""What is coarser than this many cells a side counts as colour and light."""
+
+ROUND: Final = 4.0
+"""Exponent of the rounded square that the zones follow: 2 is a circle, infinity the square itself."""
 
 Floats = npt.NDArray[np.float32]
+Sides = Sequence[bool]  # whether each side of a crop is open: top, bottom, left, right
+EVERY: Final = (True,) * 4
 
 
-def paste_face(located: Located, face: Pixels, shown: Floats, aligned: bool) -> Pixels:
+def paste_face(located: Located, face: Pixels, shown: Floats, crop: Crop, aligned: bool) -> Pixels:
     """Lay a generated face over the photo.
 
     Args:
         located: the photo and where the face lies.
         face: uint8 (R, R, 3).
         shown: (R, R) in [0, 1], where it may show.
-        aligned: the photo is the crop itself, so its edge needs no feather.
+        crop: which square about the face it shows.
+        aligned: the photo is the crop itself, which the face replaces up to its border.
     """
     from mystyle_cli.photos.paste import paste
 
-    return paste(located.photo.pixels, face, located.quad, shown, 0.0 if aligned else FEATHER)
+    if aligned:
+        return paste(located.photo.pixels, face, located.quad, shown, 0.0)
+    return _blend(located.photo.pixels, face, located.quad, shown, crop, EVERY)
 
 
-def enlarge_and_paste(located: Located, face: Pixels, shown: Floats, aligned: bool) -> Pixels:
+def enlarge_and_paste(located: Located, face: Pixels, shown: Floats, crop: Crop, aligned: bool) -> Pixels:
     """Enlarge the whole photo by Lanczos so that the face reaches R pixels, and lay the face over it.
 
     Args:
         located: the small photo.
         face: uint8 (R, R, 3).
         shown: (R, R) in [0, 1], the person's matte; the rest stays Lanczos. Source: sec. 5.2.2.
-        aligned: the photo is the crop itself.
+        crop: which square about the face it shows.
+        aligned: the photo is the crop itself, which the face replaces up to its border.
     """
     from mystyle_cli.photos.decode import resize
     from mystyle_cli.photos.paste import paste
@@ -49,10 +73,10 @@ def enlarge_and_paste(located: Located, face: Pixels, shown: Floats, aligned: bo
     size = (max(1, round(height * factor)), max(1, round(width * factor)))
     large = resize(located.photo.pixels, size, "lanczos")
     quad: Points = located.quad * (np.array([size[1], size[0]]) / (width, height))
-    return paste(large, face, quad, shown, 0.0 if aligned else FEATHER)
+    return paste(large, face, quad, shown, 0.0) if aligned else _blend(large, face, quad, shown, crop, EVERY)
 
 
-def fill_photo(located: Located, face: Pixels, aligned: bool) -> Pixels:
+def fill_photo(located: Located, face: Pixels, crop: Crop, aligned: bool) -> Pixels:
     """Fill the photo's hole with a generated face; pixels where the mask is 0 keep their very bits.
 
     What of the hole lies outside the face's crop is continued smoothly from around it.
@@ -60,18 +84,69 @@ def fill_photo(located: Located, face: Pixels, aligned: bool) -> Pixels:
     Args:
         located: the photo, its mask and where the face lies.
         face: uint8 (R, R, 3), seamless with the crop around the hole.
+        crop: which square about the face it shows.
         aligned: the photo is the crop itself.
     """
-    from mystyle_cli.photos.paste import paste
     from mystyle_cli.restore.search import fill_hole
 
     pixels, mask = located.photo.pixels, located.mask
     assert mask is not None
-    base = fill_hole(pixels, mask)
-    laid = paste(base, face, located.quad, None, 0.0 if aligned else FEATHER)
+    base, hole = fill_hole(pixels, mask), located.hole > 0
+    # where the hole ends inside the crop the face meets the photo already
+    sides = [bool(edge.any()) and not aligned for edge in (hole[0], hole[-1], hole[:, 0], hole[:, -1])]
+    laid = _blend(base, face, located.quad, np.ones_like(located.hole), crop, sides)
     share = mask[..., None].astype(np.float32) / 255
     mixed = np.rint(pixels + (laid.astype(np.float32) - pixels) * share).clip(0, 255).astype(np.uint8)
     return np.where(mask[..., None] > 0, mixed, pixels)
+
+
+def _blend(pixels: Pixels, face: Pixels, quad: Points, shown: Floats, crop: Crop, sides: Sides) -> Pixels:
+    """Lay a face over a photo so that neither detail nor light jumps at the open sides of its crop.
+
+    Args:
+        pixels: uint8 (H, W, 3), the photo.
+        face: uint8 (R, R, 3).
+        quad: (4, 2), where on the photo.
+        shown: (R, R) in [0, 1], where the face may show.
+        crop: which square about the face it shows.
+        sides: those at which it must meet the photo.
+    """
+    from mystyle_cli.photos.align import warp
+    from mystyle_cli.photos.paste import paste
+
+    size = len(face)
+    difference = warp(pixels, quad, size).astype(np.float32) - face
+    outer = 1 - _fade(size, WIDE / crop.scale, sides)
+    met = face + outer[..., None] * _coarse(difference, shown, max(2, round(CELLS * crop.scale)))
+    mask = shown * _fade(size, FEATHER / crop.scale, sides)
+    return paste(pixels, np.rint(met).clip(0, 255).astype(np.uint8), quad, mask, 0.0)
+
+
+def _fade(size: int, width: float, sides: Sides) -> Floats:
+    """Return (size, size) weights that rise smoothly from 0 at the open sides to 1 at `width` crop sides.
+
+    They reach 1 before the middle, however tight the crop.
+    """
+    place = (np.arange(size) + 0.5) / size * 2 - 1  # -1 to 1
+    top, bottom, left, right = (
+        np.maximum(0, sign * place) * is_open for sign, is_open in zip((-1, 1, -1, 1), sides, strict=True)
+    )
+    rows, columns = top + bottom, left + right
+    out = (rows[:, None] ** ROUND + columns[None] ** ROUND) ** (1 / ROUND)  # 0 in the middle, 1 at the border
+    ramp = np.clip((1 - out) / 2 / min(width, 0.45), 0, 1)
+    return np.asarray(ramp * ramp * (3 - 2 * ramp), np.float32)
+
+
+def _coarse(difference: Floats, shown: Floats, cells: int) -> Floats:
+    """Return what of a difference (R, R, 3) is coarser than `cells` a side, as told by where `shown` is."""
+    from mystyle_cli.photos.kernels import area_kernel, linear_kernel
+
+    size = len(shown)
+    cells = min(cells, size)
+    smooth = (linear_kernel(cells, size) @ area_kernel(size, cells)).astype(np.float32)
+    planes = np.concatenate([difference * shown[..., None], shown[..., None]], axis=-1).transpose(2, 0, 1)
+    found = (smooth @ planes @ smooth.T).transpose(1, 2, 0)  # (R, R, 4)
+    return np.asarray(found[..., :3] / np.maximum(found[..., 3:], 1e-3), np.float32)
 
 
 def seamless(image: Floats, crop: Floats, hole: Floats) -> Floats:

@@ -17,15 +17,15 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import torch
 
-    from mystyle_cli.photos.align import Points
+    from mystyle_cli.photos.align import Crop, Points
     from mystyle_cli.photos.decode import Pixels
 
 Floats = npt.NDArray[np.float32]
-Poses = npt.NDArray[np.float64]  # (K, 4): x and y of the middle, side, tilt in radians
+Poses = npt.NDArray[np.float64]  # (K, 4) of FFHQ squares: x and y of the middle, side, tilt in radians
 
 SIZE: Final = 32  # side at which crops are compared
-SIDES: Final = np.geomspace(1.2, 6.0, 12)  # of the crop, in sizes of the hole
-OFFSETS: Final = np.linspace(-0.3, 0.3, 9)  # of the hole's middle from the crop's, in crop sides
+SIDES: Final = np.geomspace(1.2, 6.0, 12)  # of the FFHQ square, in sizes of the hole
+OFFSETS: Final = np.linspace(-0.3, 0.3, 9)  # of the hole's middle from that square's, in its sides
 TILTS: Final = np.radians([-24, -12, 0, 12, 24])
 LEADERS: Final = 4  # guesses that are returned
 DISTINCT: Final = 0.15  # difference of their sizes, logarithm
@@ -51,19 +51,20 @@ class Guess:
     completed: Pixels
 
 
-def find_by_likeness(pixels: Pixels, mask: Pixels, faces: Floats) -> list[Guess]:
+def find_by_likeness(pixels: Pixels, mask: Pixels, faces: Floats, crop: Crop) -> list[Guess]:
     """Return the places at which what is visible of a face looks most like the person, the best first.
 
     Args:
         pixels: uint8 (H, W, 3), the photo.
         mask: uint8 (H, W), above 0 = hidden.
         faces: (N, 3, R, R) in [-1, 1], the reference set.
+        crop: which square about a face they show.
 
     Returns:
         Up to `LEADERS` guesses of different sizes; none where too little of any face would be visible.
     """
     rows = np.unique(np.linspace(0, len(faces) - 1, min(REFERENCES, len(faces))).round().astype(int))
-    comparison = _Comparison(pixels, mask, faces[rows])
+    comparison = _Comparison(pixels, mask, faces[rows], crop)
     poses = _candidates(mask)
     scores = comparison.scores(poses)[0]
     leaders = []
@@ -77,28 +78,24 @@ def find_by_likeness(pixels: Pixels, mask: Pixels, faces: Floats) -> list[Guess]
         if all(abs(np.log(leader[1][2] / other[1][2])) > DISTINCT for other in found):
             found.append(leader)
     return [
-        Guess(quad_of(pose), score, _complete(pixels, mask, pose, faces[rows[row]]))
+        _guess(pixels, mask, quad_of(pose, crop), score, faces[rows[row]])
         for score, pose, row in found[:LEADERS]
     ]
 
 
-def _complete(pixels: Pixels, mask: Pixels, pose: Poses, face: Floats) -> Pixels:
-    """Fill the hole with what a reference (3, R, R) shows there."""
+def _guess(pixels: Pixels, mask: Pixels, quad: Points, likeness: float, face: Floats) -> Guess:
+    """Return a place of the face, the hole filled with what a reference (3, R, R) shows there."""
     from mystyle_cli.photos.decode import to_pixels
     from mystyle_cli.photos.paste import paste
 
-    laid = paste(pixels, to_pixels(face), quad_of(pose), None, 0.0)
-    return np.where(mask[..., None] > 0, laid, pixels)
+    laid = paste(pixels, to_pixels(face), quad, None, 0.0)
+    return Guess(quad, likeness, np.where(mask[..., None] > 0, laid, pixels))
 
 
-def quad_of(pose: Poses) -> Points:
-    """Return the corners of a square given by its middle, side and tilt."""
+def quad_of(pose: Poses, crop: Crop) -> Points:
+    """Return the corners (4, 2) of a face's crop, given the middle, side and tilt of its FFHQ square (4,)."""
     x, y, side, tilt = pose
-    across = np.array([np.cos(tilt), np.sin(tilt)]) * side / 2
-    down = np.array([-across[1], across[0]])
-    middle = np.array([x, y])
-    corners = [middle - across - down, middle - across + down, middle + across + down, middle + across - down]
-    return np.stack(corners)
+    return crop.square(np.array([x, y]), np.array([np.cos(tilt), np.sin(tilt)]) * side / 2)
 
 
 def _candidates(mask: Pixels) -> Poses:
@@ -134,9 +131,10 @@ class _Comparison:
         pixels: uint8 (H, W, 3), the photo.
         mask: uint8 (H, W), above 0 = hidden.
         faces: (N, 3, R, R), references.
+        crop: which square about a face they show.
     """
 
-    def __init__(self, pixels: Pixels, mask: Pixels, faces: Floats) -> None:
+    def __init__(self, pixels: Pixels, mask: Pixels, faces: Floats, crop: Crop) -> None:
         import torch
         import torch.nn.functional as F
 
@@ -144,10 +142,12 @@ class _Comparison:
         self.seen = torch.from_numpy((mask == 0).astype(np.float32))[None]
         small = F.interpolate(torch.from_numpy(faces), (SIZE, SIZE), mode="area")
         self.references = small.flatten(2)  # (N, 3, P)
-        grid = (torch.arange(SIZE) + 0.5) / SIZE * 2 - 1
-        # the middle of the crop is face, its border is hair and background
-        squared = (grid[None] ** 2 + (grid[:, None] - 0.1) ** 2).flatten()
-        self.weight = torch.exp(-squared / 0.5)  # (P,)
+        self.crop = crop
+        grid = (np.arange(SIZE) + 0.5) / SIZE
+        places = crop.to_ffhq(np.stack(np.meshgrid(grid, grid), axis=-1))  # (SIZE, SIZE, 2)
+        # the middle of the FFHQ square is face, its border is hair and background
+        squared = ((places - [0.5, 0.55]) ** 2).sum(axis=-1).flatten()
+        self.weight = torch.from_numpy(np.exp(-squared / 0.125)).float()  # (P,)
         self.pyramid: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def scores(self, poses: Poses) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
@@ -156,7 +156,8 @@ class _Comparison:
         Where little of the face would be visible, the likeness is -inf.
         """
         found, which = np.full(len(poses), -np.inf), np.zeros(len(poses), np.int64)
-        levels = np.floor(np.log2(np.maximum(poses[:, 2] / SIZE, 1))).astype(int)
+        sides = poses[:, 2] * self.crop.scale
+        levels = np.floor(np.log2(np.maximum(sides / SIZE, 1))).astype(int)
         for level in np.unique(levels):
             rows = np.nonzero(levels == level)[0]
             for first in range(0, len(rows), CHUNK):
@@ -171,7 +172,7 @@ class _Comparison:
         import torch.nn.functional as F
 
         photo, seen = self._level(level)
-        grids = torch.from_numpy(np.stack([_grid(pose, self.photo.shape[1:]) for pose in poses])).float()
+        grids = torch.from_numpy(np.stack([self._grid(pose) for pose in poses])).float()
         layers = torch.cat([photo, seen]).expand(len(poses), -1, -1, -1)
         crops = F.grid_sample(layers, grids, padding_mode="zeros", align_corners=False).flatten(2)
         colour, visible = crops[:, :3], crops[:, 3]
@@ -182,6 +183,13 @@ class _Comparison:
         likeness = torch.atanh(found.clamp(-0.999, 0.999)) * share.sqrt()
         return torch.where(share < LEAST_SEEN, -torch.inf, likeness)
 
+    def _grid(self, pose: Poses) -> Poses:
+        """Return where the pixels of a crop lie on the photo, (SIZE, SIZE, 2) in grid_sample's -1 to 1."""
+        quad, (height, width) = quad_of(pose, self.crop), self.photo.shape[1:]
+        share = (np.arange(SIZE) + 0.5) / SIZE
+        across, down = share[None, :, None] * (quad[3] - quad[0]), share[:, None, None] * (quad[1] - quad[0])
+        return np.asarray((quad[0] + across + down) / [width, height] * 2 - 1)
+
     def _level(self, level: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the photo and what is visible of it, halved `level` times."""
         import torch.nn.functional as F
@@ -191,14 +199,6 @@ class _Comparison:
             photo = F.interpolate(self.photo[None], shape, mode="area")[0]
             self.pyramid[level] = photo, F.interpolate(self.seen[None], shape, mode="area")[0]
         return self.pyramid[level]
-
-
-def _grid(pose: Poses, shape: tuple[int, ...]) -> Poses:
-    """Return where the pixels of a crop lie on the photo, (SIZE, SIZE, 2) in grid_sample's -1 to 1."""
-    quad = quad_of(pose)
-    share = (np.arange(SIZE) + 0.5) / SIZE
-    points = quad[0] + share[None, :, None] * (quad[3] - quad[0]) + share[:, None, None] * (quad[1] - quad[0])
-    return np.asarray(points / [shape[1], shape[0]] * 2 - 1)
 
 
 def _correlations(crops: torch.Tensor, references: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -17,7 +17,7 @@ from mystyle_cli.restore.search import fill_hole, find_quads
 
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
-    from mystyle_cli.photos.align import Points
+    from mystyle_cli.photos.align import Crop, Points
     from mystyle_cli.photos.decode import Photo, Pixels
 
 Floats = npt.NDArray[np.float32]
@@ -104,9 +104,10 @@ def locate(profile: Profile, subject: Subject, *, aligned: bool, force: bool, ti
     if aligned:
         quads = [_whole(photo, name)]
     elif subject.landmarks is not None:
-        quads = [_quad_of(subject.landmarks)]
+        quads = [_quad_of(subject.landmarks, profile.prior.crop)]
     else:
-        quads = find_quads(photo.pixels, subject.mask, profile.faces, tiny=tiny)
+        crop = profile.prior.crop
+        quads = find_quads(photo.pixels, subject.mask, profile.faces, crop, tiny=tiny)
     if not quads:
         raise NoFaceError(f"{name}: no face was found", _no_face_hint(subject.mask is not None))
     return _choose(profile, subject, photo, name, quads, force)
@@ -163,13 +164,13 @@ def _whole(photo: Photo, name: str) -> Points:
     return np.array([[0.0, 0.0], [0.0, height], [width, height], [width, 0.0]])
 
 
-def _quad_of(landmarks: Any) -> Points:
+def _quad_of(landmarks: Any, crop: Crop) -> Points:
     from mystyle_cli.photos.align import face_quad
 
     points = np.asarray(landmarks, np.float64)
     if points.shape != (68, 2) or not np.isfinite(points).all():
         raise UsageError(f"landmarks are {points.shape}, not 68 points x, y", "Give dlib's 68 landmarks.")
-    return face_quad(points)
+    return face_quad(points, crop)
 
 
 def _choose(

@@ -352,14 +352,14 @@ def _finish(
     """Blend and paste one result."""
     from mystyle_cli.photos.decode import to_pixels, to_unit
 
-    aligned = engine.settings.aligned
+    aligned, crop = engine.settings.aligned, engine.profile.prior.crop
     image = projection.images[row].clip(-1, 1)
     warnings = [*located.warnings, *([engine.notice] if engine.notice else [])]
     factor = 1.0
     if task == "inpaint":
         image = composite.seamless(image, to_unit(located.crop), located.hole).clip(-1, 1)
         face = to_pixels(image)
-        pixels = composite.fill_photo(located, face, aligned)
+        pixels = composite.fill_photo(located, face, crop, aligned)
         outside = composite.hole_outside(located)
         if outside > 0.01:
             warnings.append(f"{outside:.0%} of the mask is not face and was only filled smoothly")
@@ -368,9 +368,9 @@ def _finish(
         shown = person_matte(engine.profile.prior, image, located if task == "invert" else None)
         if task == "upscale":
             factor = len(face) / located.side
-            pixels = composite.enlarge_and_paste(located, face, shown, aligned)
+            pixels = composite.enlarge_and_paste(located, face, shown, crop, aligned)
         else:
-            pixels = composite.paste_face(located, face, shown, aligned)
+            pixels = composite.paste_face(located, face, shown, crop, aligned)
     alpha_plus = None if projection.alpha_plus is None else projection.alpha_plus[row]
     return Restoration(
         name=located.name,

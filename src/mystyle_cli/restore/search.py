@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from mystyle_cli.photos.align import Points
+    from mystyle_cli.photos.align import Crop, Points
     from mystyle_cli.photos.decode import Pixels
     from mystyle_cli.photos.faces import Face
 
@@ -20,7 +20,7 @@ SEARCH_SIDE: Final = 2000
 """Pixels of the long side to which a photo is enlarged at most when a tiny face is looked for."""
 
 FACE_SHARE: Final = 0.45
-"""Width of a detector's box in crop sides, about."""
+"""Width of a detector's box in sides of the FFHQ square, about."""
 
 SEEN_WIDTH: Final = 120
 """Width in pixels at which a face is shown to the detector when its size is known."""
@@ -29,7 +29,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def find_quads(
-    pixels: Pixels, mask: Pixels | None, references: Callable[[], Floats], *, tiny: bool
+    pixels: Pixels, mask: Pixels | None, references: Callable[[], Floats], crop: Crop, *, tiny: bool
 ) -> list[Points]:
     """Return the quads (4, 2) of the faces that may be meant; with a mask, those that it lies on.
 
@@ -37,6 +37,7 @@ def find_quads(
         pixels: uint8 (H, W, 3), the photo.
         mask: uint8 (H, W), above 0 = hidden; or None.
         references: gives the reference set (N, 3, R, R), when it is needed.
+        crop: which square about a face the references show, and the quads are to be.
         tiny: look for faces of a few pixels too.
     """
     from mystyle_cli.photos.align import face_quad
@@ -44,14 +45,14 @@ def find_quads(
 
     faces = find_faces(pixels)
     if mask is not None:
-        return _behind(pixels, mask, faces, references())
+        return _behind(pixels, mask, faces, references(), crop)
     if not faces and tiny:
         # the detector's smallest face is 80 px wide
         faces = find_faces(pixels, smallest=max(80 * max(pixels.shape[:2]) / SEARCH_SIDE, 4.0))
-    return [face_quad(face.landmarks) for face in faces[:FACES]]
+    return [face_quad(face.landmarks, crop) for face in faces[:FACES]]
 
 
-def _behind(pixels: Pixels, mask: Pixels, faces: list[Face], references: Floats) -> list[Points]:
+def _behind(pixels: Pixels, mask: Pixels, faces: list[Face], references: Floats, crop: Crop) -> list[Points]:
     """Return the quad of the face on which the hole lies, as sure as the detector is of any.
 
     A face that is seen past the hole competes with those that the person's likeness suggests: the detector is
@@ -61,15 +62,15 @@ def _behind(pixels: Pixels, mask: Pixels, faces: list[Face], references: Floats)
     from mystyle_cli.photos.faces import find_faces
     from mystyle_cli.restore.likeness import find_by_likeness
 
-    found = [(face.score, face_quad(face.landmarks)) for face in faces if _hides(mask, face)]
-    for guess in find_by_likeness(pixels, mask, references):
-        side = quad_side(guess.quad)
+    found = [(face.score, face_quad(face.landmarks, crop)) for face in faces if _hides(mask, face)]
+    for guess in find_by_likeness(pixels, mask, references, crop):
+        side = quad_side(guess.quad) / crop.scale  # of the FFHQ square
         for face in find_faces(guess.completed, upsample=SEEN_WIDTH / (FACE_SHARE * side)):
-            quad = face_quad(face.landmarks)
+            quad = face_quad(face.landmarks, crop)
             if np.abs(quad - guess.quad).max() < side / 2:
                 found.append((face.score, quad))
     if not found:  # the hole lies beside every face
-        return [face_quad(face.landmarks) for face in faces[:FACES]]
+        return [face_quad(face.landmarks, crop) for face in faces[:FACES]]
     return [max(found, key=lambda candidate: candidate[0])[1]]
 
 

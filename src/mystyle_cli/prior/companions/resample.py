@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mystyle_cli.photos.align import Crop
 from mystyle_cli.prior.companions.heads import ENCODER_SIZE, FACE_SIZE
 
 Matrix = NDArray[np.float64]
 
-FACE_ROWS, FACE_COLUMNS = (35, 223), (32, 220)  # of an aligned face at 256 pixels; see `face_window`
+FACE_ROWS, FACE_COLUMNS = (35, 223), (32, 220)  # of the FFHQ square at 256 pixels; see `face_window`
 
 
 def antialiased(before: int, after: int) -> Matrix:
@@ -24,10 +24,13 @@ def antialiased(before: int, after: int) -> Matrix:
         (after, before), rows summing to 1: a triangle as wide as the factor, cut off at the edges.
     """
     scale = before / after
-    reach = max(scale, 1.0)
-    centres = (np.arange(after)[:, None] + 0.5) * scale  # (after, 1)
+    return _triangles(np.asarray((np.arange(after) + 0.5) * scale, np.float64), scale, before)
+
+
+def _triangles(centres: Matrix, scale: float, before: int) -> Matrix:
+    """Return the weights (after, before) of pixels `scale` old ones wide, at centres (after,) in old ones."""
     places = np.arange(before)[None] + 0.5  # (1, before)
-    weights = np.maximum(0.0, 1 - np.abs(places - centres) / reach)
+    weights = np.maximum(0.0, 1 - np.abs(places - centres[:, None]) / max(scale, 1.0))
     return np.asarray(weights / weights.sum(1, keepdims=True), np.float64)
 
 
@@ -65,17 +68,31 @@ def whole(resolution: int, size: int = ENCODER_SIZE) -> Resample | None:
     return Resample(matrix, matrix)
 
 
-def face_window(resolution: int) -> Resample:
+def face_window(resolution: int, crop: Crop) -> Resample:
     """What ArcFace sees of an aligned picture: the face from forehead to chin, 112 pixels a side.
 
     ArcFace was trained on faces laid on a template of their own, tighter than the generator's pictures. The
     window of pSp's identity loss brings the one close to the other: the generator's alignment, applied to the
     template's eyes and mouth, puts the template's edges at 30 and 226 of 256 pixels; the window's are at 35
-    and 223, 32 and 220. It is averaged down as in that loss.
+    and 223, 32 and 220. It is averaged down as in that loss. All that is said of the FFHQ square, from which
+    another crop is told.
+
+    Args:
+        resolution: edge length of the prior's pictures.
+        crop: which square about a face they show.
+
+    Raises:
+        ValueError: they do not show all of the window.
     """
-    matrix = antialiased(resolution, ENCODER_SIZE)
+    corners = np.array([FACE_COLUMNS, FACE_ROWS]).T / ENCODER_SIZE  # (2, 2): left top, right bottom
+    shown = crop.from_ffhq(corners)
+    if shown.min() < 0 or shown.max() > 1:
+        raise ValueError(f"a crop of {crop.scale:g} FFHQ sides, {crop.down:g} lower, cuts through it")
 
-    def part(edges: Sequence[int]) -> Matrix:
-        return np.asarray(pooled(edges[1] - edges[0], FACE_SIZE) @ matrix[edges[0] : edges[1]], np.float64)
+    def part(edges: tuple[int, int], axis: int) -> Matrix:
+        places = np.repeat((np.arange(*edges)[:, None] + 0.5) / ENCODER_SIZE, 2, axis=1)  # (n, 2)
+        centres = crop.from_ffhq(places)[:, axis] * resolution
+        matrix = _triangles(centres, resolution / (ENCODER_SIZE * crop.scale), resolution)
+        return np.asarray(pooled(len(matrix), FACE_SIZE) @ matrix, np.float64)
 
-    return Resample(part(FACE_ROWS), part(FACE_COLUMNS))
+    return Resample(part(FACE_ROWS, 1), part(FACE_COLUMNS, 0))

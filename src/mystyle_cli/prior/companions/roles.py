@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mystyle_cli.errors import ModelError
+from mystyle_cli.photos.align import Crop
 from mystyle_cli.prior.companions.foreign import OnnxNet, prepend
 from mystyle_cli.prior.companions.heads import FACE_SIZE
 from mystyle_cli.prior.companions.resample import Resample, face_window, whole
@@ -51,13 +52,14 @@ class Companion:
     notes: tuple[str, ...] = ()
 
 
-def write_role(companion: Companion, path: Path, resolution: int) -> float:
+def write_role(companion: Companion, path: Path, resolution: int, crop: Crop) -> float:
     """Write a companion as the ONNX file of its role, crop and resizing inside, and compare the two.
 
     Args:
         companion: encoder or identity net.
         path: the file to write.
         resolution: edge length of the prior's pictures, which the file takes.
+        crop: which square about a face they show.
 
     Returns:
         Largest difference from what torch computes, relative to the largest answer.
@@ -65,7 +67,7 @@ def write_role(companion: Companion, path: Path, resolution: int) -> float:
     Raises:
         ModelError: the net's input does not fit, or the file answers otherwise than the net.
     """
-    resample = _preprocessing(companion, resolution)
+    resample = _preprocessing(companion, resolution, crop)
     if isinstance(companion.net, nn.Module):
         net = companion.net if resample is None else nn.Sequential(resample, companion.net)
         write_onnx(net.eval(), path, (3, resolution, resolution), companion.dim)
@@ -87,7 +89,7 @@ def write_role(companion: Companion, path: Path, resolution: int) -> float:
     return difference
 
 
-def _preprocessing(companion: Companion, resolution: int) -> Resample | None:
+def _preprocessing(companion: Companion, resolution: int, crop: Crop) -> Resample | None:
     """What lies between the prior's pictures and the net's input; None where they are the same."""
     if companion.size == resolution and companion.kind != "arcface":
         return None
@@ -98,7 +100,13 @@ def _preprocessing(companion: Companion, resolution: int) -> Resample | None:
             f"{companion.path} takes pictures of {companion.size} pixels; what they should show is unknown",
             f"give an identity net that takes {FACE_SIZE} or {resolution} pixels",
         )
-    return face_window(resolution)
+    try:
+        return face_window(resolution, crop)
+    except ValueError as error:
+        raise ModelError(
+            f"{companion.path} looks at more of a face than this prior's pictures show: {error}",
+            "import without it (dlib's descriptors are used), or give one that takes the prior's pictures",
+        ) from error
 
 
 def _answer(net: nn.Module | OnnxNet, images: Tensor) -> NDArray[np.float32]:
