@@ -452,7 +452,9 @@ KILLED = textwrap.dedent(
 def _die(roots: list[Path], act: str) -> list[str]:
     """Act on a store with OLD in each place, killed after as many changes of the disk as its name says."""
     for root in roots:
-        put(Store(root), "adele", OLD)
+        root.mkdir()
+        if act != CREATE:
+            put(Store(root), "adele", OLD)
     script = KILLED.replace("DO", act)
     command = [sys.executable, "-c", script, str(Path(__file__).parent), *map(str, roots)]
     return subprocess.run(
@@ -461,6 +463,7 @@ def _die(roots: list[Path], act: str) -> list[str]:
 
 
 PUT, DELETE = 't.put(t.Store(root), "adele", t.NEW)', 't.Store(root).delete("adele")'
+CREATE = 't.put(t.Store(root), "adele", t.OLD)'
 
 
 def _settled(root: Path) -> dict[str, str]:
@@ -494,6 +497,22 @@ def test_kill_at_every_change_of_the_disk_leaves_old_or_new(tmp_path: Path) -> N
     assert outcomes == sorted(outcomes), "once the new version counts it must go on counting"
     assert outcomes[0] is False
     assert outcomes[-1] is True
+
+
+def test_kill_at_every_change_of_a_creation_can_be_gone_on_from(tmp_path: Path) -> None:
+    """Killed anywhere, a first version is made by the next command, or deleted; nothing piles up."""
+    total, status = _die([tmp_path / "10000"], CREATE)
+    assert status == "10000 0"
+    roots = [tmp_path / str(calls) for calls in range(int(total))]
+    assert _die(roots, CREATE) == [f"{calls} {-signal.SIGKILL}" for calls in range(int(total))]
+    for number, root in enumerate(roots):
+        store = Store(root)
+        assert {entry.state for entry in store.entries()} <= {"unfinished", "untuned"}
+        if number % 2 or not store.names():
+            put(store, "adele", NEW)
+            assert content_of(root / "adele") == NEW
+        store.delete("adele")
+        assert [path.name for path in root.rglob("*")] == [".locks", ".store.lock"], root
 
 
 def test_kill_at_every_change_of_a_deletion_can_be_finished(tmp_path: Path) -> None:

@@ -39,6 +39,9 @@ _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK | getattr(os, "O_B
 _NAME_SURROGATE: Final = 0x20000000
 """Marks the several kinds of links that Windows has."""
 
+_KEPT: Final = 60
+"""Characters of a name that a half-written file has in its own, so that it is not too long."""
+
 _TEMPORARY: Final = re.compile(r"\.(?P<name>[^/]+)\.[0-9a-f]{8}\.tmp")
 
 
@@ -362,7 +365,7 @@ def _linked(path: Path) -> OSError:
 
 def _write(place: _Place, name: str, data: bytes) -> None:
     """Write a file of an open folder beside its place, and rename it."""
-    temporary = f".{name}.{secrets.token_hex(4)}.tmp"
+    temporary = f".{name[:_KEPT]}.{secrets.token_hex(4)}.tmp"
     try:
         handle = os.open(place.of(temporary), _NEW, 0o666, dir_fd=place.handle)
         with os.fdopen(handle, "wb") as stream:

@@ -54,7 +54,7 @@ PATIENCE: Final = 0.2
 GATE_PATIENCE: Final = 10.0
 """Seconds to wait for the gate, which nobody holds for long."""
 
-SETTLING: Final = 0.5
+SETTLING: Final = 0.2
 """Seconds that a reader waits for another command to finish putting a new version in place."""
 
 _TRASH: Final = re.compile(r"\.deleted-[0-9a-f]{8}")
