@@ -117,7 +117,10 @@ def rename(app: App, name: str, new: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_app
 def delete(app: App, name: str, yes: bool) -> None:
-    """Remove a profile for good; your photos stay."""
+    """Remove a profile for good; your photos stay.
+
+    What mystyle did not make stays too, and is named. Interrupted, the same command goes on.
+    """
     store = app.profiles()
     folder = store.path(name)
     if not yes:
