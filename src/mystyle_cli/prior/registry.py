@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mystyle_cli.errors import ModelError, MystyleError
+from mystyle_cli.owned import inside
 from mystyle_cli.paths import priors_root
 from mystyle_cli.prior.batches import at_once
 
@@ -136,8 +137,7 @@ class Prior:
     def verify(self) -> list[str]:
         """Problems of the folder, one sentence each; empty when every file is there and unchanged."""
         problems = []
-        entries = [*self.metadata["roles"].values(), *self.metadata.get("directions", {}).values()]
-        for entry in entries:
+        for entry in _entries(self.metadata):
             self._checked.discard(entry["file"])
             try:
                 self._check(entry)
@@ -199,6 +199,8 @@ def open_prior(name_or_path: str | Path) -> Prior:
         for key in ("name", "resolution", "w_dim", "num_ws", "roles"):
             metadata[key]
         crop = _crop(metadata)
+        for entry in _entries(metadata):
+            inside(entry["file"])
         digest = _digest(raw, metadata, crop)
     except MystyleError:
         raise
@@ -229,6 +231,11 @@ def _crop(metadata: dict[str, Any]) -> Crop:
         return Crop(float(found["scale"]), float(found["down"]))
     except (ValueError, OverflowError) as error:
         raise ValueError(f"crop's {error}") from error
+
+
+def _entries(metadata: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what prior.toml says of each file."""
+    return [*metadata["roles"].values(), *metadata.get("directions", {}).values()]
 
 
 def _digest(raw: bytes, metadata: dict[str, Any], crop: Crop) -> str:
