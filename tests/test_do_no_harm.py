@@ -325,7 +325,7 @@ def test_create_never_takes_a_folder_of_the_users(
         photos += make_photos(tmp_path / "album/ada/ada", count)
     kept = Belongings(mine(tmp_path / "album/notes.txt"), mine(store.root / "ada/notes.txt"), *photos)
     prior = open_prior(tiny_prior)
-    with pytest.raises(MystyleError, match="is there already and is not a profile") as caught:
+    with pytest.raises(MystyleError, match="is there already and is no profile") as caught:
         learn(store, "ada", photos, prior, dataclasses.replace(QUICK, tune=False))
     assert str(store.root / "ada") in caught.value.message
     assert (caught.value.exit_code, bool(caught.value.hint)) == (5, True)
