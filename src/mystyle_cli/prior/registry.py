@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mystyle_cli.errors import ModelError, MystyleError
 from mystyle_cli.paths import priors_root
 from mystyle_cli.prior.batches import at_once
+from mystyle_cli.prior.limits import IdentityLimits, read_limits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,11 +39,13 @@ class Prior:
         path: the folder.
         digest: what profiles know it by; see `_digest`.
         metadata: what prior.toml says.
+        identity_limits: what its identity net was found to tell apart, where it was judged on real people.
     """
 
     path: Path
     digest: str
     metadata: dict[str, Any]
+    identity_limits: IdentityLimits | None = None
     _sessions: dict[tuple[str, str], Session] = field(default_factory=dict, repr=False)
     _checked: set[str] = field(default_factory=set, repr=False)
     _generator: Generator | None = field(default=None, repr=False)
@@ -195,14 +198,15 @@ def open_prior(name_or_path: str | Path) -> Prior:
             )
         for key in ("name", "resolution", "w_dim", "num_ws", "roles"):
             metadata[key]
+        limits = read_limits(metadata)
         digest = _digest(raw, metadata)
     except MystyleError:
         raise
-    except (AttributeError, KeyError, TypeError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # tomllib's errors are ValueErrors
         raise ModelError(
             f"{folder / 'prior.toml'} is damaged: {error}", "restore or fetch the prior again"
         ) from error
-    return Prior(path=folder, digest=digest, metadata=metadata)
+    return Prior(path=folder, digest=digest, metadata=metadata, identity_limits=limits)
 
 
 def _digest(raw: bytes, metadata: dict[str, Any]) -> str:
