@@ -23,19 +23,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mystyle_cli.photos.models import model_path
-from mystyle_cli.prior.sessions import open_session
+from mystyle_cli.prior.sessions import Session, open_session
+from tools.faces.crops import Crops
 from tools.faces.descriptor import CHIP, DIM, FILE, Descriptor, read_descriptor
 from tools.portraits.degrade import nudge, relight
 from tools.portraits.to_onnx import export
 
 PADDING = 0.25  # of dlib's chip
-FITTED = 4000  # training faces
+FITTED = 3000  # training faces
 RIDGE = 0.3  # of the mean variance, added to every direction's
 ACCEPTED = 0.01  # share of strangers that may reach the threshold
 REFERENCES = (1, 3, 10, 30, 100)
 DRAWS = 300  # sets of references drawn for each number of them
 SIZES = (64, 48, 32, 24, 20, 16, 12, 8)
-SEEN_AGAIN = 300  # faces that are made small
+SEEN_AGAIN = 200  # faces that are made small
 KNOWN = 0.95  # share of small faces that must reach the threshold beside the same face
 USUAL = 20  # references, in that comparison
 
@@ -106,29 +107,9 @@ class ChipIdentity(nn.Module):
         self.matrix.copy_(torch.from_numpy(matrix))
 
 
-class Faces:
-    """The prepared crops.
-
-    Args:
-        folder: what `tools.faces.dataset` wrote.
-        size: side of the crops.
-    """
-
-    def __init__(self, folder: Path, size: int) -> None:
-        self.crops = np.load(folder / f"crops-{size}.npy", mmap_mode="r")
-        index = np.load(folder / "index.npz")
-        self.landmarks, self.split = index["landmarks"], index["split"]
-
-    def rows(self, split: str, count: int | None = None, seed: int = 0) -> np.ndarray:
-        """Rows of a split, some of them at random where `count` is given."""
-        rows = np.flatnonzero(self.split == split)
-        if count is None or count >= len(rows):
-            return rows
-        return np.sort(np.random.default_rng(seed).choice(rows, count, replace=False))
-
-    def images(self, rows: np.ndarray) -> Tensor:
-        """Images (B, 3, R, R) in [-1, 1]."""
-        return torch.from_numpy(self.crops[rows]).permute(0, 3, 1, 2).float() / 127.5 - 1
+def some(crops: Crops, count: int) -> np.ndarray:
+    """Numbers of `count` crops, evenly spread."""
+    return np.linspace(0, len(crops) - 1, min(count, len(crops))).astype(int)
 
 
 def batches(rows: np.ndarray) -> list[np.ndarray]:
@@ -137,11 +118,11 @@ def batches(rows: np.ndarray) -> list[np.ndarray]:
 
 
 @torch.no_grad()
-def make(faces: Faces, size: int) -> ChipIdentity:
+def make(crops: Crops, size: int) -> ChipIdentity:
     """Make and fit the net on training faces."""
-    rows = faces.rows("train", FITTED)
-    net = ChipIdentity(read_descriptor(model_path(FILE)), size, chip_window(faces.landmarks[rows])).eval()
-    net.fit(np.concatenate([net.describe(faces.images(part)).numpy() for part in batches(rows)]))
+    rows = some(crops, FITTED)
+    net = ChipIdentity(read_descriptor(model_path(FILE)), size, chip_window(crops.landmarks[rows])).eval()
+    net.fit(np.concatenate([net.describe(crops.images(part)).numpy() for part in batches(rows)]))
     return net
 
 
@@ -171,12 +152,12 @@ def made_small(images: Tensor, side: int) -> Tensor:
     return F.interpolate(small, images.shape[-2:], mode="bicubic", align_corners=False).clamp(-1, 1)
 
 
-def known_by_size(path: Path, faces: Faces, rows: np.ndarray, threshold: float) -> dict[int, float]:
+def known_by_size(session: Session, crops: Crops, threshold: float) -> dict[int, float]:
     """Share of faces that reach the threshold beside their own moved, relit mirror image, by size."""
     torch.manual_seed(0)
-    session, known = open_session(path, threads=1), {side: 0 for side in SIZES}
+    rows, known = some(crops, SEEN_AGAIN), dict.fromkeys(SIZES, 0)
     for part in batches(rows):
-        images = faces.images(part)
+        images = crops.images(part)
         twins = session.run(relight(nudge(images.flip(3))).numpy())
         for side in SIZES:
             small = session.run(made_small(images, side).numpy())
@@ -195,14 +176,14 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
-    faces, path = Faces(args.data, args.size), args.out / "identity.onnx"
-    judged = faces.rows("val")
-    difference = export(make(faces, args.size), path, faces.images(judged[:16]))
-    session = open_session(path, threads=1)
-    strangers = np.concatenate([session.run(faces.images(part).numpy()) for part in batches(judged)])
+    unseen, path = Crops(args.data, "val", args.size), args.out / "identity.onnx"
+    net = make(Crops(args.data, "train", args.size), args.size)
+    difference = export(net, path, unseen.images(np.arange(16)))
+    session, rows = open_session(path, threads=1), np.arange(len(unseen))
+    strangers = np.concatenate([session.run(unseen.images(part).numpy()) for part in batches(rows)])
     single, tenfold = threshold_law(strangers)
-    threshold = single + tenfold * np.log10(USUAL)
-    known = known_by_size(path, faces, judged[:: len(judged) // SEEN_AGAIN], threshold)
+    threshold = single + tenfold * float(np.log10(USUAL))
+    known = known_by_size(session, unseen, threshold)
     least = min(side for side, share in known.items() if share >= KNOWN)
     limits = {"people": "real", "single": round(single, 3), "tenfold": round(tenfold, 3), "least_side": least}
     (args.out / "identity.toml").write_text(tomli_w.dumps({"identity": limits}))

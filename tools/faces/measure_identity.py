@@ -29,8 +29,9 @@ from mystyle_cli.photos.decode import decode
 from mystyle_cli.photos.faces import find_faces
 from mystyle_cli.prior.limits import IdentityLimits, read_limits
 from mystyle_cli.prior.sessions import Session, open_session
+from tools.faces.crops import Crops
 from tools.faces.dataset import tight_quad
-from tools.faces.fit_identity import Faces, batches, made_small
+from tools.faces.fit_identity import batches, made_small, some
 from tools.portraits.degrade import nudge, relight
 
 STRANGERS, SMALL_STRANGERS, PAIRS = 1000, 200, 300
@@ -42,7 +43,7 @@ CONSIDERED = 4  # faces of a photo
 
 
 @dataclass(frozen=True)
-class Crops:
+class Found:
     """Faces of a folder of photos.
 
     Args:
@@ -65,7 +66,7 @@ class Crops:
         return np.asarray(small @ small.T > SAME_PICTURE)
 
 
-def read_crops(folder: Path, size: int, cache: Path | None) -> Crops:
+def read_crops(folder: Path, size: int, cache: Path | None) -> Found:
     """Find and cut the faces of every photo in a folder; those kept in the cache are taken from there."""
     kept = None if cache is None else cache / f"{folder.name}-{size}.npz"
     if kept is None or not kept.is_file():
@@ -75,10 +76,10 @@ def read_crops(folder: Path, size: int, cache: Path | None) -> Crops:
         kept.parent.mkdir(parents=True, exist_ok=True)
         np.savez(kept, names=found.names, images=found.images, sides=found.sides)
     with np.load(kept) as arrays:
-        return Crops(arrays["names"], arrays["images"], arrays["sides"])
+        return Found(arrays["names"], arrays["images"], arrays["sides"])
 
 
-def _cut(folder: Path, size: int) -> Crops:
+def _cut(folder: Path, size: int) -> Found:
     names, images, sides = [], [], []
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
         try:
@@ -90,7 +91,7 @@ def _cut(folder: Path, size: int) -> Crops:
             names.append(f"{path.name}#{number}")
             images.append(warp(pixels, quad, size))
             sides.append(quad_side(quad))
-    return Crops(np.array(names), np.stack(images), np.array(sides))
+    return Found(np.array(names), np.stack(images), np.array(sides))
 
 
 def embed(session: Session, images: np.ndarray, side: int | None = None) -> np.ndarray:
@@ -129,7 +130,7 @@ class Album:
         rows: embeddings (N, D).
     """
 
-    def __init__(self, crops: Crops, labels: dict[str, list[str]], rows: np.ndarray) -> None:
+    def __init__(self, crops: Found, labels: dict[str, list[str]], rows: np.ndarray) -> None:
         self.rows, self.same = rows, crops.duplicates()
         person, hard, self.others = (
             np.flatnonzero(np.isin(crops.names, labels[kind])) for kind in ("person", "hard", "others")
@@ -195,8 +196,8 @@ def main() -> None:
     torch.set_num_threads(1)
     limits = read_limits(tomllib.loads((args.role / "identity.toml").read_text()))
     assert limits is not None, "identity.toml states nothing"
-    session, faces = open_session(args.role / "identity.onnx", threads=1), Faces(args.data, args.size)
-    unseen = faces.crops[faces.rows("val", STRANGERS)]
+    session, faces = open_session(args.role / "identity.onnx", threads=1), Crops(args.data, "val", args.size)
+    unseen = faces.pixels[faces.rows[some(faces, STRANGERS)]]
     rows = embed(session, unseen)
     cosines = (rows @ rows.T)[np.triu_indices(len(rows), 1)]
     high = ", ".join(f"{np.quantile(cosines, level):.3f}" for level in (0.99, 0.999))
@@ -208,13 +209,14 @@ def main() -> None:
         return
     portraits = embed(session, read_crops(args.shared / "portraits", args.size, args.cache).images)
     strangers, limit = {"faces of val": rows, "portraits": portraits}, limits.threshold(REFERENCES)
+    small = {side: embed(session, unseen[:SMALL_STRANGERS], side) for side in SIZES}
     for name, labels in json.loads(args.labels.read_text()).items():
         crops = read_crops(args.shared / "people" / name, args.size, args.cache)
         album = Album(crops, labels, embed(session, crops.images))
         tell_album(name, album, strangers, limits)
         for side in SIZES:
             own = album.own(album.good, embed(session, crops.images[album.good], side))
-            strange = album.strange(embed(session, unseen[:SMALL_STRANGERS], side))
+            strange = album.strange(small[side])
             print(
                 f"  {side} px: own {told(own)}, {(own < limit).mean():.1%} below the limit; strangers"
                 f" {told(strange)}, {(strange >= limit).mean():.2%} above it"
