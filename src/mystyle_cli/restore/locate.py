@@ -192,8 +192,8 @@ def _choose(
     if score >= gate.theirs:
         return located
     if score >= gate.others:
-        seen = f"a crop of {located.side:.0f} px" if mask is None else "what is left of the face"
-        doubt = f"{seen} does not show whether this is {profile.name}: ID {score:.2f}"
+        left = f"a crop of {located.side:.0f} px" if mask is None else "what is left of the face"
+        doubt = f"{left} does not show whether this is {profile.name}: ID {score:.2f}"
         return replace(located, warnings=(doubt,))
     who = f"this is not {profile.name}"
     if len(quads) > 1:
