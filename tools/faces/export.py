@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,7 @@ def assemble(args: argparse.Namespace) -> None:
         "w_dim": W_DIM,
         "num_ws": 2 * len(CHANNELS),
         "crop": {"scale": SCALE, "down": DOWN},
+        **tomllib.loads((args.runs / "identity/identity.toml").read_text()),
     }
     write_metadata(partial, about, SOURCES, "tools/faces/find_directions.py")
     figures = measure(open_prior(partial), args.data, args.runs / "sheet.png")
