@@ -42,6 +42,7 @@ NAME = "faces"
 LIMIT = 40_000_000  # bytes of the whole folder
 ENCODED = 8000  # training crops whose codes give density and directions
 MEASURED = 480  # val crops
+MADE = ("identity", "cover", "matte")  # roles whose files their own scripts export
 PSI = 0.7  # truncation of the random samples looked at
 SOURCES = {
     "generator": "tools/faces/train_autoencoder.py and tools/portraits/fit_mapping.py",
@@ -69,7 +70,7 @@ def write_nets(out: Path, runs: Path, data: Path) -> int:
     export(model.encoder, out / "encoder.onnx", Crops(data, "val").images(np.arange(16)))
     perceptual = load_perceptual(runs / "perceptual/perceptual.safetensors")
     save_perceptual(perceptual, out / "perceptual.safetensors", small=True)
-    for role in ("identity", "cover", "matte"):
+    for role in MADE:
         shutil.copyfile(runs / role / f"{role}.onnx", out / f"{role}.onnx")
     names = {name: values[rows] for name, values in crops.names.items()}
     pixels = np.stack([crops.pixels[crops.rows[row]] for row in rows])
