@@ -260,7 +260,7 @@ def refuse_foreign(folder: Path) -> None:
         raise unwritable(folder, error) from error
     if there and not made_by_us(folder):
         raise ProfileError(
-            f"the folder {folder} is there already and is not a profile of mystyle's; nothing in it was touched",
+            f"the folder {folder} is there already and is not a profile; nothing in it was touched",
             "Choose another name, or another store with --store.",
         )
 
