@@ -121,6 +121,20 @@ def test_files_beside_and_inside_a_profile_stay(tmp_path: Path, name: str) -> No
     kept.check(name)
 
 
+@pytest.mark.parametrize("name", ["delete", "begin and discard", "change another"])
+def test_a_folder_in_the_way_of_making_and_removing_stays(tmp_path: Path, name: str) -> None:
+    """Folders appear and go under a passing name; a user's of that name is neither filled nor moved."""
+    store = Store(tmp_path / "store")
+    put(store, "ada", OLD)
+    kept = Belongings(mine(store.root / ".new-ada/a.png"), mine(store.root / ".new-eva/a.png"))
+    said = tried(lambda: ACTS[name](store))
+    assert said == "done" if name != "change another" else "is in the way" in said
+    kept.check(name)
+    tried(lambda: put(store, "ada", NEW))
+    kept.check("change")
+    assert {path.name for path in store.root.glob(".new-*/*")} == {"a.png"}
+
+
 LINKED = (
     *("faces", "onnx", "runs", "runs/next", "runs/next/profile", "runs/next/tune", ".commit", "."),
     *("profile.toml", "photos.jsonl", "faces/0001.png", "faces/0003.png", "generator.safetensors"),
@@ -210,6 +224,20 @@ def test_readers_change_nothing(tmp_path: Path, reader: str, linked: str | None)
         CliRunner().invoke(cli, ["--store", str(store.root), *words.get(reader, ["profile", reader, "ada"])])
     after = {path: (path.lstat().st_ino, path.lstat().st_mtime_ns) for path in tmp_path.rglob("*")}
     assert after == before
+
+
+@pytest.mark.parametrize("text", ["format = [", "format = 2"])
+def test_a_damaged_commit_is_told_and_can_be_deleted(tmp_path: Path, text: str) -> None:
+    """A staged version that cannot be read is put nowhere; the profile can be deleted all the same."""
+    store = Store(tmp_path / "store")
+    put(store, "ada", OLD)
+    stage_commit(store, NEW)
+    (store.root / "ada/.commit/profile.toml").write_text(text)
+    assert store.entry("ada").state == "damaged"
+    assert tried(lambda: put(store, "ada", NEW)).startswith("refused")
+    assert (store.root / "ada/photos.jsonl").read_text() == OLD["photos.jsonl"]
+    store.delete("ada")
+    assert not (store.root / "ada").exists()
 
 
 HOSTILE = (

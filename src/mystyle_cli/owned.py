@@ -221,9 +221,10 @@ class Owned:
             OSError: something of the folder's name is there.
         """
         self.base.mkdir(parents=True, exist_ok=True)
+        for path in (self.path, self._passing.path):  # a rename would replace an empty folder
+            if os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, f"{path} is in the way", str(path))
         self._passing.write(name, data)
-        if os.path.lexists(self.path):  # a rename would replace an empty folder
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.path))
         os.rename(self._passing.path, self.path)
 
     def sweep(self) -> None:
@@ -324,7 +325,7 @@ class Owned:
         found = self.content()
         self._remove(found, last)
         gone = self
-        if not found.strangers:
+        if not found.strangers and not os.path.lexists(self._passing.path):
             gone = self._passing
             os.rename(self.path, gone.path)
         for name in last:

@@ -97,7 +97,9 @@ def made_by_us(folder: Path) -> bool:
             read_manifest(folder)
             read_records(place_of(folder, "photos.jsonl"))
             return True
-        return here.has(STAGES) and not here.content().strangers
+        found = here.content()
+        work = [name for name in found.files if name.startswith(f"{NEXT}/")]
+        return bool(work) and len(work) == len(found.files) and not found.strangers
     except NewerFormatError:
         return here.has("photos.jsonl")
     except (ProfileError, OSError):

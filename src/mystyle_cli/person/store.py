@@ -192,11 +192,15 @@ class Store:
         return sizes
 
     @contextmanager
-    def locked(self, *names: str) -> Iterator[None]:
+    def locked(self, *names: str, settle: bool = True) -> Iterator[None]:
         """Hold profiles for changing, after finishing or clearing what a killed command left behind.
 
+        Args:
+            names: of the profiles, which need not exist.
+            settle: finish an unfinished commit, too.
+
         Raises:
-            ProfileError: another command holds one of them.
+            ProfileError: another command holds one of them, or an unfinished commit is damaged.
         """
         # names differing only in case are one folder on some systems, so they share a lock everywhere
         keys = sorted({check_name(name).casefold(): name for name in names}.items())
@@ -204,7 +208,7 @@ class Store:
             for key, name in keys:
                 stack.enter_context(self._lock(key, name))
             for _, name in keys:
-                self._settle(self.folder(name))
+                self._settle(self.folder(name), settle)
             self._sweep_trash()
             yield
 
@@ -316,7 +320,7 @@ class Store:
                 all files can be removed.
         """
         folder = self.path(name)
-        with self.locked(name):
+        with self.locked(name, settle=False):  # so that a damaged commit can be deleted
             here = owned(folder)
             if not _is_profile(
                 folder
@@ -365,13 +369,13 @@ class Store:
         hint = f"Restore what is damaged from a backup, or {remedy(manifest, folder.name, problems)}."
         return [*closed, *(ProfileError(problem, hint) for problem in problems.values())]
 
-    def _settle(self, folder: Path) -> None:
+    def _settle(self, folder: Path, commit: bool) -> None:
         """Finish or clear what a killed command left of a profile. The caller holds its lock."""
         here = owned(folder)
         here.sweep()
         if deleting(folder):
             self._finish_deletion(here)
-        elif not folder.is_symlink() and made_by_us(folder):
+        elif commit and not folder.is_symlink() and made_by_us(folder):
             roll_forward(folder)
 
     def _refuse_twin(self, name: str) -> None:
