@@ -10,9 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mystyle_cli.curate.choice import Row, choose
-from mystyle_cli.curate.duplicates import duplicates, perceptual_hash
+from mystyle_cli.curate.duplicates import duplicates, most_bits, perceptual_hash
 from mystyle_cli.curate.identity import Identities, groups, nearness, person
 from mystyle_cli.curate.settings import CurateSettings
+from mystyle_cli.photos.align import FFHQ, Crop, align, face_quad, quad_side
+from mystyle_cli.photos.decode import decode
+from mystyle_cli.photos.faces import find_faces
+from tests.portraits import clear
 
 CROP = np.zeros((8, 8, 3), dtype=np.uint8)
 
@@ -164,6 +168,27 @@ def test_hash_survives_copies_and_not_other_pictures() -> None:
     )
     assert (perceptual_hash(picture) != perceptual_hash(noisy)).sum() <= bits
     assert (perceptual_hash(picture) != perceptual_hash(textured(1))).sum() > 2 * bits
+
+
+def test_copies_are_known_on_a_tight_crop_though_their_landmarks_differ() -> None:
+    """A face found a hundredth of the square beside is still the same picture; another photo is not."""
+    tight = Crop(0.58, 0.054)
+    first, other = (decode(clear("ada", number)).pixels for number in (0, 1))
+    landmarks, elsewhere = (find_faces(pixels)[0].landmarks for pixels in (first, other))
+
+    def hashed(pixels: np.ndarray, points: np.ndarray) -> np.ndarray:
+        return perceptual_hash(align(pixels, points, 128, tight).pixels)
+
+    reach = 0.01 * quad_side(face_quad(landmarks, FFHQ))
+    angles = np.radians(np.arange(0, 360, 45))
+    beside = reach * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    copies = [hashed(first, landmarks + step) for step in beside]
+    bits = [int((hashed(first, landmarks) != copy).sum()) for copy in copies]
+    usual = CurateSettings().duplicate_bits
+    assert max(bits) > usual
+    assert max(bits) <= most_bits(usual, tight) < (hashed(first, landmarks) != hashed(other, elsewhere)).sum()
+    assert most_bits(usual, FFHQ) == most_bits(usual, Crop(1.5, 0)) == usual
+    assert most_bits(usual, Crop(0.1, 0)) < 62
 
 
 def test_duplicates_need_both_signs_and_leave_the_better() -> None:

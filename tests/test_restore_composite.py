@@ -89,15 +89,15 @@ def test_a_hair_line_that_the_generator_does_not_know_ends_softly() -> None:
 def test_what_the_matte_hides_has_no_say() -> None:
     """A background that is drawn wrongly leaves neither itself nor its light on the person."""
     photo = scene()
-    located = locate(photo, FFHQ)
+    located = locate(photo, TIGHT)
     shown = EVERYWHERE.copy()
     shown[:, : SIZE // 3] = 0
     face = located.crop.copy()
     face[:, : SIZE // 3] = 255
-    laid = (paste_face(located, drawn, shown, FFHQ, False) for drawn in (located.crop, face))
+    laid = (paste_face(located, drawn, shown, TIGHT, False) for drawn in (located.crop, face))
     usual, beside = (warp(result, located.quad, SIZE).astype(int) for result in laid)
     person = slice(SIZE // 3 + 3, None)  # beside a line of half hidden pixels
-    assert np.abs(beside - usual)[:, person].max() <= 1
+    assert np.abs(beside - usual)[:, person].max() <= 3
 
 
 @pytest.mark.parametrize("crop", [FFHQ, TIGHT])

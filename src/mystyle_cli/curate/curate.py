@@ -14,7 +14,7 @@ import numpy as np
 
 from mystyle_cli.curate.advice import advise, split
 from mystyle_cli.curate.choice import Choice, Row, choose
-from mystyle_cli.curate.duplicates import duplicates, perceptual_hash
+from mystyle_cli.curate.duplicates import duplicates, most_bits, perceptual_hash
 from mystyle_cli.curate.examine import Candidate, Examined, examine
 from mystyle_cli.curate.identity import Embed
 from mystyle_cli.curate.records import PhotoRecord, Reason
@@ -108,7 +108,7 @@ def curate(
     seen = {record.sha256 for record in records}
     examined = _examine_all(paths, prior, settings, seen, progress)
     choice = choose(_rows(examined), anchor_rows, reference_rows, settings, embed)
-    verdicts, faces = _verdicts(examined, choice, settings)
+    verdicts, faces = _verdicts(examined, choice, settings, prior.crop)
     divided = split(verdicts, settings.held_out, seed, records)
     thumbnails = {item.sha256: item.thumbnail for item in examined if item.thumbnail is not None}
     return Curation(tuple(divided), faces, thumbnails, choice.warnings)
@@ -166,10 +166,10 @@ def _known_row(pixels: Pixels, photo: int, crop: Crop) -> Row:
 
 
 def _verdicts(
-    examined: Sequence[Examined], choice: Choice, settings: CurateSettings
+    examined: Sequence[Examined], choice: Choice, settings: CurateSettings, crop: Crop
 ) -> tuple[list[PhotoRecord], dict[str, AlignedFace]]:
     """Turn the choice into records, after duplicates are found among the chosen."""
-    repeated = _repeated(examined, choice, settings)
+    repeated = _repeated(examined, choice, settings, crop)
     records: list[PhotoRecord] = []
     faces: dict[str, AlignedFace] = {}
     for photo, item in enumerate(examined):
@@ -202,7 +202,9 @@ def _judge(
     return Reason.KEPT, "kept"
 
 
-def _repeated(examined: Sequence[Examined], choice: Choice, settings: CurateSettings) -> dict[int, str]:
+def _repeated(
+    examined: Sequence[Examined], choice: Choice, settings: CurateSettings, crop: Crop
+) -> dict[int, str]:
     """Return for each chosen photo that repeats a better one that one's name; known faces always stay."""
     rows = [*choice.anchors, *choice.chosen.values()]
     hashes = [perceptual_hash(choice.rows[row].crop) for row in rows]
@@ -210,7 +212,8 @@ def _repeated(examined: Sequence[Examined], choice: Choice, settings: CurateSett
         _worth(examined[photo], choice.candidate(photo)) for photo in choice.chosen
     ]
     similarity = choice.similarity[np.ix_(rows, rows)]
-    found = duplicates(similarity, hashes, worth, settings.duplicate_identity, settings.duplicate_bits)
+    bits = most_bits(settings.duplicate_bits, crop)
+    found = duplicates(similarity, hashes, worth, settings.duplicate_identity, bits)
     names = ["a photo of the profile"] * len(choice.anchors) + [
         examined[photo].file for photo in choice.chosen
     ]

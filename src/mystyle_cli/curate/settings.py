@@ -41,8 +41,9 @@ class CurateSettings:
     duplicate_identity: float = 0.9
     """Identity cosine above which two photos may be duplicates (paper, app. A.1)."""
     duplicate_bits: int = 30
-    """Largest difference of the crops' 256-bit perceptual hashes of duplicates: copies that were compressed,
-    resized or brightened differ by 22 at most, other photos of a person by 42 at least."""
+    """Largest difference of the 256-bit perceptual hashes of duplicates on the FFHQ square, see
+    `duplicates.most_bits`: copies that were compressed, resized or brightened differ by 22 at most, other
+    photos of a person by 42 at least."""
     faces_looked_at: int = 4
     """Faces of one photo that are considered, the largest first."""
     held_out: float = 0.1
