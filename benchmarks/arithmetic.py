@@ -16,6 +16,7 @@ from benchmarks.people import good_faces
 from mystyle_cli.person.tuning import TuneSettings
 from mystyle_cli.prior.registry import Prior, open_prior
 from mystyle_cli.prior.sessions import available_cpus
+from tools.portraits import PRIOR
 
 SIDE: Final = 2048
 """Of the square matrices whose product is taken for what the machine can do."""
@@ -29,7 +30,7 @@ Step = Callable[[], object]
 def run(rounds: int) -> Report:
     """Count the operations of each part, time it, and time a matrix product beside it."""
     torch.set_num_threads(available_cpus())
-    prior, batch = open_prior(), TuneSettings().batch
+    prior, batch = open_prior(PRIOR), TuneSettings().batch
     parts = _parts(prior, good_faces(batch))
     a = torch.randn(SIDE, SIDE)
     cases: dict[str, Step] = {**parts, "matrix product": lambda: a @ a}

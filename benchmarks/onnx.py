@@ -17,6 +17,7 @@ from mystyle_cli.onnx.synthesis import open_synthesis
 from mystyle_cli.person.rendering import TorchRenderer
 from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.prior.sessions import available_cpus
+from tools.portraits import PRIOR
 
 BATCHES = (1, 16)
 CLOCKS = {time.perf_counter: "ms", time.process_time: "ms of processor"}
@@ -24,7 +25,7 @@ CLOCKS = {time.perf_counter: "ms", time.process_time: "ms of processor"}
 
 def run(rounds: int) -> Report:
     """Render batches of 1 and 16 with both, in turn."""
-    prior = open_prior()
+    prior = open_prior(PRIOR)
     generator = prior.generator()
     torch.set_num_threads(available_cpus())
     drawn = np.random.default_rng(0).normal(size=(max(BATCHES), prior.num_ws, prior.w_dim))

@@ -29,6 +29,7 @@ from mystyle_cli.photos.decode import to_unit
 from mystyle_cli.prior.generator import Generator
 from mystyle_cli.prior.registry import open_prior
 from tools.figures.common import NAMES, OUT, Person, truths_of
+from tools.portraits import PRIOR
 
 PEOPLE: Final = OUT / "whole"
 FFHQ: Final = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64, 1024: 32}
@@ -95,7 +96,7 @@ def run(rounds: int) -> Report:
 def measure(name: str, photos: int) -> Found:
     """Learn a person unless that was done, store the generator small, and restore photos with both."""
     settings = LearnSettings(whole=True, export=False, instant=None)
-    profile = learn(Store(PEOPLE), name, Person(name).photos, open_prior(), settings).profile
+    profile = learn(Store(PEOPLE), name, Person(name).photos, open_prior(PRIOR), settings).profile
     generator = profile.generator()
     tuned = {key: p for key, p in generator.named_parameters() if key.startswith("synthesis.")}
     started = time.process_time()

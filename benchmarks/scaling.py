@@ -28,6 +28,7 @@ from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.prior.sessions import available_cpus
 from mystyle_cli.restore.restore import open_engine, restore_with
 from tools.figures.common import NAMES, profile_of
+from tools.portraits import PRIOR
 
 PASSES: Final = 3
 SIZES: Final = {"tune": (12, 24, 48, 96), "upscale": (1, 8, 64), "sample": (1, 16, 128, 1024)}
@@ -52,7 +53,7 @@ def run(rounds: int) -> Report:
         for less, more in itertools.pairwise(sizes):
             steps = [statistics.median(seconds for seconds, _ in found[case, size]) for size in (less, more)]
             ratios[f"{case}: time of {more} / {less} {UNITS[case]}"] = spread([steps[1] / steps[0]])
-    facts = {"threads": available_cpus(), "prior": open_prior().digest, "start_up": "not counted"}
+    facts = {"threads": available_cpus(), "prior": open_prior(PRIOR).digest, "start_up": "not counted"}
     return Report("Cost as work grows", figures, ratios, facts)
 
 
@@ -74,7 +75,7 @@ def _measured(case: str, size: int) -> tuple[float, float]:
 
 
 def _tune(size: int) -> Callable[[], object]:
-    prior, images, settings = open_prior(), good_faces(size), TuneSettings(passes=PASSES)
+    prior, images, settings = open_prior(PRIOR), good_faces(size), TuneSettings(passes=PASSES)
     generator, perceptual, anchors = prior.generator(), prior.perceptual(), prior.encode(images)
     plan = plan_for(generator, perceptual, size, settings, "cpu")
     return lambda: tune(generator, anchors, images, perceptual, settings, plan=plan)

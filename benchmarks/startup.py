@@ -13,6 +13,7 @@ from benchmarks.measure import Report, interleaved, ratio, spread
 from mystyle_cli.learn import export
 from mystyle_cli.prior.registry import open_prior
 from tests.tiny_store import make_store
+from tools.portraits import PRIOR
 
 COUNT = 16
 PROGRAM = "import sys; from mystyle_cli.cli import main; sys.exit(main())"
@@ -20,7 +21,7 @@ PROGRAM = "import sys; from mystyle_cli.cli import main; sys.exit(main())"
 
 def run(rounds: int) -> Report:
     """Start the program with each backend in turn, on a made-up person of the bundled prior."""
-    prior = open_prior()
+    prior = open_prior(PRIOR)
     with tempfile.TemporaryDirectory() as folder:
         export(make_store(Path(folder) / "store", prior.path), "ada")
         processor: dict[str, list[float]] = {"torch": [], "onnx": []}

@@ -27,6 +27,7 @@ from mystyle_cli.prior.registry import Prior, open_prior
 from mystyle_cli.prior.sessions import available_cpus
 from mystyle_cli.progress import Progress, silent
 from tools.figures.common import NAMES, truths_of
+from tools.portraits import PRIOR
 
 COUNT = 48
 PLAIN_PASSES = int(os.environ.get("MYSTYLE_PLAIN_PASSES", str(plain.TUNE_PASSES)))
@@ -123,7 +124,7 @@ def run(rounds: int) -> Report:
 
 def _work() -> Work:
     """Encode the first photos that curation keeps, and the photos that no profile has seen."""
-    prior = open_prior()
+    prior = open_prior(PRIOR)
     images, rest = good_faces(COUNT), truths_of(NAMES[0]).images
     return Work(prior, prior.perceptual(), prior.encode(images), images, (prior.encode(rest), rest))
 

@@ -29,7 +29,7 @@ FLOORS = [
     {"prior"},
     {"photos"},
     {"config", "paths", "console"},
-    {"progress"},
+    {"owned", "progress"},
     {"errors"},
 ]
 LEVEL = {room: number for number, floor in enumerate(FLOORS) for room in floor}

@@ -181,8 +181,7 @@ def test_copies_are_known_on_a_tight_crop_though_their_landmarks_differ() -> Non
 
     reach = 0.01 * quad_side(face_quad(landmarks, FFHQ))
     angles = np.radians(np.arange(0, 360, 45))
-    beside = reach * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    copies = [hashed(first, landmarks + step) for step in beside]
+    copies = [hashed(first, landmarks + reach * np.array([np.cos(turn), np.sin(turn)])) for turn in angles]
     bits = [int((hashed(first, landmarks) != copy).sum()) for copy in copies]
     usual = CurateSettings().duplicate_bits
     assert max(bits) > usual

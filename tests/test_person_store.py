@@ -18,9 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mystyle_cli.errors import ProfileError, UsageError
+from mystyle_cli.owned import Owned
 from mystyle_cli.paths import check_name
-from mystyle_cli.person.draft import COMMIT, Draft
+from mystyle_cli.person.draft import Draft
 from mystyle_cli.person.files import write_whole
+from mystyle_cli.person.layout import COMMIT, MARKER, place_of
 from mystyle_cli.person.manifest import (
     FORMAT,
     NAME,
@@ -58,8 +60,8 @@ def content_of(folder: Path) -> dict[str, str]:
     """Return the texts of a profile's data files by name, as a reader would find them."""
     listed = read_manifest(folder).digests()
     for name, digest in listed.items():
-        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
-    return {name: (folder / name).read_text() for name in listed}
+        assert hashlib.sha256(place_of(folder, name).read_bytes()).hexdigest() == digest, name
+    return {name: place_of(folder, name).read_text() for name in listed}
 
 
 OLD = {"photos.jsonl": "old", "anchors.safetensors": "a1", "faces/0001.png": "p", "faces/0002.png": "q"}
@@ -102,7 +104,7 @@ def test_a_new_version_replaces_the_old_one_and_its_leftovers(tmp_path: Path) ->
     assert content_of(tmp_path / "adele") == NEW
     folder = tmp_path / "adele"
     there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-    assert there == {*NEW, NAME}
+    assert there == {*NEW, NAME, MARKER}
 
 
 def test_listing_tells_states_apart(tmp_path: Path) -> None:
@@ -173,7 +175,8 @@ def test_verify_refuses_a_file_outside_the_profile(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "remedy"), [("faces/0001.png", "mystyle profile create adele"), ("a.onnx", "mystyle tune adele")]
+    ("file", "remedy"),
+    [("faces/0001.png", "mystyle profile create adele"), ("onnx/synthesis.onnx", "mystyle tune adele")],
 )
 def test_verify_says_what_makes_a_file_whole_again(tmp_path: Path, file: str, remedy: str) -> None:
     """What curation kept comes from the photos; what learning made of it, tuning makes anew."""
@@ -181,7 +184,7 @@ def test_verify_says_what_makes_a_file_whole_again(tmp_path: Path, file: str, re
     with store.locked("adele"):
         draft = store.draft("adele")
         draft.finish("curate", "c", draft.write("faces/0001.png", b"p"), {})
-        draft.finish("export", "e", draft.write("a.onnx", b"e"), {})
+        draft.finish("export", "e", draft.write("onnx/synthesis.onnx", b"e"), {})
         draft.commit(manifest_of(draft))
     (tmp_path / "adele" / file).unlink()
     [problem] = store.verify("adele")
@@ -239,28 +242,33 @@ def test_what_delete_leaves_behind_is_named(tmp_path: Path, monkeypatch: pytest.
     store = Store(tmp_path)
     put(store, "adele", OLD)
 
-    def refuse(path: Path, ignore_errors: bool = False) -> None:
-        if not ignore_errors:
-            raise PermissionError(13, "Permission denied", "0001.png")
+    def refuse(here: Owned, name: str) -> bool:
+        raise PermissionError(13, "Permission denied", name)
 
-    monkeypatch.setattr("shutil.rmtree", refuse)
-    with pytest.raises(ProfileError, match="gone from the list") as caught:
-        store.delete("adele")
-    [left] = tmp_path.glob(".deleted-*")
-    assert str(left) in caught.value.message
-    assert str(left) in caught.value.hint
+    with monkeypatch.context() as patch:
+        patch.setattr(Owned, "remove", refuse)
+        with pytest.raises(ProfileError, match=r"counts as deleted.*Permission denied") as caught:
+            store.delete("adele")
+    assert str(tmp_path / "adele") in caught.value.message
+    assert "mystyle profile delete adele" in caught.value.hint
+    [entry] = store.entries()
+    assert (entry.name, entry.state) == ("adele", "deleting")
+    assert "mystyle profile delete adele" in entry.hint
+    with pytest.raises(ProfileError, match="is being deleted"):
+        store.open("adele")
+    assert store.delete("adele") == []
     assert store.names() == []
 
 
 def test_a_profile_that_cannot_be_deleted_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where not even its folder can be renamed, nothing is removed, and that is said."""
+    """Where not even the deletion can be noted, nothing is removed, and that is said."""
     store = Store(tmp_path)
     put(store, "adele", OLD)
 
-    def refuse(source: Path, target: Path) -> None:
-        raise PermissionError(13, "Permission denied", str(source))
+    def refuse(here: Owned, name: str, data: bytes) -> None:
+        raise PermissionError(13, "Permission denied", name)
 
-    monkeypatch.setattr(os, "rename", refuse)
+    monkeypatch.setattr(Owned, "write", refuse)
     with pytest.raises(ProfileError, match="is as it was: Permission denied"):
         store.delete("adele")
     assert content_of(tmp_path / "adele") == OLD
@@ -428,7 +436,7 @@ KILLED = textwrap.dedent(
 
         for name in ("replace", "rename", "fsync", "unlink", "rmdir", "mkdir"):
             setattr(os, name, counted(getattr(os, name)))
-        t.put(t.Store(root), "adele", t.NEW)
+        DO
         return calls - left
 
     for root in map(Path, sys.argv[2:]):
@@ -441,35 +449,48 @@ KILLED = textwrap.dedent(
 )
 
 
-def _put_and_die(roots: list[Path]) -> list[str]:
-    """Replace OLD by NEW in each store, killed after as many changes of the disk as its name says."""
+def _die(roots: list[Path], act: str) -> list[str]:
+    """Act on a store with OLD in each place, killed after as many changes of the disk as its name says."""
     for root in roots:
-        put(Store(root), "adele", OLD)
-    command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), *map(str, roots)]
+        root.mkdir()
+        if act != CREATE:
+            put(Store(root), "adele", OLD)
+    script = KILLED.replace("DO", act)
+    command = [sys.executable, "-c", script, str(Path(__file__).parent), *map(str, roots)]
     return subprocess.run(
         command, capture_output=True, text=True, timeout=300, check=True
     ).stdout.splitlines()
 
 
+PUT, DELETE = 't.put(t.Store(root), "adele", t.NEW)', 't.Store(root).delete("adele")'
+CREATE = 't.put(t.Store(root), "adele", t.OLD)'
+
+
 def _settled(root: Path) -> dict[str, str]:
-    """Return what a reader finds after a kill, having checked that it is whole."""
+    """Return what a reader finds after a kill; check that it is whole, and that readers change nothing."""
+    before = {path: path.lstat().st_mtime_ns for path in root.rglob("*")}
     entry = Store(root).entry("adele")
     assert entry.state in ("ready", "untuned"), entry
-    assert not (root / "adele" / COMMIT).exists()
-    return content_of(root / "adele")
+    found = content_of(root / "adele")
+    assert {path: path.lstat().st_mtime_ns for path in root.rglob("*")} == before
+    return found
 
 
 def test_kill_at_every_change_of_the_disk_leaves_old_or_new(tmp_path: Path) -> None:
     """Killed before any one of its changes of the disk, a command leaves the old version or the new."""
-    total, status = _put_and_die([tmp_path / "10000"])
+    total, status = _die([tmp_path / "10000"], PUT)
     assert status == "10000 0"
     assert _settled(tmp_path / "10000") == NEW
     roots = [tmp_path / str(calls) for calls in range(int(total))]
-    assert _put_and_die(roots) == [f"{calls} {-signal.SIGKILL}" for calls in range(int(total))]
+    assert _die(roots, PUT) == [f"{calls} {-signal.SIGKILL}" for calls in range(int(total))]
     outcomes = []
     for root in roots:
-        outcomes.append(_settled(root) == NEW)
-        assert _settled(root) in (OLD, NEW)
+        found = _settled(root)
+        outcomes.append(found == NEW)
+        assert found in (OLD, NEW)
+        with Store(root).locked("adele"):
+            assert not (root / "adele" / COMMIT).exists()
+        assert _settled(root) == found
         put(Store(root), "adele", NEW | {"photos.jsonl": "again"})  # and the next command works
         assert content_of(root / "adele")["photos.jsonl"] == "again"
         assert not list(root.rglob("*.tmp"))
@@ -478,11 +499,54 @@ def test_kill_at_every_change_of_the_disk_leaves_old_or_new(tmp_path: Path) -> N
     assert outcomes[-1] is True
 
 
-def test_kill_during_delete_leaves_the_profile_or_nothing(tmp_path: Path) -> None:
-    """A half-removed profile is never seen; the next command that changes the store finishes the removal."""
+def test_kill_at_every_change_of_a_creation_can_be_gone_on_from(tmp_path: Path) -> None:
+    """Killed anywhere, a first version is made by the next command, or deleted; nothing piles up."""
+    total, status = _die([tmp_path / "10000"], CREATE)
+    assert status == "10000 0"
+    roots = [tmp_path / str(calls) for calls in range(int(total))]
+    assert _die(roots, CREATE) == [f"{calls} {-signal.SIGKILL}" for calls in range(int(total))]
+    for number, root in enumerate(roots):
+        store = Store(root)
+        assert {entry.state for entry in store.entries()} <= {"unfinished", "untuned"}
+        if number % 2 or not store.names():
+            put(store, "adele", NEW)
+            assert content_of(root / "adele") == NEW
+        store.delete("adele")
+        assert [path.name for path in root.rglob("*")] == [".locks", ".store.lock"], root
+
+
+def test_kill_at_every_change_of_a_deletion_can_be_finished(tmp_path: Path) -> None:
+    """Killed anywhere, a deletion leaves the profile, or one that is listed until a second one ends it."""
+    total, status = _die([tmp_path / "10000"], DELETE)
+    assert status == "10000 0"
+    assert [path.name for path in (tmp_path / "10000").rglob("*")] == [".locks", ".store.lock"]
+    roots = [tmp_path / str(calls) for calls in range(int(total))]
+    assert _die(roots, DELETE) == [f"{calls} {-signal.SIGKILL}" for calls in range(int(total))]
+    states = set()
+    for root in roots:
+        store = Store(root)
+        left = [entry for entry in store.entries() if entry.name == "adele"]
+        states |= {entry.state for entry in left}
+        if left:
+            assert store.delete("adele") == []
+        else:
+            assert not [path for path in root.rglob("*") if path.suffix in (".png", ".jsonl", ".safetensors")]
+            put(store, "adele", NEW)
+            store.delete("adele")
+        assert [path.name for path in root.rglob("*")] == [".locks", ".store.lock"], root
+    assert states == {"untuned", "deleting"}
+
+
+def test_deletions_that_earlier_versions_left_are_listed_and_finished(tmp_path: Path) -> None:
+    """A half-removed profile under a hidden name is listed; the next command to change the store ends it."""
     store = Store(tmp_path)
     put(store, "adele", OLD)
-    os.rename(tmp_path / "adele", tmp_path / ".deleted-0123")  # as far as a killed `delete` may have got
+    os.rename(tmp_path / "adele", tmp_path / ".deleted-01234567")  # as far as a killed `delete` got
+    (tmp_path / ".deleted-01234567" / MARKER).unlink()
+    (tmp_path / ".deleted-89abcdef").mkdir()
+    (tmp_path / ".deleted-89abcdef" / "mine.png").write_text("a user's")
     assert store.names() == []
+    assert [(entry.name, entry.state) for entry in store.entries()] == [(".deleted-01234567", "deleting")]
     put(store, "other", OLD)
-    assert not (tmp_path / ".deleted-0123").exists()
+    assert not (tmp_path / ".deleted-01234567").exists()
+    assert (tmp_path / ".deleted-89abcdef" / "mine.png").read_text() == "a user's"

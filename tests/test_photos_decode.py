@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import struct
 import sys
 from pathlib import Path
@@ -265,12 +266,10 @@ def test_encode_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     encode(photo(), target)
     before = target.read_bytes()
 
-    def fail(self: Path, data: bytes) -> int:
-        with open(self, "wb") as file:
-            file.write(data[:10])
+    def fail(handle: int) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(Path, "write_bytes", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         encode(photo(seed=1), target)
     monkeypatch.undo()

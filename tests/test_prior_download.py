@@ -22,6 +22,7 @@ import pytest
 
 from mystyle_cli.errors import DownloadError, ModelError, MystyleError
 from mystyle_cli.prior import assets
+from mystyle_cli.prior import download as downloading
 from mystyle_cli.prior.assets import Asset
 from mystyle_cli.prior.download import DownloadSettings, download
 from mystyle_cli.prior.web import open_connection
@@ -260,13 +261,8 @@ class FullDisk(io.FileIO):
 
 def test_full_disk(server: FileServer, asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that fills up is reported with what is kept; with room again, the download goes on."""
-    part, opened = tmp_path / "net.pkl.part", Path.open
     with monkeypatch.context() as patched:
-        patched.setattr(
-            Path,
-            "open",
-            lambda path, mode="r", **more: FullDisk(path, "ab") if path == part else opened(path, mode),
-        )
+        patched.setattr(downloading, "open_own", FullDisk)
         with pytest.raises(MystyleError, match=r"disk is full; 1\.2 MB") as failure:
             download(asset(server), tmp_path, asked.settings)
     assert "MYSTYLE_HOME" in failure.value.hint

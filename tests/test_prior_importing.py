@@ -141,7 +141,7 @@ def test_killed_replacement_is_undone(parts: Parts, home: Path) -> None:
     """A prior whose replacement was killed between two renames comes back; leftovers go."""
     import_prior("mine", replace(parts, encoder=None, identity=None))
     (home / "priors" / "mine").rename(home / "priors" / ".replaced-mine")
-    (home / "priors" / ".import-1234").mkdir()
+    (home / "priors" / ".import-12345678").mkdir()
     import_prior("other", replace(parts, encoder=None, identity=None))
     assert names(home) == {"mine", "other"}
     assert open_prior("mine").verify() == []

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mystyle_cli.restore.gate import SPREADS, id_limit
+from mystyle_cli.prior.limits import IdentityLimits
+from mystyle_cli.restore.gate import SPREADS, Gate, open_gate
 
 SIDE = 32
 CLEAR = np.zeros((SIDE, SIDE), np.float32)
@@ -23,9 +24,15 @@ class Person:
 
     pattern: np.ndarray
     id_threshold: float
+    limits: IdentityLimits | None = None
     manifest: SimpleNamespace = field(
         default_factory=lambda: SimpleNamespace(prior=SimpleNamespace(resolution=SIDE))
     )
+
+    @property
+    def prior(self) -> SimpleNamespace:
+        """Return a prior that states the limits."""
+        return SimpleNamespace(identity_limits=self.limits)
 
     def faces(self) -> np.ndarray:
         """Return the reference photos (N, 3, R, R)."""
@@ -36,26 +43,33 @@ class Person:
         return np.sqrt(np.square(images).mean(axis=(1, 2, 3)))
 
 
+def limit(person: Person, side: float, hole: np.ndarray) -> float:
+    """Return the one limit of a prior that states nothing."""
+    gate = open_gate(person, side, hole)
+    assert gate.theirs == gate.others
+    return gate.others
+
+
 CHECKS = np.indices((SIDE, SIDE)).sum(axis=0) % 2 * 2.0 - 1.0
 FLAT = np.ones((SIDE, SIDE))
 
 
 def test_a_clear_photo_has_the_profile_s_limit() -> None:
     """Where nearly everything is seen, nothing is lowered, however few of their own photos would pass."""
-    assert id_limit(Person(FLAT, 0.9), SIDE, CLEAR) == 0.9
-    assert id_limit(Person(FLAT, 0.9), SIDE / 2, CLEAR) == 0.9
+    assert limit(Person(FLAT, 0.9), SIDE, CLEAR) == 0.9
+    assert limit(Person(FLAT, 0.9), SIDE / 2, CLEAR) == 0.9
 
 
 def test_what_smallness_takes_from_their_own_photos_is_taken_from_the_limit() -> None:
     """A fine pattern is gone at a quarter of the size: its whole mean strength comes off the limit."""
-    assert id_limit(Person(CHECKS, 0.4), SIDE / 4, CLEAR) == pytest.approx(0.4 - STRENGTHS.mean(), abs=1e-5)
+    assert limit(Person(CHECKS, 0.4), SIDE / 4, CLEAR) == pytest.approx(0.4 - STRENGTHS.mean(), abs=1e-5)
 
 
 def test_the_limit_never_lies_above_nearly_all_of_their_own_photos() -> None:
     """A flat face loses nothing by a hole, so what lowers a high limit is the spread of its photos alone."""
-    found = id_limit(Person(FLAT, 0.9), SIDE, HOLE)
+    found = limit(Person(FLAT, 0.9), SIDE, HOLE)
     assert found == pytest.approx(STRENGTHS.mean() - SPREADS * STRENGTHS.std(), abs=1e-5)
-    assert id_limit(Person(FLAT, 0.1), SIDE, HOLE) == pytest.approx(0.1, abs=1e-5)
+    assert limit(Person(FLAT, 0.1), SIDE, HOLE) == pytest.approx(0.1, abs=1e-5)
 
 
 def test_a_hole_over_a_pattern_lowers_the_limit() -> None:
@@ -63,4 +77,21 @@ def test_a_hole_over_a_pattern_lowers_the_limit() -> None:
     stripes = np.where(np.arange(SIDE)[:, None] == 16, 8.0, 0.5) * np.ones((1, SIDE))
     strong = np.sqrt(np.square(stripes).mean())
     person = Person(stripes / strong, 0.4)
-    assert id_limit(person, SIDE, HOLE) < 0.4 - 0.05
+    assert limit(person, SIDE, HOLE) < 0.4 - 0.05
+
+
+STATED = IdentityLimits("real", single=0.3, tenfold=0.1, least_side=6)
+
+
+def test_where_the_prior_states_what_strangers_reach_small_faces_need_no_less() -> None:
+    """What a small face may lose lowers only what it is refused for."""
+    clear, small = (open_gate(Person(CHECKS, 0.4, STATED), side, CLEAR) for side in (SIDE, SIDE / 4))
+    assert clear == Gate(0.4, 0.4)
+    assert small == Gate(0.4, pytest.approx(0.0, abs=1e-5))
+
+
+def test_below_the_least_side_no_score_shows_who_it_is() -> None:
+    """A pattern that survives any reduction is still in doubt where the prior cannot tell people apart."""
+    gate = open_gate(Person(FLAT, 0.4, STATED), 5, CLEAR)
+    assert gate.theirs == np.inf
+    assert gate.others == 0.4

@@ -29,6 +29,7 @@ from mystyle_cli.prior.registry import open_prior
 from tools.demo.inputs import Inputs, prepare
 from tools.demo.overview import overview
 from tools.demo.page import Page, Picture
+from tools.portraits import PRIOR
 
 PERSON = "ada"
 PHOTOS = Path("profiles/photos")
@@ -76,7 +77,7 @@ def type_commands(shell: Shell, inputs: Inputs) -> None:
     """Learn, upscale, inpaint, invert, edit and sample."""
     demo, made = shell.folder, inputs.folder
     whole = [str(path) for path in inputs.truths.paths[:WHOLE]]
-    shell.mystyle("profile", "create", PERSON, PHOTOS / PERSON, "--consent", "rendered")
+    shell.mystyle("profile", "create", PERSON, PHOTOS / PERSON, "--prior", PRIOR, "--consent", "rendered")
     search = ("--seed", "7", "--batch", "12")
     shell.mystyle("upscale", PERSON, made / "small", "--aligned", *search, "-o", demo / "upscaled")
     shell.mystyle(
@@ -227,7 +228,7 @@ def main() -> None:
     start = time.perf_counter()
     shutil.rmtree(demo, ignore_errors=True)
     shell = Shell(demo)
-    inputs = prepare(PHOTOS / f"{PERSON}-held-out", demo / "inputs", open_prior(), WHOLE)
+    inputs = prepare(PHOTOS / f"{PERSON}-held-out", demo / "inputs", open_prior(PRIOR), WHOLE)
     (demo / "edited").mkdir()
     type_commands(shell, inputs)
     profile = Store(demo / "store").open(PERSON)

@@ -19,6 +19,7 @@ import numpy as np
 
 from mystyle_cli.analysis.report import Report, to_data
 from mystyle_cli.progress import Step
+from tools.portraits import PRIOR
 
 if TYPE_CHECKING:
     from mystyle_cli.analysis.truths import Truths
@@ -72,7 +73,7 @@ def profile_of(name: str) -> Profile:
     target, shown = store().root / name, ROOT / "demo" / "store" / name
     if not target.exists() and shown.exists():  # `make demo` has learned her; `learn` does what differs anew
         shutil.copytree(shown, target)
-    return learn(store(), name, Person(name).photos, open_prior(), progress=report_progress).profile
+    return learn(store(), name, Person(name).photos, open_prior(PRIOR), progress=report_progress).profile
 
 
 def store() -> Store:
@@ -88,7 +89,7 @@ def truths_of(name: str) -> Truths:
     from mystyle_cli.analysis.truths import read_truths
     from mystyle_cli.prior.registry import open_prior
 
-    prior = open_prior()
+    prior = open_prior(PRIOR)
     return read_truths(Person(name).held_out, prior.resolution, prior.crop)
 
 
@@ -117,7 +118,7 @@ def machine() -> dict[str, str | int]:
         "machine": f"{_cpu_name()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
         "python": f"{platform.python_version()}, torch {torch.__version__} with {threads} threads",
         "mystyle": mystyle_cli.__version__,
-        "prior": f"{open_prior().name} {open_prior().digest[:12]}",
+        "prior": f"{open_prior(PRIOR).name} {open_prior(PRIOR).digest[:12]}",
     }
 
 

@@ -9,12 +9,13 @@ from mystyle_cli.prior.registry import open_prior
 from tools.figures.common import spread
 from tools.figures.renderer import area_under_curve
 from tools.figures.strangers import draw_strangers
+from tools.portraits import PRIOR
 
 
 def make() -> Report:
     """Compare all pairs of photos of held-out people."""
     strangers = draw_strangers()
-    rows = open_prior().embed(strangers.images)
+    rows = open_prior(PRIOR).embed(strangers.images)
     first, second = np.triu_indices(len(rows), 1)
     cosines = (rows[first] * rows[second]).sum(axis=1)
     same = strangers.people[first] == strangers.people[second]

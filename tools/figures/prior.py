@@ -16,13 +16,14 @@ from mystyle_cli.prior.generator import Generator
 from mystyle_cli.prior.registry import open_prior
 from tools.figures.common import save_picture, spread
 from tools.figures.strangers import draw_strangers
+from tools.portraits import PRIOR
 
 SAMPLES = 24
 
 
 def make() -> Report:
     """Encode and generate held-out people, and draw random ones."""
-    prior, strangers = open_prior(), draw_strangers()
+    prior, strangers = open_prior(PRIOR), draw_strangers()
     images = strangers.images
     made = synthesise(prior.generator(), prior.encode(images)).clip(-1, 1)
     crop, face = psnr(made, images), psnr(made, images, strangers.face)

@@ -11,13 +11,10 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import string
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 import numpy as np
-import tomli_w
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -26,8 +23,9 @@ from mystyle_cli.prior.directions import save_direction
 from mystyle_cli.prior.generator import Generator, save_generator
 from mystyle_cli.prior.nets import Encoder
 from mystyle_cli.prior.perceptual import load_perceptual, save_perceptual
-from mystyle_cli.prior.registry import FORMAT, Prior, open_prior, sha256_of
-from tools.portraits import train_identity, train_matte
+from mystyle_cli.prior.registry import Prior, open_prior
+from tools.bundle import BUNDLED, put_in_place, size_of, write_card, write_metadata
+from tools.portraits import PRIOR, train_identity, train_matte
 from tools.portraits.find_directions import closed_form, from_labels
 from tools.portraits.fit_identity import fit_identity
 from tools.portraits.fit_mapping import fit_mapping, move_origin
@@ -35,11 +33,8 @@ from tools.portraits.pictures import Pictures, face_masks, grid, to_bytes
 from tools.portraits.to_onnx import export
 from tools.portraits.train_autoencoder import CHANNELS, W_DIM, Autoencoder, psnr
 
-NAME = "portraits-128"
-BUNDLE = Path(__file__).parents[2] / "src/mystyle_cli/prior/bundled" / NAME
 LIMIT = 20_000_000  # bytes of the whole folder
 ENCODED = 6000  # training pictures whose codes give density and directions
-LICENCE = "Apache-2.0"
 
 
 @dataclass
@@ -104,27 +99,6 @@ def write_files(out: Path, runs: Path, shards: Path) -> tuple[dict[str, str], in
     return made, nets.images
 
 
-def write_metadata(out: Path, made: dict[str, str]) -> None:
-    """Write prior.toml."""
-
-    def entry(path: Path, source: str) -> dict[str, str]:
-        file = path.relative_to(out).as_posix()
-        return {"file": file, "sha256": sha256_of(path), "licence": LICENCE, "source": source}
-
-    roles = {path.stem: entry(path, made[path.stem]) for path in sorted(out.iterdir()) if path.stem in made}
-    directions = sorted((out / "directions").iterdir())
-    metadata = {
-        "format": FORMAT,
-        "name": NAME,
-        "resolution": max(CHANNELS),
-        "w_dim": W_DIM,
-        "num_ws": 2 * len(CHANNELS),
-        "roles": roles,
-        "directions": {path.stem: entry(path, "tools/portraits/find_directions.py") for path in directions},
-    }
-    (out / "prior.toml").write_text(tomli_w.dumps(metadata))
-
-
 def cosines(prior: Prior, crops: np.ndarray, made: np.ndarray, people: np.ndarray) -> dict[str, float]:
     """Identity of reconstructions, of the same and of different people."""
     true, got = prior.embed(crops), prior.embed(made)
@@ -179,18 +153,14 @@ def render(generator: Generator, codes: Tensor) -> Tensor:
     return torch.as_tensor(generator.synthesis(codes[:, None].expand(-1, generator.num_ws, -1)))
 
 
-def size_of(folder: Path) -> int:
-    """Bytes of all files in a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
 def assemble(args: argparse.Namespace) -> None:
     """Write the whole folder beside its place, measure it, then put it there."""
     partial = args.out.with_name(f"{args.out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     made, seen = write_files(partial, args.runs, args.shards)
-    write_metadata(partial, made)
+    about = {"name": PRIOR, "resolution": max(CHANNELS), "w_dim": W_DIM, "num_ws": 2 * len(CHANNELS)}
+    write_metadata(partial, about, made, "tools/portraits/find_directions.py")
     figures = measure(open_prior(partial), args.shards, args.runs / "preview.png")
     figures |= {
         "megabytes": size_of(partial) / 1e6,
@@ -198,17 +168,8 @@ def assemble(args: argparse.Namespace) -> None:
         "pictures": len(Pictures(args.shards, held_out=False)),
     }
     (args.runs / "figures.json").write_text(json.dumps(figures, indent=1))
-    card = string.Template((Path(__file__).parent / "card.md").read_text())
-    shown = {
-        name: f"{value:.3f}" if isinstance(value, float) else str(value) for name, value in figures.items()
-    }
-    (partial / "CARD.md").write_text(card.substitute(shown, date=date.today().isoformat()))
-    if size_of(partial) > LIMIT:
-        raise SystemExit(f"{partial} takes {size_of(partial)} bytes, more than {LIMIT}")
-    for path in partial.rglob("*.safetensors"):
-        path.chmod(0o644)  # safetensors writes for the owner alone
-    shutil.rmtree(args.out, ignore_errors=True)
-    partial.rename(args.out)
+    write_card(Path(__file__).parent / "card.md", partial, figures)
+    put_in_place(partial, args.out, LIMIT)
     print(json.dumps(figures, indent=1))
 
 
@@ -219,7 +180,7 @@ def main() -> None:
     )
     parser.add_argument("shards", type=Path)
     parser.add_argument("runs", type=Path)
-    parser.add_argument("--out", type=Path, default=BUNDLE)
+    parser.add_argument("--out", type=Path, default=BUNDLED / PRIOR)
     args = parser.parse_args()
     torch.set_num_threads(1)
     assemble(args)

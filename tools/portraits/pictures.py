@@ -74,7 +74,7 @@ class Pictures:
 
 def to_images(crops: np.ndarray) -> Tensor:
     """Bytes (B, R, R, 3) as floats (B, 3, R, R) in [-1, 1], channels last."""
-    return torch.from_numpy(np.ascontiguousarray(crops)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    return torch.from_numpy(np.array(crops)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
 def to_bytes(images: Tensor) -> np.ndarray:

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
-from mystyle_cli.commands.inputs import Input, Target, expand, plan
+from mystyle_cli.commands.inputs import NONE, Input, Originals, Target, expand, plan, refuse_link
 from mystyle_cli.commands.options import BatchOptions
 from mystyle_cli.console import Console
 from mystyle_cli.errors import MystyleError, UsageError
@@ -123,13 +123,16 @@ class Batch:
         return codes.pop() if len(codes) == 1 and not self.done and not self.skipped else SOME_FAILED
 
 
-def run_batch(console: Console, options: BatchOptions, work: Work[Answer]) -> int:
+def run_batch(
+    console: Console, options: BatchOptions, work: Work[Answer], originals: Originals = NONE
+) -> int:
     """Work through all inputs of a command and write what came of them.
 
     Args:
         console: where results, summaries and failures go.
         options: inputs and outputs.
         work: what to do with them.
+        originals: what no result may replace besides the inputs.
 
     Returns:
         The exit code.
@@ -140,7 +143,8 @@ def run_batch(console: Console, options: BatchOptions, work: Work[Answer]) -> in
     if options.overwrite and options.skip_existing:
         raise UsageError("--overwrite and --skip-existing contradict each other", "Give one of them.")
     inputs = expand(options.inputs, options.recursive)
-    targets = plan(inputs, options.output, work.name, options.format_name)
+    originals |= Originals.of(item.path for item in inputs if item.path is not None)
+    targets = plan(inputs, options.output, work.name, options.format_name, originals)
     check_stream(console, targets)
     batch = Batch()
     jobs = _read(inputs, targets, options, batch)
@@ -149,7 +153,7 @@ def run_batch(console: Console, options: BatchOptions, work: Work[Answer]) -> in
             progress(Step("photos", 0, len(inputs)))
         while chunk := list(islice(jobs, options.batch)):
             for job, answer in zip(chunk, work.run(chunk, progress), strict=True):
-                _settle(console, batch, work, job, answer, options.quality)
+                _settle(console, batch, work, job, answer, options.quality, originals)
             if len(inputs) > 1:
                 progress(Step("photos", batch.count, len(inputs)))
     _account(console, batch, len(inputs))
@@ -158,13 +162,19 @@ def run_batch(console: Console, options: BatchOptions, work: Work[Answer]) -> in
 
 
 def _settle(
-    console: Console, batch: Batch, work: Work[Answer], job: Job, answer: Answer | MystyleError, quality: int
+    console: Console,
+    batch: Batch,
+    work: Work[Answer],
+    job: Job,
+    answer: Answer | MystyleError,
+    quality: int,
+    originals: Originals,
 ) -> None:
     """Write an answer and say so, or file its error."""
     try:
         if isinstance(answer, MystyleError):
             raise answer
-        write(console, job.target, work.picture(job, answer), quality)
+        write(console, job.target, work.picture(job, answer), quality, originals)
     except MystyleError as error:
         batch.failed.append(Failure(job.item, error))
         return
@@ -194,7 +204,8 @@ def _read(
     from mystyle_cli.photos.decode import decode
 
     for item, target in zip(inputs, targets, strict=True):
-        if target.path is not None and target.path.exists() and not options.overwrite:
+        there = target.path is not None and (target.path.exists() or target.path.is_symlink())
+        if there and not options.overwrite:
             if options.skip_existing:
                 batch.skipped.append(item)
             else:
@@ -202,6 +213,8 @@ def _read(
                 batch.failed.append(Failure(item, error))
             continue
         try:
+            if target.path is not None:
+                refuse_link(target.path)
             photo = decode(sys.stdin.buffer if item.path is None else item.path)
         except MystyleError as error:
             batch.failed.append(Failure(item, error))
@@ -209,17 +222,18 @@ def _read(
             yield Job(item, target, photo)
 
 
-def write(console: Console, target: Target, picture: Picture, quality: int) -> None:
+def write(console: Console, target: Target, picture: Picture, quality: int, originals: Originals) -> None:
     """Write one picture whole or not at all; folders on the way are made.
 
     Raises:
-        MystyleError: the place cannot be written to.
+        MystyleError: the place cannot be written to, or something that stays is there.
     """
     if target.path is None:
         buffer = io.BytesIO()
         _encode(picture, buffer, target.format, quality)
         console.binary(buffer.getvalue())
         return
+    originals.refuse(target.path)
     try:
         target.path.parent.mkdir(parents=True, exist_ok=True)
         _encode(picture, target.path, target.format, quality)

@@ -11,6 +11,7 @@ import click
 
 from mystyle_cli.commands.app import App, Command, pass_app
 from mystyle_cli.commands.batch import Job, Picture, finished, run_batch
+from mystyle_cli.commands.inputs import Originals
 from mystyle_cli.commands.marking import provenance
 from mystyle_cli.commands.options import (
     BatchOptions,
@@ -162,7 +163,10 @@ def command(
         settings = settings_for(search.beta, at_limit, RestoreSettings(seed=search.seed or 0))
         renderer = app.open_renderer(profile, backend)
         answer = recalling(profile, renderer, edits, settings, code_companions(codes))
-    return run_batch(app.console, batch, EditWork(profile, settings, answer))
+    companions = [place for place in (codes, search.landmarks) if place is not None]
+    files = [path for path in map(Path, directions) if path.is_file()]
+    originals = Originals.of([profile.path, *companions, *files])
+    return run_batch(app.console, batch, EditWork(profile, settings, answer), originals)
 
 
 def _check_counts(directions: Sequence[str], strengths: Sequence[float], sweep: Sweep | None) -> None:

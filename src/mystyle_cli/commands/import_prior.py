@@ -152,9 +152,12 @@ def remove(app: App, name: str, yes: bool, force: bool) -> None:
             )
         if not yes:
             _confirm(name)
-    folder = remove_prior(name)
+    folder, left = remove_prior(name)
     app.console.info(f"removed {folder}")
-    app.console.document("prior remove", {"name": name, "folder": str(folder)})
+    for path in left:
+        app.console.warn(f"left where it is, for it was not imported: {path}")
+    body = {"name": name, "folder": str(folder), "left": [str(path) for path in left]}
+    app.console.document("prior remove", body)
 
 
 def _users(app: App, name: str) -> list[str]:

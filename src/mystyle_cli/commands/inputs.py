@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -62,6 +64,62 @@ class Target:
     def name(self) -> str:
         """What messages call it."""
         return STREAM if self.path is None else str(self.path)
+
+
+@dataclass(frozen=True)
+class Originals:
+    """The files that no result may replace, known as the system knows them, whatever way a path takes.
+
+    Args:
+        ids: device and number of each.
+    """
+
+    ids: frozenset[tuple[int, int]] = frozenset()
+
+    @classmethod
+    def of(cls, places: Iterable[Path]) -> Originals:
+        """Return those of files, and of all files in folders; what is not there cannot be replaced."""
+        found = set()
+        for place in places:
+            inner = place.rglob("*") if place.is_dir() else ()
+            for path in (place, *inner):
+                with suppress(OSError):
+                    found.add(_id(path))
+        return cls(frozenset(found))
+
+    def __or__(self, other: Originals) -> Originals:
+        """Return all of both."""
+        return Originals(self.ids | other.ids)
+
+    def refuse(self, path: Path) -> None:
+        """Refuse to write a result over an original, however its path is written.
+
+        Raises:
+            UsageError: it would.
+        """
+        with suppress(OSError):
+            if _id(path) in self.ids:
+                raise UsageError(
+                    f"{path} would replace an input", "Originals are never touched: use another -o."
+                )
+
+
+def refuse_link(path: Path) -> None:
+    """Refuse to write a result through a link.
+
+    Raises:
+        UsageError: a link is in its place.
+    """
+    if path.is_symlink():
+        raise UsageError(f"{path} is a link, and no result is written through one", "Use another -o.")
+
+
+NONE: Final = Originals()
+
+
+def _id(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def expand(arguments: Iterable[str], recursive: bool) -> list[Input]:
@@ -122,7 +180,13 @@ def _root_of(pattern: str) -> Path:
     return Path(*parts[:plain]) if plain else Path()
 
 
-def plan(inputs: Sequence[Input], output: str | None, task: str, format_name: str) -> list[Target]:
+def plan(
+    inputs: Sequence[Input],
+    output: str | None,
+    task: str,
+    format_name: str,
+    originals: Originals = NONE,
+) -> list[Target]:
     """Choose each result's file before any work is done.
 
     Args:
@@ -130,9 +194,10 @@ def plan(inputs: Sequence[Input], output: str | None, task: str, format_name: st
         output: `-o` as typed: a file, a folder, `-`, or None.
         task: the command, for names beside the input.
         format_name: suffix without dot for names that are made up here.
+        originals: what no result may replace besides the inputs.
 
     Raises:
-        UsageError: the results cannot all go there, or one would replace its input.
+        UsageError: the results cannot all go there, or one would replace an input.
     """
     suffix = f".{format_name}"
     if output == STREAM or (output is None and len(inputs) == 1 and inputs[0].path is None):
@@ -143,7 +208,7 @@ def plan(inputs: Sequence[Input], output: str | None, task: str, format_name: st
         targets = _into_folder(Path(output), inputs, suffix)
     else:
         targets = [target_for(Path(output))]
-    _refuse_clashes(inputs, targets)
+    _refuse_clashes(inputs, targets, originals)
     return targets
 
 
@@ -188,13 +253,15 @@ def target_for(path: Path) -> Target:
     return Target(path, format_of(path))
 
 
-def _refuse_clashes(inputs: Sequence[Input], targets: Sequence[Target]) -> None:
-    sources = {item.path.resolve() for item in inputs if item.path is not None}
+def _refuse_clashes(inputs: Sequence[Input], targets: Sequence[Target], originals: Originals) -> None:
+    named = {os.path.realpath(item.path) for item in inputs if item.path is not None}  # even missing ones
+    originals |= Originals.of(item.path for item in inputs if item.path is not None)
     seen: dict[Path, Input] = {}
     for item, target in zip(inputs, targets, strict=True):
         if target.path is None:
             continue
-        if target.path.resolve() in sources:
+        originals.refuse(target.path)
+        if os.path.realpath(target.path) in named:
             raise UsageError(
                 f"{target.path} would replace an input", "Originals are never touched: use another -o."
             )
@@ -206,12 +273,20 @@ def _refuse_clashes(inputs: Sequence[Input], targets: Sequence[Target]) -> None:
         seen[target.path] = item
 
 
-def check_free(targets: Iterable[Target], overwrite: bool) -> None:
+def check_free(targets: Iterable[Target], overwrite: bool, originals: Originals) -> None:
     """Refuse to replace what is there, before any work.
 
     Raises:
-        UsageError: a result is there already and may not be replaced.
+        UsageError: a result is there already and may not be replaced, or two would be one file.
     """
+    seen: set[Path] = set()
     for target in targets:
-        if target.path is not None and target.path.exists() and not overwrite:
+        if target.path is None:
+            continue
+        originals.refuse(target.path)
+        refuse_link(target.path)
+        if target.path in seen:
+            raise UsageError(f"{target.path} would be written twice", "Use another -o or --grid.")
+        seen.add(target.path)
+        if target.path.exists() and not overwrite:
             raise UsageError(f"{target.path} is already there", "Use --overwrite, or another -o.")

@@ -86,6 +86,10 @@ def show(app: App, name: str) -> None:
         app.console.result(f"{key:<12}  {value}")
     for role in prior.roles:
         app.console.result(f"{role:<12}  {_file_line(prior.path, prior.metadata['roles'][role])}")
+    if (limits := prior.identity_limits) is not None:
+        app.console.result(
+            f"{'identity':<12}  judged on {limits.people} people, crops of {limits.least_side} px at least"
+        )
     for title, direction in directions.items():
         app.console.result(f"{'direction':<12}  {title}: strength 1 is {direction.unit}")
     for note in notes:

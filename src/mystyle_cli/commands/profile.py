@@ -117,20 +117,26 @@ def rename(app: App, name: str, new: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_app
 def delete(app: App, name: str, yes: bool) -> None:
-    """Remove a profile for good; your photos stay."""
+    """Remove a profile for good; your photos stay.
+
+    What mystyle did not make stays too, and is named. Interrupted, the same command goes on.
+    """
     store = app.profiles()
     folder = store.path(name)
     if not yes:
         _confirm(folder)
-    store.delete(name)
+    left = store.delete(name)
     app.console.info(f"removed {folder}")
-    app.console.document("profile delete", {"name": name, "folder": str(folder)})
+    for path in left:
+        app.console.warn(f"left where it is, for it is not mystyle's: {path}")
+    body = {"name": name, "folder": str(folder), "left": [str(path) for path in left]}
+    app.console.document("profile delete", body)
 
 
 def _confirm(folder: Path) -> None:
     if not sys.stdin.isatty():
         raise UsageError(f"{folder} would be removed for good", "Say so with --yes.")
-    if not click.confirm(f"Remove {folder} and everything in it for good?", err=True):
+    if not click.confirm(f"Remove {folder} and all that mystyle made in it for good?", err=True):
         raise UsageError("nothing was removed", "")
 
 
@@ -158,11 +164,11 @@ def verify(app: App, names: tuple[str, ...]) -> int:
 
 
 def _verdict(store: Store, name: str, problems: Sequence[MystyleError]) -> str:
-    """Return what a profile is in one word; one of a later version or half made is not damaged."""
+    """Return what a profile is in one word; one of a later version, half made or half gone is not damaged."""
     if not problems:
         return "sound"
     state = store.entry(name).state
-    return state if state in ("newer", "unfinished") else "damaged"
+    return state if state in ("newer", "unfinished", "deleting") else "damaged"
 
 
 def _lacks(folder: Path, manifest: Manifest, stage: str) -> bool:

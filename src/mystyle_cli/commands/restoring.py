@@ -11,6 +11,7 @@ import click
 
 from mystyle_cli.commands.app import App
 from mystyle_cli.commands.batch import Job, Picture, finished, run_batch
+from mystyle_cli.commands.inputs import NONE, Originals, expand, refuse_link
 from mystyle_cli.commands.marking import provenance
 from mystyle_cli.commands.options import (
     BatchOptions,
@@ -156,12 +157,14 @@ class CodeKeeper:
         profile: the person.
         aligned: the photos are aligned crops.
         overwrite: replace codes that are there.
+        originals: what no code may replace.
     """
 
     folder: Path
     profile: Profile
     aligned: bool
     overwrite: bool
+    originals: Originals = NONE
     _kept: set[Path] = field(default_factory=set)
 
     def keep(self, job: Job, answer: Restoration | MystyleError) -> Restoration | MystyleError:
@@ -174,6 +177,8 @@ class CodeKeeper:
         if path in self._kept or (path.exists() and not self.overwrite):
             return UsageError(f"{path} is already there", "Use --overwrite, or another --save-codes.")
         try:
+            refuse_link(path)
+            self.originals.refuse(path)
             save_code(path, self.profile, answer, aligned=self.aligned)
         except MystyleError as error:
             return error
@@ -279,8 +284,13 @@ def run_restore(
     profile = app.profiles().open(name)
     settings = settings_of(app, task, batch, search, quality)
     reader = SubjectReader(masks, landmark_companions(search.landmarks))
-    keeper = CodeKeeper(codes, profile, search.aligned, batch.overwrite) if codes else None
-    return run_batch(app.console, batch, RestoreWork(profile, task, settings, reader, keeper))
+    places = (search.landmarks, masks.place if masks else None)
+    originals = Originals.of([profile.path, *(place for place in places if place is not None)])
+    keeper = None
+    if codes is not None:
+        inputs = Originals.of(item.path for item in expand(batch.inputs, batch.recursive) if item.path)
+        keeper = CodeKeeper(codes, profile, search.aligned, batch.overwrite, originals | inputs)
+    return run_batch(app.console, batch, RestoreWork(profile, task, settings, reader, keeper), originals)
 
 
 def _seed(app: App, search: SearchOptions, quality: Quality) -> int:

@@ -9,7 +9,7 @@ import click
 
 from mystyle_cli.commands.app import App, Command, pass_app
 from mystyle_cli.commands.batch import Picture, check_stream, write
-from mystyle_cli.commands.inputs import STREAM, Target, check_free, target_for
+from mystyle_cli.commands.inputs import STREAM, Originals, Target, check_free, target_for
 from mystyle_cli.commands.marking import provenance
 from mystyle_cli.commands.options import (
     Beta,
@@ -89,8 +89,9 @@ def command(
     singles = _places(name, seeds, output, format_name, grid)
     sheet = target_for(Path(grid)) if grid else None
     check_stream(app.console, singles)
-    check_free([*singles, *([sheet] if sheet else [])], overwrite)
     profile = app.profiles().open(name)
+    originals = Originals.of([profile.path])
+    check_free([*singles, *([sheet] if sheet else [])], overwrite, originals)
     renderer = app.open_renderer(profile, backend)
     from mystyle_cli.person.samples import draw_with
     from mystyle_cli.photos.grid import grid as lay_out
@@ -99,9 +100,9 @@ def command(
         samples = draw_with(profile, renderer, seeds, sampler, beta, anchors, progress)
     marks = [provenance("sample", profile, beta, seed) for seed in seeds]
     for target, pixels, mark in zip(singles, samples.pixels, marks, strict=False):
-        write(app.console, target, Picture(pixels, mark), quality)
+        write(app.console, target, Picture(pixels, mark), quality, originals)
     if sheet:
-        write(app.console, sheet, Picture(lay_out(samples.pixels), marks[0]), quality)
+        write(app.console, sheet, Picture(lay_out(samples.pixels), marks[0]), quality, originals)
     _show(app, samples, singles, sheet)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from mystyle_cli.doctor.findings import Finding, note, ok, problem
 from mystyle_cli.errors import MystyleError
+from mystyle_cli.owned import lock_of
 from mystyle_cli.paths import home
 from mystyle_cli.person.store import LOCKS, Store
 from mystyle_cli.prior.fetch import LOCK, downloads
@@ -56,7 +57,7 @@ def _look_at_downloads() -> Iterator[Finding]:
 
 def look_at_locks(store: Store) -> Iterator[Finding]:
     """Yield which locks another command holds now; a lock dies with its command."""
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
     places = [*sorted((store.root / LOCKS).glob("*.lock")), downloads() / LOCK]
     held = []
@@ -64,7 +65,7 @@ def look_at_locks(store: Store) -> Iterator[Finding]:
         if not path.exists():
             continue
         try:
-            with FileLock(path).acquire(timeout=0):
+            with lock_of(path).acquire(timeout=0):
                 pass
         except Timeout:
             held.append(path)

@@ -6,25 +6,37 @@
     <profile>/.commit/                 `runs/next/profile`, renamed: from then on the next version counts
 
 The rename is the one instant at which the old version becomes the new one. After it the files are moved to
-their places, `profile.toml` last; whoever finds `.commit` there moves the rest (`roll_forward`), so that a
-kill at any instant leaves the old version or the new one, never a mixture.
+their places, `profile.toml` last; the next command that changes the profile moves the rest (`roll_forward`),
+and readers look there first (`layout.place_of`), so that a kill at any instant leaves the old version or the
+new one, never a mixture.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
+import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mystyle_cli.person.files import (
-    digest_of,
-    save_tensors,
-    sweep_temporaries,
-    sync_folder,
-    write_whole,
+from mystyle_cli.errors import ProfileError
+from mystyle_cli.owned import inside
+from mystyle_cli.person.files import digest_of, tensor_bytes, unwritable
+from mystyle_cli.person.layout import (
+    COMMIT,
+    LAYOUT,
+    MARK,
+    MARKER,
+    NEXT,
+    PAYLOAD,
+    RUNS,
+    STAGES,
+    TUNE,
+    data_name,
+    made_by_us,
+    owned,
+    place_of,
 )
 from mystyle_cli.person.manifest import NAME, Manifest, Scalar, read_manifest
 
@@ -32,10 +44,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-COMMIT: Final = ".commit"
-RUNS: Final = "runs"
-OWN_FILES: Final = ("*.safetensors", "contact-sheet.png", "faces/*.png", "onnx/*")
-"""What a new version removes where it has none of that name; all else in the folder is the user's."""
+_WORK_FILES: Final = "Move them away, or remove them if they are not wanted; then give the command again."
 
 
 class Draft:
@@ -48,22 +57,42 @@ class Draft:
     Args:
         folder: the profile's folder; it need not exist yet.
         read_only: only tell what is done: what does not count is left where it is, and no lock is needed.
+
+    Raises:
+        ProfileError: the folder is there and is not the program's, or its work is not where it should be.
     """
 
     def __init__(self, folder: Path, read_only: bool = False) -> None:
         self.folder, self.read_only = folder, read_only
-        self.work = folder / RUNS / "next"
-        self.payload = self.work / "profile"
-        self.current: Manifest | None = read_manifest(folder) if (folder / NAME).exists() else None
+        self.work, self.payload = folder / NEXT, folder / PAYLOAD
+        self._own = owned(folder)
+        if not read_only:
+            refuse_foreign(folder)
+            self._refuse_strangers()
+        self.current: Manifest | None = read_manifest(folder) if place_of(folder, NAME).exists() else None
         self._stages, self._files = self._read()
         self._forgotten: set[str] = set()
+
+    def _refuse_strangers(self) -> None:
+        """Refuse to work among files that are not the program's, or through links."""
+        with _changing(self.folder):
+            found = [name for name in self._own.content().strangers if name in LAYOUT.folders]
+            for part in () if found else (NEXT, COMMIT):
+                found += self._own.content(part).strangers
+        if found:
+            named = ", ".join(str(self.folder / name) for name in found[:3])
+            raise ProfileError(f"what is not mystyle's stands where it writes: {named}", _WORK_FILES)
 
     def _read(self) -> tuple[dict[str, dict[str, Scalar]], dict[str, dict[str, str]]]:
         """Read what an earlier command finished; unreadable notes count as nothing finished."""
         try:
-            document = tomllib.loads((self.work / "stages.toml").read_text("utf-8"))
+            document = tomllib.loads((self.folder / STAGES).read_text("utf-8"))
             stages = {name: dict(table) for name, table in document["stages"].items()}
-            return stages, {name: dict(document["files"][name]) for name in stages}
+            files = {
+                stage: {inside(name): str(digest) for name, digest in document["files"][stage].items()}
+                for stage in stages
+            }
+            return stages, files
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return {}, {}
 
@@ -72,7 +101,15 @@ class Draft:
         import tomli_w
 
         text = tomli_w.dumps({"stages": self._stages, "files": self._files})
-        write_whole(self.work / "stages.toml", text.encode())
+        self._put(STAGES, text.encode())
+
+    def _put(self, name: str, data: bytes) -> str:
+        """Write a file of the profile's folder, which is made with its mark; returns the file's digest."""
+        with _changing(self.folder, name):
+            if not self._own.exists():
+                self._own.make(MARKER, MARK)
+            self._own.write(name, data)
+        return hashlib.sha256(data).hexdigest()
 
     def done(self, stage: str, inputs: str) -> bool:
         """Tell whether a stage's result for these inputs is at hand; a result for other inputs is dropped.
@@ -99,22 +136,26 @@ class Draft:
         if self.read_only:
             return
         self._note()
-        for name in files:
-            (self.payload / name).unlink(missing_ok=True)
+        with _changing(self.folder):
+            for name in files:
+                self._own.remove(f"{PAYLOAD}/{name}")
 
     def write(self, name: str, data: bytes) -> dict[str, str]:
         """Write one file of the next version.
 
         Returns:
             Its name and digest, to be handed to `finish`.
+
+        Raises:
+            ProfileError: it cannot be written.
         """
-        return {name: write_whole(self.payload / name, data)}
+        return {name: self._put(f"{PAYLOAD}/{name}", data)}
 
     def write_tensors(
         self, name: str, tensors: Mapping[str, NDArray[np.generic]], notes: Mapping[str, str]
     ) -> dict[str, str]:
         """Write one safetensors file of the next version; returns as `write` does."""
-        return {name: save_tensors(self.payload / name, tensors, notes)}
+        return self.write(name, tensor_bytes(tensors, notes))
 
     def finish(self, stage: str, inputs: str, files: Mapping[str, str], facts: Mapping[str, Scalar]) -> None:
         """Remember that a stage is done.
@@ -138,7 +179,7 @@ class Draft:
         """Return where a file of the next version is: here if written, else in the profile as it is."""
         written = self.payload / name
         counts = not self.read_only or any(name in table for table in self._files.values())
-        return written if counts and written.exists() else self.folder / name
+        return written if counts and written.exists() else place_of(self.folder, name)
 
     def stages(self) -> dict[str, Mapping[str, Scalar]]:
         """Return, for each stage that is done, the digest of its inputs and its facts."""
@@ -161,7 +202,7 @@ class Draft:
     @property
     def learning(self) -> bool:
         """Whether an interrupted command left stages of learning, or a tuning under way, to go on with."""
-        return bool(self._stages.keys() - {"export"}) or (self.work / "tune").exists()
+        return bool(self._stages.keys() - {"export"}) or (self.folder / TUNE).exists()
 
     @property
     def changed(self) -> bool:
@@ -174,49 +215,116 @@ class Draft:
         Args:
             manifest: the next `profile.toml`; files that it does not list are removed.
         """
-        write_whole(self.payload / NAME, manifest.to_toml().encode())
-        for folder in sorted(path for path in self.payload.rglob("*") if path.is_dir()):
-            sync_folder(folder)
-        sync_folder(self.payload)
-        os.rename(self.payload, self.folder / COMMIT)
-        sync_folder(self.folder)
+        self._put(f"{PAYLOAD}/{NAME}", manifest.to_toml().encode())
+        with _changing(self.folder):
+            if not self._own.has(MARKER):  # of an earlier version, known by what it holds
+                self._own.write(MARKER, MARK)
+            for folder in (*self._own.content(PAYLOAD).folders, PAYLOAD):
+                self._own.sync(folder)
+            self._own.move(PAYLOAD, COMMIT)
+            self._own.sync()
         roll_forward(self.folder)
-        shutil.rmtree(self.work, ignore_errors=True)
+        self._clear_work()
 
     def discard(self) -> None:
-        """Throw the work away; a profile folder that holds nothing else goes too."""
-        shutil.rmtree(self.work, ignore_errors=True)
-        if self.current is None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        """Throw the work away; a profile folder that holds nothing else of the program's goes too."""
+        self._clear_work()
+        if self.current is None and made_by_us(self.folder):
+            with _changing(self.folder):
+                self._own.vanish((MARKER,))
+
+    def _clear_work(self) -> None:
+        """Remove what is under `runs/next/`, and the folders that are empty then."""
+        with _changing(self.folder):
+            self._own.clear(NEXT)
+            self._own.remove_empty(RUNS)
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Refuse to change a folder that is there and is not the program's.
+
+    Args:
+        folder: where a profile is or is to be.
+
+    Raises:
+        ProfileError: it is a link, or the user's.
+    """
+    if folder.is_symlink():
+        raise ProfileError(
+            f"{folder} is a link, and a profile that is reached through one is only read",
+            "Name the store that the profile lies in with --store, or choose another name.",
+        )
+    try:
+        there = folder.exists()
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    if there and not made_by_us(folder):
+        raise ProfileError(
+            f"the folder {folder} is there already and is no profile of mystyle; nothing in it was touched",
+            "Choose another name, or another store with --store.",
+        )
 
 
 def roll_forward(folder: Path) -> None:
     """Finish a commit that was begun, and clear what a killed command left. The caller holds the lock.
 
     Args:
-        folder: a profile's folder.
+        folder: a profile's folder, which is the program's.
+
+    Raises:
+        ProfileError: what was begun is damaged, or cannot be put in place.
     """
-    staged = folder / COMMIT
-    if staged.is_dir():
-        names = [path.relative_to(staged) for path in staged.rglob("*") if path.is_file()]
-        for name in sorted(names, key=lambda name: (name.name == NAME, name)):
-            (folder / name.parent).mkdir(parents=True, exist_ok=True)
-            os.replace(staged / name, folder / name)
-        _remove_unlisted(folder)
-        for changed in {folder / name.parent for name in names}:
-            sync_folder(changed)
-        shutil.rmtree(staged)
-        sync_folder(folder)
-    if folder.is_dir():
-        sweep_temporaries(folder)
+    here = owned(folder)
+    if not here.exists():
+        return
+    with _changing(folder):
+        found = here.content()
+        staged = [
+            name.removeprefix(f"{COMMIT}/")
+            for name in found.files
+            if name.startswith(f"{COMMIT}/") and data_name(name.removeprefix(f"{COMMIT}/"))
+        ]
+        if NAME in staged:
+            for name in _replaced(folder):
+                here.remove(name)
+        for name in sorted(staged, key=lambda name: (name == NAME, name)):
+            here.move(f"{COMMIT}/{name}", name)
+        for changed in sorted({name.rpartition("/")[0] for name in staged}):
+            here.sync(changed)
+        if COMMIT in found.folders:
+            here.clear(COMMIT)
+            here.sync()
+        for name in here.content().files:
+            if name.endswith(".tmp"):
+                here.remove(name)
 
 
-def _remove_unlisted(folder: Path) -> None:
-    """Remove the data files of the version before, where the new one has none of that name."""
+def _replaced(folder: Path) -> set[str]:
+    """Return the files that the version in place lists and the one that is about to replace it does not."""
+    here = owned(folder)
+    if not here.has(NAME):
+        return set()
     listed = set(read_manifest(folder).digests())
-    for path in [path for pattern in OWN_FILES for path in folder.glob(pattern)]:
-        if path.is_file() and path.relative_to(folder).as_posix() not in listed:
-            path.unlink()
+    try:
+        before = set(read_manifest(folder, staged=False).digests())
+    except ProfileError:  # what a damaged version listed cannot be told
+        return set()
+    return {name for name in before - listed if data_name(name)}
+
+
+@contextmanager
+def _changing(folder: Path, name: str = "") -> Iterator[None]:
+    """Turn what the system refuses while a profile is changed into a ProfileError.
+
+    Args:
+        folder: the profile's.
+        name: the file that is written.
+    """
+    try:
+        yield
+    except OSError as error:
+        linked = isinstance(error, NotADirectoryError) and isinstance(error.filename, str)
+        raise unwritable(Path(error.filename) if linked else folder / name, error) from error
 
 
 def _intact(folder: Path, files: Mapping[str, str]) -> bool:

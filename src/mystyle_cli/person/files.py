@@ -5,18 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mystyle_cli.errors import ProfileError
+from mystyle_cli.owned import write_result
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-TEMPORARY_SUFFIX = ".tmp"
 
 
 def digest_of(path: Path) -> str:
@@ -56,26 +54,38 @@ def write_whole(path: Path, data: bytes) -> str:
         The sha256 of the content.
 
     Raises:
-        ProfileError: the disk is full, or the folder may not be written to.
+        ProfileError: the disk is full, the folder may not be written to, or a link is in the file's place.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_result(path, data)
     except OSError as error:
-        raise ProfileError(
-            f"{path} cannot be written: {error.strerror}",
-            "Free some space or check the folder's permissions.",
-        ) from error
-    sync_folder(path.parent)
+        raise unwritable(path, error) from error
     return hashlib.sha256(data).hexdigest()
+
+
+def unwritable(path: Path, error: OSError) -> ProfileError:
+    """Return what is said of a file that cannot be written."""
+    return ProfileError(
+        f"{path} cannot be written: {error.strerror or error}",
+        "Free some space or check the folder's permissions.",
+    )
+
+
+def tensor_bytes(tensors: Mapping[str, NDArray[np.generic]], notes: Mapping[str, str]) -> bytes:
+    """Return arrays as one safetensors file.
+
+    Args:
+        tensors: arrays by name.
+        notes: strings kept in the file's header.
+    """
+    import numpy as np
+    from safetensors.numpy import save
+
+    # safetensors copies the raw buffer, so a view that is not contiguous would be written scrambled
+    whole = {name: np.require(value, requirements="C") for name, value in tensors.items()}
+    # one entry, for safetensors writes several in random order, and the same content shall have one digest
+    return save(whole, {"notes": json.dumps(dict(notes), sort_keys=True)})
 
 
 def save_tensors(path: Path, tensors: Mapping[str, NDArray[np.generic]], notes: Mapping[str, str]) -> str:
@@ -89,13 +99,7 @@ def save_tensors(path: Path, tensors: Mapping[str, NDArray[np.generic]], notes: 
     Returns:
         The sha256 of the file.
     """
-    import numpy as np
-    from safetensors.numpy import save
-
-    # safetensors copies the raw buffer, so a view that is not contiguous would be written scrambled
-    whole = {name: np.require(value, requirements="C") for name, value in tensors.items()}
-    # one entry, for safetensors writes several in random order, and the same content shall have one digest
-    return write_whole(path, save(whole, {"notes": json.dumps(dict(notes), sort_keys=True)}))
+    return write_whole(path, tensor_bytes(tensors, notes))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, NDArray[np.generic]], dict[str, str]]:
@@ -117,9 +121,3 @@ def load_tensors(path: Path) -> tuple[dict[str, NDArray[np.generic]], dict[str, 
         raise ProfileError(
             f"{path} cannot be read: {error}", "Run `mystyle profile verify` to see what else is damaged."
         ) from error
-
-
-def sweep_temporaries(folder: Path) -> None:
-    """Remove what a killed `write_whole` left behind anywhere under a folder."""
-    for leftover in folder.rglob(f".*{TEMPORARY_SUFFIX}"):
-        leftover.unlink(missing_ok=True)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mystyle_cli.errors import ProfileError
+from mystyle_cli.owned import UnsafeNameError, inside
 from mystyle_cli.person.files import unreadable
+from mystyle_cli.person.layout import place_of
 
 if TYPE_CHECKING:
     from mystyle_cli.prior.registry import Prior
@@ -180,13 +182,18 @@ def migrate(
     return document
 
 
-def read_manifest(folder: Path, steps: Sequence[Migration] = MIGRATIONS) -> Manifest:
+def read_manifest(folder: Path, steps: Sequence[Migration] = MIGRATIONS, *, staged: bool = True) -> Manifest:
     """Read a profile's manifest, migrating an older one in memory; the next change writes it back.
 
+    Args:
+        folder: the profile's.
+        steps: the known migrations.
+        staged: where a commit is under way, read that of the next version.
+
     Raises:
-        ProfileError: it is missing, damaged, or of a format that cannot be read.
+        ProfileError: it is missing, damaged, of a format that cannot be read, or names files elsewhere.
     """
-    path = folder / NAME
+    path = place_of(folder, NAME) if staged else folder / NAME
     again = f"remove the profile (mystyle profile delete {folder.name}) and create it again from its photos"
     hint = f"Restore it from a backup, or {again}."
     try:
@@ -200,6 +207,8 @@ def read_manifest(folder: Path, steps: Sequence[Migration] = MIGRATIONS) -> Mani
     document = migrate(document, path, steps)
     try:
         return _from_document(document)
+    except UnsafeNameError as error:
+        raise ProfileError(f"{path} lists a file outside the profile: {error}", hint) from error
     except KeyError as error:
         raise ProfileError(f"{path} is damaged: it has no `{error.args[0]}`", hint) from error
     except (TypeError, ValueError, AttributeError) as error:
@@ -226,7 +235,10 @@ def _from_document(document: dict[str, Any]) -> Manifest:
         stages={name: dict(table) for name, table in document["stages"].items()},
         results={name: dict(table) for name, table in document["results"].items()},
         identity=dict(document["identity"]),
-        files={name: dict(table) for name, table in document["files"].items()},
+        files={
+            stage: {inside(name): str(digest) for name, digest in table.items()}
+            for stage, table in document["files"].items()
+        },
         migrated=tuple(document.get("migrated", ())),
     )
 

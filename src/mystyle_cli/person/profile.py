@@ -15,6 +15,7 @@ from mystyle_cli.errors import ModelError, ProfileError
 from mystyle_cli.person.difference import apply_difference
 from mystyle_cli.person.exporting import State, export_state
 from mystyle_cli.person.files import digest_of, load_tensors, unreadable
+from mystyle_cli.person.layout import place_of
 from mystyle_cli.person.manifest import Manifest, remedy
 from mystyle_cli.person.reference import HELD_OUT, TRAIN, read_faces, read_records
 from mystyle_cli.person.score import id_scores
@@ -93,7 +94,7 @@ class Profile:
         Raises:
             ProfileError: the profile has no such file, or it is missing or damaged.
         """
-        path = self.path / name
+        path = place_of(self.path, name)
         expected = self.manifest.digests().get(name)
         if expected is None:
             raise ProfileError(f"profile '{self.name}' has no {name}", "Run `mystyle profile verify`.")

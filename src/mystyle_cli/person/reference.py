@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from mystyle_cli.curate.records import PhotoRecord
 from mystyle_cli.errors import ProfileError
+from mystyle_cli.owned import inside
+from mystyle_cli.person.layout import data_name
 
 FloatArray = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -45,10 +47,11 @@ def read_records(path: Path) -> tuple[PhotoRecord, ...]:
             continue
         try:
             record = PhotoRecord.from_json(json.loads(line))
-        except (ValueError, TypeError, AttributeError, ProfileError) as error:
+            face = None if record.face is None else inside(record.face)
+        except (ValueError, TypeError, AttributeError, RecursionError, ProfileError) as error:
             raise ProfileError(f"{path}, line {number} is damaged: {error}", "Restore it.") from error
-        if record.face is not None and Path(record.face).parts[:-1] != (FACES,):
-            raise ProfileError(f"{path}, line {number}: {record.face!r} is not in {FACES}/", "Restore it.")
+        if face is not None and not (face.startswith(f"{FACES}/") and data_name(face)):
+            raise ProfileError(f"{path}, line {number}: {face!r} is no name of a face", "Restore it.")
         records.append(record)
     return tuple(records)
 
@@ -62,7 +65,7 @@ def number_faces(
         records: new records, without files.
         before: records of the profile so far; they keep their files and stay in front.
     """
-    numbers = [int(Path(record.face).stem) for record in before if record.face is not None]
+    numbers = [int(Path(record.face).stem.lstrip("m")) for record in before if record.face is not None]
     following = max(numbers, default=0)
     numbered = []
     for record in records:

@@ -158,18 +158,19 @@ def identity_statistics(
 ) -> dict[str, float]:
     """Learn how this person's photos score against their own reference set, and how strangers do.
 
-    The threshold of the gate lies below what the person's own photos reach: each reference photo against the
-    others, and the held-out photos.
+    The threshold of the gate is what the prior states for so many photos. Where it states nothing, it lies
+    below what the person's own photos reach, each reference photo against the others and the held-out photos,
+    and the prior's samples are the strangers.
 
     Args:
-        prior: the domain prior; its identity net judges and its samples are the strangers.
+        prior: the domain prior, whose identity net judges.
         reference: (N, 3, R, R) in [-1, 1].
         held_out: (M, 3, R, R), M may be 0.
         seed: of the strangers.
 
     Returns:
         own_mean, own_spread, own_lowest, held_out_mean (when there are any), stranger_mean and
-        stranger_highest (when the prior can draw people), threshold.
+        stranger_highest (when the prior states no threshold and can draw people), threshold.
 
     Source: sec. 4.1, app. C.6.
     """
@@ -188,11 +189,14 @@ def identity_statistics(
         "own_spread": float(mine.std()),
         "own_lowest": float(mine.min()),
     }
-    strangers = _stranger_scores(prior, references, seed)
-    if len(strangers):
-        statistics["stranger_mean"] = float(strangers.mean())
-        statistics["stranger_highest"] = float(strangers.max())
-    statistics["threshold"] = gate_threshold(mine, strangers)
+    if prior.identity_limits is not None:
+        statistics["threshold"] = prior.identity_limits.threshold(len(references))
+    else:
+        strangers = _stranger_scores(prior, references, seed)
+        if len(strangers):
+            statistics["stranger_mean"] = float(strangers.mean())
+            statistics["stranger_highest"] = float(strangers.max())
+        statistics["threshold"] = gate_threshold(mine, strangers)
     return {name: round(value, 4) for name, value in statistics.items()}
 
 

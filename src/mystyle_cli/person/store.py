@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import secrets
-import shutil
+import re
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mystyle_cli.errors import MystyleError, ProfileError
+from mystyle_cli.owned import Owned, lock_of
 from mystyle_cli.paths import check_name
-from mystyle_cli.person.draft import COMMIT, RUNS, Draft, roll_forward
+from mystyle_cli.person.draft import Draft, refuse_foreign, roll_forward
 from mystyle_cli.person.files import digest_of, sync_folder, unreadable
+from mystyle_cli.person.layout import (
+    COMMIT,
+    LAYOUT,
+    MARKER,
+    NEXT,
+    TOMBSTONE,
+    deleting,
+    made_by_us,
+    marked,
+    owned,
+    place_of,
+)
 from mystyle_cli.person.manifest import NAME, Manifest, NewerFormatError, read_manifest, remedy
 
 if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.prior.registry import Prior
 
@@ -30,9 +45,20 @@ _PARTS: Final = {
     "onnx": EXPORTED,
 }
 LOCKS: Final = ".locks"
-TRASH: Final = ".deleted-"
-OPEN_PATIENCE: Final = 10.0
+GATE: Final = ".store.lock"
+"""Held while a lock is taken or its file removed, so that nobody takes one whose file is gone."""
+
+PATIENCE: Final = 0.2
+"""Seconds to wait for another command that has a profile."""
+
+GATE_PATIENCE: Final = 10.0
+"""Seconds to wait for the gate, which nobody holds for long."""
+
+SETTLING: Final = 0.2
 """Seconds that a reader waits for another command to finish putting a new version in place."""
+
+_TRASH: Final = re.compile(r"\.deleted-[0-9a-f]{8}")
+"""What earlier versions called a profile whose deletion was under way."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +67,9 @@ class Entry:
 
     Args:
         name: the profile's name.
-        state: "ready" (tuned), "untuned", "unfinished" (its creation was interrupted), "newer" (of a later
-            version) or "damaged" (files are missing or cannot be read; whether they changed, `verify` tells).
+        state: "ready" (tuned), "untuned", "unfinished" (its creation was interrupted), "deleting" (its
+            deletion was), "newer" (of a later version) or "damaged" (files are missing or cannot be read;
+            whether they changed, `verify` tells).
         manifest: its manifest, where it can be read.
         detail: what is wrong, "" when nothing is.
         hint: what to do about it.
@@ -77,8 +104,9 @@ class Store:
             return sorted(path.name for path in self.root.iterdir() if path.is_dir() and _is_profile(path))
 
     def entries(self) -> list[Entry]:
-        """Return one entry for each profile; a damaged one is an entry too."""
-        return [self.entry(name) for name in self.names()]
+        """Return one entry for each profile; a damaged one is an entry too, and what deletions left."""
+        left = [Entry(name, "deleting", None, _DELETING, _LEFT) for name in self._trash()]
+        return [*(self.entry(name) for name in self.names()), *left]
 
     def entry(self, name: str) -> Entry:
         """Return the entry of one profile.
@@ -90,11 +118,13 @@ class Store:
         manifest = None
         try:
             with _reading(folder):
-                self._settle(folder)
-                if not (folder / NAME).exists():
+                _wait_for_commit(folder)
+                if deleting(folder):
+                    return Entry(folder.name, "deleting", None, _DELETING, _delete(folder.name))
+                if not place_of(folder, NAME).exists():
                     return Entry(folder.name, "unfinished", None, _INTERRUPTED, _UNFINISHED)
                 manifest = read_manifest(folder)
-                missing = [file for file in manifest.digests() if not (folder / file).is_file()]
+                missing = [file for file in manifest.digests() if not place_of(folder, file).is_file()]
         except NewerFormatError as error:
             return Entry(folder.name, "newer", None, error.message, error.hint)
         except MystyleError as error:
@@ -133,14 +163,16 @@ class Store:
             prior: its domain prior when it is already open; None opens the one that the profile names.
 
         Raises:
-            ProfileError: missing, unfinished, damaged, newer than this version, or tuned from another prior.
+            ProfileError: missing, unfinished, damaged, being deleted, or newer than this version.
         """
         from mystyle_cli.person.profile import Profile
 
         folder = self.path(name)
         with _reading(folder):
-            self._settle(folder)
-            if not (folder / NAME).exists():
+            _wait_for_commit(folder)
+            if deleting(folder):
+                raise ProfileError(f"profile '{name}' is being deleted", _delete(name))
+            if not place_of(folder, NAME).exists():
                 raise ProfileError(f"profile '{name}' is unfinished: {_INTERRUPTED}", _UNFINISHED)
             return Profile(folder, read_manifest(folder), prior)
 
@@ -166,34 +198,87 @@ class Store:
         Raises:
             ProfileError: another command holds one of them.
         """
-        from filelock import FileLock, Timeout
-
+        # names differing only in case are one folder on some systems, so they share a lock everywhere
+        keys = sorted({check_name(name).casefold(): name for name in names}.items())
         with ExitStack() as stack:
-            # names differing only in case are one folder on some systems, so they share a lock everywhere
-            for key, name in sorted({check_name(name).casefold(): name for name in names}.items()):
-                lock = FileLock(self.root / LOCKS / f"{key}.lock")
-                try:
-                    (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
-                    stack.enter_context(lock.acquire(timeout=0.2))
-                except Timeout as error:
-                    raise ProfileError(
-                        f"profile '{name}' is being changed by another command", "Wait until it has ended."
-                    ) from error
-                except OSError as error:
-                    raise ProfileError(
-                        f"the store {self.root} cannot be written to: {error.strerror}",
-                        "Check its permissions, or choose another with --store.",
-                    ) from error
-            for name in names:
-                roll_forward(self.root / check_name(name))
+            for key, name in keys:
+                stack.enter_context(self._lock(key, name))
+            for _, name in keys:
+                self._settle(self.folder(name))
             self._sweep_trash()
             yield
+
+    @contextmanager
+    def _lock(self, key: str, name: str) -> Iterator[None]:
+        """Hold the lock of one name; its file goes with the profile."""
+        path = self.root / LOCKS / f"{key}.lock"
+        lock = self._take(path, name)
+        try:
+            yield
+        finally:
+            with self._gate():
+                lock.release()
+                if not _is_profile(self.folder(name)):
+                    path.unlink(missing_ok=True)
+
+    def _take(self, path: Path, name: str) -> BaseFileLock:
+        """Take a lock, with some patience.
+
+        Raises:
+            ProfileError: another command holds it, or the store cannot be written to.
+        """
+        from filelock import Timeout
+
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            with self._gate():
+                try:
+                    lock = lock_of(path)
+                    lock.acquire(timeout=0)
+                    return lock
+                except Timeout as error:
+                    if time.monotonic() > deadline:
+                        raise ProfileError(
+                            f"profile '{name}' is being changed by another command",
+                            "Wait until it has ended.",
+                        ) from error
+                except OSError as error:
+                    raise self._unwritable(error) from error
+            time.sleep(PATIENCE / 10)
+
+    @contextmanager
+    def _gate(self) -> Iterator[None]:
+        """Keep others from taking and removing locks."""
+        from filelock import Timeout
+
+        folder = self.root / LOCKS
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if folder.is_symlink():
+                raise OSError(errno.ELOOP, "it is a link", str(folder))
+            gate = lock_of(folder / GATE)
+            gate.acquire(timeout=GATE_PATIENCE)
+        except Timeout as error:
+            raise ProfileError(f"the locks of {self.root} are held", "Wait, and try again.") from error
+        except OSError as error:
+            raise self._unwritable(error) from error
+        try:
+            yield
+        finally:
+            gate.release()
+
+    def _unwritable(self, error: OSError) -> ProfileError:
+        return ProfileError(
+            f"the store {self.root} cannot be written to: {error.strerror} ({error.filename})",
+            "Check its permissions, or choose another with --store.",
+        )
 
     def draft(self, name: str) -> Draft:
         """Return the profile's next version, as far as it was made. Call it under `locked`.
 
         Raises:
-            ProfileError: another profile's name differs only in case, or the profile is damaged.
+            ProfileError: another profile's name differs only in case, the profile is damaged, or a folder of
+                that name is there that is not the program's.
         """
         name = check_name(name)
         self._refuse_twin(name)
@@ -210,40 +295,57 @@ class Store:
         """
         with self.locked(old, new):
             source, target = self.path(old), self.folder(new)
-            if target.exists():
-                raise ProfileError(f"there is a profile '{new}' already", "Choose another name.")
+            refuse_foreign(source)
+            # on systems that ignore case, a name written differently is the same folder
+            if os.path.lexists(target) and not (target.exists() and source.samefile(target)):
+                raise ProfileError(f"there is a '{new}' already in {self.root}", "Choose another name.")
             if source.name.casefold() != target.name.casefold():
                 self._refuse_twin(target.name)
             os.rename(source, target)
             sync_folder(self.root)
         return target
 
-    def delete(self, name: str) -> None:
-        """Remove a profile: its photos, weights and states.
+    def delete(self, name: str) -> list[Path]:
+        """Remove a profile: its photos, weights and states. Interrupted, it goes on when it is called again.
+
+        Returns:
+            What is left, for it is not the program's.
 
         Raises:
-            ProfileError: there is no such profile, another command holds it, or not all files can be removed.
+            ProfileError: there is no such profile, it is not the program's, another command holds it, or not
+                all files can be removed.
         """
+        folder = self.path(name)
         with self.locked(name):
-            folder = self.path(name)
-            trash = self.root / f"{TRASH}{secrets.token_hex(4)}"
+            here = owned(folder)
+            if not _is_profile(
+                folder
+            ):  # an interrupted deletion, which is finished whenever the lock is taken
+                return [folder / left for left in here.content().strangers]
+            refuse_foreign(folder)
             try:
-                os.rename(folder, trash)
+                if not os.access(self.root, os.W_OK):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.root))
+                here.write(TOMBSTONE, b"")
             except OSError as error:
                 raise ProfileError(
                     f"{folder} cannot be removed, and is as it was: {error.strerror}",
                     f"Check the permissions of {folder} and {self.root}.",
                 ) from error
+            return self._finish_deletion(here)
+
+    def _finish_deletion(self, here: Owned) -> list[Path]:
+        """Remove a profile whose tombstone is set; returns what is left, for it is the user's."""
+        try:
+            left = [here.path / name for name in here.vanish((MARKER, TOMBSTONE))]
             sync_folder(self.root)
-            try:
-                shutil.rmtree(trash)
-            except OSError as error:
-                raise ProfileError(
-                    f"profile '{name}' is gone from the list, but files of it are left in {trash}: "
-                    f"{error.filename or trash}: {error.strerror}",
-                    f"Make {trash} writable with all in it, and remove it; or let the next command that "
-                    "changes the store remove it then.",
-                ) from error
+        except OSError as error:
+            raise ProfileError(
+                f"profile '{here.name}' counts as deleted, but files of it are left in {here.path}: "
+                f"{error.filename or here.path}: {error.strerror}",
+                f"Make {here.path} writable with all in it; then {_delete(here.name, again=True)}",
+            ) from error
+        return left
 
     def verify(self, name: str, prior: Prior | None = None) -> list[MystyleError]:
         """Check every file of a profile against its digest, and that it can be used.
@@ -264,15 +366,13 @@ class Store:
         return [*closed, *(ProfileError(problem, hint) for problem in problems.values())]
 
     def _settle(self, folder: Path) -> None:
-        """Let a commit that was begun be finished, by its command or, when that was killed, here."""
-        deadline = time.monotonic() + OPEN_PATIENCE
-        while (folder / COMMIT).exists():
-            try:
-                with self.locked(folder.name):
-                    return
-            except ProfileError:
-                if time.monotonic() > deadline:
-                    raise
+        """Finish or clear what a killed command left of a profile. The caller holds its lock."""
+        here = owned(folder)
+        here.sweep()
+        if deleting(folder):
+            self._finish_deletion(here)
+        elif not folder.is_symlink() and made_by_us(folder):
+            roll_forward(folder)
 
     def _refuse_twin(self, name: str) -> None:
         """Refuse a name that differs from another profile's only in case."""
@@ -283,14 +383,42 @@ class Store:
                     "Choose another name.",
                 )
 
+    def _trash(self) -> list[str]:
+        """Return the folders of the program's that interrupted deletions of earlier versions left."""
+        if not self.root.is_dir():
+            return []
+        found = [self.root / name for name in sorted(os.listdir(self.root)) if _TRASH.fullmatch(name)]
+        return [path.name for path in found if _is_trash(path)]
+
     def _sweep_trash(self) -> None:
-        """Finish deletions that were interrupted."""
-        for leftover in self.root.glob(f"{TRASH}*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        """Finish those deletions; what cannot be removed stays listed."""
+        for name in self._trash():
+            with suppress(OSError):
+                Owned(self.root, name, LAYOUT).clear()
 
 
 _INTERRUPTED: Final = "its creation was interrupted"
 _UNFINISHED: Final = "Give the same `mystyle profile create` command again: it goes on from where it stopped."
+_DELETING: Final = "its deletion was interrupted"
+_LEFT: Final = "The next command that changes a profile of this store removes it."
+
+
+def _delete(name: str, again: bool = False) -> str:
+    """Return the step that finishes a deletion."""
+    return f"{'finish' if again else 'Finish'} it: mystyle profile delete {name}"
+
+
+def _is_trash(folder: Path) -> bool:
+    """Tell whether a folder is what a deletion left: a profile, or files of one and nothing else."""
+    found = Owned(folder.parent, folder.name, LAYOUT)
+    return found.exists() and (not found.content().strangers or made_by_us(folder))
+
+
+def _wait_for_commit(folder: Path) -> None:
+    """Wait a little while another command moves a new version to its place; a killed one is read as it is."""
+    here, deadline = owned(folder), time.monotonic() + SETTLING
+    while here.has(f"{COMMIT}/{NAME}") and time.monotonic() < deadline:
+        time.sleep(SETTLING / 20)
 
 
 @contextmanager
@@ -307,11 +435,11 @@ def _reading(place: Path) -> Iterator[None]:
 
 
 def _is_profile(folder: Path) -> bool:
-    """Tell whether a folder holds a profile, or one whose making was interrupted."""
+    """Tell whether a folder holds a profile, or one whose making or deletion was interrupted."""
     if folder.name.startswith("."):
         return False
     try:
-        return (folder / NAME).exists() or (folder / COMMIT).exists() or (folder / RUNS / "next").exists()
+        return marked(folder) or any((folder / name).exists() for name in (NAME, COMMIT, NEXT))
     except PermissionError:  # whoever opens it is told
         return True
 
@@ -325,11 +453,9 @@ def _damaged_files(folder: Path, manifest: Manifest) -> tuple[dict[str, str], li
     problems: dict[str, str] = {}
     closed: list[ProfileError] = []
     for name, digest in manifest.digests().items():
-        path = folder / name
+        path = place_of(folder, name)
         try:
-            if ".." in Path(name).parts or Path(name).is_absolute():
-                problems[name] = f"{folder / NAME} lists {name!r}, which is outside the profile"
-            elif not path.is_file():
+            if not path.is_file():
                 problems[name] = f"{path} is missing"
             elif digest_of(path) != digest:
                 problems[name] = f"{path} has changed since it was written (its digest differs)"

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from mystyle_cli.errors import DecodeError, UsageError
+from mystyle_cli.owned import write_result
 
 if TYPE_CHECKING:
     from mystyle_cli.photos.marks import Provenance
@@ -254,18 +255,14 @@ def encode(
 
     Raises:
         UsageError: the path's ending is none that is written.
+        OSError: a link is in its place, or it cannot be written.
     """
     chosen = format or (format_of(target) if isinstance(target, Path) else "png")
     data = _encoded(pixels, chosen, quality, alpha, exif, marks)
     if not isinstance(target, Path):
         target.write(data)
         return
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(data)
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
+    write_result(target, data)
 
 
 def _encoded(

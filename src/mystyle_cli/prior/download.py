@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from mystyle_cli.errors import DownloadError, ModelError, MystyleError
+from mystyle_cli.owned import open_own, write_result
 from mystyle_cli.prior.registry import sha256_of
 from mystyle_cli.prior.web import (
     Passing,
@@ -118,7 +119,7 @@ class _Part:
     def begin(self, url: str, validator: str) -> None:
         """Start anew with a file of some place."""
         self.clear()
-        self._note.write_text(json.dumps({"url": url, "validator": validator}), "utf-8")
+        write_result(self._note, json.dumps({"url": url, "validator": validator}).encode())
 
     def clear(self) -> None:
         """Forget everything."""
@@ -127,7 +128,7 @@ class _Part:
 
     def become(self, target: Path) -> None:
         """Turn the part, now whole and verified, into the file."""
-        with self.path.open("rb+") as stream:
+        with open_own(self.path, "rb+") as stream:
             os.fsync(stream.fileno())
         os.replace(self.path, target)
         self._note.unlink(missing_ok=True)
@@ -342,7 +343,7 @@ def _write(
     most = total or 2 * asset.roughly or MOST
     megabytes, shown = math.ceil(most / 1e6), -1
     started, had = time.monotonic(), part.size
-    with part.path.open("ab") as stream:
+    with open_own(part.path, "ab") as stream:
         for chunk in answer.iter_content(CHUNK):
             if not stream.tell() and chunk.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
                 raise WrongFile("it gave a web page, not the file")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from mystyle_cli.errors import DownloadError, ModelError, MystyleError, UsageError
+from mystyle_cli.owned import lock_of, open_own
 from mystyle_cli.paths import home
 from mystyle_cli.prior.assets import Asset, Recipe
 from mystyle_cli.prior.download import DownloadSettings, download, how_by_hand, verify
@@ -232,11 +233,11 @@ def _make_prior(name: str, items: Sequence[Item], settings: DownloadSettings) ->
 @contextmanager
 def _alone() -> Iterator[None]:
     """Keep a second fetch out of the downloads."""
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
     downloads().mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(downloads() / LOCK).acquire(timeout=0.2):
+        with lock_of(downloads() / LOCK).acquire(timeout=0.2):
             yield
     except Timeout as error:
         raise MystyleError(
@@ -324,7 +325,7 @@ def _usable(item: Item) -> Item:
     try:
         with zipfile.ZipFile(item.path) as archive:
             name = next(name for name in archive.namelist() if Path(name).name == asset.member)
-            with archive.open(name) as source, part.open("wb") as stream:
+            with archive.open(name) as source, open_own(part, "wb") as stream:
                 shutil.copyfileobj(source, stream)
         found = sha256_of(part)
         if found != asset.member_sha256:

@@ -6,15 +6,16 @@ Source: paper sec. 3.1 (G_d and its helpers).
 from __future__ import annotations
 
 import os
+import re
 import secrets
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mystyle_cli.errors import ModelError, UsageError
+from mystyle_cli.owned import Layout, Owned, lock_of
 from mystyle_cli.paths import check_name, priors_root
 from mystyle_cli.prior.registry import FORMAT, bundled_priors, imported_priors, open_prior, sha256_of
 from mystyle_cli.progress import Progress, Step, silent
@@ -25,8 +26,20 @@ if TYPE_CHECKING:
     from mystyle_cli.prior.generator import Generator
 
 UNFINISHED: Final = ".import-"
-REMOVED: Final = ".removed-"
 REPLACED: Final = ".replaced-"
+MANIFEST: Final = "prior.toml"
+LAYOUT: Final = Layout(
+    files=re.compile(
+        r"prior\.toml|(generator|perceptual)\.safetensors|(encoder|identity|matte)\.onnx"
+        r"|directions/[^/]+\.safetensors"
+    ),
+    folders=frozenset({"directions"}),
+)
+"""The names that import gives; files and folders of other names in a prior are the user's."""
+
+_LEFT: Final = re.compile(r"\.(import|removed)-[0-9a-f]{8}|\.new-.+")
+"""What imports and removals are called while they are under way, or were by earlier versions."""
+
 UNKNOWN: Final = "not stated"
 WITHOUT: Final[Mapping[str, str]] = {
     "encoder": "No encoder: anchors are found by optimisation, which takes longer.",
@@ -106,16 +119,20 @@ def import_prior(
                 "check the folder's permissions and the free disk",
             ) from error
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                Owned(root, folder.name, LAYOUT).clear()
     return Imported(root / name, making.dialect, tuple(making.notes))
 
 
-def remove_prior(name: str) -> Path:
-    """Remove an imported prior for good, and return where it was.
+def remove_prior(name: str) -> tuple[Path, list[Path]]:
+    """Remove an imported prior for good. Interrupted, it goes on when it is called again.
+
+    Returns:
+        Where it was, and what is left there, for it was not imported.
 
     Raises:
         UsageError: it is a bundled one.
-        ModelError: there is no such prior, or the folder cannot be changed.
+        ModelError: there is no such prior, it is reached through a link, or the folder cannot be changed.
     """
     if name in bundled_priors():
         raise UsageError(f"{name} came with mystyle and cannot be removed", "name an imported prior")
@@ -123,15 +140,24 @@ def remove_prior(name: str) -> Path:
         known = ", ".join(imported_priors()) or "none"
         raise ModelError(f"no imported prior {name!r} (there: {known})", "see `mystyle prior list`")
     with _changing() as root:
+        prior = Owned(root, name, LAYOUT)
+        _refuse_link(prior)
         try:
-            away = root / f"{REMOVED}{secrets.token_hex(4)}"
-            (root / name).rename(away)
+            left = prior.vanish((MANIFEST,))
         except OSError as error:
             raise ModelError(
                 f"{root / name} cannot be removed: {error.strerror}", "check the folder's permissions"
             ) from error
-        shutil.rmtree(away, ignore_errors=True)
-    return root / name
+    return root / name, [root / name / stranger for stranger in left]
+
+
+def _refuse_link(prior: Owned) -> None:
+    """Refuse to change a prior that is a link to a folder elsewhere."""
+    if not prior.exists():
+        raise ModelError(
+            f"{prior.path} is a link, and what is reached through one is only read",
+            "remove the link yourself, or choose another name",
+        )
 
 
 def _free_name(name: str, overwrite: bool) -> str:
@@ -139,9 +165,20 @@ def _free_name(name: str, overwrite: bool) -> str:
     name = check_name(name, "prior")
     if name in bundled_priors():
         raise UsageError(f"{name} is the name of a bundled prior", "choose another name")
-    if (priors_root() / name).exists() and not overwrite:
+    there = Owned(priors_root(), name, LAYOUT)
+    if not os.path.lexists(there.path):
+        return name
+    if not overwrite:
         raise UsageError(
             f"there is a prior {name} already", "choose another name, or say --overwrite to replace it"
+        )
+    _refuse_link(there)
+    strangers = there.content().strangers
+    if strangers or not there.has(MANIFEST):
+        named = ", ".join(str(there.path / stranger) for stranger in strangers[:3]) or "no prior.toml"
+        raise ModelError(
+            f"{there.path} is not only what was imported, and is not replaced: {named}",
+            "choose another name, or move those files away",
         )
     return name
 
@@ -149,38 +186,45 @@ def _free_name(name: str, overwrite: bool) -> str:
 @contextmanager
 def _changing() -> Iterator[Path]:
     """Hold the folder of priors for changing, after clearing what a killed command left behind."""
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
     root = priors_root()
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / ".lock", timeout=0.2):
+        with lock_of(root / ".lock").acquire(timeout=0.2):
             _clear(root)
             yield root
     except Timeout as error:
         raise ModelError(f"another command is changing {root}", "wait until it has ended") from error
-    except PermissionError as error:
-        raise ModelError(f"{root} cannot be written to", "check the folder's permissions") from error
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        raise ModelError(
+            f"{root} cannot be written to: {error.strerror} ({error.filename})",
+            "check the folder's permissions",
+        ) from error
 
 
 def _clear(root: Path) -> None:
     """Undo what a killed command left half done."""
-    for before in root.glob(f"{REPLACED}*"):
-        target = root / before.name.removeprefix(REPLACED)
-        if not target.exists():
-            before.rename(target)
-    for kind in (UNFINISHED, REMOVED, REPLACED):
-        for left in root.glob(f"{kind}*"):
-            shutil.rmtree(left, ignore_errors=True)
+    for name in sorted(os.listdir(root)):
+        left = Owned(root, name, LAYOUT)
+        if not left.exists() or left.content().strangers:
+            continue
+        target = root / name.removeprefix(REPLACED)
+        if name.startswith(REPLACED) and left.has(MANIFEST) and not os.path.lexists(target):
+            os.rename(left.path, target)
+        elif name.startswith(REPLACED) or _LEFT.fullmatch(name):
+            with suppress(OSError):
+                left.clear()
 
 
 def _replace(target: Path, made: Path) -> None:
     """Put a finished folder in its place; until it is there, the one before can be brought back."""
-    before = target.with_name(f"{REPLACED}{target.name}")
-    if target.exists():
-        target.rename(before)
+    before = Owned(target.parent, f"{REPLACED}{target.name}", LAYOUT)
+    if os.path.lexists(target):
+        target.rename(before.path)
     made.rename(target)
-    shutil.rmtree(before, ignore_errors=True)
+    with suppress(OSError):
+        before.clear()
 
 
 class _Making:
@@ -222,7 +266,7 @@ class _Making:
             "roles": self.roles,
             "directions": self.directions,
         }
-        _write(self.folder / "prior.toml", tomli_w.dumps(facts).encode())
+        _write(self.folder / MANIFEST, tomli_w.dumps(facts).encode())
         self.progress(Step("import", len(steps) + 1, len(steps) + 1))
 
     def _generator(self) -> Generator:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 from mystyle_cli import __version__
 from mystyle_cli.errors import LicenceError, MystyleError
+from mystyle_cli.owned import lock_of, write_result
 from mystyle_cli.paths import home
 
 LEDGER: Final = "licences.json"
@@ -210,10 +210,8 @@ def accept_licences(prior: str, files: Mapping[str, str], accept: Accept) -> lis
 
 def _note(prior: str, files: Mapping[str, str], licences: Sequence[Licence]) -> list[Acceptance]:
     """Add what was accepted to the ledger, unless it says so already; return what was added."""
-    from filelock import FileLock
-
     path = ledger_path()
-    with _writing(path), FileLock(path.with_name(f".{path.name}.lock")):
+    with _writing(path), lock_of(path.with_name(f".{path.name}.lock")):
         ledger = read_ledger()
         noted = {(entry.licence, entry.terms, entry.prior, file) for entry in ledger for file in entry.files}
         added = []
@@ -254,12 +252,4 @@ def _writing(path: Path) -> Iterator[None]:
 def _write(path: Path, entries: Sequence[Acceptance]) -> None:
     """Write the ledger whole or not at all."""
     document: dict[str, Any] = {"format": 1, "accepted": [asdict(entry) for entry in entries]}
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(json.dumps(document, indent=2) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_result(path, (json.dumps(document, indent=2) + "\n").encode())

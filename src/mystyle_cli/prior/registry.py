@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mystyle_cli.errors import ModelError, MystyleError
+from mystyle_cli.owned import inside
 from mystyle_cli.paths import priors_root
 from mystyle_cli.prior.batches import at_once
+from mystyle_cli.prior.limits import IdentityLimits, read_limits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,12 +42,14 @@ class Prior:
         digest: what profiles know it by; see `_digest`.
         metadata: what prior.toml says.
         crop: which square about a face its pictures show, and all its nets take.
+        identity_limits: what its identity net was found to tell apart, where it was judged on real people.
     """
 
     path: Path
     digest: str
     metadata: dict[str, Any]
     crop: Crop
+    identity_limits: IdentityLimits | None = None
     _sessions: dict[tuple[str, str], Session] = field(default_factory=dict, repr=False)
     _checked: set[str] = field(default_factory=set, repr=False)
     _generator: Generator | None = field(default=None, repr=False)
@@ -136,8 +140,7 @@ class Prior:
     def verify(self) -> list[str]:
         """Problems of the folder, one sentence each; empty when every file is there and unchanged."""
         problems = []
-        entries = [*self.metadata["roles"].values(), *self.metadata.get("directions", {}).values()]
-        for entry in entries:
+        for entry in _entries(self.metadata):
             self._checked.discard(entry["file"])
             try:
                 self._check(entry)
@@ -170,7 +173,7 @@ class Prior:
         return self._sessions[role, device].run(images)
 
 
-def open_prior(name_or_path: str | Path = "portraits-128") -> Prior:
+def open_prior(name_or_path: str | Path) -> Prior:
     """Open a prior.
 
     Args:
@@ -199,14 +202,17 @@ def open_prior(name_or_path: str | Path = "portraits-128") -> Prior:
         for key in ("name", "resolution", "w_dim", "num_ws", "roles"):
             metadata[key]
         crop = _crop(metadata)
+        limits = read_limits(metadata)
+        for entry in _entries(metadata):
+            inside(entry["file"])
         digest = _digest(raw, metadata, crop)
     except MystyleError:
         raise
-    except (AttributeError, KeyError, TypeError, ValueError) as error:  # the last: of UTF-8, TOML, a number
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # tomllib's errors are ValueErrors
         raise ModelError(
             f"{folder / 'prior.toml'} is damaged: {error}", "restore or fetch the prior again"
         ) from error
-    return Prior(path=folder, digest=digest, metadata=metadata, crop=crop)
+    return Prior(path=folder, digest=digest, metadata=metadata, crop=crop, identity_limits=limits)
 
 
 def _crop(metadata: dict[str, Any]) -> Crop:
@@ -229,6 +235,11 @@ def _crop(metadata: dict[str, Any]) -> Crop:
         return Crop(float(found["scale"]), float(found["down"]))
     except (ValueError, OverflowError) as error:
         raise ValueError(f"crop's {error}") from error
+
+
+def _entries(metadata: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what prior.toml says of each file."""
+    return [*metadata["roles"].values(), *metadata.get("directions", {}).values()]
 
 
 def _digest(raw: bytes, metadata: dict[str, Any], crop: Crop) -> str:

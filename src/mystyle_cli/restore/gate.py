@@ -1,7 +1,8 @@
-"""How high this person's own photos score when as little is seen of them as of the photo at hand (fig 12)."""
+"""Whether a face is this person's, another's, or shows too little to tell (fig 12)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -19,30 +20,50 @@ SPREADS: Final = 3.0
 Floats = npt.NDArray[np.float32]
 
 
-def id_limit(profile: Profile, side: float, hole: Floats) -> float:
-    """Return the ID score under which a face counts as not this person's.
+@dataclass(frozen=True)
+class Gate:
+    """What ID scores mean on one photo.
 
-    A face that is small, or has a hole, scores lower whoever it is. So the profile's own limit is lowered by
-    what the same degradation takes from the person's own photos, and never lies above what nearly all photos
-    of theirs would then reach.
+    Args:
+        theirs: from here on the face is the person's; infinite where no score can show that.
+        others: under this it is somebody else's. Between the two nobody can tell.
+    """
+
+    theirs: float
+    others: float
+
+
+def open_gate(profile: Profile, side: float, hole: Floats) -> Gate:
+    """Return what ID scores mean for a face of which so much is seen.
+
+    A face that is small, or has a hole, scores lower whoever it is. What strangers reach does not rise with
+    that, so where the prior states it, the same score shows that a face is the person's; but a face is
+    somebody else's only below what nearly all photos of the person would then reach.
+
+    A prior that states nothing has one limit for both: the profile's own, lowered by what the same
+    degradation takes from the person's own photos, and never above what nearly all of them would then reach.
 
     Args:
         profile: the person.
         side: of the face's crop on the photo, in pixels.
         hole: float32 (R, R), 1 = not visible.
     """
-    resolution = profile.manifest.prior.resolution
-    limit = profile.id_threshold
+    resolution, limit = profile.manifest.prior.resolution, profile.id_threshold
+    stated = profile.prior.identity_limits
     small = min(max(round(side), 1), resolution)
-    if small >= resolution // 2 and not (hole > 0).any():
-        return limit
+    hidden = bool((hole > 0).any())
+    if small >= resolution // 2 and not hidden:
+        return Gate(limit, limit)
     faces = profile.faces()
     rows = np.unique(np.linspace(0, len(faces) - 1, min(SAMPLE, len(faces))).round().astype(int))
     others = [[int(row)] for row in rows] if len(faces) > 1 else None
-    clear = profile.id_score(faces[rows], others)
     veiled = profile.id_score(_degrade(faces[rows], small, hole), others)
-    lowered = limit - max(float(clear.mean() - veiled.mean()), 0.0)
-    return min(lowered, float(veiled.mean() - SPREADS * veiled.std()))
+    reached = float(veiled.mean() - SPREADS * veiled.std())
+    if stated is not None:
+        return Gate(limit if side >= stated.least_side else np.inf, min(limit, reached))
+    clear = profile.id_score(faces[rows], others)
+    lowered = min(limit - max(float(clear.mean() - veiled.mean()), 0.0), reached)
+    return Gate(lowered, lowered)
 
 
 def _degrade(faces: Floats, small: int, hole: Floats) -> Floats:

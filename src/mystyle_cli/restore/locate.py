@@ -176,10 +176,10 @@ def _quad_of(landmarks: Any, crop: Crop) -> Points:
 def _choose(
     profile: Profile, subject: Subject, photo: Photo, name: str, quads: Sequence[Points], force: bool
 ) -> Located:
-    """Take the face with the highest ID score, if it reaches what this person's own photos reach."""
+    """Take the face with the highest ID score, unless it is somebody else's; say where that is in doubt."""
     from mystyle_cli.photos.align import warp
     from mystyle_cli.photos.decode import to_unit
-    from mystyle_cli.restore.gate import id_limit
+    from mystyle_cli.restore.gate import open_gate
 
     size, mask = profile.manifest.prior.resolution, subject.mask
     seen = photo.pixels if mask is None else fill_hole(photo.pixels, mask)
@@ -189,13 +189,17 @@ def _choose(
     quad, score = quads[best], float(scores[best])
     crop, hole = _cut(photo.pixels, mask, quad, size)
     located = Located(name, photo, quad, crop, hole, mask, score)
-    limit = id_limit(profile, located.side, hole)
-    if score >= limit:
+    gate = open_gate(profile, located.side, hole)
+    if score >= gate.theirs:
         return located
+    if score >= gate.others:
+        left = f"a crop of {located.side:.0f} px" if mask is None else "what is left of the face"
+        doubt = f"{left} does not show whether this is {profile.name}: ID {score:.2f}"
+        return replace(located, warnings=(doubt,))
     who = f"this is not {profile.name}"
     if len(quads) > 1:
         who = f"none of the {len(quads)} faces is {profile.name}"
-    message = f"{who}: ID {score:.2f}, where their own photos reach {limit:.2f}"
+    message = f"{who}: ID {score:.2f}, where theirs is {gate.others:.2f} at least"
     if not force:
         raise NotThisPersonError(f"{name}: {message}", "Use --force to go on anyway.")
     return replace(located, warnings=(message,))

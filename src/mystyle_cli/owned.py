@@ -1,0 +1,429 @@
+"""Folders that the program made: the one place where it writes, moves and removes what lies in them.
+
+A folder is opened piece by piece beneath a base that the user chose, and no link is followed on the way; what
+is not of the names that the program gives is a stranger, which is left alone and can be named to the user.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+LONGEST: Final = 255
+"""Bytes in a part of a name, as file systems have it."""
+
+DEEPEST: Final = 8
+"""Folders in a name; the program's own have at most four."""
+
+_GUARDED: Final = (
+    hasattr(os, "O_NOFOLLOW")
+    and {os.open, os.stat, os.mkdir, os.rename, os.unlink, os.rmdir} <= os.supports_dir_fd
+    and os.listdir in os.supports_fd
+)
+"""Whether the system opens files beneath a folder that is open already; otherwise each part is looked at."""
+
+_NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
+_FOLDER: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK | getattr(os, "O_BINARY", 0)
+_NAME_SURROGATE: Final = 0x20000000
+"""Marks the several kinds of links that Windows has."""
+
+_KEPT: Final = 60
+"""Characters of a name that a half-written file has in its own, so that it is not too long."""
+
+_TEMPORARY: Final = re.compile(r"\.(?P<name>[^/]+)\.[0-9a-f]{8}\.tmp")
+
+
+class UnsafeNameError(ValueError):
+    """A name that was read from a file does not lie inside the folder that it belongs to."""
+
+
+def inside(name: object) -> str:
+    """Return a file's name as it was read from somewhere, after seeing that it lies inside its folder.
+
+    Args:
+        name: relative, its parts divided by `/`.
+
+    Raises:
+        UnsafeNameError: it is no name, or one that could lead elsewhere on any system.
+    """
+    if not isinstance(name, str):
+        raise UnsafeNameError(f"a {type(name).__name__} stands where a file's name should")
+    parts = name.split("/")
+    problem = ""
+    if not name.isprintable() or set(name) & set('\\:*?"<>|'):
+        problem = "has characters that no file's name should have"
+    elif {"", ".", ".."} & set(parts):
+        problem = "is outside"
+    elif len(parts) > DEEPEST or max(len(part.encode()) for part in parts) > LONGEST:
+        problem = "is too long"
+    if problem:
+        raise UnsafeNameError(f"the name {name[:LONGEST]!r} {problem}")
+    return name
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The names that the program gives in a kind of folder.
+
+    Args:
+        files: matches the relative names of its files.
+        folders: relative names of the folders in it.
+    """
+
+    files: re.Pattern[str]
+    folders: frozenset[str]
+
+    def owns(self, name: str) -> bool:
+        """Tell whether a relative name is one that the program gives, half-written files included."""
+        folder, _, last = name.rpartition("/")
+        half = _TEMPORARY.fullmatch(last)
+        whole = f"{folder}/{half['name']}" if half and folder else half["name"] if half else name
+        return self.files.fullmatch(whole) is not None
+
+
+@dataclass(frozen=True)
+class Content:
+    """What lies in a folder of the program's.
+
+    Args:
+        files: the program's, by relative name.
+        folders: the program's, those within others first.
+        strangers: everything else, folders and links by their own name, not by what is in them.
+    """
+
+    files: tuple[str, ...]
+    folders: tuple[str, ...]
+    strangers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """An open folder."""
+
+    path: Path
+    handle: int | None
+
+    def of(self, name: str) -> str | Path:
+        """Return how the system's calls name something in it."""
+        return self.path / name if self.handle is None else name
+
+    def kind(self, name: str) -> int:
+        """Return what something in it is, as `stat` has it, links not followed; 0 when nothing is there."""
+        try:
+            found = os.stat(self.of(name), dir_fd=self.handle, follow_symlinks=False)
+        except FileNotFoundError:
+            return 0
+        if getattr(found, "st_reparse_tag", 0) & _NAME_SURROGATE:
+            return stat.S_IFLNK
+        return stat.S_IFMT(found.st_mode)
+
+    def open(self, name: str) -> int:
+        """Open a folder in it."""
+        return os.open(name, _FOLDER | _NO_LINK, dir_fd=self.handle)
+
+    def sync(self) -> None:
+        """Make renames in it survive a power cut, where folders can be opened."""
+        if self.handle is not None:
+            os.fsync(self.handle)
+
+
+class Owned:
+    """A folder of the program's. Every call names what it means, and raises OSError for what lies elsewhere.
+
+    Args:
+        base: the folder that holds it, which the user chose; it may be reached through links.
+        name: its own name there.
+        layout: the names that the program gives in it.
+    """
+
+    def __init__(self, base: Path, name: str, layout: Layout) -> None:
+        self.base, self.name, self.layout = base, name, layout
+        self.path = base / name
+
+    @contextmanager
+    def _at(self, folder: str = "", make: bool = False) -> Iterator[_Place]:
+        """Open a folder in this one, or itself, beneath its base.
+
+        Args:
+            folder: relative name, "" for itself.
+            make: make what is missing on the way.
+        """
+        parts = [self.name, *(folder.split("/") if folder else [])]
+        place = _Place(self.base, os.open(self.base, _FOLDER) if _GUARDED else None)
+        try:
+            for part in parts:
+                kind = place.kind(part)
+                if not kind and make:
+                    os.mkdir(place.of(part), dir_fd=place.handle)
+                elif not kind:
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(place.path / part))
+                elif not stat.S_ISDIR(kind):
+                    raise _linked(place.path / part)
+                inner = _Place(place.path / part, place.open(part) if place.handle is not None else None)
+                if place.handle is not None:
+                    os.close(place.handle)
+                place = inner
+            yield place
+        finally:
+            if place.handle is not None:
+                os.close(place.handle)
+
+    def exists(self) -> bool:
+        """Tell whether it is there as a folder, not as a link to one."""
+        try:
+            with self._at():
+                return True
+        except OSError:
+            return False
+
+    def has(self, name: str) -> bool:
+        """Tell whether a regular file of a name is there, reached through no link."""
+        folder, _, last = name.rpartition("/")
+        try:
+            with self._at(folder) as place:
+                return stat.S_ISREG(place.kind(last))
+        except OSError:
+            return False
+
+    def has_folder(self, name: str) -> bool:
+        """Tell whether a folder of a name is there, reached through no link."""
+        try:
+            with self._at(name):
+                return True
+        except OSError:
+            return False
+
+    @property
+    def _passing(self) -> Owned:
+        """The folder while it is not there yet or no longer; a kill may leave it, with nothing in it."""
+        return Owned(self.base, f".new-{self.name}", self.layout)
+
+    def make(self, name: str, data: bytes) -> None:
+        """Make the folder with a first file in it, at one instant.
+
+        Args:
+            name: of the first file.
+            data: its content.
+
+        Raises:
+            OSError: something of the folder's name is there.
+        """
+        self.base.mkdir(parents=True, exist_ok=True)
+        self._passing.write(name, data)
+        if os.path.lexists(self.path):  # a rename would replace an empty folder
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.path))
+        os.rename(self._passing.path, self.path)
+
+    def sweep(self) -> None:
+        """Remove what a killed `make` or `clear` left beside the folder."""
+        passing = self._passing
+        if passing.exists() and not passing.content().strangers:
+            passing._remove(passing.content(), ())
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file so that a reader, or a kill at any instant, meets the old content or the new.
+
+        Args:
+            name: relative; folders on the way are made.
+            data: the content.
+        """
+        if not self.layout.owns(inside(name)):
+            raise ValueError(f"{name} is no name that is given in {self.path}")
+        folder, _, last = name.rpartition("/")
+        with self._at(folder, make=True) as place:
+            _write(place, last, data)
+
+    def remove(self, name: str) -> bool:
+        """Remove a file of the program's; tells whether it was there.
+
+        A folder, a link or a file of any other name stays.
+        """
+        if not self.layout.owns(inside(name)):
+            return False
+        folder, _, last = name.rpartition("/")
+        try:
+            with self._at(folder) as place:
+                if not stat.S_ISREG(place.kind(last)):
+                    return False
+                os.unlink(place.of(last), dir_fd=place.handle)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def move(self, name: str, new: str) -> None:
+        """Give a file or folder of the program's another name in it; a file or link there is replaced."""
+        (folder, _, last), (target, _, final) = name.rpartition("/"), new.rpartition("/")
+        with self._at(folder) as source, self._at(target, make=True) as place:
+            os.replace(source.of(last), place.of(final), src_dir_fd=source.handle, dst_dir_fd=place.handle)
+
+    def sync(self, folder: str = "") -> None:
+        """Make renames in it, or in a folder of it, survive a power cut."""
+        with self._at(folder) as place:
+            place.sync()
+
+    def content(self, folder: str = "") -> Content:
+        """Return what is in it, or in a folder of it; nothing where that is not there.
+
+        Raises:
+            OSError: it is a link, or cannot be read.
+        """
+        files: list[str] = []
+        folders: list[str] = []
+        strangers: list[str] = []
+        try:
+            with self._at(folder) as place:
+                found = sorted(os.listdir(place.path if place.handle is None else place.handle))
+                kinds = {name: place.kind(name) for name in found}
+        except FileNotFoundError:
+            return Content((), (), ())
+        for last, kind in kinds.items():
+            name = f"{folder}/{last}" if folder else last
+            if stat.S_ISDIR(kind) and name in self.layout.folders:
+                within = self.content(name)
+                files += within.files
+                folders += [*within.folders, name]
+                strangers += within.strangers
+            elif stat.S_ISREG(kind) and self.layout.owns(name):
+                files.append(name)
+            elif kind:
+                strangers.append(name)
+        return Content(tuple(files), tuple(folders), tuple(strangers))
+
+    def clear(self, folder: str = "") -> tuple[str, ...]:
+        """Remove the program's files in a folder of it, and the folders that are empty then.
+
+        Returns:
+            The names of strangers, which stay, and with them the folders that they are in.
+        """
+        found = self.content(folder)
+        self._remove(found, ())
+        self.remove_empty(folder)
+        return found.strangers
+
+    def vanish(self, last: tuple[str, ...]) -> tuple[str, ...]:
+        """Remove the program's files, and the folder with the last of them unless strangers are in it.
+
+        Args:
+            last: files that stay until all others are gone, and are removed in this order.
+
+        Returns:
+            The names of strangers, which stay.
+        """
+        found = self.content()
+        self._remove(found, last)
+        gone = self
+        if not found.strangers:
+            gone = self._passing
+            os.rename(self.path, gone.path)
+        for name in last:
+            gone.remove(name)
+        if not found.strangers:
+            os.rmdir(gone.path)
+        return found.strangers
+
+    def _remove(self, found: Content, last: tuple[str, ...]) -> None:
+        """Remove files and the folders that are empty then, and keep the last ones."""
+        for name in found.files:
+            if name not in last:
+                self.remove(name)
+        for folder in found.folders:
+            self.remove_empty(folder)
+        if not last:
+            self.remove_empty("")
+
+    def remove_empty(self, folder: str) -> None:
+        """Remove a folder in it, or itself for "", if nothing is in it."""
+        try:
+            if not folder:
+                os.rmdir(self.path)
+                return
+            outer, _, last = folder.rpartition("/")
+            with self._at(outer) as place:
+                os.rmdir(place.of(last), dir_fd=place.handle)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ENOTDIR):
+                raise
+
+
+def _linked(path: Path) -> OSError:
+    """Return what is said where a folder of the program's should be and something else is."""
+    reason = "it is a link or a file where a folder of its own should be"
+    return NotADirectoryError(errno.ENOTDIR, reason, str(path))
+
+
+def _write(place: _Place, name: str, data: bytes) -> None:
+    """Write a file of an open folder beside its place, and rename it."""
+    temporary = f".{name[:_KEPT]}.{secrets.token_hex(4)}.tmp"
+    try:
+        handle = os.open(place.of(temporary), _NEW, 0o666, dir_fd=place.handle)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(place.of(temporary), place.of(name), src_dir_fd=place.handle, dst_dir_fd=place.handle)
+    finally:
+        if place.kind(temporary):
+            os.unlink(place.of(temporary), dir_fd=place.handle)
+    place.sync()
+
+
+def write_result(path: Path, data: bytes) -> None:
+    """Write a result where the user wants it, whole or not at all, and never through a link.
+
+    Args:
+        path: the file; its folder exists, and may be reached through links.
+        data: the content.
+
+    Raises:
+        OSError: a link or a folder is in its place, or it cannot be written.
+    """
+    refuse_link(path)
+    place = _Place(path.parent, os.open(path.parent, _FOLDER) if _GUARDED else None)
+    try:
+        _write(place, path.name, data)
+    finally:
+        if place.handle is not None:
+            os.close(place.handle)
+
+
+def refuse_link(path: Path) -> None:
+    """Raise OSError when a link is where a file is to be written."""
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "it is a link, and nothing is written through links", str(path))
+
+
+def open_own(path: Path, mode: str) -> IO[bytes]:
+    """Open a file for writing that the program keeps at a place of its own; a link there raises OSError."""
+    refuse_link(path)
+    return open(path, mode, opener=lambda name, flags: os.open(name, flags | _NO_LINK, 0o666))
+
+
+def lock_of(path: Path) -> BaseFileLock:
+    """Return the lock that a file stands for.
+
+    Taking a lock empties its file, so what is there must be a lock already.
+
+    Raises:
+        OSError: a link or a file with content is in its place.
+    """
+    from filelock import FileLock
+
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return FileLock(path)
+    if not stat.S_ISREG(found.st_mode) or found.st_size or found.st_nlink > 1:
+        raise OSError(errno.EEXIST, "something that is not a lock is in its place", str(path))
+    return FileLock(path)

@@ -1,0 +1,104 @@
+"""What a profile's folder holds, by name, and how it is told from a folder that is the user's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from mystyle_cli.errors import ProfileError
+from mystyle_cli.owned import Layout, Owned
+
+MARKER: Final = ".mystyle"
+"""The file that says that mystyle made the folder."""
+
+TOMBSTONE: Final = ".deleting"
+"""The file that says that the profile is being deleted: nothing of it counts any more."""
+
+COMMIT: Final = ".commit"
+RUNS: Final = "runs"
+NEXT: Final = "runs/next"
+PAYLOAD: Final = "runs/next/profile"
+TUNE: Final = "runs/next/tune"
+STAGES: Final = "runs/next/stages.toml"
+
+MARK: Final = b'made_by = "mystyle"\nkind = "profile"\n'
+
+_DATA: Final = (
+    r"profile\.toml|photos\.jsonl|contact-sheet\.png|(anchors|generator|references)\.safetensors"
+    r"|faces/m?\d{4,8}\.png|runs/loss\.csv"
+    r"|onnx/((synthesis|synthesis-fp16|encoder|identity|matte|instant|instant-loss)\.onnx|parity\.toml)"
+)
+_WORK: Final = rf"({re.escape(COMMIT)}/|{PAYLOAD}/)?({_DATA})|{STAGES}|{TUNE}/state\.safetensors"
+_INNER: Final = ("faces", "onnx", RUNS)
+
+LAYOUT: Final = Layout(
+    files=re.compile(rf"{re.escape(MARKER)}|{re.escape(TOMBSTONE)}|{_WORK}"),
+    folders=frozenset(
+        [*_INNER, COMMIT, NEXT, PAYLOAD, TUNE]
+        + [f"{outer}/{inner}" for outer in (COMMIT, PAYLOAD) for inner in _INNER]
+    ),
+)
+"""The names that the program gives; files and folders of other names in a profile are the user's."""
+
+
+def owned(folder: Path) -> Owned:
+    """Return a profile's folder as one of the program's, whether it is there or not."""
+    return Owned(folder.parent, folder.name, LAYOUT)
+
+
+def data_name(name: str) -> bool:
+    """Tell whether a relative name is one of a profile's data files."""
+    return re.fullmatch(_DATA, name) is not None
+
+
+def place_of(folder: Path, name: str) -> Path:
+    """Return where a file of a profile is for readers, who may meet a commit under way.
+
+    From the instant at which `.commit/` is there the next version counts, whose files are moved out of it
+    one by one, `profile.toml` last. Readers look there first and change nothing.
+
+    Args:
+        folder: the profile's.
+        name: a data file's.
+    """
+    here = owned(folder)
+    staged = here.has(f"{COMMIT}/profile.toml") and here.has(f"{COMMIT}/{name}")
+    return folder / COMMIT / name if staged else folder / name
+
+
+def marked(folder: Path) -> bool:
+    """Tell whether a folder carries the program's mark, or what a deletion leaves in its place."""
+    here = owned(folder)
+    return here.has(MARKER) or here.has(TOMBSTONE)
+
+
+def deleting(folder: Path) -> bool:
+    """Tell whether a profile is being deleted, or its deletion was interrupted."""
+    return owned(folder).has(TOMBSTONE)
+
+
+def made_by_us(folder: Path) -> bool:
+    """Tell whether a folder is a profile's, not one that the user made.
+
+    Those of earlier versions carry no mark: what they hold must be a profile that can be read, or the work
+    of an interrupted command and nothing else.
+    """
+    from mystyle_cli.person.manifest import NAME, NewerFormatError, read_manifest
+    from mystyle_cli.person.reference import read_records
+
+    here = owned(folder)
+    if not here.exists():
+        return False
+    if marked(folder):
+        return True
+    try:
+        if here.has(NAME) or here.has(f"{COMMIT}/{NAME}"):
+            read_manifest(folder)
+            read_records(place_of(folder, "photos.jsonl"))
+            return True
+        return here.has(STAGES) and not here.content().strangers
+    except NewerFormatError:
+        return here.has("photos.jsonl")
+    except (ProfileError, OSError):
+        return False

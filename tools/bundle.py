@@ -1,0 +1,65 @@
+"""How a bundled prior's folder is written: digest, terms and source of every file; then put in place."""
+
+from __future__ import annotations
+
+import shutil
+import string
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from mystyle_cli.prior.registry import FORMAT, sha256_of
+
+BUNDLED = Path(__file__).parents[1] / "src/mystyle_cli/prior/bundled"
+LICENCE = "Apache-2.0"
+
+
+def write_metadata(out: Path, about: dict[str, Any], sources: dict[str, str], directions_source: str) -> None:
+    """Write prior.toml.
+
+    Args:
+        out: the folder, its files written.
+        about: what it says besides its files: name, resolution, w_dim, num_ws, crop.
+        sources: for each role, the scripts that made it.
+        directions_source: the script that found the directions.
+    """
+
+    def entry(path: Path, source: str) -> dict[str, str]:
+        file = path.relative_to(out).as_posix()
+        return {"file": file, "sha256": sha256_of(path), "licence": LICENCE, "source": source}
+
+    roles = {
+        path.stem: entry(path, sources[path.stem]) for path in sorted(out.iterdir()) if path.stem in sources
+    }
+    directions = {
+        path.stem: entry(path, directions_source) for path in sorted((out / "directions").iterdir())
+    }
+    (out / "prior.toml").write_text(
+        tomli_w.dumps({"format": FORMAT} | about | {"roles": roles, "directions": directions})
+    )
+
+
+def write_card(template: Path, out: Path, figures: dict[str, object]) -> None:
+    """Fill in a model card's template."""
+    shown = {
+        key: f"{value:.3f}" if isinstance(value, float) else str(value) for key, value in figures.items()
+    }
+    card = string.Template(template.read_text()).substitute(shown, date=date.today().isoformat())
+    (out / "CARD.md").write_text(card)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def put_in_place(partial: Path, out: Path, limit: int) -> None:
+    """Move a finished folder to its place; refuses one of more than `limit` bytes."""
+    if size_of(partial) > limit:
+        raise SystemExit(f"{partial} takes {size_of(partial)} bytes, more than {limit}")
+    for path in partial.rglob("*.safetensors"):
+        path.chmod(0o644)  # safetensors writes for the owner alone
+    shutil.rmtree(out, ignore_errors=True)
+    partial.rename(out)

@@ -1,0 +1,161 @@
+"""Assembles the prior `faces` from the runs' files.
+
+    python -m tools.faces.export DATA RUNS [--out src/mystyle_cli/prior/bundled/faces]
+
+RUNS holds one folder for each run: ae, perceptual, identity, cover, matte. Training goes on from
+what is written here (`train_autoencoder --start`). The nets are measured on the `val`
+faces, which none of them was trained on; the figures go into the model card and into RUNS/figures.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mystyle_cli.prior.directions import save_direction
+from mystyle_cli.prior.generator import Generator, save_generator
+from mystyle_cli.prior.perceptual import load_perceptual, save_perceptual
+from mystyle_cli.prior.registry import Prior, open_prior
+from tools.bundle import BUNDLED, put_in_place, size_of, write_card, write_metadata
+from tools.faces.autoencoder import CHANNELS, W_DIM, Autoencoder, save_encoder
+from tools.faces.crops import Crops
+from tools.faces.dataset import DOWN, SCALE
+from tools.faces.find_directions import find, read_properties
+from tools.faces.train_autoencoder import sharpness
+from tools.faces.train_perceptual import judge
+from tools.portraits.export import enlarged, render
+from tools.portraits.find_directions import closed_form
+from tools.portraits.fit_mapping import fit_mapping, move_origin
+from tools.portraits.pictures import face_masks, grid, to_bytes
+from tools.portraits.to_onnx import export
+from tools.portraits.train_autoencoder import psnr
+
+NAME = "faces"
+LIMIT = 40_000_000  # bytes of the whole folder
+ENCODED = 8000  # training crops whose codes give density and directions
+MEASURED = 480  # val crops
+PSI = 0.7  # truncation of the random samples looked at
+SOURCES = {
+    "generator": "tools/faces/train_autoencoder.py and tools/portraits/fit_mapping.py",
+    "encoder": "tools/faces/train_autoencoder.py",
+    "perceptual": "tools/faces/train_perceptual.py",
+    "identity": "dlib's descriptor net (public domain), centred and whitened by tools/faces/fit_identity.py",
+    "cover": "tools/faces/train_cover.py",
+    "matte": "tools/faces/train_matte.py",
+}
+
+
+def write_nets(out: Path, runs: Path, data: Path) -> int:
+    """Write generator, encoder, directions and the other runs' files; returns the pictures shown to G."""
+    crops = Crops(data, "train")
+    state = torch.load(runs / "ae/state.pt", weights_only=True)
+    model = Autoencoder()
+    model.load_state_dict(state["average"])
+    model.eval().requires_grad_(False)
+    rows = np.linspace(0, len(crops) - 1, min(ENCODED, len(crops))).astype(int)
+    codes = torch.cat([model.encoder(crops.images(part)) for part in np.array_split(rows, len(rows) // 50)])
+    codes = move_origin(model.generator, model.encoder, codes)
+    fit_mapping(model.generator, codes)
+    save_generator(model.generator, out / "generator.safetensors", half=True)
+    save_encoder(model.encoder)
+    export(model.encoder, out / "encoder.onnx", Crops(data, "val").images(np.arange(16)))
+    perceptual = load_perceptual(runs / "perceptual/perceptual.safetensors")
+    save_perceptual(perceptual, out / "perceptual.safetensors", small=True)
+    for role in ("identity", "cover", "matte"):
+        shutil.copyfile(runs / role / f"{role}.onnx", out / f"{role}.onnx")
+    names = {name: values[rows] for name, values in crops.names.items()}
+    pixels = np.stack([crops.pixels[crops.rows[row]] for row in rows])
+    found = find(codes.numpy(), read_properties(crops.landmarks[rows], pixels, names), names["race"])
+    (out / "directions").mkdir()
+    for name, direction in (found | closed_form(model.generator, codes.numpy())).items():
+        save_direction(direction, out / "directions" / f"{name}.safetensors")
+    return int(state["images"])
+
+
+@torch.no_grad()
+def measure(prior: Prior, data: Path, preview: Path) -> dict[str, object]:
+    """Measure the written prior on faces that nothing was trained on; writes a sheet of pairs and samples."""
+    unseen = Crops(data, "val")
+    rows = np.linspace(0, len(unseen) - 1, MEASURED).astype(int)
+    images = unseen.images(rows)
+    crops = images.contiguous().numpy()
+    generator = prior.generator()
+    made = torch.cat([render(generator, part) for part in torch.from_numpy(prior.encode(crops)).split(24)])
+    masks = torch.from_numpy(face_masks(unseen.landmarks[rows] * prior.resolution, prior.resolution)).float()
+    crop, face = psnr(made, images, masks)
+    sheet(prior, images, made).save(preview)
+    perceptual = prior.perceptual()
+    pairs = zip(made.split(24), images.split(24), strict=True)
+    true, got = prior.embed(crops), prior.embed(made.contiguous().numpy())
+    strangers = (true @ true.T)[~np.eye(len(true), dtype=bool)]
+    return {
+        "psnr_crop": crop,
+        "psnr_face": face,
+        "lpips": float(torch.cat([perceptual.distance(a, b) for a, b in pairs]).mean()),
+        "detail": float(sharpness(made, masks) / sharpness(images, masks)),
+        "cosine_reconstruction": float((true * got).sum(1).mean()),
+        "cosine_strangers": float(strangers.mean()),
+        "cosine_strangers_99": float(np.quantile(strangers, 0.99)),
+        "cosine_enlarged": float((true * prior.embed(enlarged(crops))).sum(1).mean()),
+        "ranked": judge(perceptual, unseen)["all"],
+        "measured": len(rows),
+    }
+
+
+def sheet(prior: Prior, images: Tensor, made: Tensor) -> Image.Image:
+    """24 unseen faces with what is made of their codes, and 24 random samples."""
+    generator: Generator = prior.generator()
+    chosen = np.linspace(0, len(images) - 1, 24).astype(int)
+    noise = torch.randn(24, generator.z_dim, generator=torch.Generator().manual_seed(0))
+    samples = to_bytes(generator(noise, psi=PSI))
+    true, got = to_bytes(images[chosen]), to_bytes(made[chosen])
+    return grid([true[:12], got[:12], true[12:], got[12:], samples[:12], samples[12:]])
+
+
+def assemble(args: argparse.Namespace) -> None:
+    """Write the whole folder beside its place, measure it, then put it there."""
+    partial = args.out.with_name(f"{args.out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    seen = write_nets(partial, args.runs, args.data)
+    about = {
+        "name": NAME,
+        "resolution": max(CHANNELS),
+        "w_dim": W_DIM,
+        "num_ws": 2 * len(CHANNELS),
+        "crop": {"scale": SCALE, "down": DOWN},
+        **tomllib.loads((args.runs / "identity/identity.toml").read_text()),
+    }
+    write_metadata(partial, about, SOURCES, "tools/faces/find_directions.py")
+    figures = measure(open_prior(partial), args.data, args.runs / "sheet.png")
+    figures |= {"megabytes": size_of(partial) / 1e6, "trained_on": seen}
+    figures |= {"pictures": len(Crops(args.data, "train")), "unseen": len(Crops(args.data, "val"))}
+    (args.runs / "figures.json").write_text(json.dumps(figures, indent=1))
+    write_card(Path(__file__).parent / "card.md", partial, figures)
+    put_in_place(partial, args.out, LIMIT)
+    print(json.dumps(figures, indent=1))
+
+
+def main() -> None:
+    """Read the options and assemble."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--out", type=Path, default=BUNDLED / NAME)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    assemble(args)
+
+
+if __name__ == "__main__":
+    main()

