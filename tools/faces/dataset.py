@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mystyle_cli.photos.align import Points, face_quad, quad_side, to_crop, valid_mask, warp
+from mystyle_cli.photos.align import Crop, Points, face_quad, quad_side, to_crop, valid_mask, warp
 
 SCALE, DOWN = 0.58, 0.054  # the crop: its side and how far its centre lies lower, in FFHQ sides
 LEAST_INSIDE = 0.93  # share of a crop that must lie inside its chip
@@ -29,9 +29,7 @@ LABELS = ("split", "age", "gender", "race", "sharpness", "turn")
 
 def tight_quad(landmarks: np.ndarray) -> Points:
     """Corners (4, 2) of the prior's crop, from 68 landmarks in chip pixels."""
-    quad = face_quad(landmarks)
-    centre = quad.mean(0) + DOWN * (quad[1] - quad[0])
-    return centre + SCALE * (quad - quad.mean(0))
+    return face_quad(landmarks, Crop(SCALE, DOWN))
 
 
 def plausible(landmarks: np.ndarray) -> bool:
