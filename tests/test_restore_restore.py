@@ -16,6 +16,7 @@ from mystyle_cli.photos.align import FFHQ, Crop, align, quad_side
 from mystyle_cli.photos.decode import decode, resize
 from mystyle_cli.photos.faces import find_faces
 from mystyle_cli.photos.paste import worked_region
+from mystyle_cli.prior.limits import IdentityLimits
 from mystyle_cli.restore.locate import Subject, mask_of
 from mystyle_cli.restore.projection import ProjectionSettings
 from mystyle_cli.restore.restore import RestoreSettings, default_settings, open_engine, restore, restore_with
@@ -300,6 +301,15 @@ def test_someone_else_is_refused_unless_forced(profile):
     (forced,) = restore(strict(profile), [subject], "invert", replace(CROPS, force=True))
     assert forced.error is None
     assert "ID" in forced.warnings[0]
+
+
+def test_a_face_too_small_to_tell_is_worked_on_with_a_warning(profile):
+    """Where the prior knows from which size on it can tell people apart, a smaller face proves nothing."""
+    doubting = strict(profile)
+    doubting.prior.identity_limits = IdentityLimits("real", single=0.3, tenfold=0.1, least_side=24)
+    (done,) = restore(doubting, [Subject(picture(0, 12))], "upscale", CROPS)
+    assert done.error is None
+    assert any("12 px does not show whether this is ada" in warning for warning in done.warnings)
 
 
 def test_a_mask_is_read_from_light_and_opacity():

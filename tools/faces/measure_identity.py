@@ -139,24 +139,25 @@ class Album:
         self.good = person[large]
         self.hard = np.concatenate([hard, person[~large]])
 
-    def references(self) -> list[np.ndarray]:
-        """Draw sets of reference photos from the good ones."""
+    def references(self, count: int) -> list[np.ndarray]:
+        """Draw sets of `count` reference photos from the good ones; all of them are one set."""
+        if count == len(self.good):
+            return [self.good]
         rng = np.random.default_rng(0)
-        return [rng.choice(self.good, REFERENCES, replace=False) for _ in range(DRAWS)]
+        return [rng.choice(self.good, count, replace=False) for _ in range(DRAWS)]
 
-    def own(self, probes: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """ID of the person's photos that are no reference, references that show the same picture left out."""
+    def own(self, probes: np.ndarray, rows: np.ndarray, count: int = REFERENCES) -> np.ndarray:
+        """ID of photos of the person; references that show the same picture do not count."""
         found = []
-        for chosen in self.references():
+        for chosen in self.references(count):
             for probe, row in zip(probes, rows, strict=True):
                 others = chosen[~self.same[probe, chosen]]
-                if probe not in chosen and len(others):
-                    found.append((self.rows[others] @ row).max())
+                found.append((self.rows[others] @ row).max())
         return np.array(found)
 
-    def strange(self, rows: np.ndarray) -> np.ndarray:
+    def strange(self, rows: np.ndarray, count: int = REFERENCES) -> np.ndarray:
         """ID of other people's embeddings (N, D) against each set of references."""
-        return np.concatenate([(rows @ self.rows[chosen].T).max(1) for chosen in self.references()])
+        return np.concatenate([(rows @ self.rows[chosen].T).max(1) for chosen in self.references(count)])
 
     def pairs(self) -> np.ndarray:
         """Cosines of two of the person's good photos, not the same picture twice."""
@@ -166,19 +167,16 @@ class Album:
         return np.asarray((self.rows[first] * self.rows[second]).sum(1)[different])
 
 
-def tell_album(name: str, album: Album, strangers: dict[str, np.ndarray], limits: IdentityLimits) -> None:
-    """Print one album's figures at full size."""
-    limit = limits.threshold(REFERENCES)
-    good, hard = album.own(album.good, album.rows[album.good]), album.own(album.hard, album.rows[album.hard])
-    print(f"album {name}: {len(album.good)} good, {len(album.hard)} hard, {len(album.others)} of others")
-    print(f"  two good photos {told(album.pairs())}; limit with {REFERENCES} references {limit:.3f}")
-    for kind, scores in (("good", good), ("hard", hard)):
-        print(
-            f"  {kind} photo to the nearest reference {told(scores)}, refused {(scores < limit).mean():.1%}"
-        )
-    for kind, rows in {**strangers, "others in the album": album.rows[album.others]}.items():
-        scores = album.strange(rows)
-        print(f"  {kind}: {told(scores)}, accepted {(scores >= limit).mean():.1%}")
+def tell_album(album: Album, strangers: dict[str, np.ndarray], limits: IdentityLimits, count: int) -> None:
+    """Print one album's figures at full size against so many references."""
+    limit = limits.threshold(count)
+    print(f"  against {count} references, limit {limit:.3f}:")
+    for kind, rows in (("good", album.good), ("hard", album.hard)):
+        scores = album.own(rows, album.rows[rows], count)
+        print(f"    own {kind} photos {told(scores)}, refused {(scores < limit).mean():.1%}")
+    for kind, embeddings in {**strangers, "others in the album": album.rows[album.others]}.items():
+        scores = album.strange(embeddings, count)
+        print(f"    {kind} {told(scores)}, accepted {(scores >= limit).mean():.1%}")
 
 
 def main() -> None:
@@ -213,7 +211,10 @@ def main() -> None:
     for name, labels in json.loads(args.labels.read_text()).items():
         crops = read_crops(args.shared / "people" / name, args.size, args.cache)
         album = Album(crops, labels, embed(session, crops.images))
-        tell_album(name, album, strangers, limits)
+        print(f"album {name}: {len(album.good)} good, {len(album.hard)} hard, {len(album.others)} of others")
+        print(f"  two good photos {told(album.pairs())}")
+        for count in (REFERENCES, len(album.good)):
+            tell_album(album, strangers, limits, count)
         for side in SIZES:
             own = album.own(album.good, embed(session, crops.images[album.good], side))
             strange = album.strange(small[side])
