@@ -11,7 +11,7 @@ import pytest
 from mystyle_cli.analysis.baselines import (
     comparison_settings,
     domain,
-    eyes_and_nose,
+    hole_mask,
     lanczos,
     personal,
     pictures,
@@ -59,7 +59,7 @@ def test_inputs_of_upscaling_are_area_means(truths: Truths) -> None:
 
 def test_nothing_of_the_truth_is_left_in_the_hole(truths: Truths) -> None:
     """Two photos that differ inside the hole only give the same input."""
-    hole = eyes_and_nose(32, FFHQ) > 0
+    hole = hole_mask(32, FFHQ) > 0
     other = np.where(hole[None, ..., None], 255 - truths.crops, truths.crops)
     names = ["a", "b", "c"]
     for first, second in zip(
@@ -71,7 +71,7 @@ def test_nothing_of_the_truth_is_left_in_the_hole(truths: Truths) -> None:
 
 def test_the_hole_holds_eyes_and_nose() -> None:
     """Where Karras' alignment puts eyes and nose on a mean face, the hole is; mouth and chin stay visible."""
-    hole = eyes_and_nose(128, FFHQ) > 0
+    hole = hole_mask(128, FFHQ) > 0
     for row, column in ((61, 48), (61, 80), (78, 64)):  # FFHQ's mean eyes and nose tip, at 128 px
         assert hole[row, column]
     assert not hole[92].any()
@@ -80,12 +80,12 @@ def test_the_hole_holds_eyes_and_nose() -> None:
 def test_the_hole_is_as_large_on_a_face_in_any_crop() -> None:
     """A tight crop shows the same hole, larger; a part of it that the crop does not show is left out."""
     crop = Crop(0.58, 0.054)
-    rows, columns = np.nonzero(eyes_and_nose(500, crop))
+    rows, columns = np.nonzero(hole_mask(500, crop))
     corners = np.array([[columns.min(), rows.min()], [columns.max() + 1, rows.max() + 1]]) / 500
-    wide = np.nonzero(eyes_and_nose(500, FFHQ))
+    wide = np.nonzero(hole_mask(500, FFHQ))
     wanted = np.array([[wide[1].min(), wide[0].min()], [wide[1].max() + 1, wide[0].max() + 1]]) / 500
     np.testing.assert_allclose(crop.to_ffhq(corners), wanted, atol=0.003)
-    assert eyes_and_nose(100, Crop(0.25, 0.02)).all()
+    assert hole_mask(100, Crop(0.25, 0.02)).all()
 
 
 def test_lanczos_keeps_the_mean_colour(truths: Truths) -> None:
@@ -105,7 +105,7 @@ def test_baseline_is_the_domain_prior_in_w_plus(profile: Profile, truths: Truths
     codes = np.stack([answer.w_plus for answer in theirs])
     assert codes.shape == (2, profile.prior.num_ws, profile.prior.w_dim)
     assert np.isfinite(synthesise(profile.prior.generator(), codes)).all()
-    outside = eyes_and_nose(32, FFHQ) == 0
+    outside = hole_mask(32, FFHQ) == 0
     np.testing.assert_array_equal(pictures(theirs)[:, outside], truths.crops[:2, outside])
 
 

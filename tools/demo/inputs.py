@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mystyle_cli.analysis.baselines import eyes_and_nose, shrink
+from mystyle_cli.analysis.baselines import hole_mask, shrink
 from mystyle_cli.analysis.truths import Truths, read_truths
 from mystyle_cli.photos.align import Crop, face_quad, quad_side
 from mystyle_cli.photos.decode import Pixels, decode, encode, resize
@@ -45,7 +45,7 @@ def prepare(held_out: Path, folder: Path, prior: Prior, whole: int) -> Inputs:
         whole: how many photos are also made small as a whole.
     """
     truths = read_truths(held_out, prior.resolution, prior.crop)
-    mask = eyes_and_nose(prior.resolution, prior.crop)
+    mask = hole_mask(prior.resolution, prior.crop)
     hidden = np.where(mask[None, ..., None] > 0, np.uint8(255), truths.crops)
     sets = {"small": shrink(truths.crops), "hidden": hidden, "truth": truths.crops}
     for name, pictures in sets.items():

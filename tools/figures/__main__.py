@@ -21,6 +21,7 @@ FIGURES = {
     "interpolation": "identity between anchors (fig 4, 15, 16)",
     "beta": "prior against expressiveness (fig 5)",
     "enhancement": "upscaling and inpainting against the domain prior (fig 9)",
+    "albums": "two albums of real people: kept, refused, restored",
     "hull": "every code in A_beta, and 500 anchors",
 }
 

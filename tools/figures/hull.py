@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mystyle_cli.analysis.baselines import Task, eyes_and_nose, shrink, subjects
+from mystyle_cli.analysis.baselines import Task, hole_mask, shrink, subjects
 from mystyle_cli.analysis.membership import excess, with_many_anchors
 from mystyle_cli.analysis.report import Cell, Report, Table, Target
 from mystyle_cli.person.profile import Profile
@@ -79,7 +79,7 @@ def _codes(label: str, profile: Profile, crops: Pixels) -> list[list[Cell]]:
 def _commands(folder: Path, store: Store, crops: Pixels) -> list[list[Cell]]:
     """Run the commands as a user types them."""
     large, small, mask = folder / "large.png", folder / "small.png", folder / "mask.png"
-    hole = eyes_and_nose(crops.shape[1], FFHQ)
+    hole = hole_mask(crops.shape[1], FFHQ)
     encode(crops[0], large)
     encode(shrink(crops)[0], small)
     encode(np.repeat(hole[..., None], 3, axis=2), mask)

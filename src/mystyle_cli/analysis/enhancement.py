@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from mystyle_cli.analysis.baselines import (
+    BOX,
+    SMALL,
+    Box,
     Task,
     comparison_settings,
     domain,
@@ -57,6 +60,9 @@ def enhance(
     task: Task,
     settings: RestoreSettings | None = None,
     progress: Progress = silent,
+    *,
+    small: int = SMALL,
+    box: Box = BOX,
 ) -> Enhancement:
     """Degrade held-out photos, restore them with both priors, and judge the answers.
 
@@ -65,19 +71,22 @@ def enhance(
     Args:
         judge: of the person.
         truths: their held-out photos.
-        task: "upscale" from 16 px, or "inpaint" a hole over eyes and nose.
+        task: "upscale" from a small photo, or "inpaint" a hole.
         settings: None takes the task's defaults.
         progress: told of every step of both projections.
+        small: side in pixels of the small photos.
+        box: the hole.
 
     Raises:
         MystyleError: a photo could not be restored.
     """
     chosen = replace(comparison_settings(task, settings), start="centre")
-    degraded = subjects(truths.crops, task, [path.name for path in truths.paths], truths.crop)
+    names = [path.name for path in truths.paths]
+    degraded = subjects(truths.crops, task, names, truths.crop, small=small, box=box)
     ours = personal(judge.profile, degraded, task, chosen, progress)
     theirs = domain(judge.profile, degraded, task, chosen, progress)
     if task == "upscale":
-        shown = lanczos(shrink(truths.crops), truths.crops.shape[1])
+        shown = lanczos(shrink(truths.crops, small), truths.crops.shape[1])
     else:
         shown = np.stack([np.asarray(subject.photo) for subject in degraded])
     made = dict(zip(METHODS, (shown, pictures(theirs), pictures(ours), truths.crops), strict=True))
