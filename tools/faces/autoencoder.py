@@ -31,9 +31,10 @@ class ShrinkingEncoder(Encoder):
 class Autoencoder(nn.Module):
     """E and G through W: x -> E -> w -> G -> x."""
 
-    def __init__(self, channels: dict[int, int] = CHANNELS, w_dim: int = W_DIM) -> None:
-        """Make both nets with random weights."""
+    def __init__(self, channels: dict[int, int] | None = None, w_dim: int | None = None) -> None:
+        """Make both nets with random weights; of the prior's shape where nothing else is said."""
         super().__init__()
+        channels, w_dim = channels or CHANNELS, w_dim or W_DIM
         self.encoder = ShrinkingEncoder(SEEN, w_dim, WIDTHS, BLOCKS)
         self.generator = Generator(
             channels=channels, z_dim=w_dim, w_dim=w_dim, mapping_layers=1, mapping_multiplier=1.0

@@ -94,8 +94,8 @@ def train(args: argparse.Namespace) -> None:
     shutil.rmtree(work)
 
 
-def main() -> None:
-    """Read the options; pack or train."""
+def read_options(words: list[str] | None = None) -> argparse.Namespace:
+    """The options of a command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -112,7 +112,12 @@ def main() -> None:
     training.add_argument("--device", default="cuda")
     training.add_argument("--batch", type=int, default=64)
     training.add_argument("--rate", type=float, default=5e-3)
-    args = parser.parse_args()
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    """Pack or train."""
+    args = read_options()
     if args.verb == "pack":
         args.folder.mkdir(parents=True, exist_ok=True)
         pack(args.source, args.folder, args.quality)

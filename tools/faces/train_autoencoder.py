@@ -193,7 +193,8 @@ class Run:
         crop, face = psnr(made, self.truth, self.masks)
         lpips = self.perceptual.distance(made, self.truth).mean()
         true, got = to_bytes(self.truth[::4]), to_bytes(made[::4])
-        grid([true[:12], got[:12], true[12:], got[12:]]).save(self.folder / "preview.png")
+        half = len(true) // 2
+        grid([true[:half], got[:half], true[half:], got[half:]]).save(self.folder / "preview.png")
         detail = sharpness(made, self.masks) / sharpness(self.truth, self.masks)
         return {"psnr_crop": crop, "psnr_face": face, "lpips": float(lpips), "detail": float(detail)}
 

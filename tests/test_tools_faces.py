@@ -1,0 +1,195 @@
+"""The scripts that make the prior of real faces, on made-up crops: none of the photos is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mystyle_cli.prior.generator import Generator, load_generator, save_generator
+from mystyle_cli.prior.perceptual import Perceptual, save_perceptual
+from tools.faces import autoencoder, gpu, train_autoencoder
+from tools.faces.autoencoder import Autoencoder, grow
+from tools.faces.crops import AGES, Crops, standardise
+from tools.faces.dataset import is_grey, plausible
+from tools.faces.degrade import KINDS, degrade
+from tools.faces.find_directions import PROPERTIES, find
+from tools.faces.fused import fuse
+
+SMALL = {4: 8, 8: 8, 16: 6, 32: 4}
+
+
+def make_generator(channels: dict[int, int] = SMALL, w_dim: int = 8) -> Generator:
+    """A generator with random weights."""
+    return Generator(channels=channels, z_dim=w_dim, w_dim=w_dim, mapping_layers=1, mapping_multiplier=1.0)
+
+
+def test_fused_layers() -> None:
+    """What fused layers compute, and their gradients, are the generator's."""
+    torch.manual_seed(0)
+    plain = make_generator()
+    fused = make_generator()
+    fused.load_state_dict(plain.state_dict())
+    fuse(fused)
+    gradients = []
+    for generator in (plain, fused):
+        w = torch.randn(3, 8, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=generator is fused):
+            images = generator.synthesis(w[:, None].expand(-1, generator.num_ws, -1), "none").float()
+        (images - 0.3).square().mean().backward()
+        assert w.grad is not None
+        named = {name: p.grad for name, p in generator.named_parameters() if p.grad is not None}
+        gradients.append({"images": images.detach(), "w": w.grad} | named)
+    for name, want in gradients[0].items():
+        got = gradients[1][name]
+        scale = max(float(want.abs().max()), 1e-6)
+        assert float((got - want).abs().max()) / scale < 0.06, name  # bfloat16 has 8 bits
+        if want.numel() > 8:
+            assert torch.cosine_similarity(got.flatten(), want.flatten(), 0) > 0.995, name
+
+
+@pytest.fixture
+def tiny_nets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Autoencoders with few channels."""
+    monkeypatch.setattr(autoencoder, "WIDTHS", (4, 4, 4, 4, 4))
+    monkeypatch.setattr(autoencoder, "BLOCKS", (1, 1, 1, 1, 1))
+
+
+@pytest.mark.usefixtures("tiny_nets")
+def test_growing() -> None:
+    """A grown autoencoder computes what the narrow one did, and what is new can be learned."""
+    torch.manual_seed(0)
+    channels = {4: 4, 8: 4, 16: 4, 32: 4, 64: 4, 128: 4}
+    wider = {4: 6, 8: 6, 16: 5, 32: 5, 64: 4, 128: 7}
+    narrow, wide = Autoencoder(channels, 5), Autoencoder(wider, 8)
+    large = Autoencoder(channels | {256: 3}, 5)
+    grow(narrow.state_dict(), wide)
+    grow(narrow.state_dict(), large)
+    images = torch.rand(2, 3, 128, 128) * 2 - 1
+    w = narrow.encoder(images)
+    assert torch.allclose(wide.encoder(images)[:, :5], w, atol=1e-5)
+    assert torch.allclose(wide.decode(wide.encoder(images)), narrow.decode(w), atol=1e-4)
+    enlarged = narrow.generator.synthesis.b128._enlarge(narrow.decode(w))
+    assert torch.allclose(large.decode(w), enlarged, atol=1e-5)
+    wide.decode(wide.encoder(images)).square().mean().backward()
+    gradient = wide.generator.synthesis.b32.conv1.weight.grad
+    assert gradient is not None
+    assert (gradient[:4, 4:] != 0).any()
+
+
+@pytest.mark.parametrize("kind", range(len(KINDS)), ids=KINDS)
+def test_damage(kind: int) -> None:
+    """The stronger the damage, the farther from the photo."""
+    rng = np.random.default_rng(0)
+    smooth = torch.nn.functional.interpolate(torch.rand(2, 3, 16, 16), (64, 64), mode="bicubic") * 2 - 1
+    detail = 0.2 * torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    images = (smooth + detail).clamp(-1, 1)
+    strengths = (0.05, 0.3, 0.6, 1.0)
+    errors = [
+        float((degrade(images, np.full(2, kind), np.full(2, s), rng) - images).square().mean())
+        for s in strengths
+    ]
+    assert errors == sorted(errors)
+    assert errors[-1] > 2 * errors[0]
+
+
+def test_directions() -> None:
+    """A direction is what one property changes while the others stay, though they go together."""
+    rng = np.random.default_rng(0)
+    names = list(PROPERTIES)
+    mixed = rng.standard_normal((len(names), len(names))) * 0.3 + np.eye(len(names))
+    values = rng.standard_normal((4000, len(names))) @ mixed
+    true = rng.standard_normal((len(names), 12))
+    codes = values @ true + 0.1 * rng.standard_normal((4000, 12))
+    found = find(codes, dict(zip(names, values.T, strict=True)), rng.integers(3, size=4000))
+    for name, effect in zip(names, true, strict=True):
+        assert found[name].vector @ effect / np.linalg.norm(effect) > 0.99
+        amount = PROPERTIES[name].amount or values[:, names.index(name)].std()
+        assert found[name].step == pytest.approx(amount * np.linalg.norm(effect), rel=0.05)
+
+
+def test_what_is_left_out_by_rule() -> None:
+    """Grey photos and impossible landmarks are told from others."""
+    rng = np.random.default_rng(0)
+    grey = np.repeat(rng.integers(0, 256, (32, 32, 1)), 3, 2).astype(np.uint8)
+    sepia = np.clip(grey * np.array([1.0, 0.98, 0.95]), 0, 255).astype(np.uint8)
+    colour = rng.integers(0, 256, (32, 32, 3)).astype(np.uint8)
+    assert is_grey(grey)
+    assert is_grey(sepia)
+    assert not is_grey(colour)
+    points = mean_face()
+    assert plausible(points)
+    assert not plausible(points * [1, -1] + [0, 1])  # upside down
+
+
+def mean_face() -> np.ndarray:
+    """68 landmarks in crop sides, roughly where a face has them."""
+    points = np.zeros((68, 2))
+    points[:17] = np.stack([np.linspace(0.05, 0.95, 17), 0.4 + 0.55 * np.sin(np.linspace(0, np.pi, 17))], 1)
+    points[17:27] = np.stack([np.linspace(0.15, 0.85, 10), np.full(10, 0.2)], 1)
+    points[27:36] = np.stack([np.full(9, 0.5), np.linspace(0.3, 0.6, 9)], 1)
+    points[36:42] = [0.3, 0.33]
+    points[42:48] = [0.7, 0.33]
+    points[48:68] = np.stack([np.linspace(0.35, 0.65, 20), np.full(20, 0.78)], 1)
+    return points
+
+
+def write_crops(folder: Path, count: int, size: int) -> None:
+    """Crops and their index, as `tools.faces.dataset` writes them."""
+    rng = np.random.default_rng(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / f"crops-{size}.npy", rng.integers(0, 256, (count, size, size, 3)).astype(np.uint8))
+    np.savez(
+        folder / "index.npz",
+        landmarks=np.repeat(mean_face()[None], count, 0).astype(np.float32),
+        grey=np.arange(count) % 5 == 0,
+        photo=np.array([f"{i:05d}.jpg" for i in range(count)]),
+        split=np.array(["val" if i % 4 == 0 else "train" for i in range(count)]),
+        age=np.array([AGES[i % len(AGES)] for i in range(count)]),
+        gender=np.array(["Male", "Female"] * (count // 2)),
+        race=np.array(["White", "Black"] * (count // 2)),
+    )
+
+
+def test_left_out(tmp_path: Path) -> None:
+    """What is listed is left out of training, never of judging; mirrored crops are mirrored."""
+    write_crops(tmp_path / "data", 16, 8)
+    (tmp_path / "data/left-out.txt").write_text("00001.jpg\n00004.jpg\n")
+    train, val = (Crops(tmp_path / "data", split, 8) for split in ("train", "val"))
+    assert "00001.jpg" not in train.photo
+    assert len(train) == 11
+    assert "00004.jpg" in val.photo
+    mirrored = train.images(np.array([2]), np.array([True]))
+    assert torch.equal(mirrored, train.images(np.array([2])).flip(3))
+    labels = standardise(train.landmarks, train.names)
+    assert np.abs(labels.mean(0)).max() < 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny_nets")
+def test_graphics_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What travels to a graphics card trains there, in all its stages, and comes back as a generator."""
+    channels = dict.fromkeys((4, 8, 16, 32, 64, 128), 4)
+    for module in (autoencoder, train_autoencoder):
+        monkeypatch.setattr(module, "CHANNELS", channels)
+        monkeypatch.setattr(module, "W_DIM", 6)
+    monkeypatch.setattr(train_autoencoder, "VALIDATED", 8)
+    pack, start, out = tmp_path / "pack", tmp_path / "prior", tmp_path / "out"
+    monkeypatch.setattr(gpu, "cut", lambda _, size, folder: write_crops(folder, 16, size))
+    gpu.pack(tmp_path, pack, quality=60)
+    start.mkdir()
+    first = Autoencoder()
+    save_generator(first.generator, start / "generator.safetensors", half=True)
+    monkeypatch.setattr(autoencoder, "ENCODER", tmp_path / "encoder.safetensors")
+    autoencoder.save_encoder(first.encoder)
+    save_perceptual(Perceptual(32), start / "perceptual.safetensors")
+    options = ["train", str(pack), str(out), "--start", str(start), "--minutes", "0.1"]
+    gpu.train(gpu.read_options([*options, "--device", "cpu", "--batch", "4"]))
+    brought = load_generator(out / "generator.safetensors")
+    assert brought.resolution == 256
+    first.encoder.load_state_dict(load_file(out / "encoder.safetensors"))
+    assert not (out / "work").exists()
+    assert sum(path.name.endswith("metrics.jsonl") for path in out.iterdir()) == len(gpu.STAGES)
