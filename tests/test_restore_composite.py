@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mystyle_cli.onnx.gradient import Degraded
 from mystyle_cli.photos.align import FFHQ, Crop, quad_side, warp
 from mystyle_cli.photos.decode import Pixels, resize
+from mystyle_cli.photos.kernels import area_kernel, linear_kernel
 from mystyle_cli.photos.paste import worked_region
-from mystyle_cli.restore.composite import WIDE, enlarge_and_paste, fill_photo, paste_face
+from mystyle_cli.restore.composite import WIDE, consistent, enlarge_and_paste, fill_photo, paste_face
 from mystyle_cli.restore.likeness import quad_of
 from mystyle_cli.restore.locate import Located, as_photo
 
@@ -145,3 +147,26 @@ def test_a_hole_that_leaves_the_crop_shows_no_border(crop: Crop) -> None:
     assert column[-1] == 180
     assert np.abs(np.diff(column)).max() < 8
     assert (filled[mask == 0] == 100).all()
+
+
+@pytest.mark.parametrize("size", [4, 16, 23, 40])
+def test_an_enlarged_face_keeps_what_the_photo_says(size: int) -> None:
+    """Made small again it is the photo, whatever was generated; what is finer stays generated."""
+    resolution = 64
+    rng = np.random.default_rng(size)
+    truth = rng.uniform(-0.6, 0.6, (3, 8, 8)) @ linear_kernel(8, resolution).T
+    truth = linear_kernel(8, resolution) @ truth
+    made = (0.5 * truth + 0.3 + rng.normal(0, 0.1, truth.shape)).astype(np.float32)
+    down, up = area_kernel(resolution, size), linear_kernel(size, resolution)
+    photo = Degraded(
+        down.astype(np.float32),
+        up.astype(np.float32),
+        np.ones((size, size), np.float32),
+        (down @ truth @ down.T).astype(np.float32),
+    )
+    kept = consistent(made, photo)
+    assert np.abs(down @ kept @ down.T - photo.target).max() < 0.02
+    assert np.abs(kept - truth).mean() < np.abs(made - truth).mean()
+    fine = made - up @ (down @ made @ down.T) @ up.T
+    left = kept - up @ (down @ kept @ down.T) @ up.T
+    assert np.corrcoef(fine.ravel(), left.ravel())[0, 1] > 0.9

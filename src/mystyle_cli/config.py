@@ -16,8 +16,8 @@ BETA_EDIT: Final = 0.02
 BETA_INVERT: Final = 0.03
 """Dilation for inversion: between the two enhancement tasks, where fig. 5 still shows the identity kept."""
 
-DEFAULT_PRIOR: Final = "portraits-128"
-"""The domain prior that is in the wheel."""
+DEFAULT_PRIOR: Final = "faces"
+"""The domain prior in the wheel that a new profile starts from: real faces."""
 
 TUNE_PASSES: Final = 15
 """How often tuning sees every photo; PTI's 1000 (B.3) are for one photo a step at a constant rate of Adam."""

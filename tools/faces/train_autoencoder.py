@@ -1,8 +1,7 @@
 """Trains the generator and its encoder together through W: x -> E -> w -> G -> x, then adversarially.
 
     python -m tools.faces.train_autoencoder DATA RUN [--start FILE] [--perceptual FILE]
-    python -m tools.faces.train_autoencoder DATA RUN --adversarial 1 --rate 3e-3
-    python -m tools.faces.train_autoencoder DATA RUN --adversarial 1 --decay 20
+    python -m tools.faces.train_autoencoder DATA RUN --adversarial 1 --psnr-weight 0.02 --rate 4e-3 --decay 40
 
 A run that was stopped goes on where it was. The rate is constant until `--decay MINUTES` brings it to zero.
 RUN gets state.pt, metrics.jsonl and preview.png. Convolutions are in bfloat16 where the processor multiplies
@@ -34,7 +33,6 @@ from tools.portraits.pictures import face_masks, grid, to_bytes
 from tools.portraits.train_autoencoder import pixel_loss, psnr
 
 VALIDATED = 96  # unseen crops measured
-PSNR_WEIGHT = 0.05  # of the log of the mean squared error: what PSNR measures
 LUMA = (0.299, 0.587, 0.114)
 R1_EVERY, R1_WEIGHT = 16, 1.0
 SEEN = 0.875  # side of the middle that the LPIPS term sees, in crop sides
@@ -149,7 +147,7 @@ class Run:
         error = made - images
         error = torch.where(grey[:, None, None, None], (error * luma).sum(1, keepdim=True), error)
         parts = {"pixel": pixel_loss(error, torch.zeros_like(error), self.weight)}
-        parts["psnr"] = PSNR_WEIGHT * error.square().mean((1, 2, 3)).log().mean()
+        parts["psnr"] = self.args.psnr_weight * error.square().mean((1, 2, 3)).log().mean()
         toned = torch.where(grey[:, None, None, None], images + error, made)
         low = round((1 - SEEN) / 2 * self.args.size)
         middle = slice(low, self.args.size - low)
@@ -259,6 +257,9 @@ def read_options(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--decay", type=float, help="minutes in which the rate goes to zero")
     parser.add_argument("--label-weight", type=float, default=0.05)
     parser.add_argument("--perceptual-weight", type=float, default=1.0)
+    parser.add_argument(
+        "--psnr-weight", type=float, default=0.05, help="of the log of the mean squared error"
+    )
     parser.add_argument("--adversarial", type=float, default=0.0, help="weight of the judge's opinion")
     parser.add_argument("--report", type=float, default=120, help="seconds between two lines of metrics")
     parser.add_argument("--float32", action="store_true")

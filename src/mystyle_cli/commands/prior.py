@@ -70,7 +70,7 @@ def _entry(name: str, kind: str) -> dict[str, Any]:
     return {**facts, "roles": prior.roles, "folder": str(prior.path)}
 
 
-@command.command("show", cls=Command, examples=("mystyle prior show portraits-128",))
+@command.command("show", cls=Command, examples=("mystyle prior show faces",))
 @_prior_argument
 @pass_app
 def show(app: App, name: str) -> None:
@@ -100,7 +100,7 @@ def show(app: App, name: str) -> None:
     app.console.document("prior show", body)
 
 
-@command.command("verify", cls=Command, examples=("mystyle prior verify portraits-128",))
+@command.command("verify", cls=Command, examples=("mystyle prior verify faces",))
 @_prior_argument
 @pass_app
 def verify(app: App, name: str) -> int:

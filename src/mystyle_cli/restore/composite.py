@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from mystyle_cli.onnx.gradient import Degraded
     from mystyle_cli.photos.align import Crop, Points
     from mystyle_cli.photos.decode import Pixels
     from mystyle_cli.restore.locate import Located
@@ -33,9 +34,34 @@ CELLS: Final = 30
 ROUND: Final = 4.0
 """Exponent of the rounded square that the zones follow: 2 is a circle, infinity the square itself."""
 
+ROUNDS: Final = 8
+"""How often an enlarged face is compared with the small photo; what is left then is below a grey level."""
+
 Floats = npt.NDArray[np.float32]
 Sides = Sequence[bool]  # whether each side of a crop is open: top, bottom, left, right
 EVERY: Final = (True,) * 4
+
+
+def consistent(image: Floats, photo: Degraded) -> Floats:
+    """Move a generated face until it is, made small, the photo that it was enlarged from.
+
+    A code in P_beta+ meets the photo nearly, not exactly. What the photo does say is kept as it says it; only
+    what is finer comes from the person. So an input that holds much loses nothing of it.
+
+    Args:
+        image: (3, R, R), generated.
+        photo: what is given of it, and how it was made small.
+
+    Returns:
+        (3, R, R); its area average is the photo's.
+
+    Source: Irani and Peleg 1991, iterative back-projection.
+    """
+    met = np.asarray(image, np.float64)
+    for _ in range(ROUNDS):
+        small = photo.down @ met @ photo.down.T  # (3, h, h)
+        met = met + photo.up @ (photo.target - small) @ photo.up.T  # (3, R, R)
+    return np.asarray(met, np.float32)
 
 
 def paste_face(located: Located, face: Pixels, shown: Floats, crop: Crop, aligned: bool) -> Pixels:

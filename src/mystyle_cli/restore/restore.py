@@ -23,7 +23,7 @@ from mystyle_cli.progress import Progress, silent
 from mystyle_cli.restore import composite
 from mystyle_cli.restore.locate import Located, Subject, locate
 from mystyle_cli.restore.projection import HULL, Projection, ProjectionSettings, project
-from mystyle_cli.restore.views import degrade, view_of
+from mystyle_cli.restore.views import degrade, degraded_photo, view_of
 
 if TYPE_CHECKING:
     from mystyle_cli.person.instant import InstantNet
@@ -353,7 +353,10 @@ def _finish(
     from mystyle_cli.photos.decode import to_pixels, to_unit
 
     aligned, crop = engine.settings.aligned, engine.profile.prior.crop
-    image = projection.images[row].clip(-1, 1)
+    image = projection.images[row]
+    if task == "upscale":
+        image = composite.consistent(image, degraded_photo(located, task, engine.resolution))
+    image = image.clip(-1, 1)
     warnings = [*located.warnings, *([engine.notice] if engine.notice else [])]
     factor = 1.0
     if task == "inpaint":
