@@ -34,7 +34,7 @@ from tools.portraits.train_autoencoder import pixel_loss, psnr
 
 VALIDATED = 96  # unseen crops measured
 LUMA = (0.299, 0.587, 0.114)
-R1_EVERY, R1_WEIGHT = 16, 1.0
+R1_EVERY, R1_WEIGHT = 16, 0.15
 SEEN = 0.875  # side of the middle that the LPIPS term sees, in crop sides
 TOP = {256: {256: 16}}  # channels that a larger prior has more
 
@@ -173,7 +173,7 @@ class Run:
         return loss.detach()
 
     def _set_rate(self, elapsed: float) -> None:
-        for optimiser, factor in ((self.optimiser, 1.0), (self.judging, 0.3)):
+        for optimiser, factor in ((self.optimiser, 1.0), (self.judging, 0.5)):
             optimiser.param_groups[0]["lr"] = factor * self.rate(elapsed)
 
     @torch.no_grad()
