@@ -14,14 +14,14 @@ AGES = ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "mor
 
 
 class Crops:
-    """Crops of one split; those listed in `left-out.txt` beside them are left out."""
+    """Crops of one split; those listed in `left-out.txt` beside them only where `every` one is wanted."""
 
-    def __init__(self, folder: Path, split: str, size: int = 128) -> None:
+    def __init__(self, folder: Path, split: str, size: int = 128, *, every: bool = False) -> None:
         """Open the array; pixels are read as they are asked for."""
         index = np.load(folder / "index.npz")
         chosen = index["split"] == split
         left_out = folder / "left-out.txt"
-        if left_out.exists() and split == "train":
+        if left_out.exists() and split == "train" and not every:
             chosen &= ~np.isin(index["photo"], left_out.read_text().split())
         self.rows = np.flatnonzero(chosen)
         self.pixels = np.load(folder / f"crops-{size}.npy", mmap_mode="r")
@@ -37,10 +37,14 @@ class Crops:
 
     def images(self, rows: np.ndarray, mirrored: np.ndarray | None = None) -> Tensor:
         """Crops as floats (B, 3, R, R) in [-1, 1], channels last; some mirrored."""
-        crops = np.stack([self.pixels[self.rows[row]] for row in rows])
+        crops = self.bytes(rows)
         if mirrored is not None:
             crops[mirrored] = crops[mirrored][:, :, ::-1]
         return to_images(crops)
+
+    def bytes(self, rows: np.ndarray) -> np.ndarray:
+        """Crops as bytes (B, R, R, 3)."""
+        return np.stack([self.pixels[self.rows[row]] for row in rows])
 
 
 def standardise(landmarks: np.ndarray, names: dict[str, np.ndarray]) -> np.ndarray:

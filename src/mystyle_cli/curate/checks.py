@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from mystyle_cli.curate.cover import explain, too_hidden, was_judged
 from mystyle_cli.curate.records import Reason
 from mystyle_cli.curate.settings import CurateSettings
 from mystyle_cli.photos.align import FFHQ, align, to_crop
@@ -211,14 +212,20 @@ def fault(
         (yaw > limit.largest_yaw, Reason.EXTREME_POSE, f"the head is turned by {yaw:.0f} degrees"),
         (pitch > limit.largest_pitch, Reason.EXTREME_POSE, f"the head is tilted {up} by {pitch:.0f} degrees"),
         (s["cut"] > limit.largest_cut, Reason.OCCLUDED, "part of the face lies outside the photo"),
-        (
-            s["cover"] > limit.largest_cover,
-            Reason.OCCLUDED,
-            f"something covers {s['cover']:.0%} of one part of the face",
-        ),
-        (s["eyes"] < limit.least_eyes, Reason.OCCLUDED, "the eyes are covered, as by dark glasses"),
     )
-    return next(((reason, detail) for failed, reason, detail in checks if failed), None)
+    found = next(((reason, detail) for failed, reason, detail in checks if failed), None)
+    return found or _covered(scores, settings)
+
+
+def _covered(scores: Mapping[str, float], settings: CurateSettings) -> tuple[Reason, str] | None:
+    """Say what is covered, by the prior's net where it has one, else by the colours of the skin."""
+    if was_judged(scores):
+        detail = explain(too_hidden(scores, settings.largest_hidden))
+    elif scores["cover"] > settings.largest_cover:
+        detail = f"something covers {scores['cover']:.0%} of one part of the face"
+    else:
+        detail = "the eyes are covered, as by dark glasses" if scores["eyes"] < settings.least_eyes else ""
+    return (Reason.OCCLUDED, detail) if detail else None
 
 
 def _gauss(plane: Plane, sigma: float) -> Plane:

@@ -14,6 +14,7 @@ import numpy as np
 
 from mystyle_cli.curate.advice import advise, split
 from mystyle_cli.curate.choice import Choice, Row, choose
+from mystyle_cli.curate.cover import Cover
 from mystyle_cli.curate.duplicates import duplicates, most_bits, perceptual_hash
 from mystyle_cli.curate.examine import Candidate, Examined, examine
 from mystyle_cli.curate.identity import Embed
@@ -79,6 +80,7 @@ def curate(
     seed: int = 0,
     progress: Progress = silent,
     embed: Embed | None = None,
+    cover: Cover | None = None,
 ) -> Curation:
     """Judge every photo; originals are only read.
 
@@ -96,6 +98,8 @@ def curate(
         progress: called after every photo.
         embed: identity net, float32 (B, 3, R, R) in [-1, 1] -> (B, D) unit rows; dlib's descriptor always
             counts too.
+        cover: net that tells what hides a face, float32 (B, 3, R, R) in [-1, 1] -> (B, parts) in [0, 1]; None
+            judges by the colours of the skin.
 
     Raises:
         DecodeError: the reference cannot be read.
@@ -106,7 +110,7 @@ def curate(
     anchor_rows = [_known_row(crops[sha], -1 - i, prior.crop) for i, sha in enumerate(sorted(crops))]
     reference_rows = [] if reference is None else [_reference_row(reference, prior)]
     seen = {record.sha256 for record in records}
-    examined = _examine_all(paths, prior, settings, seen, progress)
+    examined = _examine_all(paths, prior, settings, seen, progress, cover)
     choice = choose(_rows(examined), anchor_rows, reference_rows, settings, embed)
     verdicts, faces = _verdicts(examined, choice, settings, prior.crop)
     divided = split(verdicts, settings.held_out, seed, records)
@@ -115,7 +119,12 @@ def curate(
 
 
 def _examine_all(
-    paths: Sequence[Path], prior: Prior, settings: CurateSettings, seen: set[str], progress: Progress
+    paths: Sequence[Path],
+    prior: Prior,
+    settings: CurateSettings,
+    seen: set[str],
+    progress: Progress,
+    cover: Cover | None,
 ) -> list[Examined]:
     """Look at every new file in the order of their names; the same file twice is examined once."""
     base = Path(os.path.commonpath([os.path.abspath(path.parent) for path in paths])) if paths else Path()
@@ -125,7 +134,9 @@ def _examine_all(
     for index, (file, path) in enumerate(named):
         digest = _digest(path, file)
         if digest not in seen:
-            first = done.get(digest) or examine(path, file, digest, prior.resolution, prior.crop, settings)
+            first = done.get(digest) or examine(
+                path, file, digest, prior.resolution, prior.crop, settings, cover
+            )
             done[digest] = first
             result.append(replace(first, file=file))
         progress(Step("curate", index + 1, len(named)))

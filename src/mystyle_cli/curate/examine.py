@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from mystyle_cli.curate.checks import fault, measure
+from mystyle_cli.curate.cover import Cover, hidden_parts
 from mystyle_cli.curate.records import Reason
 from mystyle_cli.curate.settings import CurateSettings
 from mystyle_cli.errors import DecodeError
@@ -67,7 +68,13 @@ class Examined:
 
 
 def examine(
-    path: Path, file: str, digest: str, resolution: int, crop: Crop, settings: CurateSettings
+    path: Path,
+    file: str,
+    digest: str,
+    resolution: int,
+    crop: Crop,
+    settings: CurateSettings,
+    cover: Cover | None = None,
 ) -> Examined:
     """Look at one file.
 
@@ -78,6 +85,7 @@ def examine(
         resolution: side of the crops.
         crop: which square about a face they are.
         settings: thresholds.
+        cover: the prior's net that tells what is hidden, or None.
     """
     try:
         photo = decode(path)
@@ -88,17 +96,25 @@ def examine(
         hidden = _hidden(photo, resolution, settings)
         return Examined(digest, file, hidden, (), _thumbnail(photo, []))
     lone = len(found) == 1
-    candidates = tuple(_candidate(photo, face, lone, resolution, crop, settings) for face in found)
+    candidates = tuple(_candidate(photo, face, lone, resolution, crop, settings, cover) for face in found)
     thumbnail = _thumbnail(photo, [c.aligned.quad for c in candidates])
     return Examined(digest, file, None, candidates, thumbnail, path.stat().st_size)
 
 
 def _candidate(
-    photo: Photo, face: Face, lone: bool, resolution: int, crop: Crop, settings: CurateSettings
+    photo: Photo,
+    face: Face,
+    lone: bool,
+    resolution: int,
+    crop: Crop,
+    settings: CurateSettings,
+    cover: Cover | None,
 ) -> Candidate:
     """Measure one face, and describe it if it may have to be compared."""
     aligned = align(photo.pixels, face.landmarks, resolution, crop)
     scores = measure(photo.pixels, face, resolution)
+    if cover is not None:
+        scores |= hidden_parts(aligned.pixels, cover)
     reason = fault(scores, resolution, settings)
     descriptor = None if lone and reason else describe(photo.pixels, face)
     return Candidate(face, aligned, scores, reason, descriptor)

@@ -173,6 +173,7 @@ class Stages:
             seed=self.seed,
             progress=self.progress,
             embed=self.prior.embed if "identity" in self.prior.roles else None,
+            cover=self.prior.cover if "cover" in self.prior.roles else None,
         )
         self.warnings += found.warnings
         crops |= {digest: face.pixels for digest, face in found.faces.items()}

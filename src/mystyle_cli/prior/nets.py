@@ -155,3 +155,39 @@ class Matte(nn.Module):
         for up, skip in zip(self.ups, skips[-2::-1], strict=True):
             x = up(torch.cat([F.interpolate(x, scale_factor=2, mode="nearest"), skip], 1))
         return F.pixel_shuffle(self.head(x), 2)[:, 0]
+
+
+class Cover(nn.Module):
+    """Aligned crop -> how much of each part of the face is hidden; a small trunk with a head for the parts.
+
+    A second head maps what is hidden on a 16 x 16 grid; it only helps training.
+    """
+
+    def __init__(self, parts: int, widths: Sequence[int]) -> None:
+        """Make the net for crops of 64 pixels.
+
+        Args:
+            parts: parts of the face that are told apart.
+            widths: channels at 32, 16, 8 and 4 pixels.
+        """
+        super().__init__()
+        pairs = zip((3, *widths[:-1]), widths, strict=True)
+        self.trunk = nn.ModuleList(
+            nn.Sequential(NormalisedConv(before, width, stride=2), NormalisedConv(width, width))
+            for before, width in pairs
+        )
+        self.head = nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(16 * widths[-1], parts))
+        self.map_head = nn.Conv2d(widths[1] + widths[-1], 1, 3, 1, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (B, 3, 64, 64) in [-1, 1] to hidden shares (B, parts) in [0, 1]."""
+        return torch.sigmoid(self.logits(images)[0])
+
+    def logits(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Map images (B, 3, 64, 64) to logits of the parts (B, parts) and of the map (B, 16, 16)."""
+        x, stages = images, []
+        for layer in self.trunk:
+            x = layer(x)
+            stages.append(x)
+        wide = F.interpolate(x, scale_factor=4, mode="nearest")
+        return self.head(x), self.map_head(torch.cat([stages[1], wide], 1))[:, 0]

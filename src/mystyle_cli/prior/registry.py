@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 BUNDLED = Path(__file__).parent / "bundled"
 FORMAT = 1
 AGAIN = "install mystyle again, or import or fetch the prior again"
-ROLES = ("generator", "encoder", "perceptual", "identity", "matte")
+ROLES = ("generator", "encoder", "perceptual", "identity", "matte", "cover")
+FACE_PARTS = ("left eye", "right eye", "nose", "mouth", "left cheek", "right cheek")
+"""What the cover role's answers are about, in this order; left and right are the picture's."""
 
 
 @dataclass
@@ -129,6 +131,10 @@ class Prior:
         """How much of each pixel is the person, (B, R, R) in [0, 1], of aligned images (B, 3, R, R)."""
         mattes = self._run("matte", images, device)
         return mattes.reshape(len(images), self.resolution, self.resolution).clip(0, 1)
+
+    def cover(self, images: NDArray[np.float32], device: str = "cpu") -> NDArray[np.float32]:
+        """How much of each of `FACE_PARTS` something hides, (B, parts) in [0, 1], of aligned images."""
+        return self._run("cover", images, device)
 
     def directions(self) -> dict[str, Direction]:
         """Semantic directions by name."""
