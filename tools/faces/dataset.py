@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from mystyle_cli.photos.align import Crop, Points, face_quad, quad_side, to_crop
 SCALE, DOWN = 0.58, 0.054  # the crop: its side and how far its centre lies lower, in FFHQ sides
 LEAST_INSIDE = 0.93  # share of a crop that must lie inside its chip
 GREY = 4.0  # mean spread of the three channels (of 255) under which a photo counts as grey
+LEFT_OUT = Path(__file__).with_name("left-out.txt")  # written by `tools.faces.clean`
 LABELS = ("split", "age", "gender", "race", "sharpness", "turn")
 
 
@@ -80,6 +82,8 @@ def cut(source: Path, size: int, folder: Path) -> int:
     index |= {name: np.array([rows[i][name] for i in kept]) for name in LABELS}
     np.savez(folder / "index.npz", **index)  # type: ignore[arg-type]
     np.save(folder / f"crops-{size}.npy", crops[: len(kept)])
+    if LEFT_OUT.exists():
+        shutil.copyfile(LEFT_OUT, folder / LEFT_OUT.name)
     crops.flush()
     (folder / f"crops-{size}.partial.npy").unlink()
     return len(kept)
