@@ -138,7 +138,10 @@ def assemble(args: argparse.Namespace) -> None:
     write_metadata(partial, about, SOURCES, "tools/faces/find_directions.py")
     figures = measure(open_prior(partial), args.data, args.runs / "sheet.png")
     figures |= {"megabytes": size_of(partial) / 1e6, "trained_on": seen}
-    figures |= {"pictures": len(Crops(args.data, "train")), "unseen": len(Crops(args.data, "val"))}
+    train, every = Crops(args.data, "train"), Crops(args.data, "train", every=True)
+    figures |= {"pictures": len(train), "left_out": len(every) - len(train)}
+    figures |= {"unseen": len(Crops(args.data, "val")), "size": max(CHANNELS), "w_dim": W_DIM}
+    figures["channels"] = ", ".join(str(CHANNELS[size]) for size in sorted(CHANNELS))
     (args.runs / "figures.json").write_text(json.dumps(figures, indent=1))
     write_card(Path(__file__).parent / "card.md", partial, figures)
     put_in_place(partial, args.out, LIMIT)
