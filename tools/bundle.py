@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import string
 from datetime import date
@@ -41,25 +42,39 @@ def write_metadata(out: Path, about: dict[str, Any], sources: dict[str, str], di
     )
 
 
-def write_card(template: Path, out: Path, figures: dict[str, object]) -> None:
-    """Fill in a model card's template."""
+def begin(out: Path) -> Path:
+    """Return an empty folder beside the bundle's place."""
+    partial = out.with_name(f"{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    return partial
+
+
+def finish(partial: Path, out: Path, card: Path, figures: dict[str, Any], limit: int) -> str:
+    """Fill in the model card and put a finished folder in its place; returns the figures as JSON.
+
+    Args:
+        partial: the folder that `begin` returned, its files written.
+        out: where it belongs.
+        card: the card's template.
+        figures: what was measured.
+        limit: bytes that the folder may take.
+    """
+    figures |= {"megabytes": size_of(partial) / 1e6}
     shown = {
         key: f"{value:.3f}" if isinstance(value, float) else str(value) for key, value in figures.items()
     }
-    card = string.Template(template.read_text()).substitute(shown, date=date.today().isoformat())
-    (out / "CARD.md").write_text(card)
-
-
-def size_of(folder: Path) -> int:
-    """Bytes of all files in a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def put_in_place(partial: Path, out: Path, limit: int) -> None:
-    """Move a finished folder to its place; refuses one of more than `limit` bytes."""
+    text = string.Template(card.read_text()).substitute(shown, date=date.today().isoformat())
+    (partial / "CARD.md").write_text(text)
     if size_of(partial) > limit:
         raise SystemExit(f"{partial} takes {size_of(partial)} bytes, more than {limit}")
     for path in partial.rglob("*.safetensors"):
         path.chmod(0o644)  # safetensors writes for the owner alone
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
+    return json.dumps(figures, indent=1)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -10,7 +10,6 @@ faces, which none of them was trained on; the figures go into the model card and
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import tomllib
 from pathlib import Path
@@ -24,7 +23,7 @@ from mystyle_cli.prior.directions import save_direction
 from mystyle_cli.prior.generator import Generator, save_generator
 from mystyle_cli.prior.perceptual import load_perceptual, save_perceptual
 from mystyle_cli.prior.registry import Prior, open_prior
-from tools.bundle import BUNDLED, put_in_place, size_of, write_card, write_metadata
+from tools.bundle import BUNDLED, begin, finish, write_metadata
 from tools.faces.autoencoder import CHANNELS, W_DIM, Autoencoder, save_encoder
 from tools.faces.crops import Crops
 from tools.faces.dataset import DOWN, SCALE
@@ -123,9 +122,7 @@ def sheet(prior: Prior, images: Tensor, made: Tensor) -> Image.Image:
 
 def assemble(args: argparse.Namespace) -> None:
     """Write the whole folder beside its place, measure it, then put it there."""
-    partial = args.out.with_name(f"{args.out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    partial = begin(args.out)
     seen = write_nets(partial, args.runs, args.data)
     about = {
         "name": NAME,
@@ -137,15 +134,14 @@ def assemble(args: argparse.Namespace) -> None:
     }
     write_metadata(partial, about, SOURCES, "tools/faces/find_directions.py")
     figures = measure(open_prior(partial), args.data, args.runs / "sheet.png")
-    figures |= {"megabytes": size_of(partial) / 1e6, "trained_on": seen}
+    figures["trained_on"] = seen
     train, every = Crops(args.data, "train"), Crops(args.data, "train", every=True)
     figures |= {"pictures": len(train), "left_out": len(every) - len(train)}
     figures |= {"unseen": len(Crops(args.data, "val")), "size": max(CHANNELS), "w_dim": W_DIM}
     figures["channels"] = ", ".join(str(CHANNELS[size]) for size in sorted(CHANNELS))
-    (args.runs / "figures.json").write_text(json.dumps(figures, indent=1))
-    write_card(Path(__file__).parent / "card.md", partial, figures)
-    put_in_place(partial, args.out, LIMIT)
-    print(json.dumps(figures, indent=1))
+    text = finish(partial, args.out, Path(__file__).parent / "card.md", figures, LIMIT)
+    (args.runs / "figures.json").write_text(text)
+    print(text)
 
 
 def main() -> None:

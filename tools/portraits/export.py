@@ -9,8 +9,6 @@ never seen, and the figures go into the model card and into figures.json beside 
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +22,7 @@ from mystyle_cli.prior.generator import Generator, save_generator
 from mystyle_cli.prior.nets import Encoder
 from mystyle_cli.prior.perceptual import load_perceptual, save_perceptual
 from mystyle_cli.prior.registry import Prior, open_prior
-from tools.bundle import BUNDLED, put_in_place, size_of, write_card, write_metadata
+from tools.bundle import BUNDLED, begin, finish, write_metadata
 from tools.portraits import PRIOR, train_identity, train_matte
 from tools.portraits.find_directions import closed_form, from_labels
 from tools.portraits.fit_identity import fit_identity
@@ -155,22 +153,15 @@ def render(generator: Generator, codes: Tensor) -> Tensor:
 
 def assemble(args: argparse.Namespace) -> None:
     """Write the whole folder beside its place, measure it, then put it there."""
-    partial = args.out.with_name(f"{args.out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    partial = begin(args.out)
     made, seen = write_files(partial, args.runs, args.shards)
     about = {"name": PRIOR, "resolution": max(CHANNELS), "w_dim": W_DIM, "num_ws": 2 * len(CHANNELS)}
     write_metadata(partial, about, made, "tools/portraits/find_directions.py")
     figures = measure(open_prior(partial), args.shards, args.runs / "preview.png")
-    figures |= {
-        "megabytes": size_of(partial) / 1e6,
-        "trained_on": seen,
-        "pictures": len(Pictures(args.shards, held_out=False)),
-    }
-    (args.runs / "figures.json").write_text(json.dumps(figures, indent=1))
-    write_card(Path(__file__).parent / "card.md", partial, figures)
-    put_in_place(partial, args.out, LIMIT)
-    print(json.dumps(figures, indent=1))
+    figures |= {"trained_on": seen, "pictures": len(Pictures(args.shards, held_out=False))}
+    text = finish(partial, args.out, Path(__file__).parent / "card.md", figures, LIMIT)
+    (args.runs / "figures.json").write_text(text)
+    print(text)
 
 
 def main() -> None:
