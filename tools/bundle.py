@@ -61,9 +61,7 @@ def finish(partial: Path, out: Path, card: Path, figures: dict[str, Any], limit:
         limit: bytes that the folder may take.
     """
     figures |= {"megabytes": size_of(partial) / 1e6}
-    shown = {
-        key: f"{value:.3f}" if isinstance(value, float) else str(value) for key, value in figures.items()
-    }
+    shown = {key: f"{v:.3f}" if isinstance(v, float) else str(v) for key, v in figures.items()}
     text = string.Template(card.read_text()).substitute(shown, date=date.today().isoformat())
     (partial / "CARD.md").write_text(text)
     if size_of(partial) > limit:

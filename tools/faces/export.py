@@ -2,9 +2,10 @@
 
     python -m tools.faces.export DATA RUNS [--out src/mystyle_cli/prior/bundled/faces]
 
-RUNS holds one folder for each run: ae, perceptual, identity, cover, matte. Training goes on from
-what is written here (`train_autoencoder --start`). The nets are measured on the `val`
-faces, which none of them was trained on; the figures go into the model card and into RUNS/figures.json.
+RUNS holds one folder for each run: ae, perceptual, identity, cover, matte. Training goes on from what is written
+here (`train_autoencoder --start`). The nets are measured on the `val` faces, which none of them was trained on;
+the figures go into the model card and into RUNS/figures.json, pairs and random samples into RUNS/sheet.png, and
+the samples alone, which show no real person, into RUNS/samples.png.
 """
 
 from __future__ import annotations
@@ -112,12 +113,17 @@ def measure(prior: Prior, data: Path, preview: Path) -> dict[str, object]:
 
 def sheet(prior: Prior, images: Tensor, made: Tensor) -> Image.Image:
     """24 unseen faces with what is made of their codes, and 24 random samples."""
-    generator: Generator = prior.generator()
     chosen = np.linspace(0, len(images) - 1, 24).astype(int)
+    true, got = to_bytes(images[chosen]), to_bytes(made[chosen])
+    return grid([true[:12], got[:12], true[12:], got[12:], *random_people(prior)])
+
+
+def random_people(prior: Prior) -> tuple[np.ndarray, np.ndarray]:
+    """Two rows of twelve random samples."""
+    generator: Generator = prior.generator()
     noise = torch.randn(24, generator.z_dim, generator=torch.Generator().manual_seed(0))
     samples = to_bytes(generator(noise, psi=PSI))
-    true, got = to_bytes(images[chosen]), to_bytes(made[chosen])
-    return grid([true[:12], got[:12], true[12:], got[12:], samples[:12], samples[12:]])
+    return samples[:12], samples[12:]
 
 
 def assemble(args: argparse.Namespace) -> None:
@@ -133,7 +139,9 @@ def assemble(args: argparse.Namespace) -> None:
         **tomllib.loads((args.runs / "identity/identity.toml").read_text()),
     }
     write_metadata(partial, about, SOURCES, "tools/faces/find_directions.py")
-    figures = measure(open_prior(partial), args.data, args.runs / "sheet.png")
+    prior = open_prior(partial)
+    figures = measure(prior, args.data, args.runs / "sheet.png")
+    grid(list(random_people(prior))).save(args.runs / "samples.png")
     figures["trained_on"] = seen
     train, every = Crops(args.data, "train"), Crops(args.data, "train", every=True)
     figures |= {"pictures": len(train), "left_out": len(every) - len(train)}
