@@ -2,10 +2,10 @@
 
     python -m tools.faces.export DATA RUNS [--out src/mystyle_cli/prior/bundled/faces]
 
-RUNS holds one folder for each run: ae, perceptual, identity, cover, matte. Training goes on from what is written
-here (`train_autoencoder --start`). The nets are measured on the `val` faces, which none of them was trained on;
-the figures go into the model card and into RUNS/figures.json, pairs and random samples into RUNS/sheet.png, and
-the samples alone, which show no real person, into RUNS/samples.png.
+RUNS holds one folder for each run: ae, perceptual, identity, cover, matte. Training goes on from what is
+written here (`train_autoencoder --start`). The nets are measured on the `val` faces, which none of them was
+trained on; the figures go into the model card and into RUNS/figures.json, pairs and random samples into
+RUNS/sheet.png, and the samples alone, which show no real person, into RUNS/samples.png.
 """
 
 from __future__ import annotations
