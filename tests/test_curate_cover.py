@@ -45,7 +45,7 @@ def test_a_hidden_part_is_told_on_its_own_side(part: str) -> None:
     crop[y - 5 : y + 6, x - 5 : x + 6] = 0
     scores = hidden_parts(crop, darkness)
     assert scores[f"hidden {part}"] == pytest.approx(1, abs=0.01)
-    assert too_hidden(scores, 0.5) == [part]
+    assert too_hidden(scores, CurateSettings()) == [part]
 
 
 @given(st.sets(st.sampled_from(FACE_PARTS), min_size=1))
@@ -79,6 +79,21 @@ def test_the_net_decides_where_there_is_one() -> None:
     assert found[0] is Reason.OCCLUDED
     assert "both eyes" in found[1]
     assert "dark glasses" in found[1]
+
+
+@pytest.mark.parametrize(
+    ("hidden", "refused"),
+    [
+        ({"left eye": 0.7, "left cheek": 0.8}, []),  # hair over one side
+        ({"left eye": 0.95}, ["left eye"]),  # a patch, a hand
+        ({"left eye": 0.5, "right eye": 0.7}, ["left eye", "right eye"]),  # tinted glasses
+        ({"mouth": 0.7, "nose": 0.3}, ["mouth"]),
+    ],
+)
+def test_one_side_may_be_hidden_more_than_the_middle(hidden: dict[str, float], refused: list[str]) -> None:
+    """Hair over an eye or a turned head costs no photo; two eyes, nose or mouth hidden as much do."""
+    scores = {f"hidden {part}": hidden.get(part, 0.0) for part in FACE_PARTS}
+    assert too_hidden(scores, CurateSettings()) == refused
 
 
 def test_curation_asks_the_net_about_every_face() -> None:

@@ -206,7 +206,7 @@ def lenses(scene: Scene, rng: Rng) -> list[np.ndarray]:
     ratio, power = rng.uniform(0.55, 1.0), rng.choice([2.0, 2.5, 3.0, 4.0])
     drop = scene.apart * rng.uniform(-0.02, 0.14) * scene.down
     left, right = scene.marks[36:42].mean(0) + drop, scene.marks[42:48].mean(0) + drop
-    if rng.random() < 0.12:
+    if rng.random() < 0.25:
         return [
             ellipse(
                 (left + right) / 2, scene.across * scene.apart * rng.uniform(0.85, 1.1), 0.42 * ratio, 3.5

@@ -37,6 +37,12 @@ def sunglasses(scene: Scene, rng: Rng) -> Layer:
     tint = colour(rng) if rng.random() < 0.45 else rng.uniform(5, 55) + rng.normal(0, 8, 3)
     glass = shaded(size, tint, rng, 0.3)
     ramp = np.linspace(0, 1, size)[:, None] - shapes[0][:, 1].mean() / size
+    if rng.random() < 0.3:  # a mirror coating changes its colour from edge to edge
+        turn = rng.uniform(0, 2 * np.pi)
+        place = np.linspace(-3, 3, size)
+        share = 1 / (1 + np.exp(-(np.cos(turn) * place + np.sin(turn) * place[:, None] + rng.normal(0, 0.7))))
+        other = shaded(size, rng.uniform(0, 255, 3), rng, 0.2)
+        glass = np.asarray(glass + (other - glass) * share[..., None], np.float32)
     glass *= 1 + rng.uniform(0, 4) * ramp[..., None].clip(-0.2, 0.3)
     if rng.random() < 0.55:  # the sky, a window or a whole street in the lens
         shine = noise(size, int(rng.integers(4, 14)), rng) > rng.uniform(0.3, 1.6)

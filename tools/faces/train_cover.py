@@ -3,7 +3,8 @@
 python -m tools.faces.train_cover DATA RUN --minutes 12
 
 Covered faces are made from clear ones (`occluders`); real ones that were found by eye (labels-cover.csv) come
-on top, and what the eye could not decide is left out.
+on top, and what the eye could not decide is left out. The labels were found in rounds: a net trained without
+them scored all faces, the highest were looked at, and training went on (`--start`) with what was seen.
 """
 
 from __future__ import annotations

@@ -220,7 +220,7 @@ def fault(
 def _covered(scores: Mapping[str, float], settings: CurateSettings) -> tuple[Reason, str] | None:
     """Say what is covered, by the prior's net where it has one, else by the colours of the skin."""
     if was_judged(scores):
-        detail = explain(too_hidden(scores, settings.largest_hidden))
+        detail = explain(too_hidden(scores, settings))
     elif scores["cover"] > settings.largest_cover:
         detail = f"something covers {scores['cover']:.0%} of one part of the face"
     else:

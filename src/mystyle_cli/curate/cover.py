@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from mystyle_cli.curate.settings import CurateSettings
 from mystyle_cli.photos.decode import Pixels, to_unit
 from mystyle_cli.prior.registry import FACE_PARTS
 
@@ -38,9 +39,19 @@ def was_judged(scores: Mapping[str, float]) -> bool:
     return _score(FACE_PARTS[0]) in scores
 
 
-def too_hidden(scores: Mapping[str, float], largest: float) -> list[str]:
-    """Return the parts of which more than `largest` is hidden."""
-    return [part for part in FACE_PARTS if scores[_score(part)] > largest]
+def degrees(scores: Mapping[str, float], settings: CurateSettings) -> dict[str, float]:
+    """Return each part's hidden share over the share that may be hidden: above 1 is too much."""
+    share = {part: scores[_score(part)] for part in FACE_PARTS}
+    limits = dict.fromkeys(("nose", "mouth"), settings.largest_hidden)
+    found = {part: share[part] / limits.get(part, settings.largest_hidden_side) for part in FACE_PARTS}
+    both = sum(share[eye] for eye in _EYES) / len(_EYES) / settings.largest_hidden_eyes
+    return found | {eye: max(found[eye], both) for eye in _EYES}
+
+
+def too_hidden(scores: Mapping[str, float], settings: CurateSettings) -> list[str]:
+    """Return the parts of which too much is hidden."""
+    found = degrees(scores, settings)
+    return [part for part in FACE_PARTS if found[part] > 1]
 
 
 def explain(parts: Sequence[str]) -> str:

@@ -30,9 +30,13 @@ class CurateSettings:
     """Largest share of a part of the face that is not skin, see `checks.cover`."""
     least_eyes: float = 0.3
     """Least contrast and brightness of the clearer eye, see `checks.eyes`."""
-    largest_hidden: float = 0.5
-    """Largest share of an eye, the nose, the mouth or a cheek that may be hidden, where the prior has a net
-    that tells, see `cover.hidden_parts`; the two limits above are then not asked."""
+    largest_hidden: float = 0.55
+    """Largest hidden share of the nose or the mouth, where the prior has a net that tells, see
+    `cover.hidden_parts`; the two limits above are then not asked."""
+    largest_hidden_eyes: float = 0.45
+    """The same for both eyes together, the mean of the two."""
+    largest_hidden_side: float = 0.9
+    """The same for one eye or cheek alone: hair falls over it, and a turned head hides much of one."""
     largest_cut: float = 0.1
     """Largest share of the landmarks that may lie outside the photo."""
     same_person: float = 0.45
