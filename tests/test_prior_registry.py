@@ -153,3 +153,15 @@ def test_inference_imports_no_torch(tiny_prior: Path) -> None:
         "sys.exit(bool({'torch', 'onnx'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_folder_called_like_a_prior_does_not_take_its_place(
+    tiny_prior: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes with the program goes by its name wherever the command is typed; ./NAME names the folder."""
+    shutil.copytree(tiny_prior, tmp_path / "faces")
+    shutil.copytree(tiny_prior, tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    assert open_prior("faces").resolution == 128
+    assert open_prior("./faces").resolution == 32
+    assert open_prior("mine").resolution == 32

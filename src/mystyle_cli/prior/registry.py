@@ -188,8 +188,11 @@ def open_prior(name_or_path: str | Path) -> Prior:
     Raises:
         ModelError: there is no such prior, or its prior.toml is damaged or newer than this program.
     """
-    places = [Path(name_or_path), *(root / str(name_or_path) for root in _roots())]
-    folder = next((place for place in places if (place / "prior.toml").is_file()), places[0])
+    named = [root / str(name_or_path) for root in _roots()]
+    # a folder here that is called like a prior must not take its place: ./faces names the folder
+    bare = isinstance(name_or_path, str) and Path(name_or_path).name == name_or_path
+    places = [*named, Path(name_or_path)] if bare else [Path(name_or_path), *named]
+    folder = next((place for place in places if (place / "prior.toml").is_file()), Path(name_or_path))
     try:
         raw = (folder / "prior.toml").read_bytes()
     except OSError as error:
