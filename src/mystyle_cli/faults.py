@@ -1,0 +1,31 @@
+"""What becomes of an exception inside the work on one photo: that photo's error, and nobody else's."""
+
+from __future__ import annotations
+
+from mystyle_cli.errors import MystyleError
+from mystyle_cli.prior.memory import ran_out
+
+
+def contained(name: str, error: Exception) -> MystyleError:
+    """Return what is said of a photo on which work failed; nothing to add where that was foreseen.
+
+    Args:
+        name: of the photo.
+        error: what arose.
+    """
+    if isinstance(error, MystyleError):
+        return error
+    if ran_out(error):
+        return MystyleError(f"{name}: out of memory", "Use a smaller photo, or close other programs.")
+    found = MystyleError(
+        f"{name}: unexpected {type(error).__name__}: {reason_of(error)}",
+        "This is a fault in mystyle; --debug shows where.",
+    )
+    found.__cause__ = error
+    return found
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what an error of a library says, in one line that a terminal can show."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
