@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from mystyle_cli.commands.batch import Job
 from mystyle_cli.commands.inputs import PICTURES
 from mystyle_cli.errors import MystyleError, UsageError
+from mystyle_cli.faults import contained
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,8 +102,8 @@ def answer_each(
     for job in jobs:
         try:
             read.append(reader.read(job))
-        except MystyleError as error:
-            read.append(error)
+        except Exception as error:
+            read.append(contained(job.item.name, error))
     answers = iter(core([subject for subject in read if not isinstance(subject, MystyleError)]))
     found: list[Answer | MystyleError] = []
     for subject in read:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mystyle_cli.config import BETA_EDIT
 from mystyle_cli.edit.edit import AtLimit, Edited, edit
 from mystyle_cli.errors import MystyleError, UsageError
+from mystyle_cli.faults import contained
 from mystyle_cli.person.rendering import Renderer, TorchRenderer
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.restore import composite
@@ -146,8 +147,22 @@ def edit_with(
         if inversion.error is not None:
             found.append(EditedPhoto(inversion.name, inversion.error))
         else:
-            found.append(_edit_one(engine.profile, renderer, inversion, edits, settings))
+            found.append(_edited(engine.profile, renderer, inversion, edits, settings))
     return found
+
+
+def _edited(
+    profile: Profile,
+    renderer: Renderer,
+    inversion: Restoration,
+    edits: Sequence[Strengths],
+    settings: EditSettings,
+) -> EditedPhoto:
+    """Edit one photo; what goes wrong with it is in its own result."""
+    try:
+        return _edit_one(profile, renderer, inversion, edits, settings)
+    except Exception as error:
+        return EditedPhoto(inversion.name, contained(inversion.name, error))
 
 
 def edit_saved(

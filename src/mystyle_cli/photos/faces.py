@@ -127,8 +127,8 @@ def find_faces(
 
     Args:
         pixels: uint8 (H, W, 3).
-        upsample: "auto", or the factor by which the photo is scaled for the one look that is taken, less where
-            the copy would have more than `LARGEST_LOOK` pixels.
+        upsample: "auto", or the factor by which the photo is scaled for the one look that is taken, less
+            where the copy would have more than `LARGEST_LOOK` pixels.
         smallest: width in photo pixels of the smallest face that must be found; None: about 1/16 of the long
             side.
     """
