@@ -148,12 +148,16 @@ def test_icons_and_strips_are_refused_before_a_face_is_looked_for(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes in folders")
-def test_a_pipe_as_photo_or_mask_is_refused_at_once(run: Run, made_store: Path) -> None:
-    """Nothing waits for the writer of a pipe, be it a photo or a mask."""
+def test_a_pipe_is_refused_at_once(run: Run, made_store: Path) -> None:
+    """Nothing waits for the writer of a pipe, be it a photo, a mask or face points."""
     noise((64, 64)).save("a.png")
     subprocess.run(["mkfifo", "pipe.png"], check=True)
     words = [sys.executable, "-c", "from mystyle_cli.cli import main; main()", "--store", str(made_store)]
-    for command in (("invert", "ada", "pipe.png"), ("inpaint", "ada", "a.png", "--mask", "pipe.png")):
+    for command in (
+        ("invert", "ada", "pipe.png"),
+        ("inpaint", "ada", "a.png", "--mask", "pipe.png"),
+        ("invert", "ada", "a.png", "--landmarks", "pipe.png"),
+    ):
         done = subprocess.run(
             [*words, *command, "-o", "out.png"], capture_output=True, text=True, timeout=120, check=False
         )
