@@ -234,6 +234,21 @@ def test_a_side_that_webp_cannot_hold_stops_no_other(run: Run, monkeypatch: pyte
     assert Path("out/a.webp").exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="its limit is that of the whole path")
+def test_a_name_that_leaves_no_room_for_the_result_stops_no_other(run: Run) -> None:
+    """A result whose name the disk cannot hold, and an input of such a name, are failures of those photos."""
+    names = ["a" * 250 + ".png", "b.png"]
+    for name in names:
+        Image.fromarray(picture(0, 32)).save(name)
+    done = run("invert", "ada", "c" * 300, *names, *SHORT)
+    assert done.exit_code == 3, done.stderr
+    lines = said(done)
+    assert "c" * 300 in lines[0]
+    assert "a" * 250 in lines[1]
+    assert all("name too long" in line for line in lines)
+    assert Path("b.invert.png").exists()
+
+
 def test_no_copy_of_a_photo_is_enlarged_beyond_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hole of a few pixels in a large photo: the detector is shown enlarged surroundings, not the whole."""
     photo = np.zeros((3000, 4000, 3), np.uint8)
