@@ -15,8 +15,8 @@ from mystyle_cli.commands.inputs import NONE, Input, Originals, Target, expand, 
 from mystyle_cli.commands.options import BatchOptions
 from mystyle_cli.console import Console
 from mystyle_cli.errors import MystyleError, UsageError
-from mystyle_cli.faults import contained
 from mystyle_cli.progress import Progress, Step
+from mystyle_cli.restore.faults import contained
 
 if TYPE_CHECKING:
     from mystyle_cli.photos.decode import Format, Photo, Pixels

@@ -30,8 +30,8 @@ from mystyle_cli.commands.subjects import (
 )
 from mystyle_cli.config import BETA_EDIT
 from mystyle_cli.errors import MystyleError, UsageError
-from mystyle_cli.faults import contained
 from mystyle_cli.progress import Progress
+from mystyle_cli.restore.faults import contained
 
 if TYPE_CHECKING:
     from mystyle_cli.edit.edit import AtLimit

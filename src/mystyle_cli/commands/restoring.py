@@ -23,8 +23,8 @@ from mystyle_cli.commands.options import (
 )
 from mystyle_cli.commands.subjects import Companions, SubjectReader, answer_each, landmark_companions
 from mystyle_cli.errors import MystyleError, UsageError
-from mystyle_cli.faults import contained
 from mystyle_cli.progress import Progress
+from mystyle_cli.restore.faults import contained
 
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from mystyle_cli.commands.batch import Job
 from mystyle_cli.commands.inputs import PICTURES
-from mystyle_cli.errors import DecodeError, MystyleError, UsageError
-from mystyle_cli.faults import contained, reason_of
+from mystyle_cli.errors import DecodeError, MystyleError, UsageError, reason_of
+from mystyle_cli.restore.faults import contained
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,8 +16,7 @@ from mystyle_cli.curate.checks import fault, measure
 from mystyle_cli.curate.cover import Cover, hidden_parts
 from mystyle_cli.curate.records import Reason
 from mystyle_cli.curate.settings import CurateSettings
-from mystyle_cli.errors import DecodeError, MystyleError
-from mystyle_cli.faults import reason_of
+from mystyle_cli.errors import DecodeError, MystyleError, reason_of
 from mystyle_cli.photos.align import AlignedFace, Crop, Points, align
 from mystyle_cli.photos.decode import Photo, Pixels, decode, read_file, resize
 from mystyle_cli.photos.faces import (

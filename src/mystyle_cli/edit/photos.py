@@ -12,10 +12,10 @@ import numpy.typing as npt
 from mystyle_cli.config import BETA_EDIT
 from mystyle_cli.edit.edit import AtLimit, Edited, edit
 from mystyle_cli.errors import MystyleError, UsageError
-from mystyle_cli.faults import contained
 from mystyle_cli.person.rendering import Renderer, TorchRenderer
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.restore import composite
+from mystyle_cli.restore.faults import contained
 from mystyle_cli.restore.locate import Subject
 from mystyle_cli.restore.projection import HULL
 from mystyle_cli.restore.restore import Engine, Restoration, RestoreSettings, person_matte, restore_with

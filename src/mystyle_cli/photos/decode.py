@@ -21,8 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from mystyle_cli.errors import DecodeError, MystyleError, UsageError
-from mystyle_cli.faults import reason_of
+from mystyle_cli.errors import DecodeError, MystyleError, UsageError, reason_of
 from mystyle_cli.owned import write_result
 
 if TYPE_CHECKING:

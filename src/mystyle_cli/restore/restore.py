@@ -16,12 +16,12 @@ import numpy.typing as npt
 
 from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_UPSCALE
 from mystyle_cli.errors import MystyleError, UsageError
-from mystyle_cli.faults import contained
 from mystyle_cli.person import hull
 from mystyle_cli.person.cost import plan_search
 from mystyle_cli.prior.memory import ran_out
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.restore import composite
+from mystyle_cli.restore.faults import contained
 from mystyle_cli.restore.locate import Located, Subject, locate
 from mystyle_cli.restore.projection import HULL, Projection, ProjectionSettings, project
 from mystyle_cli.restore.views import degrade, degraded_photo, view_of

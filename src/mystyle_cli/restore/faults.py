@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mystyle_cli.errors import MystyleError
+from mystyle_cli.errors import MystyleError, reason_of
 from mystyle_cli.prior.memory import ran_out
 
 
@@ -27,9 +27,3 @@ def contained(name: str, error: Exception) -> MystyleError:
     )
     found.__cause__ = error
     return found
-
-
-def reason_of(error: BaseException) -> str:
-    """Return what an error of a library says, in one line that a terminal can show."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
