@@ -5,19 +5,24 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import socket
 import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, features
+from PIL.PngImagePlugin import PngImageFile
 
-from mystyle_cli.errors import DecodeError, UsageError
+from mystyle_cli.errors import DecodeError, MystyleError, UsageError
 from mystyle_cli.photos.decode import decode, encode, format_of, resize, to_pixels, to_unit
 from mystyle_cli.photos.marks import Provenance
+
+AVIF = ["AVIF"] if features.check("avif") else []
 
 
 def photo(height: int = 24, width: int = 32, seed: int = 0) -> np.ndarray:
@@ -226,8 +231,102 @@ def test_what_is_no_picture_is_refused_by_name(kind: str, tmp_path: Path) -> Non
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("raised", [RuntimeError, struct.error, MemoryError, AssertionError, RecursionError])
+def test_whatever_a_decoder_raises_is_the_file_s_error(
+    raised: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No exception of Pillow leaves `decode` as anything but one error in one line that names the file."""
+
+    def fail(*_: object) -> None:
+        raise raised("planes\nfailed \x1b[31m")
+
+    path = tmp_path / "a.png"
+    path.write_bytes(saved(Image.fromarray(photo()), "PNG"))
+    monkeypatch.setattr(PngImageFile, "load", fail)
+    with pytest.raises(DecodeError, match=r"a\.png: ") as caught:
+        decode(path)
+    assert caught.value.message.isprintable()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device", "link loop", "NUL", "long name"])
+def test_only_regular_files_are_read(kind: str, tmp_path: Path) -> None:
+    """A pipe, device, socket or loop of links is refused at once, by name."""
+    path = tmp_path / "bad.jpg"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(os.path.relpath(path))
+    elif kind == "device":
+        path = Path("/dev/zero")
+    elif kind == "link loop":
+        path.symlink_to(path)
+    elif kind == "NUL":
+        path = tmp_path / "bad\0.jpg"
+    else:
+        path = tmp_path / ("bad" * 200)
+    with pytest.raises(DecodeError) as caught:
+        decode(path)
+    assert str(path) in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("source", ["path", "stream"])
+def test_sizes_are_bounded_before_reading(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of too many bytes, and a picture of too many pixels, are refused before they are decoded."""
+    data = saved(Image.fromarray(photo()), "PNG")
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    with monkeypatch.context() as patch:
+        patch.setattr("mystyle_cli.photos.decode.LARGEST_FILE", len(data) - 1)
+        with pytest.raises(DecodeError, match="too many for a photo"):
+            decode(path if source == "path" else io.BytesIO(data))
+    monkeypatch.setattr("mystyle_cli.photos.decode.LARGEST_PICTURE", 24 * 32 - 1)
+    monkeypatch.setattr(PngImageFile, "load", lambda self: pytest.fail("it was decoded"))
+    with pytest.raises(DecodeError, match="too many pixels"):
+        decode(path if source == "path" else io.BytesIO(data))
+
+
+def test_no_picture_is_made_that_is_too_large() -> None:
+    """A size that nothing could hold is refused, not tried."""
+    with pytest.raises(MystyleError, match="53000 x 40000"):
+        resize(photo(), (40_000, 53_000))
+
+
+@pytest.mark.parametrize("format", ["EPS", "TGA", "ICO", "PCX", "SGI"])
+def test_only_formats_of_photos_are_opened(format: str) -> None:
+    """What Pillow knows besides photos, PostScript among it, is refused under any name."""
+    with pytest.raises(DecodeError, match="known format"):
+        decode(saved(Image.fromarray(photo()), format))
+
+
+def test_a_damaged_picture_is_not_called_unknown() -> None:
+    """A PNG whose comment has a wrong checksum is called a damaged PNG."""
+    data = saved(Image.fromarray(photo()), "PNG")
+    comment = struct.pack(">I", 3) + b"tEXta\0b" + b"\0\0\0\1"
+    with pytest.raises(DecodeError, match="damaged PNG"):
+        decode(data[:33] + comment + data[33:])
+
+
+@pytest.mark.parametrize(("format", "side"), [("webp", 16_384), ("jpeg", 65_536)])
+def test_a_side_that_a_format_cannot_hold_is_said(format: Any, side: int) -> None:
+    """Sides above a format's own limit are refused by name, not by its encoder."""
+    with pytest.raises(UsageError, match=f"{format} holds"):
+        encode(np.zeros((2, side, 3), np.uint8), io.BytesIO(), format=format)
+
+
+def test_exif_that_has_no_room_does_not_cost_the_picture() -> None:
+    """A JPEG is written without an EXIF block that does not fit into it."""
+    target = io.BytesIO()
+    encode(photo(), target, format="jpeg", exif=b"Exif\0\0" + bytes(70_000))
+    assert decode(target.getvalue()).exif is None
+
+
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(["PNG", "JPEG", "TIFF", "WEBP", "GIF"]), st.data())
+@given(st.sampled_from(["PNG", "JPEG", "TIFF", "WEBP", "GIF", *AVIF]), st.data())
 def test_damaged_files_never_escape_as_other_errors(format: str, data: st.DataObject) -> None:
     """A file with flipped or missing bytes is read or refused, nothing else."""
     content = bytearray(saved(Image.fromarray(photo()), format))

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,11 +36,13 @@ class Console:
         verbosity: below 0 only warnings and errors, 0 summaries too, above 0 details too.
         json: one JSON document on stdout instead of lines.
         bars: show progress at all.
+        debug: show where an error arose.
     """
 
     verbosity: int = 0
     json: bool = False
     bars: bool = True
+    debug: bool = False
 
     def result(self, line: str) -> None:
         """Write one line of the command's result to stdout (nothing with --json)."""
@@ -80,8 +83,10 @@ class Console:
         """Write a warning to stderr, whatever the verbosity."""
         _say(f"{_coloured('warning:', 'yellow')} {text}", sys.stderr)
 
-    def error(self, message: str, hint: str = "") -> None:
-        """Write what failed and what to do next to stderr."""
+    def error(self, message: str, hint: str = "", cause: BaseException | None = None) -> None:
+        """Write what failed and what to do next to stderr, and with --debug where its cause arose."""
+        if self.debug and cause is not None:
+            _say("".join(traceback.format_exception(cause)), sys.stderr)
         _say(f"{_coloured('error:', 'red')} {message}", sys.stderr)
         if hint:
             _say(f"  {hint}", sys.stderr)
@@ -104,8 +109,15 @@ class Console:
 
 
 def _say(text: str, stream: TextIO) -> None:
-    """Write a line; while bars are drawn the stream is theirs, and the line goes above them."""
-    print(text, file=stream, flush=True)
+    """Write a line; while bars are drawn the stream is theirs, and the line goes above them.
+
+    What a stream's encoding lacks, as it does for file names of other bytes, is escaped.
+    """
+    try:
+        print(text, file=stream, flush=True)
+    except UnicodeEncodeError:
+        encoding = stream.encoding or "utf-8"
+        print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
 
 
 def _coloured(word: str, colour: str) -> str:

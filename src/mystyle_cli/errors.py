@@ -67,3 +67,9 @@ class ProfileError(MystyleError):
 
 class DeviceError(MystyleError):
     """A device that was asked for cannot be had."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what an error of a library says, in one line that a terminal can show."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -40,7 +40,7 @@ class App:
     @property
     def console(self) -> Console:
         """The console that these options ask for."""
-        return Console(verbosity=self.verbosity, json=self.json, bars=not self.no_progress)
+        return Console(verbosity=self.verbosity, json=self.json, bars=not self.no_progress, debug=self.debug)
 
     def profiles(self) -> Store:
         """The store of profiles that these options ask for."""

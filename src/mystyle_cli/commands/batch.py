@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from mystyle_cli.commands.options import BatchOptions
 from mystyle_cli.console import Console
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.progress import Progress, Step
+from mystyle_cli.restore.faults import contained
 
 if TYPE_CHECKING:
     from mystyle_cli.photos.decode import Format, Photo, Pixels
@@ -152,13 +154,30 @@ def run_batch(
         if len(inputs) > 1:
             progress(Step("photos", 0, len(inputs)))
         while chunk := list(islice(jobs, options.batch)):
-            for job, answer in zip(chunk, work.run(chunk, progress), strict=True):
+            answers = _answers(work, chunk, progress)
+            for job, answer in zip(chunk, answers, strict=True):
                 _settle(console, batch, work, job, answer, options.quality, originals)
             if len(inputs) > 1:
                 progress(Step("photos", batch.count, len(inputs)))
     _account(console, batch, len(inputs))
     _document(console, work.name, batch)
     return batch.exit_code
+
+
+def _answers(work: Work[Answer], jobs: Sequence[Job], progress: Progress) -> Sequence[Answer | MystyleError]:
+    """Return an answer or an error for each job; where work on some at once fails, each is tried alone.
+
+    Raises:
+        MystyleError: of what all jobs need, such as the profile.
+    """
+    try:
+        return work.run(jobs, progress)
+    except (MystyleError, ImportError):
+        raise
+    except Exception as error:
+        if len(jobs) == 1:
+            return [contained(jobs[0].item.name, error)]
+    return [answer for job in jobs for answer in _answers(work, [job], progress)]
 
 
 def _settle(
@@ -174,16 +193,19 @@ def _settle(
     try:
         if isinstance(answer, MystyleError):
             raise answer
+        warnings, summary, report = work.warnings(answer), work.summary(job, answer), work.report(job, answer)
         write(console, job.target, work.picture(job, answer), quality, originals)
-    except MystyleError as error:
-        batch.failed.append(Failure(job.item, error))
+    except BrokenPipeError:  # nobody reads standard output any more
+        raise
+    except Exception as error:
+        batch.failed.append(Failure(job.item, contained(job.item.name, error)))
         return
-    for warning in work.warnings(answer):
+    for warning in warnings:
         console.warn(f"{job.item.name}: {warning}")
-    console.info(work.summary(job, answer))
+    console.info(summary)
     if job.target.path is not None:
         console.result(job.target.name)
-    batch.done.append({"input": job.item.name, "output": job.target.name, **work.report(job, answer)})
+    batch.done.append({"input": job.item.name, "output": job.target.name, **report})
 
 
 def check_stream(console: Console, targets: Sequence[Target]) -> None:
@@ -204,7 +226,7 @@ def _read(
     from mystyle_cli.photos.decode import decode
 
     for item, target in zip(inputs, targets, strict=True):
-        there = target.path is not None and (target.path.exists() or target.path.is_symlink())
+        there = target.path is not None and os.path.lexists(target.path)
         if there and not options.overwrite:
             if options.skip_existing:
                 batch.skipped.append(item)
@@ -216,8 +238,8 @@ def _read(
             if target.path is not None:
                 refuse_link(target.path)
             photo = decode(sys.stdin.buffer if item.path is None else item.path)
-        except MystyleError as error:
-            batch.failed.append(Failure(item, error))
+        except Exception as error:
+            batch.failed.append(Failure(item, contained(item.name, error)))
         else:
             yield Job(item, target, photo)
 
@@ -262,7 +284,8 @@ def _account(console: Console, batch: Batch, total: int) -> None:
     for failure in batch.failed:
         message = failure.error.message
         known = failure.item.name in message
-        console.error(message if known else f"{failure.item.name}: {message}", failure.error.hint)
+        text = message if known else f"{failure.item.name}: {message}"
+        console.error(text, failure.error.hint, failure.error.__cause__)
     if total == 1 and batch.skipped:
         console.info(f"{batch.skipped[0].name}: left out, its result is already there")
     if total > 1:

@@ -31,6 +31,7 @@ from mystyle_cli.commands.subjects import (
 from mystyle_cli.config import BETA_EDIT
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.progress import Progress
+from mystyle_cli.restore.faults import contained
 
 if TYPE_CHECKING:
     from mystyle_cli.edit.edit import AtLimit
@@ -218,8 +219,8 @@ def recalling(
                 code = load_code(codes.of(job), profile)
                 subject = Subject(job.photo, name=job.item.name)
                 found.append(edit_saved(profile, renderer, subject, code, edits, settings))
-            except MystyleError as error:
-                found.append(error)
+            except Exception as error:
+                found.append(contained(job.item.name, error))
         return found
 
     return answer

@@ -81,7 +81,7 @@ class Originals:
         """Return those of files, and of all files in folders; what is not there cannot be replaced."""
         found = set()
         for place in places:
-            inner = place.rglob("*") if place.is_dir() else ()
+            inner = place.rglob("*") if os.path.isdir(place) else ()
             for path in (place, *inner):
                 with suppress(OSError):
                     found.add(_id(path))
@@ -151,21 +151,29 @@ def _expand_one(argument: str, recursive: bool) -> list[Input]:
     path = Path(argument)
     if argument == STREAM:
         return [Input(None, Path("stdin"))]
-    if path.is_dir():
+    if os.path.isdir(path):
         pattern = "**/*" if recursive else "*"
-        return _pictures(path, path.glob(pattern), argument)
-    if not path.exists() and glob.has_magic(argument):
+        found = _found(path, path.glob(pattern))
+        if not found and path.suffix.lower() in PICTURES:  # a shell's *.jpg took it for a picture
+            return [Input(path, Path(path.name))]
+        return _some(found, argument)
+    if not os.path.exists(path) and glob.has_magic(argument):
         matches = (Path(match) for match in glob.glob(argument, recursive=True))
-        return _pictures(_root_of(argument), matches, argument, from_folder=False)
+        return _some(_found(_root_of(argument), matches, from_folder=False), argument)
     return [Input(path, Path(path.name))]  # one that is missing fails when it is read, alone
 
 
-def _pictures(root: Path, paths: Iterable[Path], argument: str, from_folder: bool = True) -> list[Input]:
-    found = [
+def _found(root: Path, paths: Iterable[Path], from_folder: bool = True) -> list[Input]:
+    """Return what is called a picture; what is none, such as a broken link, fails when it is read, alone."""
+    return [
         Input(path, path.relative_to(root), from_folder)
         for path in sorted(paths, key=lambda path: path.as_posix())
-        if path.suffix.lower() in PICTURES and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in PICTURES and not path.name.startswith(".") and not os.path.isdir(path)
     ]
+
+
+def _some(found: list[Input], argument: str) -> list[Input]:
+    """Return inputs if there are any."""
     if not found:
         raise UsageError(
             f"{argument}: no pictures there", "Check the path; --recursive searches folders below."
@@ -226,11 +234,11 @@ def _beside(item: Input, task: str, suffix: str) -> Target:
 
 def _is_folder(output: str, inputs: Sequence[Input]) -> bool:
     many = len(inputs) > 1 or inputs[0].from_folder
-    return many or output.endswith(("/", "\\")) or Path(output).is_dir()
+    return many or output.endswith(("/", "\\")) or os.path.isdir(output)
 
 
 def _into_folder(folder: Path, inputs: Sequence[Input], suffix: str) -> list[Target]:
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):
         raise UsageError(f"{folder} is a file, and {len(inputs)} results need a folder", "Use -o FOLDER.")
     stems = Counter(item.relative.with_suffix(suffix) for item in inputs)
     targets = []
@@ -288,5 +296,5 @@ def check_free(targets: Iterable[Target], overwrite: bool, originals: Originals)
         if target.path in seen:
             raise UsageError(f"{target.path} would be written twice", "Use another -o or --grid.")
         seen.add(target.path)
-        if target.path.exists() and not overwrite:
+        if os.path.exists(target.path) and not overwrite:
             raise UsageError(f"{target.path} is already there", "Use --overwrite, or another -o.")

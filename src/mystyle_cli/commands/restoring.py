@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from mystyle_cli.commands.options import (
 from mystyle_cli.commands.subjects import Companions, SubjectReader, answer_each, landmark_companions
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.progress import Progress
+from mystyle_cli.restore.faults import contained
 
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
@@ -174,14 +176,14 @@ class CodeKeeper:
         if isinstance(answer, MystyleError):
             return answer
         path = self.folder / job.item.relative.with_suffix(".safetensors")
-        if path in self._kept or (path.exists() and not self.overwrite):
+        if path in self._kept or (os.path.exists(path) and not self.overwrite):
             return UsageError(f"{path} is already there", "Use --overwrite, or another --save-codes.")
         try:
             refuse_link(path)
             self.originals.refuse(path)
             save_code(path, self.profile, answer, aligned=self.aligned)
-        except MystyleError as error:
-            return error
+        except Exception as error:
+            return contained(job.item.name, error)
         self._kept.add(path)
         return answer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from mystyle_cli.commands.batch import Job
 from mystyle_cli.commands.inputs import PICTURES
-from mystyle_cli.errors import MystyleError, UsageError
+from mystyle_cli.errors import DecodeError, MystyleError, UsageError, reason_of
+from mystyle_cli.restore.faults import contained
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,8 +103,8 @@ def answer_each(
     for job in jobs:
         try:
             read.append(reader.read(job))
-        except MystyleError as error:
-            read.append(error)
+        except Exception as error:
+            read.append(contained(job.item.name, error))
     answers = iter(core([subject for subject in read if not isinstance(subject, MystyleError)]))
     found: list[Answer | MystyleError] = []
     for subject in read:
@@ -133,20 +135,28 @@ def read_landmarks(path: Path) -> NDArray[np.float64]:
     """Read 68 face points from .npy or from lines of `x y`.
 
     Raises:
-        UsageError: the file does not hold 68 pairs of numbers.
+        DecodeError: the file cannot be read.
+        UsageError: it does not hold 68 pairs of numbers.
     """
     import numpy as np
 
+    from mystyle_cli.photos.decode import read_file
+
     try:
+        data = read_file(path)
         if path.suffix.lower() == ".npy":
-            points = np.load(path, allow_pickle=False)
+            points = np.load(io.BytesIO(data), allow_pickle=False)
         else:
             points = np.array(
-                [line.replace(",", " ").split() for line in path.read_text("utf-8").splitlines() if line]
+                [line.replace(",", " ").split() for line in data.decode("utf-8").splitlines() if line]
             )
         found = np.asarray(points, np.float64)
         if found.shape != (68, 2) or not np.isfinite(found).all():
             raise ValueError(f"its shape is {found.shape}")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} does not hold 68 points: {error}", "Write 68 lines of `x y`.") from error
+    except DecodeError:
+        raise
+    except Exception as error:  # numpy raises several kinds on a damaged header
+        raise UsageError(
+            f"{path} does not hold 68 points: {reason_of(error)}", "Write 68 lines of `x y`."
+        ) from error
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from mystyle_cli.curate.advice import advise, split
 from mystyle_cli.curate.choice import Choice, Row, choose
 from mystyle_cli.curate.cover import Cover
 from mystyle_cli.curate.duplicates import duplicates, most_bits, perceptual_hash
-from mystyle_cli.curate.examine import Candidate, Examined, examine
+from mystyle_cli.curate.examine import Candidate, Examined, digest_of_photo, examine
 from mystyle_cli.curate.identity import Embed
 from mystyle_cli.curate.records import PhotoRecord, Reason
 from mystyle_cli.curate.settings import CurateSettings
@@ -128,11 +127,11 @@ def _examine_all(
 ) -> list[Examined]:
     """Look at every new file in the order of their names; the same file twice is examined once."""
     base = Path(os.path.commonpath([os.path.abspath(path.parent) for path in paths])) if paths else Path()
-    named = sorted((Path(os.path.relpath(os.path.abspath(path), base)).as_posix(), path) for path in paths)
+    named = sorted((_name_for_records(path, base), path) for path in paths)
     done: dict[str, Examined] = {}
     result = []
     for index, (file, path) in enumerate(named):
-        digest = _digest(path, file)
+        digest = digest_of_photo(path)
         if digest not in seen:
             first = done.get(digest) or examine(
                 path, file, digest, prior.resolution, prior.crop, settings, cover
@@ -143,12 +142,10 @@ def _examine_all(
     return result
 
 
-def _digest(path: Path, file: str) -> str:
-    """Return the sha256 of a file, or of its name where it cannot be read."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return hashlib.sha256(file.encode()).hexdigest()
+def _name_for_records(path: Path, base: Path) -> str:
+    """Return a path below a folder as text that any file can hold, whatever bytes it is of."""
+    name = Path(os.path.relpath(os.path.abspath(path), base)).as_posix()
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _rows(examined: Sequence[Examined]) -> list[Row]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,10 +16,17 @@ from mystyle_cli.curate.checks import fault, measure
 from mystyle_cli.curate.cover import Cover, hidden_parts
 from mystyle_cli.curate.records import Reason
 from mystyle_cli.curate.settings import CurateSettings
-from mystyle_cli.errors import DecodeError
+from mystyle_cli.errors import DecodeError, MystyleError, reason_of
 from mystyle_cli.photos.align import AlignedFace, Crop, Points, align
-from mystyle_cli.photos.decode import Photo, Pixels, decode, resize
-from mystyle_cli.photos.faces import Face, describe, find_faces, find_hidden_faces, near_miss
+from mystyle_cli.photos.decode import Photo, Pixels, decode, read_file, resize
+from mystyle_cli.photos.faces import (
+    Face,
+    describe,
+    find_faces,
+    find_hidden_faces,
+    near_miss,
+    why_unsearched,
+)
 
 Fault = tuple[Reason, str]
 
@@ -67,6 +76,14 @@ class Examined:
     bytes: int = 0
 
 
+def digest_of_photo(path: Path) -> str:
+    """Return the sha256 of a file, or of its name where it cannot be read."""
+    try:
+        return hashlib.sha256(read_file(path)).hexdigest()
+    except DecodeError:
+        return hashlib.sha256(os.fsencode(path.name)).hexdigest()
+
+
 def examine(
     path: Path,
     file: str,
@@ -76,7 +93,7 @@ def examine(
     settings: CurateSettings,
     cover: Cover | None = None,
 ) -> Examined:
-    """Look at one file.
+    """Look at one file; whatever goes wrong with it is its own fault, and stops no other.
 
     Args:
         path: the file.
@@ -89,8 +106,27 @@ def examine(
     """
     try:
         photo = decode(path)
+        return _examined(photo, path, file, digest, resolution, crop, settings, cover)
     except DecodeError as error:
         return Examined(digest, file, (Reason.UNREADABLE, error.message.removeprefix(f"{path}: ")))
+    except (MystyleError, ImportError):  # of what every photo needs
+        raise
+    except Exception as error:
+        detail = f"it cannot be worked on ({type(error).__name__}: {reason_of(error)})"
+        return Examined(digest, file, (Reason.UNREADABLE, detail))
+
+
+def _examined(
+    photo: Photo,
+    path: Path,
+    file: str,
+    digest: str,
+    resolution: int,
+    crop: Crop,
+    settings: CurateSettings,
+    cover: Cover | None,
+) -> Examined:
+    """Look at a photo that could be read."""
     found = find_faces(photo.pixels)[: settings.faces_looked_at]
     if not found:
         hidden = _hidden(photo, resolution, settings)
@@ -124,7 +160,7 @@ def _hidden(photo: Photo, resolution: int, settings: CurateSettings) -> Fault:
     """Say why the frontal detector found nothing: no face at all, or one that is turned, covered or small."""
     faces = find_hidden_faces(photo.pixels)
     if not faces:
-        return Reason.NO_FACE, "no face was found"
+        return Reason.NO_FACE, why_unsearched(photo.pixels) or "no face was found"
     face = faces[0]
     if _SQUARE * face.width < settings.smallest_face * resolution:
         return Reason.SMALL_FACE, f"the face is only {face.width:.0f} px wide"

@@ -15,6 +15,7 @@ from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.person.rendering import Renderer, TorchRenderer
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.restore import composite
+from mystyle_cli.restore.faults import contained
 from mystyle_cli.restore.locate import Subject
 from mystyle_cli.restore.projection import HULL
 from mystyle_cli.restore.restore import Engine, Restoration, RestoreSettings, person_matte, restore_with
@@ -146,8 +147,22 @@ def edit_with(
         if inversion.error is not None:
             found.append(EditedPhoto(inversion.name, inversion.error))
         else:
-            found.append(_edit_one(engine.profile, renderer, inversion, edits, settings))
+            found.append(_edited(engine.profile, renderer, inversion, edits, settings))
     return found
+
+
+def _edited(
+    profile: Profile,
+    renderer: Renderer,
+    inversion: Restoration,
+    edits: Sequence[Strengths],
+    settings: EditSettings,
+) -> EditedPhoto:
+    """Edit one photo; what goes wrong with it is in its own result."""
+    try:
+        return _edit_one(profile, renderer, inversion, edits, settings)
+    except Exception as error:
+        return EditedPhoto(inversion.name, contained(inversion.name, error))
 
 
 def edit_saved(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,13 +18,14 @@ from numpy.typing import NDArray
 
 from mystyle_cli import __version__
 from mystyle_cli.curate.curate import CurateSettings, advise, contact_sheet, curate
+from mystyle_cli.curate.examine import digest_of_photo
 from mystyle_cli.curate.records import PhotoRecord
 from mystyle_cli.errors import DecodeError, ProfileError
 from mystyle_cli.person.anchors import AnchorSettings, find_anchors
 from mystyle_cli.person.difference import apply_difference, store_difference
 from mystyle_cli.person.draft import Draft
 from mystyle_cli.person.exporting import export_inputs, export_stage
-from mystyle_cli.person.files import digest_of, load_tensors
+from mystyle_cli.person.files import load_tensors
 from mystyle_cli.person.instant import InstantSettings
 from mystyle_cli.person.manifest import Manifest, Scalar, mark_of, tables_of
 from mystyle_cli.person.profile import (
@@ -384,15 +386,15 @@ class Stages:
 
 
 def _digests(photos: Sequence[Path]) -> dict[Path, str]:
-    """Return the sha256 of each file.
+    """Return the sha256 of each file, or of its name where it cannot be read, which curation will say.
 
     Raises:
         DecodeError: a file is not there.
     """
-    try:
-        return {path: digest_of(path) for path in dict.fromkeys(photos)}
-    except OSError as error:
-        raise DecodeError(f"{error.filename} cannot be read: {error.strerror}", "Check the path.") from error
+    for path in photos:
+        if not os.path.lexists(path):
+            raise DecodeError(f"{path}: no such file", "Check the path.")
+    return {path: digest_of_photo(path) for path in dict.fromkeys(photos)}
 
 
 def _digest_of(*parts: object) -> str:

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
-import struct
+import stat
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from mystyle_cli.errors import DecodeError, UsageError
+from mystyle_cli.errors import DecodeError, MystyleError, UsageError, reason_of
 from mystyle_cli.owned import write_result
 
 if TYPE_CHECKING:
@@ -43,18 +44,26 @@ _FORMATS: dict[str, Format] = {
     ".jpe": "jpeg",
     ".webp": "webp",
 }
-# What Pillow's decoders raise on damaged files.
-_DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    KeyError,
-    MemoryError,
-    TypeError,
-    struct.error,
-)
+LARGEST_FILE: Final = 512 << 20
+"""Bytes of the largest file that is read as a photo."""
+
+LARGEST_PICTURE: Final = 178_000_000
+"""Pixels of the largest picture that is opened or made; above, Pillow calls it a bomb."""
+
+# The formats that photos have, as Pillow names them; it knows others, some of which run programs.
+_KNOWN = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "HEIF")
+_SIGNATURES = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n": "PNG",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"BM": "BMP",
+    b"GIF8": "GIF",
+}
+_AVIF_BRANDS = {b"avif", b"avis"}
+_LARGEST_SIDE: dict[Format, int] = {"jpeg": 65_535, "webp": 16_383, "png": 2**31 - 1}
+_LARGEST_EXIF = 65_000  # bytes; a JPEG keeps it in one segment of 65 533
+_COPY_AGAIN = "Copy the file again from where it came from."
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 
 
@@ -86,7 +95,7 @@ def decode(source: Path | str | bytes | BinaryIO) -> Photo:
         source: path, the file's bytes, or a binary stream that is read to its end.
 
     Raises:
-        DecodeError: the source cannot be read, or is no picture, or is cut off.
+        DecodeError: the source cannot be read, is no picture, is damaged, or is too large.
     """
     data, name, path = _read(source)
     try:
@@ -95,12 +104,17 @@ def decode(source: Path | str | bytes | BinaryIO) -> Photo:
             image = _open(data, name)
             image, exif = _upright(image)
             alpha, pixels = _split_alpha(image)
+            grey = bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all())
     except DecodeError:
         raise
-    except _DAMAGE as error:
-        hint = "Copy the file again from where it came from."
-        raise DecodeError(f"{name}: the picture is damaged or cut off ({error})", hint) from error
-    grey = bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all())
+    except MemoryError as error:
+        raise DecodeError(
+            f"{name}: there is not enough memory to open it", "Make the picture smaller first."
+        ) from error
+    except Exception as error:  # Pillow and its plugins raise almost anything on damaged files
+        raise DecodeError(
+            f"{name}: the picture is damaged or cut off ({reason_of(error)})", _COPY_AGAIN
+        ) from error
     return Photo(pixels, alpha, grey, exif, path, hashlib.sha256(data).hexdigest())
 
 
@@ -109,10 +123,32 @@ def _read(source: Path | str | bytes | BinaryIO) -> tuple[bytes, str, Path | Non
     if isinstance(source, bytes):
         return source, "the picture", None
     if not isinstance(source, (str, os.PathLike)):
-        return source.read(), getattr(source, "name", None) or "the picture", None
+        name = getattr(source, "name", None) or "the picture"
+        data = source.read(LARGEST_FILE + 1)
+        _refuse_large(name, len(data))
+        return data, name, None
     path = Path(source)
+    return read_file(path), str(path), path
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a file that may be a photo; nothing but a regular file is ever read.
+
+    Args:
+        path: the file, or a link to it.
+
+    Raises:
+        DecodeError: it cannot be read, is no regular file, or is too large.
+    """
     try:
-        return path.read_bytes(), str(path), path
+        # a pipe would wait for its writer
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        with open(path, "rb", opener=lambda place, _: os.open(place, flags)) as stream:
+            found = os.fstat(stream.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise DecodeError(f"{path}: is no file but a pipe or device", "Name a picture file.")
+            _refuse_large(str(path), found.st_size)
+            return stream.read(LARGEST_FILE)
     except IsADirectoryError as error:
         raise DecodeError(f"{path}: is a folder, not a picture", "Name the pictures inside it.") from error
     except FileNotFoundError as error:
@@ -121,27 +157,53 @@ def _read(source: Path | str | bytes | BinaryIO) -> tuple[bytes, str, Path | Non
         raise DecodeError(
             f"{path}: cannot be read ({error.strerror})", "Check the file's permissions."
         ) from error
+    except ValueError as error:  # a NUL in its name
+        raise DecodeError(f"{path}: cannot be read ({reason_of(error)})", "Rename it.") from error
+
+
+def _refuse_large(name: str, size: int) -> None:
+    """Refuse a file of more bytes than a photo has."""
+    if size > LARGEST_FILE:
+        raise DecodeError(
+            f"{name}: has more than {LARGEST_FILE >> 20} MB, too many for a photo",
+            "Make the picture smaller first.",
+        )
 
 
 def _open(data: bytes, name: str) -> Image.Image:
     """Open and fully load a picture."""
     if not data:
-        raise DecodeError(f"{name}: the file is empty", "Copy the file again from where it came from.")
+        raise DecodeError(f"{name}: the file is empty", _COPY_AGAIN)
     heif = data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS
     if heif:
         _register_heif(name)
     try:
-        image = Image.open(io.BytesIO(data))
+        Image.init()
+        image = Image.open(io.BytesIO(data), formats=[kind for kind in _KNOWN if kind in Image.OPEN])
+        if math.prod(image.size) > LARGEST_PICTURE:
+            raise Image.DecompressionBombError
         image.load()
     except Image.DecompressionBombError as error:
+        most = f"{LARGEST_PICTURE // 1_000_000} million"
         raise DecodeError(
-            f"{name}: has too many pixels to open safely", "Make the picture smaller first."
+            f"{name}: has too many pixels to open safely, more than {most}", "Make the picture smaller first."
         ) from error
     except UnidentifiedImageError as error:
-        what = "a damaged HEIC picture" if heif else "not a picture in a known format"
+        kind = _kind_of(data)
+        if kind is not None:
+            raise DecodeError(f"{name}: is a damaged {kind} picture", _COPY_AGAIN) from error
         hint = "Give a JPEG, PNG, WebP, TIFF or HEIC file."
-        raise DecodeError(f"{name}: is {what}", hint) from error
+        raise DecodeError(f"{name}: is not a picture in a known format", hint) from error
     return image
+
+
+def _kind_of(data: bytes) -> str | None:
+    """Return the format that a file begins as one of, whatever follows."""
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS | _AVIF_BRANDS:
+        return "AVIF" if data[8:12] in _AVIF_BRANDS else "HEIC"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WebP"
+    return next((kind for start, kind in _SIGNATURES.items() if data.startswith(start)), None)
 
 
 def _register_heif(name: str) -> None:
@@ -250,11 +312,11 @@ def encode(
         format: png, jpeg or webp; by default what the path's ending says, png for a stream.
         quality: 1 to 100, of jpeg and webp.
         alpha: uint8 (H, W) opacity; jpeg has none and is laid on white.
-        exif: EXIF block to carry over.
+        exif: EXIF block to carry over; one that has no room in a jpeg is left out.
         marks: provenance to embed.
 
     Raises:
-        UsageError: the path's ending is none that is written.
+        UsageError: the path's ending is none that is written, or its format has no room for the picture.
         OSError: a link is in its place, or it cannot be written.
     """
     chosen = format or (format_of(target) if isinstance(target, Path) else "png")
@@ -274,6 +336,12 @@ def _encoded(
     marks: Provenance | None,
 ) -> bytes:
     """Return the bytes of the file."""
+    height, width = pixels.shape[:2]
+    if max(height, width) > _LARGEST_SIDE[format]:
+        raise UsageError(
+            f"{format} holds {_LARGEST_SIDE[format]} pixels a side at most, not {width} x {height}",
+            "Use --format png, or end the name in .png.",
+        )
     image = Image.fromarray(np.ascontiguousarray(pixels))
     if alpha is not None and format == "jpeg":
         image = Image.composite(
@@ -285,7 +353,7 @@ def _encoded(
     options: dict[str, Any] = {} if format == "png" else {"quality": quality}
     if format == "jpeg":
         options["subsampling"] = 0 if quality >= 90 else 2
-    if exif is not None:
+    if exif is not None and (format != "jpeg" or len(exif) <= _LARGEST_EXIF):
         options["exif"] = exif
     if marks is not None:
         options.update(marks.save_options(format))
@@ -301,8 +369,15 @@ def resize(pixels: Pixels, size: tuple[int, int], kernel: Kernel = "lanczos") ->
         pixels: uint8 (H, W, 3) or (H, W).
         size: (height, width) wanted, each at least 1.
         kernel: area, bilinear, bicubic or lanczos.
+
+    Raises:
+        MystyleError: the result would have more pixels than `LARGEST_PICTURE`.
     """
     height, width = size
+    if height * width > LARGEST_PICTURE:
+        raise MystyleError(
+            f"a picture of {width} x {height} pixels is too large to be made", "Use a smaller photo."
+        )
     if pixels.shape[:2] == (height, width):
         return pixels.copy()
     image = Image.fromarray(np.ascontiguousarray(pixels))

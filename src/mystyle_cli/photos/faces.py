@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,15 @@ from mystyle_cli.photos.models import (
 )
 
 Box = tuple[float, float, float, float]
+
+SMALLEST_SIDE: Final = 32
+"""Pixels of the shorter side of a photo in which faces are looked for; dlib's nets fail on icons."""
+
+LONGEST_SHAPE: Final = 20
+"""How many times longer than wide such a photo is at most; they fail on strips, too."""
+
+LARGEST_LOOK: Final = 2400**2
+"""Pixels of the largest copy of a photo that a detector is shown."""
 
 # Landmarks that move little with expression, on an average head in millimetres: x to the picture's right, y
 # down, z away from the camera, origin between the eyes. x and y are means over frontal portraits, z from
@@ -97,20 +106,34 @@ class _Look:
     least: float
 
 
+def why_unsearched(pixels: Pixels) -> str | None:
+    """Return why faces are not looked for in a photo (H, W, 3), or None where they are."""
+    height, width = pixels.shape[:2]
+    short, long = sorted((height, width))
+    if short < SMALLEST_SIDE:
+        return f"{width} x {height} pixels are too few to look for a face in"
+    if long > LONGEST_SHAPE * short:
+        return f"{width} x {height} pixels are too narrow a strip to look for a face in"
+    return None
+
+
 def find_faces(
     pixels: Pixels, upsample: Literal["auto"] | float = "auto", smallest: float | None = None
 ) -> list[Face]:
-    """Find the faces on a photo, largest first.
+    """Find the faces on a photo, largest first; none in one that `why_unsearched` tells of.
 
     With "auto" a photo is scaled to a size at which the detector is quick; only if it finds nothing sure does
     it look again, at a larger size and at tilted copies.
 
     Args:
         pixels: uint8 (H, W, 3).
-        upsample: "auto", or the factor by which the photo is scaled for the one look that is taken.
+        upsample: "auto", or the factor by which the photo is scaled for the one look that is taken, less
+            where the copy would have more than `LARGEST_LOOK` pixels.
         smallest: width in photo pixels of the smallest face that must be found; None: about 1/16 of the long
             side.
     """
+    if why_unsearched(pixels) is not None:
+        return []
     best: list[tuple[float, _Look, Box]] = []
     for look in _looks(pixels.shape[:2], upsample, smallest):
         if best and (max(score for score, _, _ in best) >= _SURE):
@@ -130,6 +153,8 @@ def find_hidden_faces(pixels: Pixels) -> list[Face]:
     Args:
         pixels: uint8 (H, W, 3).
     """
+    if why_unsearched(pixels) is not None:
+        return []
     scale = min(1.0, _ANY_POSE / max(pixels.shape[:2]))
     small = resize(pixels, (round(pixels.shape[0] * scale), round(pixels.shape[1] * scale)), "area")
     with LOCK:
@@ -150,6 +175,8 @@ def near_miss(pixels: Pixels) -> tuple[float, bool] | None:
     Args:
         pixels: uint8 (H, W, 3), on which `find_faces` found nothing.
     """
+    if why_unsearched(pixels) is not None:
+        return None
     scale = _USUAL[0] / max(pixels.shape[:2])
     small = resize(pixels, (round(pixels.shape[0] * scale), round(pixels.shape[1] * scale)), "bilinear")
     with LOCK:
@@ -216,7 +243,8 @@ def _looks(
     """Yield the looks to take until one surely finds a face."""
     longest = max(shape)
     if upsample != "auto":
-        yield _Look(float(upsample), 0.0, 0.0)
+        most = math.sqrt(LARGEST_LOOK / (shape[0] * shape[1]))
+        yield _Look(min(float(upsample), most), 0.0, 0.0)
         return
     usual = min(max(longest, _USUAL[0]), _USUAL[1]) / longest
     thorough = min(max(longest, _THOROUGH[0]), _THOROUGH[1]) / longest

@@ -109,7 +109,10 @@ def locate(profile: Profile, subject: Subject, *, aligned: bool, force: bool, ti
         crop = profile.prior.crop
         quads = find_quads(photo.pixels, subject.mask, profile.faces, crop, tiny=tiny)
     if not quads:
-        raise NoFaceError(f"{name}: no face was found", _no_face_hint(subject.mask is not None))
+        from mystyle_cli.photos.faces import why_unsearched
+
+        why = why_unsearched(photo.pixels) or "no face was found"
+        raise NoFaceError(f"{name}: {why}", _no_face_hint(subject.mask is not None))
     return _choose(profile, subject, photo, name, quads, force)
 
 

@@ -119,7 +119,8 @@ class Projection:
     Args:
         alpha_plus: float64 (B, num_ws, N), every layer's vector in A_beta to 1e-6; None in W and W+.
         w_plus: float32 (B, num_ws, w_dim).
-        images: float32 (B, 3, R, R), what the generator makes of `w_plus`.
+        images: float32 (B, 3, R, R), what the generator makes of `w_plus`; NaN for an input whose loss or
+            gradient was not finite.
         losses: float32 (B,), eq 1 of the returned codes.
         history: float32 (steps, B), eq 8 as it fell; NaN after an input's end.
         steps: int64 (B,), steps taken.
@@ -276,6 +277,7 @@ class _Search:
         self.taken, self.mean_loss = 0, math.nan
         self.open_rows = list(range(count))
         self.found: list[list[Tensor] | None] = [None] * count
+        self.unsound: list[int] = []
         self.history: list[npt.NDArray[np.float32]] = []
         self.schedules = [Schedule(settings) for _ in range(count)]
 
@@ -290,14 +292,27 @@ class _Search:
             losses = losses + MOTION_WEIGHT * (motions / spread).square().sum(dim=1)
         losses.sum().backward()  # type: ignore[no-untyped-call]
         values = losses.detach().float().cpu().numpy()
+        unsound = self._drop_unsound(values)
         open_schedules = [self.schedules[row] for row in self.open_rows]
         rates = [schedule.rate(float(value)) for schedule, value in zip(open_schedules, values, strict=True)]
         self.adam.step(losses.new_tensor(rates))
         self._record(values)
         self.taken += 1
-        ended = [place for place, schedule in enumerate(open_schedules) if schedule.ended]
+        ended = [place for place, schedule in enumerate(open_schedules) if schedule.ended or place in unsound]
         if ended:
             self._leave(ended)
+
+    def _drop_unsound(self, values: npt.NDArray[np.float32]) -> list[int]:
+        """Return the places of the batch whose loss or gradient is not finite; they move no further."""
+        import torch
+
+        gradients = [leaf.grad for leaf in self.leaves if leaf.grad is not None]
+        sound = torch.stack([gradient.isfinite().flatten(1).all(dim=1) for gradient in gradients]).all(dim=0)
+        places = np.nonzero(~(sound.cpu().numpy() & np.isfinite(values)))[0].tolist()
+        for gradient in gradients if places else ():
+            gradient[places] = 0.0
+        self.unsound += [self.open_rows[place] for place in places]
+        return places
 
     def _record(self, values: npt.NDArray[np.float32]) -> None:
         line = np.full(len(self.schedules), np.nan, np.float32)
@@ -378,6 +393,7 @@ def _finish(
             w_plus = torch.as_tensor(codes, dtype=torch.float32, device=anchors.device)
         images = problem.images(w_plus)
         losses = problem.losses(images, motions)
+        images[search.unsound], losses[search.unsound] = math.nan, math.nan
     return Projection(
         alpha_plus=alpha_plus,
         w_plus=_numpy(w_plus),

@@ -21,6 +21,7 @@ from mystyle_cli.person.cost import plan_search
 from mystyle_cli.prior.memory import ran_out
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.restore import composite
+from mystyle_cli.restore.faults import contained
 from mystyle_cli.restore.locate import Located, Subject, locate
 from mystyle_cli.restore.projection import HULL, Projection, ProjectionSettings, project
 from mystyle_cli.restore.views import degrade, degraded_photo, view_of
@@ -314,15 +315,37 @@ def _restore_batch(
     for subject in subjects:
         try:
             found.append(_locate(engine, subject, task))
-        except MystyleError as error:
-            found.append(Restoration(name=subject.name, error=error))
-    good = [item for item in found if isinstance(item, Located)]
-    if not good:
-        return [item for item in found if isinstance(item, Restoration)]
-    projection = engine.answer(good, task, progress)
-    good = [located.moved(motion) for located, motion in zip(good, projection.motions, strict=True)]
-    done = iter(_finish(engine, located, projection, row, task) for row, located in enumerate(good))
+        except Exception as error:
+            if ran_out(error) or isinstance(error, ImportError):
+                raise
+            found.append(Restoration(subject.name, contained(subject.name or "the photo", error)))
+    done = iter(_answered(engine, [item for item in found if isinstance(item, Located)], task, progress))
     return [item if isinstance(item, Restoration) else next(done) for item in found]
+
+
+def _answered(
+    engine: Answering, located: Sequence[Located], task: TaskName, progress: Progress
+) -> list[Restoration]:
+    """Project together and finish each; where that fails for all, each is tried alone."""
+    if not located:
+        return []
+    try:
+        projection = engine.answer(located, task, progress)
+    except Exception as error:
+        if ran_out(error) or isinstance(error, (MystyleError, ImportError)):
+            raise
+        if len(located) == 1:
+            return [Restoration(located[0].name, contained(located[0].name, error))]
+        return [result for one in located for result in _answered(engine, [one], task, progress)]
+    results = []
+    for row, item in enumerate(located):
+        try:
+            results.append(_finish(engine, item.moved(projection.motions[row]), projection, row, task))
+        except Exception as error:
+            if ran_out(error):
+                raise
+            results.append(Restoration(item.name, contained(item.name, error)))
+    return results
 
 
 def _locate(engine: Answering, subject: Subject, task: TaskName) -> Located:
@@ -343,7 +366,21 @@ def _locate(engine: Answering, subject: Subject, task: TaskName) -> Located:
             f"what can be upscaled is {SMALLEST} to {resolution - 1} px",
             "Use a smaller photo, or invert.",
         )
+    if task == "upscale":
+        _refuse_large_result(located, resolution / located.side)
     return located
+
+
+def _refuse_large_result(located: Located, factor: float) -> None:
+    """Refuse what would be enlarged beyond what a picture may hold."""
+    from mystyle_cli.photos.decode import LARGEST_PICTURE
+
+    height, width = (round(side * factor) for side in located.photo.pixels.shape[:2])
+    if height * width > LARGEST_PICTURE:
+        raise UsageError(
+            f"{located.name}: enlarged {factor:.3g} times it would be {width} x {height} pixels",
+            "Cut the photo closer to the face.",
+        )
 
 
 def _finish(
@@ -354,6 +391,11 @@ def _finish(
 
     aligned, crop = engine.settings.aligned, engine.profile.prior.crop
     image = projection.images[row]
+    if not np.isfinite(image).all():
+        raise MystyleError(
+            f"{located.name}: the search came upon a number that is not finite",
+            "Try another --quality or --start.",
+        )
     if task == "upscale":
         image = composite.consistent(image, degraded_photo(located, task, engine.resolution))
     image = image.clip(-1, 1)

@@ -25,6 +25,9 @@ FACE_SHARE: Final = 0.45
 SEEN_WIDTH: Final = 120
 """Width in pixels at which a face is shown to the detector when its size is known."""
 
+SEEN_SIDES: Final = 1.5
+"""How far around the middle of a guess the detector is shown the photo, in sides of the FFHQ square."""
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -65,13 +68,25 @@ def _behind(pixels: Pixels, mask: Pixels, faces: list[Face], references: Floats,
     found = [(face.score, face_quad(face.landmarks, crop)) for face in faces if _hides(mask, face)]
     for guess in find_by_likeness(pixels, mask, references, crop):
         side = quad_side(guess.quad) / crop.scale  # of the FFHQ square
-        for face in find_faces(guess.completed, upsample=SEEN_WIDTH / (FACE_SHARE * side)):
-            quad = face_quad(face.landmarks, crop)
+        part, corner = _window(guess.completed, guess.quad.mean(axis=0), SEEN_SIDES * side)
+        for face in find_faces(part, upsample=SEEN_WIDTH / (FACE_SHARE * side)):
+            quad = face_quad(face.landmarks + corner, crop)
             if np.abs(quad - guess.quad).max() < side / 2:
                 found.append((face.score, quad))
     if not found:  # the hole lies beside every face
         return [face_quad(face.landmarks, crop) for face in faces[:FACES]]
     return [max(found, key=lambda candidate: candidate[0])[1]]
+
+
+def _window(pixels: Pixels, centre: Points, reach: float) -> tuple[Pixels, Points]:
+    """Return what of a photo lies within reach of a point, and its top left corner (x, y)."""
+    from mystyle_cli.photos.faces import SMALLEST_SIDE
+
+    height, width = pixels.shape[:2]
+    reach = max(reach, SMALLEST_SIDE)
+    left, top = np.floor(centre - reach).clip(0, [width - 1, height - 1]).astype(int)
+    right, bottom = np.ceil(centre + reach).clip(1, [width, height]).astype(int)
+    return pixels[top:bottom, left:right], np.array([left, top], np.float64)
 
 
 def _hides(mask: Pixels, face: Face) -> bool:
