@@ -33,8 +33,8 @@ class CurateSettings:
     largest_hidden: float = 0.55
     """Largest hidden share of the nose or the mouth, where the prior has a net that tells, see
     `cover.hidden_parts`; the two limits above are then not asked."""
-    largest_hidden_eyes: float = 0.45
-    """The same for both eyes together, the mean of the two."""
+    largest_hidden_eyes: float = 0.5
+    """The same for both eyes together, the mean of the two: one eye alone never exceeds it."""
     largest_hidden_side: float = 0.9
     """The same for one eye or cheek alone: hair falls over it, and a turned head hides much of one."""
     largest_cut: float = 0.1
