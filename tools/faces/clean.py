@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mystyle_cli.curate.cover import hidden_parts, too_hidden
 from mystyle_cli.curate.settings import CurateSettings
 from mystyle_cli.prior.registry import Prior, open_prior
 from tools.faces.crops import Crops
@@ -35,10 +36,11 @@ def errors(prior: Prior, crops: Crops, batch: int = 24) -> np.ndarray:
     return np.concatenate(found)
 
 
-def hidden(prior: Prior, crops: Crops, batch: int = 64) -> np.ndarray:
-    """The largest share (N,) of a part of each face that the prior's cover net takes to be hidden."""
-    parts = np.array_split(np.arange(len(crops)), len(crops) // batch + 1)
-    return np.concatenate([prior.cover(crops.images(rows).contiguous().numpy()).max(1) for rows in parts])
+def hidden(prior: Prior, crops: Crops) -> np.ndarray:
+    """Which (N,) of the faces curation would refuse as covered."""
+    settings, rows = CurateSettings(), range(len(crops))
+    scores = (hidden_parts(crops.bytes(np.array([row]))[0], prior.cover) for row in rows)
+    return np.array([bool(too_hidden(score, settings)) for score in scores])
 
 
 def main() -> None:
@@ -51,7 +53,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     prior, crops = open_prior(args.prior), Crops(args.data, "train", every=True)
-    covered = hidden(prior, crops) > CurateSettings().largest_hidden
+    covered = hidden(prior, crops)
     error = errors(prior, crops)
     bad = error > np.quantile(error[~covered], 1 - WORST)
     out = np.flatnonzero(covered | bad)
