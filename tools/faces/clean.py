@@ -2,8 +2,8 @@
 
     python -m tools.faces.clean DATA PRIOR
 
-Writes DATA/left-out.txt, which training reads, and a sheet of what is left out. A copy of the list lies
-beside this file; `tools.faces.dataset` puts it into DATA.
+Writes DATA/left-out.txt, which training reads, and a sheet of what is left out. Where a copy of the list lies
+beside this file, `tools.faces.dataset` puts it into DATA.
 """
 
 from __future__ import annotations
