@@ -35,6 +35,7 @@ from tools.portraits.train_autoencoder import pixel_loss, psnr
 VALIDATED = 96  # unseen crops measured
 LUMA = (0.299, 0.587, 0.114)
 R1_EVERY, R1_WEIGHT = 16, 0.15
+SEEN_CODES = 2400  # latest codes that the density of people is taken from
 SEEN = 0.875  # side of the middle that the LPIPS term sees, in crop sides
 TOP = {256: {256: 16}}  # channels that a larger prior has more
 
@@ -60,6 +61,7 @@ class Run:
         )
         self.judging = torch.optim.Adam(self.judge.parameters(), lr=args.rate, betas=(0.0, 0.99))
         self.step, self.images, self.seconds = 0, 0, 0.0
+        self.seen = torch.empty(0, W_DIM, device=self.device)  # the latest codes
         state = self.folder / "state.pt"
         if state.exists():
             self._restore(torch.load(state, weights_only=True, map_location=self.device))
@@ -106,9 +108,10 @@ class Run:
         grey = torch.from_numpy(self.crops.grey[rows]).to(self.device)
         w = self._encode(images)
         noisy = w + self.args.noise * torch.randn_like(w)
+        noisy = torch.cat([noisy, self._draw(w.detach())])
         with self.autocast:
-            made = self.model.decode(noisy)
-        made = made.float()
+            decoded = self.model.decode(noisy)
+        made, drawn = decoded.float().split([self.args.batch, len(noisy) - self.args.batch])
         parts = self._reconstruction(made, images, grey)
         parts["code"] = 1e-3 * (w - self.model.generator.w_avg).square().mean()
         known = torch.from_numpy(~mirrored).to(self.device)
@@ -116,21 +119,36 @@ class Run:
         parts["labels"] = self.args.label_weight * self._read(w[known], labels[known])
         if self.args.adversarial:
             colour = ~grey
+            judged = torch.cat([made[colour], drawn])
             with self.autocast:
-                parts["adversarial"] = (
-                    self.args.adversarial * 0.1 * F.softplus(-self.judge(made[colour])).mean()
-                )
+                parts["adversarial"] = self.args.adversarial * 0.1 * F.softplus(-self.judge(judged)).mean()
         self._set_rate(elapsed)
         self.optimiser.zero_grad()
         torch.stack(list(parts.values())).sum().backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 10.0)
         self.optimiser.step()
         if self.args.adversarial:
-            parts["judge"] = self._judge(images[colour], made.detach()[colour])
+            parts["judge"] = self._judge(images[colour], judged.detach())
         self.step += 1
         self.images += self.args.batch
         self._average()
         return {name: float(part.detach()) for name, part in parts.items()}
+
+    def _draw(self, w: Tensor) -> Tensor:
+        """Codes of nobody (K, w_dim) for the judge alone: half normal as the latest codes, half between two.
+
+        People are sampled from the former and, within a hull, from the latter; without them the generator
+        learns only what lies at a photo's code.
+        """
+        self.seen = torch.cat([w, self.seen])[:SEEN_CODES]
+        if not self.args.adversarial or len(self.seen) < SEEN_CODES:
+            return w[:0]
+        count = self.args.drawn // 2
+        mean = self.seen.mean(0)
+        normal = torch.randn(count, SEEN_CODES, device=self.device) / SEEN_CODES**0.5
+        between = torch.rand(self.args.drawn - count, 1, device=self.device)
+        pair = self.seen[torch.randint(SEEN_CODES, (2, len(between)), device=self.device)]
+        return torch.cat([mean + normal @ (self.seen - mean), pair[0].lerp(pair[1], between)])
 
     def _read(self, w: Tensor, labels: Tensor) -> Tensor:
         """Mean error of labels (K, L) read off codes (K, w_dim); K may be 0."""
@@ -261,6 +279,7 @@ def read_options(words: list[str] | None = None) -> argparse.Namespace:
         "--psnr-weight", type=float, default=0.05, help="of the log of the mean squared error"
     )
     parser.add_argument("--adversarial", type=float, default=0.0, help="weight of the judge's opinion")
+    parser.add_argument("--drawn", type=int, default=4, help="pictures of nobody that the judge sees too")
     parser.add_argument("--report", type=float, default=120, help="seconds between two lines of metrics")
     parser.add_argument("--float32", action="store_true")
     parser.add_argument("--device", default="cpu")
