@@ -16,7 +16,7 @@ from tools.faces.autoencoder import Autoencoder, grow
 from tools.faces.crops import AGES, Crops, standardise
 from tools.faces.dataset import is_grey, plausible
 from tools.faces.degrade import KINDS, degrade
-from tools.faces.find_directions import PROPERTIES, find
+from tools.faces.find_directions import PROPERTIES, find, wear_glasses
 from tools.faces.fused import fuse
 
 SMALL = {4: 8, 8: 8, 16: 6, 32: 4}
@@ -109,6 +109,20 @@ def test_directions() -> None:
         assert found[name].vector @ effect / np.linalg.norm(effect) > 0.99
         amount = PROPERTIES[name].amount or values[:, names.index(name)].std()
         assert found[name].step == pytest.approx(amount * np.linalg.norm(effect), rel=0.05)
+
+
+def test_glasses_are_known_by_drawn_ones() -> None:
+    """Who wears real glasses is found by what drawing some does to codes, though some taught wear them."""
+    rng = np.random.default_rng(0)
+    effect, drawing = rng.standard_normal((2, 16))
+    wears = rng.random(3000) < 0.1
+    codes = (
+        rng.standard_normal((3000, 16)) @ rng.standard_normal((16, 16)) * 0.5 + 2 * wears[:, None] * effect
+    )
+    drawn = codes[:300] + 2 * effect + 0.5 * drawing + 0.3 * rng.standard_normal((300, 16))
+    found = wear_glasses(codes, codes[:300], drawn)
+    assert (found & wears).sum() / wears.sum() > 0.9
+    assert (found & ~wears).sum() / (~wears).sum() < 0.05
 
 
 def test_what_is_left_out_by_rule() -> None:

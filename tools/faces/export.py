@@ -28,19 +28,20 @@ from tools.bundle import BUNDLED, begin, finish, write_metadata
 from tools.faces.autoencoder import CHANNELS, W_DIM, Autoencoder, save_encoder
 from tools.faces.crops import Crops
 from tools.faces.dataset import DOWN, SCALE
-from tools.faces.find_directions import find, read_properties
+from tools.faces.find_directions import draw_glasses, find, read_properties, wear_glasses
 from tools.faces.train_autoencoder import sharpness
 from tools.faces.train_perceptual import judge
 from tools.portraits.export import enlarged, render
 from tools.portraits.find_directions import closed_form
 from tools.portraits.fit_mapping import fit_mapping, move_origin
-from tools.portraits.pictures import face_masks, grid, to_bytes
+from tools.portraits.pictures import face_masks, grid, to_bytes, to_images
 from tools.portraits.to_onnx import export
 from tools.portraits.train_autoencoder import psnr
 
 NAME = "faces"
 LIMIT = 40_000_000  # bytes of the whole folder
 ENCODED = 8000  # training crops whose codes give density and directions
+DRAWN_ON = 1000  # of these get glasses drawn on, to learn which codes wear some
 MEASURED = 480  # val crops
 MADE = ("identity", "cover", "matte")  # roles whose files their own scripts export
 PSI = 0.7  # truncation of the random samples looked at
@@ -73,8 +74,12 @@ def write_nets(out: Path, runs: Path, data: Path) -> int:
     for role in MADE:
         shutil.copyfile(runs / role / f"{role}.onnx", out / f"{role}.onnx")
     names = {name: values[rows] for name, values in crops.names.items()}
-    pixels = np.stack([crops.pixels[crops.rows[row]] for row in rows])
-    found = find(codes.numpy(), read_properties(crops.landmarks[rows], pixels, names), names["race"])
+    properties = read_properties(crops.landmarks[rows], crops.bytes(rows), names)
+    some = slice(None, None, max(1, len(rows) // DRAWN_ON))
+    drawn = to_images(draw_glasses(crops, rows[some]))
+    drawn_codes = torch.cat([model.encoder(part) for part in drawn.split(50)]).numpy()
+    glasses = wear_glasses(codes.numpy(), codes[some].numpy(), drawn_codes)
+    found = find(codes.numpy(), properties | {"glasses": glasses.astype(float)}, names["race"])
     (out / "directions").mkdir()
     for name, direction in (found | closed_form(model.generator, codes.numpy())).items():
         save_direction(direction, out / "directions" / f"{name}.safetensors")
