@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import string
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import tomli_w
@@ -17,7 +19,13 @@ BUNDLED = Path(__file__).parents[1] / "src/mystyle_cli/prior/bundled"
 LICENCE = "Apache-2.0"
 
 
-def write_metadata(out: Path, about: dict[str, Any], sources: dict[str, str], directions_source: str) -> None:
+def write_metadata(
+    out: Path,
+    about: dict[str, Any],
+    sources: dict[str, str],
+    directions_source: str,
+    foreign: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Write prior.toml.
 
     Args:
@@ -25,11 +33,12 @@ def write_metadata(out: Path, about: dict[str, Any], sources: dict[str, str], di
         about: what it says besides its files: name, resolution, w_dim, num_ws, crop.
         sources: for each role, the scripts that made it.
         directions_source: the script that found the directions.
+        foreign: the licence of each role whose weights are not ours.
     """
 
     def entry(path: Path, source: str) -> dict[str, str]:
-        file = path.relative_to(out).as_posix()
-        return {"file": file, "sha256": sha256_of(path), "licence": LICENCE, "source": source}
+        file, licence = path.relative_to(out).as_posix(), foreign.get(path.stem, LICENCE)
+        return {"file": file, "sha256": sha256_of(path), "licence": licence, "source": source}
 
     roles = {
         path.stem: entry(path, sources[path.stem]) for path in sorted(out.iterdir()) if path.stem in sources

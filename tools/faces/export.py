@@ -53,6 +53,7 @@ SOURCES = {
     "cover": "tools/faces/train_cover.py",
     "matte": "tools/faces/train_matte.py",
 }
+FOREIGN = {"identity": "CC0-1.0"}  # dlib's author gave its nets away
 
 
 def write_nets(out: Path, runs: Path, data: Path) -> int:
@@ -143,7 +144,7 @@ def assemble(args: argparse.Namespace) -> None:
         "crop": {"scale": SCALE, "down": DOWN},
         **tomllib.loads((args.runs / "identity/identity.toml").read_text()),
     }
-    write_metadata(partial, about, SOURCES, "tools/faces/find_directions.py")
+    write_metadata(partial, about, SOURCES, "tools/faces/find_directions.py", FOREIGN)
     prior = open_prior(partial)
     figures = measure(prior, args.data, args.runs / "sheet.png")
     grid(list(random_people(prior))).save(args.runs / "samples.png")
