@@ -26,9 +26,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mystyle_cli.photos.align import Points, warp
+from mystyle_cli.photos.decode import resize
 
 NET = "faceres-deep"
 OUTPUT = "global_pooling/Mean"
+LAYERS = tuple(
+    f"conv_pw_{number}_relu/clip_by_value" for number in (1, 3, 5, 11)
+)  # at 112, 56, 28, 14 pixels
 SIDE = 224
 MEAN = (103.939, 116.779, 123.68)  # of blue, green and red
 PLACES = np.array([[0.342, 0.462], [0.657, 0.460], [0.500, 0.641], [0.371, 0.825], [0.631, 0.823]])
@@ -48,8 +52,8 @@ class Graph:
     weights: dict[str, Tensor]
 
     @torch.no_grad()
-    def run(self, images: Tensor, output: str) -> Tensor:
-        """Return what the node `output` makes of images (B, 3, H, W)."""
+    def run(self, images: Tensor, *outputs: str) -> list[Tensor]:
+        """Return what the nodes `outputs` make of images (B, 3, H, W)."""
         values = dict(self.weights)
         for node in self.nodes:
             name, kind = node["name"], node["op"]
@@ -57,9 +61,9 @@ class Graph:
                 values[name] = images
             elif kind != "Const":
                 values[name] = _compute(kind, [values[i] for i in node["input"]], node.get("attr", {}))
-            if name == output:
+            if all(output in values for output in outputs):
                 break
-        return values[output]
+        return [values[output] for output in outputs]
 
 
 def read_graph(folder: Path, name: str = NET) -> Graph:
@@ -145,9 +149,27 @@ class Judge:
 
         Their numbers are never negative, so the cosine of strangers is about 0.35, not 0.
         """
-        blue_first = torch.from_numpy(np.ascontiguousarray(chips[..., ::-1])).permute(0, 3, 1, 2).float()
-        mean = torch.tensor(MEAN)[:, None, None]
-        return F.normalize(self.graph.run(blue_first - mean, OUTPUT), dim=1).numpy()
+        return F.normalize(self.graph.run(_prepare(chips), OUTPUT)[0], dim=1).numpy()
+
+    def distance(self, made: np.ndarray, true: np.ndarray) -> np.ndarray:
+        """Return the perceptual distance (B,) of crops uint8 (B, R, R, 3), by this net's features.
+
+        As LPIPS without learned weights: features of unit length at each place, squared differences, mean
+        over places, sum over layers.
+        """
+        images = [
+            _prepare(np.stack([resize(one, (SIDE, SIDE), "bicubic") for one in crops]))
+            for crops in (made, true)
+        ]
+        found = [self.graph.run(batch, *LAYERS) for batch in images]
+        pairs = [[F.normalize(layer, dim=1) for layer in layers] for layers in zip(*found, strict=True)]
+        return sum((a - b).square().sum(1).mean((1, 2)) for a, b in pairs).numpy()  # type: ignore[union-attr]
+
+
+def _prepare(pictures: np.ndarray) -> Tensor:
+    """Return pictures uint8 (B, H, W, 3) as the net takes them (B, 3, H, W)."""
+    blue_first = torch.from_numpy(np.ascontiguousarray(pictures[..., ::-1])).permute(0, 3, 1, 2).float()
+    return blue_first - torch.tensor(MEAN)[:, None, None]
 
 
 def main() -> None:

@@ -1,6 +1,8 @@
 """Two albums of real people: what is kept of them, and their held-out photos restored.
 
-The albums are read from ../shared/people and their pictures stay in figures/, which git ignores.
+The albums are read from ../shared/people; their pictures stay in figures/, which git ignores. In the first
+split each person is learned from the same photos with the rendered people's prior too, and enlarged with that.
+With MYSTYLE_JUDGE=FOLDER, the nets of `tools.faces.judge` judge beside ours.
 """
 
 from __future__ import annotations
@@ -15,7 +17,16 @@ from typing import Final
 
 import numpy as np
 
-from mystyle_cli.analysis.baselines import BOX, MOUTH, Box, Task
+from mystyle_cli.analysis.baselines import (
+    BOX,
+    MOUTH,
+    Box,
+    Task,
+    comparison_settings,
+    personal,
+    pictures,
+    subjects,
+)
 from mystyle_cli.analysis.enhancement import METHODS, Enhancement, enhance
 from mystyle_cli.analysis.judge import Judge
 from mystyle_cli.analysis.metrics import describe_faces, lpips
@@ -27,15 +38,19 @@ from mystyle_cli.learn import LearnSettings, learn
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.reference import HELD_OUT
 from mystyle_cli.person.store import Store
-from mystyle_cli.photos.decode import to_pixels, to_unit
+from mystyle_cli.photos.align import FFHQ, align, warp
+from mystyle_cli.photos.decode import Pixels, decode, to_pixels, to_unit
+from mystyle_cli.photos.faces import aligned_face, find_faces
 from mystyle_cli.photos.grid import grid
 from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.restore.restore import default_settings
+from tools.faces import judge as outside
 from tools.figures.common import OUT, ROOT, report_progress, save_picture, spread
 from tools.portraits import PRIOR
 
 PEOPLE = ROOT.parent / "shared" / "people"
 ALBUMS = ("a", "b")
+JUDGE_VARIABLE = "MYSTYLE_JUDGE"  # folder of the outside judge's nets
 SEEDS_VARIABLE = "MYSTYLE_FIGURE_SEEDS"  # how many splits are tried; each takes some twenty minutes
 HELD = 0.2  # share of the photos that is held out
 SHOWN = 8  # photos on a sheet
@@ -68,11 +83,13 @@ def make() -> Report:
     found: dict[str, list[Scored]] = {case.name: [] for case in CASES}
     for album in ALBUMS:
         for seed in seeds:
-            profile, seconds = _learn(album, seed)
-            kept.append(_kept(album, seed, profile, seconds))
-            truths = _truths(profile)
+            start = time.perf_counter()
+            profile = _learn(f"{album}-{seed}", _photos(album), DEFAULT_PRIOR, HELD, seed)
+            kept.append(_kept(album, seed, profile, time.perf_counter() - start))
+            truths = _truths(profile, PEOPLE / album)
+            rendered = _learn_rendered(album, profile) if seed == 0 else None
             for case in CASES:
-                found[case.name].append(_score(profile, truths, case, f"{album}-{seed}"))
+                found[case.name].append(_score(profile, truths, case, f"{album}-{seed}", rendered))
     tables = [Table("photos kept, held out and refused", ["album", "seed", *_KEPT], kept)]
     tables += [_table(name, runs) for name, runs in found.items()]
     return Report(
@@ -83,7 +100,10 @@ def make() -> Report:
         {
             "reference": "distance to the nearest reference photo by dlib's descriptors, lower is nearer",
             "truth": "distance to the true photo by the same",
+            "outside": f"cosine to the true photo by {outside.NET}, of which nothing here knows",
             "lpips": f"to the truth, by {PRIOR}'s perceptual net, which neither search nor tuning used",
+            "features": f"distance to the truth by {outside.NET}'s features",
+            PRIOR: "the person learned from the same photos with that prior, first split only",
             "pictures": "figures/albums-*.png: input, domain prior, personal prior, truth",
         },
     )
@@ -92,15 +112,20 @@ def make() -> Report:
 _KEPT = ("photos", "kept", "held out", "seconds", "refused, by reason")
 
 
-def _learn(album: str, seed: int) -> tuple[Profile, float]:
-    """Learn an album with the default settings but for the share held out."""
-    photos = sorted(path for path in (PEOPLE / album).iterdir() if path.suffix != ".md")
-    settings = LearnSettings(curation=CurateSettings(held_out=HELD), seed=seed)
-    start = time.perf_counter()
-    learned = learn(
-        Store(OUT / "albums"), f"{album}-{seed}", photos, open_prior(DEFAULT_PRIOR), settings, report_progress
-    )
-    return learned.profile, time.perf_counter() - start
+def _photos(album: str) -> list[Path]:
+    return sorted(path for path in (PEOPLE / album).iterdir() if path.suffix != ".md")
+
+
+def _learn(name: str, photos: list[Path], prior: str, held: float, seed: int) -> Profile:
+    """Learn photos with the default settings but for the share held out."""
+    settings = LearnSettings(curation=CurateSettings(held_out=held), seed=seed)
+    return learn(Store(OUT / "albums"), name, photos, open_prior(prior), settings, report_progress).profile
+
+
+def _learn_rendered(album: str, profile: Profile) -> Profile:
+    """Learn the photos of a profile's reference set with the prior of rendered people."""
+    photos = [PEOPLE / album / record.file for record in profile.photos()]
+    return _learn(f"{profile.manifest.name}-rendered", photos, PRIOR, 0.0, 0)
 
 
 def _kept(album: str, seed: int, profile: Profile, seconds: float) -> list[Cell]:
@@ -111,10 +136,10 @@ def _kept(album: str, seed: int, profile: Profile, seconds: float) -> list[Cell]
     return [album, seed, len(records), len(profile.photos()), held, round(seconds), reasons]
 
 
-def _truths(profile: Profile) -> Truths:
+def _truths(profile: Profile, album: Path) -> Truths:
     """Return the held-out photos as `enhance` takes them; nobody knows of marks on them."""
     crops = to_pixels(profile.faces(HELD_OUT))
-    paths = tuple(Path(record.file) for record in profile.photos(HELD_OUT))
+    paths = tuple(album / record.file for record in profile.photos(HELD_OUT))
     return Truths(paths, crops, np.zeros(crops.shape[:3], bool), profile.prior.crop)
 
 
@@ -125,28 +150,82 @@ class Scored:
     id: dict[str, np.ndarray]
     reference: dict[str, np.ndarray]
     truth: dict[str, np.ndarray]
+    outside: dict[str, np.ndarray]
     lpips: dict[str, np.ndarray]
+    features: dict[str, np.ndarray]
     psnr: dict[str, np.ndarray]
 
 
-def _score(profile: Profile, truths: Truths, case: Case, name: str) -> Scored:
+def _score(profile: Profile, truths: Truths, case: Case, name: str, rendered: Profile | None) -> Scored:
     """Restore the held-out photos of a split and judge what came of them."""
-    judge, outside = Judge(profile), open_prior(PRIOR).perceptual()
+    judge, perceptual = Judge(profile), open_prior(PRIOR).perceptual()
     settings = replace(default_settings(case.task), batch=12)
     run = enhance(judge, truths, case.task, settings, report_progress, small=case.small, box=case.box)
     _show(f"albums-{name}-{case.name.replace(' ', '-')}", run)
+    shown, scores = dict(run.pictures), dict(run.scores)
+    if rendered is not None and case.task == "upscale":
+        shown[PRIOR] = _enlarge_rendered(rendered, truths, case)
+        scores[PRIOR] = judge.score(shown[PRIOR], truths)
+    made = {method: to_unit(pictures) for method, pictures in shown.items()}
     true = describe_faces(truths.images, truths.crop)
-    made = {method: to_unit(pictures) for method, pictures in run.pictures.items()}
+    folder = os.environ.get(JUDGE_VARIABLE)
+    strange = outside.Judge(Path(folder)) if folder else None
+    unknown = np.full(len(truths.crops), np.nan)
     return Scored(
-        id={method: run.scores[method].id for method in METHODS},
-        reference={method: run.scores[method].dlib for method in METHODS},
+        id={method: found.id for method, found in scores.items()},
+        reference={method: found.dlib for method, found in scores.items()},
         truth={
             method: np.linalg.norm(describe_faces(images, truths.crop) - true, axis=1)
             for method, images in made.items()
         },
-        lpips={method: np.asarray(lpips(outside, images, truths.images)) for method, images in made.items()},
-        psnr={method: run.scores[method].psnr for method in METHODS},
+        outside={
+            method: _cosines(strange, pictures, truths) if strange else unknown
+            for method, pictures in shown.items()
+        },
+        lpips={
+            method: np.asarray(lpips(perceptual, images, truths.images)) for method, images in made.items()
+        },
+        features={
+            method: strange.distance(pictures, truths.crops) if strange else unknown
+            for method, pictures in shown.items()
+        },
+        psnr={method: found.psnr for method, found in scores.items()},
     )
+
+
+def _cosines(judge: outside.Judge, pictures: Pixels, truths: Truths) -> np.ndarray:
+    """Return the outside judge's cosine (B,) of pictures and the truth, each cut by its own landmarks."""
+    rows = [
+        np.stack([judge.describe(one, aligned_face(one, truths.crop).landmarks) for one in crops])
+        for crops in (pictures, truths.crops)
+    ]
+    return np.asarray((rows[0] * rows[1]).sum(1))
+
+
+def _enlarge_rendered(rendered: Profile, truths: Truths, case: Case) -> Pixels:
+    """Return what the other prior makes of the same faces as small, cut to the crop that is judged."""
+    size, crop = rendered.prior.resolution, truths.crop
+    whole = np.stack(
+        [_wider(path, true, truths, size) for path, true in zip(truths.paths, truths.crops, strict=True)]
+    )
+    small = round(case.small / crop.scale)
+    names = [path.name for path in truths.paths]
+    settings = replace(comparison_settings("upscale"), start="centre", batch=12)
+    found = personal(rendered, subjects(whole, "upscale", names, FFHQ, small=small), "upscale", settings)
+    corners = crop.to_ffhq(np.array([[0, 0], [0, 1], [1, 1], [1, 0]])) * size
+    return np.stack([warp(one, corners, truths.crops.shape[1]) for one in pictures(found)])
+
+
+def _wider(path: Path, true: Pixels, truths: Truths, size: int) -> Pixels:
+    """Return the FFHQ crop (size, size, 3) of a photo's face, that one of its faces that `true` shows."""
+    pixels = decode(path).pixels
+    faces = [face.landmarks for face in find_faces(pixels)]
+
+    def difference(landmarks: np.ndarray) -> float:
+        cut = align(pixels, landmarks, len(true), truths.crop).pixels
+        return float(np.square(cut.astype(float) - true).mean())
+
+    return align(pixels, min(faces, key=difference), size, FFHQ).pixels
 
 
 def _show(name: str, run: Enhancement) -> None:
@@ -155,13 +234,13 @@ def _show(name: str, run: Enhancement) -> None:
 
 
 def _all(runs: Sequence[Scored], figure: str, method: str) -> np.ndarray:
-    return np.concatenate([getattr(run, figure)[method] for run in runs])
+    return np.concatenate([found[method] for run in runs if method in (found := getattr(run, figure))])
 
 
 def _table(name: str, runs: Sequence[Scored]) -> Table:
-    columns = ("id", "reference", "truth", "lpips", "psnr")
+    columns = ("id", "reference", "truth", "outside", "lpips", "features", "psnr")
     rows: list[list[Cell]] = [
-        [method, *(spread(_all(runs, figure, method)) for figure in columns)] for method in METHODS
+        [method, *(spread(_all(runs, figure, method)) for figure in columns)] for method in runs[0].id
     ]
     photos = len(_all(runs, "id", METHODS[0]))
     return Table(f"{name}, both albums, {photos} photos (mean ± spread)", ["", *columns], rows)
