@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mystyle_cli.photos.decode import resize
 from mystyle_cli.prior.generator import Generator, load_generator, save_generator
 from mystyle_cli.prior.perceptual import Perceptual, save_perceptual
 from tools.faces import autoencoder, gpu, train_autoencoder
@@ -18,6 +19,7 @@ from tools.faces.dataset import is_grey, plausible
 from tools.faces.degrade import KINDS, degrade
 from tools.faces.find_directions import PROPERTIES, find, wear_glasses
 from tools.faces.fused import fuse
+from tools.faces.resolution import SIZE, through
 
 SMALL = {4: 8, 8: 8, 16: 6, 32: 4}
 
@@ -123,6 +125,14 @@ def test_glasses_are_known_by_drawn_ones() -> None:
     found = wear_glasses(codes, codes[:300], drawn)
     assert (found & wears).sum() / wears.sum() > 0.9
     assert (found & ~wears).sum() / (~wears).sum() < 0.05
+
+
+def test_what_a_photograph_holds() -> None:
+    """An enlarged picture loses nothing on its way through its own size; a sharp one does."""
+    noise = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
+    enlarged = resize(noise[:48, :48], (SIZE, SIZE), "bicubic")
+    assert through(enlarged, 128) > through(noise, 128) + 15
+    assert through(enlarged, 128) > through(enlarged, 64) + 3 > through(enlarged, 24) + 6
 
 
 def test_what_is_left_out_by_rule() -> None:

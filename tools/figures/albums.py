@@ -1,8 +1,8 @@
 """Two albums of real people: what is kept of them, and their held-out photos restored.
 
 The albums are read from ../shared/people; their pictures stay in figures/, which git ignores. In the first
-split each person is learned from the same photos with the rendered people's prior too, and enlarged with that.
-With MYSTYLE_JUDGE=FOLDER, the nets of `tools.faces.judge` judge beside ours.
+split each person is learned from the same photos with the rendered people's prior too. With
+MYSTYLE_JUDGE=FOLDER, the nets of `tools.faces.judge` judge beside ours.
 """
 
 from __future__ import annotations
