@@ -42,13 +42,21 @@ PROPERTIES = {
 def read_properties(
     landmarks: np.ndarray, crops: np.ndarray, names: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Measure each property of each face.
+    """Return each property of each face, measured or labelled.
 
     Args:
         landmarks: (N, 68, 2) in crop sides.
         crops: (N, R, R, 3) bytes.
         names: labels "age", "gender", "race", each (N,).
     """
+    return measure(landmarks, crops) | {
+        "age": np.array([MIDDLES[str(age)] for age in names["age"]], float),
+        "gender": (names["gender"] == "Male").astype(float) * 2 - 1,
+    }
+
+
+def measure(landmarks: np.ndarray, crops: np.ndarray) -> dict[str, np.ndarray]:
+    """Measure what landmarks and pixels tell of each face; arguments as `read_properties` takes them."""
     size = crops.shape[1]
     outer = landmarks[:, 45] - landmarks[:, 36]  # (N, 2) from one outer eye corner to the other
     apart = np.linalg.norm(outer, axis=1)
@@ -70,8 +78,6 @@ def read_properties(
         "mouth": gap((61, 62, 63), (67, 66, 65)),
         "eyes-open": gap((37, 38, 43, 44), (41, 40, 47, 46)),
         "light": brightness(right) - brightness(left),
-        "age": np.array([MIDDLES[str(age)] for age in names["age"]], float),
-        "gender": (names["gender"] == "Male").astype(float) * 2 - 1,
     }
 
 

@@ -29,7 +29,7 @@ from mystyle_cli.photos.align import Points, warp
 from mystyle_cli.photos.decode import resize
 
 NET = "faceres-deep"
-OUTPUT = "global_pooling/Mean"
+OUTPUT, AGES = "global_pooling/Mean", "age_pred/Softmax"
 LAYERS = tuple(
     f"conv_pw_{number}_relu/clip_by_value" for number in (1, 3, 5, 11)
 )  # at 112, 56, 28, 14 pixels
@@ -91,6 +91,13 @@ def _compute(kind: str, inputs: list[Tensor], attributes: dict[str, Any]) -> Ten
         return _BINARY[kind](x, others[0].reshape(1, -1, 1, 1))
     if kind == "Mean":
         return x.mean((2, 3))
+    if kind == "_FusedMatMul":
+        weight, bias = others
+        activations = [base64.b64decode(name) for name in attributes["fused_ops"]["list"]["s"]]
+        x = x @ weight + bias
+        return F.relu(x) if b"Relu" in activations else x
+    if kind == "Softmax":
+        return x.softmax(1)
     raise ValueError(f"the operation {kind} is not known")
 
 
@@ -142,7 +149,11 @@ class Judge:
 
     def describe(self, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         """Return the unit embedding (1024,) of a face on a photo uint8 (H, W, 3), landmarks (68, 2)."""
-        return self.embed(warp(pixels, judged_quad(landmarks), SIDE)[None])[0]
+        return self.embed(self.cut(pixels, landmarks)[None])[0]
+
+    def cut(self, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """Return the chip (224, 224, 3) of a face on a photo uint8 (H, W, 3), landmarks (68, 2)."""
+        return warp(pixels, judged_quad(landmarks), SIDE)
 
     def embed(self, chips: np.ndarray) -> np.ndarray:
         """Return unit embeddings (B, 1024) of chips uint8 (B, 224, 224, 3) cut along `judged_quad`.
@@ -150,6 +161,11 @@ class Judge:
         Their numbers are never negative, so the cosine of strangers is about 0.35, not 0.
         """
         return F.normalize(self.graph.run(_prepare(chips), OUTPUT)[0], dim=1).numpy()
+
+    def ages(self, chips: np.ndarray) -> np.ndarray:
+        """Return the years (B,) that faces look, on chips as `embed` takes them."""
+        odds = self.graph.run(_prepare(chips), AGES)[0]  # (B, 100), of each year
+        return (odds @ torch.arange(0.5, 100)).numpy()
 
     def distance(self, made: np.ndarray, true: np.ndarray) -> np.ndarray:
         """Return the perceptual distance (B,) of crops uint8 (B, R, R, 3), by this net's features.

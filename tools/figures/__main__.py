@@ -22,6 +22,7 @@ FIGURES = {
     "beta": "prior against expressiveness (fig 5)",
     "enhancement": "upscaling and inpainting against the domain prior (fig 9)",
     "albums": "two albums of real people: kept, refused, restored",
+    "editing": "the two people edited: what changes, and whether they stay themselves",
     "hull": "every code in A_beta, and 500 anchors",
 }
 

@@ -84,7 +84,7 @@ def make() -> Report:
     for album in ALBUMS:
         for seed in seeds:
             start = time.perf_counter()
-            profile = _learn(f"{album}-{seed}", _photos(album), DEFAULT_PRIOR, HELD, seed)
+            profile = learn_photos(f"{album}-{seed}", album_photos(album), DEFAULT_PRIOR, HELD, seed)
             kept.append(_kept(album, seed, profile, time.perf_counter() - start))
             truths = _truths(profile, PEOPLE / album)
             rendered = _learn_rendered(album, profile) if seed == 0 else None
@@ -112,11 +112,12 @@ def make() -> Report:
 _KEPT = ("photos", "kept", "held out", "seconds", "refused, by reason")
 
 
-def _photos(album: str) -> list[Path]:
+def album_photos(album: str) -> list[Path]:
+    """Photos of an album."""
     return sorted(path for path in (PEOPLE / album).iterdir() if path.suffix != ".md")
 
 
-def _learn(name: str, photos: list[Path], prior: str, held: float, seed: int) -> Profile:
+def learn_photos(name: str, photos: list[Path], prior: str, held: float, seed: int) -> Profile:
     """Learn photos with the default settings but for the share held out."""
     settings = LearnSettings(curation=CurateSettings(held_out=held), seed=seed)
     return learn(Store(OUT / "albums"), name, photos, open_prior(prior), settings, report_progress).profile
@@ -125,7 +126,7 @@ def _learn(name: str, photos: list[Path], prior: str, held: float, seed: int) ->
 def _learn_rendered(album: str, profile: Profile) -> Profile:
     """Learn the photos of a profile's reference set with the prior of rendered people."""
     photos = [PEOPLE / album / record.file for record in profile.photos()]
-    return _learn(f"{profile.manifest.name}-rendered", photos, PRIOR, 0.0, 0)
+    return learn_photos(f"{profile.manifest.name}-rendered", photos, PRIOR, 0.0, 0)
 
 
 def _kept(album: str, seed: int, profile: Profile, seconds: float) -> list[Cell]:
@@ -168,8 +169,7 @@ def _score(profile: Profile, truths: Truths, case: Case, name: str, rendered: Pr
         scores[PRIOR] = judge.score(shown[PRIOR], truths)
     made = {method: to_unit(pictures) for method, pictures in shown.items()}
     true = describe_faces(truths.images, truths.crop)
-    folder = os.environ.get(JUDGE_VARIABLE)
-    strange = outside.Judge(Path(folder)) if folder else None
+    strange = outside_judge()
     unknown = np.full(len(truths.crops), np.nan)
     return Scored(
         id={method: found.id for method, found in scores.items()},
@@ -191,6 +191,12 @@ def _score(profile: Profile, truths: Truths, case: Case, name: str, rendered: Pr
         },
         psnr={method: found.psnr for method, found in scores.items()},
     )
+
+
+def outside_judge() -> outside.Judge | None:
+    """The judge whose nets MYSTYLE_JUDGE names, if any."""
+    folder = os.environ.get(JUDGE_VARIABLE)
+    return outside.Judge(Path(folder)) if folder else None
 
 
 def _cosines(judge: outside.Judge, pictures: Pixels, truths: Truths) -> np.ndarray:
