@@ -8,7 +8,6 @@ MYSTYLE_JUDGE=FOLDER, the nets of `tools.faces.judge` judge beside ours.
 from __future__ import annotations
 
 import os
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +33,7 @@ from mystyle_cli.analysis.report import Cell, Report, Table, Target
 from mystyle_cli.analysis.truths import Truths
 from mystyle_cli.config import DEFAULT_PRIOR
 from mystyle_cli.curate.settings import CurateSettings
-from mystyle_cli.learn import LearnSettings, learn
+from mystyle_cli.learn import Learned, LearnSettings, learn
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.reference import HELD_OUT
 from mystyle_cli.person.store import Store
@@ -83,13 +82,14 @@ def make() -> Report:
     found: dict[str, list[Scored]] = {case.name: [] for case in CASES}
     for album in ALBUMS:
         for seed in seeds:
-            start = time.perf_counter()
-            profile = learn_photos(f"{album}-{seed}", album_photos(album), DEFAULT_PRIOR, HELD, seed)
-            kept.append(_kept(album, seed, profile, time.perf_counter() - start))
+            name = f"{album}-{seed}"
+            learned = learn_photos(name, album_photos(album), DEFAULT_PRIOR, HELD, seed)
+            kept.append(_kept(album, seed, learned))
+            profile = learned.profile
             truths = _truths(profile, PEOPLE / album)
-            rendered = _learn_rendered(album, profile) if seed == 0 else None
+            rendered = _learn_rendered(f"{name}-rendered", album, profile) if seed == 0 else None
             for case in CASES:
-                found[case.name].append(_score(profile, truths, case, f"{album}-{seed}", rendered))
+                found[case.name].append(_score(profile, truths, case, name, rendered))
     tables = [Table("photos kept, held out and refused", ["album", "seed", *_KEPT], kept)]
     tables += [_table(name, runs) for name, runs in found.items()]
     return Report(
@@ -117,24 +117,24 @@ def album_photos(album: str) -> list[Path]:
     return sorted(path for path in (PEOPLE / album).iterdir() if path.suffix != ".md")
 
 
-def learn_photos(name: str, photos: list[Path], prior: str, held: float, seed: int) -> Profile:
+def learn_photos(name: str, photos: list[Path], prior: str, held: float, seed: int) -> Learned:
     """Learn photos with the default settings but for the share held out."""
     settings = LearnSettings(curation=CurateSettings(held_out=held), seed=seed)
-    return learn(Store(OUT / "albums"), name, photos, open_prior(prior), settings, report_progress).profile
+    return learn(Store(OUT / "albums"), name, photos, open_prior(prior), settings, report_progress)
 
 
-def _learn_rendered(album: str, profile: Profile) -> Profile:
+def _learn_rendered(name: str, album: str, profile: Profile) -> Profile:
     """Learn the photos of a profile's reference set with the prior of rendered people."""
     photos = [PEOPLE / album / record.file for record in profile.photos()]
-    return learn_photos(f"{profile.manifest.name}-rendered", photos, PRIOR, 0.0, 0)
+    return learn_photos(name, photos, PRIOR, 0.0, 0).profile
 
 
-def _kept(album: str, seed: int, profile: Profile, seconds: float) -> list[Cell]:
-    records = profile.records
+def _kept(album: str, seed: int, learned: Learned) -> list[Cell]:
+    records, profile = learned.profile.records, learned.profile
     refused = Counter(str(record.reason) for record in records if not record.kept)
     reasons = ", ".join(f"{reason} {count}" for reason, count in refused.most_common())
-    held = len(profile.photos(HELD_OUT))
-    return [album, seed, len(records), len(profile.photos()), held, round(seconds), reasons]
+    held, seconds = len(profile.photos(HELD_OUT)), round(sum(learned.seconds.values()))
+    return [album, seed, len(records), len(profile.photos()), held, seconds, reasons]
 
 
 def _truths(profile: Profile, album: Path) -> Truths:

@@ -54,7 +54,7 @@ def make() -> Report:
     names = [*MEASURED, "age", *UNMEASURED]
     found: dict[str, list[Strips]] = {name: [] for name in names}
     for album in ALBUMS:
-        profile = learn_photos(f"{album}-0", album_photos(album), DEFAULT_PRIOR, HELD, 0)
+        profile = learn_photos(f"{album}-0", album_photos(album), DEFAULT_PRIOR, HELD, 0).profile
         crops = to_pixels(profile.faces(HELD_OUT))[:PHOTOS]
         for name in names:
             found[name].append(_edit(profile, crops, name, album, judge))
