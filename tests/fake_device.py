@@ -7,7 +7,7 @@ between it and the CPU is counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,9 @@ from torch.utils._pytree import tree_leaves, tree_map
 NAME = "meta"
 MISSING = ("grid_sampler_2d", "_upsample_bilinear2d_aa", "_linalg_eigh", "linalg_eigh")
 """Operations that torch 2.4 has not on a Mac's GPU, each with its way back."""
+
+INDEXED = ("index", "index_put_")
+"""Operations whose indices may lie on the CPU."""
 
 FROM_NUMBERS = (torch.tensor, torch.as_tensor, torch.Tensor.new_tensor)
 
@@ -85,9 +88,10 @@ def _compute(work: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         _count(given[0], target)
     elif away or target:
         _traffic.computed += 1
-        if any(not isinstance(value, Away) and value.dim() for value in given):
-            raise RuntimeError(f"{work}: tensors of two devices")
         name = str(work).split(".")[1]
+        apart = [value for value in given if not isinstance(value, Away) and value.dim()]
+        if any(value.is_floating_point() or name not in INDEXED for value in apart):
+            raise RuntimeError(f"{work}: tensors of two devices")
         if name.removesuffix("_backward") in MISSING:
             raise NotImplementedError(f"{work} is not implemented on this device")
     done = work(*tree_map(_inner, args), **tree_map(_inner, kwargs))
@@ -112,7 +116,7 @@ class _Mode(TorchDispatchMode):
 class _Numbers(TorchFunctionMode):
     """Makes tensors from numbers on the CPU first: "meta" itself would forget the numbers."""
 
-    def __torch_function__(self, work: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(self, work: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Make them, then bring them where they belong."""
         kwargs = kwargs or {}
         if work not in FROM_NUMBERS:

@@ -43,7 +43,7 @@ def machine(
     providers: tuple[str, ...] = (),
     faults: dict[str, str] | None = None,
 ) -> None:
-    """Stand in for a machine: cards of the driver, whether torch sees them, what onnxruntime lists and runs."""
+    """Stand in for a machine: its cards, whether torch sees them, what onnxruntime lists and runs."""
     monkeypatch.setattr(module, "cuda_devices", lambda: cards)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "is_available", torch_has)
@@ -147,7 +147,7 @@ def test_what_is_named_and_absent_is_refused(monkeypatch: pytest.MonkeyPatch, wa
 
 
 def test_what_is_named_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each name has its providers; with ROCm "cuda" is ROCm's, and CoreML runs only where mps is asked for."""
+    """Each name has its providers; with ROCm "cuda" is ROCm's, and CoreML runs where mps is asked for."""
     machine(monkeypatch, cards=2, providers=(CUDA, COREML, DML))
     assert Device("cuda:1").provider == Place(CUDA, 1)
     assert Device("cuda:1").provider.memory == ("cuda", 1)
@@ -159,7 +159,7 @@ def test_what_is_named_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Device("cuda").provider == Place(ROCM)
 
 
-def test_nets_beside_torch_stay_on_the_cpu_of_a_mac_without_coreml(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_helpers_stay_on_the_cpu_of_a_mac_without_coreml(monkeypatch: pytest.MonkeyPatch) -> None:
     """mps is torch's name; for any other name they are as strict as the nets that do the work."""
     machine(monkeypatch)
     assert Device("mps").helpers == Place()

@@ -41,6 +41,9 @@ PROVIDERS: Final[Mapping[str, tuple[str, ...]]] = {
 UNASKED: Final = ("cuda", "directml")
 """Kinds whose providers "auto" takes. CoreML makes every net anew at each start; only `mps` asks for it."""
 
+WHOLE: Final = ("cpu", "cuda")
+"""Kinds of torch's devices that have every operation; a Mac's GPU lacks some, done in parts there."""
+
 BFLOAT16_CAPABILITY: Final = (8, 0)
 """CUDA's number of the first GPUs that multiply bfloat16 in hardware; torch emulates it on older ones."""
 

@@ -7,19 +7,17 @@ A motion is (right, down, zoom, turn): shifts in crop sides, the logarithm of a 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from mystyle_cli.prior.device import WHOLE
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from mystyle_cli.photos.align import Points
-
-
-GRID_SAMPLE: Final = ("cpu", "cuda")
-"""Devices on which torch's `grid_sample` is whole; elsewhere `sampled` does it."""
 
 
 def moved(images: Tensor, motions: Tensor) -> Tensor:
@@ -39,7 +37,7 @@ def moved(images: Tensor, motions: Tensor) -> Tensor:
     linear = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)  # (B, 2, 2)
     shift = -linear @ torch.stack([2 * right, 2 * down], dim=1).unsqueeze(2)  # the crop spans -1 to 1
     grid = F.affine_grid(torch.cat([linear, shift], dim=2), list(images.shape), align_corners=False)
-    if images.device.type in GRID_SAMPLE:
+    if images.device.type in WHOLE:
         return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return sampled(images, grid)
 
@@ -64,7 +62,7 @@ def sampled(images: Tensor, grid: Tensor) -> Tensor:
     for share, offset in zip(shares, (0, 1, width, width + 1), strict=True):
         places = (corner + offset).unsqueeze(1).expand(-1, images.shape[1], -1)
         total = total + flat.gather(2, places) * share.unsqueeze(1)
-    return total.unflatten(2, list(grid.shape[1:3]))
+    return total.view(*images.shape[:2], *grid.shape[1:3])
 
 
 def moved_quad(quad: Points, motion: npt.NDArray[np.floating[Any]]) -> Points:
