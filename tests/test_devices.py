@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from mystyle_cli.person.score import identity_statistics, perceptual_distances, 
 from mystyle_cli.person.tuning import TuneSettings, tune
 from mystyle_cli.prior import device as devices
 from mystyle_cli.prior.device import CPU, Device
-from mystyle_cli.prior.perceptual import kernel_to, resized
+from mystyle_cli.prior.perceptual import kernel_to, load_perceptual, resized
 from mystyle_cli.prior.registry import Prior, open_prior
 from mystyle_cli.restore.degradations import Degradation, Downsample, Identity, Mask
 from mystyle_cli.restore.motion import moved, sampled
@@ -51,8 +52,10 @@ def _real(kind: str) -> pytest.ParameterSet:
 
 
 @pytest.fixture(params=[NAME, _real("cuda"), _real("mps")])
-def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Where]:
+def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, prior: Prior) -> Iterator[Where]:
     """Every device but the CPU, with which each is compared."""
+    net = load_perceptual(prior.file("perceptual"))  # by way of torch's own "meta", which the fake one hides
+    monkeypatch.setattr("mystyle_cli.prior.perceptual.load_perceptual", lambda path: copy.deepcopy(net))
     if request.param != NAME:
         yield Where(Device(request.param))
         return
