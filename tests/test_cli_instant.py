@@ -246,7 +246,7 @@ def test_a_photo_that_is_hidden_whole_is_the_nets_own_answer(made: Path) -> None
 
 
 def test_answers_are_the_same_bytes_in_any_company_and_with_any_threads(made: Path, tmp_path: Path) -> None:
-    """Files are equal to the byte: again, one photo at a time, on two threads; and a later day is not told."""
+    """Files are equal to the byte: one photo at a time, on two threads, and a moment later."""
     for number in range(3):
         Image.fromarray(picture(number, 8 + number)).save(tmp_path / f"{number}.png")
     photos = sorted(tmp_path.glob("*.png"))

@@ -122,10 +122,9 @@ try:
     cli.main(sys.argv[1:])
 except SystemExit:
     pass
-assert "torch" not in sys.modules
-import torch
+assert not {"torch", "onnxruntime", "numpy"} & set(sys.modules)
 from mystyle_cli.processors import threads
-print(json.dumps([torch.get_num_threads(), threads(), os.environ.get("OMP_WAIT_POLICY")]))
+print(json.dumps([os.environ["OMP_NUM_THREADS"], threads(), os.environ["OMP_WAIT_POLICY"]]))
 """
 
 
@@ -136,11 +135,11 @@ print(json.dumps([torch.get_num_threads(), threads(), os.environ.get("OMP_WAIT_P
         (["profile", "list", "--threads", "2"], "5", 2),
     ],
 )
-def test_the_option_reaches_torch(tmp_path: Path, words: list[str], variable: str, expected: int) -> None:
+def test_the_option_comes_in_time(tmp_path: Path, words: list[str], variable: str, expected: int) -> None:
     """Before or after the command, and before a library with threads is loaded."""
     environment = dict(os.environ) | ({"MYSTYLE_THREADS": variable} if variable else {})
     done = subprocess.run(
         [sys.executable, "-c", TOLD, "--store", str(tmp_path), *words],
         capture_output=True, text=True, check=True, env=environment,
     )  # fmt: skip
-    assert json.loads(done.stdout.splitlines()[-1]) == [expected, expected, "PASSIVE"]
+    assert json.loads(done.stdout.splitlines()[-1]) == [str(expected), expected, "PASSIVE"]
