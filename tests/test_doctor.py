@@ -213,7 +213,7 @@ def test_provider_that_only_says_it_is_there(monkeypatch: pytest.MonkeyPatch) ->
 
     faults = {0: "it would run on CPUExecutionProvider", 1: "CUDAExecutionProvider is off by 1.0e-02"}
     monkeypatch.setattr("mystyle_cli.prior.device.cuda_devices", lambda: 2)
-    monkeypatch.setattr("mystyle_cli.prior.sessions.fault_of", lambda place: faults[place.index])
+    monkeypatch.setattr("mystyle_cli.prior.sessions.fault_of", lambda provider: faults[provider.index])
     monkeypatch.setattr(
         "onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
     )

@@ -13,7 +13,7 @@ import torch
 from mystyle_cli.errors import DeviceError, ModelError, UsageError
 from mystyle_cli.prior import device as module
 from mystyle_cli.prior import sessions
-from mystyle_cli.prior.device import CPU, Device, Place
+from mystyle_cli.prior.device import CPU, Device, Provider
 from mystyle_cli.prior.memory import ran_out
 
 CUDA, ROCM, DML, COREML = (f"{name}ExecutionProvider" for name in ("CUDA", "ROCM", "Dml", "CoreML"))
@@ -51,14 +51,14 @@ def machine(
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     listed = [*providers, module.CPU_PROVIDER]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: listed)
-    monkeypatch.setattr(sessions, "fault_of", lambda place: (faults or {}).get(place.provider, ""))
+    monkeypatch.setattr(sessions, "fault_of", lambda provider: (faults or {}).get(provider.name, ""))
 
 
 def test_the_cpu_is_always_there() -> None:
     """The CPU can be had anywhere, and auto finds something, for either library."""
-    assert (CPU.torch, CPU.provider) == ("cpu", Place())
+    assert (CPU.torch, CPU.provider) == ("cpu", Provider())
     torch.zeros(1, device=Device("auto").torch)
-    assert Device("auto").provider.provider in onnxruntime.get_available_providers()
+    assert Device("auto").provider.name in onnxruntime.get_available_providers()
 
 
 @pytest.mark.parametrize("wanted", ["gpu", "cpu:1", "cuda:x", "mps:0", "cuda:²", ""])
@@ -90,7 +90,7 @@ def test_auto_takes_the_best_provider_that_works(
     """One that is listed and does not work is passed over, with its reason in one line, told once."""
     machine(monkeypatch, cards=1, providers=providers, faults=faults)
     device = Device("auto", said.append)
-    assert device.provider.provider == device.helpers.provider == expected
+    assert device.provider.name == device.helpers.name == expected
     assert [line.count("\n") for line in said] == [0] * len(faults)
     assert all(reason in line for reason, line in zip(faults.values(), said, strict=True))
 
@@ -100,7 +100,7 @@ def test_a_provider_that_is_only_installed_is_no_word_worth(
 ) -> None:
     """Without a card the CUDA that everybody's onnxruntime lists is not even tried."""
     machine(monkeypatch, providers=(CUDA,), faults={CUDA: "it was tried"})
-    assert Device("auto", said.append).provider == Place()
+    assert Device("auto", said.append).provider == Provider()
     assert Device("auto", said.append).torch == "cpu"
     assert said == []
 
@@ -149,39 +149,39 @@ def test_what_is_named_and_absent_is_refused(monkeypatch: pytest.MonkeyPatch, wa
 def test_what_is_named_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each name has its providers; with ROCm "cuda" is ROCm's, and CoreML runs where mps is asked for."""
     machine(monkeypatch, cards=2, providers=(CUDA, COREML, DML))
-    assert Device("cuda:1").provider == Place(CUDA, 1)
+    assert Device("cuda:1").provider == Provider(CUDA, 1)
     assert Device("cuda:1").provider.memory == ("cuda", 1)
-    assert Device("mps").provider == Place(COREML)
-    assert Device("directml:1").provider == Place(DML, 1)
+    assert Device("mps").provider == Provider(COREML)
+    assert Device("directml:1").provider == Provider(DML, 1)
     assert Device("directml").provider.memory == ("cpu", 0)
     module.find_provider.cache_clear()
     machine(monkeypatch, cards=0, providers=(ROCM,))
-    assert Device("cuda").provider == Place(ROCM)
+    assert Device("cuda").provider == Provider(ROCM)
 
 
 def test_helpers_stay_on_the_cpu_of_a_mac_without_coreml(monkeypatch: pytest.MonkeyPatch) -> None:
     """mps is torch's name; for any other name they are as strict as the nets that do the work."""
     machine(monkeypatch)
-    assert Device("mps").helpers == Place()
+    assert Device("mps").helpers == Provider()
     with pytest.raises(DeviceError):
         _ = Device("cuda").helpers
 
 
 def test_the_trial_finds_half_precision_and_other_faults(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small net's answer in float32 passes; one in half precision, or an exception, is a fault."""
-    assert sessions.fault_of(Place()) == ""
+    assert sessions.fault_of(Provider()) == ""
     connect = sessions._connect
 
-    def halved(model: bytes, place: Place, threads: int) -> SimpleNamespace:
-        real = connect(model, Place(), threads)
+    def halved(model: bytes, provider: Provider, threads: int) -> SimpleNamespace:
+        real = connect(model, Provider(), threads)
         return SimpleNamespace(
             run=lambda _, given: [out.astype("float16").astype("float32") for out in real.run(None, given)]
         )
 
     monkeypatch.setattr(sessions, "_connect", halved)
-    assert "off by" in sessions.fault_of(Place(COREML))
+    assert "off by" in sessions.fault_of(Provider(COREML))
     monkeypatch.undo()
-    assert "no such provider" in sessions.fault_of(Place("no such provider"))
+    assert "no such provider" in sessions.fault_of(Provider("no such provider"))
 
 
 @pytest.mark.parametrize(

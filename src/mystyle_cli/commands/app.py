@@ -76,7 +76,7 @@ class App:
         from mystyle_cli.processors import threads
 
         device = self.wanted_device()
-        place = device.torch if torch else device.provider.provider
+        place = device.torch if torch else device.provider.name
         self.console.info(f"device {place}, {threads()} CPU threads")
         return device
 

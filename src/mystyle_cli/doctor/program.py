@@ -123,9 +123,9 @@ def _providers() -> Iterator[Finding]:
     cards = range(cuda_devices() or (1 if set(PROVIDERS["cuda"][1:]) & set(there) else 0))
     for kind, index in [*((kind, 0) for kind in kinds), *(("cuda", index) for index in cards)]:
         subject = f"onnxruntime on {f'cuda:{index}' if kind == 'cuda' else kind}"
-        place, reason = find_provider(kind, index)
-        if place is None:
+        provider, reason = find_provider(kind, index)
+        if provider is None:
             yield problem("device", subject, reason, "Use --device auto or cpu, or check the driver.")
         else:
-            yield ok("device", subject, f"{place.provider} runs")
+            yield ok("device", subject, f"{provider.name} runs")
     yield note("device", "onnxruntime", f"lists {', '.join(there)}; what is listed need not run, see above")

@@ -52,26 +52,26 @@ BFLOAT16_ROCM: Final = ("gfx908", "gfx90a", "gfx94", "gfx95", "gfx11", "gfx12")
 
 
 @dataclass(frozen=True)
-class Place:
+class Provider:
     """Where onnxruntime computes.
 
     Args:
-        provider: onnxruntime's name.
+        name: onnxruntime's.
         index: of the device, where there are several.
     """
 
-    provider: str = CPU_PROVIDER
+    name: str = CPU_PROVIDER
     index: int = 0
 
     @property
     def memory(self) -> tuple[str, int]:
         """Where inputs and outputs are bound; but for CUDA's, providers fetch them from the CPU's memory."""
-        return ("cuda", self.index) if self.provider == CUDA_PROVIDER else ("cpu", 0)
+        return ("cuda", self.index) if self.name == CUDA_PROVIDER else ("cpu", 0)
 
     @property
     def on_cpu(self) -> bool:
         """Whether that is the CPU."""
-        return self.provider == CPU_PROVIDER
+        return self.name == CPU_PROVIDER
 
 
 def _say_nothing(text: str) -> None:
@@ -123,7 +123,7 @@ class Device:
         return self.wanted
 
     @cached_property
-    def provider(self) -> Place:
+    def provider(self) -> Provider:
         """Where onnxruntime's nets compute.
 
         Raises:
@@ -140,7 +140,7 @@ class Device:
         return found
 
     @cached_property
-    def helpers(self) -> Place:
+    def helpers(self) -> Provider:
         """Where nets compute that stand beside torch's: encoder, identity, matte, cover.
 
         "mps" is torch's name; without CoreML these stay on the CPU there.
@@ -153,7 +153,7 @@ class Device:
         except DeviceError:
             if self.wanted != "mps":
                 raise
-            return Place()
+            return Provider()
 
     @property
     def kind(self) -> str:
@@ -239,7 +239,7 @@ class Device:
                 self.tell(f"the graphics card is not used by torch: {reason}")
         return "cpu"
 
-    def _best_of_onnxruntime(self) -> Place:
+    def _best_of_onnxruntime(self) -> Provider:
         """Return the best place that onnxruntime computes at here."""
         import onnxruntime as ort
 
@@ -253,7 +253,7 @@ class Device:
                 if found is not None:
                     return found
                 self.tell(f"the graphics card is not used by onnxruntime: {reason}")
-        return Place()
+        return Provider()
 
 
 CPU: Final = Device("cpu")
@@ -310,7 +310,7 @@ def _mps_fault() -> str:
 
 
 @cache
-def find_provider(kind: str, index: int) -> tuple[Place | None, str]:
+def find_provider(kind: str, index: int) -> tuple[Provider | None, str]:
     """Find where onnxruntime computes on a kind of device; no place, and the reason, where it cannot."""
     import onnxruntime as ort
 
@@ -320,10 +320,10 @@ def find_provider(kind: str, index: int) -> tuple[Place | None, str]:
     reasons = []
     for name in PROVIDERS[kind]:
         if name in there:
-            place = Place(name, index)
-            reason = "" if place.on_cpu else fault_of(place)
+            provider = Provider(name, index)
+            reason = "" if provider.on_cpu else fault_of(provider)
             if not reason:
-                return place, ""
+                return provider, ""
             reasons.append(reason)
     return None, "; ".join(reasons) or f"this onnxruntime was built without a provider for {kind}"
 

@@ -86,7 +86,7 @@ class Prior:
 
     def on(self, device: Device) -> Prior:
         """Return the same prior with its nets on a device; what is open and checked stays so."""
-        return replace(self, device=device)
+        return self if device == self.device else replace(self, device=device)
 
     def file(self, role: str) -> Path:
         """Path of a role's file, its digest checked once.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mystyle_cli.errors import DeviceError, ModelError, reason_of
-from mystyle_cli.prior.device import CPU, CUDA_PROVIDER, Device, Place
+from mystyle_cli.prior.device import CPU, CUDA_PROVIDER, Device, Provider
 from mystyle_cli.prior.memory import ran_out
 from mystyle_cli.processors import threads as settled_threads
 
@@ -95,17 +95,17 @@ def open_session(
         path: the file.
         device: where to compute.
         threads: CPU threads of the net; as many as were settled for the process when None.
-        batch: most rows run at once on a graphics card. A CPU runs one after the other: that is as quick, and
-            no row then depends on its company, not even in its last bit.
+        batch: most rows run at once on a graphics card. A CPU runs one after the other: that costs next to
+            nothing, and no row then depends on its company, not even in its last bit.
         helper: the net stands beside torch's work, see `Device.helpers`.
 
     Raises:
         DeviceError: onnxruntime has no provider for the device.
         ModelError: the file is missing or damaged.
     """
-    place = device.helpers if helper else device.provider
+    provider = device.helpers if helper else device.provider
     try:
-        session = _connect(str(path), place, threads)
+        session = _connect(str(path), provider, threads)
     except DeviceError as error:
         raise DeviceError(f"{path.name}: {error.message}", error.hint) from error
     except Exception as error:  # onnxruntime's errors share no public base class
@@ -114,14 +114,14 @@ def open_session(
         raise ModelError(f"cannot read {path}: {error}", "restore or fetch the file again") from error
     return Session(
         path=path,
-        provider=place.provider,
-        batch=1 if place.on_cpu else batch,
-        memory=place.memory,
+        provider=provider.name,
+        batch=1 if provider.on_cpu else batch,
+        memory=provider.memory,
         _session=session,
     )
 
 
-def fault_of(place: Place) -> str:
+def fault_of(provider: Provider) -> str:
     """Return why onnxruntime cannot compute at a place, tried with a small net; "" where it can.
 
     A provider that is listed need not run, and one that runs may compute in half precision, which the answer
@@ -136,36 +136,36 @@ def fault_of(place: Place) -> str:
     model = graph.model([("picture", ("batch", 1, 8, 8))], (out, ("batch", 4, 6, 6)))
     windows = np.lib.stride_tricks.sliding_window_view(picture[0, 0], (3, 3))
     try:
-        (found,) = _connect(model, place, 1).run(None, {"picture": picture})
+        (found,) = _connect(model, provider, 1).run(None, {"picture": picture})
     except DeviceError as error:
         return error.message
     except Exception as error:  # drivers and libraries raise what they like
         return reason_of(error)
     difference = float(np.abs(found[0] - np.einsum("rcyx,kyx->krc", windows, kernel[:, 0])).max())
-    return "" if difference < PARITY else f"{place.provider} is off by {difference:.1e} in a small net"
+    return "" if difference < PARITY else f"{provider.name} is off by {difference:.1e} in a small net"
 
 
-def _connect(model: str | bytes, place: Place, threads: int | None) -> onnxruntime.InferenceSession:
+def _connect(model: str | bytes, provider: Provider, threads: int | None) -> onnxruntime.InferenceSession:
     """Open a net at a place; a DeviceError where it would run elsewhere."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.log_severity_level = 3 if place.on_cpu else 4  # what it says of others is raised below, once
+    options.log_severity_level = 3 if provider.on_cpu else 4  # what it says of others is raised below, once
     options.intra_op_num_threads = threads or settled_threads()
     # a thread that waits lets others work: spinning took 30 % more of the processor for 16 samples
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    settings = {} if place.provider.startswith(("CPU", "CoreML")) else {"device_id": str(place.index)}
-    if place.provider == CUDA_PROVIDER:
+    settings = {} if provider.name.startswith(("CPU", "CoreML")) else {"device_id": str(provider.index)}
+    if provider.name == CUDA_PROVIDER:
         settings["use_tf32"] = "0"
         if hasattr(ort, "preload_dlls"):
             ort.preload_dlls()  # CUDA's libraries where pip put them, found without importing torch
-    if place.provider.startswith("Dml"):
+    if provider.name.startswith("Dml"):
         options.enable_mem_pattern = False  # as DirectML needs it
-    session = ort.InferenceSession(model, options, providers=[(place.provider, settings)])
+    session = ort.InferenceSession(model, options, providers=[(provider.name, settings)])
     used = session.get_providers()[0]
-    if used != place.provider:
+    if used != provider.name:
         raise DeviceError(
-            f"it would run on {used}, not on {place.provider}", "Use --device cpu, or check the driver."
+            f"it would run on {used}, not on {provider.name}", "Use --device cpu, or check the driver."
         )
     return session

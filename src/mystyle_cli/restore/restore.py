@@ -298,12 +298,11 @@ def restore_with(
         part = subjects[len(results) : len(results) + engine.at_once]
         try:
             results += _restore_batch(engine, part, task, progress)
+            continue
         except Exception as error:
             if not ran_out(error) or (len(part) == 1 and not engine.save_memory()):
                 raise
             engine.at_once = math.ceil(len(part) / 2)
-        else:
-            continue
         engine.profile.device.give_back()  # outside, as the error holds what was computed
     return results
 
