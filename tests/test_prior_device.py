@@ -199,7 +199,7 @@ def test_rocm_has_other_names_for_what_multiplies_bfloat16(
 
 
 def test_float32_asks_nothing_of_autocast() -> None:
-    """Torch 2.4 has none for Macs, not even one that is switched off."""
+    """An older torch has none for Macs, not even one that is switched off."""
     with Device("mps").arithmetic("float32"):
         pass
     with CPU.arithmetic("bfloat16"):

@@ -84,6 +84,7 @@ def open_renderer(profile: Profile, backend: Backend = "auto") -> Renderer:
     if not profile.tuned:
         profile.generator()  # which says what to do
     reason = _objection(profile)
+    remedy = f" (mystyle export {profile.name} makes it)" if reason else ""
     if backend != "torch" and not reason:
         try:
             return _open_onnx(profile)
@@ -93,7 +94,8 @@ def open_renderer(profile: Profile, backend: Backend = "auto") -> Renderer:
             reason = error.message
     if backend == "onnx":
         raise ProfileError(reason, f"Export it: mystyle export {profile.name}")
-    return _open_torch(profile, reason if backend == "auto" else "")
+    notice = f"{reason}: rendered with torch{remedy}" if reason and backend == "auto" else ""
+    return TorchRenderer(profile.generator(), notice)
 
 
 def _objection(profile: Profile) -> str:
@@ -111,8 +113,3 @@ def _open_onnx(profile: Profile) -> Renderer:
 
     path = profile.file(f"{FOLDER}/{SYNTHESIS}")
     return OnnxRenderer(open_synthesis(path, profile.manifest.prior.w_dim, profile.device))
-
-
-def _open_torch(profile: Profile, reason: str) -> Renderer:
-    notice = f"{reason}: rendered with torch (mystyle export {profile.name} makes it)" if reason else ""
-    return TorchRenderer(profile.generator(), notice)
