@@ -167,6 +167,7 @@ def test_helpers_stay_on_the_cpu_of_a_mac_without_coreml(monkeypatch: pytest.Mon
         _ = Device("cuda").helpers
 
 
+@pytest.mark.filterwarnings("ignore:Specified provider")
 def test_the_trial_finds_half_precision_and_other_faults(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small net's answer in float32 passes; one in half precision, or an exception, is a fault."""
     assert sessions.fault_of(Provider()) == ""
