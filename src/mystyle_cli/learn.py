@@ -143,7 +143,7 @@ def estimate(store: Store, name: str, settings: LearnSettings | None = None) -> 
     stages = Stages(Draft(profile.path, read_only=True), profile.prior, settings, silent)
     stages.keep_curation(profile)
     count, taken = len(profile.photos()), stages.steps_taken()
-    return estimate_tuning(profile.prior, count, settings.tuning, settings.device, instant, taken)
+    return estimate_tuning(stages.prior, count, settings.tuning, instant, taken)
 
 
 def export(store: Store, name: str) -> tuple[Path, list[Net]]:

@@ -86,7 +86,9 @@ def create(
         from mystyle_cli.person.estimate import estimate_tuning
 
         instant = settings.instant is not None
-        estimate = estimate_tuning(open_prior(prior), len(paths), settings.tuning, settings.device, instant)
+        estimate = estimate_tuning(
+            open_prior(prior).on(settings.device), len(paths), settings.tuning, instant
+        )
         show_estimate(app, "profile create", estimate)
         return
     with app.console.progress() as progress:

@@ -150,7 +150,8 @@ def command(
     warn_unbounded(app.console, search.beta)
     if codes is None and backend == "onnx":
         raise UsageError("finding a photo's code needs torch", "Give --codes, or leave --backend out.")
-    profile = app.profiles().open(name)
+    device = app.choose_device() if codes is None else app.wanted_device()
+    profile = app.profiles().open(name).on(device)
     from mystyle_cli.edit.directions import find_direction
     from mystyle_cli.edit.photos import settings_for
     from mystyle_cli.restore.restore import RestoreSettings

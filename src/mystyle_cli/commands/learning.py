@@ -17,7 +17,7 @@ from mystyle_cli.console import columns
 if TYPE_CHECKING:
     from mystyle_cli.curate.records import PhotoRecord
     from mystyle_cli.learn import Learned, LearnSettings
-    from mystyle_cli.prior.device import Precision
+    from mystyle_cli.prior.device import Device, Precision
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class TuningOptions:
     no_instant: bool
     whole: bool
 
-    def settings(self, device: str, *, tune: bool = True) -> LearnSettings:
+    def settings(self, device: Device, *, tune: bool = True) -> LearnSettings:
         """Return the core's settings of learning.
 
         Args:
-            device: as torch names it.
+            device: where to learn.
             tune: False stops before tuning.
         """
         from mystyle_cli.learn import LearnSettings

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mystyle_cli import __version__
+from mystyle_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
@@ -35,5 +37,19 @@ def provenance(
         seed=seed,
         version=__version__,
         digital_source_type=source_type(command),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=_given_date(),
     )
+
+
+def _given_date() -> str | None:
+    """Return the date that SOURCE_DATE_EPOCH gives to what is made, or None; the clock has no say."""
+    seconds = os.environ.get("SOURCE_DATE_EPOCH")
+    if not seconds:
+        return None
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError) as error:
+        raise UsageError(
+            f"SOURCE_DATE_EPOCH is {seconds!r}, not a number of seconds since 1970",
+            "Unset it, or give a whole number.",
+        ) from error

@@ -283,7 +283,7 @@ def run_restore(
             "the steps of an instant answer are fixed", "Leave out --steps, or use --quality fast."
         )
     warn_unbounded(app.console, search.beta)
-    profile = app.profiles().open(name)
+    profile = app.profiles().open(name).on(app.choose_device(torch=quality != "instant"))
     settings = settings_of(app, task, batch, search, quality)
     reader = SubjectReader(masks, landmark_companions(search.landmarks))
     places = (search.landmarks, masks.place if masks else None)
@@ -321,7 +321,6 @@ def settings_of(
         force=search.force,
         start=search.start,
         seed=_seed(app, search, quality),
-        device=app.choose_device() if quality != "instant" else app.choose_provider(),
         batch=batch.batch,
     )
 

@@ -89,7 +89,7 @@ def command(
     singles = _places(name, seeds, output, format_name, grid)
     sheet = target_for(Path(grid)) if grid else None
     check_stream(app.console, singles)
-    profile = app.profiles().open(name)
+    profile = app.profiles().open(name).on(app.wanted_device())
     originals = Originals.of([profile.path])
     check_free([*singles, *([sheet] if sheet else [])], overwrite, originals)
     renderer = app.open_renderer(profile, backend)

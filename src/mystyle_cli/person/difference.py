@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mystyle_cli.errors import ProfileError
 from mystyle_cli.person.files import load_tensors
 from mystyle_cli.person.quantise import SMALL, Coded, Sensitivity, decode, encode, in_half
+from mystyle_cli.prior.device import CPU
 
 if TYPE_CHECKING:
     import torch
@@ -55,7 +56,6 @@ def store_difference(
     prior: Prior,
     state: Mapping[str, torch.Tensor],
     codes: FloatArray,
-    device: str = "cpu",
     *,
     whole: bool = False,
     picture_error: float = PICTURE_ERROR,
@@ -63,18 +63,17 @@ def store_difference(
     """Return what tuning changed, ready to be written.
 
     Args:
-        prior: the domain prior.
+        prior: the domain prior, with the device to render on.
         state: tuned parameters by name.
         codes: the anchors (N, w_dim).
-        device: where pictures are rendered to see which weights matter.
         whole: keep every weight in half precision.
         picture_error: PSNR in dB of what rounding does to a picture.
     """
-    changes = difference(prior.generator("cpu"), state)
+    changes = difference(prior.on(CPU).generator(), state)
     if whole:
         coded = {name: in_half(change) for name, change in changes.items()}
     else:
-        generator = prior.generator(device)
+        generator = prior.generator()
         generator.load_state_dict(dict(state), strict=False)
         sensitivities = measure_sensitivities(generator, sorted(changes), codes)
         count = sum(changes[name].size for name in sensitivities)

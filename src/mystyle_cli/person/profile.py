@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from mystyle_cli.person.layout import place_of
 from mystyle_cli.person.manifest import Manifest, remedy
 from mystyle_cli.person.reference import HELD_OUT, TRAIN, read_faces, read_records
 from mystyle_cli.person.score import id_scores
+from mystyle_cli.prior.device import CPU, Device
 
 if TYPE_CHECKING:
     from mystyle_cli.curate.records import PhotoRecord
@@ -48,6 +50,7 @@ class Profile:
         self.name = folder.name
         self.manifest = manifest
         self._given_prior = prior
+        self.device = CPU if prior is None else prior.device
 
     def __repr__(self) -> str:
         """Show name, number of anchors and prior."""
@@ -86,7 +89,7 @@ class Profile:
                 f"but this one is {prior.digest[:12]}",
                 "Install the version of the prior that it was tuned from, or create the profile again.",
             )
-        return prior
+        return prior.on(self.device)
 
     def file(self, name: str) -> Path:
         """Return the path of one of the profile's files, after comparing its digest.
@@ -146,8 +149,16 @@ class Profile:
         """Return the anchors (N, w_dim), in the order of the reference set."""
         return self._anchors
 
-    def generator(self, device: str = "cpu") -> Generator:
-        """Return G_p, a fresh copy on a device.
+    def on(self, device: Device) -> Self:
+        """Return the same profile with the nets that it works with on a device."""
+        found = copy.copy(self)
+        found.device = device
+        if "prior" in found.__dict__:  # open already
+            found.__dict__["prior"] = self.prior.on(device)
+        return found
+
+    def generator(self) -> Generator:
+        """Return G_p, a fresh copy on the profile's device.
 
         Raises:
             ProfileError: the profile is not tuned yet, or its file is damaged or of another prior.
@@ -156,9 +167,9 @@ class Profile:
             raise ProfileError(
                 f"profile '{self.name}' is not tuned yet", f"Tune it: mystyle tune {self.name}"
             )
-        generator = self.prior.generator("cpu")
+        generator = self.prior.on(CPU).generator()
         apply_difference(generator, self.file(GENERATOR), self.manifest.prior.sha256)
-        return generator.to(device)
+        return generator.to(self.device.torch)
 
     @cached_property
     def _reference_embeddings(self) -> FloatArray:

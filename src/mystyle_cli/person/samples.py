@@ -52,7 +52,6 @@ def draw(
     sampler: Sampler = "anchors",
     beta: float = 0.0,
     k: int = 3,
-    device: str = "cpu",
     progress: Progress = silent,
     backend: Backend = "auto",
 ) -> Samples:
@@ -64,7 +63,6 @@ def draw(
         sampler: "anchors" mixes k anchors (in P_0); "uniform" draws uniformly from A_beta.
         beta: dilation for "uniform".
         k: anchors in a mix for "anchors".
-        device: where to render.
         progress: called after every batch.
         backend: what renders; "auto" takes the exported net where there is one.
 
@@ -72,7 +70,7 @@ def draw(
     """
     from mystyle_cli.person.rendering import open_renderer
 
-    return draw_with(profile, open_renderer(profile, backend, device), seeds, sampler, beta, k, progress)
+    return draw_with(profile, open_renderer(profile, backend), seeds, sampler, beta, k, progress)
 
 
 def draw_with(

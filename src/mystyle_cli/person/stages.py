@@ -51,6 +51,7 @@ from mystyle_cli.person.reference import (
 )
 from mystyle_cli.person.score import embed_pictures, identity_statistics, reconstruction_figures
 from mystyle_cli.person.tuning import METHOD, LossPoint, TuneSettings, plan_for, steps_taken, tune
+from mystyle_cli.prior.device import CPU, Device
 from mystyle_cli.progress import Progress, Step
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class LearnSettings:
         reference: a photo of the person's face, where the largest group of faces is somebody else.
         consent: what is noted about the consent of the person shown.
         seed: of the split into reference set and held-out photos, and of the strangers drawn for the gate.
-        device: where to tune, as torch names it.
+        device: where to learn.
         replace: whether a finished profile that was made of other photos is replaced.
     """
 
@@ -97,7 +98,7 @@ class LearnSettings:
     reference: Path | None = None
     consent: str = ""
     seed: int = 0
-    device: str = "cpu"
+    device: Device = CPU
     replace: bool = False
 
 
@@ -105,7 +106,8 @@ class Stages:
     """The stages of one command on one draft."""
 
     def __init__(self, draft: Draft, prior: Prior, settings: LearnSettings, progress: Progress) -> None:
-        self.draft, self.prior, self.settings, self.progress = draft, prior, settings, progress
+        self.draft, self.prior = draft, prior.on(settings.device)
+        self.settings, self.progress = settings, progress
         self.seed = settings.seed
         self.worked: list[str] = []
         self.warnings: list[str] = []
@@ -214,8 +216,7 @@ class Stages:
         return _digest_of("anchors 1", optimised, self._set_digest(TRAIN))
 
     def _find_anchors(self) -> Done:
-        device = self.settings.device
-        found = find_anchors(self._faces(TRAIN), self.prior, self.settings.anchors, device, self.progress)
+        found = find_anchors(self._faces(TRAIN), self.prior, self.settings.anchors, self.progress)
         names = [record.sha256 for record in self._photos(TRAIN)]
         files = self.draft.write_tensors(ANCHORS, {"anchors": found.codes}, {"names": json.dumps(names)})
         return files, {"method": found.method, "count": found.rank.count, "rank": found.rank.rank}
@@ -241,22 +242,21 @@ class Stages:
             return 0
         if self.draft.done("tune", self._tune_inputs()):
             return None
-        device, state = self.settings.device, self.draft.work / "tune"
-        nets = self.prior.generator(device), self.prior.perceptual(device)
+        state, nets = self.draft.work / "tune", (self.prior.generator(), self.prior.perceptual())
         faces = self._faces(TRAIN).pixels
         return steps_taken(nets[0], self._codes(), faces, nets[1], self.settings.tuning, state)
 
     def _tune(self) -> Done:
         import torch
 
-        device, settings = self.settings.device, self.settings.tuning
-        generator = self.prior.generator(device).to(memory_format=torch.channels_last)
-        perceptual, faces = self.prior.perceptual(device), self._faces(TRAIN).pixels
-        plan = plan_for(generator, perceptual, len(faces), settings, device)
+        settings = self.settings.tuning
+        generator = self.prior.generator().to(memory_format=torch.channels_last)
+        perceptual, faces = self.prior.perceptual(), self._faces(TRAIN).pixels
+        plan = plan_for(generator, perceptual, len(faces), settings, self.prior.device)
         state = self.draft.work / "tune"
         result = tune(generator, self._codes(), faces, perceptual, settings, state, self.progress, plan)
         whole = self.settings.whole
-        stored = store_difference(self.prior, result.state, self._codes(), device, whole=whole)
+        stored = store_difference(self.prior, result.state, self._codes(), whole=whole)
         files = self.draft.write_tensors(GENERATOR, stored.tensors, stored.notes)
         files |= self.draft.write(LOSS_TABLE, _loss_table(result.curve))
         facts = {
@@ -284,17 +284,16 @@ class Stages:
         self._stage("measure", inputs, self._measure)
 
     def _measure(self) -> Done:
-        device, prior = self.settings.device, self.prior
-        faces, held_out = self._faces(TRAIN), self._faces(HELD_OUT)
+        prior, faces, held_out = self.prior, self._faces(TRAIN), self._faces(HELD_OUT)
         codes = np.zeros((0, prior.w_dim), np.float32)
         if "encoder" in prior.roles and len(held_out):
             codes = prior.encode(held_out[:])
         sets = (self._codes(), faces), (codes, held_out)
-        perceptual = prior.perceptual(device)
-        figures = {"before": reconstruction_figures(prior.generator(device), prior, perceptual, *sets)}
+        perceptual = prior.perceptual()
+        figures = {"before": reconstruction_figures(prior.generator(), prior, perceptual, *sets)}
         self.progress(Step("measure", 1, 3))
         if GENERATOR in self.draft.digests():
-            figures["after"] = reconstruction_figures(self._tuned(device), prior, perceptual, *sets)
+            figures["after"] = reconstruction_figures(self._tuned(), prior, perceptual, *sets)
         self.progress(Step("measure", 2, 3))
         figures["identity"] = identity_statistics(prior, faces, held_out, self._strangers_seed())
         self.progress(Step("measure", 3, 3))
@@ -306,11 +305,11 @@ class Stages:
     def _strangers_seed(self) -> int:
         return int(self.draft.stages()["curate"]["seed"])
 
-    def _tuned(self, device: str) -> Generator:
+    def _tuned(self) -> Generator:
         """Return G_p of the next version."""
-        generator = self.prior.generator("cpu")
+        generator = self.prior.on(CPU).generator()
         apply_difference(generator, self.draft.find(GENERATOR), self.prior.digest)
-        return generator.to(device)
+        return generator.to(self.prior.device.torch)
 
     def instant(self) -> None:
         """Train the net for instant answers; or only see to it that none of another generator is kept."""
@@ -324,8 +323,7 @@ class Stages:
     def _instant(self, settings: InstantSettings) -> Done:
         from mystyle_cli.person.instant_training import instant_stage
 
-        device, faces = self.settings.device, self._faces(TRAIN)
-        nets = self._tuned(device), self.prior.perceptual(device)
+        nets, faces = (self._tuned(), self.prior.perceptual()), self._faces(TRAIN)
         return instant_stage(self.draft, self.prior, nets, self._codes(), faces, settings, self.progress)
 
     def export(self) -> None:
@@ -342,7 +340,7 @@ class Stages:
             self.draft.forget("export")
 
     def _export(self, everything: bool) -> Done:
-        named = self._tuned("cpu"), self.draft.digests()[GENERATOR]
+        named = self._tuned().cpu(), self.draft.digests()[GENERATOR]
         return export_stage(self.draft, self.prior, named, self._codes(), everything)[:2]
 
     def finish(self) -> None:

@@ -22,7 +22,7 @@ from mystyle_cli.person.cost import Plan, plan_tuning
 from mystyle_cli.person.files import load_tensors, save_tensors
 from mystyle_cli.person.interrupt import deferred_interrupt
 from mystyle_cli.person.muon import Muon
-from mystyle_cli.prior.device import Precision, choose_precision
+from mystyle_cli.prior.device import Device, Precision
 from mystyle_cli.prior.memory import ran_out
 from mystyle_cli.progress import Progress, Step, silent
 
@@ -117,10 +117,10 @@ def _kind(name: str, parameter: torch.Tensor) -> str:
 
 
 def plan_for(
-    generator: Generator, perceptual: Perceptual, pictures: int, settings: TuneSettings, device: str
+    generator: Generator, perceptual: Perceptual, pictures: int, settings: TuneSettings, device: Device
 ) -> Plan:
     """Cut the steps of a tuning so that they fit into the memory that is free."""
-    half = choose_precision(settings.precision, device) == "bfloat16"
+    half = device.precision(settings.precision) == "bfloat16"
     return plan_tuning(generator, perceptual, pictures, settings.batch, device, half=half)
 
 
@@ -217,7 +217,8 @@ class _Run:
         generator.synthesis.recompute = self.plan.recompute
         self.parameters = tuned_parameters(generator)
         self.device = next(iter(self.parameters.values())).device
-        self.precision = choose_precision(settings.precision, str(self.device))
+        self.place = Device(str(self.device))
+        self.precision = self.place.precision(settings.precision)
         self.state_path = None if state_dir is None else state_dir / STATE_FILE
         self.key = self._key(anchors, images) if state_dir is not None else ""
         self.anchors = torch.from_numpy(np.ascontiguousarray(anchors)).to(self.device)
@@ -248,12 +249,6 @@ class _Run:
             digest.update(name.encode() + parameter.detach().cpu().numpy().tobytes())
         return digest.hexdigest()
 
-    def _autocast(self) -> torch.autocast:
-        """Run the networks in the chosen arithmetic."""
-        return torch.autocast(
-            self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16", cache_enabled=True
-        )
-
     def _features(self) -> list[torch.Tensor]:
         """Compute what the perceptual net sees in the photos, once for all passes."""
         kept: list[torch.Tensor] = []
@@ -267,7 +262,7 @@ class _Run:
 
     def _seen(self, photos: torch.Tensor) -> list[torch.Tensor]:
         """Return what the perceptual net sees in photos (B, 3, R, R)."""
-        with torch.no_grad(), self._autocast():
+        with torch.no_grad(), self.place.arithmetic(self.precision):
             return self.perceptual.features(photos)
 
     def _photos(self, index: torch.Tensor | slice) -> torch.Tensor:
@@ -311,14 +306,13 @@ class _Run:
                 parameter.grad = None
             try:
                 return [self._add_gradients(part, len(chosen)) for part in self._parts(chosen)]
-            except (MemoryError, RuntimeError) as error:
+            except Exception as error:
                 plan = self.plan.smaller(len(chosen)) if ran_out(error) else None
                 if plan is None:
                     raise
                 self.plan, self.generator.synthesis.recompute = plan, plan.recompute
                 self.features = self.features if plan.cache else None
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
+            self.place.give_back()
 
     def _parts(self, chosen: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Split a batch into what is worked on at once."""
@@ -341,7 +335,7 @@ class _Run:
         """Return eq 1's two terms, means over a batch of indices (B,)."""
         photos = self._photos(index)
         seen = self._seen(photos) if self.features is None else [level[index] for level in self.features]
-        with self._autocast():
+        with self.place.arithmetic(self.precision):
             codes = self.anchors[index].unsqueeze(1).expand(-1, self.generator.num_ws, -1)
             made = self.generator.synthesis(codes, noise="const")
             perceptual = self.perceptual.distance_to(seen, made)

@@ -1,12 +1,15 @@
-"""How much memory there is: of this machine, of this process's limits, of the device."""
+"""How much memory there is, of this machine and of this process's limits, and what says that it ran out."""
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
+
+from mystyle_cli.errors import MystyleError
 
 CONTAINERS: Final = (
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
@@ -18,29 +21,52 @@ CONTAINERS: Final = (
 """Limit and use of the container that one may be in, of both kinds of cgroup."""
 
 
-OUT_OF_MEMORY: Final = ("can't allocate memory", "Failed to allocate memory", "bad_alloc")
-"""What torch, onnxruntime's arenas and the C++ library say when there is none left."""
+OUT_OF_MEMORY: Final = (
+    "out of memory",  # torch of CUDA, of ROCm and of a Mac; onnxruntime of CUDA
+    "outofmemory",  # Metal's kIOGPUCommandBufferCallbackErrorOutOfMemory, hipErrorOutOfMemory, E_OUTOFMEMORY
+    "invalid buffer size",  # torch of a Mac, for a tensor larger than Metal gives at once
+    "can't allocate memory",  # torch's own allocator for the CPU
+    "cannot allocate memory",  # the C library
+    "failed to allocate memory",  # onnxruntime's arenas
+    "not enough memory",  # torch's allocator on Windows; Windows itself, through DirectML
+    "to enough memory resources",  # the same as onnxruntime garbles it
+    "8007000e",  # and where Windows speaks another language
+    "insufficient memory",  # Metal
+    "paging file is too small",  # Windows, of its virtual memory
+    "bad_alloc",  # the C++ library
+    "bad allocation",  # the C++ library on Windows
+    "smaller than requested bytes",  # onnxruntime's arena, with a limit
+    "alloc_failed",  # CUBLAS_STATUS_, CUDNN_STATUS_, CUSOLVER_STATUS_, CUFFT_
+    "allocation_failed",  # CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ and _HOST_ of cuDNN 9
+    "when calling `cublascreate",  # cuBLAS makes its workspace here, and says that it is not initialized
+    "unable to find an engine to execute",  # cuDNN, whose every way takes more memory than there is
+    "unable to find a valid cudnn algorithm",  # the same in earlier versions
+)
+"""What torch, onnxruntime and the libraries beneath say when there is no memory left, in small letters."""
+
+NO_MEMORY: Final = (8, 14, 1455)
+"""Windows' numbers for it: no memory for this command, for this operation, paging file too small."""
 
 
-def free_memory(device: str = "cpu") -> int | None:
-    """Return the bytes that more work may take on a device, or None where nothing tells.
-
-    Args:
-        device: "cpu", "cuda", "cuda:1" or "mps", which shares the machine's memory.
-    """
-    if device.startswith("cuda"):
-        import torch
-
-        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(torch.cuda.mem_get_info(device)[0]) + int(held)
+def free_memory() -> int | None:
+    """Return the bytes of this machine's memory that more work may take, or None where nothing tells."""
     return min(_known([_machine(), _container(), _process()]), default=None)
 
 
 def ran_out(error: BaseException) -> bool:
-    """Tell whether an error of torch, onnxruntime or Python says that memory ran out."""
+    """Tell whether an error of torch, onnxruntime, the system or Python says that memory ran out.
+
+    An error of the program's own never does, and of the system's only its number counts: both have names of
+    files in their words.
+    """
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return any(words in str(error) for words in OUT_OF_MEMORY)
+    if isinstance(error, MystyleError):
+        return False
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM or getattr(error, "winerror", None) in NO_MEMORY
+    text = str(error).lower()
+    return any(words in text for words in OUT_OF_MEMORY)
 
 
 def used_memory() -> int:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mystyle_cli.errors import ModelError
+from mystyle_cli.prior.device import WHOLE
 
 Trunk = Literal["alex", "vgg"]
 
@@ -58,7 +59,7 @@ class Perceptual(nn.Module):
             over channels and layers, are the distance.
         """
         if images.shape[-2:] != (self.size, self.size):
-            images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
+            images = resized(images, self.size)
         layers = self.net.net(self.net.scaling_layer(images.contiguous(memory_format=torch.channels_last)))
         weighted = []
         for layer, lin in zip(layers, self.net.lins, strict=True):
@@ -78,6 +79,20 @@ class Perceptual(nn.Module):
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
         """LPIPS distance (B,) between two batches (B, 3, H, W)."""
         return self.distance_to(self.features(a), b)
+
+
+def resized(images: Tensor, size: int) -> Tensor:
+    """Return images (B, 3, H, W) at another size, bilinear and without aliases."""
+    if images.device.type in WHOLE:
+        return F.interpolate(images, (size, size), mode="bilinear", antialias=True)
+    rows, columns = (kernel_to(side, size).to(images) for side in images.shape[-2:])
+    return rows @ images @ columns.T
+
+
+def kernel_to(size: int, other: int) -> Tensor:
+    """Return the matrix (other, size) that brings rows of a picture to another number, on the CPU."""
+    unit = torch.eye(size)[None, None]
+    return F.interpolate(unit, (other, size), mode="bilinear", antialias=True)[0, 0]
 
 
 def save_perceptual(perceptual: Perceptual, path: Path, *, small: bool = False) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from mystyle_cli.errors import ModelError, MystyleError
 from mystyle_cli.owned import inside
 from mystyle_cli.paths import priors_root
 from mystyle_cli.prior.batches import at_once
+from mystyle_cli.prior.device import CPU, Device
 from mystyle_cli.prior.limits import IdentityLimits, read_limits
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Prior:
         metadata: what prior.toml says.
         crop: which square about a face its pictures show, and all its nets take.
         identity_limits: what its identity net was found to tell apart, where it was judged on real people.
+        device: where its nets compute; `on` gives the same prior elsewhere.
     """
 
     path: Path
@@ -52,6 +54,7 @@ class Prior:
     metadata: dict[str, Any]
     crop: Crop
     identity_limits: IdentityLimits | None = None
+    device: Device = CPU
     _sessions: dict[tuple[str, str], Session] = field(default_factory=dict, repr=False)
     _checked: set[str] = field(default_factory=set, repr=False)
     _generator: Generator | None = field(default=None, repr=False)
@@ -81,6 +84,10 @@ class Prior:
         """Roles that the prior fills."""
         return tuple(role for role in ROLES if role in self.metadata["roles"])
 
+    def on(self, device: Device) -> Prior:
+        """Return the same prior with its nets on a device; what is open and checked stays so."""
+        return self if device == self.device else replace(self, device=device)
+
     def file(self, role: str) -> Path:
         """Path of a role's file, its digest checked once.
 
@@ -95,25 +102,25 @@ class Prior:
             )
         return self._check(entry)
 
-    def generator(self, device: str = "cpu") -> Generator:
+    def generator(self) -> Generator:
         """A fresh copy of G_d in eval mode, no gradients kept for its weights."""
         from mystyle_cli.prior.generator import load_generator
 
         if self._generator is None:
             self._generator = load_generator(self.file("generator"))
-        return self._generator.frozen().to(device)
+        return self._generator.frozen().to(self.device.torch)
 
-    def perceptual(self, device: str = "cpu") -> Perceptual:
+    def perceptual(self) -> Perceptual:
         """The perceptual net."""
         from mystyle_cli.prior.perceptual import load_perceptual
 
-        return load_perceptual(self.file("perceptual")).to(device)
+        return load_perceptual(self.file("perceptual")).to(self.device.torch)
 
-    def encode(self, images: NDArray[np.float32], device: str = "cpu") -> NDArray[np.float32]:
+    def encode(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Codes w (B, w_dim) of aligned images (B, 3, R, R) in [-1, 1]."""
-        return self._run("encoder", images, device)
+        return self._run("encoder", images)
 
-    def embed(self, images: NDArray[np.float32], device: str = "cpu") -> NDArray[np.float32]:
+    def embed(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Identity embeddings (B, D), rows of unit length, of aligned images (B, 3, R, R) in [-1, 1].
 
         A prior without an identity net takes dlib's descriptors, which know real faces. Their cosines lie
@@ -122,19 +129,19 @@ class Prior:
         import numpy as np
 
         known = "identity" in self.roles
-        rows = self._run("identity", images, device) if known else _describe(images, self.crop)
+        rows = self._run("identity", images) if known else _describe(images, self.crop)
         norms = np.linalg.norm(rows, axis=1, keepdims=True).astype(np.float32)
         unit: NDArray[np.float32] = rows / np.maximum(norms, np.float32(1e-12))
         return unit
 
-    def matte(self, images: NDArray[np.float32], device: str = "cpu") -> NDArray[np.float32]:
+    def matte(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """How much of each pixel is the person, (B, R, R) in [0, 1], of aligned images (B, 3, R, R)."""
-        mattes = self._run("matte", images, device)
+        mattes = self._run("matte", images)
         return mattes.reshape(len(images), self.resolution, self.resolution).clip(0, 1)
 
-    def cover(self, images: NDArray[np.float32], device: str = "cpu") -> NDArray[np.float32]:
+    def cover(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """How much of each of `FACE_PARTS` something hides, (B, parts) in [0, 1], of aligned images."""
-        return self._run("cover", images, device)
+        return self._run("cover", images)
 
     def directions(self) -> dict[str, Direction]:
         """Semantic directions by name."""
@@ -167,16 +174,17 @@ class Prior:
         self._checked.add(entry["file"])
         return path
 
-    def _run(self, role: str, images: NDArray[np.float32], device: str) -> NDArray[np.float32]:
+    def _run(self, role: str, images: NDArray[np.float32]) -> NDArray[np.float32]:
         from mystyle_cli.prior.sessions import open_session
 
         expected = (3, self.resolution, self.resolution)
         if images.ndim != 4 or images.shape[1:] != expected:
             raise ValueError(f"{role} takes images (B, {', '.join(map(str, expected))}), not {images.shape}")
-        if (role, device) not in self._sessions:
+        place = role, self.device.wanted
+        if place not in self._sessions:
             batch = at_once(self.resolution, 32)
-            self._sessions[role, device] = open_session(self.file(role), device, batch=batch)
-        return self._sessions[role, device].run(images)
+            self._sessions[place] = open_session(self.file(role), self.device, batch=batch, helper=True)
+        return self._sessions[place].run(images)
 
 
 def open_prior(name_or_path: str | Path) -> Prior:

@@ -44,9 +44,9 @@ class InstantEngine:
         self.profile, self.settings, self.projection = profile, settings, settings.projection
         self.resolution = profile.manifest.prior.resolution
         self.at_once = at_once(self.resolution, settings.batch)
-        self.net = open_instant(profile, settings.device)
-        self.gradient = open_gradient(profile.file(LOSS), profile.anchors(), settings.device)
-        self.renderer = open_renderer(profile, "auto", settings.device)
+        self.net = open_instant(profile)
+        self.gradient = open_gradient(profile.file(LOSS), profile.anchors(), profile.device)
+        self.renderer = open_renderer(profile)
 
     @property
     def notice(self) -> str:

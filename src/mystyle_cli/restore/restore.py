@@ -65,7 +65,6 @@ class RestoreSettings:
         seed: of a random start; the same for every photo.
         aligned: the photos are aligned crops already.
         force: go on with a face that is not this person's.
-        device: "cpu", "cuda:0", ...
         batch: photos worked on at once, where they fit into memory.
         domain_prior: use G_d in W+ in place of the person's prior, for comparison.
     """
@@ -76,7 +75,6 @@ class RestoreSettings:
     seed: int = 0
     aligned: bool = False
     force: bool = False
-    device: str = "cpu"
     batch: int = 8
     domain_prior: bool = False
 
@@ -135,7 +133,7 @@ def restore(
     """Restore photos of a person.
 
     Args:
-        profile: the person, tuned.
+        profile: the person, tuned, with the device to work on.
         subjects: the photos; for "inpaint" each with its mask.
         task: "invert", "inpaint" or "upscale".
         settings: None takes the task's defaults.
@@ -215,17 +213,17 @@ class Engine:
     """What all photos share: the generator, the perceptual net, the anchors.
 
     Args:
-        profile: the person.
+        profile: the person, with the device to work on.
         settings: how photos are restored.
     """
 
     def __init__(self, profile: Profile, settings: RestoreSettings) -> None:
         self.profile, self.settings = profile, settings
-        prior, device = profile.prior, settings.device
-        self.generator: Generator = (prior if settings.domain_prior else profile).generator(device)
-        self.perceptual: Perceptual = prior.perceptual(device)
+        prior = profile.prior
+        self.generator: Generator = (prior if settings.domain_prior else profile).generator()
+        self.perceptual: Perceptual = prior.perceptual()
         self.anchors = None if settings.domain_prior else profile.anchors()
-        plan = plan_search(self.generator, self.perceptual, settings.batch, device)
+        plan = plan_search(self.generator, self.perceptual, settings.batch, profile.device)
         self.at_once, self.generator.synthesis.recompute = plan.at_once, plan.recompute
         self.projection = settings.projection
         if settings.quality == "fast" and self.projection.steps is None:
@@ -242,7 +240,7 @@ class Engine:
         if self.settings.start != "auto" or self.projection.space not in HULL:
             return None
         there = instant_state(self.profile.manifest) == "fresh"
-        return open_instant(self.profile) if there or self.settings.quality == "fast" else None
+        return open_instant(self.profile, helper=True) if there or self.settings.quality == "fast" else None
 
     def save_memory(self) -> bool:
         """Compute the generator's blocks again on the way back, instead of keeping what is in them."""
@@ -300,10 +298,12 @@ def restore_with(
         part = subjects[len(results) : len(results) + engine.at_once]
         try:
             results += _restore_batch(engine, part, task, progress)
-        except (MemoryError, RuntimeError) as error:
+            continue
+        except Exception as error:
             if not ran_out(error) or (len(part) == 1 and not engine.save_memory()):
                 raise
             engine.at_once = math.ceil(len(part) / 2)
+        engine.profile.device.give_back()  # outside, as the error holds what was computed
     return results
 
 
