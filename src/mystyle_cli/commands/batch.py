@@ -11,7 +11,18 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
-from mystyle_cli.commands.inputs import NONE, Input, Originals, Target, expand, plan, refuse_link
+from mystyle_cli.commands.inputs import (
+    FORMAT,
+    NONE,
+    QUALITY,
+    Input,
+    Originals,
+    Target,
+    expand,
+    plan,
+    refuse_idle,
+    refuse_link,
+)
 from mystyle_cli.commands.options import BatchOptions
 from mystyle_cli.console import Console
 from mystyle_cli.errors import MystyleError, UsageError
@@ -146,7 +157,8 @@ def run_batch(
         raise UsageError("--overwrite and --skip-existing contradict each other", "Give one of them.")
     inputs = expand(options.inputs, options.recursive)
     originals |= Originals.of(item.path for item in inputs if item.path is not None)
-    targets = plan(inputs, options.output, work.name, options.format_name, originals)
+    targets = plan(inputs, options.output, work.name, options.format_name or FORMAT, originals)
+    refuse_idle(targets, options.format_name, options.quality)
     check_stream(console, targets)
     batch = Batch()
     jobs = _read(inputs, targets, options, batch)
@@ -156,7 +168,7 @@ def run_batch(
         while chunk := list(islice(jobs, options.batch)):
             answers = _answers(work, chunk, progress)
             for job, answer in zip(chunk, answers, strict=True):
-                _settle(console, batch, work, job, answer, options.quality, originals)
+                _settle(console, batch, work, job, answer, options.quality or QUALITY, originals)
             if len(inputs) > 1:
                 progress(Step("photos", batch.count, len(inputs)))
     _account(console, batch, len(inputs))
