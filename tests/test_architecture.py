@@ -28,7 +28,7 @@ FLOORS = [
     {"onnx"},
     {"prior"},
     {"photos"},
-    {"config", "paths", "console"},
+    {"config", "paths", "console", "installing"},
     {"owned", "progress"},
     {"errors"},
 ]

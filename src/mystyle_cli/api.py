@@ -127,8 +127,8 @@ class Person(Profile):
             strengths: by a direction's name or file.
             beta: dilation that the edit may use, None = unbounded.
             at_limit: what to do where more would be needed: "stop", "project" or "continue".
-            code: what `save_code` kept of this photo; nothing is searched then, so that `steps`, `aligned` and
-                `force` have no meaning and are refused.
+            code: what `save_code` kept of this photo; nothing is searched then, and `steps`, `aligned` and
+                `force` are refused.
             backend: what renders; a search needs "torch", with a saved code "auto" takes the export if it is
                 up to date.
             steps, aligned, force, device, progress: see the class.

@@ -108,8 +108,8 @@ class Unused(NamedTuple):
 
 def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     def callback(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-        of_program = context.parent is None
-        if context.get_parameter_source(str(parameter.name)) is ParameterSource.ENVIRONMENT and not of_program:
+        source = context.get_parameter_source(str(parameter.name))
+        if source is ParameterSource.ENVIRONMENT and context.parent is not None:
             return  # the program has read it, before what was typed there
         if value not in (None, False, 0):
             setattr(context.ensure_object(App), name, value)

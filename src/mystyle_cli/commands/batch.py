@@ -24,7 +24,7 @@ from mystyle_cli.commands.inputs import (
     refuse_link,
 )
 from mystyle_cli.commands.options import BatchOptions
-from mystyle_cli.console import Console
+from mystyle_cli.console import Console, is_closed
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.progress import Progress, Step
 from mystyle_cli.restore.faults import contained
@@ -159,7 +159,7 @@ def run_batch(
     originals |= Originals.of(item.path for item in inputs if item.path is not None)
     targets = plan(inputs, options.output, work.name, options.format_name or FORMAT, originals)
     refuse_idle(targets, options.format_name, options.quality)
-    check_stream(console, targets)
+    check_stream(console, targets, inputs)
     batch = Batch()
     jobs = _read(inputs, targets, options, batch)
     with console.progress() as progress:
@@ -220,9 +220,13 @@ def _settle(
     batch.done.append({"input": job.item.name, "output": job.target.name, **report})
 
 
-def check_stream(console: Console, targets: Sequence[Target]) -> None:
-    """Refuse before any work what could not be written after it."""
+def check_stream(console: Console, targets: Sequence[Target], inputs: Sequence[Input] = ()) -> None:
+    """Refuse before any work what could not be read for it, or written after it."""
+    if any(item.path is None for item in inputs) and is_closed(sys.stdin):
+        raise UsageError("standard input is closed", "Feed it a picture (< in.png), or name files.")
     if any(target.path is None for target in targets):
+        if is_closed(sys.stdout):
+            raise UsageError("standard output is closed", "Redirect it (> out.png) or use -o FILE.")
         if console.json:
             raise UsageError("--json and the picture would both go to standard output", "Use -o FILE.")
         if sys.stdout.isatty():

@@ -84,10 +84,11 @@ def create(
         replace=replace,
     )
     if dry_run:  # as if every photo were kept
+        from mystyle_cli.curate.advice import held_out_of
         from mystyle_cli.person.estimate import estimate_tuning
 
-        instant = settings.instant is not None
-        estimate = estimate_tuning(open_prior(prior), len(paths), settings.tuning, settings.device, instant)
+        count, instant = len(paths) - held_out_of(len(paths), held_out), settings.instant is not None
+        estimate = estimate_tuning(open_prior(prior), count, settings.tuning, settings.device, instant)
         show_estimate(app, "profile create", estimate)
         return
     with app.console.progress() as progress:

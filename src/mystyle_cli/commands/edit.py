@@ -317,12 +317,12 @@ class EditWork:
 def _frame_line(frame: Frame) -> str:
     """Return one edit's line for people."""
     edited, wanted = frame.edited, frame.strengths.items()
-    end = ", projected back" if edited.projected else ""
-    if any(not math.isclose(frame.reached[name], asked, rel_tol=1e-3, abs_tol=1e-6) for name, asked in wanted):
+    asked, end = _listed(frame.strengths), ", projected back" if edited.projected else ""
+    if any(not math.isclose(frame.reached[name], far, rel_tol=1e-3, abs_tol=1e-6) for name, far in wanted):
         end += f", reached {_listed(frame.reached)}"
     limits = {name: limit for name, limit in _largest(frame).items() if limit is not None}
     largest = f", largest within dilation {edited.limit:.3g}: {_listed(limits)}" if limits else ""
-    return f"{_listed(frame.strengths)}{end}: dilation {edited.least_dilation:.4f}, ID {frame.id_score:.3f}{largest}"
+    return f"{asked}{end}: dilation {edited.least_dilation:.4f}, ID {frame.id_score:.3f}{largest}"
 
 
 def _listed(strengths: Mapping[str, float]) -> str:

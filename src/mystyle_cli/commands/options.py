@@ -21,9 +21,7 @@ Decorator = Callable[[Function], Function]
 class Number(click.FloatRange):
     """A finite number within bounds; what a range of click's own lets through are nan and infinity."""
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, context: click.Context | None
-    ) -> float:
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> float:
         """Parse what was typed."""
         number = float(super().convert(value, param, context))
         if not math.isfinite(number):

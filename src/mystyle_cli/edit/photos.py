@@ -271,12 +271,16 @@ def _frame(
     assert located is not None
     face = to_pixels(image)
     shown = person_matte(prior, image, located)
-    lay = composite.paste_face if inversion.factor == 1 else composite.enlarge_and_paste
     wanted: dict[str, float] = {}
     reached: dict[str, float] = {}
     for (direction, strength), measured in zip(strengths, edited.reached, strict=True):
         wanted[direction.name] = wanted.get(direction.name, 0.0) + strength
         reached[direction.name] = reached.get(direction.name, 0.0) + measured
-    return Frame(
-        wanted, reached, face, edited, score, lambda: lay(located, face, shown, prior.crop, aligned)
-    )
+
+    def paste() -> Pixels:
+        pasted = (located, face, shown, prior.crop, aligned)
+        if inversion.factor == 1:
+            return composite.paste_face(*pasted)
+        return composite.enlarge_and_paste(*pasted, inversion.factor)
+
+    return Frame(wanted, reached, face, edited, score, paste)

@@ -71,7 +71,9 @@ class TuneSettings:
             raise UsageError(f"passes {self.passes} and batch {self.batch} must be 1 or more")
         check_choice("precision", self.precision, Precision)
         if not 0 < self.learning_rate < math.inf or not 0 <= self.warmup < 1:
-            raise UsageError(f"rate {self.learning_rate} must be above 0, finite, and warmup {self.warmup} in [0, 1)")
+            raise UsageError(
+                f"rate {self.learning_rate} must be above 0, finite, and warmup {self.warmup} in [0, 1)"
+            )
 
 
 @dataclass(frozen=True)

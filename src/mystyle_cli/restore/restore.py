@@ -359,7 +359,7 @@ def _answered(
     results = []
     for row, item in enumerate(located):
         try:
-            results.append(_finish(engine, item.moved(projection.motions[row]), projection, row, task))
+            results.append(_finish(engine, item, projection, row, task))
         except Exception as error:
             if ran_out(error):
                 raise
@@ -405,12 +405,16 @@ def _refuse_large_result(located: Located, factor: float) -> None:
 
 
 def _finish(
-    engine: Answering, located: Located, projection: Projection, row: int, task: TaskName
+    engine: Answering, found: Located, projection: Projection, row: int, task: TaskName
 ) -> Restoration:
-    """Blend and paste one result."""
+    """Blend and paste one result; how large it becomes follows from where the face was found at first.
+
+    So a photo becomes as large whatever the quality: only some searches move the face.
+    """
     from mystyle_cli.photos.decode import to_pixels, to_unit
 
     aligned, crop = engine.settings.aligned, engine.profile.prior.crop
+    located = found.moved(projection.motions[row])
     image = projection.images[row]
     if not np.isfinite(image).all():
         raise MystyleError(
@@ -433,8 +437,8 @@ def _finish(
         face = to_pixels(image)
         shown = person_matte(engine.profile.prior, image, located if task == "invert" else None)
         if task == "upscale":
-            factor = len(face) / located.side
-            pixels = composite.enlarge_and_paste(located, face, shown, crop, aligned)
+            factor = len(face) / found.side
+            pixels = composite.enlarge_and_paste(located, face, shown, crop, aligned, factor)
         else:
             pixels = composite.paste_face(located, face, shown, crop, aligned)
     alpha_plus = None if projection.alpha_plus is None else projection.alpha_plus[row]
