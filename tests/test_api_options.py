@@ -22,6 +22,8 @@ from tests.tiny_store import add_instant, make_store, picture
 FEW = InstantSettings(samples=16, views=1, width=8, steps=10, batch=8)
 HOLE = np.zeros((32, 32), np.uint8)
 HOLE[10:20, 8:24] = 255
+OPPOSITE = 255 - np.mean([picture(number, 32) for number in range(6)], axis=0).round().astype(np.uint8)
+"""As unlike the person as can be, for a net that is linear."""
 
 BASES: Mapping[str, Mapping[str, Any]] = {
     "upscale": {"photo": picture(1, 20), "aligned": True, "steps": 2},
@@ -49,7 +51,7 @@ CASES: Mapping[str, Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]] =
         **QUALITY,
         "photo": ({}, {"photo": picture(2, 32)}),
         "mask": ({}, {"mask": HOLE.T.copy()}),
-        "force": ({"store": "strict", "photo": picture(9, 32)}, {"force": True}),
+        "force": ({"store": "strict", "photo": OPPOSITE}, {"force": True}),
     },
     "invert": SEARCHED,
     "edit": {

@@ -240,6 +240,7 @@ MODES = (
     "--start encoder",
     "--space w+",
     "--space p",
+    "--space w+ --start random --seed 1",
 )
 """Ways of searching, in each of which every option of a search changes the result or is refused."""
 
