@@ -226,7 +226,6 @@ REFUSED = (
     (SAMPLE, "--jpeg-quality 5", "--jpeg-quality"),
     ("sample ada --grid grid.png", "--format jpg", "--format"),
     (CREATE, "--no-tune --passes 3", "--passes"),
-    (CREATE, "--no-tune --no-export", "--no-export"),
     (CREATE, "--no-tune --dry-run", "--dry-run"),
     (INGEST, "--no-tune --whole", "--whole"),
     (INGEST, "--no-tune --seed 3", "--seed"),
