@@ -28,7 +28,7 @@ FLOORS = [
     {"onnx"},
     {"prior"},
     {"photos"},
-    {"config", "paths", "console", "processors"},
+    {"config", "paths", "console", "installing", "processors"},
     {"owned", "progress"},
     {"errors"},
 ]

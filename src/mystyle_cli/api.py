@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from mystyle_cli.config import BETA_EDIT, BETA_INPAINT, BETA_INVERT, BETA_UPSCALE
+from mystyle_cli.errors import UsageError
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.progress import Progress, silent
 
@@ -126,19 +127,24 @@ class Person(Profile):
             strengths: by a direction's name or file.
             beta: dilation that the edit may use, None = unbounded.
             at_limit: what to do where more would be needed: "stop", "project" or "continue".
-            code: what `save_code` kept of this photo; nothing is searched then.
-            backend: what renders with a saved code; "auto" takes the export if it is up to date.
+            code: what `save_code` kept of this photo; nothing is searched then, and `steps`, `aligned` and
+                `force` are refused.
+            backend: what renders; a search needs "torch", with a saved code "auto" takes the export if it is
+                up to date.
             steps, aligned, force, device, progress: see the class.
 
         Source: sec. 3.4, app. B.4.
         """
         from mystyle_cli.edit.directions import find_direction
-        from mystyle_cli.edit.photos import edit_photos, edit_saved, settings_for
+        from mystyle_cli.edit.photos import check_backend, edit_photos, edit_saved, settings_for
         from mystyle_cli.person.rendering import open_renderer
         from mystyle_cli.restore.restore import RestoreSettings
         from mystyle_cli.restore.saved import load_code
 
         person = self._placed(device)
+        check_backend(backend, code is not None)
+        if code is not None and (steps is not None or aligned or force):
+            raise UsageError("a saved code is not searched again", "Leave out steps, aligned and force.")
         directions = [(find_direction(self.prior, name), value) for name, value in strengths.items()]
         if code is not None:
             settings = settings_for(beta, at_limit, RestoreSettings())

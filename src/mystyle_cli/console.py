@@ -108,6 +108,21 @@ class Console:
                 yield _Stages(bars)
 
 
+def fill_closed_streams() -> None:
+    """Put nothing in the place of standard streams that the program was started without (`<&-`).
+
+    Otherwise they are None, and the next file that is opened gets their number, to which libraries write.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+
+
+def is_closed(stream: TextIO) -> bool:
+    """Tell whether a standard stream is one that `fill_closed_streams` put there."""
+    return getattr(stream, "name", None) == os.devnull
+
+
 def _say(text: str, stream: TextIO) -> None:
     """Write a line; while bars are drawn the stream is theirs, and the line goes above them.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar, get_args
 
 
 class MystyleError(Exception):
@@ -67,6 +67,21 @@ class ProfileError(MystyleError):
 
 class DeviceError(MystyleError):
     """A device that was asked for cannot be had."""
+
+
+def check_choice(what: str, value: str, choices: Any) -> None:
+    """Refuse a word that is none of a `Literal`'s, which would otherwise count as whatever comes last.
+
+    Args:
+        what: the setting's name.
+        value: what was given.
+        choices: the `Literal`.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if value not in get_args(choices):
+        raise UsageError(f"{what} is {value!r}", f"Give one of: {', '.join(get_args(choices))}.")
 
 
 def reason_of(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mystyle_cli.errors import MystyleError, ProfileError
 from mystyle_cli.person.draft import Draft
-from mystyle_cli.person.stages import STAGES, LearnSettings, Stages
+from mystyle_cli.person.stages import STAGES, LearnSettings, Stages, check_roles
 from mystyle_cli.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -60,11 +60,13 @@ def learn(
         progress: called in every stage.
 
     Raises:
+        ModelError: the prior lacks what learning needs; no photo has been looked at then.
         ProfileError: too few usable photos, a profile of this name made of others, or the profile is locked.
         KeyboardInterrupt: after the state was saved.
 
     Source: sec. 3.1.
     """
+    check_roles(prior)
     with store.locked(name):
         stages = Stages(store.draft(name), prior, settings or LearnSettings(), progress)
         try:
@@ -98,6 +100,7 @@ def ingest(
     """
     with store.locked(name):
         profile = store.open(name)
+        check_roles(profile.prior)
         stages = Stages(store.draft(name), profile.prior, settings or LearnSettings(), progress)
         stages.curate_more(profile, photos)
         return _finish(store, name, stages)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+from click.core import ParameterSource
 
 from mystyle_cli.console import Console
+from mystyle_cli.errors import UsageError
 from mystyle_cli.processors import settle
 
 if TYPE_CHECKING:
@@ -103,8 +105,27 @@ class App:
 pass_app = click.make_pass_decorator(App, ensure=True)
 
 
+class Unused(NamedTuple):
+    """A case in which options would do nothing, and are therefore refused where they were typed.
+
+    Args:
+        options: the parameters' names.
+        where: tells of all values whether this is the case.
+        why: what it is that leaves them without a use, the end of a sentence.
+        hint: what to do next.
+    """
+
+    options: tuple[str, ...]
+    where: Callable[[Mapping[str, Any]], bool]
+    why: str
+    hint: str
+
+
 def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     def callback(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        source = context.get_parameter_source(str(parameter.name))
+        if source is ParameterSource.ENVIRONMENT and context.parent is not None:
+            return  # the program has read it, before what was typed there
         if value not in (None, False, 0):
             setattr(context.ensure_object(App), name, value)
 
@@ -209,11 +230,30 @@ class _Everywhere(click.Command):
 
 
 class Command(_Everywhere):
-    """A command of the program."""
+    """A command of the program.
+
+    Args:
+        unused: the cases in which some of its options would do nothing.
+    """
+
+    def __init__(self, *args: Any, unused: Sequence[Unused] = (), **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.unused = tuple(unused)
 
     def invoke(self, context: click.Context) -> Any:
-        """Settle the threads before a library that has any is loaded, then run."""
-        settle(context.ensure_object(App).threads)
+        """Run the command, unless an option was typed that would do nothing.
+
+        Raises:
+            UsageError: one was.
+        """
+        for case in self.unused:
+            if not case.where(context.params):
+                continue
+            for parameter in self.params:
+                typed = context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+                if typed and parameter.name in case.options:
+                    raise UsageError(f"{parameter.opts[-1]} does nothing here: {case.why}", case.hint)
+        settle(context.ensure_object(App).threads)  # before a library that has threads is loaded
         return super().invoke(context)
 
 

@@ -11,9 +11,20 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
-from mystyle_cli.commands.inputs import NONE, Input, Originals, Target, expand, plan, refuse_link
+from mystyle_cli.commands.inputs import (
+    FORMAT,
+    NONE,
+    QUALITY,
+    Input,
+    Originals,
+    Target,
+    expand,
+    plan,
+    refuse_idle,
+    refuse_link,
+)
 from mystyle_cli.commands.options import BatchOptions
-from mystyle_cli.console import Console
+from mystyle_cli.console import Console, is_closed
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.progress import Progress, Step
 from mystyle_cli.restore.faults import contained
@@ -146,8 +157,9 @@ def run_batch(
         raise UsageError("--overwrite and --skip-existing contradict each other", "Give one of them.")
     inputs = expand(options.inputs, options.recursive)
     originals |= Originals.of(item.path for item in inputs if item.path is not None)
-    targets = plan(inputs, options.output, work.name, options.format_name, originals)
-    check_stream(console, targets)
+    targets = plan(inputs, options.output, work.name, options.format_name or FORMAT, originals)
+    refuse_idle(targets, options.format_name, options.quality)
+    check_stream(console, targets, inputs)
     batch = Batch()
     jobs = _read(inputs, targets, options, batch)
     with console.progress() as progress:
@@ -156,7 +168,7 @@ def run_batch(
         while chunk := list(islice(jobs, options.batch)):
             answers = _answers(work, chunk, progress)
             for job, answer in zip(chunk, answers, strict=True):
-                _settle(console, batch, work, job, answer, options.quality, originals)
+                _settle(console, batch, work, job, answer, options.quality or QUALITY, originals)
             if len(inputs) > 1:
                 progress(Step("photos", batch.count, len(inputs)))
     _account(console, batch, len(inputs))
@@ -208,9 +220,13 @@ def _settle(
     batch.done.append({"input": job.item.name, "output": job.target.name, **report})
 
 
-def check_stream(console: Console, targets: Sequence[Target]) -> None:
-    """Refuse before any work what could not be written after it."""
+def check_stream(console: Console, targets: Sequence[Target], inputs: Sequence[Input] = ()) -> None:
+    """Refuse before any work what could not be read for it, or written after it."""
+    if any(item.path is None for item in inputs) and is_closed(sys.stdin):
+        raise UsageError("standard input is closed", "Feed it a picture (< in.png), or name files.")
     if any(target.path is None for target in targets):
+        if is_closed(sys.stdout):
+            raise UsageError("standard output is closed", "Redirect it (> out.png) or use -o FILE.")
         if console.json:
             raise UsageError("--json and the picture would both go to standard output", "Use -o FILE.")
         if sys.stdout.isatty():

@@ -27,6 +27,12 @@ PICTURES: Final = frozenset(
 
 STREAM: Final = "-"
 
+FORMAT: Final = "png"
+"""Ending of results where neither -o nor --format names one."""
+
+QUALITY: Final = 95
+"""Of jpeg and webp, from 1 to 100."""
+
 
 @dataclass(frozen=True)
 class Input:
@@ -156,10 +162,10 @@ def _expand_one(argument: str, recursive: bool) -> list[Input]:
         found = _found(path, path.glob(pattern))
         if not found and path.suffix.lower() in PICTURES:  # a shell's *.jpg took it for a picture
             return [Input(path, Path(path.name))]
-        return _some(found, argument)
+        return _some(found, argument, deep=recursive)
     if not os.path.exists(path) and glob.has_magic(argument):
         matches = (Path(match) for match in glob.glob(argument, recursive=True))
-        return _some(_found(_root_of(argument), matches, from_folder=False), argument)
+        return _some(_found(_root_of(argument), matches, from_folder=False), argument, deep=True)
     return [Input(path, Path(path.name))]  # one that is missing fails when it is read, alone
 
 
@@ -172,11 +178,12 @@ def _found(root: Path, paths: Iterable[Path], from_folder: bool = True) -> list[
     ]
 
 
-def _some(found: list[Input], argument: str) -> list[Input]:
-    """Return inputs if there are any."""
+def _some(found: list[Input], argument: str, deep: bool) -> list[Input]:
+    """Return inputs if there are any; `deep` where folders below were searched, or none was meant."""
     if not found:
         raise UsageError(
-            f"{argument}: no pictures there", "Check the path; --recursive searches folders below."
+            f"{argument}: no pictures there",
+            "Check the path." if deep else "Check the path; --recursive searches folders below.",
         )
     return found
 
@@ -279,6 +286,35 @@ def _refuse_clashes(inputs: Sequence[Input], targets: Sequence[Target], original
                 "Give the folder above them with --recursive, so that the tree is kept.",
             )
         seen[target.path] = item
+
+
+def refuse_idle(targets: Sequence[Target], format_name: str | None, quality: int | None) -> None:
+    """Refuse a format or a quality that no result would have.
+
+    Args:
+        targets: where results go.
+        format_name: `--format` as typed, or None.
+        quality: `--jpeg-quality` as typed, or None.
+
+    Raises:
+        UsageError: a result is of another format, or none of a format that has a quality.
+    """
+    if format_name is not None:
+        if not targets:
+            raise UsageError(
+                "--format does nothing here: the one picture has a name", "Leave it out, or give -o DIR."
+            )
+        wanted = target_for(Path(f"{STREAM}.{format_name}")).format
+        for target in targets:
+            if target.format != wanted:
+                raise UsageError(
+                    f"-o {target.name} and --format {format_name} contradict each other", "Give one of them."
+                )
+    if quality is not None and all(target.format == "png" for target in targets):
+        raise UsageError(
+            "--jpeg-quality does nothing here: what is written is png, which keeps every pixel",
+            "Leave it out, or use --format jpg or webp.",
+        )
 
 
 def check_free(targets: Iterable[Target], overwrite: bool, originals: Originals) -> None:

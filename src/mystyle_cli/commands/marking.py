@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def provenance(
-    command: str, profile: Profile, beta: float | None, seed: int, *, hull: bool = True
+    command: str, profile: Profile, beta: float | None, seed: int | None, *, hull: bool = True
 ) -> Provenance:
     """Return the record that is embedded in a result.
 
@@ -24,7 +24,7 @@ def provenance(
         command: the command's name.
         profile: the person's profile.
         beta: dilation; None is unbounded.
-        seed: what repeats the result.
+        seed: what repeats the result; None where nothing was drawn.
         hull: whether the result is of the person's own space, which alone has a dilation.
     """
     from mystyle_cli.photos.marks import Provenance, source_type

@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mystyle_cli.commands.app import App, Command, pass_app
+from mystyle_cli.commands.app import App, Command, Unused, pass_app
 from mystyle_cli.commands.batch import Picture, check_stream, write
-from mystyle_cli.commands.inputs import STREAM, Originals, Target, check_free, target_for
+from mystyle_cli.commands.inputs import (
+    FORMAT,
+    QUALITY,
+    STREAM,
+    Originals,
+    Target,
+    check_free,
+    refuse_idle,
+    target_for,
+)
 from mystyle_cli.commands.marking import provenance
 from mystyle_cli.commands.options import (
     Beta,
@@ -35,6 +44,20 @@ if TYPE_CHECKING:
         "mystyle sample adele -n 16 --seed 7 -o samples",
         "mystyle sample adele -n 9 --grid grid.png",
         "mystyle sample adele --sampler uniform --beta 0.02 -o one.png",
+    ),
+    unused=(
+        Unused(
+            ("anchors",),
+            lambda values: values["sampler"] == "uniform",
+            "--sampler uniform mixes all photos",
+            "Leave it out, or use --sampler anchors.",
+        ),
+        Unused(
+            ("beta",),
+            lambda values: values["sampler"] == "anchors",
+            "a mix of anchors never leaves P_0",
+            "Leave it out, or use --sampler uniform.",
+        ),
     ),
 )
 @profile_argument
@@ -73,8 +96,8 @@ def command(
     anchors: int,
     beta: float | None,
     seed: int | None,
-    format_name: str,
-    quality: int,
+    format_name: str | None,
+    quality: int | None,
     overwrite: bool,
     backend: Backend,
 ) -> None:
@@ -86,8 +109,10 @@ def command(
         raise UsageError("an unbounded hull cannot be sampled", "Give a number, such as --beta 0.02.")
     first = choose_seed(app.console, seed)
     seeds = range(first, first + count)
-    singles = _places(name, seeds, output, format_name, grid)
+    singles = _places(name, seeds, output, format_name or FORMAT, grid)
     sheet = target_for(Path(grid)) if grid else None
+    refuse_idle(singles, format_name, None)
+    refuse_idle([*singles, *([sheet] if sheet else [])], None, quality)
     check_stream(app.console, singles)
     profile = app.profiles().open(name).on(app.wanted_device())
     originals = Originals.of([profile.path])
@@ -100,9 +125,9 @@ def command(
         samples = draw_with(profile, renderer, seeds, sampler, beta, anchors, progress)
     marks = [provenance("sample", profile, beta, seed) for seed in seeds]
     for target, pixels, mark in zip(singles, samples.pixels, marks, strict=False):
-        write(app.console, target, Picture(pixels, mark), quality, originals)
+        write(app.console, target, Picture(pixels, mark), quality or QUALITY, originals)
     if sheet:
-        write(app.console, sheet, Picture(lay_out(samples.pixels), marks[0]), quality, originals)
+        write(app.console, sheet, Picture(lay_out(samples.pixels), marks[0]), quality or QUALITY, originals)
     _show(app, samples, singles, sheet)
 
 

@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import os
 import platform
-import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from mystyle_cli import __version__
 from mystyle_cli.doctor.findings import Finding, note, ok, problem
 from mystyle_cli.errors import MystyleError
+from mystyle_cli.installing import install_command
 from mystyle_cli.prior.assets import COMPANIONS, Companion
 from mystyle_cli.prior.registry import sha256_of
 from mystyle_cli.processors import free_processors
@@ -35,7 +35,8 @@ LIBRARIES: Final = {
 }
 """Modules that the program cannot do without, each with the packages that may bring it."""
 
-OPTIONAL: Final = {"pillow_heif": ("pillow-heif", "to read HEIC photos: pip install pillow-heif")}
+OPTIONAL: Final = {"pillow_heif": ("pillow-heif", "to read HEIC photos")}
+"""Modules that some inputs need, each with its package and what it is for."""
 
 
 def look_at_libraries() -> Iterator[Finding]:
@@ -47,13 +48,13 @@ def look_at_libraries() -> Iterator[Finding]:
             importlib.import_module(module)
         except Exception as error:  # a broken library may raise anything
             reason = f"cannot be imported: {type(error).__name__}: {error}"
-            advice = f"{Path(sys.executable).name} -m pip install --force-reinstall {packages[0]}"
+            advice = install_command(packages[0], again=True)
             yield problem("program", packages[0], reason, advice)
         else:
             yield ok("program", *_version(packages))
-    for module, (package, advice) in OPTIONAL.items():
+    for module, (package, purpose) in OPTIONAL.items():
         if importlib.util.find_spec(module) is None:
-            yield note("program", package, "not installed", advice)
+            yield note("program", package, "not installed", f"{purpose}: {install_command(package)}")
         else:
             yield ok("program", *_version((package,)))
 
@@ -75,7 +76,7 @@ def look_at_companions(companions: tuple[Companion, ...] = COMPANIONS) -> Iterat
         folders = list(spec.submodule_search_locations or ()) if spec else []
         path = Path(folders[0], companion.file) if folders else None
         subject = f"{companion.package}: {Path(companion.file).name}"
-        advice = f"{Path(sys.executable).name} -m pip install --force-reinstall {companion.package}"
+        advice = install_command(companion.package, again=True)
         if path is None or not path.is_file():
             yield problem("program", subject, "is missing", advice)
         elif sha256_of(path) != companion.sha256:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mystyle_cli.errors import DeviceError, ProfileError
+from mystyle_cli.errors import DeviceError, ProfileError, check_choice
 from mystyle_cli.person.exporting import FOLDER, SYNTHESIS
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def open_renderer(profile: Profile, backend: Backend = "auto") -> Renderer:
         DeviceError: the device asked for cannot be had.
         ProfileError: the profile is not tuned, or "onnx" is asked for and the export is missing or stale.
     """
+    check_choice("backend", backend, Backend)
     if not profile.tuned:
         profile.generator()  # which says what to do
     reason = _objection(profile)

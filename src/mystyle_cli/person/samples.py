@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mystyle_cli.errors import UsageError
+from mystyle_cli.errors import UsageError, check_choice
 from mystyle_cli.person.sampling import sample_three_anchors, sample_uniform
 from mystyle_cli.prior.batches import at_once
 from mystyle_cli.progress import Progress, Step, silent
@@ -102,6 +102,7 @@ def draw_with(
 
     if not seeds:
         raise UsageError("no picture was asked for", "Give at least one seed.")
+    check_choice("sampler", sampler, Sampler)
     if sampler == "anchors" and beta:
         raise UsageError("a mix of anchors never leaves P_0", 'Use the sampler "uniform" with a dilation.')
     anchors = profile.anchors()

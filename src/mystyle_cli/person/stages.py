@@ -102,6 +102,16 @@ class LearnSettings:
     replace: bool = False
 
 
+def check_roles(prior: Prior) -> None:
+    """Refuse a prior that no person can be learned with, before anything else is done.
+
+    Raises:
+        ModelError: it lacks the generator or the perceptual net, or they are damaged.
+    """
+    for role in ("generator", "perceptual"):
+        prior.file(role)
+
+
 class Stages:
     """The stages of one command on one draft."""
 

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from mystyle_cli.config import TUNE_BATCH, TUNE_PASSES, TUNE_RATE
-from mystyle_cli.errors import ProfileError, UsageError
+from mystyle_cli.errors import ProfileError, UsageError, check_choice
 from mystyle_cli.person.cost import Plan, plan_tuning
 from mystyle_cli.person.files import load_tensors, save_tensors
 from mystyle_cli.person.interrupt import deferred_interrupt
@@ -69,8 +69,11 @@ class TuneSettings:
         """Refuse values that no tuning can use."""
         if self.passes < 1 or self.batch < 1:
             raise UsageError(f"passes {self.passes} and batch {self.batch} must be 1 or more")
-        if not self.learning_rate > 0 or not 0 <= self.warmup < 1:
-            raise UsageError(f"rate {self.learning_rate} must be above 0 and warmup {self.warmup} in [0, 1)")
+        check_choice("precision", self.precision, Precision)
+        if not 0 < self.learning_rate < math.inf or not 0 <= self.warmup < 1:
+            raise UsageError(
+                f"rate {self.learning_rate} must be above 0, finite, and warmup {self.warmup} in [0, 1)"
+            )
 
 
 @dataclass(frozen=True)

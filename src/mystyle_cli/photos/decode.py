@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from mystyle_cli.errors import DecodeError, MystyleError, UsageError, reason_of
+from mystyle_cli.installing import install_command
 from mystyle_cli.owned import write_result
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def _register_heif(name: str) -> None:
     try:
         import pillow_heif
     except ImportError as error:
-        hint = "Install it with: pip install 'mystyle[heic]'"
+        hint = f"Install it with: {install_command('pillow-heif')}"
         raise DecodeError(f"{name}: HEIC pictures need the optional pillow-heif", hint) from error
     pillow_heif.register_heif_opener()
 

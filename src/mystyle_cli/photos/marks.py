@@ -109,7 +109,9 @@ def read_marks(path: Path) -> Provenance | None:
     if _OWN not in text:
         return None
     try:
-        root = ElementTree.fromstring(text[text.index("<x:xmpmeta") : text.rindex("</x:xmpmeta>") + 12])
+        # from the root element on, so that no entity can be declared that would grow
+        packet = text[text.index("<x:xmpmeta") : text.rindex("</x:xmpmeta>") + 12]
+        root = ElementTree.fromstring(packet)  # noqa: S314
     except (ElementTree.ParseError, ValueError):
         return None
     found = root.find(f".//{{{_RDF}}}Description")

@@ -5,20 +5,23 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from mystyle_cli.errors import MystyleError
 
-CONTAINERS: Final = (
-    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
-    (
-        Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-        Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ),
+CGROUPS: Final = Path("/sys/fs/cgroup")
+"""Where Linux shows what containers may take."""
+
+MEMBERSHIP: Final = Path("/proc/self/cgroup")
+"""Where it says which of them this process is in."""
+
+COUNTERS: Final = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
-"""Limit and use of the container that one may be in, of both kinds of cgroup."""
+"""Limit, use, and what of the use is given back when it is wanted, as both kinds of cgroup call them."""
 
 
 OUT_OF_MEMORY: Final = (
@@ -102,12 +105,43 @@ def _machine() -> int | None:
 
 
 def _container() -> int | None:
-    """Return what is left of a container's limit."""
-    for limit, current in CONTAINERS:
+    """Return what is left of the tightest limit of the containers that this process is in."""
+    return min(_known(_left_in(group) for group in _groups()), default=None)
+
+
+def _groups() -> Iterator[Path]:
+    """Yield the folder of this process's cgroup and of those around it, for both kinds of cgroup."""
+    places = {CGROUPS: "/", CGROUPS / "memory": "/"}
+    try:
+        for line in MEMBERSHIP.read_text().splitlines():
+            _, controllers, place = line.split(":", 2)
+            if not controllers or "memory" in controllers.split(","):
+                places[CGROUPS / "memory" if controllers else CGROUPS] = place
+    except (OSError, ValueError):
+        pass
+    for root, place in places.items():
+        inner = PurePosixPath(place.lstrip("/"))
+        yield root
+        if ".." not in inner.parts:  # seen from inside a container, what is around it has no place
+            yield from (root / part for part in (inner, *inner.parents) if part.parts)
+
+
+def _left_in(group: Path) -> int | None:
+    """Return what a cgroup may still take, or None where it has no limit.
+
+    Its use counts the pages of files that were read; those not in use are dropped when memory is wanted.
+    """
+    for limit, used, given_back in COUNTERS:
         try:
-            return max(0, int(limit.read_text()) - int(current.read_text()))
+            free = int((group / limit).read_text()) - int((group / used).read_text())
         except (OSError, ValueError):  # no such file, or "max": no limit
             continue
+        try:
+            lines = (group / "memory.stat").read_text().splitlines()
+            free += next(int(line.split()[1]) for line in lines if line.split()[:1] == [given_back])
+        except (OSError, ValueError, IndexError, StopIteration):
+            pass
+        return max(0, free)
     return None
 
 

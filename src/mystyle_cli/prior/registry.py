@@ -32,6 +32,8 @@ BUNDLED = Path(__file__).parent / "bundled"
 FORMAT = 1
 AGAIN = "install mystyle again, or import or fetch the prior again"
 ROLES = ("generator", "encoder", "perceptual", "identity", "matte", "cover")
+IMPORTED = ("generator", "encoder", "perceptual", "identity")
+"""Those that `prior import` takes a file for; the others come with a prior or not at all."""
 FACE_PARTS = ("left eye", "right eye", "nose", "mouth", "left cheek", "right cheek")
 """What the cover role's answers are about, in this order; left and right are the picture's."""
 
@@ -96,9 +98,10 @@ class Prior:
         """
         entry = self.metadata["roles"].get(role)
         if entry is None:
+            again = f"import it again with one: mystyle prior import --{role} FILE ..., or use another prior"
             raise ModelError(
                 f"prior {self.name} has no {role} (it has {', '.join(self.roles)})",
-                f"import it again with one: mystyle prior import --{role} FILE ..., or use another prior",
+                again if role in IMPORTED else "use another prior; those that come with mystyle have one",
             )
         return self._check(entry)
 

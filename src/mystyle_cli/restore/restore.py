@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_UPSCALE
-from mystyle_cli.errors import MystyleError, UsageError
+from mystyle_cli.errors import MystyleError, UsageError, check_choice
 from mystyle_cli.person import hull
 from mystyle_cli.person.cost import plan_search
 from mystyle_cli.prior.memory import ran_out
@@ -77,6 +77,20 @@ class RestoreSettings:
     force: bool = False
     batch: int = 8
     domain_prior: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what nothing would heed."""
+        check_choice("start", self.start, Start)
+        check_choice("quality", self.quality, Quality)
+        if self.batch < 1:
+            raise UsageError(f"{self.batch} photos at a time are none", "Give a batch of 1 or more.")
+        if self.start == "random" and self.domain_prior:
+            raise UsageError("a random start mixes the person's anchors", "Leave out domain_prior or start.")
+
+    @property
+    def drawn(self) -> int | None:
+        """The seed, where something is drawn with it."""
+        return self.seed if self.start == "random" else None
 
 
 @dataclass(frozen=True)
@@ -182,7 +196,7 @@ def open_engine(profile: Profile, settings: RestoreSettings) -> Answering:
 
     Raises:
         ProfileError: the profile is not tuned, or damaged, or has no net for an instant or fast answer.
-        UsageError: an instant or fast answer is to begin, or to be searched, elsewhere than its net allows.
+        UsageError: an instant or fast answer is to begin, or to be searched, otherwise than its net allows.
     """
     if settings.quality != "full":
         _refuse_other_ways(settings)
@@ -196,6 +210,10 @@ def open_engine(profile: Profile, settings: RestoreSettings) -> Answering:
 def _refuse_other_ways(settings: RestoreSettings) -> None:
     """Refuse what contradicts an answer that begins at the net's."""
     quality, space = settings.quality, settings.projection.space
+    if quality == "instant" and settings.projection.steps is not None:
+        raise UsageError(
+            "the steps of an instant answer are fixed", "Leave out --steps, or use --quality fast."
+        )
     if settings.start != "auto":
         raise UsageError(
             f"--quality {quality} begins at the net's, not at --start {settings.start}",
@@ -282,10 +300,11 @@ class Engine:
             if anchors is None:
                 return np.asarray(codes, np.float64)
             return nearest_alpha(codes, anchors, self.projection.beta)
-        if self.settings.start == "random" and anchors is not None:
-            drawn = sample_three_anchors(len(anchors), [self.settings.seed])
+        if self.settings.start == "random" and self.anchors is not None:
+            drawn = sample_three_anchors(len(self.anchors), [self.settings.seed])
             # half way to the centre, so that every anchor can still move
-            return np.repeat((drawn + hull.centre(len(anchors))) / 2, len(targets), axis=0)
+            mixed = np.repeat((drawn + hull.centre(len(self.anchors))) / 2, len(targets), axis=0)
+            return mixed if anchors is not None else hull.combine(mixed, self.anchors.astype(np.float64))
         return None
 
 
@@ -340,7 +359,7 @@ def _answered(
     results = []
     for row, item in enumerate(located):
         try:
-            results.append(_finish(engine, item.moved(projection.motions[row]), projection, row, task))
+            results.append(_finish(engine, item, projection, row, task))
         except Exception as error:
             if ran_out(error):
                 raise
@@ -364,7 +383,9 @@ def _locate(engine: Answering, subject: Subject, task: TaskName) -> Located:
         raise UsageError(
             f"{located.name}: the face's crop is {located.side:.0f} px wide; "
             f"what can be upscaled is {SMALLEST} to {resolution - 1} px",
-            "Use a smaller photo, or invert.",
+            "Use a larger photo."
+            if located.side < SMALLEST
+            else "It is as large as the profile can draw already; invert works on it, too.",
         )
     if task == "upscale":
         _refuse_large_result(located, resolution / located.side)
@@ -384,12 +405,16 @@ def _refuse_large_result(located: Located, factor: float) -> None:
 
 
 def _finish(
-    engine: Answering, located: Located, projection: Projection, row: int, task: TaskName
+    engine: Answering, found: Located, projection: Projection, row: int, task: TaskName
 ) -> Restoration:
-    """Blend and paste one result."""
+    """Blend and paste one result; how large it becomes follows from where the face was found at first.
+
+    So a photo becomes as large whatever the quality: only some searches move the face.
+    """
     from mystyle_cli.photos.decode import to_pixels, to_unit
 
     aligned, crop = engine.settings.aligned, engine.profile.prior.crop
+    located = found.moved(projection.motions[row])
     image = projection.images[row]
     if not np.isfinite(image).all():
         raise MystyleError(
@@ -412,8 +437,8 @@ def _finish(
         face = to_pixels(image)
         shown = person_matte(engine.profile.prior, image, located if task == "invert" else None)
         if task == "upscale":
-            factor = len(face) / located.side
-            pixels = composite.enlarge_and_paste(located, face, shown, crop, aligned)
+            factor = len(face) / found.side
+            pixels = composite.enlarge_and_paste(located, face, shown, crop, aligned, factor)
         else:
             pixels = composite.paste_face(located, face, shown, crop, aligned)
     alpha_plus = None if projection.alpha_plus is None else projection.alpha_plus[row]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from mystyle_cli.photos.align import Points
 
 KIND = "code"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class SavedCode:
         alpha_plus: float64 (num_ws, N).
         quad: (4, 2) photo coordinates of the face's crop, as `Located` has them.
         photo_sha256: of the photo's file.
-        enlarged: the photo was upscaled, so an edit of it is as large as the result was.
+        factor: how much larger than the photo the result was, and an edit is; 1 unless it was upscaled.
         aligned: the photo is an aligned crop.
         id_score: of the result.
         current: the generator is still the one that the code was found with.
@@ -43,7 +44,7 @@ class SavedCode:
     alpha_plus: npt.NDArray[np.float64]
     quad: Points
     photo_sha256: str
-    enlarged: bool
+    factor: float
     aligned: bool
     id_score: float
     current: bool
@@ -67,7 +68,7 @@ class SavedCode:
             alpha_plus=self.alpha_plus,
             id_score=self.id_score,
             least_dilation=float(hull.least_dilation(self.alpha_plus).max()),
-            factor=profile.manifest.prior.resolution / located.side if self.enlarged else 1.0,
+            factor=self.factor,
             warnings=() if self.current else (older,),
         )
 
@@ -98,7 +99,7 @@ def save_code(path: Path, profile: Profile, found: Restoration, *, aligned: bool
         "anchors": digests[ANCHORS],
         "generator": digests.get(GENERATOR, ""),
         "photo": found.located.photo.sha256,
-        "enlarged": str(found.factor != 1.0),
+        "factor": repr(found.factor),
         "aligned": str(aligned),
         "id": repr(found.id_score),
     }
@@ -119,6 +120,9 @@ def load_code(path: Path, profile: Profile) -> SavedCode:
         if alpha_plus.ndim != 2 or quad.shape != (4, 2) or not np.isfinite(alpha_plus).all():
             raise ValueError("its tensors have other shapes")
         photo, id_score, anchors = notes["photo"], float(notes["id"]), notes["anchors"]
+        factor = float(notes["factor"])
+        if not 1 <= factor < math.inf:
+            raise ValueError(f"its photo was enlarged {factor} times")
     except (ProfileError, KeyError, ValueError) as error:
         raise UsageError(f"{path} cannot be read as a saved code: {error}", _AGAIN) from error
     digests = profile.manifest.digests()
@@ -129,7 +133,7 @@ def load_code(path: Path, profile: Profile) -> SavedCode:
         alpha_plus=np.asarray(alpha_plus, np.float64),
         quad=np.asarray(quad, np.float64),
         photo_sha256=photo,
-        enlarged=notes.get("enlarged") == "True",
+        factor=factor,
         aligned=notes.get("aligned") == "True",
         id_score=id_score,
         current=notes.get("generator") == digests.get(GENERATOR),
