@@ -92,8 +92,12 @@ class Work(Protocol[Answer]):
 
 
 def finished(job: Job, pixels: Pixels, marks: Provenance) -> Picture:
-    """Return a photo as it is written: with its input's EXIF data and, where sizes agree, its opacity."""
-    alpha = job.photo.alpha if pixels.shape == job.photo.pixels.shape else None
+    """Return a photo as it is written: with its input's EXIF data and its opacity, enlarged as it was."""
+    from mystyle_cli.photos.decode import resize
+
+    alpha = job.photo.alpha
+    if alpha is not None:
+        alpha = resize(alpha, pixels.shape[:2], "lanczos")
     return Picture(pixels, marks, alpha, job.photo.exif)
 
 

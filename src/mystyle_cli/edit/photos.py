@@ -239,7 +239,7 @@ def _frame(
 
     located = inversion.located
     assert located is not None
-    face = to_pixels(image)
+    face = composite.toned(located, to_pixels(image))
     shown = person_matte(prior, image, located)
     lay = composite.paste_face if inversion.factor == 1 else composite.enlarge_and_paste
     pixels = lay(located, face, shown, prior.crop, aligned)

@@ -489,13 +489,16 @@ def _encoded(
     return buffer.getvalue()
 
 
-def resize(pixels: Pixels, size: tuple[int, int], kernel: Kernel = "lanczos") -> Pixels:
+def resize(
+    pixels: Pixels, size: tuple[int, int], kernel: Kernel = "lanczos", alpha: Pixels | None = None
+) -> Pixels:
     """Resize with a kernel that widens when shrinking, so that nothing aliases.
 
     Args:
         pixels: uint8 (H, W, 3) or (H, W).
         size: (height, width) wanted, each at least 1.
         kernel: area, bilinear, bicubic or lanczos.
+        alpha: uint8 (H, W) opacity by which a colour picture counts, so that what is clear leaves no fringe.
 
     Raises:
         MystyleError: the result would have more pixels than `LARGEST_PICTURE`.
@@ -508,7 +511,10 @@ def resize(pixels: Pixels, size: tuple[int, int], kernel: Kernel = "lanczos") ->
     if pixels.shape[:2] == (height, width):
         return pixels.copy()
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    return np.array(image.resize((width, height), _KERNELS[kernel]))
+    if alpha is not None:
+        image.putalpha(Image.fromarray(alpha))  # Pillow resizes colours by their opacity
+    resized = image.resize((width, height), _KERNELS[kernel])
+    return np.array(resized if alpha is None else resized.convert("RGB"))
 
 
 def to_unit(pixels: Pixels) -> NDArray[np.float32]:

@@ -68,7 +68,7 @@ class SavedCode:
             id_score=self.id_score,
             least_dilation=float(hull.least_dilation(self.alpha_plus).max()),
             factor=profile.manifest.prior.resolution / located.side if self.enlarged else 1.0,
-            warnings=() if self.current else (older,),
+            warnings=photo.notes if self.current else (*photo.notes, older),
         )
 
 
