@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
-from mystyle_cli.commands.inputs import NONE, Input, Originals, Target, expand, plan, refuse_link
+from mystyle_cli.commands.inputs import NONE, Input, Originals, Target, expand, left_out, plan, refuse_link
 from mystyle_cli.commands.options import BatchOptions
 from mystyle_cli.console import Console
 from mystyle_cli.errors import MystyleError, UsageError
@@ -149,6 +149,8 @@ def run_batch(
     if options.overwrite and options.skip_existing:
         raise UsageError("--overwrite and --skip-existing contradict each other", "Give one of them.")
     inputs = expand(options.inputs, options.recursive)
+    if others := left_out(options.inputs, options.recursive):
+        console.warn(others)
     originals |= Originals.of(item.path for item in inputs if item.path is not None)
     targets = plan(inputs, options.output, work.name, options.format_name, originals)
     check_stream(console, targets)
@@ -227,7 +229,7 @@ def _read(
     inputs: Sequence[Input], targets: Sequence[Target], options: BatchOptions, batch: Batch
 ) -> Iterator[Job]:
     """Yield what can be worked on; file the rest under failed or skipped."""
-    from mystyle_cli.photos.decode import decode
+    from mystyle_cli.photos.decode import check_room, decode
 
     for item, target in zip(inputs, targets, strict=True):
         there = target.path is not None and os.path.lexists(target.path)
@@ -242,6 +244,7 @@ def _read(
             if target.path is not None:
                 refuse_link(target.path)
             photo = decode(sys.stdin.buffer if item.path is None else item.path)
+            check_room(target.format, photo.pixels.shape)
         except Exception as error:
             batch.failed.append(Failure(item, contained(item.name, error)))
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -63,17 +63,22 @@ class Frame:
 
     Args:
         strengths: by direction, as asked for.
-        pixels: uint8 (H, W, 3), the whole photo.
         face: uint8 (R, R, 3), the edited face.
         edited: its code and how far the edit went.
         id_score: of the edited face.
+        laid: lays the face over its photo.
     """
 
     strengths: dict[str, float]
-    pixels: Pixels
     face: Pixels
     edited: Edited
     id_score: float
+    laid: Callable[[], Pixels] = field(repr=False, compare=False)
+
+    @property
+    def pixels(self) -> Pixels:
+        """The whole photo uint8 (H, W, 3), laid out when it is asked for: a strip shows faces alone."""
+        return self.laid()
 
 
 @dataclass(frozen=True)
@@ -240,10 +245,12 @@ def _frame(
     located = inversion.located
     assert located is not None
     face = composite.toned(located, to_pixels(image))
-    shown = person_matte(prior, image, located)
     lay = composite.paste_face if inversion.factor == 1 else composite.enlarge_and_paste
-    pixels = lay(located, face, shown, prior.crop, aligned)
+
+    def laid() -> Pixels:
+        return lay(located, face, person_matte(prior, image, located), prior.crop, aligned)
+
     wanted: dict[str, float] = {}
     for direction, strength in strengths:
         wanted[direction.name] = wanted.get(direction.name, 0.0) + strength
-    return Frame(wanted, pixels, face, edited, score)
+    return Frame(wanted, face, edited, score, laid)

@@ -421,6 +421,20 @@ def format_of(path: Path) -> Format:
         raise UsageError(f"{path}: cannot write {ending}", "End the name in .png, .jpg or .webp.") from error
 
 
+def check_room(format: Format, shape: tuple[int, ...]) -> None:
+    """Refuse a picture of a shape (H, W, ...) that a format cannot hold.
+
+    Raises:
+        UsageError: a side is too long.
+    """
+    height, width = shape[:2]
+    if max(height, width) > _LARGEST_SIDE[format]:
+        raise UsageError(
+            f"{format} holds {_LARGEST_SIDE[format]} pixels a side at most, not {width} x {height}",
+            "Use --format png, or end the name in .png.",
+        )
+
+
 def encode(
     pixels: Pixels,
     target: Path | BinaryIO,
@@ -463,12 +477,7 @@ def _encoded(
     marks: Provenance | None,
 ) -> bytes:
     """Return the bytes of the file."""
-    height, width = pixels.shape[:2]
-    if max(height, width) > _LARGEST_SIDE[format]:
-        raise UsageError(
-            f"{format} holds {_LARGEST_SIDE[format]} pixels a side at most, not {width} x {height}",
-            "Use --format png, or end the name in .png.",
-        )
+    check_room(format, pixels.shape)
     image = Image.fromarray(np.ascontiguousarray(pixels))
     if alpha is not None and format == "jpeg":
         image = Image.composite(

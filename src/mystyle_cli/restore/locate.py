@@ -183,6 +183,7 @@ def mask_of(photo: Photo) -> Pixels:
     light = pixels[..., 1] if photo.grey else np.rint(pixels.mean(axis=2, dtype=np.float32)).astype(np.uint8)
     if alpha is not None:
         light = np.rint(light * (alpha.astype(np.float32) / 255)).astype(np.uint8)
+    _refuse_dark(light, str(name))
     light = np.where(light < BLACK, 0, np.where(light >= WHITE, 255, light)).astype(np.uint8)
     between = float(((light > 0) & (light < 255)).mean())
     if between > SOFT:
