@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import math
 import os
 import stat
@@ -73,6 +74,7 @@ _TURNS: dict[object, Callable[[Pixels], Pixels]] = {  # what makes stored pixels
     8: lambda stored: np.rot90(stored, 1),
 }
 _STDERR = threading.Lock()  # while it goes nowhere
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else Python prints what Pillow logs
 _LARGEST_SIDE: dict[Format, int] = {"jpeg": 65_535, "webp": 16_383, "png": 2**31 - 1}
 _LARGEST_EXIF = 65_000  # bytes; a JPEG keeps it in one segment of 65 533
 _COPY_AGAIN = "Copy the file again from where it came from."

@@ -203,11 +203,14 @@ def _check_mask(mask: Pixels | None, photo: Photo, name: str) -> None:
     if mask.shape != (height, width):
         sizes = f"{mask.shape[1]} x {mask.shape[0]}, the photo {width} x {height}"
         raise UsageError(f"{name}: the mask is {sizes}", "Give a mask of the photo's size.")
+    _refuse_dark(mask, name)
+
+
+def _refuse_dark(mask: Pixels, name: str) -> None:
+    """Refuse a mask (H, W) that fills nothing."""
     if mask.max() < MIDDLE:
-        raise UsageError(
-            f"{name}: nothing in the mask is white, its lightest value is {int(mask.max())} of 255",
-            _MASK_HINT,
-        )
+        lightest = f"its lightest value is {int(mask.max())} of 255"
+        raise UsageError(f"{name}: nothing in the mask is white, {lightest}", _MASK_HINT)
 
 
 def _whole(photo: Photo, name: str) -> Points:
