@@ -18,10 +18,12 @@ from mystyle_cli.edit import photos as editing
 from mystyle_cli.errors import NotThisPersonError, UsageError
 from mystyle_cli.person import samples
 from mystyle_cli.person.rendering import TorchRenderer
+from mystyle_cli.photos import decode
 from mystyle_cli.photos.align import FFHQ
 from mystyle_cli.photos.decode import Photo, resize
 from mystyle_cli.restore import locate, restore
 from mystyle_cli.restore.gate import Gate
+from tests.test_restore_search import marks
 from tests.tiny_store import make_store, picture
 
 Run = Callable[..., Result]
@@ -168,6 +170,34 @@ def test_points_that_are_no_face_s_on_the_photo_are_refused(run: Run, kind: str)
     assert not Path("o.png").exists()
 
 
+@pytest.mark.parametrize("command", ["upscale", "invert"])
+def test_every_resize_is_bounded(run: Run, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the size of a face on a photo, no picture is made beyond the limit, or it is refused."""
+    made: list[int] = []
+
+    def counted(method: Callable[..., Image.Image]) -> Callable[..., Image.Image]:
+        def count(self: Image.Image, *given: Any, **named: Any) -> Image.Image:
+            result = method(self, *given, **named)
+            made.append(result.width * result.height)
+            return result
+
+        return count
+
+    for name in ("resize", "transform", "reduce"):
+        monkeypatch.setattr(Image.Image, name, counted(getattr(Image.Image, name)))
+    monkeypatch.setattr(decode, "LARGEST_PICTURE", 2_000_000)
+    Image.fromarray(resize(picture(0, 64), (900, 1200))).save("p.png")
+    for side, refused in ((10.0, command == "upscale"), (24.0, False), (400.0, None), (3000.0, None)):
+        np.savetxt("points.txt", marks(600, 450, side))
+        done = run(command, "ada", "p.png", "--landmarks", "points.txt", "-o", "o.png", *SHORT[:2], "--force")
+        assert done.exit_code in (0, 1, 2), done.stderr
+        assert "fault" not in done.stderr
+        if refused is not None:
+            assert bool(done.exit_code) == refused
+        Path("o.png").unlink(missing_ok=True)
+    assert 1_000_000 < max(made) <= 2_000_000
+
+
 def test_that_one_of_several_pictures_was_used_is_said(run: Run) -> None:
     """The result of an animation or of pages tells which picture it is of."""
     frames = [Image.fromarray(picture(seed, 32)) for seed in range(2)]
@@ -183,7 +213,7 @@ def test_what_the_format_cannot_hold_is_said_before_the_work(
     """A photo with a side too long for its result's format never reaches the search."""
     for name, size in (("a.png", 32), ("wide.png", 40)):
         Image.fromarray(picture(0, size)).save(name)
-    monkeypatch.setitem(restore_limits(), "webp", 39)
+    monkeypatch.setitem(decode._LARGEST_SIDE, "webp", 39)
     worked: list[str] = []
     answer = restore.Engine.answer
 
@@ -196,13 +226,6 @@ def test_what_the_format_cannot_hold_is_said_before_the_work(
     assert done.exit_code == 3
     assert "webp holds 39 pixels a side at most" in done.stderr
     assert worked == ["a.png"]
-
-
-def restore_limits() -> dict[str, int]:
-    """Return the sides that formats hold."""
-    from mystyle_cli.photos import decode
-
-    return decode._LARGEST_SIDE  # type: ignore[return-value]
 
 
 def quad(x: float) -> np.ndarray:
