@@ -63,6 +63,11 @@ BAD_MASKS: dict[str, tuple[np.ndarray, str]] = {
     "zero and one": (hole().astype(np.uint8), "its lightest value is 1 of 255"),
     "black": (np.zeros((32, 32), np.uint8), "its lightest value is 0 of 255"),
     "dark grey": (hole() * np.uint8(100), "its lightest value is 100 of 255"),
+    "light grey": (hole() * np.uint8(200), "its lightest value is 200 of 255"),
+    "a yellow spot": (
+        np.pad(np.full((2, 2, 3), 255), ((9, 21), (9, 21), (0, 0))) * [1, 1, 0],
+        "is in colour",
+    ),
     "red": (hole()[..., None] * RED, "the mask is in colour"),
     "photo": (picture(3, 32), "the mask is in colour"),
     "photo with a white hole": (np.where(hole()[..., None], 255, picture(3, 32)), "the mask is in colour"),
@@ -168,6 +173,15 @@ def test_points_that_are_no_face_s_on_the_photo_are_refused(run: Run, kind: str)
     assert reason in done.stderr
     assert "fault" not in done.stderr
     assert not Path("o.png").exists()
+
+
+def test_a_face_of_one_pixel_asks_for_a_larger_photo(run: Run) -> None:
+    """The advice fits: what is too small to be enlarged is not to be made smaller."""
+    for size, advice in ((1, "larger"), (32, "smaller")):
+        Image.fromarray(picture(0, size)).save("p.png")
+        done = run("upscale", "ada", "p.png", "-o", "o.png", *SHORT)
+        assert done.exit_code == 2
+        assert f"Use a {advice} photo" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["upscale", "invert"])

@@ -28,17 +28,14 @@ BLACK: Final = 16
 WHITE: Final = 240
 """... from which it is white."""
 
-MIDDLE: Final = 128
-"""... that the lightest part of a mask reaches."""
-
 SOFT: Final = 1 / 3
 """Share of a mask that may be grey."""
 
 COLOURED: Final = 48
 """Difference of the channels from which a pixel is in colour."""
 
-SPECKLES: Final = 0.005
-"""Share of a mask that may be in colour."""
+SPECKLES: Final = 0.05
+"""Share of what is light in a mask that may be in colour."""
 
 SMALLEST_FACE: Final = 2
 """Pixels that the points of a face span at least, across and down."""
@@ -173,17 +170,16 @@ def mask_of(photo: Photo) -> Pixels:
     Raises:
         UsageError: it is no mask but in colour, or a photo.
     """
-    name = photo.path or "the mask"
+    name = str(photo.path or "the mask")
     pixels, alpha = photo.pixels, photo.alpha
-    coloured = np.ptp(pixels[:: _every(pixels), :: _every(pixels)], axis=2) > COLOURED
-    if alpha is not None:
-        coloured &= alpha[:: _every(pixels), :: _every(pixels)] > 0
-    if coloured.mean() > SPECKLES:
-        raise UsageError(f"{name}: the mask is in colour", _MASK_HINT)
     light = pixels[..., 1] if photo.grey else np.rint(pixels.mean(axis=2, dtype=np.float32)).astype(np.uint8)
     if alpha is not None:
         light = np.rint(light * (alpha.astype(np.float32) / 255)).astype(np.uint8)
-    _refuse_dark(light, str(name))
+    every = _every(pixels)
+    some, lit = pixels[::every, ::every], light[::every, ::every] >= BLACK
+    if np.count_nonzero(lit & (np.ptp(some, axis=2) > COLOURED)) > SPECKLES * np.count_nonzero(lit):
+        raise UsageError(f"{name}: the mask is in colour", _MASK_HINT)
+    _refuse_dark(light, name)
     light = np.where(light < BLACK, 0, np.where(light >= WHITE, 255, light)).astype(np.uint8)
     between = float(((light > 0) & (light < 255)).mean())
     if between > SOFT:
@@ -208,7 +204,7 @@ def _check_mask(mask: Pixels | None, photo: Photo, name: str) -> None:
 
 def _refuse_dark(mask: Pixels, name: str) -> None:
     """Refuse a mask (H, W) that fills nothing."""
-    if mask.max() < MIDDLE:
+    if mask.max() < WHITE:
         lightest = f"its lightest value is {int(mask.max())} of 255"
         raise UsageError(f"{name}: nothing in the mask is white, {lightest}", _MASK_HINT)
 

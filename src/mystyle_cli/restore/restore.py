@@ -364,7 +364,7 @@ def _locate(engine: Answering, subject: Subject, task: TaskName) -> Located:
         raise UsageError(
             f"{located.name}: the face's crop is {located.side:.0f} px wide; "
             f"what can be upscaled is {SMALLEST} to {resolution - 1} px",
-            "Use a smaller photo, or invert.",
+            "Use a smaller photo, or invert." if located.side > SMALLEST else "Use a larger photo.",
         )
     if task == "upscale":
         _refuse_large_result(located, resolution / located.side)
