@@ -32,7 +32,10 @@ LIBRARIES: Final = {
 }
 """Modules that the program cannot do without, each with the packages that may bring it."""
 
-OPTIONAL: Final = {"pillow_heif": ("pillow-heif", "to read HEIC photos: pip install pillow-heif")}
+OPTIONAL: Final = {
+    "pillow_heif": ("pillow-heif", "to read HEIC photos: pip install pillow-heif"),
+    "rawpy": ("rawpy", "to read camera RAW: pip install rawpy"),
+}
 
 
 def look_at_libraries() -> Iterator[Finding]:
