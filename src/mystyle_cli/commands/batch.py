@@ -19,6 +19,7 @@ from mystyle_cli.commands.inputs import (
     Originals,
     Target,
     expand,
+    left_out,
     plan,
     refuse_idle,
     refuse_link,
@@ -103,8 +104,12 @@ class Work(Protocol[Answer]):
 
 
 def finished(job: Job, pixels: Pixels, marks: Provenance) -> Picture:
-    """Return a photo as it is written: with its input's EXIF data and, where sizes agree, its opacity."""
-    alpha = job.photo.alpha if pixels.shape == job.photo.pixels.shape else None
+    """Return a photo as it is written: with its input's EXIF data and its opacity, enlarged as it was."""
+    from mystyle_cli.photos.decode import resize
+
+    alpha = job.photo.alpha
+    if alpha is not None:
+        alpha = resize(alpha, pixels.shape[:2], "bicubic")  # which leaves no echo of an edge inside
     return Picture(pixels, marks, alpha, job.photo.exif)
 
 
@@ -156,6 +161,8 @@ def run_batch(
     if options.overwrite and options.skip_existing:
         raise UsageError("--overwrite and --skip-existing contradict each other", "Give one of them.")
     inputs = expand(options.inputs, options.recursive)
+    if others := left_out(options.inputs, options.recursive):
+        console.warn(others)
     originals |= Originals.of(item.path for item in inputs if item.path is not None)
     targets = plan(inputs, options.output, work.name, options.format_name or FORMAT, originals)
     refuse_idle(targets, options.format_name, options.quality)
@@ -239,7 +246,7 @@ def _read(
     inputs: Sequence[Input], targets: Sequence[Target], options: BatchOptions, batch: Batch
 ) -> Iterator[Job]:
     """Yield what can be worked on; file the rest under failed or skipped."""
-    from mystyle_cli.photos.decode import decode
+    from mystyle_cli.photos.decode import check_room, decode
 
     for item, target in zip(inputs, targets, strict=True):
         there = target.path is not None and os.path.lexists(target.path)
@@ -254,6 +261,7 @@ def _read(
             if target.path is not None:
                 refuse_link(target.path)
             photo = decode(sys.stdin.buffer if item.path is None else item.path)
+            check_room(target.format, photo.pixels.shape)
         except Exception as error:
             batch.failed.append(Failure(item, contained(item.name, error)))
         else:

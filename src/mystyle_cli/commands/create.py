@@ -9,7 +9,7 @@ import click
 
 from mystyle_cli.commands.app import App, Command, pass_app
 from mystyle_cli.commands.estimating import dry_run_option, show_estimate
-from mystyle_cli.commands.inputs import expand_paths
+from mystyle_cli.commands.inputs import expand_paths, left_out
 from mystyle_cli.commands.learning import UNTUNED, TuningOptions, show_learned, tuning_options
 from mystyle_cli.commands.options import Number, profile_argument, recursive_option
 from mystyle_cli.config import DEFAULT_PRIOR
@@ -72,6 +72,8 @@ def create(
     are never changed. Interrupted at any point, the same command goes on from where it stopped.
     """
     paths = expand_paths(photos, recursive)
+    if others := left_out(photos, recursive):
+        app.console.warn(others)
     from mystyle_cli.curate.settings import CurateSettings
     from mystyle_cli.learn import learn
     from mystyle_cli.prior.registry import open_prior

@@ -33,8 +33,8 @@ from mystyle_cli.commands.options import (
 from mystyle_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from mystyle_cli.person.rendering import Backend
-    from mystyle_cli.person.samples import Sampler, Samples
+    from mystyle_cli.person.rendering import Backend, Renderer
+    from mystyle_cli.person.samples import Sampler
 
 
 @click.command(
@@ -117,18 +117,38 @@ def command(
     profile = app.profiles().open(name).on(app.wanted_device())
     originals = Originals.of([profile.path])
     check_free([*singles, *([sheet] if sheet else [])], overwrite, originals)
-    renderer = app.open_renderer(profile, backend)
-    from mystyle_cli.person.samples import draw_with
-    from mystyle_cli.photos.grid import grid as lay_out
+    from mystyle_cli.person.samples import draw_parts
+    from mystyle_cli.photos.grid import Sheet
 
+    resolution = profile.manifest.prior.resolution
+    laid = Sheet(count, (resolution, resolution)) if sheet else None
+    renderer = app.open_renderer(profile, backend)
+    results: list[dict[str, object]] = []
+    scores: list[float] = []
     with app.console.progress() as progress:
-        samples = draw_with(profile, renderer, seeds, sampler, beta, anchors, progress)
-    marks = [provenance("sample", profile, beta, seed) for seed in seeds]
-    for target, pixels, mark in zip(singles, samples.pixels, marks, strict=False):
-        write(app.console, target, Picture(pixels, mark), quality or QUALITY, originals)
-    if sheet:
-        write(app.console, sheet, Picture(lay_out(samples.pixels), marks[0]), quality or QUALITY, originals)
-    _show(app, samples, singles, sheet)
+        for part in draw_parts(profile, renderer, seeds, sampler, beta, anchors, progress):
+            for index, seed in enumerate(part.seeds):
+                picture = Picture(part.pixels[index], provenance("sample", profile, beta, seed))
+                target = singles[len(results)] if singles else None
+                if target:
+                    write(app.console, target, picture, quality or QUALITY, originals)
+                    _name(app, target)
+                if laid:
+                    laid.add(picture.pixels)
+                scores.append(float(part.id_scores[index]))
+                results.append(
+                    {
+                        "output": target.name if target else None,
+                        "seed": seed,
+                        "id": scores[-1],
+                        "alpha": part.alphas[index].tolist(),
+                    }
+                )
+    if sheet and laid:
+        mark = provenance("sample", profile, beta, first)
+        write(app.console, sheet, Picture(laid.pixels, mark), quality or QUALITY, originals)
+        _name(app, sheet)
+    _account(app, renderer, results, scores, sheet)
 
 
 def _places(name: str, seeds: range, output: str | None, format_name: str, grid: str | None) -> list[Target]:
@@ -146,30 +166,32 @@ def _places(name: str, seeds: range, output: str | None, format_name: str, grid:
     return [target_for(folder / f"{name}.sample-{seed}.{format_name}") for seed in seeds]
 
 
-def _show(app: App, samples: Samples, singles: list[Target], sheet: Target | None) -> None:
-    scores = samples.id_scores
+def _name(app: App, target: Target) -> None:
+    """Tell where a picture was written."""
+    if target.path is not None:
+        app.console.result(target.name)
+
+
+def _account(
+    app: App,
+    renderer: Renderer,
+    results: list[dict[str, object]],
+    scores: list[float],
+    sheet: Target | None,
+) -> None:
+    """Say how much the pictures look like the person."""
     if len(scores) == 1:
         app.console.info(f"1 picture, ID {scores[0]:.3f}")
     else:
-        app.console.info(f"{len(scores)} pictures, ID {scores.mean():.3f} (lowest {scores.min():.3f})")
-    for target in [*singles, *([sheet] if sheet else [])]:
-        if target.path is not None:
-            app.console.result(target.name)
+        mean = sum(scores) / len(scores)
+        app.console.info(f"{len(scores)} pictures, ID {mean:.3f} (lowest {min(scores):.3f})")
     app.console.document(
         "sample",
         {
             "ok": True,
-            "backend": samples.backend,
-            "provider": samples.place,
+            "backend": renderer.backend,
+            "provider": renderer.place,
             "grid": sheet.name if sheet else None,
-            "results": [
-                {
-                    "output": singles[index].name if singles else None,
-                    "seed": samples.seeds[index],
-                    "id": float(score),
-                    "alpha": samples.alphas[index].tolist(),
-                }
-                for index, score in enumerate(scores)
-            ],
+            "results": results,
         },
     )

@@ -35,7 +35,10 @@ LIBRARIES: Final = {
 }
 """Modules that the program cannot do without, each with the packages that may bring it."""
 
-OPTIONAL: Final = {"pillow_heif": ("pillow-heif", "to read HEIC photos")}
+OPTIONAL: Final = {
+    "pillow_heif": ("pillow-heif", "to read HEIC photos"),
+    "rawpy": ("rawpy", "to read camera RAW"),
+}
 """Modules that some inputs need, each with its package and what it is for."""
 
 

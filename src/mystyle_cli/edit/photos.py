@@ -269,8 +269,7 @@ def _frame(
 
     located = inversion.located
     assert located is not None
-    face = to_pixels(image)
-    shown = person_matte(prior, image, located)
+    face = composite.toned(located, to_pixels(image))
     wanted: dict[str, float] = {}
     reached: dict[str, float] = {}
     for (direction, strength), measured in zip(strengths, edited.reached, strict=True):
@@ -278,7 +277,7 @@ def _frame(
         reached[direction.name] = reached.get(direction.name, 0.0) + measured
 
     def paste() -> Pixels:
-        pasted = (located, face, shown, prior.crop, aligned)
+        pasted = (located, face, person_matte(prior, image, located), prior.crop, aligned)
         if inversion.factor == 1:
             return composite.paste_face(*pasted)
         return composite.enlarge_and_paste(*pasted, inversion.factor)

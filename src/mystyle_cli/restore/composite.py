@@ -64,6 +64,14 @@ def consistent(image: Floats, photo: Degraded) -> Floats:
     return np.asarray(met, np.float32)
 
 
+def toned(located: Located, face: Pixels) -> Pixels:
+    """Return a generated face uint8 (R, R, 3) in grey where its photo is grey."""
+    if not located.photo.grey:
+        return face
+    luma = np.rint(face @ np.array([0.299, 0.587, 0.114])).clip(0, 255).astype(np.uint8)
+    return np.repeat(luma[..., None], 3, axis=2)
+
+
 def paste_face(located: Located, face: Pixels, shown: Floats, crop: Crop, aligned: bool) -> Pixels:
     """Lay a generated face over the photo.
 
@@ -99,7 +107,7 @@ def enlarge_and_paste(
 
     height, width = located.photo.pixels.shape[:2]
     size = (max(1, round(height * factor)), max(1, round(width * factor)))
-    large = resize(located.photo.pixels, size, "lanczos")
+    large = resize(located.photo.pixels, size, "lanczos", located.photo.alpha)
     quad: Points = located.quad * (np.array([size[1], size[0]]) / (width, height))
     return paste(large, face, quad, shown, 0.0) if aligned else _blend(large, face, quad, shown, crop, EVERY)
 

@@ -428,13 +428,13 @@ def _finish(
     factor = 1.0
     if task == "inpaint":
         image = composite.seamless(image, to_unit(located.crop), located.hole).clip(-1, 1)
-        face = to_pixels(image)
+        face = composite.toned(located, to_pixels(image))
         pixels = composite.fill_photo(located, face, crop, aligned)
         outside = composite.hole_outside(located)
         if outside > 0.01:
             warnings.append(f"{outside:.0%} of the mask is not face and was only filled smoothly")
     else:
-        face = to_pixels(image)
+        face = composite.toned(located, to_pixels(image))
         shown = person_matte(engine.profile.prior, image, located if task == "invert" else None)
         if task == "upscale":
             factor = len(face) / found.side

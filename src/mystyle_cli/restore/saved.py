@@ -69,7 +69,7 @@ class SavedCode:
             id_score=self.id_score,
             least_dilation=float(hull.least_dilation(self.alpha_plus).max()),
             factor=self.factor,
-            warnings=() if self.current else (older,),
+            warnings=photo.notes if self.current else (*photo.notes, older),
         )
 
 
