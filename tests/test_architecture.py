@@ -29,6 +29,8 @@ FLOORS = [
     {"prior"},
     {"photos"},
     {"config", "paths", "console"},
+    {"tensors"},
+    {"documents"},
     {"owned", "progress"},
     {"errors"},
 ]

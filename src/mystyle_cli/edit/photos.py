@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mystyle_cli.config import BETA_EDIT
 from mystyle_cli.edit.edit import AtLimit, Edited, edit
 from mystyle_cli.errors import MystyleError, UsageError
+from mystyle_cli.person.profile import GENERATOR
 from mystyle_cli.person.rendering import Renderer, TorchRenderer
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.restore import composite
@@ -215,7 +216,7 @@ def _edit_one(
         for strengths in edits
     ]
     codes = np.stack([result.alpha_plus for result in results]) @ anchors.astype(np.float64)
-    images = renderer.render(codes.astype(np.float32)).clip(-1, 1)
+    images = profile.refuse_odd(GENERATOR, renderer.render(codes.astype(np.float32))).clip(-1, 1)
     scores = profile.id_score(images)
     aligned = settings.restore.aligned
     frames = tuple(

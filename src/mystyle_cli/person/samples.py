@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mystyle_cli.errors import UsageError
+from mystyle_cli.person.profile import GENERATOR
 from mystyle_cli.person.sampling import sample_three_anchors, sample_uniform
 from mystyle_cli.prior.batches import at_once
 from mystyle_cli.progress import Progress, Step, silent
@@ -116,7 +117,7 @@ def draw_with(
     made, scores = [], []
     batch = at_once(profile.manifest.prior.resolution, BATCH)
     for start in range(0, len(codes), batch):
-        images = renderer.render(w_plus[start : start + batch])
+        images = profile.refuse_odd(GENERATOR, renderer.render(w_plus[start : start + batch]))
         made.append(to_pixels(images))
         scores.append(profile.id_score(images))
         progress(Step("sample", min(start + batch, len(codes)), len(codes)))

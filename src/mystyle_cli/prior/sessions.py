@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mystyle_cli.errors import DeviceError, ModelError
+from mystyle_cli.errors import DeviceError, ModelError, reason_of
 from mystyle_cli.prior.memory import ran_out
+from mystyle_cli.prior.net_files import read_net
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -66,7 +67,7 @@ class Session:
             if ran_out(error):
                 raise MemoryError(f"{self.path.name}, input of shape {rows.shape}") from error
             raise ModelError(
-                f"{self.path.name} cannot take input of shape {rows.shape}: {error}",
+                f"{self.path.name} cannot take input of shape {rows.shape}: {reason_of(error)}",
                 "check that the net belongs to this prior",
             ) from error
         return np.concatenate(parts).astype(np.float32, copy=False)
@@ -112,7 +113,7 @@ def open_session(path: Path, device: str = "cpu", *, threads: int | None = None,
     if provider not in ort.get_available_providers():
         raise DeviceError(f"onnxruntime has no provider for {device}", "use --device cpu, or onnxruntime-gpu")
     options = ort.SessionOptions()
-    options.log_severity_level = 4 if kind == "cuda" else 3  # what it says of CUDA is raised below, once
+    options.log_severity_level = 4  # what it says is raised below, once
     options.intra_op_num_threads = threads or available_cpus()
     # a thread that waits lets others work: spinning took 30 % more of the processor for 16 samples
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -122,9 +123,11 @@ def open_session(path: Path, device: str = "cpu", *, threads: int | None = None,
             ort.preload_dlls()  # CUDA's libraries where pip put them, found without importing torch
         choice = (provider, {"device_id": str(memory[1]), "use_tf32": "0"})
     try:
-        session = ort.InferenceSession(str(path), options, providers=[choice])
+        data = read_net(path)
+        session = ort.InferenceSession(data, options, providers=[choice])
     except Exception as error:  # onnxruntime's errors share no public base class
-        raise ModelError(f"cannot read {path}: {error}", "restore or fetch the file again") from error
+        reason = error.strerror if isinstance(error, OSError) else reason_of(error)
+        raise ModelError(f"cannot read {path}: {reason}", "restore or fetch the file again") from error
     used = session.get_providers()[0]
     if used != provider:
         raise DeviceError(
