@@ -38,38 +38,12 @@ PATIENCE = 120  # seconds of the clock for one command; a pipe that was opened w
 NAME, NEIGHBOUR = "ada", "eva"
 SEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 STEERING = "\x1b]0;owned\x07\x1b[2J\u202e\nsecond line\r"
-VALUES: list[Any] = [
-    *(
-        -1,
-        0,
-        1,
-        1 << 31,
-        1 << 62,
-        -(1 << 63),
-        1 << 200,
-        10**9,
-        1e9,
-        -1.5,
-        1e300,
-        math.nan,
-        math.inf,
-        -math.inf,
-    ),
-    *(
-        "",
-        "abc",
-        "\0",
-        "a\0b",
-        "../../x",
-        "/etc/passwd",
-        "faces/../../x",
-        "x" * 5000,
-        STEERING,
-        "0" * 64,
-        "ä",
-    ),
-    *(True, False, [], {}, [1, 2], {"a": 1}, [[[[]]]], {"a": {"b": {"c": 1}}}, ["x"] * 1000),
-]
+NUMBERS: list[Any] = [-1, 0, 1, 1 << 31, 1 << 62, -(1 << 63), 1 << 200, 10**9, 1e9, -1.5, 1e300]
+NUMBERS += [math.nan, math.inf, -math.inf, True, False]
+TEXTS = ["", "abc", "\0", "a\0b", "../../x", "/etc/passwd", "faces/../../x", STEERING, "0" * 64, "ä"]
+TEXTS += ["x" * 5000]
+NESTED: list[Any] = [[], {}, [1, 2], {"a": 1}, [[[[]]]], {"a": {"b": {"c": 1}}}, ["x"] * 1000]
+VALUES: list[Any] = [*NUMBERS, *TEXTS, *NESTED]
 RAW = [
     b"x = " + b"[" * 3000,
     b"[" * 3000,
@@ -89,7 +63,7 @@ RAW = [
     b"[]",
     b"null",
 ]
-NUMBERS = ["I64", "I32", "F16", "F64", "BF16", "F8_E4M3", "F8_E5M2", "BOOL", "U64", "C64", "f32", 7, None]
+DTYPES = ["I64", "I32", "F16", "F64", "BF16", "F8_E4M3", "F8_E5M2", "BOOL", "U64", "C64", "f32", 7, None]
 
 Random = random.Random
 Change = Callable[[Random, bytes], bytes]
@@ -125,7 +99,7 @@ def changed(rng: Random, document: Any) -> Any:
     if deed == 0:
         del holder[last]
     elif deed == 1 and isinstance(holder, dict):
-        holder[rng.choice([v for v in VALUES if isinstance(v, str)])] = holder.pop(last)
+        holder[rng.choice(TEXTS)] = holder.pop(last)
     else:
         holder[last] = rng.choice(VALUES)
     return document
@@ -162,7 +136,7 @@ def spoil_tensors(rng: Random, data: bytes) -> bytes:
     entry = header[rng.choice([name for name in header if name != "__metadata__"])]
     deed = rng.randrange(9)
     if deed == 0:
-        entry["dtype"] = rng.choice(NUMBERS)
+        entry["dtype"] = rng.choice(DTYPES)
     elif deed == 1:
         entry["shape"] = rng.choice([[1 << 40, 1 << 40], [0], [-1], [1.5], [1] * 70, ["a"], [1 << 62], None])
     elif deed == 2:
@@ -180,7 +154,7 @@ def spoil_tensors(rng: Random, data: bytes) -> bytes:
             note = changed(rng, json.loads(header["__metadata__"][key]))
             header["__metadata__"][key] = json.dumps(note)
         except ValueError:
-            header["__metadata__"][key] = str(rng.choice(VALUES[:25]))
+            header["__metadata__"][key] = str(rng.choice([*NUMBERS, *TEXTS]))
     elif deed == 6:
         return struct.pack("<Q", rng.choice([0, 1, len(data), 1 << 40, (1 << 63) - 1])) + data[8:]
     elif deed == 7:
