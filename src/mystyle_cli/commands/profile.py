@@ -145,8 +145,9 @@ def _confirm(folder: Path) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @pass_app
 def verify(app: App, names: tuple[str, ...]) -> int:
-    """Check every file of profiles against its digest.
+    """Check every file of profiles, and use all that is in them once.
 
+    Digests, kinds and bounds of what the files say, and whether every net gives pictures in finite numbers.
     Without a name, all profiles are checked.
     """
     store = app.profiles()

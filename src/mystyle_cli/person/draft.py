@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mystyle_cli.documents import DIGEST, DocumentError, Fact, FileName, Record, Table, toml_of
+from mystyle_cli.documents import DIGEST, DocumentError, Fact, FileName, Record, Table, finite, toml_of
 from mystyle_cli.errors import ProfileError
 from mystyle_cli.owned import UnsafeNameError, digest_of, read_file
 from mystyle_cli.person.files import tensor_bytes, unwritable
@@ -164,9 +164,12 @@ class Draft:
             stage: its name.
             inputs: digest of what its result depends on.
             files: digests by name of the files that it wrote.
-            facts: settings, costs and figures worth keeping.
+            facts: settings, costs and figures worth keeping; numbers that are not finite are none.
         """
-        self._stages[stage] = {"inputs": inputs, **facts}
+        self._stages[stage] = {
+            "inputs": inputs,
+            **{name: value for name, value in facts.items() if isinstance(value, str) or finite(value)},
+        }
         self._files[stage] = dict(files)
         self._note()
 

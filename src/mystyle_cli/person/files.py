@@ -116,7 +116,7 @@ def load_tensors(path: Path, beneath: Path | None = None) -> tuple[dict[str, NDA
         ProfileError: the file is missing or damaged.
     """
     try:
-        tensors, header = read_tensors(path, largest(path.name), beneath)
+        tensors, header = read_tensors(path, largest("a.safetensors"), beneath)
         return tensors, _NOTES.read(json_of(header.get("notes", "{}")), "notes")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error

@@ -138,7 +138,7 @@ def made_by_us(folder: Path) -> bool:
     try:
         if here.has(NAME) or here.has(f"{COMMIT}/{NAME}"):
             read_manifest(folder)
-            read_records(place_of(folder, "photos.jsonl"))
+            read_records(place_of(folder, "photos.jsonl"), folder)
             return True
         found = here.content()
         work = [name for name in found.files if name.startswith(f"{NEXT}/")]

@@ -172,10 +172,21 @@ class Manifest:
         return fact_of(self.stages, stage, name, kind)
 
     def to_toml(self) -> str:
-        """Return the document, with `format` first."""
+        """Return the document, with `format` first.
+
+        Raises:
+            ProfileError: it would be none that can be read again.
+        """
         import tomli_w
 
-        return tomli_w.dumps({"format": FORMAT, **_plain(asdict(self))})
+        document = _plain(asdict(self))
+        try:
+            FIELDS.read(document)
+        except (DocumentError, UnsafeNameError) as error:
+            raise ProfileError(
+                f"the profile cannot be written down: {error}", "Report this; the profile is as it was."
+            ) from error
+        return tomli_w.dumps({"format": FORMAT, **document})
 
 
 def fact_of(stages: Tables, stage: str, name: str, kind: Kind) -> Any:

@@ -266,13 +266,13 @@ def read_embeddings(path: Path, count: int, beneath: Path) -> FloatArray:
     if rows is None or rows.dtype.kind != "f" or rows.ndim != 2 or len(rows) != count or not rows.size:
         raise ProfileError(f"{path} does not hold the embeddings of {count} photos", _AGAIN)
     found = _float32(rows, path)
-    if np.abs(np.linalg.norm(found, axis=1) - 1).max() > UNIT:
-        raise ProfileError(f"{path} holds embeddings that are not of unit length", _AGAIN)
+    if np.linalg.norm(found.astype(np.float64), axis=1).max() > 1 + SLACK:
+        raise ProfileError(f"{path} holds embeddings that are longer than 1", _AGAIN)
     return found
 
 
-UNIT: Final = 1e-2
-"""How far the length of an embedding may be from 1."""
+SLACK: Final = 1e-2
+"""How much longer than 1 rounding may make an embedding."""
 
 
 def _float32(values: NDArray[np.generic], path: Path) -> FloatArray:

@@ -54,7 +54,7 @@ def read_records(path: Path, beneath: Path | None = None) -> tuple[PhotoRecord, 
             or another record's.
     """
     try:
-        lines = lines_of(read_file(path, largest(path.name), beneath))
+        lines = lines_of(read_file(path, largest("photos.jsonl"), beneath))
     except OSError as error:
         raise unreadable(path, error) from error
     except DocumentError as error:
@@ -142,7 +142,7 @@ def read_pixels(path: Path, beneath: Path | None = None) -> Pixels:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        data = read_file(path, largest(path.name), beneath)
+        data = read_file(path, largest("a.png"), beneath)
     except OSError as error:
         raise unreadable(path, error) from error
     try:

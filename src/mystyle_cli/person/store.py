@@ -194,10 +194,9 @@ class Store:
         """
         folder = self.path(name)
         sizes = dict.fromkeys((*_PARTS.values(), "other"), 0)
-        for outer, _, files in os.walk(folder):
-            for file in files:
-                path = Path(outer, file)
-                with suppress(OSError), _reading(path):
+        with _reading(folder):
+            for outer, _, files in os.walk(folder):
+                for path in (Path(outer, file) for file in files):
                     found = path.lstat()
                     if stat.S_ISREG(found.st_mode):
                         sizes[_PARTS.get(path.relative_to(folder).parts[0], "other")] += found.st_size
