@@ -33,6 +33,7 @@ from mystyle_cli.learn import export
 from mystyle_cli.person.instant import InstantSettings
 from tests.tiny_store import add_instant, make_store
 
+FEW = 50  # cases for which no nets for instant answers are made, whose opening takes most of the time
 MEMORY = 3 << 30  # bytes of address space beyond what the process has before the first case
 PATIENCE = 120  # seconds of the clock for one command; a pipe that was opened would wait for ever
 NAME, NEIGHBOUR = "ada", "eva"
@@ -265,7 +266,7 @@ def put_strange(rng: Random, path: Path, outside: Path) -> str:
 class Bench:
     """A sound profile and its prior, copies of them to spoil, and what the commands say."""
 
-    def __init__(self, folder: Path, prior: Path) -> None:
+    def __init__(self, folder: Path, prior: Path, instant: bool) -> None:
         self.folder, self.store, self.home = folder, folder / "store", folder / "home"
         os.environ["MYSTYLE_HOME"] = str(self.home)
         (self.home / "priors").mkdir(parents=True)
@@ -273,7 +274,8 @@ class Bench:
         shutil.copytree(prior, folder / "prior")
         shutil.copytree(prior, self.prior)
         made = make_store(folder / "made", self.prior, NAME)
-        add_instant(made, NAME, InstantSettings(samples=4, views=1, width=8, steps=2, batch=4))
+        if instant:
+            add_instant(made, NAME, InstantSettings(samples=4, views=1, width=8, steps=2, batch=4))
         export(made, NAME)
         (folder / "made" / NAME / "runs").mkdir(exist_ok=True)
         curve = "number,loss,perceptual,l2,learning_rate\n1,0.5,0.4,0.1,0.001\n"
@@ -400,7 +402,7 @@ def main(count: int, seed: int, folder: Path, prior: Path) -> dict[str, Any]:
     """Try `count` cases; returns what came of them."""
     signal.signal(signal.SIGALRM, _ring)
     warnings.simplefilter("always")
-    bench = Bench(folder, prior)
+    bench = Bench(folder, prior, instant=count > FEW)
     bench.reset()
     problems: list[str] = []
     assert bench.look(problems) == "sound", problems
