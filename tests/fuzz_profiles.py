@@ -1,6 +1,7 @@
 """Hostile profiles and priors, shown to the commands that read them, in a process whose memory is bounded.
 
-`python -m tests.fuzz_profiles COUNT SEED FOLDER PRIOR` prints one line of JSON.
+`python -m tests.fuzz_profiles COUNT SEED FOLDER PRIOR` prints one line of JSON; with
+`FUZZ_FIRST=58` in the environment it begins with that case, which is the same whatever came before it.
 """
 
 import hashlib

@@ -19,6 +19,7 @@ from mystyle_cli.person.layout import digest_of_data, place_of
 from mystyle_cli.person.manifest import NAME, Manifest, remedy
 from mystyle_cli.person.reference import TRAIN, read_faces, read_records
 from mystyle_cli.person.score import id_scores
+from mystyle_cli.prior.limits import sound_answer
 
 if TYPE_CHECKING:
     from mystyle_cli.curate.records import PhotoRecord
@@ -177,7 +178,7 @@ class Profile:
             ProfileError: they are of another shape, or hold what is no number.
         """
         side = self.manifest.prior.resolution
-        if images.shape[1:] != (3, side, side) or not np.isfinite(images).all():
+        if images.shape[1:] != (3, side, side) or not sound_answer(images):
             raise ProfileError(
                 f"{self.path / name} draws no pictures of {side} x {side} pixels in finite numbers",
                 "Restore it from a backup, or create the profile again.",

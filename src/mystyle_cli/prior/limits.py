@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mystyle_cli.documents import DIGEST, Fact, FileName, Items, Number, Record, Table, Text, Whole, shown
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 LARGEST_SIDE, LARGEST_CODE, MOST_CODES = 4096, 8192, 64
 """Bounds of resolution, w_dim and num_ws: several times those of StyleGAN2 at 1024 pixels."""
+
+LARGEST_ANSWER = 1e15
+"""The largest number that a net may answer with: its square fits into float32."""
+
+
+def sound_answer(answer: NDArray[np.float32]) -> bool:
+    """Tell whether everything that a net answered is a number that can be worked with."""
+    import numpy as np
+
+    return bool((np.abs(answer) <= LARGEST_ANSWER).all())
+
 
 _ENTRY: Final = Record(
     {"file": FileName(), "sha256": DIGEST},

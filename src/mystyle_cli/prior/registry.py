@@ -18,7 +18,7 @@ from mystyle_cli.errors import ModelError, MystyleError, reason_of
 from mystyle_cli.owned import digest_of, read_file
 from mystyle_cli.paths import priors_root
 from mystyle_cli.prior.batches import at_once
-from mystyle_cli.prior.limits import FIELDS, IdentityLimits, read_limits
+from mystyle_cli.prior.limits import FIELDS, IdentityLimits, read_limits, sound_answer
 from mystyle_cli.tensors import LARGEST_NET
 
 if TYPE_CHECKING:
@@ -216,9 +216,7 @@ class Prior:
         self, role: str, answer: NDArray[np.float32], shape: tuple[int, ...] | None = None
     ) -> NDArray[np.float32]:
         """Return what a net answered, after seeing that it is what its role should give."""
-        import numpy as np
-
-        if (shape is not None and answer.shape != shape) or not np.isfinite(answer).all():
+        if (shape is not None and answer.shape != shape) or not sound_answer(answer):
             odd = (
                 f"shape {answer.shape}"
                 if shape is not None and answer.shape != shape
