@@ -29,6 +29,8 @@ FLOORS = [
     {"prior"},
     {"photos"},
     {"config", "paths", "console", "installing", "processors"},
+    {"tensors"},
+    {"documents"},
     {"owned", "progress"},
     {"errors"},
 ]

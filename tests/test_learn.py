@@ -26,7 +26,8 @@ from mystyle_cli.errors import DecodeError, ModelError, ProfileError
 from mystyle_cli.learn import LearnSettings, estimate, export, ingest, learn, retune
 from mystyle_cli.person import stages
 from mystyle_cli.person.instant import FILE, InstantSettings, instant_state
-from mystyle_cli.person.profile import GENERATOR, HELD_OUT
+from mystyle_cli.person.profile import GENERATOR
+from mystyle_cli.person.reference import HELD_OUT
 from mystyle_cli.person.store import Store
 from mystyle_cli.person.tuning import TuneSettings
 from mystyle_cli.photos.align import AlignedFace

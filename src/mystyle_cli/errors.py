@@ -86,5 +86,9 @@ def check_choice(what: str, value: str, choices: Any) -> None:
 
 def reason_of(error: BaseException) -> str:
     """Return what an error of a library says, in one line that a terminal can show."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return one_line(error) or type(error).__name__
+
+
+def one_line(text: object) -> str:
+    """Return a text, which may come from any file, in one line that a terminal can show and nothing else."""
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(text).split()))

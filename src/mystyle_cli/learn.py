@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mystyle_cli.documents import Number
 from mystyle_cli.errors import MystyleError, ProfileError
 from mystyle_cli.person.draft import Draft
 from mystyle_cli.person.stages import STAGES, LearnSettings, Stages, check_roles
@@ -195,6 +196,7 @@ def export_to(profile: Profile, folder: Path) -> list[Net]:
     """
     from mystyle_cli.person.exporting import export_nets
     from mystyle_cli.person.files import write_whole
+    from mystyle_cli.person.layout import read_data
     from mystyle_cli.person.profile import ANCHORS, GENERATOR
 
     def write(name: str, data: bytes) -> Path:
@@ -202,7 +204,8 @@ def export_to(profile: Profile, folder: Path) -> list[Net]:
         return folder / name
 
     generator, digest = profile.generator(), profile.manifest.digests()[GENERATOR]
-    write(ANCHORS, profile.file(ANCHORS).read_bytes())
+    profile.anchors()  # which sees to it that they are whole
+    write(ANCHORS, read_data(profile.path, ANCHORS))
     return export_nets(profile.prior, generator, profile.anchors(), write, generator_sha256=digest)
 
 
@@ -211,6 +214,9 @@ def _finish(store: Store, name: str, stages: Stages) -> Learned:
     advice = stages.advice()
     stages.finish()
     profile = store.open(name, stages.prior)
-    tables = profile.manifest.stages
-    seconds = {stage: float(tables[stage]["seconds"]) for stage in STAGES if stage in tables}
+    seconds = {
+        stage: float(profile.manifest.fact(stage, "seconds", Number(0)))
+        for stage in STAGES
+        if stage in profile.manifest.stages
+    }
     return Learned(profile, tuple(stages.worked), tuple(advice), seconds)

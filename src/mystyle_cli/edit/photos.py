@@ -13,6 +13,7 @@ import numpy.typing as npt
 from mystyle_cli.config import BETA_EDIT
 from mystyle_cli.edit.edit import AtLimit, Edited, edit
 from mystyle_cli.errors import MystyleError, UsageError, check_choice
+from mystyle_cli.person.profile import GENERATOR
 from mystyle_cli.person.rendering import Renderer, TorchRenderer
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.restore import composite
@@ -245,7 +246,7 @@ def _edit_one(
     images = renderer.render(codes.astype(np.float32))
     if not np.isfinite(images).all():
         raise UsageError(f"{inversion.name}: nothing can be drawn so far away", "Give a smaller strength.")
-    images = images.clip(-1, 1)
+    images = profile.refuse_odd(GENERATOR, images).clip(-1, 1)
     scores = profile.id_score(images)
     aligned = settings.restore.aligned
     frames = tuple(

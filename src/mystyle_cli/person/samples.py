@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mystyle_cli.errors import UsageError, check_choice
+from mystyle_cli.person.profile import GENERATOR
 from mystyle_cli.person.sampling import sample_three_anchors, sample_uniform
 from mystyle_cli.prior.batches import at_once
 from mystyle_cli.progress import Progress, Step, silent
@@ -120,7 +121,7 @@ def draw_parts(
         else:
             alphas = sample_three_anchors(count, part, k)
         codes = (alphas @ anchors).astype(np.float32)  # (b, w_dim)
-        images = renderer.render(np.repeat(codes[:, None], num_ws, axis=1))
+        images = profile.refuse_odd(GENERATOR, renderer.render(np.repeat(codes[:, None], num_ws, axis=1)))
         scores = profile.id_score(images)
         yield Samples(part, alphas, to_pixels(images), scores, renderer.backend, renderer.place)
         progress(Step("sample", start + len(part), len(seeds)))

@@ -20,14 +20,15 @@ from mystyle_cli import __version__
 from mystyle_cli.curate.curate import CurateSettings, advise, contact_sheet, curate
 from mystyle_cli.curate.examine import digest_of_photo
 from mystyle_cli.curate.records import PhotoRecord
-from mystyle_cli.errors import DecodeError, ProfileError
+from mystyle_cli.documents import Text, Whole
+from mystyle_cli.errors import DecodeError, ProfileError, UsageError
 from mystyle_cli.person.anchors import AnchorSettings, find_anchors
 from mystyle_cli.person.difference import apply_difference, store_difference
 from mystyle_cli.person.draft import Draft
 from mystyle_cli.person.exporting import export_inputs, export_stage
-from mystyle_cli.person.files import load_tensors
 from mystyle_cli.person.instant import InstantSettings
-from mystyle_cli.person.manifest import Manifest, Scalar, mark_of, tables_of
+from mystyle_cli.person.layout import LOSS_TABLE
+from mystyle_cli.person.manifest import LONGEST_CONSENT, Manifest, Scalar, fact_of, mark_of, tables_of
 from mystyle_cli.person.profile import (
     ANCHORS,
     CONTACT_SHEET,
@@ -35,6 +36,7 @@ from mystyle_cli.person.profile import (
     PHOTOS,
     REFERENCES,
     Profile,
+    read_anchors,
 )
 from mystyle_cli.person.reference import (
     HELD_OUT,
@@ -63,7 +65,6 @@ Done = tuple[dict[str, str], dict[str, Scalar]]
 """What a stage returns: digests of the files that it wrote, and facts worth keeping."""
 
 STAGES: Final = ("curate", "anchors", "tune", "measure", "instant", "export")
-LOSS_TABLE: Final = "runs/loss.csv"
 LEAST_PHOTOS: Final = 3
 """Fewer do not span what sampling draws from (app. B.1: three anchors)."""
 
@@ -101,6 +102,14 @@ class LearnSettings:
     device: Device = CPU
     replace: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse a note that no profile can hold, before hours are spent."""
+        if len(self.consent) > LONGEST_CONSENT or not _writable(self.consent):
+            raise UsageError(
+                f"the note on consent is no text of at most {LONGEST_CONSENT:,} characters",
+                "Keep the document elsewhere, and note where it is.",
+            )
+
 
 def check_roles(prior: Prior) -> None:
     """Refuse a prior that no person can be learned with, before anything else is done.
@@ -137,7 +146,8 @@ class Stages:
         digests = _digests(photos)
         inputs = self._curate_inputs(digests.values())
         current = self.draft.current
-        if current is not None and current.stages["curate"]["inputs"] != inputs and not self.settings.replace:
+        changed = current is not None and current.stages.get("curate", {}).get("inputs") != inputs
+        if changed and not self.settings.replace:
             raise ProfileError(
                 "the profile was made of other photos, or with another prior or other settings of curation",
                 "Add photos with `mystyle ingest`, choose another name, or replace it with --replace.",
@@ -146,7 +156,7 @@ class Stages:
 
     def curate_more(self, profile: Profile, photos: Sequence[Path]) -> None:
         """Curate new photos together with those of a profile, divided by the same seed."""
-        self.seed = int(profile.manifest.stages["curate"]["seed"])
+        self.seed = profile.manifest.fact("curate", "seed", Whole())
         seen = {record.sha256 for record in profile.records}
         new = {path: digest for path, digest in _digests(photos).items() if digest not in seen}
         if not new:
@@ -157,7 +167,7 @@ class Stages:
 
     def keep_curation(self, profile: Profile) -> None:
         """Take the curation of a profile as it is; what was begun for other photos is dropped."""
-        self.draft.done("curate", str(profile.manifest.stages["curate"]["inputs"]))
+        self.draft.done("curate", profile.manifest.fact("curate", "inputs", Text()))
 
     def _curate_inputs(self, digests: Iterable[str]) -> str:
         """Return the digest of what curation depends on."""
@@ -174,7 +184,7 @@ class Stages:
     def _curate(self, paths: Sequence[Path], before: Sequence[PhotoRecord]) -> Done:
         """Judge photos, and write records, faces and contact sheet."""
         crops = {
-            record.sha256: read_pixels(self.draft.folder / record.face)
+            record.sha256: read_pixels(self.draft.folder / record.face, self.draft.folder)
             for record in before
             if record.face is not None
         }
@@ -202,20 +212,23 @@ class Stages:
         return files, {"seed": self.seed, **counts_of(records)}
 
     def _photos(self, split: str) -> list[PhotoRecord]:
-        return [record for record in read_records(self.draft.find(PHOTOS)) if record.split == split]
+        return [record for record in self._records() if record.split == split]
+
+    def _records(self) -> tuple[PhotoRecord, ...]:
+        return read_records(self.draft.find(PHOTOS), self.draft.folder)
 
     def _faces(self, split: str) -> Pictures:
         paths = [self.draft.find(str(record.face)) for record in self._photos(split)]
-        return read_faces(paths, self.prior.resolution)
+        return read_faces(paths, self.prior.resolution, self.draft.folder)
 
     def _set_digest(self, split: str) -> str:
         """Return the digest of photos and aligned faces in order: what anchors and tuning depend on."""
-        files = self.draft.files()["curate"]
-        pairs = [(record.sha256, files[str(record.face)]) for record in self._photos(split)]
+        pairs = [(record.sha256, self.draft.digest(str(record.face))) for record in self._photos(split)]
         return _digest_of(self.prior.digest, pairs)
 
     def _codes(self) -> FloatArray:
-        return np.asarray(load_tensors(self.draft.find(ANCHORS))[0]["anchors"], np.float32)
+        names = [record.sha256 for record in self._photos(TRAIN)]
+        return read_anchors(self.draft.find(ANCHORS), names, self.prior.w_dim, self.draft.folder)
 
     def find_anchors(self) -> None:
         """Find the code of each photo of the reference set."""
@@ -233,7 +246,7 @@ class Stages:
 
     def _fit(self) -> str:
         """Return the digest of what a tuned generator must fit: photos and anchors."""
-        return _digest_of(self._set_digest(TRAIN), self.draft.digests()[ANCHORS])
+        return _digest_of(self._set_digest(TRAIN), self.draft.digest(ANCHORS))
 
     def tune(self) -> None:
         """Tune the generator on the reference set; or only see to it that none is kept that does not fit."""
@@ -268,7 +281,8 @@ class Stages:
         whole = self.settings.whole
         stored = store_difference(self.prior, result.state, self._codes(), whole=whole)
         files = self.draft.write_tensors(GENERATOR, stored.tensors, stored.notes)
-        files |= self.draft.write(LOSS_TABLE, _loss_table(result.curve))
+        curve = self.draft.write(LOSS_TABLE, _loss_table(result.curve))
+        files |= curve
         facts = {
             name: value for name, value in dataclasses.asdict(settings).items() if name != "save_seconds"
         }
@@ -280,6 +294,7 @@ class Stages:
             "precision": result.precision,
             "tuning_seconds": round(result.seconds, 2),
             "last_loss": round(result.curve[-1].loss, 6),
+            "loss_table": curve[LOSS_TABLE],
         }
 
     def measure(self) -> None:
@@ -313,12 +328,12 @@ class Stages:
         return files, {f"{table}.{key}": value for table, row in tables for key, value in row.items()}
 
     def _strangers_seed(self) -> int:
-        return int(self.draft.stages()["curate"]["seed"])
+        return int(fact_of(self.draft.stages(), "curate", "seed", Whole()))
 
     def _tuned(self) -> Generator:
         """Return G_p of the next version."""
         generator = self.prior.on(CPU).generator()
-        apply_difference(generator, self.draft.find(GENERATOR), self.prior.digest)
+        apply_difference(generator, self.draft.find(GENERATOR), self.prior.digest, self.draft.folder)
         return generator.to(self.prior.device.torch)
 
     def instant(self) -> None:
@@ -361,14 +376,16 @@ class Stages:
         self.instant()
         self.export()
         current, consent = self.draft.current, self.settings.consent
-        records = read_records(self.draft.find(PHOTOS))
+        records = self._records()
         if self.draft.changed or current is None or (consent and consent != current.consent):
             self.draft.commit(self._manifest(records))
 
     def advice(self) -> list[str]:
         """Return what the photos lack, and what curation warned of. Call it before `finish`."""
-        records = read_records(self.draft.find(PHOTOS))
-        faces = {r.sha256: read_pixels(self.draft.find(r.face)) for r in records if r.face is not None}
+        records, inside = self._records(), self.draft.folder
+        faces = {
+            r.sha256: read_pixels(self.draft.find(r.face), inside) for r in records if r.face is not None
+        }
         return [*self.warnings, *advise(records, faces, self.prior.crop)]
 
     def _manifest(self, records: Sequence[PhotoRecord]) -> Manifest:
@@ -388,9 +405,17 @@ class Stages:
             counts=counts_of(records),
             stages={**stages, "measure": plain},
             results={name: figures[name] for name in ("before", "after") if name in figures},
-            identity=figures["identity"],
+            identity=figures.get("identity", {}),
             files={stage: files for stage, files in self.draft.files().items() if files},
         )
+
+
+def _writable(text: str) -> bool:
+    """Tell whether a text can be written in UTF-8, as what a shell hands over need not."""
+    try:
+        return bool(text.encode()) or not text
+    except UnicodeEncodeError:
+        return False
 
 
 def _digests(photos: Sequence[Path]) -> dict[Path, str]:

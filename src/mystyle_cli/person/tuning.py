@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from mystyle_cli.config import TUNE_BATCH, TUNE_PASSES, TUNE_RATE
+from mystyle_cli.documents import Items, Number, Record, Whole, json_of
 from mystyle_cli.errors import ProfileError, UsageError, check_choice
 from mystyle_cli.person.cost import Plan, plan_tuning
 from mystyle_cli.person.files import load_tensors, save_tensors
@@ -383,7 +384,13 @@ class _Run:
             return  # a state only saves time: without a readable one the tuning starts again
         if notes.get("key") != self.key:
             return
-        place = json.loads(notes["place"])
+        try:
+            place = _PLACE.read(json_of(notes.get("place", "")), "place")
+        except ValueError:
+            return
+        sizes = {len(place["sums"]), *(len(point) + 3 - _COLUMNS for point in place["curve"])}
+        if place["step"] > self.total or sizes != {3} or not self._fits(tensors):
+            return
         self.step, self.seconds, self.sums = place["step"], place["seconds"], place["sums"]
         self.curve = [LossPoint(*point) for point in place["curve"]]
         with torch.no_grad():
@@ -398,6 +405,17 @@ class _Run:
                     value = value.to(self.device).contiguous(memory_format=_layout_of(parameter))
                     self._state(name)[part] = value
 
+    def _fits(self, tensors: Mapping[str, NDArray[np.generic]]) -> bool:
+        """Tell whether the tensors of a saved state are every weight, and numbers of its optimiser for it."""
+        sizes = {name: tuple(parameter.shape) for name, parameter in self.parameters.items()}
+        for key, array in tensors.items():
+            part, _, name = key.partition(":")
+            if name not in sizes or part not in _PARTS:
+                return False
+            if array.dtype.kind != "f" or array.shape != (() if part == "step" else sizes[name]):
+                return False
+        return all(f"weight:{name}" in tensors for name in sizes)
+
     def _state(self, name: str) -> dict[str, torch.Tensor]:
         """Return what the optimiser of a parameter keeps of it."""
         parameter = self.parameters[name]
@@ -411,6 +429,21 @@ class _Run:
             parameter.requires_grad_(False)
         state = {name: p.detach().cpu().contiguous().clone() for name, p in self.parameters.items()}
         return TuneResult(state, tuple(self.curve), self.seconds, self.precision)
+
+
+_COLUMNS: Final = len(dataclasses.fields(LossPoint))
+_PLACE: Final = Record(
+    {
+        "step": Whole(),
+        "seconds": Number(0),
+        "sums": Items(Number(), 3),
+        "curve": Items(Items(Number(), _COLUMNS)),
+    }
+)
+"""Where a saved tuning stands."""
+
+_PARTS: Final = ("weight", "step", "exp_avg", "exp_avg_sq", "momentum")
+"""What is saved of each parameter: itself, what Adam keeps of it, and what Muon does."""
 
 
 def _layout_of(parameter: torch.Tensor) -> torch.memory_format:

@@ -6,12 +6,12 @@ the right, y down, (0, 0) the outer corner of the first pixel, so that pixel cen
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import logging
 import math
 import os
-import stat
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
+from mystyle_cli import owned
 from mystyle_cli.errors import DecodeError, MystyleError, UsageError, reason_of
 from mystyle_cli.installing import install_command
 from mystyle_cli.owned import write_result
@@ -163,7 +164,8 @@ def _read(source: Path | str | bytes | BinaryIO) -> tuple[bytes, str, Path | Non
     if not isinstance(source, (str, os.PathLike)):
         name = getattr(source, "name", None) or "the picture"
         data = source.read(LARGEST_FILE + 1)
-        _refuse_large(name, len(data))
+        if len(data) > LARGEST_FILE:
+            raise _too_long(name)
         return data, name, None
     path = Path(source)
     return read_file(path), str(path), path
@@ -179,16 +181,15 @@ def read_file(path: Path) -> bytes:
         DecodeError: it cannot be read, is no regular file, or is too large.
     """
     try:
-        # a pipe would wait for its writer
-        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        with open(path, "rb", opener=lambda place, _: os.open(place, flags)) as stream:
-            found = os.fstat(stream.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise DecodeError(f"{path}: is no file but a pipe or device", "Name a picture file.")
-            _refuse_large(str(path), found.st_size)
-            return stream.read(LARGEST_FILE)
-    except IsADirectoryError as error:
-        raise DecodeError(f"{path}: is a folder, not a picture", "Name the pictures inside it.") from error
+        return owned.read_file(path, LARGEST_FILE)
+    except owned.StrangeFileError as error:
+        if error.errno == errno.EISDIR:
+            hint = "Name the pictures inside it."
+            raise DecodeError(f"{path}: is a folder, not a picture", hint) from error
+        if error.errno == errno.EFBIG:
+            raise _too_long(str(path)) from error
+        hint = "Name a picture file."
+        raise DecodeError(f"{path}: {str(error.strerror).removeprefix('it ')}", hint) from error
     except FileNotFoundError as error:
         raise DecodeError(f"{path}: no such file", "Check the spelling of the path.") from error
     except OSError as error:
@@ -199,13 +200,9 @@ def read_file(path: Path) -> bytes:
         raise DecodeError(f"{path}: cannot be read ({reason_of(error)})", "Rename it.") from error
 
 
-def _refuse_large(name: str, size: int) -> None:
-    """Refuse a file of more bytes than a photo has."""
-    if size > LARGEST_FILE:
-        raise DecodeError(
-            f"{name}: has more than {LARGEST_FILE >> 20} MB, too many for a photo",
-            _SMALLER,
-        )
+def _too_long(name: str) -> DecodeError:
+    """Return what is said of a file of more bytes than a photo has."""
+    return DecodeError(f"{name}: has more than {LARGEST_FILE >> 20} MB, too many for a photo", _SMALLER)
 
 
 def _open(data: bytes, name: str, kind: str | None) -> tuple[Image.Image, tuple[str, ...]]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mystyle_cli.errors import DeviceError, ModelError, reason_of
 from mystyle_cli.prior.device import CPU, CUDA_PROVIDER, Device, Provider
 from mystyle_cli.prior.memory import ran_out
+from mystyle_cli.prior.net_files import read_net
 from mystyle_cli.processors import threads as settled_threads
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Session:
             if ran_out(error):
                 raise MemoryError(f"{self.path.name}, input of shape {rows.shape}") from error
             raise ModelError(
-                f"{self.path.name} cannot take input of shape {rows.shape}: {error}",
+                f"{self.path.name} cannot take input of shape {rows.shape}: {reason_of(error)}",
                 "check that the net belongs to this prior",
             ) from error
         return np.concatenate(parts).astype(np.float32, copy=False)
@@ -105,13 +106,14 @@ def open_session(
     """
     provider = device.helpers if helper else device.provider
     try:
-        session = _connect(str(path), provider, threads)
+        session = _connect(read_net(path), provider, threads)
     except DeviceError as error:
         raise DeviceError(f"{path.name}: {error.message}", error.hint) from error
     except Exception as error:  # onnxruntime's errors share no public base class
         if ran_out(error):
             raise MemoryError(path.name) from error
-        raise ModelError(f"cannot read {path}: {error}", "restore or fetch the file again") from error
+        reason = error.strerror if isinstance(error, OSError) else reason_of(error)
+        raise ModelError(f"cannot read {path}: {reason}", "restore or fetch the file again") from error
     return Session(
         path=path,
         provider=provider.name,
@@ -145,12 +147,12 @@ def fault_of(provider: Provider) -> str:
     return "" if difference < PARITY else f"{provider.name} is off by {difference:.1e} in a small net"
 
 
-def _connect(model: str | bytes, provider: Provider, threads: int | None) -> onnxruntime.InferenceSession:
+def _connect(model: bytes, provider: Provider, threads: int | None) -> onnxruntime.InferenceSession:
     """Open a net at a place; a DeviceError where it would run elsewhere."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.log_severity_level = 3 if provider.on_cpu else 4  # what it says of others is raised below, once
+    options.log_severity_level = 4  # what it says is raised below, once
     options.intra_op_num_threads = threads or settled_threads()
     # a thread that waits lets others work: spinning took 30 % more of the processor for 16 samples
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

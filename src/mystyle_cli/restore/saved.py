@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.photos.align import Points
 
+SLACK = 1e-3
+"""How far rounding may take a cosine beyond 1."""
+
+FURTHEST = 1e5
+"""Pixels from a photo's corner within which a face lies."""
+
+LARGEST_ALPHA = 1e6
+"""The largest coefficient; an unbounded search stays far below."""
+
 KIND = "code"
 FORMAT = 2
 
@@ -112,18 +121,33 @@ def load_code(path: Path, profile: Profile) -> SavedCode:
     Raises:
         UsageError: the file is none, is damaged, or belongs to other anchors than the profile's.
     """
+    from mystyle_cli.photos.align import quad_side
+
     try:
         tensors, notes = load_tensors(path)
         if notes.get("kind") != KIND or notes["format"] != str(FORMAT):
             raise ValueError("it is not one that this version reads")
-        alpha_plus, quad = np.asarray(tensors["alpha_plus"]), np.asarray(tensors["quad"])
-        if alpha_plus.ndim != 2 or quad.shape != (4, 2) or not np.isfinite(alpha_plus).all():
+        alpha_plus, quad = tensors["alpha_plus"], tensors["quad"]
+        shape = profile.manifest.prior.num_ws, len(profile.photos())
+        if (
+            alpha_plus.shape != shape
+            or quad.shape != (4, 2)
+            or {alpha_plus.dtype.kind, quad.dtype.kind} != {"f"}
+        ):
             raise ValueError("its tensors have other shapes")
-        photo, id_score, anchors = notes["photo"], float(notes["id"]), notes["anchors"]
-        factor = float(notes["factor"])
+        if np.abs(quad).max() > FURTHEST or not 1 <= quad_side(np.asarray(quad, np.float64)) <= FURTHEST:
+            raise ValueError("its face lies on no photo")
+        if np.abs(alpha_plus).max() > LARGEST_ALPHA:
+            raise ValueError("its coefficients are far from any person")
+        photo, anchors = notes["photo"], notes["anchors"]
+        id_score, factor = float(notes["id"]), float(notes["factor"])
+        if not (math.isnan(id_score) or abs(id_score) <= 1 + SLACK):
+            raise ValueError("its ID score is none")
         if not 1 <= factor < math.inf:
             raise ValueError(f"its photo was enlarged {factor} times")
-    except (ProfileError, KeyError, ValueError) as error:
+    except KeyError as error:
+        raise UsageError(f"{path} cannot be read as a saved code: it has no {error}", _AGAIN) from error
+    except (ProfileError, ValueError) as error:
         raise UsageError(f"{path} cannot be read as a saved code: {error}", _AGAIN) from error
     digests = profile.manifest.digests()
     if anchors != digests.get(ANCHORS):
