@@ -71,6 +71,7 @@ def options(*inputs: Path | str, output: Path | str | None = None, **changes: ob
         "skip_existing": False,
         "recursive": False,
         "batch": 2,
+        "keep_metadata": False,
     }
     return BatchOptions(**{**values, **changes})  # type: ignore[arg-type]
 

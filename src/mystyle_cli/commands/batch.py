@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
@@ -35,7 +35,7 @@ class Picture:
         pixels: uint8 (H, W, 3).
         marks: what is recorded in the file.
         alpha: opacity uint8 (H, W) to keep, or None.
-        exif: the input's EXIF block to keep, or None.
+        exif: the input's EXIF block where it is kept, or None.
     """
 
     pixels: Pixels
@@ -92,7 +92,7 @@ class Work(Protocol[Answer]):
 
 
 def finished(job: Job, pixels: Pixels, marks: Provenance) -> Picture:
-    """Return a photo as it is written: with its input's EXIF data and, where sizes agree, its opacity."""
+    """Return a photo as it is written, with what is kept of its EXIF data and, if sizes agree, opacity."""
     alpha = job.photo.alpha if pixels.shape == job.photo.pixels.shape else None
     return Picture(pixels, marks, alpha, job.photo.exif)
 
@@ -238,6 +238,8 @@ def _read(
             if target.path is not None:
                 refuse_link(target.path)
             photo = decode(sys.stdin.buffer if item.path is None else item.path)
+            if not options.keep_metadata:  # where, when, with what and by whom it was taken stays here
+                photo = replace(photo, exif=None)
         except Exception as error:
             batch.failed.append(Failure(item, contained(item.name, error)))
         else:

@@ -255,7 +255,7 @@ class EditWork:
         if len(answer.frames) == 1:
             return finished(job, answer.frames[0].pixels, marks)
         faces = np.stack([frame.face for frame in answer.frames])
-        return Picture(grid(faces, columns=len(faces)), marks)
+        return Picture(grid(faces, columns=len(faces)), marks, exif=job.photo.exif)
 
     def summary(self, job: Job, answer: EditedPhoto) -> str:
         """Say what was reached, what it needed and how much of the person is kept."""

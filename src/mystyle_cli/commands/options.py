@@ -75,6 +75,7 @@ class BatchOptions:
         skip_existing: leave out inputs whose result is there.
         recursive: search folders below folders.
         batch: inputs worked on at once.
+        keep_metadata: carry EXIF data over to results.
     """
 
     inputs: tuple[str, ...]
@@ -85,6 +86,7 @@ class BatchOptions:
     skip_existing: bool
     recursive: bool
     batch: int
+    keep_metadata: bool
 
 
 output_option: Final = click.option(
@@ -130,6 +132,12 @@ batch_options: Final = bundle(
         recursive_option,
         click.option(
             "--batch", type=click.IntRange(1), default=8, show_default=True, help="Photos worked on at once."
+        ),
+        click.option(
+            "--keep-metadata",
+            is_flag=True,
+            help="Carry the photo's EXIF data over: place, time, camera and its number, artist, notes.  "
+            "[default: nothing of it is in a result]",
         ),
     ),
 )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from mystyle_cli.errors import DecodeError, MystyleError, UsageError, reason_of
 from mystyle_cli.owned import write_result
@@ -63,6 +63,10 @@ _SIGNATURES = {
 _AVIF_BRANDS = {b"avif", b"avis"}
 _LARGEST_SIDE: dict[Format, int] = {"jpeg": 65_535, "webp": 16_383, "png": 2**31 - 1}
 _LARGEST_EXIF = 65_000  # bytes; a JPEG keeps it in one segment of 65 533
+_SIZES = {
+    None: (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength),
+    ExifTags.IFD.Exif: (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight),
+}
 _COPY_AGAIN = "Copy the file again from where it came from."
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 
@@ -312,7 +316,7 @@ def encode(
         format: png, jpeg or webp; by default what the path's ending says, png for a stream.
         quality: 1 to 100, of jpeg and webp.
         alpha: uint8 (H, W) opacity; jpeg has none and is laid on white.
-        exif: EXIF block to carry over; one that has no room in a jpeg is left out.
+        exif: EXIF block to carry over, the size in it corrected; one that has no room in a jpeg is left out.
         marks: provenance to embed.
 
     Raises:
@@ -354,12 +358,25 @@ def _encoded(
     if format == "jpeg":
         options["subsampling"] = 0 if quality >= 90 else 2
     if exif is not None and (format != "jpeg" or len(exif) <= _LARGEST_EXIF):
-        options["exif"] = exif
+        with suppress(Exception):  # Pillow raises almost anything on damaged EXIF, which costs no picture
+            options["exif"] = _resized(exif, width, height)
     if marks is not None:
         options.update(marks.save_options(format))
     buffer = io.BytesIO()
     image.save(buffer, format, **options)
     return buffer.getvalue()
+
+
+def _resized(exif: bytes, width: int, height: int) -> bytes:
+    """Return an EXIF block in which no other size of the picture stands than its own."""
+    block = Image.Exif()
+    block.load(exif)
+    for table, sides in _SIZES.items():
+        found = block if table is None else block.get_ifd(table)
+        for tag, side in zip(sides, (width, height), strict=True):
+            if tag in found:
+                found[tag] = side
+    return block.tobytes()
 
 
 def resize(pixels: Pixels, size: tuple[int, int], kernel: Kernel = "lanczos") -> Pixels:

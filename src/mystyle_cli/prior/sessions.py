@@ -149,6 +149,7 @@ def _connect(model: str | bytes, provider: Provider, threads: int | None) -> onn
     """Open a net at a place; a DeviceError where it would run elsewhere."""
     import onnxruntime as ort
 
+    ort.disable_telemetry_events()  # if a host program loaded it before this package
     options = ort.SessionOptions()
     options.log_severity_level = 3 if provider.on_cpu else 4  # what it says of others is raised below, once
     options.intra_op_num_threads = threads or settled_threads()
