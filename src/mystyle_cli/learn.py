@@ -61,12 +61,15 @@ def learn(
 
     Raises:
         ProfileError: too few usable photos, a profile of this name made of others, or the profile is locked.
+        ConsentError: the consent noted in the profile has ended, and the settings note no other.
         KeyboardInterrupt: after the state was saved.
 
     Source: sec. 3.1.
     """
     with store.locked(name):
         stages = Stages(store.draft(name), prior, settings or LearnSettings(), progress)
+        if stages.draft.current is not None and not stages.settings.consent:
+            stages.draft.current.require_consent(name)
         try:
             stages.curate_all(photos)
         except MystyleError:
