@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 JSON_SCHEMA: Final = 1
 """Version of every JSON document on stdout; it rises when a key changes its meaning or goes away."""
 
+_STEERING: Final = {code: "?" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+
 LINE_EVERY_S: Final = 10.0
 """Seconds between two progress lines of one stage where no bar can be drawn."""
 
@@ -47,7 +49,7 @@ class Console:
     def result(self, line: str) -> None:
         """Write one line of the command's result to stdout (nothing with --json)."""
         if not self.json:
-            _say(line, sys.stdout)
+            _say(_tame(line) if sys.stdout.isatty() else line, sys.stdout)
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Write aligned columns to stdout (nothing with --json)."""
@@ -72,24 +74,24 @@ class Console:
     def info(self, text: str) -> None:
         """Write a summary line to stderr, unless -q."""
         if self.verbosity >= 0:
-            _say(text, sys.stderr)
+            _say(_tame(text), sys.stderr)
 
     def detail(self, text: str) -> None:
         """Write a line to stderr that only -v shows."""
         if self.verbosity > 0:
-            _say(text, sys.stderr)
+            _say(_tame(text), sys.stderr)
 
     def warn(self, text: str) -> None:
         """Write a warning to stderr, whatever the verbosity."""
-        _say(f"{_coloured('warning:', 'yellow')} {text}", sys.stderr)
+        _say(f"{_coloured('warning:', 'yellow')} {_tame(text)}", sys.stderr)
 
     def error(self, message: str, hint: str = "", cause: BaseException | None = None) -> None:
         """Write what failed and what to do next to stderr, and with --debug where its cause arose."""
         if self.debug and cause is not None:
             _say("".join(traceback.format_exception(cause)), sys.stderr)
-        _say(f"{_coloured('error:', 'red')} {message}", sys.stderr)
+        _say(f"{_coloured('error:', 'red')} {_tame(message)}", sys.stderr)
         if hint:
-            _say(f"  {hint}", sys.stderr)
+            _say(f"  {_tame(hint)}", sys.stderr)
 
     @contextmanager
     def progress(self) -> Iterator[Progress]:
@@ -106,6 +108,11 @@ class Console:
             bars = _new_bars()
             with bars:
                 yield _Stages(bars)
+
+
+def _tame(text: str) -> str:
+    """Return a text, in which anybody's words may stand, without what steers a terminal."""
+    return text.translate(_STEERING)
 
 
 def _say(text: str, stream: TextIO) -> None:

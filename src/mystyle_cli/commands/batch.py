@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
 from mystyle_cli.commands.inputs import NONE, Input, Originals, Target, expand, plan, refuse_link
-from mystyle_cli.commands.options import BatchOptions
+from mystyle_cli.commands.options import BatchOptions, Marking, warn_unmarked
 from mystyle_cli.console import Console
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.progress import Progress, Step
@@ -33,15 +33,31 @@ class Picture:
 
     Args:
         pixels: uint8 (H, W, 3).
-        marks: what is recorded in the file.
+        marks: what is recorded in the file, None for nothing.
         alpha: opacity uint8 (H, W) to keep, or None.
         exif: the input's EXIF block where it is kept, or None.
     """
 
     pixels: Pixels
-    marks: Provenance
+    marks: Provenance | None
     alpha: Pixels | None = None
     exif: bytes | None = None
+
+
+def marked(picture: Picture, marking: Marking) -> Picture:
+    """Return a picture with the marks that were asked for.
+
+    Args:
+        picture: with its record.
+        marking: "visible" puts a mark that can be seen into it, too; "none" takes the record out.
+    """
+    from mystyle_cli.photos.marks import stamped
+
+    if marking == "none" or picture.marks is None:
+        return replace(picture, marks=None)
+    if marking == "visible":
+        return replace(picture, pixels=stamped(picture.pixels), marks=replace(picture.marks, visible=True))
+    return picture
 
 
 @dataclass(frozen=True)
@@ -144,6 +160,7 @@ def run_batch(
     """
     if options.overwrite and options.skip_existing:
         raise UsageError("--overwrite and --skip-existing contradict each other", "Give one of them.")
+    warn_unmarked(console, options.marking)
     inputs = expand(options.inputs, options.recursive)
     originals |= Originals.of(item.path for item in inputs if item.path is not None)
     targets = plan(inputs, options.output, work.name, options.format_name, originals)
@@ -156,7 +173,7 @@ def run_batch(
         while chunk := list(islice(jobs, options.batch)):
             answers = _answers(work, chunk, progress)
             for job, answer in zip(chunk, answers, strict=True):
-                _settle(console, batch, work, job, answer, options.quality, originals)
+                _settle(console, batch, work, job, answer, options, originals)
             if len(inputs) > 1:
                 progress(Step("photos", batch.count, len(inputs)))
     _account(console, batch, len(inputs))
@@ -186,7 +203,7 @@ def _settle(
     work: Work[Answer],
     job: Job,
     answer: Answer | MystyleError,
-    quality: int,
+    options: BatchOptions,
     originals: Originals,
 ) -> None:
     """Write an answer and say so, or file its error."""
@@ -194,7 +211,8 @@ def _settle(
         if isinstance(answer, MystyleError):
             raise answer
         warnings, summary, report = work.warnings(answer), work.summary(job, answer), work.report(job, answer)
-        write(console, job.target, work.picture(job, answer), quality, originals)
+        picture = marked(work.picture(job, answer), options.marking)
+        write(console, job.target, picture, options.quality, originals)
     except BrokenPipeError:  # nobody reads standard output any more
         raise
     except Exception as error:

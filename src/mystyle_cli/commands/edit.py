@@ -251,7 +251,9 @@ class EditWork:
 
         from mystyle_cli.photos.grid import grid
 
-        marks = provenance(self.name, self.profile, self.settings.beta, self.settings.restore.seed)
+        score = answer.frames[0].id_score if len(answer.frames) == 1 else None
+        seed = self.settings.restore.seed
+        marks = provenance(self.name, self.profile, self.settings.beta, seed, id_score=score)
         if len(answer.frames) == 1:
             return finished(job, answer.frames[0].pixels, marks)
         faces = np.stack([frame.face for frame in answer.frames])

@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING
 import click
 
 from mystyle_cli.commands.app import App, Command, pass_app
-from mystyle_cli.commands.batch import Picture, check_stream, write
+from mystyle_cli.commands.batch import Picture, check_stream, marked, write
 from mystyle_cli.commands.inputs import STREAM, Originals, Target, check_free, target_for
 from mystyle_cli.commands.marking import provenance
 from mystyle_cli.commands.options import (
     Beta,
+    Marking,
     backend_option,
     choose_seed,
     format_option,
+    mark_option,
+    marking_of,
+    no_mark_option,
     overwrite_option,
     profile_argument,
     quality_option,
     seed_option,
+    warn_unmarked,
 )
 from mystyle_cli.errors import UsageError
 
@@ -61,6 +66,8 @@ if TYPE_CHECKING:
 @format_option
 @quality_option
 @overwrite_option
+@mark_option
+@no_mark_option
 @backend_option
 @pass_app
 def command(
@@ -76,6 +83,8 @@ def command(
     format_name: str,
     quality: int,
     overwrite: bool,
+    mark: Marking | None,
+    no_mark: bool,
     backend: Backend,
 ) -> None:
     """Make new pictures of the person.
@@ -84,6 +93,8 @@ def command(
     """
     if beta is None:
         raise UsageError("an unbounded hull cannot be sampled", "Give a number, such as --beta 0.02.")
+    marking = marking_of(mark, no_mark)
+    warn_unmarked(app.console, marking)
     first = choose_seed(app.console, seed)
     seeds = range(first, first + count)
     singles = _places(name, seeds, output, format_name, grid)
@@ -95,14 +106,18 @@ def command(
     renderer = app.open_renderer(profile, backend)
     from mystyle_cli.person.samples import draw_with
     from mystyle_cli.photos.grid import grid as lay_out
+    from mystyle_cli.photos.marks import Drawn
 
     with app.console.progress() as progress:
         samples = draw_with(profile, renderer, seeds, sampler, beta, anchors, progress)
-    marks = [provenance("sample", profile, beta, seed) for seed in seeds]
-    for target, pixels, mark in zip(singles, samples.pixels, marks, strict=False):
-        write(app.console, target, Picture(pixels, mark), quality, originals)
+    for target, pixels, seed, score in zip(singles, samples.pixels, seeds, samples.id_scores, strict=False):
+        drawn = Drawn(sampler, anchors)
+        marks = provenance("sample", profile, beta, seed, id_score=float(score), drawn=drawn)
+        write(app.console, target, marked(Picture(pixels, marks), marking), quality, originals)
     if sheet:
-        write(app.console, sheet, Picture(lay_out(samples.pixels), marks[0]), quality, originals)
+        marks = provenance("sample", profile, beta, first, drawn=Drawn(sampler, anchors, count))
+        picture = marked(Picture(lay_out(samples.pixels), marks), marking)
+        write(app.console, sheet, picture, quality, originals)
     _show(app, samples, singles, sheet)
 
 
