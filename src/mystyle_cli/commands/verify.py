@@ -63,4 +63,6 @@ def _reason(claim: Claim) -> str:
         return "it has another size than what was drawn"
     if claim.lossless:
         return f"no pixel differs by more than {claim.largest} of 255"
-    return f"no square of 8 x 8 pixels differs by more than {claim.square:.1f} of 255 on average"
+    return (
+        f"no square of 8 x 8 pixels differs in brightness by more than {claim.square:.1f} of 255 on average"
+    )
