@@ -51,7 +51,8 @@ def export_profile(app: App, name: str, file: Path, without_photos: bool, overwr
         write_result(file, data, private=True)
     except OSError as error:
         raise MystyleError(f"{file}: {error.strerror or error}", "Choose another place.") from error
-    photos = "without photos" if without_photos else f"with {profile.manifest.counts['kept']} faces"
+    bare = without_photos or not profile.has_faces
+    photos = "without photos" if bare else f"with {profile.manifest.counts['kept']} faces"
     app.console.info(f"'{name}' {photos}, {len(data) / 1e6:.1f} MB")
     app.console.result(str(file))
     app.console.document("profile export", {"ok": True, "name": name, "file": str(file), "bytes": len(data)})

@@ -136,13 +136,8 @@ def import_profile(store: Store, source: Path, name: str, prior: Prior | str | N
             try:
                 for member, data in archive.contents():
                     draft.write(member, data)
-                    if member.endswith(".onnx"):
-                        _refuse_external(draft.payload / member)
-                Profile(draft.payload, manifest, opened).check()
+                _check(source, Profile(draft.payload, manifest, opened))
                 draft.commit(manifest)
-            except MystyleError as error:
-                draft.discard()
-                raise _refused(source, error.message) from error
             except BaseException:
                 draft.discard()
                 raise
@@ -182,11 +177,17 @@ def _prior_of(manifest: Manifest, source: Path, prior: Prior | str | None) -> Pr
     return opened
 
 
-def _refuse_external(path: Path) -> None:
-    """Refuse a net that keeps its weights in files beside it."""
+def _check(source: Path, made: Profile) -> None:
+    """Use everything once that a file's members became, before they are a profile."""
     from mystyle_cli.prior.companions.foreign import refuse_files_beside
 
-    refuse_files_beside(path)
+    try:
+        for name in made.manifest.digests():
+            if name.endswith(".onnx"):
+                refuse_files_beside(made.path / name)
+        made.check()
+    except MystyleError as error:
+        raise _refused(source, error.message.replace(f"{made.path}{os.sep}", "")) from error
 
 
 def _refused(source: Path, why: str) -> ProfileError:

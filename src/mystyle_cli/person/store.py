@@ -444,7 +444,10 @@ class Store:
 
 
 _INTERRUPTED: Final = "its creation was interrupted"
-_UNFINISHED: Final = "Give the same `mystyle profile create` command again: it goes on from where it stopped."
+_UNFINISHED: Final = (
+    "Give the same `mystyle profile create` command again: it goes on from where it stopped; "
+    "or the same `mystyle profile import`."
+)
 _RENEW: Final = "Ask again, and note it: mystyle profile consent {} TEXT --until DATE"
 _DELETING: Final = "its deletion was interrupted"
 _LEFT: Final = "The next command that changes a profile of this store removes it."
