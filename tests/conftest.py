@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import tomli_w
+
+if TYPE_CHECKING:
+    from click.testing import Result
+
+    from tests.journeys import Run
 
 RESOLUTION, W_DIM = 32, 16
 
@@ -99,3 +106,30 @@ def tiny_prior(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     (folder / "prior.toml").write_text(tomli_w.dumps(metadata))
     return folder
+
+
+@pytest.fixture(scope="session")
+def made_store(tiny_prior: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store as it is made once."""
+    from tests.tiny_store import make_store
+
+    root = tmp_path_factory.mktemp("store")
+    make_store(root, tiny_prior)
+    return root
+
+
+@pytest.fixture
+def run(made_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the program on a copy of the store, in an empty folder."""
+    from click.testing import CliRunner
+
+    from mystyle_cli.cli import cli
+
+    shutil.copytree(made_store, tmp_path / "store")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+    def invoke(*words: object, **settings: Any) -> Result:
+        return CliRunner().invoke(cli, ["--store", str(tmp_path / "store"), *map(str, words)], **settings)
+
+    return invoke

@@ -71,6 +71,9 @@ def options(*inputs: Path | str, output: Path | str | None = None, **changes: ob
         "skip_existing": False,
         "recursive": False,
         "batch": 2,
+        "keep_metadata": False,
+        "mark": None,
+        "no_mark": False,
     }
     return BatchOptions(**{**values, **changes})  # type: ignore[arg-type]
 

@@ -2,52 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from PIL import Image
 
-from mystyle_cli.cli import cli
 from mystyle_cli.photos.marks import read_marks
-from tests.tiny_store import HELD_OUT, TRAIN, make_store, picture
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture(scope="session")
-def made_store(tiny_prior: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The store as it is made once."""
-    root = tmp_path_factory.mktemp("store")
-    make_store(root, tiny_prior)
-    return root
-
-
-@pytest.fixture
-def run(made_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the program on a copy of the store, in an empty folder."""
-    shutil.copytree(made_store, tmp_path / "store")
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-
-    def invoke(*words: object, **settings: Any) -> Result:
-        return CliRunner().invoke(cli, ["--store", str(tmp_path / "store"), *map(str, words)], **settings)
-
-    return invoke
-
-
-def document(done: Result) -> dict[str, Any]:
-    """Return the JSON document of a run that went well."""
-    assert done.exit_code == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["schema"] == 1
-    assert isinstance(found, dict)
-    return found
+from tests.journeys import Run, document
+from tests.tiny_store import HELD_OUT, TRAIN, picture
 
 
 def test_list(run: Run) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import pytest
 
 from mystyle_cli import console as module
@@ -74,3 +77,28 @@ def test_columns_line_up() -> None:
         "ada         10",
         "maximilian",
     ]
+
+
+class Terminal(io.StringIO):
+    """A terminal that remembers."""
+
+    def isatty(self) -> bool:
+        """Say that it is one."""
+        return True
+
+
+def test_no_text_steers_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Escape sequences of a note or a file's name reach no terminal; a script gets results as they are."""
+    note = "Ada\x1b]0;title\x07 \x9b31m\nnext"
+    said = Terminal()
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, said)
+    monkeypatch.setenv("NO_COLOR", "1")
+    console = Console(verbosity=1)
+    for write in (console.result, console.info, console.detail, console.warn, console.error):
+        write(note)
+    assert said.getvalue().count("Ada?]0;title? ?31m\nnext\n") == 5
+    piped = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", piped)
+    console.result(note)
+    assert piped.getvalue() == f"{note}\n"

@@ -15,7 +15,7 @@ from mystyle_cli.curate.records import PhotoRecord, Reason
 from mystyle_cli.person.difference import store_difference
 from mystyle_cli.person.instant import InstantSettings
 from mystyle_cli.person.instant_training import instant_stage
-from mystyle_cli.person.manifest import Manifest, PriorMark
+from mystyle_cli.person.manifest import Manifest, mark_of
 from mystyle_cli.person.profile import ANCHORS, CONTACT_SHEET, GENERATOR, PHOTOS
 from mystyle_cli.person.reference import read_faces
 from mystyle_cli.person.store import Store
@@ -67,12 +67,9 @@ def make_store(root: Path, prior_folder: Path, name: str = "ada") -> Store:
         draft.finish(
             "tune", "t", draft.write_tensors(GENERATOR, change.tensors, change.notes), {"seconds": 2.0}
         )
-        mark = PriorMark(
-            "tiny-32", str(prior_folder), prior.digest, prior.resolution, prior.w_dim, prior.num_ws
-        )
         draft.commit(
             Manifest(
-                prior=mark,
+                prior=mark_of(prior),
                 created="2026-01-01T00:00:00+00:00",
                 changed="2026-01-01T00:00:00+00:00",
                 made_by="0.1.0",

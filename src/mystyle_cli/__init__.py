@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
 
 __all__ = ["__version__", "open_profile", "open_store"]
 __version__ = "0.1.0"
+
+# Read once, when onnxruntime is loaded, by whomever: otherwise it notes a number for this machine in a
+# database under ~/.cache and sends events to a host of Microsoft's.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def open_store(folder: Path | str | None = None) -> Store:

@@ -48,7 +48,7 @@ class Console:
     def result(self, line: str) -> None:
         """Write one line of the command's result to stdout (nothing with --json)."""
         if not self.json:
-            _say(_plain(line), sys.stdout)
+            _say(_plain(line) if sys.stdout.isatty() else line, sys.stdout)
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Write aligned columns to stdout (nothing with --json)."""

@@ -65,6 +65,10 @@ class ProfileError(MystyleError):
     exit_code: ClassVar[int] = 5
 
 
+class ConsentError(ProfileError):
+    """The consent that a profile rests on has ended."""
+
+
 class DeviceError(MystyleError):
     """A device that was asked for cannot be had."""
 

@@ -63,6 +63,7 @@ def learn(
     Raises:
         ModelError: the prior lacks what learning needs; no photo has been looked at then.
         ProfileError: too few usable photos, a profile of this name made of others, or the profile is locked.
+        ConsentError: the consent noted in the profile has ended, and the settings note no other.
         KeyboardInterrupt: after the state was saved.
 
     Source: sec. 3.1.
@@ -70,6 +71,8 @@ def learn(
     check_roles(prior)
     with store.locked(name):
         stages = Stages(store.draft(name), prior, settings or LearnSettings(), progress)
+        if stages.draft.current is not None and not stages.settings.consent:
+            stages.draft.current.require_consent(name)
         try:
             stages.curate_all(photos)
         except MystyleError:

@@ -14,7 +14,7 @@ import re
 import secrets
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -29,6 +29,10 @@ LONGEST: Final = 255
 DEEPEST: Final = 8
 """Folders in a name; the program's own have at most four."""
 
+OWNER_FILE: Final = 0o600
+OWNER_FOLDER: Final = 0o700
+"""What a private file and a private folder allow, and nobody but their owner; Windows has no such modes."""
+
 _GUARDED: Final = (
     hasattr(os, "O_NOFOLLOW")
     and {os.open, os.stat, os.mkdir, os.rename, os.unlink, os.rmdir} <= os.supports_dir_fd
@@ -37,6 +41,7 @@ _GUARDED: Final = (
 """Whether the system opens files beneath a folder that is open already; otherwise each part is looked at."""
 
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
+_LOOK: Final = os.O_RDONLY | _NO_LINK | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _FOLDER: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK | getattr(os, "O_BINARY", 0)
 _NAME_SURROGATE: Final = 0x20000000
@@ -83,10 +88,12 @@ class Layout:
     Args:
         files: matches the relative names of its files.
         folders: relative names of the folders in it.
+        private: what is in it is for its owner only.
     """
 
     files: re.Pattern[str]
     folders: frozenset[str]
+    private: bool = False
 
     def owns(self, name: str) -> bool:
         """Tell whether a relative name is one that the program gives, half-written files included."""
@@ -164,7 +171,8 @@ class Owned:
             make: make what is missing on the way.
         """
         parts = [self.name, *(folder.split("/") if folder else [])]
-        with _descend(self.base, parts, make) as place:
+        mode = OWNER_FOLDER if self.layout.private else 0o777
+        with _descend(self.base, parts, mode if make else None) as place:
             yield place
 
     def exists(self) -> bool:
@@ -231,7 +239,28 @@ class Owned:
             raise ValueError(f"{name} is no name that is given in {self.path}")
         folder, _, last = name.rpartition("/")
         with self._at(folder, make=True) as place:
-            _write(place, last, data)
+            _write(place, last, data, OWNER_FILE if self.layout.private else 0o666)
+
+    def shut(self) -> None:
+        """Take from others what they may do with the program's files and folders, if these are private.
+
+        What is not this user's to change, and files that have another name elsewhere, stay as they are.
+        """
+        if not self.layout.private or not _GUARDED or not self.exists():
+            return
+        found = self.content()
+        for folder in ("", *found.folders):
+            with self._at(folder) as place:
+                if place.handle is not None:
+                    _shut(place.handle)
+        for name in found.files:
+            folder, _, last = name.rpartition("/")
+            with self._at(folder) as place, suppress(PermissionError):
+                handle = os.open(place.of(last), _LOOK, dir_fd=place.handle)
+                try:
+                    _shut(handle)
+                finally:
+                    os.close(handle)
 
     def remove(self, name: str) -> bool:
         """Remove a file of the program's; tells whether it was there.
@@ -346,20 +375,20 @@ class Owned:
 
 
 @contextmanager
-def _descend(base: Path, parts: Sequence[str], make: bool = False) -> Iterator[_Place]:
+def _descend(base: Path, parts: Sequence[str], make: int | None = None) -> Iterator[_Place]:
     """Open a folder beneath a base, through no link.
 
     Args:
         base: it may be reached through links.
         parts: names of the folders on the way, and its own; none for the base itself.
-        make: make what is missing on the way.
+        make: make what is missing on the way, with this mode; None makes nothing.
     """
     place = _Place(base, os.open(base, _FOLDER) if _GUARDED else None)
     try:
         for part in parts:
             kind = place.kind(part)
-            if not kind and make:
-                os.mkdir(place.of(part), dir_fd=place.handle)
+            if not kind and make is not None:
+                os.mkdir(place.of(part), make, dir_fd=place.handle)
             elif not kind:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(place.path / part))
             elif not stat.S_ISDIR(kind):
@@ -380,11 +409,35 @@ def _linked(path: Path) -> OSError:
     return NotADirectoryError(errno.ENOTDIR, reason, str(path))
 
 
-def _write(place: _Place, name: str, data: bytes) -> None:
+def make_private(folder: Path) -> None:
+    """See to it that a folder of the program's is there, for its owner only; folders above it are made, too.
+
+    Raises:
+        OSError: a link or a file is in its place, or it cannot be made.
+    """
+    folder.mkdir(OWNER_FOLDER, parents=True, exist_ok=True)
+    refuse_link(folder)
+    if _GUARDED:
+        handle = os.open(folder, _FOLDER | _NO_LINK)
+        try:
+            _shut(handle)
+        finally:
+            os.close(handle)
+
+
+def _shut(handle: int) -> None:
+    """Take from others what they may do with an open file or folder of this user's."""
+    found = os.fstat(handle)
+    own = found.st_uid == os.geteuid() and (stat.S_ISDIR(found.st_mode) or found.st_nlink == 1)
+    if own and stat.S_IMODE(found.st_mode) & 0o077:
+        os.fchmod(handle, stat.S_IMODE(found.st_mode) & 0o700)
+
+
+def _write(place: _Place, name: str, data: bytes, mode: int = 0o666) -> None:
     """Write a file of an open folder beside its place, and rename it."""
     temporary = f".{name[:_KEPT]}.{secrets.token_hex(4)}.tmp"
     try:
-        handle = os.open(place.of(temporary), _NEW, 0o666, dir_fd=place.handle)
+        handle = os.open(place.of(temporary), _NEW, mode, dir_fd=place.handle)
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
             stream.flush()
@@ -396,12 +449,13 @@ def _write(place: _Place, name: str, data: bytes) -> None:
     place.sync()
 
 
-def write_result(path: Path, data: bytes) -> None:
+def write_result(path: Path, data: bytes, *, private: bool = False) -> None:
     """Write a result where the user wants it, whole or not at all, and never through a link.
 
     Args:
         path: the file; its folder exists, and may be reached through links.
         data: the content.
+        private: it is for its owner only.
 
     Raises:
         OSError: a link or a folder is in its place, or it cannot be written.
@@ -409,7 +463,7 @@ def write_result(path: Path, data: bytes) -> None:
     refuse_link(path)
     place = _Place(path.parent, os.open(path.parent, _FOLDER) if _GUARDED else None)
     try:
-        _write(place, path.name, data)
+        _write(place, path.name, data, OWNER_FILE if private else 0o666)
     finally:
         if place.handle is not None:
             os.close(place.handle)
@@ -440,10 +494,10 @@ def lock_of(path: Path) -> BaseFileLock:
     try:
         found = path.lstat()
     except FileNotFoundError:
-        return FileLock(path)
+        return FileLock(path, mode=OWNER_FILE)
     if not stat.S_ISREG(found.st_mode) or found.st_size or found.st_nlink > 1:
         raise OSError(errno.EEXIST, "something that is not a lock is in its place", str(path))
-    return FileLock(path)
+    return FileLock(path, mode=OWNER_FILE)
 
 
 class StrangeFileError(OSError):

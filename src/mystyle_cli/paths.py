@@ -48,6 +48,14 @@ def priors_root() -> Path:
     return home() / "priors"
 
 
+def below_home(path: Path) -> str:
+    """Return an absolute path as it may stand in a file: what is in the user's home begins with `~`."""
+    try:
+        return f"~/{path.relative_to(Path(os.path.expanduser('~')).resolve()).as_posix()}"
+    except ValueError:
+        return str(path)
+
+
 def check_name(name: str, kind: str = "profile") -> str:
     """Return the name of a profile or prior in its normal form.
 

@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
@@ -24,7 +24,7 @@ from mystyle_cli.commands.inputs import (
     refuse_idle,
     refuse_link,
 )
-from mystyle_cli.commands.options import BatchOptions
+from mystyle_cli.commands.options import BatchOptions, Marking, warn_unmarked
 from mystyle_cli.console import Console, is_closed
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.progress import Progress, Step
@@ -45,15 +45,31 @@ class Picture:
 
     Args:
         pixels: uint8 (H, W, 3).
-        marks: what is recorded in the file.
+        marks: what is recorded in the file, None for nothing.
         alpha: opacity uint8 (H, W) to keep, or None.
-        exif: the input's EXIF block to keep, or None.
+        exif: the input's EXIF block where it is kept, or None.
     """
 
     pixels: Pixels
-    marks: Provenance
+    marks: Provenance | None
     alpha: Pixels | None = None
     exif: bytes | None = None
+
+
+def marked(picture: Picture, marking: Marking) -> Picture:
+    """Return a picture with the marks that were asked for.
+
+    Args:
+        picture: with its record.
+        marking: "visible" puts a mark that can be seen into it, too; "none" takes the record out.
+    """
+    from mystyle_cli.photos.marks import stamped
+
+    if marking == "none" or picture.marks is None:
+        return replace(picture, marks=None)
+    if marking == "visible":
+        return replace(picture, pixels=stamped(picture.pixels), marks=replace(picture.marks, visible=True))
+    return picture
 
 
 @dataclass(frozen=True)
@@ -104,7 +120,7 @@ class Work(Protocol[Answer]):
 
 
 def finished(job: Job, pixels: Pixels, marks: Provenance) -> Picture:
-    """Return a photo as it is written: with its input's EXIF data and its opacity, enlarged as it was."""
+    """Return a photo as it is written: what is kept of its EXIF data, and its opacity enlarged as it was."""
     from mystyle_cli.photos.decode import resize
 
     alpha = job.photo.alpha
@@ -160,6 +176,7 @@ def run_batch(
     """
     if options.overwrite and options.skip_existing:
         raise UsageError("--overwrite and --skip-existing contradict each other", "Give one of them.")
+    warn_unmarked(console, options.marking)
     inputs = expand(options.inputs, options.recursive)
     if others := left_out(options.inputs, options.recursive):
         console.warn(others)
@@ -175,7 +192,7 @@ def run_batch(
         while chunk := list(islice(jobs, options.batch)):
             answers = _answers(work, chunk, progress)
             for job, answer in zip(chunk, answers, strict=True):
-                _settle(console, batch, work, job, answer, options.quality or QUALITY, originals)
+                _settle(console, batch, work, job, answer, options, originals)
             if len(inputs) > 1:
                 progress(Step("photos", batch.count, len(inputs)))
     _account(console, batch, len(inputs))
@@ -205,7 +222,7 @@ def _settle(
     work: Work[Answer],
     job: Job,
     answer: Answer | MystyleError,
-    quality: int,
+    options: BatchOptions,
     originals: Originals,
 ) -> None:
     """Write an answer and say so, or file its error."""
@@ -213,7 +230,8 @@ def _settle(
         if isinstance(answer, MystyleError):
             raise answer
         warnings, summary, report = work.warnings(answer), work.summary(job, answer), work.report(job, answer)
-        write(console, job.target, work.picture(job, answer), quality, originals)
+        picture = marked(work.picture(job, answer), options.marking)
+        write(console, job.target, picture, options.quality or QUALITY, originals)
     except BrokenPipeError:  # nobody reads standard output any more
         raise
     except Exception as error:
@@ -262,6 +280,8 @@ def _read(
                 refuse_link(target.path)
             photo = decode(sys.stdin.buffer if item.path is None else item.path)
             check_room(target.format, photo.pixels.shape)
+            if not options.keep_metadata:  # where, when, with what and by whom it was taken stays here
+                photo = replace(photo, exif=None)
         except Exception as error:
             batch.failed.append(Failure(item, contained(item.name, error)))
         else:

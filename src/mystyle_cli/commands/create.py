@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from mystyle_cli.commands.app import App, Command, pass_app
+from mystyle_cli.commands.consent import ask_consent, consent_option, until_option
 from mystyle_cli.commands.estimating import dry_run_option, show_estimate
 from mystyle_cli.commands.inputs import expand_paths, left_out
 from mystyle_cli.commands.learning import UNTUNED, TuningOptions, show_learned, tuning_options
@@ -22,6 +23,7 @@ from mystyle_cli.config import DEFAULT_PRIOR
     examples=(
         "mystyle profile create adele ./photos",
         "mystyle profile create adele ./photos --reference adele.jpg   # photos also show other people",
+        'mystyle profile create adele ./photos --consent "Adele, by letter, 2026-11-02" --until 2028-12-31',
         "mystyle profile create adele ./photos --no-tune && mystyle tune adele --device cuda",
     ),
 )
@@ -45,9 +47,8 @@ from mystyle_cli.config import DEFAULT_PRIOR
 @click.option(
     "--prior", default=DEFAULT_PRIOR, show_default=True, metavar="NAME|DIR", help="Generator to start from."
 )
-@click.option(
-    "--consent", default="", metavar="TEXT", help="Note who agreed to this and when; kept in the profile."
-)
+@consent_option
+@until_option
 @click.option("--replace", is_flag=True, help="Learn anew if the profile is there already.")
 @dry_run_option
 @tuning_options
@@ -61,7 +62,8 @@ def create(
     held_out: float,
     no_tune: bool,
     prior: str,
-    consent: str,
+    consent: str | None,
+    until: str,
     replace: bool,
     dry_run: bool,
     tuning: TuningOptions,
@@ -69,11 +71,14 @@ def create(
     """Learn a person from photos: choose, find anchors, tune.
 
     PHOTOS are files, folders or patterns; about 100 photos of different days, poses and light are best. They
-    are never changed. Interrupted at any point, the same command goes on from where it stopped.
+    are never changed. Interrupted at any point, the same command goes on from where it stopped. On a terminal
+    it asks once who agreed to this; in scripts say so with --consent.
     """
     paths = expand_paths(photos, recursive)
     if others := left_out(photos, recursive):
         app.console.warn(others)
+    if not dry_run:
+        consent = ask_consent(app, name, consent, until)
     from mystyle_cli.curate.settings import CurateSettings
     from mystyle_cli.learn import learn
     from mystyle_cli.prior.registry import open_prior
@@ -82,7 +87,8 @@ def create(
         tuning.settings(app.choose_device(), tune=not no_tune),
         curation=CurateSettings(held_out=held_out),
         reference=reference,
-        consent=consent,
+        consent=consent or "",
+        consent_until=until,
         replace=replace,
     )
     if dry_run:  # as if every photo were kept

@@ -275,11 +275,12 @@ class EditWork:
         from mystyle_cli.photos.grid import grid
 
         limit = None if self.settings.at_limit == "continue" else answer.frames[0].edited.limit
-        marks = provenance(self.name, self.profile, limit, self.settings.restore.drawn)
+        score = answer.frames[0].id_score if len(answer.frames) == 1 else None
+        marks = provenance(self.name, self.profile, limit, self.settings.restore.drawn, id_score=score)
         if len(answer.frames) == 1:
             return finished(job, answer.frames[0].pixels, marks)
         faces = np.stack([frame.face for frame in answer.frames])
-        return Picture(grid(faces, columns=len(faces)), marks)
+        return Picture(grid(faces, columns=len(faces)), marks, exif=job.photo.exif)
 
     def summary(self, job: Job, answer: EditedPhoto) -> str:
         """Say what was reached, what it needed and how much of the person is kept."""

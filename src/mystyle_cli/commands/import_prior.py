@@ -166,9 +166,7 @@ def _users(app: App, name: str) -> list[str]:
 
     folder = str((priors_root() / name).resolve())
     marks = {entry.name: entry.manifest.prior for entry in app.profiles().entries() if entry.manifest}
-    return sorted(
-        profile for profile, mark in marks.items() if (mark.location or mark.name) in (name, folder)
-    )
+    return sorted(profile for profile, mark in marks.items() if mark.place in (name, folder))
 
 
 def _confirm(name: str) -> None:

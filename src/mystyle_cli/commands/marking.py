@@ -12,11 +12,18 @@ from mystyle_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
-    from mystyle_cli.photos.marks import Provenance
+    from mystyle_cli.photos.marks import Drawn, Provenance
 
 
 def provenance(
-    command: str, profile: Profile, beta: float | None, seed: int | None, *, hull: bool = True
+    command: str,
+    profile: Profile,
+    beta: float | None,
+    seed: int | None,
+    *,
+    hull: bool = True,
+    id_score: float | None = None,
+    drawn: Drawn | None = None,
 ) -> Provenance:
     """Return the record that is embedded in a result.
 
@@ -26,7 +33,10 @@ def provenance(
         beta: dilation; None is unbounded.
         seed: what repeats the result; None where nothing was drawn.
         hull: whether the result is of the person's own space, which alone has a dilation.
+        id_score: how much the result looks like the person.
+        drawn: how a sample was drawn.
     """
+    from mystyle_cli.person.profile import GENERATOR
     from mystyle_cli.photos.marks import Provenance, source_type
 
     return Provenance(
@@ -38,6 +48,9 @@ def provenance(
         version=__version__,
         digital_source_type=source_type(command),
         created=_given_date(),
+        id_score=None if id_score is None or not math.isfinite(id_score) else round(id_score, 3),
+        generator=profile.manifest.digests().get(GENERATOR, ""),
+        drawn=drawn,
     )
 
 

@@ -7,12 +7,13 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import wraps
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import click
 
 from mystyle_cli.commands.app import App
 from mystyle_cli.console import Console
+from mystyle_cli.errors import UsageError
 
 Function = Callable[..., Any]
 Decorator = Callable[[Function], Function]
@@ -73,6 +74,10 @@ def bundle(name: str, kind: type, options: Sequence[Decorator]) -> Decorator:
     return decorate
 
 
+Marking = Literal["record", "visible", "none"]
+"""How a result says that it is AI-made: in its metadata, in its corner too, or not at all."""
+
+
 @dataclass(frozen=True)
 class BatchOptions:
     """What is worked on, and where the results go.
@@ -86,6 +91,9 @@ class BatchOptions:
         skip_existing: leave out inputs whose result is there.
         recursive: search folders below folders.
         batch: inputs worked on at once.
+        keep_metadata: carry EXIF data over to results.
+        mark: how results say that they are AI-made, None for the default.
+        no_mark: they do not say so.
     """
 
     inputs: tuple[str, ...]
@@ -96,6 +104,14 @@ class BatchOptions:
     skip_existing: bool
     recursive: bool
     batch: int
+    keep_metadata: bool
+    mark: Marking | None
+    no_mark: bool
+
+    @property
+    def marking(self) -> Marking:
+        """How results say that they are AI-made; raises UsageError where options contradict each other."""
+        return marking_of(self.mark, self.no_mark)
 
 
 output_option: Final = click.option(
@@ -124,6 +140,18 @@ recursive_option: Final = click.option(
     "-r", "--recursive", is_flag=True, help="Search folders below folders; their tree is kept."
 )
 
+mark_option: Final = click.option(
+    "--mark",
+    type=click.Choice(["record", "visible"]),
+    help="How results say that they are AI-made: in their metadata, or also in a corner for all to see.  "
+    "[default: record]",
+)
+no_mark_option: Final = click.option(
+    "--no-mark",
+    is_flag=True,
+    help="Leave that out; then nobody can tell, and you must say so yourself.",
+)
+
 batch_options: Final = bundle(
     "batch",
     BatchOptions,
@@ -138,6 +166,14 @@ batch_options: Final = bundle(
         click.option(
             "--batch", type=click.IntRange(1), default=8, show_default=True, help="Photos worked on at once."
         ),
+        click.option(
+            "--keep-metadata",
+            is_flag=True,
+            help="Carry the photo's EXIF data over: place, time, camera and its number, artist, notes.  "
+            "[default: nothing of it is in a result]",
+        ),
+        mark_option,
+        no_mark_option,
     ),
 )
 
@@ -186,6 +222,23 @@ def choose_seed(console: Console, seed: int | None) -> int:
     drawn = secrets.randbelow(2**32)
     console.info(f"seed {drawn}")
     return drawn
+
+
+def marking_of(mark: Marking | None, no_mark: bool) -> Marking:
+    """Return how results say that they are AI-made.
+
+    Raises:
+        UsageError: the two options contradict each other.
+    """
+    if mark and no_mark:
+        raise UsageError(f"--mark {mark} and --no-mark contradict each other", "Give one of them.")
+    return "none" if no_mark else mark or "record"
+
+
+def warn_unmarked(console: Console, marking: Marking) -> None:
+    """Warn that nobody can tell what a result is."""
+    if marking == "none":
+        console.warn("--no-mark: the results do not say that they are AI-made; say so where you show them")
 
 
 def warn_unbounded(console: Console, beta: float | None) -> None:

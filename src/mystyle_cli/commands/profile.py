@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from mystyle_cli.commands.app import App, Command, Group, pass_app
+from mystyle_cli.commands.carrying import export_profile, import_profile
+from mystyle_cli.commands.consent import consent_line, note_consent
 from mystyle_cli.commands.create import create
 from mystyle_cli.commands.options import profile_argument
 from mystyle_cli.errors import MystyleError, ProfileError, UsageError
@@ -29,6 +32,9 @@ def command() -> None:
 
 
 command.add_command(create)
+command.add_command(note_consent)
+command.add_command(export_profile)
+command.add_command(import_profile)
 
 
 @command.command("list", cls=Command, examples=("mystyle profile list", "mystyle --json profile list"))
@@ -75,7 +81,7 @@ def show(app: App, name: str) -> None:
         "created": manifest.created,
         "changed": manifest.changed,
         "made by": f"mystyle {manifest.made_by}",
-        "consent": manifest.consent or "nothing noted",
+        "consent": consent_line(manifest.consent, manifest.consent_until),
     }
     tables = {"photos": manifest.counts, **manifest.stages, **manifest.results, "identity": manifest.identity}
     shown = {title: " ".join(text.split()) for title, text in facts.items()}
@@ -88,7 +94,15 @@ def show(app: App, name: str) -> None:
         app.console.info(entry.hint)
     app.console.document(
         "profile show",
-        {**_brief(entry), **facts, "bytes": sum(sizes.values()), "sizes": sizes, "tables": tables},
+        {
+            **_brief(entry),
+            **facts,
+            "consent": manifest.consent or None,
+            "consent_until": manifest.consent_until or None,
+            "bytes": sum(sizes.values()),
+            "sizes": sizes,
+            "tables": tables,
+        },
     )
 
 
@@ -118,27 +132,41 @@ def rename(app: App, name: str, new: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_app
 def delete(app: App, name: str, yes: bool) -> None:
-    """Remove a profile for good; your photos stay.
+    """Remove a profile for good, with all that was derived from the photos; your photos stay.
 
-    What mystyle did not make stays too, and is named. Interrupted, the same command goes on.
+    What mystyle did not make stays too, and is named. Pictures, codes and files that you had written
+    elsewhere are yours to remove. Interrupted, the same command goes on.
     """
     store = app.profiles()
-    folder = store.path(name)
+    folder, files = store.path(name), store.content(name)
     if not yes:
-        _confirm(folder)
+        _confirm(folder, files)
     left = store.delete(name)
-    app.console.info(f"removed {folder}")
+    app.console.info(f"removed {folder}: {_kinds(files)}")
+    app.console.info("pictures, codes and exported files that you had written elsewhere are still there")
     for path in left:
         app.console.warn(f"left where it is, for it is not mystyle's: {path}")
-    body = {"name": name, "folder": str(folder), "left": [str(path) for path in left]}
+    body = {
+        "name": name,
+        "folder": str(folder),
+        "removed": list(files),
+        "left": [str(path) for path in left],
+    }
     app.console.document("profile delete", body)
 
 
-def _confirm(folder: Path) -> None:
+def _confirm(folder: Path, files: Sequence[str]) -> None:
     if not sys.stdin.isatty():
-        raise UsageError(f"{folder} would be removed for good", "Say so with --yes.")
-    if not click.confirm(f"Remove {folder} and all that mystyle made in it for good?", err=True):
+        raise UsageError(f"{folder} would be removed for good ({_kinds(files)})", "Say so with --yes.")
+    if not click.confirm(f"Remove {folder} for good ({_kinds(files)})?", err=True):
         raise UsageError("nothing was removed", "")
+
+
+def _kinds(files: Sequence[str]) -> str:
+    """Return a profile's files for people: those of a folder counted, the others by name."""
+    folders = Counter(name.partition("/")[0] for name in files if "/" in name)
+    named = [name for name in files if "/" not in name and not name.startswith(".")]
+    return ", ".join([*named, *(f"{count} in {folder}/" for folder, count in folders.items())]) or "no files"
 
 
 @command.command("verify", cls=Command, examples=("mystyle profile verify adele", "mystyle profile verify"))

@@ -255,7 +255,9 @@ class RestoreWork:
         """Return the whole photo."""
         assert answer.pixels is not None
         beta, hull = self.settings.projection.beta, answer.alpha_plus is not None
-        marks = provenance(self.name, self.profile, beta, self.settings.drawn, hull=hull)
+        marks = provenance(
+            self.name, self.profile, beta, self.settings.drawn, hull=hull, id_score=answer.id_score
+        )
         return finished(job, answer.pixels, marks)
 
     def summary(self, job: Job, answer: Restoration) -> str:

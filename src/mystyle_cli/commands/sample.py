@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mystyle_cli.commands.app import App, Command, Unused, pass_app
-from mystyle_cli.commands.batch import Picture, check_stream, write
+from mystyle_cli.commands.batch import Picture, check_stream, marked, write
 from mystyle_cli.commands.inputs import (
     FORMAT,
     QUALITY,
@@ -22,13 +22,18 @@ from mystyle_cli.commands.inputs import (
 from mystyle_cli.commands.marking import provenance
 from mystyle_cli.commands.options import (
     Beta,
+    Marking,
     backend_option,
     choose_seed,
     format_option,
+    mark_option,
+    marking_of,
+    no_mark_option,
     overwrite_option,
     profile_argument,
     quality_option,
     seed_option,
+    warn_unmarked,
 )
 from mystyle_cli.errors import UsageError
 
@@ -84,6 +89,8 @@ if TYPE_CHECKING:
 @format_option
 @quality_option
 @overwrite_option
+@mark_option
+@no_mark_option
 @backend_option
 @pass_app
 def command(
@@ -99,6 +106,8 @@ def command(
     format_name: str | None,
     quality: int | None,
     overwrite: bool,
+    mark: Marking | None,
+    no_mark: bool,
     backend: Backend,
 ) -> None:
     """Make new pictures of the person.
@@ -107,6 +116,8 @@ def command(
     """
     if beta is None:
         raise UsageError("an unbounded hull cannot be sampled", "Give a number, such as --beta 0.02.")
+    marking = marking_of(mark, no_mark)
+    warn_unmarked(app.console, marking)
     first = choose_seed(app.console, seed)
     seeds = range(first, first + count)
     singles = _places(name, seeds, output, format_name or FORMAT, grid)
@@ -119,6 +130,7 @@ def command(
     check_free([*singles, *([sheet] if sheet else [])], overwrite, originals)
     from mystyle_cli.person.samples import draw_parts
     from mystyle_cli.photos.grid import Sheet
+    from mystyle_cli.photos.marks import Drawn
 
     resolution = profile.manifest.prior.resolution
     laid = Sheet(count, (resolution, resolution)) if sheet else None
@@ -128,25 +140,27 @@ def command(
     with app.console.progress() as progress:
         for part in draw_parts(profile, renderer, seeds, sampler, beta, anchors, progress):
             for index, seed in enumerate(part.seeds):
-                picture = Picture(part.pixels[index], provenance("sample", profile, beta, seed))
+                score, drawn = float(part.id_scores[index]), Drawn(sampler, anchors)
+                marks = provenance("sample", profile, beta, seed, id_score=score, drawn=drawn)
                 target = singles[len(results)] if singles else None
                 if target:
+                    picture = marked(Picture(part.pixels[index], marks), marking)
                     write(app.console, target, picture, quality or QUALITY, originals)
                     _name(app, target)
                 if laid:
-                    laid.add(picture.pixels)
-                scores.append(float(part.id_scores[index]))
+                    laid.add(part.pixels[index])
+                scores.append(score)
                 results.append(
                     {
                         "output": target.name if target else None,
                         "seed": seed,
-                        "id": scores[-1],
+                        "id": score,
                         "alpha": part.alphas[index].tolist(),
                     }
                 )
     if sheet and laid:
-        mark = provenance("sample", profile, beta, first)
-        write(app.console, sheet, Picture(laid.pixels, mark), quality or QUALITY, originals)
+        marks = provenance("sample", profile, beta, first, drawn=Drawn(sampler, anchors, count))
+        write(app.console, sheet, marked(Picture(laid.pixels, marks), marking), quality or QUALITY, originals)
         _name(app, sheet)
     _account(app, renderer, results, scores, sheet)
 

@@ -143,9 +143,14 @@ def _examine_all(
 
 
 def _name_for_records(path: Path, base: Path) -> str:
-    """Return a path below a folder as text that any file can hold, whatever bytes it is of."""
-    name = Path(os.path.relpath(os.path.abspath(path), base)).as_posix()
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    """Return a path below a folder as text that any file can hold, whatever bytes it is of.
+
+    Of photos from far apart only the last folder is named: those above would tell who uses the machine.
+    """
+    name = Path(os.path.relpath(os.path.abspath(path), base))
+    if base in Path(os.path.expanduser("~")).parents:
+        name = Path(*name.parts[-2:])
+    return os.fsencode(name.as_posix()).decode("utf-8", "backslashreplace")
 
 
 def _rows(examined: Sequence[Examined]) -> list[Row]:

@@ -112,7 +112,8 @@ def examine(
     except (MystyleError, ImportError):  # of what every photo needs
         raise
     except Exception as error:
-        detail = f"it cannot be worked on ({type(error).__name__}: {reason_of(error)})"
+        reason = reason_of(error).replace(str(path), file)  # records name no folder of the user's
+        detail = f"it cannot be worked on ({type(error).__name__}: {reason})"
         return Examined(digest, file, (Reason.UNREADABLE, detail))
 
 

@@ -93,6 +93,9 @@ def _look_at_references(profile: Profile) -> None:
     record = profile.photos()[0] if profile.photos() else None
     if record is None:
         raise ProfileError(f"profile '{profile.name}' has no photos to know the person by", _AGAIN)
+    if not profile.has_faces:  # it came without them
+        profile.reference_embeddings()
+        return
     pixels = read_face(profile.file(str(record.face)), profile.manifest.prior.resolution, profile.path)
     face = (pixels.transpose(2, 0, 1)[None] / 127.5 - 1).astype(np.float32)
     profile.id_score(face)

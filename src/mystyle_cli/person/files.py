@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from mystyle_cli.documents import Table, Text, json_of
 from mystyle_cli.errors import ProfileError
-from mystyle_cli.owned import StrangeFileError, write_result
+from mystyle_cli.owned import OWNER_FOLDER, StrangeFileError, write_result
 from mystyle_cli.person.layout import largest
 from mystyle_cli.tensors import HEADER, read_tensors
 
@@ -43,12 +43,13 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def write_whole(path: Path, data: bytes) -> str:
+def write_whole(path: Path, data: bytes, *, private: bool = False) -> str:
     """Write a file so that a reader, or a kill at any instant, meets the old content or the new.
 
     Args:
         path: the target; its folder is made when missing.
         data: the content.
+        private: it is for its owner only, and so is a folder that is made for it.
 
     Returns:
         The sha256 of the content.
@@ -57,8 +58,8 @@ def write_whole(path: Path, data: bytes) -> str:
         ProfileError: the disk is full, the folder may not be written to, or a link is in the file's place.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_result(path, data)
+        path.parent.mkdir(OWNER_FOLDER if private else 0o777, parents=True, exist_ok=True)
+        write_result(path, data, private=private)
     except OSError as error:
         raise unwritable(path, error) from error
     return hashlib.sha256(data).hexdigest()
@@ -88,18 +89,25 @@ def tensor_bytes(tensors: Mapping[str, NDArray[np.generic]], notes: Mapping[str,
     return save(whole, {"notes": json.dumps(dict(notes), sort_keys=True)})
 
 
-def save_tensors(path: Path, tensors: Mapping[str, NDArray[np.generic]], notes: Mapping[str, str]) -> str:
+def save_tensors(
+    path: Path,
+    tensors: Mapping[str, NDArray[np.generic]],
+    notes: Mapping[str, str],
+    *,
+    private: bool = False,
+) -> str:
     """Write arrays as one safetensors file, whole or not at all.
 
     Args:
         path: the target.
         tensors: arrays by name.
         notes: strings kept in the file's header.
+        private: it is for its owner only.
 
     Returns:
         The sha256 of the file.
     """
-    return write_whole(path, tensor_bytes(tensors, notes))
+    return write_whole(path, tensor_bytes(tensors, notes), private=private)
 
 
 def load_tensors(path: Path, beneath: Path | None = None) -> tuple[dict[str, NDArray[np.generic]], Notes]:

@@ -42,6 +42,7 @@ LAYOUT: Final = Layout(
         [*_INNER, COMMIT, NEXT, PAYLOAD, TUNE]
         + [f"{outer}/{inner}" for outer in (COMMIT, PAYLOAD) for inner in _INNER]
     ),
+    private=True,
 )
 """The names that the program gives; files and folders of other names in a profile are the user's."""
 

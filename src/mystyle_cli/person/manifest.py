@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,10 +23,12 @@ from mystyle_cli.documents import (
     Table,
     Text,
     Whole,
+    shown,
     toml_of,
 )
-from mystyle_cli.errors import ProfileError
+from mystyle_cli.errors import ConsentError, ProfileError
 from mystyle_cli.owned import UnsafeNameError, read_file
+from mystyle_cli.paths import below_home
 from mystyle_cli.person.files import unreadable
 from mystyle_cli.person.layout import largest, place_of
 from mystyle_cli.prior.limits import SIZES
@@ -55,6 +59,20 @@ PRIOR: Final = Record(
         **SIZES,
     }
 )
+
+
+@dataclass(frozen=True)
+class Day(Kind):
+    """A day as ISO 8601 writes it, or ""."""
+
+    def read(self, value: object, name: str) -> str:
+        """Return the day."""
+        try:
+            return date.fromisoformat(str(value)).isoformat() if value != "" else ""
+        except ValueError as error:
+            raise DocumentError(f"`{name}` is {shown(value)}, not a day such as 2028-12-31") from error
+
+
 FIELDS: Final = Record(
     {
         "prior": PRIOR,
@@ -68,7 +86,7 @@ FIELDS: Final = Record(
         "identity": Table(Number()),
         "files": Table(Table(DIGEST, FileName())),
     },
-    {"migrated": Items(Text(), 1000)},
+    {"migrated": Items(Text(), 1000), "consent_until": Day()},
 )
 """What `profile.toml` holds, field by field."""
 
@@ -109,7 +127,8 @@ class PriorMark:
 
     Args:
         name: the prior's name.
-        location: its folder when it is neither bundled nor registered under its name, otherwise "".
+        location: its folder when it is neither bundled nor registered under its name, otherwise ""; a home
+            folder is written as `~`, so that no file of a profile says who uses the machine.
         sha256: digest of its `prior.toml`, which holds the digest of every file.
         resolution: side of its pictures in pixels.
         w_dim: length of a code.
@@ -123,6 +142,11 @@ class PriorMark:
     w_dim: int
     num_ws: int
 
+    @property
+    def place(self) -> str:
+        """The name or folder that the prior is opened by."""
+        return os.path.expanduser(self.location) if self.location else self.name
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -134,6 +158,7 @@ class Manifest:
         changed: when it last changed.
         made_by: version of mystyle that wrote it.
         consent: what its maker noted about the consent of the person shown.
+        consent_until: the last day on which it holds (ISO 8601), "" without an end.
         counts: photos, kept, refused, train, held_out.
         stages: per stage (curate, anchors, tune) the digest of its inputs, its settings and its cost.
         results: per line of the result table ("before", "after") its figures (sec. C.3).
@@ -153,6 +178,7 @@ class Manifest:
     identity: Mapping[str, float] = field(default_factory=dict)
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     migrated: Sequence[str] = ()
+    consent_until: str = ""
 
     def digests(self) -> dict[str, str]:
         """Return the sha256 of every file, whichever stage made it."""
@@ -170,6 +196,24 @@ class Manifest:
             ProfileError: it is not there, or of another kind.
         """
         return fact_of(self.stages, stage, name, kind)
+
+    @property
+    def consent_over(self) -> bool:
+        """Whether the consent that was noted has ended."""
+        return bool(self.consent_until) and date.fromisoformat(self.consent_until) < datetime.now(UTC).date()
+
+    def require_consent(self, name: str) -> None:
+        """Raise ConsentError when the consent that was noted has ended.
+
+        Args:
+            name: the profile's.
+        """
+        if self.consent_over:
+            raise ConsentError(
+                f"the consent that profile '{name}' rests on ended on {self.consent_until} ({self.consent})",
+                f"Ask again, and note it: mystyle profile consent {name} TEXT --until DATE; "
+                f"or remove the profile: mystyle profile delete {name}",
+            )
 
     def to_toml(self) -> str:
         """Return the document, with `format` first.
@@ -306,7 +350,7 @@ def mark_of(prior: Prior) -> PriorMark:
 
     return PriorMark(
         name=prior.name,
-        location="" if found_by_name(prior.path) else str(prior.path.resolve()),
+        location="" if found_by_name(prior.path) else below_home(prior.path.resolve()),
         sha256=prior.digest,
         resolution=prior.resolution,
         w_dim=prior.w_dim,

@@ -79,7 +79,7 @@ class Profile:
 
         mark = self.manifest.prior
         try:
-            prior = self._given_prior or open_prior(mark.location or mark.name)
+            prior = self._given_prior or open_prior(mark.place)
         except ModelError as error:
             raise ProfileError(
                 f"profile '{self.name}' needs the prior '{mark.name}': {error.message}", error.hint
@@ -132,8 +132,26 @@ class Profile:
         """Return the records of the reference set ("train") or of the held-out photos ("held-out")."""
         return tuple(record for record in self.records if record.split == split)
 
+    @property
+    def has_faces(self) -> bool:
+        """Whether the aligned faces are in the profile; one that came from elsewhere may lack them."""
+        return all(record.face is not None for record in self.records if record.kept)
+
+    def require_faces(self) -> None:
+        """Raise ProfileError where the aligned faces are not in the profile."""
+        if not self.has_faces:
+            raise ProfileError(
+                f"profile '{self.name}' was imported without its photos, and this needs them",
+                "Export it again where it was made, without --without-photos, or create it from photos.",
+            )
+
     def faces(self, split: str = TRAIN) -> FloatArray:
-        """Return aligned faces (N, 3, R, R) in [-1, 1]: the reference set, or the held-out photos."""
+        """Return aligned faces (N, 3, R, R) in [-1, 1]: the reference set, or the held-out photos.
+
+        Raises:
+            ProfileError: they are not in the profile, or damaged.
+        """
+        self.require_faces()
         paths = [self.file(str(record.face)) for record in self.photos(split)]
         return read_faces(paths, self.manifest.prior.resolution, self.path)[:]
 

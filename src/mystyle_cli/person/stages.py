@@ -84,6 +84,7 @@ class LearnSettings:
         curation: what makes a photo good enough.
         reference: a photo of the person's face, where the largest group of faces is somebody else.
         consent: what is noted about the consent of the person shown.
+        consent_until: the last day on which it holds (ISO 8601), "" without an end.
         seed: of the split into reference set and held-out photos, and of the strangers drawn for the gate.
         device: where to learn.
         replace: whether a finished profile that was made of other photos is replaced.
@@ -98,6 +99,7 @@ class LearnSettings:
     curation: CurateSettings = field(default_factory=CurateSettings)
     reference: Path | None = None
     consent: str = ""
+    consent_until: str = ""
     seed: int = 0
     device: Device = CPU
     replace: bool = False
@@ -156,6 +158,7 @@ class Stages:
 
     def curate_more(self, profile: Profile, photos: Sequence[Path]) -> None:
         """Curate new photos together with those of a profile, divided by the same seed."""
+        profile.require_faces()
         self.seed = profile.manifest.fact("curate", "seed", Whole())
         seen = {record.sha256 for record in profile.records}
         new = {path: digest for path, digest in _digests(photos).items() if digest not in seen}
@@ -166,7 +169,12 @@ class Stages:
         self._stage("curate", inputs, lambda: self._curate(list(new), profile.records))
 
     def keep_curation(self, profile: Profile) -> None:
-        """Take the curation of a profile as it is; what was begun for other photos is dropped."""
+        """Take the curation of a profile as it is; what was begun for other photos is dropped.
+
+        Raises:
+            ProfileError: its photos are not in it.
+        """
+        profile.require_faces()
         self.draft.done("curate", profile.manifest.fact("curate", "inputs", Text()))
 
     def _curate_inputs(self, digests: Iterable[str]) -> str:
@@ -375,9 +383,10 @@ class Stages:
         self.measure()
         self.instant()
         self.export()
-        current, consent = self.draft.current, self.settings.consent
+        current, settings = self.draft.current, self.settings
         records = self._records()
-        if self.draft.changed or current is None or (consent and consent != current.consent):
+        new = settings.consent and (current is None or _consent_of(current) != _consent_of(settings))
+        if self.draft.changed or current is None or new:
             self.draft.commit(self._manifest(records))
 
     def advice(self) -> list[str]:
@@ -396,12 +405,14 @@ class Stages:
         if not figures and current is not None:  # measured before: the profile has the figures in tables
             figures = {**current.results, "identity": current.identity}
         plain = {key: value for key, value in stages["measure"].items() if "." not in key}
+        consent, until = _consent_of(self.settings if self.settings.consent or current is None else current)
         return Manifest(
             prior=mark_of(self.prior),
             created=now if current is None else current.created,
             changed=now,
             made_by=__version__,
-            consent=self.settings.consent or ("" if current is None else current.consent),
+            consent=consent,
+            consent_until=until,
             counts=counts_of(records),
             stages={**stages, "measure": plain},
             results={name: figures[name] for name in ("before", "after") if name in figures},
@@ -416,6 +427,11 @@ def _writable(text: str) -> bool:
         return bool(text.encode()) or not text
     except UnicodeEncodeError:
         return False
+
+
+def _consent_of(noted: LearnSettings | Manifest) -> tuple[str, str]:
+    """Return what is noted about the person's consent, and until when it holds."""
+    return noted.consent, noted.consent_until
 
 
 def _digests(photos: Sequence[Path]) -> dict[Path, str]:

@@ -9,15 +9,15 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mystyle_cli.errors import MystyleError, ProfileError, UsageError
-from mystyle_cli.owned import Owned, StrangeFileError, lock_of
+from mystyle_cli.owned import OWNER_FOLDER, Owned, StrangeFileError, lock_of, make_private
 from mystyle_cli.paths import check_name
 from mystyle_cli.person.draft import Draft, refuse_foreign, roll_forward
-from mystyle_cli.person.files import sync_folder, unreadable
+from mystyle_cli.person.files import sync_folder, unreadable, unwritable
 from mystyle_cli.person.layout import (
     COMMIT,
     LAYOUT,
@@ -70,9 +70,9 @@ class Entry:
 
     Args:
         name: the profile's name.
-        state: "ready" (tuned), "untuned", "unfinished" (its creation was interrupted), "deleting" (its
-            deletion was), "newer" (of a later version) or "damaged" (files are missing or cannot be read;
-            whether they changed, `verify` tells).
+        state: "ready" (tuned), "untuned", "expired" (the consent that it rests on has ended), "unfinished"
+            (its creation was interrupted), "deleting" (its deletion was), "newer" (of a later version) or
+            "damaged" (files are missing or cannot be read; whether they changed, `verify` tells).
         manifest: its manifest, where it can be read.
         detail: what is wrong, "" when nothing is.
         hint: what to do about it.
@@ -143,6 +143,9 @@ class Store:
             named = missing[0] if len(missing) == 1 else f"{missing[0]} and {len(missing) - 1} more"
             hint = f"See what to do: mystyle profile verify {folder.name}"
             return Entry(folder.name, "damaged", manifest, f"missing: {named}", hint)
+        if manifest.consent_over:
+            ended, renew = f"its consent ended on {manifest.consent_until}", _RENEW.format(folder.name)
+            return Entry(folder.name, "expired", manifest, ended, renew)
         tuned = "generator.safetensors" in manifest.digests()
         return Entry(folder.name, "ready" if tuned else "untuned", manifest)
 
@@ -174,7 +177,14 @@ class Store:
 
         Raises:
             ProfileError: missing, unfinished, damaged, being deleted, or newer than this version.
+            ConsentError: the consent that it rests on has ended.
         """
+        profile = self._open(name, prior)
+        profile.manifest.require_consent(profile.name)
+        return profile
+
+    def _open(self, name: str, prior: Prior | None) -> Profile:
+        """Open a profile for looking at it, whatever was agreed; raises as `open` does otherwise."""
         from mystyle_cli.person.profile import Profile
 
         folder = self.path(name)
@@ -268,9 +278,8 @@ class Store:
 
         folder = self.root / LOCKS
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if folder.is_symlink():
-                raise OSError(errno.ELOOP, "it is a link", str(folder))
+            self.root.mkdir(OWNER_FOLDER, parents=True, exist_ok=True)
+            make_private(folder)
             gate = lock_of(folder / GATE)
             gate.acquire(timeout=GATE_PATIENCE)
         except Timeout as error:
@@ -298,6 +307,37 @@ class Store:
         name = check_name(name)
         self._refuse_twin(name)
         return Draft(self.root / name)
+
+    def note_consent(self, name: str, consent: str, until: str = "") -> Manifest:
+        """Note what was agreed about a person, in place of what was noted before; nothing else changes.
+
+        Args:
+            name: the profile's.
+            consent: who agreed to what, and when.
+            until: the last day on which it holds (ISO 8601), "" without an end.
+
+        Raises:
+            ProfileError: no such profile, it is not the program's, or another command holds it.
+        """
+        folder = self.path(name)
+        with self.locked(name):
+            refuse_foreign(folder)
+            noted = replace(self._open(name, None).manifest, consent=consent, consent_until=until)
+            try:
+                owned(folder).write(NAME, noted.to_toml().encode())
+            except OSError as error:
+                raise unwritable(folder / NAME, error) from error
+        return noted
+
+    def content(self, name: str) -> tuple[str, ...]:
+        """Return the files of a profile that are the program's, by their names inside it.
+
+        Raises:
+            ProfileError: there is no such profile, or it cannot be read.
+        """
+        folder = self.path(name)
+        with _reading(folder):
+            return owned(folder).content().files
 
     def rename(self, old: str, new: str) -> Path:
         """Rename a profile.
@@ -370,11 +410,11 @@ class Store:
         """
         folder = self.path(name)
         try:
-            manifest = self.open(name, prior).manifest
+            manifest = self._open(name, prior).manifest
             problems, closed = _damaged_files(folder, manifest)
             found: list[MystyleError] = list(closed)
             if not problems and not closed:
-                found = _unusable(self.open(name, prior))
+                found = _unusable(self._open(name, prior))
         except MystyleError as error:
             return [error]
         hint = f"Restore what is damaged from a backup, or {remedy(manifest, folder.name, problems)}."
@@ -388,6 +428,8 @@ class Store:
             self._finish_deletion(here)
         elif commit and not folder.is_symlink() and made_by_us(folder):
             roll_forward(folder)
+            with suppress(OSError):  # whoever writes there next is told
+                here.shut()
 
     def _refuse_twin(self, name: str) -> None:
         """Refuse a name that differs from another profile's only in case."""
@@ -413,7 +455,11 @@ class Store:
 
 
 _INTERRUPTED: Final = "its creation was interrupted"
-_UNFINISHED: Final = "Give the same `mystyle profile create` command again: it goes on from where it stopped."
+_UNFINISHED: Final = (
+    "Give the same `mystyle profile create` command again: it goes on from where it stopped; "
+    "or the same `mystyle profile import`."
+)
+_RENEW: Final = "Ask again, and note it: mystyle profile consent {} TEXT --until DATE"
 _DELETING: Final = "its deletion was interrupted"
 _MISNAMED: Final = "its folder has a name that no profile can have"
 _RENAME: Final = "Rename the folder: letters, digits, '-', '_' and '.'."

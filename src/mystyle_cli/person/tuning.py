@@ -372,7 +372,7 @@ class _Run:
             "sums": self.sums,
             "curve": [dataclasses.astuple(point) for point in self.curve],
         }
-        save_tensors(self.state_path, tensors, {"key": self.key, "place": json.dumps(place)})
+        save_tensors(self.state_path, tensors, {"key": self.key, "place": json.dumps(place)}, private=True)
 
     def restore(self) -> None:
         """Go on from a saved state, when there is one of this very tuning; any other is ignored."""

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import math
+import warnings
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from PIL import Image, PngImagePlugin
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from mystyle_cli.errors import DecodeError
+from mystyle_cli.errors import DecodeError, reason_of
+
+if TYPE_CHECKING:
+    from mystyle_cli.photos.decode import Pixels
 
 SourceType = Literal["trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"]
 
@@ -18,6 +25,11 @@ _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _XMP = "http://ns.adobe.com/xap/1.0/"
 _OWN = "urn:mystyle:provenance:1#"
+_SOURCE_TYPE = f"{{{_IPTC}}}DigitalSourceType"
+_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "AVIF")
+_WORD = "AI"
+_MARK = 0.04  # height of the visible mark's letters, in the picture's shorter side
+_LONGEST = 1 << 20  # characters of a packet
 _PNG_KEY = "XML:com.adobe.xmp"  # the keyword under which PNG holds XMP
 
 
@@ -30,6 +42,21 @@ def _quoted(text: str) -> str:
     """Return a text as the value of an XML attribute, line breaks kept."""
     whole = escape(text).replace("\n", "&#10;").replace("\r", "&#13;").replace("\t", "&#9;")
     return f'"{whole}"'
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """How samples were drawn, besides their seed.
+
+    Args:
+        sampler: "anchors" or "uniform".
+        anchors: photos in a mix.
+        count: pictures on the sheet, of the seed and those after it; 1 for a picture alone.
+    """
+
+    sampler: str
+    anchors: int
+    count: int = 1
 
 
 @dataclass(frozen=True)
@@ -46,6 +73,10 @@ class Provenance:
         digital_source_type: IPTC's term, see `source_type`.
         created: ISO 8601 time with zone, or None: the same work is the same bytes then, whenever it is done,
             and no album takes the day of a restoration for that of the photo.
+        id_score: cosine of the result to the nearest photo of the person, where it was measured.
+        generator: sha256 of the person's generator, "" where it is not known.
+        drawn: how a sample was drawn, so that it can be drawn again; None for what was made from a photo.
+        visible: a mark can be seen in its corner.
     """
 
     command: str
@@ -56,6 +87,10 @@ class Provenance:
     version: str
     digital_source_type: SourceType
     created: str | None = None
+    id_score: float | None = None
+    generator: str = ""
+    drawn: Drawn | None = None
+    visible: bool = False
 
     def xmp(self) -> str:
         """Return the XMP packet."""
@@ -64,6 +99,15 @@ class Provenance:
             own["beta"] = repr(float(self.beta))
         if self.seed is not None:
             own["seed"] = str(self.seed)
+        if self.id_score is not None:
+            own["id"] = f"{self.id_score:.3f}"
+        if self.generator:
+            own["generator"] = self.generator
+        if self.visible:
+            own["visible"] = "yes"
+        if self.drawn is not None:
+            own |= {"sampler": self.drawn.sampler, "anchors": str(self.drawn.anchors)}
+            own["count"] = str(self.drawn.count)
         rows = [f"Iptc4xmpExt:DigitalSourceType={_quoted(_VOCABULARY + self.digital_source_type)}"]
         rows.append(f"xmp:CreatorTool={_quoted('mystyle ' + self.version)}")
         if self.created is not None:
@@ -87,6 +131,25 @@ class Provenance:
         return {"pnginfo": chunks}
 
 
+def stamped(pixels: Pixels) -> Pixels:
+    """Return a picture with a small mark in its lower right corner that says AI, for all who look.
+
+    Args:
+        pixels: uint8 (H, W, 3).
+    """
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    size = max(10, round(min(image.size) * _MARK))
+    font = ImageFont.load_default(size)
+    draw = ImageDraw.Draw(image)
+    left, top, right, bottom = draw.textbbox((0, 0), _WORD, font=font)
+    space = max(2, size // 5)
+    width, height = math.ceil(right - left) + 2 * space, math.ceil(bottom - top) + 2 * space
+    corner = image.width - width, image.height - height
+    draw.rectangle((*corner, image.width, image.height), fill="black")
+    draw.text((corner[0] + space - left, corner[1] + space - top), _WORD, font=font, fill="white")
+    return np.array(image)
+
+
 def read_marks(path: Path) -> Provenance | None:
     """Return the provenance embedded in a picture, or None where it has none of ours.
 
@@ -96,33 +159,64 @@ def read_marks(path: Path) -> Provenance | None:
     Raises:
         DecodeError: the file is no picture that can be opened.
     """
+    attributes = _attributes(path)
+    return _from_attributes(attributes) if any(key.startswith(f"{{{_OWN}}}") for key in attributes) else None
+
+
+def read_source_type(path: Path) -> str:
+    """Return what any program has written as a picture's digital source type, "" where there is none.
+
+    Args:
+        path: a PNG, JPEG or WebP file.
+
+    Raises:
+        DecodeError: the file is no picture that can be opened.
+    """
+    return _attributes(path).get(_SOURCE_TYPE, "").rpartition("/")[2]
+
+
+def _attributes(path: Path) -> dict[str, str]:
+    """Return the attributes of a picture's XMP packet, none where it has no packet that can be read.
+
+    Raises:
+        DecodeError: the file is no picture that can be opened.
+    """
+    from mystyle_cli.photos.decode import read_file
+
+    data = read_file(path)
     try:
-        with Image.open(path) as image:
-            packet = image.info.get(_PNG_KEY) or image.info.get("xmp") or b""
-    except OSError as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, about large pictures, whose pixels are not looked at
+            Image.init()
+            known = [kind for kind in _FORMATS if kind in Image.OPEN]
+            with Image.open(io.BytesIO(data), formats=known) as image:
+                packet = image.info.get(_PNG_KEY) or image.info.get("xmp") or b""
+    except Exception as error:  # Pillow raises almost anything on damaged files
         raise DecodeError(
-            f"{path}: cannot be opened as a picture ({error})", "Give a PNG, JPEG or WebP file."
+            f"{path}: cannot be opened as a picture ({reason_of(error)})", "Give a PNG, JPEG or WebP file."
         ) from error
     from xml.etree import ElementTree
 
-    text = packet.decode("utf-8", "replace") if isinstance(packet, bytes) else packet
-    if _OWN not in text:
-        return None
+    text = packet.decode("utf-8", "replace") if isinstance(packet, bytes) else str(packet)
     try:
+        if len(text) > _LONGEST:
+            raise ValueError("no program writes so long a packet")
         # from the root element on, so that no entity can be declared that would grow
         packet = text[text.index("<x:xmpmeta") : text.rindex("</x:xmpmeta>") + 12]
         root = ElementTree.fromstring(packet)  # noqa: S314
     except (ElementTree.ParseError, ValueError):
-        return None
-    found = root.find(f".//{{{_RDF}}}Description")
-    return None if found is None else _from_attributes(found.attrib)
+        return {}
+    found: dict[str, str] = {}
+    for description in root.iter(f"{{{_RDF}}}Description"):
+        found |= description.attrib
+    return found
 
 
 def _from_attributes(attributes: dict[str, str]) -> Provenance | None:
     """Rebuild the record from the packet's attributes; None where one of ours is missing or malformed."""
     own = {key.removeprefix(f"{{{_OWN}}}"): value for key, value in attributes.items()}
-    seed = own.get("seed")
-    kind = own.get(f"{{{_IPTC}}}DigitalSourceType", "").removeprefix(_VOCABULARY)
+    seed, score = own.get("seed"), own.get("id")
+    kind = own.get(_SOURCE_TYPE, "").removeprefix(_VOCABULARY)
     if kind not in ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"):
         return None
     try:
@@ -135,6 +229,10 @@ def _from_attributes(attributes: dict[str, str]) -> Provenance | None:
             version=own["version"],
             digital_source_type=kind,  # type: ignore[arg-type]
             created=own.get(f"{{{_XMP}}}CreateDate"),
+            id_score=None if score is None else float(score),
+            generator=own.get("generator", ""),
+            visible=own.get("visible") == "yes",
+            drawn=Drawn(own["sampler"], int(own["anchors"]), int(own["count"])) if "sampler" in own else None,
         )
     except (KeyError, ValueError):
         return None

@@ -151,6 +151,7 @@ def _connect(model: bytes, provider: Provider, threads: int | None) -> onnxrunti
     """Open a net at a place; a DeviceError where it would run elsewhere."""
     import onnxruntime as ort
 
+    ort.disable_telemetry_events()  # if a host program loaded it before this package
     options = ort.SessionOptions()
     options.log_severity_level = 4  # what it says is raised below, once
     options.intra_op_num_threads = threads or settled_threads()

@@ -5,11 +5,12 @@ Source: insightface's recognition models (w600k_r50.onnx and its kin).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from onnx.external_data_helper import uses_external_data
 
 from mystyle_cli.errors import ModelError
@@ -63,9 +64,36 @@ def _read_header(path: Path, model: onnx.ModelProto) -> OnnxNet:
     opset = max(opsets.values(), default=0)
     if opset < OLDEST:
         raise ModelError(f"{path} is of ONNX opset {opset}, older than {OLDEST}", HINT)
-    if any(uses_external_data(tensor) for tensor in model.graph.initializer):
-        raise ModelError(f"{path} keeps its weights in another file", "save it as one file")
+    _refuse_external(path, model)
     return _pictures(path, model.graph)
+
+
+def refuse_files_beside(path: Path) -> None:
+    """Refuse a net that needs files beside it: they could be any file of the user's.
+
+    Raises:
+        ModelError: it does, or is damaged.
+    """
+    try:
+        _refuse_external(path, _load(path))
+    except (OSError, ValueError, DecodeError) as error:
+        raise ModelError(f"{path} is no readable ONNX file: {error!r}", "fetch the file again") from error
+
+
+def _refuse_external(path: Path, model: onnx.ModelProto) -> None:
+    if any(uses_external_data(tensor) or tensor.external_data for tensor in _tensors(model)):
+        raise ModelError(f"{path} keeps its weights in another file", "save it as one file")
+
+
+def _tensors(message: Message) -> Iterator[onnx.TensorProto]:
+    """Yield every tensor, in attributes, graphs within graphs and functions, too."""
+    if isinstance(message, onnx.TensorProto):
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in [value] if isinstance(value, Message) else value:
+                yield from _tensors(part)
 
 
 def prepend(net: OnnxNet, resample: Resample, resolution: int, path: Path) -> None:

@@ -1,0 +1,96 @@
+"""`mystyle inspect`: what pictures say of how they were made."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from mystyle_cli.commands.app import App, Command, pass_app
+from mystyle_cli.commands.batch import SOME_FAILED
+from mystyle_cli.commands.restoring import finite
+from mystyle_cli.errors import MystyleError
+
+if TYPE_CHECKING:
+    from mystyle_cli.photos.marks import Provenance
+
+WORDS: Final = {
+    "trainedAlgorithmicMedia": "made by AI alone",
+    "compositeWithTrainedAlgorithmicMedia": "a photo that AI has worked on",
+}
+
+
+@click.command(
+    "inspect",
+    cls=Command,
+    examples=("mystyle inspect out.png", "mystyle --json inspect results/*.png"),
+)
+@click.argument(
+    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(dir_okay=False, path_type=Path)
+)
+@pass_app
+def command(app: App, files: tuple[Path, ...]) -> int:
+    """Show what pictures say of how they were made.
+
+    What mystyle wrote into a picture is read back: AI-made or not (IPTC digital source type), profile,
+    command, dilation, seed, ID score and versions. Anyone can take it out or write it: that it is there
+    proves nothing, and neither does that it is not.
+    """
+    found, failed = [], []
+    for path in files:
+        try:
+            found.append(_look(app, path))
+        except MystyleError as error:
+            app.console.error(error.message, error.hint)
+            failed.append({"file": str(path), "error": error.message, "hint": error.hint})
+    app.console.document("inspect", {"ok": not failed, "results": found, "failures": failed})
+    if not failed:
+        return 0
+    return SOME_FAILED if found else MystyleError.exit_code
+
+
+def _look(app: App, path: Path) -> dict[str, object]:
+    """Show what one picture says; returns its part of the JSON document."""
+    from mystyle_cli.photos.marks import read_marks, read_source_type
+
+    marks, source = read_marks(path), read_source_type(path)
+    if marks is None:
+        app.console.result(f"{path}: says nothing of mystyle")
+    else:
+        app.console.result(f"{path}:")
+    if source:
+        app.console.result(f"  {'source type':<12} {_shown(source)} ({WORDS.get(source, 'in other words')})")
+    for title, value in (_facts(marks) if marks else {}).items():
+        app.console.result(f"  {title:<12} {_shown(value)}")
+    body: dict[str, object] = {"file": str(path), "digital_source_type": source or None, "mystyle": None}
+    if marks is not None:
+        record = asdict(marks)
+        if marks.beta is not None:
+            record["beta"] = finite(marks.beta) if finite(marks.beta) is not None else "none"
+        body["mystyle"] = record
+    return body
+
+
+def _facts(marks: Provenance) -> dict[str, str]:
+    """Return a record for people."""
+    day = f", {marks.created}" if marks.created else ""
+    facts = {"made by": f"mystyle {marks.version}{day}", "command": marks.command}
+    facts |= {"profile": marks.profile, "prior": marks.prior}
+    if marks.generator:
+        facts["generator"] = marks.generator[:12]
+    if marks.beta is not None:
+        facts["beta"] = "none" if finite(marks.beta) is None else f"{marks.beta:g}"
+    if marks.seed is not None:
+        facts["seed"] = str(marks.seed)
+    if marks.id_score is not None:
+        facts["ID"] = f"{marks.id_score:.3f}"
+    if marks.drawn is not None and marks.drawn.count > 1:
+        facts["pictures"] = str(marks.drawn.count)
+    return facts
+
+
+def _shown(text: str) -> str:
+    """Return what stands in anybody's file as a terminal may show it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
