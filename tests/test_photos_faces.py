@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mystyle_cli.curate.settings import CurateSettings
 from mystyle_cli.errors import ModelError
 from mystyle_cli.photos import faces, models
 from mystyle_cli.photos.align import FFHQ, Crop, align, to_crop, to_photo, warp
@@ -185,13 +184,11 @@ def test_a_face_cut_out_tightly_is_described_as_on_its_photo() -> None:
     assert np.linalg.norm(own - describe(cut.pixels, found)) < 0.3
 
 
-def test_profile_is_seen_and_told_to_be_one() -> None:
-    """Where dlib's frontal detector fails on a profile, the others see it, and how far it is turned."""
+def test_profile_is_seen_by_the_slow_detector() -> None:
+    """Where the detectors that give faces fail on a profile, the slow one still says that there is a face."""
     name = next(name for name, verdict in expected("ada").items() if verdict == "extreme-pose")
     pixels = decode(DEMONSTRATION / "ada" / name).pixels
-    [face] = find_faces(pixels)
-    assert face.score < 0.25
-    assert abs(landmark_pose(face.landmarks).yaw) > CurateSettings().largest_yaw
+    assert find_faces(pixels) == []
     assert find_hidden_faces(pixels)
 
 

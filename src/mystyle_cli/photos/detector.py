@@ -39,7 +39,7 @@ class Found:
     Args:
         centre: (2,) photo coordinates.
         width: of its box, photo pixels.
-        tilt: how far the line through the eyes is turned clockwise, degrees.
+        tilt: how far the head is turned clockwise in the picture, degrees.
         probability: the net's, in [0, 1].
     """
 
@@ -116,10 +116,17 @@ def _read(answers: np.ndarray) -> list[Found]:
     found = []
     for place in np.flatnonzero(certain >= LEAST):
         cell = (np.array([place % _GRID, place // _GRID]) + 0.5) * (SEEN / _GRID)
-        middle, size, right_eye, left_eye = answers[place, :8].reshape(4, 2).astype(np.float64)
-        tilt = math.degrees(math.atan2(left_eye[1] - right_eye[1], left_eye[0] - right_eye[0]))
+        middle, size, *points = answers[place, :12].reshape(6, 2).astype(np.float64)
+        tilt = _tilt(points[0], points[1], points[3])
         found.append(Found(cell + middle, float(size[0]), tilt, float(certain[place])))
     return found
+
+
+def _tilt(left_eye: Points, right_eye: Points, mouth: Points) -> float:
+    """Return how far a head is turned clockwise, degrees; where a profile's eyes meet, the mouth tells."""
+    down = mouth - (left_eye + right_eye) / 2
+    axis = right_eye - left_eye + np.array([down[1], -down[0]])
+    return math.degrees(math.atan2(axis[1], axis[0]))
 
 
 def _turned_back(point: Points, shape: tuple[int, ...], quarter_turns: int) -> Points:

@@ -87,7 +87,7 @@ def turned_square(centre: Points, side: float, tilt: float) -> Points:
 
 def _look(windows: Pixels) -> tuple[Points, NDArray[np.float64]]:
     """Return meshes float64 (B, 468, 2) on windows uint8 (B, 192, 192, 3), and how surely each is a face."""
-    planes = np.ascontiguousarray(windows.transpose(0, 3, 1, 2), dtype=np.float32) / 255
+    planes = windows.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
     rows = face_mesh()(planes).astype(np.float64)
     meshes = rows[:, : 3 * _POINTS].reshape(-1, _POINTS, 3)[..., :2]
     return meshes, 1 / (1 + np.exp(-rows[:, -1].clip(-50, 50)))
