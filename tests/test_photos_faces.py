@@ -174,7 +174,7 @@ def test_descriptors_tell_people_apart() -> None:
 
 
 def test_a_face_cut_out_tightly_is_described_as_on_its_photo() -> None:
-    """The face's place on a prior's own crop is known too; with another crop's it would be missed."""
+    """The face's place on a prior's own crop is known too."""
     pixels = photo()
     face, tight = find_faces(pixels)[0], Crop(0.58, 0.054)
     own, cut = describe(pixels, face), align(pixels, face.landmarks, 128, tight)
@@ -182,12 +182,10 @@ def test_a_face_cut_out_tightly_is_described_as_on_its_photo() -> None:
     apart = np.linalg.norm(to_photo(found.landmarks, cut.quad, 128) - face.landmarks, axis=1)
     assert apart[17:].mean() < 0.02 * cut.side  # brows, eyes, nose and mouth; the jaw is cut
     assert np.linalg.norm(own - describe(cut.pixels, found)) < 0.3
-    missed = aligned_face(cut.pixels, FFHQ)
-    assert np.linalg.norm(missed.landmarks - found.landmarks, axis=1)[17:].mean() > 0.05 * 128
 
 
 def test_profile_is_seen_by_the_slow_detector() -> None:
-    """Where the frontal detector fails on a profile, the second one still says that there is a face."""
+    """Where the detectors that give faces fail on a profile, the slow one still says that there is a face."""
     name = next(name for name, verdict in expected("ada").items() if verdict == "extreme-pose")
     pixels = decode(DEMONSTRATION / "ada" / name).pixels
     assert find_faces(pixels) == []

@@ -121,7 +121,7 @@ def test_a_hidden_face_is_looked_for_at_its_own_size(crop, monkeypatch):
             return []
         enlarged.append(upsample)
         near, far = (marks(150 + 70 * step, 140, 160) for step in (1, 2))
-        return [Face((0, 0, 9, 9), points, score, 0.0) for points, score in ((near, 1.0), (far, 2.0))]
+        return [Face((0, 0, 9, 9), points, score, 0.0, 1.0) for points, score in ((near, 1.0), (far, 2.0))]
 
     monkeypatch.setattr(faces, "find_faces", find)
     mask = np.zeros((300, 300), np.uint8)

@@ -16,7 +16,7 @@ PEOPLE, PHOTOS, YAW = 50, 4, 25.0
 
 @dataclass
 class _Seen:
-    """What dlib said of the photos."""
+    """What was said of the photos."""
 
     photos: int = 0
     widths: list[float] = field(default_factory=list)
@@ -57,18 +57,20 @@ def make() -> Report:
 
 
 def _look(seen: _Seen, person: int, portrait: Portrait) -> None:
-    """Find and describe the face with dlib alone, without our own search over sizes and tilts."""
+    """Find the face with dlib's frontal detector alone, read its landmarks off the mesh, and describe it."""
     import dlib
 
-    from mystyle_cli.photos.models import descriptor_net, frontal_detector, landmark_predictor
+    from mystyle_cli.photos.landmarks import find_landmarks
+    from mystyle_cli.photos.models import descriptor_net, frontal_detector
 
     seen.photos += 1
     boxes = frontal_detector()(portrait.pixels, 0)
     if not boxes:
         return
     box: dlib.rectangle = max(boxes, key=lambda box: box.width())
-    shape = landmark_predictor()(portrait.pixels, box)
-    points = np.array([(point.x, point.y) for point in shape.parts()])
+    middle = np.array([box.left() + box.right() + 1, box.top() + box.bottom() + 1]) / 2
+    points = find_landmarks(portrait.pixels, middle, 1.8 * box.width()).points - 0.5
+    shape = dlib.full_object_detection(box, [dlib.point(round(x), round(y)) for x, y in points])
     eyes = np.linalg.norm(points[36:42].mean(0) - points[42:48].mean(0))
     seen.errors.append(float(np.linalg.norm(points - portrait.landmarks, axis=1).mean() / eyes))
     seen.widths.append(box.width())

@@ -51,8 +51,8 @@ def export(net: nn.Module, path: Path, probes: Tensor) -> float:
     return difference
 
 
-def shrink(path: Path) -> None:
-    """Store an ONNX file's float32 weights as float16, those of large layers as 8-bit integers."""
+def shrink(path: Path, many: float = MANY) -> None:
+    """Store an ONNX file's float32 weights as float16, of layers of `many` or more as 8-bit integers."""
     import onnx
     from onnx import TensorProto
 
@@ -62,7 +62,7 @@ def shrink(path: Path) -> None:
     for tensor in list(graph.initializer):
         count = np.prod(tensor.dims)
         if tensor.data_type == TensorProto.FLOAT and count >= 64:
-            restored.append((_to_bytes if count >= MANY else _to_halves)(graph, tensor))
+            restored.append((_to_bytes if count >= many else _to_halves)(graph, tensor))
     nodes = [*restored, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)

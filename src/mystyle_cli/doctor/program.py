@@ -73,9 +73,9 @@ def _version(packages: tuple[str, ...]) -> tuple[str, str]:
 
 
 def look_at_companions(companions: tuple[Companion, ...] = COMPANIONS) -> Iterator[Finding]:
-    """Yield whether the models inside other packages are the ones that they should be."""
+    """Yield whether the models inside packages are the ones that they should be."""
     for companion in companions:
-        spec = importlib.util.find_spec(companion.package)
+        spec = importlib.util.find_spec(companion.module or companion.package)
         folders = list(spec.submodule_search_locations or ()) if spec else []
         path = Path(folders[0], companion.file) if folders else None
         subject = f"{companion.package}: {Path(companion.file).name}"

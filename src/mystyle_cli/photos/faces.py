@@ -1,4 +1,8 @@
-"""Faces on a photo: dlib's frontal detector, its 68 landmarks and its 128-number descriptor."""
+"""Faces on a photo: two detectors, 68 landmarks and dlib's 128-number descriptor.
+
+dlib's frontal detector looks first. Where it finds nothing sure, one that sees turned, tilted and covered
+heads does, and what that one finds counts where the landmark net takes it for a face, too.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from mystyle_cli.photos.align import Crop, Points, square, to_crop, to_photo, warp
+from mystyle_cli.photos.align import FFHQ, Crop, Points, face_quad, quad_side, to_crop, to_photo, warp
 from mystyle_cli.photos.decode import Pixels, resize
-from mystyle_cli.photos.models import (
-    LOCK,
-    any_pose_detector,
-    descriptor_net,
-    frontal_detector,
-    landmark_predictor,
-)
+from mystyle_cli.photos.detector import Found, detect
+from mystyle_cli.photos.landmarks import find_landmarks, turned_square
+from mystyle_cli.photos.models import LOCK, any_pose_detector, descriptor_net, frontal_detector
 
 Box = tuple[float, float, float, float]
 
@@ -58,8 +58,11 @@ _THOROUGH = (1600, 2400)  # ... and into this one when nothing was found
 _QUARTERS = (180.0, 90.0, -90.0)  # degrees by which photos lie on their side or head
 _TILTS = (35.0, -35.0, 90.0, -90.0, 180.0)  # degrees tried last; the templates cover about +-30
 _SURE = 0.25  # detector score that later looks must reach, as they see more false faces
+_CERTAIN = 0.9  # the landmark net's certainty from which what only later looks found counts
 _SURE_TINY = 0.6  # ... and a look for tiny faces, which takes flecks and leaves for some
 _FEW_LEVELS = 4  # of each colour at most in a picture made of dots
+_AROUND = 1.8  # side of the square that the landmark net is shown, in widths of dlib's box
+_AROUND_TURNED = 1.5  # ... and of the other detector's
 _ANY_POSE = 280  # long side of the copy the slow detector sees
 _ALIGNED_BOX = ((0.2, 0.3), (0.8, 0.9))  # corners of the detector's box on the FFHQ square, usually
 _NEAR = -0.8  # detector score down to which `near_miss` looks
@@ -67,9 +70,7 @@ _TURNED_TEMPLATES = (
     1,
     2,
 )  # of the detector's five: front, left, right, front tilted left, front tilted right
-_WINDOW = 320  # side of the upright window in which landmarks are found
-_WINDOW_FACES = 2.0  # its side in face widths
-_JITTERS = ((0.0, 0.0, 1.0), (0.03, 0.0, 0.97), (-0.03, 0.0, 1.03), (0.0, 0.03, 1.03), (0.0, -0.03, 0.97))
+_WINDOW = 320  # side of the upright window in which a face is described
 
 
 @dataclass(frozen=True)
@@ -79,14 +80,16 @@ class Face:
     Args:
         box: left, top, right, bottom, photo coordinates.
         landmarks: float64 (68, 2), photo coordinates.
-        score: the detector's, above 0; clear faces score 1 to 3.
-        spread: how far the landmarks move when the box does, over the distance between the eyes.
+        score: dlib's detector's, above 0, clear faces score 1 to 3; below 0.25 where only the other saw it.
+        spread: how far the landmarks of the mirrored face lie off, over the distance between the eyes.
+        certainty: the landmark net's that this is a face, in [0, 1]; low for profiles, too.
     """
 
     box: Box
     landmarks: Points
     score: float
     spread: float
+    certainty: float
 
     @property
     def width(self) -> float:
@@ -134,15 +137,21 @@ def find_faces(
 ) -> list[Face]:
     """Find the faces on a photo, largest first; none in one that `why_unsearched` tells of.
 
-    With "auto" a photo is scaled to a size at which the detector is quick; only if it finds nothing sure does
-    it look again, at a larger size and at tilted copies.
+    With "auto" a photo is scaled to a size at which dlib's detector is quick. Only if it finds nothing sure
+    the other detector looks, and if that one finds nothing either, dlib's looks again, at a larger size and
+    at tilted copies.
 
     Args:
         pixels: uint8 (H, W, 3).
         upsample: "auto", or the factor by which the photo is scaled for the one look that is taken, less
             where the copy would have more than `LARGEST_LOOK` pixels.
     """
-    return _find(pixels, _looks(pixels.shape[:2], upsample))
+    first, *others = _looks(pixels.shape[:2], upsample)
+    faces = _find(pixels, [first])
+    if not others or any(face.score >= _SURE for face in faces):
+        return faces
+    later = _find_turned(pixels) or [face for face in _find(pixels, others) if face.certainty >= _CERTAIN]
+    return later or faces
 
 
 def find_tiny_faces(pixels: Pixels) -> list[Face]:
@@ -170,7 +179,7 @@ def find_turned_faces(pixels: Pixels) -> list[Face]:
 
 
 def _find(pixels: Pixels, looks: Iterable[_Look]) -> list[Face]:
-    """Take looks until one surely finds a face; return the faces of the best."""
+    """Take looks until one surely finds a face; return the faces of the best, largest first."""
     if why_unsearched(pixels) is not None:
         return []
     pixels = _without_dots(pixels)
@@ -180,7 +189,21 @@ def _find(pixels: Pixels, looks: Iterable[_Look]) -> list[Face]:
             break
         found = [(score, look, box) for box, score in _detect(pixels, look)]
         best = max(best, found, key=lambda faces: max((score for score, _, _ in faces), default=-1.0))
-    faces = [_face(pixels, box, score, look.tilt) for score, look, box in best]
+    return _largest_first(_face(pixels, box, score, look.tilt) for score, look, box in best)
+
+
+def _find_turned(pixels: Pixels) -> list[Face]:
+    """Return what the second detector finds and the landmark net takes for a face, too, largest first."""
+    if why_unsearched(pixels) is not None:
+        return []
+    return _largest_first(
+        face
+        for face in (_turned_face(pixels, found) for found in detect(pixels))
+        if face.certainty >= _CERTAIN
+    )
+
+
+def _largest_first(faces: Iterable[Face]) -> list[Face]:
     return sorted(faces, key=lambda face: (-face.width, face.box))
 
 
@@ -373,7 +396,7 @@ def _turned_boxes(pixels: Pixels, look: _Look) -> list[tuple[Box, float]]:
     """Return the boxes, around upright faces, and scores of what is seen in a tilted copy."""
     height, width = pixels.shape[:2]
     side = max(height, width) * 1.2
-    quad = _turned_quad(np.array([width, height]) / 2, side, look.tilt)
+    quad = turned_square(np.array([width, height]) / 2, side, look.tilt)
     seen = warp(pixels, quad, round(side * look.scale))
     found = []
     for centre, half, score in _seen(seen):
@@ -398,33 +421,21 @@ def _seen(picture: Pixels) -> list[tuple[tuple[float, float], float, float]]:
 
 
 def _face(pixels: Pixels, box: Box, score: float, tilt: float) -> Face:
-    """Find landmarks in an upright window; their mean over moved boxes is finer than a pixel and steadier."""
-    import dlib
-
-    centre, width = np.array([box[0] + box[2], box[1] + box[3]]) / 2, box[2] - box[0]
-    quad = _turned_quad(centre, _WINDOW_FACES * width, tilt)
-    window = warp(pixels, quad, _WINDOW)
-    face = _WINDOW / _WINDOW_FACES
-    runs = []
-    for dx, dy, zoom in _JITTERS:
-        left, top = _WINDOW / 2 + face * (dx - zoom / 2), _WINDOW / 2 + face * (dy - zoom / 2)
-        right, bottom = left + face * zoom, top + face * zoom
-        with LOCK:
-            shape = landmark_predictor()(
-                window, dlib.rectangle(round(left), round(top), round(right), round(bottom))
-            )
-        runs.append([(p.x + 0.5, p.y + 0.5) for p in shape.parts()])
-    stack = np.array(runs, dtype=np.float64)  # (runs, 68, 2)
-    mean = stack.mean(0)
-    eyes = math.dist(mean[36:42].mean(0), mean[42:48].mean(0))
-    spread = float(np.sqrt(((stack - mean) ** 2).sum(-1).mean()) / max(eyes, 1.0))
-    return Face(box, to_photo(mean, quad, _WINDOW), score, spread)
+    """Find the landmarks of a face in a box of dlib's."""
+    centre = np.array([box[0] + box[2], box[1] + box[3]]) / 2
+    landmarks = find_landmarks(pixels, centre, _AROUND * (box[2] - box[0]), tilt)
+    return Face(box, landmarks.points, score, landmarks.spread, landmarks.certainty)
 
 
-def _turned_quad(centre: Points, side: float, tilt: float) -> Points:
-    """Return the square of a side around a centre, its x axis turned clockwise by `tilt` degrees."""
-    angle = math.radians(tilt)
-    return square(centre, np.array([math.cos(angle), math.sin(angle)]) * side / 2)
+def _turned_face(pixels: Pixels, found: Found) -> Face:
+    """Find the landmarks of a face that the second detector found, and the box that dlib would see."""
+    landmarks = find_landmarks(pixels, found.centre, _AROUND_TURNED * found.width, found.tilt)
+    quad = face_quad(landmarks.points, FFHQ)
+    (left, _), (right, _) = _ALIGNED_BOX
+    half = (right - left) * quad_side(quad) / 2
+    x, y = to_photo(np.mean(_ALIGNED_BOX, axis=0), quad, 1).tolist()
+    box = (x - half, y - half, x + half, y + half)
+    return Face(box, landmarks.points, _SURE * landmarks.certainty, landmarks.spread, landmarks.certainty)
 
 
 def _upright_quad(landmarks: Points) -> Points:
@@ -432,4 +443,4 @@ def _upright_quad(landmarks: Points) -> Points:
     left, right = landmarks[36:42].mean(0), landmarks[42:48].mean(0)
     tilt = math.degrees(math.atan2(right[1] - left[1], right[0] - left[0]))
     low, high = landmarks.min(0), landmarks.max(0)
-    return _turned_quad((low + high) / 2, 1.6 * float((high - low).max()), tilt)
+    return turned_square((low + high) / 2, 1.6 * float((high - low).max()), tilt)

