@@ -125,7 +125,7 @@ def test_bad_images_are_told_apart_from_sound_ones() -> None:
     assert len(said) >= 5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("part", range(PARTS))
 def test_two_thousand_bad_images(run: Run, part: int, tiny_prior: Path) -> None:
     """Each image alone to one command: exit code, one line, memory and time as for a good one."""
@@ -163,7 +163,7 @@ def test_two_thousand_bad_images(run: Run, part: int, tiny_prior: Path) -> None:
     assert grown < 1500
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="it kills")
 def test_a_thousand_photos(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch of a thousand takes no more memory at its end; killed, it is resumed where it was."""
