@@ -123,9 +123,10 @@ def test_a_prior_runs_its_cover_net(tiny_prior: Path, tmp_path: Path) -> None:
 
     folder = shutil.copytree(tiny_prior, tmp_path / "prior")
     images = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, 32, 32])
-    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["batch", 3])
-    node = helper.make_node("ReduceMean", ["images"], ["out"], axes=[2, 3], keepdims=0)
-    graph = helper.make_graph([node], "cover", [images], [out])
+    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["batch", 6])
+    mean = helper.make_node("ReduceMean", ["images"], ["mean"], axes=[2, 3], keepdims=0)
+    twice = helper.make_node("Concat", ["mean", "mean"], ["out"], axis=1)
+    graph = helper.make_graph([mean, twice], "cover", [images], [out])
     opset = [helper.make_opsetid("", 17)]
     save(helper.make_model(graph, opset_imports=opset, ir_version=9), folder / "cover.onnx")
     prior = open_prior(folder)
@@ -136,5 +137,5 @@ def test_a_prior_runs_its_cover_net(tiny_prior: Path, tmp_path: Path) -> None:
     (folder / "prior.toml").write_text(tomli_w.dumps(prior.metadata | {"roles": roles}))
     prior = open_prior(folder)
     pictures = np.random.default_rng(0).uniform(-1, 1, (5, 3, 32, 32)).astype(np.float32)
-    np.testing.assert_allclose(prior.cover(pictures), pictures.mean((2, 3)), atol=1e-6)
+    np.testing.assert_allclose(prior.cover(pictures), np.tile(pictures.mean((2, 3)), 2), atol=1e-6)
     assert prior.verify() == []

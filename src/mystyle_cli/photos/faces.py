@@ -132,9 +132,7 @@ def why_unsearched(pixels: Pixels) -> str | None:
     return None
 
 
-def find_faces(
-    pixels: Pixels, upsample: Literal["auto"] | float = "auto", smallest: float | None = None
-) -> list[Face]:
+def find_faces(pixels: Pixels, upsample: Literal["auto"] | float = "auto") -> list[Face]:
     """Find the faces on a photo, largest first; none in one that `why_unsearched` tells of.
 
     With "auto" a photo is scaled to a size at which dlib's detector is quick. Only if it finds nothing sure
