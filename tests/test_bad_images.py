@@ -10,25 +10,23 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from PIL import Image
 
-from mystyle_cli.cli import cli
 from mystyle_cli.commands import batch
 from mystyle_cli.errors import DecodeError
 from mystyle_cli.photos.decode import decode
 from tests.bad_images import bad_image
+from tests.journeys import Run
 from tests.portraits import clear
 from tests.tiny_store import make_store, picture
 
-Run = Callable[..., Result]
-SHORT = ("--steps", 1, "--seed", 1)
+SHORT = ("--steps", 1)
 ALIGNED = (*SHORT, "--aligned")
 PARTS, EACH = 4, 500  # of two thousand
 SAMPLE = range(9000, 9060)
@@ -59,18 +57,11 @@ def made_store(tiny_prior: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture
-def run(made_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(run: Run) -> Run:
     """Run the program on a copy of the store, in a folder with a good photo and a good mask."""
-    shutil.copytree(made_store, tmp_path / "store")
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
     Image.fromarray(picture(0, 32)).save("good.png")
     Image.fromarray(np.pad(np.full((12, 12), 255, np.uint8), 10)).save("mask.png")
-
-    def invoke(*words: object) -> Result:
-        return CliRunner().invoke(cli, ["--store", str(tmp_path / "store"), *map(str, words)])
-
-    return invoke
+    return run
 
 
 def fault_of(done: Result, failing: int | None = None) -> str | None:

@@ -6,16 +6,15 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from PIL import Image
 
-from mystyle_cli.cli import cli
 from mystyle_cli.curate import examine
 from mystyle_cli.errors import NoFaceError
 from mystyle_cli.person.reference import read_records
@@ -26,33 +25,12 @@ from mystyle_cli.restore import composite, likeness, restore
 from mystyle_cli.restore.likeness import Guess, quad_of
 from mystyle_cli.restore.search import find_quads
 from tests.bad_files import ODD_SHAPES, noise, write_bad_files
+from tests.journeys import Run
 from tests.portraits import clear
-from tests.tiny_store import make_store, picture
+from tests.tiny_store import picture
 
-Run = Callable[..., Result]
 GOOD = 5
 SHORT = ("--steps", 3, "--aligned")
-
-
-@pytest.fixture(scope="module")
-def made_store(tiny_prior: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The store as it is made once."""
-    root = tmp_path_factory.mktemp("store")
-    make_store(root, tiny_prior)
-    return root
-
-
-@pytest.fixture
-def run(made_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the program on a copy of the store, in an empty folder."""
-    shutil.copytree(made_store, tmp_path / "store")
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-
-    def invoke(*words: object) -> Result:
-        return CliRunner().invoke(cli, ["--store", str(tmp_path / "store"), *map(str, words)])
-
-    return invoke
 
 
 def create(run: Run, prior: Path, name: str, photos: str) -> dict[str, str]:
