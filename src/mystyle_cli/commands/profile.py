@@ -122,10 +122,9 @@ def delete(app: App, name: str, yes: bool) -> None:
     What mystyle did not make stays too, and is named. Interrupted, the same command goes on.
     """
     store = app.profiles()
-    folder = store.path(name)
     if not yes:
-        _confirm(folder)
-    left = store.delete(name)
+        _confirm(store.path(name))
+    left, folder = store.delete(name), store.folder(name)
     app.console.info(f"removed {folder}")
     for path in left:
         app.console.warn(f"left where it is, for it is not mystyle's: {path}")

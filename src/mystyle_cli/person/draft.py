@@ -224,7 +224,6 @@ class Draft:
             self._own.move(PAYLOAD, COMMIT)
             self._own.sync()
         roll_forward(self.folder)
-        self._clear_work()
 
     def discard(self) -> None:
         """Throw the work away; a profile folder that holds nothing else of the program's goes too."""
@@ -287,6 +286,8 @@ def roll_forward(folder: Path) -> None:
         if NAME in staged:
             for name in _replaced(folder):
                 here.remove(name)
+            here.clear(NEXT)  # what was noted there is part of this version
+            here.remove_empty(RUNS)
         for name in sorted(staged, key=lambda name: (name == NAME, name)):
             here.move(f"{COMMIT}/{name}", name)
         for changed in sorted({name.rpartition("/")[0] for name in staged}):

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 BUNDLED = Path(__file__).parent / "bundled"
 FORMAT = 1
 AGAIN = "install mystyle again, or import or fetch the prior again"
+REPLACED = ".replaced-"
+"""Begins the name of a prior's folder while another one takes its place, and until that is there."""
+
 ROLES = ("generator", "encoder", "perceptual", "identity", "matte", "cover")
 FACE_PARTS = ("left eye", "right eye", "nose", "mouth", "left cheek", "right cheek")
 """What the cover role's answers are about, in this order; left and right are the picture's."""
@@ -189,6 +192,7 @@ def open_prior(name_or_path: str | Path) -> Prior:
         ModelError: there is no such prior, or its prior.toml is damaged or newer than this program.
     """
     named = [root / str(name_or_path) for root in _roots()]
+    named.append(priors_root() / f"{REPLACED}{name_or_path}")
     # a folder here that is called like a prior must not take its place: ./faces names the folder
     bare = isinstance(name_or_path, str) and Path(name_or_path).name == name_or_path
     places = [*named, Path(name_or_path)] if bare else [Path(name_or_path), *named]
@@ -275,7 +279,9 @@ def bundled_priors() -> list[str]:
 
 def imported_priors() -> list[str]:
     """Names of the priors that the user imported or fetched."""
-    return sorted(path.parent.name for path in priors_root().glob("[!.]*/prior.toml"))
+    folders = [path.parent.name for path in priors_root().glob("*/prior.toml")]
+    names = {folder.removeprefix(REPLACED) for folder in folders}
+    return sorted(name for name in names if not name.startswith("."))
 
 
 def found_by_name(folder: Path) -> bool:
