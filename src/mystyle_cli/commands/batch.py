@@ -11,8 +11,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
-from mystyle_cli.commands.inputs import NONE, Input, Originals, Target, expand, plan, refuse_link
+from mystyle_cli.commands.inputs import Input, expand
 from mystyle_cli.commands.options import BatchOptions
+from mystyle_cli.commands.outputs import NONE, Ground, Originals, Place, Target, plan
 from mystyle_cli.console import Console
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.progress import Progress, Step
@@ -59,11 +60,21 @@ class Failure:
 
 @dataclass(frozen=True)
 class Job:
-    """An input, its decoded photo and the place of its result."""
+    """An input that is worked on.
+
+    Args:
+        item: the input.
+        target: the place of its result.
+        photo: as it was decoded.
+        code: where its code is to be kept, if anywhere.
+        wanted: whether its result is written; what is there already is left there.
+    """
 
     item: Input
     target: Target
     photo: Photo
+    code: Path | None = None
+    wanted: bool = True
 
 
 class Work(Protocol[Answer]):
@@ -126,7 +137,11 @@ class Batch:
 
 
 def run_batch(
-    console: Console, options: BatchOptions, work: Work[Answer], originals: Originals = NONE
+    console: Console,
+    options: BatchOptions,
+    work: Work[Answer],
+    originals: Originals = NONE,
+    codes: Path | None = None,
 ) -> int:
     """Work through all inputs of a command and write what came of them.
 
@@ -135,6 +150,7 @@ def run_batch(
         options: inputs and outputs.
         work: what to do with them.
         originals: what no result may replace besides the inputs.
+        codes: the folder in which the work keeps codes, if any.
 
     Returns:
         The exit code.
@@ -146,10 +162,11 @@ def run_batch(
         raise UsageError("--overwrite and --skip-existing contradict each other", "Give one of them.")
     inputs = expand(options.inputs, options.recursive)
     originals |= Originals.of(item.path for item in inputs if item.path is not None)
-    targets = plan(inputs, options.output, work.name, options.format_name, originals)
-    check_stream(console, targets)
+    places = plan(inputs, options.output, work.name, options.format_name, originals, codes)
+    check_stream(console, [place.target for place in places])
     batch = Batch()
-    jobs = _read(inputs, targets, options, batch)
+    ground = Ground(originals, options.overwrite, "Use --overwrite or --skip-existing.")
+    jobs = _read(inputs, places, options, ground, batch)
     with console.progress() as progress:
         if len(inputs) > 1:
             progress(Step("photos", 0, len(inputs)))
@@ -194,7 +211,8 @@ def _settle(
         if isinstance(answer, MystyleError):
             raise answer
         warnings, summary, report = work.warnings(answer), work.summary(job, answer), work.report(job, answer)
-        write(console, job.target, work.picture(job, answer), quality, originals)
+        if job.wanted:
+            write(console, job.target, work.picture(job, answer), quality, originals)
     except BrokenPipeError:  # nobody reads standard output any more
         raise
     except Exception as error:
@@ -220,28 +238,26 @@ def check_stream(console: Console, targets: Sequence[Target]) -> None:
 
 
 def _read(
-    inputs: Sequence[Input], targets: Sequence[Target], options: BatchOptions, batch: Batch
+    inputs: Sequence[Input], places: Sequence[Place], options: BatchOptions, ground: Ground, batch: Batch
 ) -> Iterator[Job]:
     """Yield what can be worked on; file the rest under failed or skipped."""
     from mystyle_cli.photos.decode import decode
 
-    for item, target in zip(inputs, targets, strict=True):
-        there = target.path is not None and os.path.lexists(target.path)
-        if there and not options.overwrite:
-            if options.skip_existing:
-                batch.skipped.append(item)
-            else:
-                error = UsageError(f"{target.path} is already there", "Use --overwrite or --skip-existing.")
-                batch.failed.append(Failure(item, error))
+    for item, place in zip(inputs, places, strict=True):
+        there = [path for path in place.paths if os.path.lexists(path)] if options.skip_existing else []
+        if there and there == place.paths:
+            batch.skipped.append(item)
             continue
         try:
-            if target.path is not None:
-                refuse_link(target.path)
+            for path in place.paths:
+                if path not in there:
+                    ground.check(path)
             photo = decode(sys.stdin.buffer if item.path is None else item.path)
         except Exception as error:
             batch.failed.append(Failure(item, contained(item.name, error)))
         else:
-            yield Job(item, target, photo)
+            code = None if place.code in there else place.code
+            yield Job(item, place.target, photo, code, place.target.path not in there)
 
 
 def write(console: Console, target: Target, picture: Picture, quality: int, originals: Originals) -> None:

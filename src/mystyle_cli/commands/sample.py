@@ -9,7 +9,7 @@ import click
 
 from mystyle_cli.commands.app import App, Command, pass_app
 from mystyle_cli.commands.batch import Picture, check_stream, write
-from mystyle_cli.commands.inputs import STREAM, Originals, Target, check_free, target_for
+from mystyle_cli.commands.inputs import STREAM
 from mystyle_cli.commands.marking import provenance
 from mystyle_cli.commands.options import (
     Beta,
@@ -21,6 +21,7 @@ from mystyle_cli.commands.options import (
     quality_option,
     seed_option,
 )
+from mystyle_cli.commands.outputs import Ground, Originals, Target, names_folder, needs_folder, target_for
 from mystyle_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ def command(
     check_stream(app.console, singles)
     profile = app.profiles().open(name)
     originals = Originals.of([profile.path])
-    check_free([*singles, *([sheet] if sheet else [])], overwrite, originals)
+    wanted = [*singles, *([sheet] if sheet else [])]
+    Ground(originals, overwrite).check_all(target.path for target in wanted if target.path is not None)
     renderer = app.open_renderer(profile, backend)
     from mystyle_cli.person.samples import draw_with
     from mystyle_cli.photos.grid import grid as lay_out
@@ -116,7 +118,9 @@ def _places(name: str, seeds: range, output: str | None, format_name: str, grid:
     if output is None and grid:
         return []
     folder = Path(output or ".")
-    if output and len(seeds) == 1 and folder.suffix and not folder.is_dir():
+    if output and not names_folder(output):
+        if len(seeds) > 1:
+            raise needs_folder(output, f"{len(seeds)} results")
         return [target_for(folder)]
     return [target_for(folder / f"{name}.sample-{seed}.{format_name}") for seed in seeds]
 
