@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test bench figures lint reference docs wheel clean
+.PHONY: demo test kills bench figures lint reference docs wheel clean
 
 demo: $(READY)  ## learn the demonstration person, repair their photos, write demo/index.html
 	$(BIN)/python -m tools.demo
 
 test: $(READY)  ## the test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
+
+kills: $(READY)  ## kill every command that writes some hundreds of times; minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -m slow tests/kills
 
 bench: $(READY)  ## every benchmark: ratios measured side by side, written to benchmarks/results/
 	$(BIN)/python -m benchmarks
