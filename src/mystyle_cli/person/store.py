@@ -234,8 +234,13 @@ class Store:
             yield
         finally:
             with self._gate():
-                lock.release()
-                if not _is_profile(self.folder(name)):
+                gone = not _is_profile(self.folder(name))
+                try:
+                    if gone:  # a command that ends early may leave something under way, too
+                        owned(self.folder(name)).sweep()
+                finally:
+                    lock.release()
+                if gone:
                     path.unlink(missing_ok=True)
 
     def _take(self, path: Path, name: str) -> BaseFileLock:
