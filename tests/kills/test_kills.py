@@ -229,12 +229,12 @@ def kill_often(killing: Killing, plans: Mapping[str, tuple[int, int, int]]) -> T
 ALL = 10**6
 
 FEW = {
-    "a first version": (10, 0, 0),
-    "a new version": (24, 0, 0),
-    "profile rename": (8, 0, 0),
-    "profile delete": (24, 0, 0),
-    "prior remove": (4, 0, 0),
-    "prior import --overwrite": (12, 0, 0),
+    "a first version": (8, 0, 0),
+    "a new version": (16, 0, 0),
+    "profile rename": (4, 0, 0),
+    "profile delete": (16, 0, 0),
+    "prior remove": (3, 0, 0),
+    "prior import --overwrite": (8, 0, 0),
 }
 """A few seconds' worth, of what removes and replaces."""
 
