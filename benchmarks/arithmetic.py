@@ -15,7 +15,7 @@ from benchmarks.measure import Report, Spread, interleaved, spread
 from benchmarks.people import good_faces
 from mystyle_cli.person.tuning import TuneSettings
 from mystyle_cli.prior.registry import Prior, open_prior
-from mystyle_cli.prior.sessions import available_cpus
+from mystyle_cli.processors import usable_processors
 from tools.portraits import PRIOR
 
 SIDE: Final = 2048
@@ -29,7 +29,7 @@ Step = Callable[[], object]
 
 def run(rounds: int) -> Report:
     """Count the operations of each part, time it, and time a matrix product beside it."""
-    torch.set_num_threads(available_cpus())
+    torch.set_num_threads(usable_processors())
     prior, batch = open_prior(PRIOR), TuneSettings().batch
     parts = _parts(prior, good_faces(batch))
     a = torch.randn(SIDE, SIDE)
@@ -45,7 +45,7 @@ def run(rounds: int) -> Report:
         figures[f"{name}, share of the matrix product's rate, %"] = spread([100 * one for one in reached])
     facts = {
         "batch": batch,
-        "threads": available_cpus(),
+        "threads": usable_processors(),
         "prior": prior.digest,
         "tuning_step_by_operation": _operations(parts["tuning step"]),
     }

@@ -22,7 +22,7 @@ from benchmarks import plain
 from benchmarks.measure import Report, Spread, ratio, spread
 from mystyle_cli.person.cost import Plan, plan_tuning
 from mystyle_cli.person.tuning import TuneSettings, plan_for, tune
-from mystyle_cli.prior.device import choose_precision
+from mystyle_cli.prior.device import Device
 from mystyle_cli.prior.generator import Generator
 from mystyle_cli.prior.perceptual import Perceptual
 from mystyle_cli.progress import Step
@@ -75,9 +75,9 @@ def run(rounds: int) -> Report:
     """Time a step of tuning and of a search for one picture, both loops in turn, with the memory of each."""
     work, settings = _work(), TuneSettings()
     perceptual, count = work.perceptual, len(work.images)
-    plan = plan_for(work.generator, perceptual, count, settings, DEVICE)
+    plan = plan_for(work.generator, perceptual, count, settings, Device(DEVICE))
     small = plan_tuning(
-        work.generator, perceptual, count, settings.batch, DEVICE, free=int(SMALL), half=_half()
+        work.generator, perceptual, count, settings.batch, Device(DEVICE), free=int(SMALL), half=_half()
     )
     cases: dict[str, Callable[[], list[float]]] = {
         "tuning, plain": lambda: _timed(_plain_tuning(work)),
@@ -101,7 +101,7 @@ def run(rounds: int) -> Report:
     facts = {
         "device": torch.cuda.get_device_name() if DEVICE == "cuda" else "cpu",
         "resolution": RESOLUTION,
-        "precision": choose_precision("auto", DEVICE),
+        "precision": Device(DEVICE).precision("auto"),
         "plan": repr(plan),
         "plan_in_12_gb": repr(small),
         "extrapolated": f"tunings of {PHOTOS} photos, from {STEPS} steps a round",
@@ -110,7 +110,7 @@ def run(rounds: int) -> Report:
 
 
 def _half() -> bool:
-    return choose_precision("auto", DEVICE) == "bfloat16"
+    return Device(DEVICE).precision("auto") == "bfloat16"
 
 
 def _work() -> Work:

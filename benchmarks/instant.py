@@ -16,7 +16,7 @@ from benchmarks.measure import Report, Spread, ratio, spread
 from mystyle_cli.analysis.baselines import Task, comparison_settings, pictures, subjects
 from mystyle_cli.analysis.metrics import lpips
 from mystyle_cli.photos.decode import to_unit
-from mystyle_cli.prior.sessions import available_cpus
+from mystyle_cli.processors import usable_processors
 from mystyle_cli.restore.locate import locate
 from mystyle_cli.restore.restore import Answering, Quality, default_settings, open_engine, restore_with
 from mystyle_cli.restore.views import degrade
@@ -58,7 +58,7 @@ class Restorer:
 
 def run(rounds: int) -> Report:
     """Restore held-out photos one at a time with each quality in turn; the plain loop beside them."""
-    torch.set_num_threads(available_cpus())
+    torch.set_num_threads(usable_processors())
     people = [Restorer(name) for name in NAMES]
     figures: dict[str, Spread] = {}
     ratios: dict[str, Spread] = {}
@@ -73,7 +73,7 @@ def run(rounds: int) -> Report:
         "held_out_photos_of_each": COUNT,
         "plain": f"batch 1, float32, Adam {plain.PROJECTION_RATE}, {plain.PROJECTION_STEPS} steps, "
         f"LPIPS of both images every step; {PLAIN_RUN} steps run, the rest extrapolated",
-        "threads": available_cpus(),
+        "threads": usable_processors(),
         "prior": people[0].profile.prior.digest,
     }
     return Report("Restoring one picture: instant, fast, full and the plain loop", figures, ratios, facts)

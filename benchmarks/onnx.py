@@ -16,7 +16,7 @@ from mystyle_cli.onnx.export import synthesis_file
 from mystyle_cli.onnx.synthesis import open_synthesis
 from mystyle_cli.person.rendering import TorchRenderer
 from mystyle_cli.prior.registry import open_prior
-from mystyle_cli.prior.sessions import available_cpus
+from mystyle_cli.processors import usable_processors
 from tools.portraits import PRIOR
 
 BATCHES = (1, 16)
@@ -27,7 +27,7 @@ def run(rounds: int) -> Report:
     """Render batches of 1 and 16 with both, in turn."""
     prior = open_prior(PRIOR)
     generator = prior.generator()
-    torch.set_num_threads(available_cpus())
+    torch.set_num_threads(usable_processors())
     drawn = np.random.default_rng(0).normal(size=(max(BATCHES), prior.num_ws, prior.w_dim))
     codes = drawn.astype(np.float32)
     figures: dict[str, Spread] = {}
@@ -48,6 +48,6 @@ def run(rounds: int) -> Report:
                     figures[f"{name}, batch {batch}, {unit} a picture"] = per(values, batch, 1000)
                 ratios[f"torch / onnx, batch {batch}, {unit}"] = ratio(seconds, "torch", "onnx")
         size = path.stat().st_size
-    facts = {"prior": prior.name, "threads": available_cpus(), "largest_difference": difference}
+    facts = {"prior": prior.name, "threads": usable_processors(), "largest_difference": difference}
     facts |= {"file_bytes": size, "provider": exported.provider}
     return Report("Rendering: the exported generator against eager torch", figures, ratios, facts)

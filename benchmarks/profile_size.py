@@ -44,11 +44,11 @@ class Rounded(Profile):
         super().__init__(profile.path, profile.manifest, profile.prior)
         self.other = file
 
-    def generator(self, device: str = "cpu") -> Generator:
+    def generator(self) -> Generator:
         """Return G_p as the file has it."""
-        generator = self.prior.generator("cpu")
+        generator = self.prior.generator()
         apply_difference(generator, self.other, self.prior.digest)
-        return generator.to(device)
+        return generator
 
 
 @dataclass(frozen=True)

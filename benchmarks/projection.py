@@ -25,7 +25,7 @@ from mystyle_cli.analysis.metrics import lpips
 from mystyle_cli.person import hull
 from mystyle_cli.person.score import synthesise
 from mystyle_cli.photos.decode import Pixels, to_pixels, to_unit
-from mystyle_cli.prior.sessions import available_cpus
+from mystyle_cli.processors import usable_processors
 from mystyle_cli.restore.locate import locate
 from mystyle_cli.restore.projection import in_a_beta
 from mystyle_cli.restore.restore import Answering, default_settings, open_engine, restore_with
@@ -58,7 +58,7 @@ class Answers:
 
 def run(rounds: int) -> Report:
     """Project the same photos with the plain loop and with ours, one photo after the other in turn."""
-    torch.set_num_threads(available_cpus())
+    torch.set_num_threads(usable_processors())
     figures: dict[str, Spread] = {}
     ratios: dict[str, Spread] = {}
     for task in TASKS:
@@ -76,7 +76,7 @@ def run(rounds: int) -> Report:
     facts = {
         "person": NAMES[0],
         "photos": rounds,
-        "threads": available_cpus(),
+        "threads": usable_processors(),
         "prior": profile_of(NAMES[0]).prior.digest,
         "plain": f"batch 1, float32, Adam {plain.PROJECTION_RATE}, LPIPS of both pictures every step, "
         f"from the centre; all {plain.PROJECTION_STEPS} steps run",

@@ -24,8 +24,9 @@ from mystyle_cli.analysis.baselines import comparison_settings, subjects
 from mystyle_cli.person.samples import draw
 from mystyle_cli.person.tuning import TuneSettings, plan_for, tune
 from mystyle_cli.photos.decode import to_pixels
+from mystyle_cli.prior.device import CPU
 from mystyle_cli.prior.registry import open_prior
-from mystyle_cli.prior.sessions import available_cpus
+from mystyle_cli.processors import usable_processors
 from mystyle_cli.restore.restore import open_engine, restore_with
 from tools.figures.common import NAMES, profile_of
 from tools.portraits import PRIOR
@@ -53,7 +54,7 @@ def run(rounds: int) -> Report:
         for less, more in itertools.pairwise(sizes):
             steps = [statistics.median(seconds for seconds, _ in found[case, size]) for size in (less, more)]
             ratios[f"{case}: time of {more} / {less} {UNITS[case]}"] = spread([steps[1] / steps[0]])
-    facts = {"threads": available_cpus(), "prior": open_prior(PRIOR).digest, "start_up": "not counted"}
+    facts = {"threads": usable_processors(), "prior": open_prior(PRIOR).digest, "start_up": "not counted"}
     return Report("Cost as work grows", figures, ratios, facts)
 
 
@@ -65,7 +66,7 @@ def _apart(case: str, size: int) -> tuple[float, float]:
 
 def _measured(case: str, size: int) -> tuple[float, float]:
     """Run a case in this process."""
-    torch.set_num_threads(available_cpus())
+    torch.set_num_threads(usable_processors())
     work = _CASES[case](size)
     started = time.perf_counter()
     work()
@@ -77,7 +78,7 @@ def _measured(case: str, size: int) -> tuple[float, float]:
 def _tune(size: int) -> Callable[[], object]:
     prior, images, settings = open_prior(PRIOR), good_faces(size), TuneSettings(passes=PASSES)
     generator, perceptual, anchors = prior.generator(), prior.perceptual(), prior.encode(images)
-    plan = plan_for(generator, perceptual, size, settings, "cpu")
+    plan = plan_for(generator, perceptual, size, settings, CPU)
     return lambda: tune(generator, anchors, images, perceptual, settings, plan=plan)
 
 

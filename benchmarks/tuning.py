@@ -24,7 +24,7 @@ from mystyle_cli.person.tuning import TuneSettings, tune
 from mystyle_cli.prior.generator import Generator
 from mystyle_cli.prior.perceptual import Perceptual
 from mystyle_cli.prior.registry import Prior, open_prior
-from mystyle_cli.prior.sessions import available_cpus
+from mystyle_cli.processors import usable_processors
 from mystyle_cli.progress import Progress, silent
 from tools.figures.common import NAMES, truths_of
 from tools.portraits import PRIOR
@@ -100,7 +100,7 @@ class Work:
 
 def run(rounds: int) -> Report:
     """Time both loops, then find how many of our passes are as good as how many plain ones."""
-    torch.set_num_threads(available_cpus())
+    torch.set_num_threads(usable_processors())
     work = _work()
     seconds = _time(work, rounds)
     passes, once = ("plain", "ours"), seconds.pop("ours, once")
@@ -114,7 +114,7 @@ def run(rounds: int) -> Report:
     facts = {
         "photos": COUNT,
         "held_out_photos": len(work.held_out[0]),
-        "threads": available_cpus(),
+        "threads": usable_processors(),
         "prior": work.prior.digest,
         "plain": f"batch 1, float32, Adam {plain.TUNE_RATE}, LPIPS of both pictures every step",
         "plain_passes_run": max(theirs),

@@ -16,6 +16,7 @@ from mystyle_cli.api import Person
 from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_UPSCALE
 from mystyle_cli.errors import NoFaceError, ProfileError
 from mystyle_cli.person.manifest import Manifest, PriorMark
+from mystyle_cli.prior.device import Device
 
 MANIFEST = Manifest(PriorMark("tiny", "", "", 32, 16, 8), "", "", "", "")
 
@@ -32,7 +33,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     calls: list[Any] = []
 
     def restore(profile: Any, subjects: Any, task: str, settings: Any, progress: Any) -> list[Any]:
-        calls.append(SimpleNamespace(subject=subjects[0], task=task, settings=settings))
+        calls.append(SimpleNamespace(profile=profile, subject=subjects[0], task=task, settings=settings))
         return [SimpleNamespace(error=None, task=task)]
 
     monkeypatch.setattr("mystyle_cli.restore.restore.restore", restore)
@@ -72,7 +73,8 @@ def test_options_reach_the_engine(person: Person, engine: list[Any]) -> None:
     (call,) = engine
     settings = call.settings
     assert (settings.projection.beta, settings.projection.steps) == (0.5, 7)
-    assert (settings.aligned, settings.force, settings.device) == (True, True, "cuda:1")
+    assert (settings.aligned, settings.force) == (True, True)
+    assert call.profile.device == Device("cuda:1")
     assert call.subject.photo == Path("small.jpg")
 
 

@@ -28,7 +28,9 @@ FLOORS = [
     {"onnx"},
     {"prior"},
     {"photos"},
-    {"config", "paths", "console"},
+    {"config", "paths", "console", "installing", "processors"},
+    {"tensors"},
+    {"documents"},
     {"owned", "progress"},
     {"errors"},
 ]

@@ -12,10 +12,12 @@ import pytest
 import torch
 
 from benchmarks import __main__ as entry
-from benchmarks import full_width, plain, projection, tuning
+from benchmarks import determinism, full_width, plain, projection, sharing, tuning
 from benchmarks.measure import Report, Spread, interleaved, per, ratio, spread
 from mystyle_cli.person.tuning import TuneSettings
 from mystyle_cli.prior.generator import Generator
+from mystyle_cli.processors import threads
+from tests.tiny_store import make_store
 
 
 def test_cases_take_turns() -> None:
@@ -112,3 +114,34 @@ def test_a_tuning_is_as_good_when_nothing_is_worse() -> None:
     seconds = {"plain": [6.0, 3.0], "ours": [3.0, 1.0]}
     found = tuning._to_their_losses(seconds, [15.0, 10.0], theirs, ours)
     assert found == {"to the loss of 100 plain passes, in 20 of ours": spread([600 / 75, 300 / 30])}
+
+
+def test_sharing_compares_with_the_work_s_own_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_prior: Path
+) -> None:
+    """Four at once count against the processor's time of one alone, and every case against one thread."""
+    asked: list[tuple[bool, int, int]] = []
+
+    def together(words: list[str], runs: int, loops: int, folder: Path) -> tuple[float, float]:
+        one = "--threads" in words
+        asked.append((one, runs, loops))
+        return runs * (1.0 if one else 1.2) + loops, runs * 2.0
+
+    monkeypatch.setattr(sharing, "_together", together)
+    found = sharing.report(make_store(tmp_path, tiny_prior).open("ada"), 1)
+    assert sorted(asked) == sorted((one, *case) for case in sharing.CASES.values() for one in (False, True))
+    assert found.ratios["four at once / own time"].median == pytest.approx(4.8 / 2)
+    assert found.ratios["four at once / the same with one thread"].median == pytest.approx(1.2)
+    assert found.ratios["beside a busy loop / the same with one thread"].median == pytest.approx(2.2 / 2)
+
+
+def test_determinism_tells_the_largest_difference(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_prior: Path
+) -> None:
+    """Of any pixel, for each other way against the first; the threads are as before afterwards."""
+    before = threads()
+    work = lambda batch: [np.array([[batch, 7, 7 + threads()]], np.uint8)]  # noqa: E731
+    monkeypatch.setattr(determinism, "_works", lambda profile, faces: {"work": work})
+    found = determinism.report(make_store(tmp_path, tiny_prior).open("ada"), np.zeros((2, 3, 32, 32)))
+    assert [int(figure.median) for figure in found.figures.values()] == [0, determinism.PHOTOS - 1, 1]
+    assert threads() == before

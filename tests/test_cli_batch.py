@@ -65,8 +65,8 @@ def options(*inputs: Path | str, output: Path | str | None = None, **changes: ob
     values: dict[str, object] = {
         "inputs": tuple(map(str, inputs)),
         "output": None if output is None else str(output),
-        "format_name": "png",
-        "quality": 95,
+        "format_name": None,
+        "quality": None,
         "overwrite": False,
         "skip_existing": False,
         "recursive": False,

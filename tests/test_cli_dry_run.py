@@ -75,7 +75,7 @@ def test_what_does_not_fit_is_said() -> None:
 def test_nets_for_instant_answers_count(tiny_prior: Path) -> None:
     """Where their gradient holds more than tuning does, it is what is told; without them it is not."""
     prior, how = open_prior(tiny_prior), TuneSettings(passes=1, batch=1)
-    without, counted = (estimate_tuning(prior, 2, how, "cpu", instant) for instant in (False, True))
+    without, counted = (estimate_tuning(prior, 2, how, instant) for instant in (False, True))
     assert not without.later
     assert counted.later
     assert counted.memory > without.memory
@@ -87,6 +87,7 @@ import numpy as np
 from mystyle_cli.person.estimate import estimate_tuning
 from mystyle_cli.prior.memory import peak_memory
 from mystyle_cli.person.tuning import TuneSettings, plan_for, tune
+from mystyle_cli.prior.device import CPU
 from mystyle_cli.prior.generator import Generator
 from mystyle_cli.prior.perceptual import Perceptual
 
@@ -97,19 +98,21 @@ class Prior:
     roles = ()
     net = Generator(channels=channels, z_dim=512, w_dim=512, clamp=256.0)
 
-    def generator(self, device="cpu"):
+    device = CPU
+
+    def generator(self):
         return self.net.frozen()
 
-    def perceptual(self, device="cpu"):
+    def perceptual(self):
         return Perceptual(size)
 
 prior, how = Prior(), TuneSettings(passes=1, batch=2)
 if told:
-    print(estimate_tuning(prior, pictures, how, "cpu").memory)
+    print(estimate_tuning(prior, pictures, how).memory)
 else:
     net, perceptual = prior.generator(), prior.perceptual()
     photos = np.random.default_rng(0).integers(0, 256, (pictures, 3, size, size), np.uint8)
-    plan = plan_for(net, perceptual, pictures, how, "cpu")
+    plan = plan_for(net, perceptual, pictures, how, CPU)
     tune(net, np.zeros((pictures, 512), np.float32), photos, perceptual, how, plan=plan)
     print(peak_memory())
 """

@@ -243,3 +243,18 @@ def test_a_photo_that_is_hidden_whole_is_the_nets_own_answer(made: Path) -> None
     assert np.isfinite(found.images).all()
     assert found.alpha_plus is not None
     assert in_hull(found.alpha_plus, 0.02, tol=1e-9).all()
+
+
+def test_answers_are_the_same_bytes_in_any_company_and_with_any_threads(made: Path, tmp_path: Path) -> None:
+    """Files are equal to the byte: one photo at a time, on two threads, and a moment later."""
+    for number in range(3):
+        Image.fromarray(picture(number, 8 + number)).save(tmp_path / f"{number}.png")
+    photos = sorted(tmp_path.glob("*.png"))
+    found = []
+    for way, (threads, batch) in enumerate([(1, 3), (1, 1), (2, 3)]):
+        words = ["--threads", threads, "upscale", "ada", *photos, "--aligned", "--instant", "--batch", batch]
+        done = alone(made, *words, "-o", f"{tmp_path / str(way)}/")
+        assert done.returncode == 0, done.stderr
+        found.append([path.read_bytes() for path in sorted((tmp_path / str(way)).iterdir())])
+    assert len(found[0]) == 3
+    assert found[0] == found[1] == found[2]

@@ -31,7 +31,7 @@ def held_out(items: list[PhotoRecord]) -> set[str]:
 
 def test_records_survive_json() -> None:
     """A record written as JSON is read back as it was, with its verdict spelled out for other programs."""
-    record = PhotoRecord("ab", "ä.jpg", Reason.DUPLICATE, "why", {"yaw": 1.25}, "faces/1.png", "train")
+    record = PhotoRecord("ab" * 32, "ä.jpg", Reason.DUPLICATE, "why", {"yaw": 1.25})
     row = json.loads(json.dumps(record.to_json()))
     assert row["verdict"] == "refused"
     assert row["reason"] == "duplicate"

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from filelock import FileLock
@@ -21,11 +20,11 @@ from mystyle_cli.cli import cli
 from mystyle_cli.doctor import keeping, program
 from mystyle_cli.doctor.checkup import examine
 from mystyle_cli.doctor.findings import Finding
-from mystyle_cli.errors import DeviceError
 from mystyle_cli.paths import priors_root
 from mystyle_cli.person.store import Store
 from mystyle_cli.photos.align import FFHQ
 from mystyle_cli.prior.assets import Companion
+from mystyle_cli.prior.device import find_provider
 from mystyle_cli.prior.fetch import downloads
 from mystyle_cli.prior.licences import ledger_path
 from mystyle_cli.prior.registry import Prior
@@ -212,19 +211,14 @@ def test_device_that_is_not_there() -> None:
 def test_provider_that_only_says_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU that onnxruntime lists but cannot use, or computes wrongly on, is found by running a net."""
 
-    class Wrong:
-        provider = "CUDAExecutionProvider"
-
-        def run(self, images: np.ndarray) -> np.ndarray:
-            return images
-
-    def open_one(path: Path, device: str) -> Wrong:
-        if device == "cuda:0":
-            raise DeviceError("tiny.onnx would run on CPUExecutionProvider, not on cuda:0", "check CUDA")
-        return Wrong()
-
-    monkeypatch.setattr("mystyle_cli.onnx.provider.cuda_devices", lambda: 2)
-    monkeypatch.setattr("mystyle_cli.prior.sessions.open_session", open_one)
+    faults = {0: "it would run on CPUExecutionProvider", 1: "CUDAExecutionProvider is off by 1.0e-02"}
+    monkeypatch.setattr("mystyle_cli.prior.device.cuda_devices", lambda: 2)
+    monkeypatch.setattr("mystyle_cli.prior.sessions.fault_of", lambda provider: faults[provider.index])
+    monkeypatch.setattr(
+        "onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    find_provider.cache_clear()
     found = {finding.subject: finding.text for finding in of(program.look_at_devices("cpu"))}
-    assert "not on cuda:0" in found["onnxruntime on cuda:0"]
-    assert "wrongly" in found["onnxruntime on cuda:1"]
+    find_provider.cache_clear()
+    assert "CPUExecutionProvider" in found["onnxruntime on cuda:0"]
+    assert "off by" in found["onnxruntime on cuda:1"]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
@@ -46,7 +46,8 @@ def test_an_edit_is_eq_9():
     differences = (anchors - anchors.mean(axis=0)).T
     projector = differences @ np.linalg.pinv(differences)
     np.testing.assert_allclose(moved, np.tile(0.01 * projector @ smile.vector, (LAYERS, 1)), atol=1e-12)
-    assert (edited.share, edited.projected) == (1.0, False)
+    assert edited.reached == pytest.approx((0.01,))
+    assert not edited.projected
 
 
 @given(st.integers(0, 500), st.floats(-50, 50), st.floats(0, 0.2))
@@ -60,13 +61,13 @@ def test_stopping_stays_in_a_beta_and_goes_as_far_as_it_can(seed, strength, beta
     gamma = gamma_of(smile, anchors)
     low, high = 0.0, 1.0
     if in_a_beta(alpha + strength * gamma, beta):
-        assert edited.share == 1
+        assert edited.reached == pytest.approx((strength,))
         return
     for _ in range(60):
         middle = (low + high) / 2
         fits = (alpha + middle * strength * gamma).min() >= -beta
         low, high = (middle, high) if fits else (low, middle)
-    assert edited.share == pytest.approx(low, abs=1e-6)
+    assert edited.reached == pytest.approx((low * strength,), abs=1e-5)
     assert edited.largest == pytest.approx(low, abs=1e-6)
 
 
@@ -87,7 +88,7 @@ def test_continuing_ignores_the_limit_and_says_what_it_needs():
     edited = edit(anchors, alpha, [(smile, 40.0)], 0.02, "continue")
     assert edited.least_dilation == pytest.approx(-edited.alpha_plus.min())
     assert edited.least_dilation > 0.02
-    assert edited.share == 1
+    assert edited.reached == pytest.approx((40.0,))
     assert edited.largest < 1
 
 
@@ -120,6 +121,35 @@ def test_projecting_goes_on_where_stopping_ends():
     assert along[1] > along[0]
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 300), st.floats(1, 60), st.floats(-60, -1))
+def test_the_strengths_reached_are_those_of_the_code_that_is_returned(seed, strength, turn):
+    """What a code moved, less the reported strengths' steps, is at right angles to both directions' steps."""
+    anchors, alpha, smile = scene(seed)
+    yaw = direction(np.random.default_rng(seed + 1000).normal(size=W), "yaw", 0.5)
+    differences = (anchors - anchors.mean(axis=0)).T
+    projector = differences @ np.linalg.pinv(differences)
+    steps = np.stack([projector @ smile.vector, 0.5 * projector @ yaw.vector])
+    for how in ("stop", "project", "continue"):
+        edited = edit(anchors, alpha, [(smile, strength), (yaw, turn)], 0.02, how)
+        moved = ((edited.alpha_plus - alpha) @ anchors).mean(axis=0)
+        left = moved - np.array(edited.reached) @ steps
+        np.testing.assert_allclose(steps @ left, 0, atol=1e-8)
+    alone = edit(anchors, alpha, [(smile, strength)], 0.02, "project")
+    moved = ((alone.alpha_plus - alpha) @ anchors).mean(axis=0)
+    assert alone.reached[0] == pytest.approx(moved @ steps[0] / (steps[0] @ steps[0]), abs=1e-8)
+    if alone.projected:
+        assert 0 <= alone.reached[0] <= strength + 1e-9
+
+
+@pytest.mark.parametrize("strength", [math.nan, math.inf, -math.inf])
+def test_a_strength_that_is_no_number_is_refused(strength):
+    """It would be a code of nans, or the limit itself."""
+    anchors, alpha, smile = scene()
+    with pytest.raises(UsageError, match="smile"):
+        edit(anchors, alpha, [(smile, strength)], 0.02)
+
+
 def test_directions_stack():
     """Strengths of several directions add up, counted in each one's own steps."""
     anchors, alpha, smile = scene()
@@ -145,7 +175,8 @@ def test_nothing_left_does_not_crash():
     cancelled = edit(anchors, alpha, [(smile, 9.0), (smile, -9.0)], 0.02)
     np.testing.assert_allclose(cancelled.alpha_plus, alpha, atol=1e-12)
     unbounded = edit(anchors, alpha, [(smile, 40.0)], None)
-    assert (unbounded.share, unbounded.largest, unbounded.limit) == (1.0, math.inf, None)
+    assert (unbounded.largest, unbounded.limit) == (math.inf, None)
+    assert unbounded.reached == pytest.approx((40.0,))
 
 
 def test_all_coefficients_positive_needs_no_dilation():

@@ -22,11 +22,12 @@ from PIL import Image
 from mystyle_cli import learn as learning
 from mystyle_cli.commands.estimating import estimate_lines
 from mystyle_cli.curate.records import PhotoRecord, Reason
-from mystyle_cli.errors import DecodeError, ProfileError
+from mystyle_cli.errors import DecodeError, ModelError, ProfileError
 from mystyle_cli.learn import LearnSettings, estimate, export, ingest, learn, retune
 from mystyle_cli.person import stages
 from mystyle_cli.person.instant import FILE, InstantSettings, instant_state
-from mystyle_cli.person.profile import GENERATOR, HELD_OUT
+from mystyle_cli.person.profile import GENERATOR
+from mystyle_cli.person.reference import HELD_OUT
 from mystyle_cli.person.store import Store
 from mystyle_cli.person.tuning import TuneSettings
 from mystyle_cli.photos.align import AlignedFace
@@ -301,6 +302,23 @@ def test_ingest_without_tuning_drops_the_generator_that_no_longer_fits(
     done = ingest(store, "adele", make_photos(tmp_path / "more", 3, start=30), quick)
     assert not done.profile.tuned
     assert not (done.profile.path / GENERATOR).exists()
+
+
+def test_a_prior_that_cannot_learn_is_noticed_before_any_photo(
+    tmp_path: Path, prior: Prior, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a perceptual net nothing is judged or left behind; the option that brings one is named."""
+
+    def judged(*_: Any, **__: Any) -> Any:
+        pytest.fail("photos were judged")
+
+    monkeypatch.setattr(stages, "curate", judged)
+    roles = {role: entry for role, entry in prior.metadata["roles"].items() if role != "perceptual"}
+    lacking = dataclasses.replace(prior, metadata={**prior.metadata, "roles": roles})
+    with pytest.raises(ModelError, match="no perceptual") as caught:
+        learn(Store(tmp_path / "store"), "eve", photos, lacking, QUICK)
+    assert "--perceptual" in caught.value.hint
+    assert not (tmp_path / "store/eve").exists()
 
 
 def test_too_few_photos_leave_nothing_behind(tmp_path: Path, prior: Prior) -> None:

@@ -8,10 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mystyle_cli.errors import DeviceError, UsageError
-from mystyle_cli.onnx import provider
 from mystyle_cli.onnx.export import synthesis_file
-from mystyle_cli.onnx.provider import choose_provider
 from mystyle_cli.onnx.synthesis import Synthesis, open_synthesis
 from mystyle_cli.prior.generator import Generator
 
@@ -102,20 +99,3 @@ def test_the_file_is_sound_onnx(tmp_path: Path) -> None:
     assert [value.name for value in model.graph.input] == ["alpha_plus", "anchors"]
     shape = model.graph.output[0].type.tensor_type.shape.dim
     assert [dim.dim_param or dim.dim_value for dim in shape] == ["batch", 3, 16, 16]
-
-
-def test_provider_is_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """auto takes a GPU that is there; a device that is not there is an error, never another one."""
-    monkeypatch.setattr(provider, "cuda_devices", lambda: 0)
-    assert choose_provider("auto") == "cpu"
-    with pytest.raises(DeviceError, match="cuda"):
-        choose_provider("cuda")
-    monkeypatch.setattr(provider, "cuda_devices", lambda: 2)
-    assert choose_provider("auto") == "cuda"
-    assert choose_provider("cuda:1") == "cuda:1"
-    with pytest.raises(DeviceError, match="cuda:2"):
-        choose_provider("cuda:2")
-    with pytest.raises(DeviceError, match="mps"):
-        choose_provider("mps")
-    with pytest.raises(UsageError, match="gpu"):
-        choose_provider("gpu")

@@ -12,6 +12,7 @@ import torch
 from mystyle_cli.person import cost
 from mystyle_cli.person.cost import Plan, picture_cost, plan_tuning
 from mystyle_cli.person.tuning import TuneSettings, tune
+from mystyle_cli.prior.device import CPU, Device
 from mystyle_cli.prior.generator import Generator
 from mystyle_cli.prior.memory import free_memory, peak_memory, used_memory
 from mystyle_cli.prior.perceptual import Perceptual, Trunk
@@ -187,7 +188,7 @@ def test_the_plan_follows_the_memory() -> None:
     base = cost.weights_bytes(generator, perceptual) + 50 * cost.reference_bytes(generator)
 
     def plan(room: float) -> Plan:
-        return plan_tuning(generator, perceptual, 50, 12, "cpu", free=round((base + room) / cost.USED["cpu"]))
+        return plan_tuning(generator, perceptual, 50, 12, CPU, free=round((base + room) / cost.USED["cpu"]))
 
     assert plan(1e9) == Plan(12, recompute=False, cache=True)
     some = plan(4.2 * (one.step(False) + one.target))
@@ -205,11 +206,11 @@ def test_large_pictures_go_one_at_a_time_on_a_cpu() -> None:
     _, perceptual = nets()
     perceptual.size = 1024
     terabyte = 1 << 40
-    assert plan_tuning(generator, perceptual, 100, 12, "cpu", free=terabyte) == Plan(1)
-    assert plan_tuning(generator, perceptual, 100, 12, "cuda", free=terabyte) == Plan(12)
-    card = plan_tuning(generator, perceptual, 100, 12, "cuda", free=24 << 30)
+    assert plan_tuning(generator, perceptual, 100, 12, CPU, free=terabyte) == Plan(1)
+    assert plan_tuning(generator, perceptual, 100, 12, Device("cuda"), free=terabyte) == Plan(12)
+    card = plan_tuning(generator, perceptual, 100, 12, Device("cuda"), free=24 << 30)
     assert 1 < card.at_once < 12
-    assert not plan_tuning(generator, perceptual, 100, 12, "cpu", free=1 << 30).fits
+    assert not plan_tuning(generator, perceptual, 100, 12, CPU, free=1 << 30).fits
 
 
 def test_memory_is_known_here() -> None:

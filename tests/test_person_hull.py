@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import optimize
@@ -307,43 +307,3 @@ def test_unbounded_nearest_code_is_a_least_squares_fit():
     alpha = solve.nearest_alpha(w, anchors, None)
     assert alpha.sum() == pytest.approx(1)
     np.testing.assert_allclose((anchors - anchors.mean(axis=0)) @ (alpha @ anchors - w), 0, atol=1e-9)
-
-
-@settings(max_examples=20)
-@given(st.integers(1, 6), st.integers(0, 6), st.integers(0, 2**16))
-def test_independent_anchors_span_the_same(rank, more, seed):
-    """As many anchors as the rank are kept, and every anchor is a combination of them."""
-    random = np.random.default_rng(seed)
-    anchors = random.normal(size=(rank + more, rank)) @ random.normal(size=(rank, 10))
-    kept = solve.independent_anchors(anchors)
-    assert len(kept) == np.linalg.matrix_rank(anchors) == rank
-    np.testing.assert_allclose(hull.project_on_span(anchors, anchors[kept]), anchors, atol=1e-6)
-
-
-def test_inner_anchors_are_those_the_hull_does_not_need():
-    """Points put inside a hull, and second copies of corners, are found; corners are not."""
-    random = np.random.default_rng(12)
-    corners = random.normal(size=(6, 5))
-    inner = random.dirichlet(np.ones(6), 3) @ corners
-    anchors = np.concatenate([corners, inner, corners[2:3]])
-    assert solve.inner_anchors(anchors).tolist() == [6, 7, 8, 9]
-    assert solve.inner_anchors(corners).tolist() == []
-    assert solve.inner_anchors(np.ones((3, 4))).tolist() == [1, 2]
-
-
-def test_tightest_alpha_uses_the_freedom_of_dependent_anchors():
-    """The corners of a square leave one free number, a search over which agrees; a triangle's leave none."""
-    square = np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]])
-    w = np.array([1.2, 0.5])
-    alpha = solve.tightest_alpha(w, square)
-    np.testing.assert_allclose(alpha @ square, w)
-    grid = [a for a in np.linspace(-1, 1, 2001)]
-    some, spare = np.linalg.lstsq(np.vstack([square.T, np.ones(4)]), [*w, 1], rcond=None)[0], [1, -1, 1, -1]
-    best = min(float(hull.least_dilation(some + t * np.array(spare))) for t in grid)
-    assert float(hull.least_dilation(alpha)) == pytest.approx(best, abs=1e-3)
-    triangle = square[:3]
-    np.testing.assert_allclose(
-        solve.tightest_alpha(w, triangle),
-        hull.coordinates(np.array([*w, 1]), np.hstack([triangle, np.ones((3, 1))])),
-        atol=1e-9,
-    )

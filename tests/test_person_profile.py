@@ -18,11 +18,17 @@ from mystyle_cli.person.manifest import Manifest, mark_of
 from mystyle_cli.person.profile import (
     ANCHORS,
     GENERATOR,
-    HELD_OUT,
     PHOTOS,
     Profile,
 )
-from mystyle_cli.person.reference import number_faces, png_of, read_records, refuse_too_few, write_records
+from mystyle_cli.person.reference import (
+    HELD_OUT,
+    number_faces,
+    png_of,
+    read_records,
+    refuse_too_few,
+    write_records,
+)
 from mystyle_cli.person.score import gate_threshold, id_scores
 from mystyle_cli.person.store import Store
 from mystyle_cli.prior.registry import Prior, open_prior

@@ -17,6 +17,7 @@ from mystyle_cli.person.profile import GENERATOR, Profile
 from mystyle_cli.person.rendering import open_renderer
 from mystyle_cli.person.samples import draw
 from mystyle_cli.person.store import Store
+from mystyle_cli.prior.device import Device
 from tests.tiny_store import make_store
 
 
@@ -75,16 +76,16 @@ def test_both_backends_draw_the_same_pictures(store: Store) -> None:
 
 def test_auto_takes_the_export_and_says_why_not(store: Store, exported: Path, tiny_prior: Path) -> None:
     """A fresh export is taken in silence; one that is missing or stale is named and not used."""
-    fresh = open_renderer(store.open("ada"), device="cpu")
+    fresh = open_renderer(store.open("ada"))
     assert (fresh.backend, fresh.notice) == ("onnx", "")
     tune_again(store)
-    stale = open_renderer(store.open("ada"), device="cpu")
+    stale = open_renderer(store.open("ada"))
     assert stale.backend == "torch"
     assert "older than its tuning" in stale.notice
     bare = make_store(store.root / "bare", tiny_prior).open("ada")
     assert bare.export_state == "none"
-    assert "no ONNX export" in open_renderer(bare, device="cpu").notice
-    assert open_renderer(bare, "torch", "cpu").notice == ""
+    assert "no ONNX export" in open_renderer(bare).notice
+    assert open_renderer(bare, "torch").notice == ""
 
 
 def test_a_stale_export_is_refused_by_name_and_made_anew(store: Store) -> None:
@@ -92,7 +93,7 @@ def test_a_stale_export_is_refused_by_name_and_made_anew(store: Store) -> None:
     tune_again(store)
     assert store.open("ada").export_state == "stale"
     with pytest.raises(ProfileError, match="older than its tuning") as caught:
-        open_renderer(store.open("ada"), "onnx", "cpu")
+        open_renderer(store.open("ada"), "onnx")
     assert "mystyle export ada" in caught.value.hint
     export(store, "ada")
     profile = store.open("ada")
@@ -106,7 +107,7 @@ def test_a_damaged_export_is_an_error(store: Store) -> None:
     path = store.path("ada") / "onnx/synthesis.onnx"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(ProfileError, match="digest"):
-        open_renderer(store.open("ada"), device="cpu")
+        open_renderer(store.open("ada"))
 
 
 def test_an_absent_provider_falls_back_only_where_any_will_do(
@@ -119,11 +120,11 @@ def test_an_absent_provider_falls_back_only_where_any_will_do(
         raise DeviceError("no provider", "")
 
     monkeypatch.setattr("mystyle_cli.onnx.synthesis.open_synthesis", refuse)
-    renderer = open_renderer(profile, device="auto")
+    renderer = open_renderer(profile.on(Device("auto")))
     assert renderer.backend == "torch"
     assert "no provider" in renderer.notice
     with pytest.raises(DeviceError):
-        open_renderer(profile, device="cpu")
+        open_renderer(profile)
 
 
 def test_export_to_a_folder_leaves_the_profile_alone(store: Store, tmp_path: Path) -> None:

@@ -14,10 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mystyle_cli.errors import ProfileError, UsageError
-from mystyle_cli.owned import Owned, lock_of
+from mystyle_cli.owned import Owned, lock_of, open_file
 from mystyle_cli.paths import check_name
-from mystyle_cli.person import profile
-from mystyle_cli.person import store as store_module
 from mystyle_cli.person.draft import Draft
 from mystyle_cli.person.files import write_whole
 from mystyle_cli.person.layout import MARKER, place_of
@@ -203,8 +201,9 @@ def refuse_to_read(monkeypatch: pytest.MonkeyPatch, closed: Path) -> None:
 
         return run
 
-    for name in ("open", "read_bytes", *(("exists", "is_file") if closed.is_dir() else ())):
-        monkeypatch.setattr(Path, name, checked(getattr(Path, name)))
+    monkeypatch.setattr("mystyle_cli.owned.open_file", checked(open_file))
+    if closed.is_dir():
+        monkeypatch.setattr(os, "lstat", checked(os.lstat))
 
 
 @pytest.mark.parametrize("closed", ["profile.toml", "photos.jsonl", "."])
@@ -311,7 +310,10 @@ def test_damaged_manifest_is_an_error_that_names_the_file(tmp_path: Path, text: 
 
 @pytest.mark.parametrize(
     ("old", "new", "said"),
-    [("[identity]", "[identit]", "it has no `identity`"), ("w_dim = 16", 'w_dim = "x"', "wrong kind")],
+    [
+        ("[identity]", "[identit]", "it has no `identity`"),
+        ("w_dim = 16", 'w_dim = "x"', "`prior.w_dim` is 'x', not a whole number"),
+    ],
 )
 def test_a_damaged_entry_is_told_without_python_names(tmp_path: Path, old: str, new: str, said: str) -> None:
     """A missing entry is named; one that is not a number is an error too."""
@@ -329,7 +331,7 @@ def test_manifest_survives_a_round_trip(tmp_path: Path) -> None:
     manifest = Manifest(
         MARK, "2026-01-01", "2026-01-02", "0.1.0", 'she said "yes"\n\\o/', {"photos": 3},
         {"tune": {"passes": 2}}, {"before": {"id": 0.5}}, {"threshold": 0.25},
-        {"curate": {"faces/1.png": "ff"}}, ("one",),
+        {"curate": {"faces/1.png": "ff" * 32}}, ("one",),
     )  # fmt: skip
     (tmp_path / NAME).write_bytes(manifest.to_toml().encode())
     assert read_manifest(tmp_path) == manifest
@@ -456,7 +458,7 @@ def test_a_reader_beside_a_commit_calls_nothing_damaged(
     store = Store(tmp_path)
     put(store, "adele", OLD)
     versions = [{**NEW, "photos.jsonl": str(number)} for number in range(2)]
-    monkeypatch.setattr(profile.Profile, "check", lambda self: None)
+    monkeypatch.setattr("mystyle_cli.person.check.check_profile", lambda profile: [])
     real = place_of
 
     def meanwhile(folder: Path, name: str) -> Path:
@@ -465,7 +467,7 @@ def test_a_reader_beside_a_commit_calls_nothing_damaged(
             put(store, "adele", versions.pop(0))
         return found
 
-    monkeypatch.setattr(store_module, "place_of", meanwhile)
+    monkeypatch.setattr("mystyle_cli.person.layout.place_of", meanwhile)
     found = store.verify("adele") if reader == "verify" else store.entry("adele").detail
     assert not found
     assert len(versions) < 2

@@ -22,7 +22,7 @@ from mystyle_cli.person.tuning import (
     learning_rate_at,
     tune,
 )
-from mystyle_cli.prior.device import choose_precision
+from mystyle_cli.prior.device import CPU, Device
 from mystyle_cli.prior.registry import Prior, open_prior
 from mystyle_cli.progress import Step
 
@@ -93,16 +93,16 @@ def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
 
 def test_precision_asked_for_is_kept() -> None:
     """Only "auto" is settled by the machine."""
-    assert choose_precision("bfloat16", "cpu") == "bfloat16"
-    assert choose_precision("float32", "cuda") == "float32"
-    assert choose_precision("auto", "cpu") in ("bfloat16", "float32")
+    assert CPU.precision("bfloat16") == "bfloat16"
+    assert Device("cuda").precision("float32") == "float32"
+    assert CPU.precision("auto") in ("bfloat16", "float32")
 
 
 def test_auto_takes_bfloat16_where_a_gpu_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ampere and later do; older cards would emulate it, more slowly than float32."""
     for capability, expected in (((7, 5), "float32"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, found=capability: found)
-        assert choose_precision("auto", "cuda:1") == expected
+        assert Device("cuda:1").precision("auto") == expected
 
 
 def test_kernels_move_along_all_directions_and_colours_as_adam_moves_them(

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from mystyle_cli.errors import ModelError
-from mystyle_cli.photos import models
+from mystyle_cli.photos import faces, models
 from mystyle_cli.photos.align import FFHQ, Crop, align, to_crop, to_photo, warp
 from mystyle_cli.photos.decode import Pixels, decode, resize
 from mystyle_cli.photos.faces import (
@@ -21,6 +22,8 @@ from mystyle_cli.photos.faces import (
     describe,
     find_faces,
     find_hidden_faces,
+    find_tiny_faces,
+    find_turned_faces,
     landmark_pose,
 )
 from mystyle_cli.photos.paste import paste
@@ -202,3 +205,94 @@ def test_threads_agree() -> None:
         together = [faces[0].landmarks for faces in pool.map(find_faces, photos)]
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_photo_on_its_head_is_searched_for_its_own_faces() -> None:
+    """What `find_faces` may miss for a false upright face is found when the photo itself is turned."""
+    pixels = photo()
+    face, found = find_faces(pixels)[0], find_turned_faces(np.ascontiguousarray(pixels[::-1, ::-1]))[0]
+    size = np.array([pixels.shape[1], pixels.shape[0]])
+    assert np.linalg.norm(size - found.landmarks - face.landmarks, axis=1).mean() < 0.12 * face.width
+
+
+def test_a_picture_of_dots_shows_the_face_that_they_stand_for() -> None:
+    """A dithered photo's face is found as large as it is, not a fleck among the dots."""
+    pixels = photo()
+    small = resize(pixels, (pixels.shape[0] * 3 // 10, pixels.shape[1] * 3 // 10), "area")
+    dots = np.array(Image.fromarray(small).convert("1").convert("RGB"))
+    face, found = find_faces(small)[0], find_faces(dots)[0]
+    assert found.width == pytest.approx(face.width, rel=0.4)
+    middles = [(np.add(one.box[:2], one.box[2:]) / 2) for one in (face, found)]
+    assert np.linalg.norm(middles[0] - middles[1]) < 0.3 * face.width
+
+
+def scene(height: int, width: int, left: int, top: int, share: float) -> tuple[Pixels, np.ndarray]:
+    """Return a plain photo with a face as large as a share of the demonstration's, and the face's middle."""
+    small = resize(photo(), tuple(round(side * share) for side in photo().shape[:2]), "area")
+    pixels = np.full((height, width, 3), 110, np.uint8)
+    pixels[top : top + small.shape[0], left : left + small.shape[1]] = small
+    box = find_faces(photo())[0].box
+    return pixels, np.add(box[:2], box[2:]) / 2 * share + [left, top]
+
+
+def test_a_tiny_face_in_a_large_photo_is_found_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A face across the tiles' borders is found once; no picture that the detector sees exceeds a tile."""
+    shown: list[int] = []
+    see = faces._seen
+
+    def note(picture: Pixels) -> object:
+        shown.append(picture.shape[0] * picture.shape[1])
+        return see(picture)
+
+    monkeypatch.setattr(faces, "_seen", note)
+    monkeypatch.setattr(faces, "LARGEST_LOOK", 500_000)
+    monkeypatch.setattr(faces, "_SMALL_SCAN", 2_000_000)
+    monkeypatch.setattr(faces, "_TILE", 700)
+    for left in (300, 420):
+        shown.clear()
+        pixels, middle = scene(600, 1000, left, 250, 0.3)
+        [face] = find_tiny_faces(pixels)
+        assert np.linalg.norm(np.add(face.box[:2], face.box[2:]) / 2 - middle) < 0.3 * face.width
+        assert len(shown) >= 4
+        assert max(shown) <= 701**2
+
+
+@pytest.mark.slow
+def test_a_small_face_in_twelve_million_pixels() -> None:
+    """What enlarging is for: a face of some 80 px in a photo of 4000 x 3000."""
+    width = find_faces(photo())[0].width
+    pixels, middle = scene(3000, 4000, 1700, 1300, 86 / width)
+    [face] = find_tiny_faces(pixels)
+    assert np.linalg.norm(np.add(face.box[:2], face.box[2:]) / 2 - middle) < 0.3 * face.width
+
+
+@pytest.mark.parametrize("shape", [(40, 40), (60, 800), (600, 800)])
+def test_every_look_is_bounded(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """However small a photo, what is shown to the detector, and all looks together, are bounded."""
+    shown: list[int] = []
+
+    def note(picture: Pixels) -> list[object]:
+        shown.append(picture.shape[0] * picture.shape[1])
+        return []
+
+    monkeypatch.setattr(faces, "_seen", note)
+    plain = np.broadcast_to(np.arange(shape[1], dtype=np.uint8)[None, :, None], (*shape, 3))
+    looks = (find_faces, find_turned_faces, find_tiny_faces, lambda pixels: find_faces(pixels, upsample=40.0))
+    for look in looks:
+        shown.clear()
+        assert look(plain) == []
+        assert shown
+        assert max(shown) <= 1.01 * faces.LARGEST_LOOK
+        assert sum(shown) <= 2 * faces.LARGEST_SCAN
+
+
+@pytest.mark.parametrize("shape", [(13_000, 13_000), (3000, 4000), (1500, 30_000), (1000, 900)])
+def test_looks_at_large_photos_are_bounded(shape: tuple[int, int]) -> None:
+    """The copies that are made of a large photo for all looks together have a bound."""
+    for looks in (faces._looks(shape, "auto"), faces._tiny_looks(shape)):
+        areas = [
+            shape[0] * shape[1] * look.scale**2 if look.tilt == 0 else (1.2 * max(shape) * look.scale) ** 2
+            for look in looks
+        ]
+        assert max(areas) <= 1.01 * faces.LARGEST_SCAN
+        assert sum(areas) <= 2 * faces.LARGEST_SCAN

@@ -32,7 +32,7 @@ def marks(**changes: object) -> Provenance:
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp"])
-@pytest.mark.parametrize("changes", [{}, {"beta": None, "seed": None}, {"beta": 1e-7}])
+@pytest.mark.parametrize("changes", [{}, {"beta": None, "seed": None}, {"beta": 1e-7}, {"created": None}])
 def test_marks_come_back(name: str, changes: dict[str, object], tmp_path: Path) -> None:
     """Every format gives back the very record that was written, odd names and open bounds included."""
     encode(PIXELS, tmp_path / name, marks=marks(**changes))

@@ -49,6 +49,21 @@ def write_own(path: Path, generator: Generator) -> Path:
     return path
 
 
+def write_wrapped(path: Path, generator: Generator, shape: str, wrapper: str) -> Path:
+    """Write rosinality's file as a training wrote it that wrapped whole nets."""
+    content = torch.load(write_rosinality(path, generator, shape), weights_only=False)
+    for state in (content.get("g_ema"), content.get("state_dict"), content):
+        tensors = (
+            {} if state is None else {name: v for name, v in state.items() if isinstance(v, torch.Tensor)}
+        )
+        for name, value in tensors.items():
+            if name != "latent_avg":
+                state[wrapper + name] = value
+                del state[name]
+    torch.save(content, path)
+    return path
+
+
 Writer = Callable[[Path, Generator], Path]
 WRITERS: dict[str, tuple[Writer, str, float | None]] = {
     "NVIDIA snapshot": (write_nvidia_pickle, "nvidia", CLAMP),
@@ -56,6 +71,12 @@ WRITERS: dict[str, tuple[Writer, str, float | None]] = {
     "PTI, old torch": (lambda path, g: write_nvidia_torch(path, g, legacy=True), "nvidia", CLAMP),
     "NVIDIA names": (write_named, "nvidia", None),
     "rosinality": (write_rosinality, "rosinality", None),
+    "rosinality, parallel": (lambda path, g: write_wrapped(path, g, "full", "module."), "rosinality", None),
+    "encoder, compiled, parallel": (
+        lambda path, g: write_wrapped(path, g, "encoder", "_orig_mod.module."),
+        "rosinality",
+        None,
+    ),
     "rosinality decoder": (lambda path, g: write_rosinality(path, g, "encoder"), "rosinality", None),
     "our own": (write_own, "mystyle", CLAMP),
 }

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mystyle_cli.errors import DeviceError, ModelError
+from mystyle_cli.prior.device import Device, find_provider
 from mystyle_cli.prior.sessions import open_session
 
 
@@ -36,9 +37,10 @@ def test_absent_provider_is_an_error(tiny_prior: Path, monkeypatch: pytest.Monke
     """A GPU that was asked for and is absent is never replaced by the CPU."""
     import onnxruntime
 
+    find_provider.cache_clear()
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(DeviceError):
-        open_session(tiny_prior / "encoder.onnx", "cuda")
+        open_session(tiny_prior / "encoder.onnx", Device("cuda"))
 
 
 class Full:

@@ -116,7 +116,7 @@ def test_a_hidden_face_is_looked_for_at_its_own_size(crop, monkeypatch):
     monkeypatch.setattr(likeness, "find_by_likeness", lambda *given: [guess])
     enlarged = []
 
-    def find(pixels, upsample="auto", smallest=None):
+    def find(pixels, upsample="auto"):
         if upsample == "auto":
             return []
         enlarged.append(upsample)

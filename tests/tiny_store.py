@@ -90,10 +90,9 @@ def make_store(root: Path, prior_folder: Path, name: str = "ada") -> Store:
 def add_instant(store: Store, name: str, settings: InstantSettings) -> None:
     """Train the net that answers at once, as learning does at its end."""
     profile = store.open(name)
-    device = "cpu"
     with store.locked(name):
         draft = store.draft(name)
-        nets = profile.generator(device), profile.prior.perceptual(device)
+        nets = profile.generator(), profile.prior.perceptual()
         faces = read_faces(
             [profile.file(str(one.face)) for one in profile.photos()], profile.prior.resolution
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from mystyle_cli.config import BETA_EDIT, BETA_INPAINT, BETA_INVERT, BETA_UPSCALE
+from mystyle_cli.errors import UsageError
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.progress import Progress, silent
 
@@ -34,7 +35,7 @@ class Person(Profile):
     methods: `beta`, the dilation of the person's space (None = unbounded); `quality`, "full", "fast" or
     "instant", which needs no torch and takes a fixed number of steps; `steps`, Adam steps at most (None =
     the default); `aligned`, the photo is an aligned crop; `force`, go on although the face is not
-    this person's; `device`, as torch names it. `restore` and `edit_photos` take many photos at once.
+    this person's; `device`, as `--device` takes it. `restore` and `edit_photos` take many photos at once.
     """
 
     def upscale(
@@ -58,8 +59,8 @@ class Person(Profile):
 
         Source: sec. 3.3, 5.2.2.
         """
-        settings = _settings(beta, steps, aligned, force, device, quality)
-        return self._restore("upscale", _subject(photo, None), settings, progress)
+        settings = _settings(beta, steps, aligned, force, quality)
+        return self._placed(device)._restore("upscale", _subject(photo, None), settings, progress)
 
     def inpaint(
         self,
@@ -83,8 +84,8 @@ class Person(Profile):
 
         Source: sec. 3.3, 5.2.1.
         """
-        settings = _settings(beta, steps, aligned, force, device, quality)
-        return self._restore("inpaint", _subject(photo, mask), settings, progress)
+        settings = _settings(beta, steps, aligned, force, quality)
+        return self._placed(device)._restore("inpaint", _subject(photo, mask), settings, progress)
 
     def invert(
         self,
@@ -101,8 +102,8 @@ class Person(Profile):
 
         Source: sec. 3.3.
         """
-        settings = _settings(beta, steps, aligned, force, device)
-        return self._restore("invert", _subject(photo, None), settings, progress)
+        settings = _settings(beta, steps, aligned, force)
+        return self._placed(device)._restore("invert", _subject(photo, None), settings, progress)
 
     def edit(
         self,
@@ -126,25 +127,31 @@ class Person(Profile):
             strengths: by a direction's name or file.
             beta: dilation that the edit may use, None = unbounded.
             at_limit: what to do where more would be needed: "stop", "project" or "continue".
-            code: what `save_code` kept of this photo; nothing is searched then.
-            backend: what renders with a saved code; "auto" takes the export if it is up to date.
+            code: what `save_code` kept of this photo; nothing is searched then, and `steps`, `aligned` and
+                `force` are refused.
+            backend: what renders; a search needs "torch", with a saved code "auto" takes the export if it is
+                up to date.
             steps, aligned, force, device, progress: see the class.
 
         Source: sec. 3.4, app. B.4.
         """
         from mystyle_cli.edit.directions import find_direction
-        from mystyle_cli.edit.photos import edit_photos, edit_saved, settings_for
+        from mystyle_cli.edit.photos import check_backend, edit_photos, edit_saved, settings_for
         from mystyle_cli.person.rendering import open_renderer
         from mystyle_cli.restore.restore import RestoreSettings
         from mystyle_cli.restore.saved import load_code
 
+        person = self._placed(device)
+        check_backend(backend, code is not None)
+        if code is not None and (steps is not None or aligned or force):
+            raise UsageError("a saved code is not searched again", "Leave out steps, aligned and force.")
         directions = [(find_direction(self.prior, name), value) for name, value in strengths.items()]
         if code is not None:
             settings = settings_for(beta, at_limit, RestoreSettings())
-            renderer, saved = open_renderer(self, backend, device), load_code(Path(code), self)
-            return edit_saved(self, renderer, _subject(photo, None), saved, [directions], settings)
-        settings = settings_for(beta, at_limit, _settings(beta, steps, aligned, force, device))
-        (result,) = edit_photos(self, [_subject(photo, None)], [directions], settings, progress)
+            renderer, saved = open_renderer(person, backend), load_code(Path(code), self)
+            return edit_saved(person, renderer, _subject(photo, None), saved, [directions], settings)
+        settings = settings_for(beta, at_limit, _settings(beta, steps, aligned, force))
+        (result,) = edit_photos(person, [_subject(photo, None)], [directions], settings, progress)
         if result.error is not None:
             raise result.error
         return result
@@ -188,7 +195,14 @@ class Person(Profile):
         from mystyle_cli.person.samples import draw
 
         chosen = range(seeds) if isinstance(seeds, int) else seeds
-        return draw(self, list(chosen), sampler, beta, device=device, progress=progress, backend=backend)
+        person = self._placed(device)
+        return draw(person, list(chosen), sampler, beta, progress=progress, backend=backend)
+
+    def _placed(self, device: str) -> Person:
+        """Return the person with their nets on a device."""
+        from mystyle_cli.prior.device import Device
+
+        return self.on(Device(device))
 
     def _restore(
         self, task: TaskName, subject: Subject, settings: RestoreSettings, progress: Progress
@@ -214,7 +228,6 @@ def _settings(
     steps: int | None,
     aligned: bool,
     force: bool,
-    device: str,
     quality: Quality = "full",
 ) -> RestoreSettings:
     """Return the engine's settings."""
@@ -224,4 +237,4 @@ def _settings(
     projection = replace(settings.projection, beta=beta)
     if steps is not None:
         projection = replace(projection, steps=steps)
-    return replace(settings, projection=projection, aligned=aligned, force=force, device=device)
+    return replace(settings, projection=projection, aligned=aligned, force=force)

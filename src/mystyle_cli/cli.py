@@ -16,6 +16,7 @@ import click
 
 from mystyle_cli import __version__
 from mystyle_cli.commands.app import App, Group
+from mystyle_cli.console import fill_closed_streams
 from mystyle_cli.errors import MystyleError
 
 INTERRUPTED: Final = 130
@@ -158,6 +159,7 @@ def _note_interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 def main() -> NoReturn:
     """Run the installed program; a request to end (SIGTERM) is treated as Ctrl-C."""
+    fill_closed_streams()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where a shell has it ignored
         signal.signal(signal.SIGINT, _note_interrupt)
     signal.signal(signal.SIGTERM, _note_interrupt)

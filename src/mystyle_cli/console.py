@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 import traceback
@@ -47,7 +48,7 @@ class Console:
     def result(self, line: str) -> None:
         """Write one line of the command's result to stdout (nothing with --json)."""
         if not self.json:
-            _say(line, sys.stdout)
+            _say(_plain(line), sys.stdout)
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Write aligned columns to stdout (nothing with --json)."""
@@ -72,24 +73,24 @@ class Console:
     def info(self, text: str) -> None:
         """Write a summary line to stderr, unless -q."""
         if self.verbosity >= 0:
-            _say(text, sys.stderr)
+            _say(_plain(text), sys.stderr)
 
     def detail(self, text: str) -> None:
         """Write a line to stderr that only -v shows."""
         if self.verbosity > 0:
-            _say(text, sys.stderr)
+            _say(_plain(text), sys.stderr)
 
     def warn(self, text: str) -> None:
         """Write a warning to stderr, whatever the verbosity."""
-        _say(f"{_coloured('warning:', 'yellow')} {text}", sys.stderr)
+        _say(f"{_coloured('warning:', 'yellow')} {_line(text)}", sys.stderr)
 
     def error(self, message: str, hint: str = "", cause: BaseException | None = None) -> None:
         """Write what failed and what to do next to stderr, and with --debug where its cause arose."""
         if self.debug and cause is not None:
             _say("".join(traceback.format_exception(cause)), sys.stderr)
-        _say(f"{_coloured('error:', 'red')} {message}", sys.stderr)
+        _say(f"{_coloured('error:', 'red')} {_line(message)}", sys.stderr)
         if hint:
-            _say(f"  {hint}", sys.stderr)
+            _say(f"  {_line(hint)}", sys.stderr)
 
     @contextmanager
     def progress(self) -> Iterator[Progress]:
@@ -108,6 +109,21 @@ class Console:
                 yield _Stages(bars)
 
 
+def fill_closed_streams() -> None:
+    """Put nothing in the place of standard streams that the program was started without (`<&-`).
+
+    Otherwise they are None, and the next file that is opened gets their number, to which libraries write.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+
+
+def is_closed(stream: TextIO) -> bool:
+    """Tell whether a standard stream is one that `fill_closed_streams` put there."""
+    return getattr(stream, "name", None) == os.devnull
+
+
 def _say(text: str, stream: TextIO) -> None:
     """Write a line; while bars are drawn the stream is theirs, and the line goes above them.
 
@@ -118,6 +134,20 @@ def _say(text: str, stream: TextIO) -> None:
     except UnicodeEncodeError:
         encoding = stream.encoding or "utf-8"
         print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+
+
+_CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""What moves a terminal's cursor, changes its colours or turns text around; lines and tabs stay."""
+
+
+def _plain(text: str) -> str:
+    """Return a text, which may come from any file, with what would steer the terminal spelled out."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def _line(text: str) -> str:
+    """Return a text as one line; see `_plain`."""
+    return _plain(" ".join(text.split("\n")))
 
 
 def _coloured(word: str, colour: str) -> str:

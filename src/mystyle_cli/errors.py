@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar, get_args
 
 
 class MystyleError(Exception):
@@ -69,7 +69,26 @@ class DeviceError(MystyleError):
     """A device that was asked for cannot be had."""
 
 
+def check_choice(what: str, value: str, choices: Any) -> None:
+    """Refuse a word that is none of a `Literal`'s, which would otherwise count as whatever comes last.
+
+    Args:
+        what: the setting's name.
+        value: what was given.
+        choices: the `Literal`.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if value not in get_args(choices):
+        raise UsageError(f"{what} is {value!r}", f"Give one of: {', '.join(get_args(choices))}.")
+
+
 def reason_of(error: BaseException) -> str:
     """Return what an error of a library says, in one line that a terminal can show."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return one_line(error) or type(error).__name__
+
+
+def one_line(text: object) -> str:
+    """Return a text, which may come from any file, in one line that a terminal can show and nothing else."""
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(text).split()))

@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mystyle_cli.documents import Number
 from mystyle_cli.errors import MystyleError, ProfileError, UsageError
 from mystyle_cli.owned import sweep
-from mystyle_cli.person.draft import Draft
-from mystyle_cli.person.stages import STAGES, LearnSettings, Stages
+from mystyle_cli.person.draft import Draft, intact
+from mystyle_cli.person.stages import STAGES, LearnSettings, Stages, check_roles
 from mystyle_cli.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -61,11 +62,13 @@ def learn(
         progress: called in every stage.
 
     Raises:
+        ModelError: the prior lacks what learning needs; no photo has been looked at then.
         ProfileError: too few usable photos, a profile of this name made of others, or the profile is locked.
         KeyboardInterrupt: after the state was saved.
 
     Source: sec. 3.1.
     """
+    check_roles(prior)
     with store.locked(name):
         stages = Stages(store.draft(name), prior, settings or LearnSettings(), progress)
         try:
@@ -99,6 +102,7 @@ def ingest(
     """
     with store.locked(name):
         profile = store.open(name)
+        check_roles(profile.prior)
         stages = Stages(store.draft(name), profile.prior, settings or LearnSettings(), progress)
         stages.curate_more(profile, photos)
         return _finish(store, name, stages)
@@ -144,7 +148,7 @@ def estimate(store: Store, name: str, settings: LearnSettings | None = None) -> 
     stages = Stages(Draft(profile.path, read_only=True), profile.prior, settings, silent)
     stages.keep_curation(profile)
     count, taken = len(profile.photos()), stages.steps_taken()
-    return estimate_tuning(profile.prior, count, settings.tuning, settings.device, instant, taken)
+    return estimate_tuning(stages.prior, count, settings.tuning, instant, taken)
 
 
 def export(store: Store, name: str) -> tuple[Path, list[Net]]:
@@ -195,16 +199,16 @@ def export_to(profile: Profile, folder: Path) -> list[Net]:
         ModelError: an exported net answers otherwise than torch.
     """
     from mystyle_cli.person.exporting import FOLDER, PARITY, export_nets
-    from mystyle_cli.person.files import digest_of, write_whole
-    from mystyle_cli.person.layout import data_name
+    from mystyle_cli.person.files import write_whole
+    from mystyle_cli.person.layout import data_name, read_data
     from mystyle_cli.person.profile import ANCHORS, GENERATOR
 
     sweep(folder)
     there = {path.name for path in folder.iterdir()} if folder.exists() else set()
     ours = all(name == ANCHORS or data_name(f"{FOLDER}/{name}") for name in there)
     # the anchors are written first and the record last
-    begun = ours and PARITY not in there and ANCHORS in there
-    if there and not (begun and digest_of(folder / ANCHORS) == profile.manifest.digests()[ANCHORS]):
+    begun = ours and PARITY not in there
+    if there and not (begun and intact(folder, {ANCHORS: profile.manifest.digests()[ANCHORS]})):
         raise UsageError(f"{folder} is not empty", "Use another folder.")
 
     def write(name: str, data: bytes) -> Path:
@@ -212,7 +216,8 @@ def export_to(profile: Profile, folder: Path) -> list[Net]:
         return folder / name
 
     generator, digest = profile.generator(), profile.manifest.digests()[GENERATOR]
-    write(ANCHORS, profile.file(ANCHORS).read_bytes())
+    profile.anchors()  # which sees to it that they are whole
+    write(ANCHORS, read_data(profile.path, ANCHORS))
     return export_nets(profile.prior, generator, profile.anchors(), write, generator_sha256=digest)
 
 
@@ -221,6 +226,9 @@ def _finish(store: Store, name: str, stages: Stages) -> Learned:
     advice = stages.advice()
     stages.finish()
     profile = store.open(name, stages.prior)
-    tables = profile.manifest.stages
-    seconds = {stage: float(tables[stage]["seconds"]) for stage in STAGES if stage in tables}
+    seconds = {
+        stage: float(profile.manifest.fact(stage, "seconds", Number(0)))
+        for stage in STAGES
+        if stage in profile.manifest.stages
+    }
     return Learned(profile, tuple(stages.worked), tuple(advice), seconds)

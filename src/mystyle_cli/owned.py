@@ -2,19 +2,22 @@
 
 A folder is opened piece by piece beneath a base that the user chose, and no link is followed on the way; what
 is not of the names that the program gives is a stranger, which is left alone and can be named to the user.
+Files are read here, too, whoever made them: regular ones alone, and no more of them than was said beforehand.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import secrets
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
@@ -167,24 +170,8 @@ class Owned:
             make: make what is missing on the way.
         """
         parts = [self.name, *(folder.split("/") if folder else [])]
-        place = _Place(self.base, os.open(self.base, _FOLDER) if _GUARDED else None)
-        try:
-            for part in parts:
-                kind = place.kind(part)
-                if not kind and make:
-                    os.mkdir(place.of(part), dir_fd=place.handle)
-                elif not kind:
-                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(place.path / part))
-                elif not stat.S_ISDIR(kind):
-                    raise _linked(place.path / part)
-                inner = _Place(place.path / part, place.open(part) if place.handle is not None else None)
-                if place.handle is not None:
-                    os.close(place.handle)
-                place = inner
+        with _descend(self.base, parts, make) as place:
             yield place
-        finally:
-            if place.handle is not None:
-                os.close(place.handle)
 
     def exists(self) -> bool:
         """Tell whether it is there as a folder, not as a link to one."""
@@ -365,6 +352,35 @@ class Owned:
                 raise
 
 
+@contextmanager
+def _descend(base: Path, parts: Sequence[str], make: bool = False) -> Iterator[_Place]:
+    """Open a folder beneath a base, through no link.
+
+    Args:
+        base: it may be reached through links.
+        parts: names of the folders on the way, and its own; none for the base itself.
+        make: make what is missing on the way.
+    """
+    place = _Place(base, os.open(base, _FOLDER) if _GUARDED else None)
+    try:
+        for part in parts:
+            kind = place.kind(part)
+            if not kind and make:
+                os.mkdir(place.of(part), dir_fd=place.handle)
+            elif not kind:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(place.path / part))
+            elif not stat.S_ISDIR(kind):
+                raise _linked(place.path / part)
+            inner = _Place(place.path / part, place.open(part) if place.handle is not None else None)
+            if place.handle is not None:
+                os.close(place.handle)
+            place = inner
+        yield place
+    finally:
+        if place.handle is not None:
+            os.close(place.handle)
+
+
 def _linked(path: Path) -> OSError:
     """Return what is said where a folder of the program's should be and something else is."""
     reason = "it is a link or a file where a folder of its own should be"
@@ -450,19 +466,12 @@ def sweep(folder: Path) -> None:
     Args:
         folder: it may be reached through links, and need not exist.
     """
-    try:
-        place = _Place(folder, os.open(folder, _FOLDER) if _GUARDED else None)
-    except OSError:
-        return
-    try:
+    with suppress(OSError), _descend(folder, ()) as place:
         for name in os.listdir(folder if place.handle is None else place.handle):
             half = _TEMPORARY.fullmatch(name)
             if half and half["ours"]:
                 with suppress(OSError):
                     _sweep_one(place, name)
-    finally:
-        if place.handle is not None:
-            os.close(place.handle)
 
 
 def _sweep_one(place: _Place, name: str) -> None:
@@ -491,13 +500,8 @@ def check_writable(folder: Path) -> None:
     """
     while not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent
-    place = _Place(folder, os.open(folder, _FOLDER) if _GUARDED else None)
-    try:
-        with _half_written(place, "trial"):
-            pass
-    finally:
-        if place.handle is not None:
-            os.close(place.handle)
+    with _descend(folder, ()) as place, _half_written(place, "trial"):
+        pass
 
 
 def move_in_place(path: Path, target: Path) -> None:
@@ -529,12 +533,8 @@ def write_result(path: Path, data: bytes) -> None:
         OSError: a link or a folder is in its place, or it cannot be written.
     """
     refuse_link(path)
-    place = _Place(path.parent, os.open(path.parent, _FOLDER) if _GUARDED else None)
-    try:
+    with _descend(path.parent, ()) as place:
         _write(place, path.name, data)
-    finally:
-        if place.handle is not None:
-            os.close(place.handle)
 
 
 def refuse_link(path: Path) -> None:
@@ -566,3 +566,79 @@ def lock_of(path: Path) -> BaseFileLock:
     if not stat.S_ISREG(found.st_mode) or found.st_size or found.st_nlink > 1:
         raise OSError(errno.EEXIST, "something that is not a lock is in its place", str(path))
     return FileLock(path)
+
+
+class StrangeFileError(OSError):
+    """Something is where a file should be that is read, and is none: a link, a pipe, far too large."""
+
+
+def open_file(path: Path, most: int, beneath: Path | None = None) -> BufferedReader:
+    """Open a file for reading, if it is a regular one of bounded size; nothing else is ever opened.
+
+    Args:
+        path: the file.
+        most: bytes that it may have.
+        beneath: a folder above it, below which no link is followed; None follows links.
+
+    Raises:
+        StrangeFileError: it is a folder, pipe, device or, below the folder, reached through a link; or it is
+            larger.
+        OSError: it is not there, or cannot be read.
+    """
+    if "\0" in str(path):
+        raise StrangeFileError(errno.EINVAL, "no file can be called that", str(path).replace("\0", "?"))
+    if beneath is None:
+        return _opened(_Place(path.parent, None), path.name, most, links=True)
+    *folders, last = path.relative_to(beneath).parts
+    try:
+        with _descend(beneath, folders) as place:
+            return _opened(place, last, most, links=False)
+    except NotADirectoryError as error:
+        raise StrangeFileError(error.errno, error.strerror, error.filename) from error
+
+
+def _opened(place: _Place, name: str, most: int, links: bool) -> BufferedReader:
+    """Open a regular file of an open folder."""
+    path = place.path / name
+    # a pipe put there after the first look would wait for its writer
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        _refuse_strange(os.stat(place.of(name), dir_fd=place.handle, follow_symlinks=links), path, most)
+        handle = os.open(place.of(name), flags | (0 if links else _NO_LINK), dir_fd=place.handle)
+    except OSError as error:
+        error.filename = str(path)  # the system knows its last part only
+        raise
+    try:
+        _refuse_strange(os.fstat(handle), path, most)
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def _refuse_strange(found: os.stat_result, path: Path, most: int) -> None:
+    """Refuse what is not a regular file of bounded size."""
+    if stat.S_ISLNK(found.st_mode) or getattr(found, "st_reparse_tag", 0) & _NAME_SURROGATE:
+        raise StrangeFileError(errno.ELOOP, "it is a link, and none is followed there", str(path))
+    if stat.S_ISDIR(found.st_mode):
+        raise StrangeFileError(errno.EISDIR, "it is a folder, not a file", str(path))
+    if not stat.S_ISREG(found.st_mode):
+        raise StrangeFileError(errno.EINVAL, "it is no file but a pipe or device", str(path))
+    if found.st_size > most:
+        what = f"it has {found.st_size:,} bytes, more than the {most:,} that such a file may have"
+        raise StrangeFileError(errno.EFBIG, what, str(path))
+
+
+def read_file(path: Path, most: int, beneath: Path | None = None) -> bytes:
+    """Return the content of a file; see `open_file`."""
+    with open_file(path, most, beneath) as stream:
+        data = stream.read(most + 1)
+    if len(data) > most:  # it grew meanwhile
+        raise StrangeFileError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+    return data
+
+
+def digest_of(path: Path, most: int, beneath: Path | None = None) -> str:
+    """Return the sha256 of a file as hexadecimal digits; see `open_file`."""
+    with open_file(path, most, beneath) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -78,7 +78,7 @@ def type_commands(shell: Shell, inputs: Inputs) -> None:
     demo, made = shell.folder, inputs.folder
     whole = [str(path) for path in inputs.truths.paths[:WHOLE]]
     shell.mystyle("profile", "create", PERSON, PHOTOS / PERSON, "--prior", PRIOR, "--consent", "rendered")
-    search = ("--seed", "7", "--batch", "12")
+    search = ("--batch", "12")
     shell.mystyle("upscale", PERSON, made / "small", "--aligned", *search, "-o", demo / "upscaled")
     shell.mystyle(
         "inpaint",

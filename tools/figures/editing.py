@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -10,7 +11,7 @@ import numpy as np
 from mystyle_cli.analysis.report import Cell, Report, Table, Target
 from mystyle_cli.config import DEFAULT_PRIOR
 from mystyle_cli.edit.directions import find_direction
-from mystyle_cli.edit.photos import EditSettings, edit_photos
+from mystyle_cli.edit.photos import EditSettings, Frame, edit_photos
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.reference import HELD_OUT
 from mystyle_cli.photos.decode import Pixels, to_pixels
@@ -94,8 +95,14 @@ def _edit(profile: Profile, crops: Pixels, name: str, album: str, judge: outside
         ids=np.array([[frame.id_score for frame in photo.frames] for photo in edited]),
         moved=np.diff(values, axis=1),
         spread=1.0 if name == "age" else float(own.std()),
-        share=np.array([[frame.edited.share for frame in photo.frames] for photo in edited]),
+        share=np.array([[_share(frame) for frame in photo.frames] for photo in edited]),
     )
+
+
+def _share(frame: Frame) -> float:
+    """Return how much of the strength that was asked for an edit has reached; NaN where none was."""
+    ((name, asked),) = frame.strengths.items()
+    return frame.reached[name] / asked if asked else math.nan
 
 
 def _property(profile: Profile, crops: Pixels, name: str, judge: outside.Judge | None) -> np.ndarray:

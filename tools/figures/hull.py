@@ -83,7 +83,7 @@ def _commands(folder: Path, store: Store, crops: Pixels) -> list[list[Cell]]:
     encode(crops[0], large)
     encode(shrink(crops)[0], small)
     encode(np.repeat(hole[..., None], 3, axis=2), mask)
-    steps = ["--steps", str(STEPS), "--seed", "0", "--aligned", "--force"]
+    steps = ["--steps", str(STEPS), "--aligned", "--force"]
     out = ["-o", str(folder / "out.png"), "--overwrite"]
     lines = [
         ["sample", "many", "-n", "4", "--seed", "1", "--grid", str(folder / "grid.png")],

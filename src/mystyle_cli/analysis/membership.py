@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mystyle_cli.errors import ProfileError
+from mystyle_cli.person.layout import read_data
 from mystyle_cli.person.profile import ANCHORS, GENERATOR, PHOTOS
 from mystyle_cli.person.reference import TRAIN, png_of, write_records
 from mystyle_cli.person.score import synthesise
@@ -72,7 +73,7 @@ def _write(
     draft = store.draft(name)
     train, photos = list(profile.photos()), {}
     for record in train:
-        photos[str(record.face)] = (profile.path / str(record.face)).read_bytes()
+        photos[str(record.face)] = read_data(profile.path, str(record.face))
     for number, pixels in enumerate(to_pixels(faces)):
         face = f"faces/m{number:04d}.png"
         photos[face] = png_of(pixels)
@@ -84,7 +85,7 @@ def _write(
     anchors = np.concatenate([profile.anchors(), codes])
     names = {"names": json.dumps([record.sha256 for record in train])}
     files |= draft.write_tensors(ANCHORS, {"anchors": anchors}, names)
-    files |= draft.write(GENERATOR, (profile.path / GENERATOR).read_bytes())
+    files |= draft.write(GENERATOR, read_data(profile.path, GENERATOR))
     counts = {**profile.manifest.counts, "train": len(train), "held_out": 0}
     draft.finish("copy", "many anchors", files, {"seconds": 0.0})
     draft.commit(replace(profile.manifest, counts=counts, files={"copy": files}))

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+from click.core import ParameterSource
 
 from mystyle_cli.console import Console
+from mystyle_cli.errors import UsageError
+from mystyle_cli.processors import settle
 
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.person.rendering import Backend, Renderer
     from mystyle_cli.person.store import Store
+    from mystyle_cli.prior.device import Device
 
 
 @dataclass
@@ -24,6 +28,7 @@ class App:
     Args:
         store: `--store`, the folder of profiles.
         device: `--device`, where networks run.
+        threads: `--threads`, of the CPU; None takes as many as processors are free.
         verbosity: `-v` counted up, `-q` counted down.
         json: `--json`.
         debug: `--debug`, show tracebacks.
@@ -32,6 +37,7 @@ class App:
 
     store: Path | None = None
     device: str = "auto"
+    threads: int | None = None
     verbosity: int = 0
     json: bool = False
     debug: bool = False
@@ -49,28 +55,39 @@ class App:
 
         return Store(store_root(self.store))
 
-    def choose_device(self) -> str:
+    def wanted_device(self) -> Device:
+        """Return the device that was asked for, to be settled by who needs it.
+
+        Raises:
+            UsageError: there is no such device.
+        """
+        from mystyle_cli.prior.device import Device
+
+        return Device(self.device, self.console.warn)
+
+    def choose_device(self, *, torch: bool = True) -> Device:
         """Settle where to compute, and say so.
+
+        Args:
+            torch: whether torch does the work; else the exported nets, which need none.
 
         Raises:
             DeviceError: the device that was asked for cannot be had.
+            UsageError: there is no such device.
         """
-        from mystyle_cli.prior.device import choose_device
+        from mystyle_cli.processors import threads
 
-        device = choose_device(self.device)
-        self.console.info(f"device {device}")
-        return device
-
-    def choose_provider(self) -> str:
-        """Settle where exported nets compute, without torch, and say so; raises as `choose_device` does."""
-        from mystyle_cli.onnx.provider import choose_provider
-
-        device = choose_provider(self.device)
-        self.console.info(f"device {device}")
+        device = self.wanted_device()
+        place = device.torch if torch else device.provider.name
+        self.console.info(f"device {place}, {threads()} CPU threads")
         return device
 
     def open_renderer(self, profile: Profile, backend: Backend) -> Renderer:
-        """Open a person's generator on the backend and device that were asked for, and say what it became.
+        """Open a person's generator on the backend that was asked for, and say what it became.
+
+        Args:
+            profile: the person, with the device to render on.
+            backend: what was asked for.
 
         Raises:
             DeviceError: the device that was asked for cannot be had.
@@ -78,7 +95,7 @@ class App:
         """
         from mystyle_cli.person.rendering import open_renderer
 
-        renderer = open_renderer(profile, backend, self.device)
+        renderer = open_renderer(profile, backend)
         if renderer.notice:
             self.console.warn(renderer.notice)
         self.console.info(f"backend {renderer.backend}, {renderer.place}")
@@ -88,8 +105,27 @@ class App:
 pass_app = click.make_pass_decorator(App, ensure=True)
 
 
+class Unused(NamedTuple):
+    """A case in which options would do nothing, and are therefore refused where they were typed.
+
+    Args:
+        options: the parameters' names.
+        where: tells of all values whether this is the case.
+        why: what it is that leaves them without a use, the end of a sentence.
+        hint: what to do next.
+    """
+
+    options: tuple[str, ...]
+    where: Callable[[Mapping[str, Any]], bool]
+    why: str
+    hint: str
+
+
 def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     def callback(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        source = context.get_parameter_source(str(parameter.name))
+        if source is ParameterSource.ENVIRONMENT and context.parent is not None:
+            return  # the program has read it, before what was typed there
         if value not in (None, False, 0):
             setattr(context.ensure_object(App), name, value)
 
@@ -117,10 +153,20 @@ def everywhere_options() -> list[click.Option]:
         ),
         click.Option(
             ["--device"],
-            metavar="auto|cpu|cuda[:i]|mps",
+            metavar="auto|cpu|cuda[:i]|mps|directml[:i]",
             envvar="MYSTYLE_DEVICE",
             callback=_remember("device"),
             help="Where to compute; a device that cannot be had is an error.  [default: auto]",
+            **eager,
+        ),
+        click.Option(
+            ["--threads"],
+            type=click.IntRange(min=1),
+            metavar="N",
+            envvar="MYSTYLE_THREADS",
+            callback=_remember("threads"),
+            help="CPU threads; a result is the same to the byte only with the same number.  "
+            "[default: as many as processors are free]",
             **eager,
         ),
         click.Option(
@@ -184,7 +230,31 @@ class _Everywhere(click.Command):
 
 
 class Command(_Everywhere):
-    """A command of the program."""
+    """A command of the program.
+
+    Args:
+        unused: the cases in which some of its options would do nothing.
+    """
+
+    def __init__(self, *args: Any, unused: Sequence[Unused] = (), **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.unused = tuple(unused)
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command, unless an option was typed that would do nothing.
+
+        Raises:
+            UsageError: one was.
+        """
+        for case in self.unused:
+            if not case.where(context.params):
+                continue
+            for parameter in self.params:
+                typed = context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+                if typed and parameter.name in case.options:
+                    raise UsageError(f"{parameter.opts[-1]} does nothing here: {case.why}", case.hint)
+        settle(context.ensure_object(App).threads)  # before a library that has threads is loaded
+        return super().invoke(context)
 
 
 class Group(_Everywhere, click.Group):

@@ -11,10 +11,20 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
-from mystyle_cli.commands.inputs import Input, expand
+from mystyle_cli.commands.inputs import Input, expand, left_out
 from mystyle_cli.commands.options import BatchOptions
-from mystyle_cli.commands.outputs import NONE, Ground, Originals, Place, Target, plan
-from mystyle_cli.console import Console
+from mystyle_cli.commands.outputs import (
+    FORMAT,
+    NONE,
+    QUALITY,
+    Ground,
+    Originals,
+    Place,
+    Target,
+    plan,
+    refuse_idle,
+)
+from mystyle_cli.console import Console, is_closed
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.progress import Progress, Step
 from mystyle_cli.restore.faults import contained
@@ -103,8 +113,12 @@ class Work(Protocol[Answer]):
 
 
 def finished(job: Job, pixels: Pixels, marks: Provenance) -> Picture:
-    """Return a photo as it is written: with its input's EXIF data and, where sizes agree, its opacity."""
-    alpha = job.photo.alpha if pixels.shape == job.photo.pixels.shape else None
+    """Return a photo as it is written: with its input's EXIF data and its opacity, enlarged as it was."""
+    from mystyle_cli.photos.decode import resize
+
+    alpha = job.photo.alpha
+    if alpha is not None:
+        alpha = resize(alpha, pixels.shape[:2], "bicubic")  # which leaves no echo of an edge inside
     return Picture(pixels, marks, alpha, job.photo.exif)
 
 
@@ -161,9 +175,13 @@ def run_batch(
     if options.overwrite and options.skip_existing:
         raise UsageError("--overwrite and --skip-existing contradict each other", "Give one of them.")
     inputs = expand(options.inputs, options.recursive)
+    if others := left_out(options.inputs, options.recursive):
+        console.warn(others)
     originals |= Originals.of(item.path for item in inputs if item.path is not None)
-    places = plan(inputs, options.output, work.name, options.format_name, originals, codes)
-    check_stream(console, [place.target for place in places])
+    places = plan(inputs, options.output, work.name, options.format_name or FORMAT, originals, codes)
+    targets = [place.target for place in places]
+    refuse_idle(targets, options.format_name, options.quality)
+    check_stream(console, targets, inputs)
     batch = Batch()
     ground = Ground(originals, options.overwrite, "Use --overwrite or --skip-existing.")
     jobs = _read(inputs, places, options, ground, batch)
@@ -173,7 +191,7 @@ def run_batch(
         while chunk := list(islice(jobs, options.batch)):
             answers = _answers(work, chunk, progress)
             for job, answer in zip(chunk, answers, strict=True):
-                _settle(console, batch, work, job, answer, options.quality, originals)
+                _settle(console, batch, work, job, answer, options.quality or QUALITY, originals)
             if len(inputs) > 1:
                 progress(Step("photos", batch.count, len(inputs)))
     _account(console, batch, len(inputs))
@@ -226,9 +244,13 @@ def _settle(
     batch.done.append({"input": job.item.name, "output": job.target.name, **report})
 
 
-def check_stream(console: Console, targets: Sequence[Target]) -> None:
-    """Refuse before any work what could not be written after it."""
+def check_stream(console: Console, targets: Sequence[Target], inputs: Sequence[Input] = ()) -> None:
+    """Refuse before any work what could not be read for it, or written after it."""
+    if any(item.path is None for item in inputs) and is_closed(sys.stdin):
+        raise UsageError("standard input is closed", "Feed it a picture (< in.png), or name files.")
     if any(target.path is None for target in targets):
+        if is_closed(sys.stdout):
+            raise UsageError("standard output is closed", "Redirect it (> out.png) or use -o FILE.")
         if console.json:
             raise UsageError("--json and the picture would both go to standard output", "Use -o FILE.")
         if sys.stdout.isatty():
@@ -241,23 +263,26 @@ def _read(
     inputs: Sequence[Input], places: Sequence[Place], options: BatchOptions, ground: Ground, batch: Batch
 ) -> Iterator[Job]:
     """Yield what can be worked on; file the rest under failed or skipped."""
-    from mystyle_cli.photos.decode import decode
+    from mystyle_cli.photos.decode import check_room, decode
 
     for item, place in zip(inputs, places, strict=True):
         there = [path for path in place.paths if os.path.lexists(path)] if options.skip_existing else []
         if there and there == place.paths:
             batch.skipped.append(item)
             continue
+        wanted = place.target.path not in there
         try:
             for path in place.paths:
                 if path not in there:
                     ground.check(path)
             photo = decode(sys.stdin.buffer if item.path is None else item.path)
+            if wanted:
+                check_room(place.target.format, photo.pixels.shape)
         except Exception as error:
             batch.failed.append(Failure(item, contained(item.name, error)))
         else:
             code = None if place.code in there else place.code
-            yield Job(item, place.target, photo, code, place.target.path not in there)
+            yield Job(item, place.target, photo, code, wanted)
 
 
 def write(console: Console, target: Target, picture: Picture, quality: int, originals: Originals) -> None:

@@ -9,15 +9,16 @@ import click
 
 from mystyle_cli.commands.app import App, Command, pass_app
 from mystyle_cli.commands.estimating import dry_run_option, show_estimate
-from mystyle_cli.commands.inputs import expand_paths
-from mystyle_cli.commands.learning import TuningOptions, show_learned, tuning_options
-from mystyle_cli.commands.options import profile_argument, recursive_option
+from mystyle_cli.commands.inputs import expand_paths, left_out
+from mystyle_cli.commands.learning import UNTUNED, TuningOptions, show_learned, tuning_options
+from mystyle_cli.commands.options import Number, profile_argument, recursive_option
 from mystyle_cli.config import DEFAULT_PRIOR
 
 
 @click.command(
     "create",
     cls=Command,
+    unused=(UNTUNED,),
     examples=(
         "mystyle profile create adele ./photos",
         "mystyle profile create adele ./photos --reference adele.jpg   # photos also show other people",
@@ -35,7 +36,7 @@ from mystyle_cli.config import DEFAULT_PRIOR
 )
 @click.option(
     "--held-out",
-    type=click.FloatRange(0, 0.5),
+    type=Number(0, 0.5),
     default=0.1,
     show_default=True,
     help="Share of the usable photos that is kept out of learning, to judge by.",
@@ -71,6 +72,8 @@ def create(
     are never changed. Interrupted at any point, the same command goes on from where it stopped.
     """
     paths = expand_paths(photos, recursive)
+    if others := left_out(photos, recursive):
+        app.console.warn(others)
     from mystyle_cli.curate.settings import CurateSettings
     from mystyle_cli.learn import learn
     from mystyle_cli.prior.registry import open_prior
@@ -83,10 +86,11 @@ def create(
         replace=replace,
     )
     if dry_run:  # as if every photo were kept
+        from mystyle_cli.curate.advice import held_out_of
         from mystyle_cli.person.estimate import estimate_tuning
 
-        instant = settings.instant is not None
-        estimate = estimate_tuning(open_prior(prior), len(paths), settings.tuning, settings.device, instant)
+        count, instant = len(paths) - held_out_of(len(paths), held_out), settings.instant is not None
+        estimate = estimate_tuning(open_prior(prior).on(settings.device), count, settings.tuning, instant)
         show_estimate(app, "profile create", estimate)
         return
     with app.console.progress() as progress:

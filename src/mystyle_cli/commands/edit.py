@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from mystyle_cli.commands.app import App, Command, pass_app
+from mystyle_cli.commands.app import App, Command, Unused, pass_app
 from mystyle_cli.commands.batch import Job, Picture, finished, run_batch
 from mystyle_cli.commands.marking import provenance
 from mystyle_cli.commands.options import (
     BatchOptions,
+    Number,
     backend_option,
     batch_options,
     profile_argument,
     warn_unbounded,
 )
 from mystyle_cli.commands.outputs import Originals
-from mystyle_cli.commands.restoring import SearchOptions, finite, search_options, settings_of
+from mystyle_cli.commands.restoring import UNUSED, SearchOptions, finite, search_options, settings_of
 from mystyle_cli.commands.subjects import (
     Companions,
     SubjectReader,
@@ -43,6 +45,10 @@ if TYPE_CHECKING:
 
 Answer = Callable[[Sequence[Job], Progress], "list[EditedPhoto | MystyleError]"]
 """Edits the photos of some jobs: a result, or why there is none, for each."""
+
+
+MOST: Final = 100
+"""Pictures of a sweep."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +83,10 @@ class SweepType(click.ParamType):  # type: ignore[type-arg]  # older clicks know
             sweep = Sweep(float(first), float(last), int(count))
         except ValueError:
             self.fail(f"{value!r} is not FROM:TO:N, such as -3:3:7", param, context)
-        if sweep.count < 2:
-            self.fail(f"a sweep of {sweep.count} is none; use 2 pictures or more", param, context)
+        if not (math.isfinite(sweep.first) and math.isfinite(sweep.last)):
+            self.fail(f"{value!r} does not go from one finite strength to another", param, context)
+        if not 2 <= sweep.count <= MOST:
+            self.fail(f"a sweep of {sweep.count} is none; use 2 to {MOST} pictures", param, context)
         return sweep
 
 
@@ -90,6 +98,21 @@ class SweepType(click.ParamType):  # type: ignore[type-arg]  # older clicks know
         "mystyle edit adele in.png --direction yaw --strength 1 --direction smile --strength -1 -o out.png",
         "mystyle edit adele in.png --direction yaw --sweep=-3:3:7 -o strip.png",
         "mystyle edit adele in.png --codes codes --direction smile --strength 2   # invert --save-codes",
+    ),
+    unused=(
+        Unused(
+            ("steps", "seed", "space", "start", "aligned", "landmarks", "force"),
+            lambda values: values["codes"] is not None,
+            "with --codes nothing is searched",
+            "Leave it out, or leave --codes out.",
+        ),
+        Unused(
+            ("at_limit",),
+            lambda values: values["beta"] is None,
+            "--beta none sets no limit",
+            "Leave out one of the two.",
+        ),
+        *UNUSED,
     ),
 )
 @profile_argument
@@ -108,7 +131,7 @@ class SweepType(click.ParamType):  # type: ignore[type-arg]  # older clicks know
     "--strength",
     "strengths",
     multiple=True,
-    type=float,
+    type=Number(),
     help="How far, in the direction's unit; one for each --direction, in the same order.",
 )
 @click.option("--sweep", type=SweepType(), help="Strengths of the last --direction; the faces side by side.")
@@ -143,25 +166,26 @@ def command(
     """Change pose, smile or light in photos of the person.
 
     The photo is inverted into the person's own space, moved along the directions there, and put back. Printed
-    are the dilation that the edit needs and the largest strength within --beta. With --codes nothing is
-    searched, and the exported net is enough.
+    are the strength that was reached, where it is another than the one asked for, the dilation that the edit
+    needs, and the largest strength within --beta. With --codes nothing is searched, and the exported net is
+    enough.
     """
     _check_counts(directions, strengths, sweep)
     warn_unbounded(app.console, search.beta)
-    if codes is None and backend == "onnx":
-        raise UsageError("finding a photo's code needs torch", "Give --codes, or leave --backend out.")
-    profile = app.profiles().open(name)
+    device = app.choose_device() if codes is None else app.wanted_device()
+    profile = app.profiles().open(name).on(device)
     from mystyle_cli.edit.directions import find_direction
-    from mystyle_cli.edit.photos import settings_for
+    from mystyle_cli.edit.photos import check_backend, settings_for
     from mystyle_cli.restore.restore import RestoreSettings
 
+    check_backend(backend, codes is not None)
     edits = edits_of([find_direction(profile.prior, name) for name in directions], strengths, sweep)
     if codes is None:
         settings = settings_for(search.beta, at_limit, settings_of(app, "invert", batch, search))
         reader = SubjectReader(landmarks=landmark_companions(search.landmarks))
         answer = searching(profile, edits, settings, reader)
     else:
-        settings = settings_for(search.beta, at_limit, RestoreSettings(seed=search.seed or 0))
+        settings = settings_for(search.beta, at_limit, RestoreSettings())
         renderer = app.open_renderer(profile, backend)
         answer = recalling(profile, renderer, edits, settings, code_companions(codes))
     companions = [place for place in (codes, search.landmarks) if place is not None]
@@ -250,7 +274,8 @@ class EditWork:
 
         from mystyle_cli.photos.grid import grid
 
-        marks = provenance(self.name, self.profile, self.settings.beta, self.settings.restore.seed)
+        limit = None if self.settings.at_limit == "continue" else answer.frames[0].edited.limit
+        marks = provenance(self.name, self.profile, limit, self.settings.restore.drawn)
         if len(answer.frames) == 1:
             return finished(job, answer.frames[0].pixels, marks)
         faces = np.stack([frame.face for frame in answer.frames])
@@ -273,14 +298,13 @@ class EditWork:
         return {
             "inversion_id": finite(answer.inversion.id_score),
             "beta": self.settings.beta,
-            "seed": self.settings.restore.seed,
+            "seed": self.settings.restore.drawn,
             "edits": [
                 {
                     "strengths": frame.strengths,
-                    "reached": {
-                        name: strength * frame.edited.share for name, strength in frame.strengths.items()
-                    },
+                    "reached": frame.reached,
                     "largest": _largest(frame),
+                    "limit": frame.edited.limit,
                     "least_dilation": frame.edited.least_dilation,
                     "projected": frame.edited.projected,
                     "id": finite(frame.id_score),
@@ -293,13 +317,17 @@ class EditWork:
 
 def _frame_line(frame: Frame) -> str:
     """Return one edit's line for people."""
-    edited = frame.edited
-    asked = ", ".join(f"{name} {strength:.3g}" for name, strength in frame.strengths.items())
-    end = f", stopped at {edited.share:.0%} of it" if edited.share < 1 else ""
-    end += ", projected back" if edited.projected else ""
-    limits = ", ".join(f"{name} {limit:.3g}" for name, limit in _largest(frame).items() if limit is not None)
-    largest = f", largest within beta: {limits}" if limits else ""
+    edited, wanted = frame.edited, frame.strengths.items()
+    asked, end = _listed(frame.strengths), ", projected back" if edited.projected else ""
+    if any(not math.isclose(frame.reached[name], far, rel_tol=1e-3, abs_tol=1e-6) for name, far in wanted):
+        end += f", reached {_listed(frame.reached)}"
+    limits = {name: limit for name, limit in _largest(frame).items() if limit is not None}
+    largest = f", largest within dilation {edited.limit:.3g}: {_listed(limits)}" if limits else ""
     return f"{asked}{end}: dilation {edited.least_dilation:.4f}, ID {frame.id_score:.3f}{largest}"
+
+
+def _listed(strengths: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {strength:.3g}" for name, strength in strengths.items())
 
 
 def _largest(frame: Frame) -> dict[str, float | None]:

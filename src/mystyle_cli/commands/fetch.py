@@ -13,6 +13,7 @@ import click
 
 from mystyle_cli.commands.app import App, Command, pass_app
 from mystyle_cli.commands.options import bundle
+from mystyle_cli.errors import UsageError
 from mystyle_cli.progress import silent
 
 if TYPE_CHECKING:
@@ -108,6 +109,11 @@ def fetch(app: App, name: str, options: FetchOptions) -> None:
         _show_plan(app, plan)
         return
     folder = prior_is_there(name)
+    if folder is not None and (options.use or options.without):
+        raise UsageError(
+            f"{name} is there already, with the files that it was made of",
+            f"To make it anew, first: mystyle prior remove {name}",
+        )
     if folder is not None:
         console.info(f"{name} is there already; to make it anew, first: mystyle prior remove {name}")
     else:

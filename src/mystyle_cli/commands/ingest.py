@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import click
 
-from mystyle_cli.commands.app import App, Command, pass_app
-from mystyle_cli.commands.inputs import expand_paths
-from mystyle_cli.commands.learning import TuningOptions, show_learned, tuning_options
+from mystyle_cli.commands.app import App, Command, Unused, pass_app
+from mystyle_cli.commands.inputs import expand_paths, left_out
+from mystyle_cli.commands.learning import UNTUNED, TuningOptions, show_learned, tuning_options
 from mystyle_cli.commands.options import profile_argument, recursive_option
 
 
 @click.command(
     "ingest",
     cls=Command,
+    unused=(
+        UNTUNED,
+        Unused(
+            ("seed",),
+            lambda values: values["no_tune"],
+            "new photos are divided by the seed that the profile was made with",
+            "Leave it out, or give it to `mystyle tune` later.",
+        ),
+    ),
     examples=("mystyle ingest adele ./new-photos", "mystyle ingest adele one.jpg two.heic --no-tune"),
 )
 @profile_argument
@@ -30,6 +39,8 @@ def command(
     the generator is tuned again.
     """
     paths = expand_paths(photos, recursive)
+    if others := left_out(photos, recursive):
+        app.console.warn(others)
     from mystyle_cli.learn import ingest
 
     settings = tuning.settings(app.choose_device(), tune=not no_tune)

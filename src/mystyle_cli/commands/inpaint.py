@@ -9,6 +9,7 @@ import click
 from mystyle_cli.commands.app import App, Command, pass_app
 from mystyle_cli.commands.options import BatchOptions, batch_options, profile_argument
 from mystyle_cli.commands.restoring import (
+    UNUSED,
     QualityOptions,
     SearchOptions,
     quality_options,
@@ -23,6 +24,7 @@ from mystyle_cli.config import BETA_INPAINT
 @click.command(
     "inpaint",
     cls=Command,
+    unused=UNUSED,
     examples=(
         "mystyle inpaint adele in.png --mask hole.png -o out.png",
         "mystyle inpaint adele album --mask masks -o filled     # masks/a.png for album/a.jpg",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -68,20 +70,67 @@ def expand_paths(arguments: Iterable[str], recursive: bool) -> list[Path]:
     return [path for path in paths if path is not None]
 
 
+def left_out(arguments: Iterable[str], recursive: bool) -> str:
+    """Say which files of the folders among the arguments are not called pictures, or "".
+
+    Args:
+        arguments: what was typed.
+        recursive: folders below were searched too.
+    """
+    counts = Counter(
+        path.suffix.lower() or "without an ending"
+        for argument in arguments
+        if argument != STREAM and os.path.isdir(argument)
+        for path in _files(Path(argument), recursive)
+        if not _called_picture(path) and not path.name.startswith(".")
+    )
+    if not counts:
+        return ""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
+    are = "file is" if counts.total() == 1 else "files are"
+    return f"{counts.total()} {are} left out as not called a picture: {kinds} (named, they are tried)"
+
+
 def _expand_one(argument: str, recursive: bool) -> list[Input]:
     path = Path(argument)
     if argument == STREAM:
         return [Input(None, Path("stdin"))]
     if os.path.isdir(path):
-        pattern = "**/*" if recursive else "*"
-        found = _found(path, path.glob(pattern))
+        found = _found(path, _files(path, recursive))
         if not found and path.suffix.lower() in PICTURES:  # a shell's *.jpg took it for a picture
             return [Input(path, Path(path.name))]
-        return _some(found, argument)
+        return _some(found, argument, deep=recursive)
     if not os.path.exists(path) and glob.has_magic(argument):
-        matches = (Path(match) for match in glob.glob(argument, recursive=True))
-        return _some(_found(_root_of(argument), matches, from_folder=False), argument)
+        root, pattern = _root_of(argument)
+        matches = glob.glob(os.path.join(glob.escape(str(root)), pattern), recursive=True)
+        return _some(_found(root, map(Path, matches), from_folder=False), argument, deep=True)
     return [Input(path, Path(path.name))]  # one that is missing fails when it is read, alone
+
+
+def _files(folder: Path, recursive: bool) -> Iterator[Path]:
+    """Yield the files of a folder, also of linked folders in it, each folder once."""
+    seen: set[tuple[int, int]] = set()
+    for place, inner, names in os.walk(folder, followlinks=True):
+        with suppress(OSError):
+            known = len(seen)
+            seen.add(file_id(Path(place)))
+            if len(seen) == known:  # a link to a folder above or beside
+                inner.clear()
+                continue
+        yield from (Path(place, name) for name in names)
+        if not recursive:
+            return
+
+
+def file_id(path: Path) -> tuple[int, int]:
+    """Return what the system knows a file or folder by, whatever way its path takes: device and number."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _called_picture(path: Path) -> bool:
+    """Tell whether a file's name is one of a picture."""
+    return path.suffix.lower() in PICTURES and not path.name.startswith(".")
 
 
 def _found(root: Path, paths: Iterable[Path], from_folder: bool = True) -> list[Input]:
@@ -89,21 +138,25 @@ def _found(root: Path, paths: Iterable[Path], from_folder: bool = True) -> list[
     return [
         Input(path, path.relative_to(root), from_folder)
         for path in sorted(paths, key=lambda path: path.as_posix())
-        if path.suffix.lower() in PICTURES and not path.name.startswith(".") and not os.path.isdir(path)
+        if _called_picture(path) and not os.path.isdir(path)
     ]
 
 
-def _some(found: list[Input], argument: str) -> list[Input]:
-    """Return inputs if there are any."""
+def _some(found: list[Input], argument: str, deep: bool) -> list[Input]:
+    """Return inputs if there are any; `deep` where folders below were searched, or none was meant."""
     if not found:
+        others = left_out([argument], recursive=True)
         raise UsageError(
-            f"{argument}: no pictures there", "Check the path; --recursive searches folders below."
+            f"{argument}: no pictures there{f'; {others}' if others else ''}",
+            "Check the path." if deep else "Check the path; --recursive searches folders below.",
         )
     return found
 
 
-def _root_of(pattern: str) -> Path:
-    """Return the longest leading folder of a pattern that holds no wildcard."""
+def _root_of(pattern: str) -> tuple[Path, str]:
+    """Split a pattern into its longest leading folder, which may be called as a wildcard is, and the rest."""
     parts = Path(pattern).parts
     plain = next(index for index, part in enumerate(parts) if glob.has_magic(part))
-    return Path(*parts[:plain]) if plain else Path()
+    while plain + 1 < len(parts) and os.path.isdir(Path(*parts[: plain + 1])):
+        plain += 1
+    return Path(*parts[:plain]), os.path.join(*parts[plain:])

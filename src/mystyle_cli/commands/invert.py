@@ -8,13 +8,20 @@ import click
 
 from mystyle_cli.commands.app import App, Command, pass_app
 from mystyle_cli.commands.options import BatchOptions, batch_options, profile_argument
-from mystyle_cli.commands.restoring import SearchOptions, run_restore, save_codes_option, search_options
+from mystyle_cli.commands.restoring import (
+    UNUSED,
+    SearchOptions,
+    run_restore,
+    save_codes_option,
+    search_options,
+)
 from mystyle_cli.config import BETA_INVERT
 
 
 @click.command(
     "invert",
     cls=Command,
+    unused=UNUSED,
     examples=(
         "mystyle invert adele in.jpg -o out.png",
         "mystyle invert adele album -r -o inverted --beta 0.1",

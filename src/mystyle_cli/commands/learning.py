@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from mystyle_cli.commands.app import App
-from mystyle_cli.commands.options import bundle
+from mystyle_cli.commands.app import App, Unused
+from mystyle_cli.commands.options import SEEDS, Number, bundle
 from mystyle_cli.config import TUNE_BATCH, TUNE_PASSES, TUNE_RATE
 from mystyle_cli.console import columns
 
 if TYPE_CHECKING:
     from mystyle_cli.curate.records import PhotoRecord
     from mystyle_cli.learn import Learned, LearnSettings
-    from mystyle_cli.prior.device import Precision
+    from mystyle_cli.prior.device import Device, Precision
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class TuningOptions:
     no_instant: bool
     whole: bool
 
-    def settings(self, device: str, *, tune: bool = True) -> LearnSettings:
+    def settings(self, device: Device, *, tune: bool = True) -> LearnSettings:
         """Return the core's settings of learning.
 
         Args:
-            device: as torch names it.
+            device: where to learn.
             tune: False stops before tuning.
         """
         from mystyle_cli.learn import LearnSettings
@@ -73,6 +73,17 @@ class TuningOptions:
         )
 
 
+UNTUNED: Final = Unused(
+    ("passes", "tune_batch", "learning_rate", "precision", "whole", "dry_run"),
+    lambda values: values["no_tune"],
+    "with --no-tune nothing is tuned",
+    "Leave one of the two out, or give it to `mystyle tune` later.",
+)
+"""Options of a tuning that does not take place.
+
+What leaves nets out counts even so: for the photos that a profile was tuned on its nets are made, or not.
+"""
+
 tuning_options: Final = bundle(
     "tuning",
     TuningOptions,
@@ -94,7 +105,7 @@ tuning_options: Final = bundle(
         ),
         click.option(
             "--learning-rate",
-            type=click.FloatRange(0, min_open=True),
+            type=Number(0, min_open=True),
             default=TUNE_RATE,
             show_default=True,
             help="Highest rate of the tuning.",
@@ -108,7 +119,7 @@ tuning_options: Final = bundle(
         ),
         click.option(
             "--seed",
-            type=click.IntRange(0),
+            type=SEEDS,
             default=0,
             show_default=True,
             help="Makes the run repeatable, and the same command able to go on where it stopped.",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mystyle_cli import __version__
+from mystyle_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def provenance(
-    command: str, profile: Profile, beta: float | None, seed: int, *, hull: bool = True
+    command: str, profile: Profile, beta: float | None, seed: int | None, *, hull: bool = True
 ) -> Provenance:
     """Return the record that is embedded in a result.
 
@@ -22,7 +24,7 @@ def provenance(
         command: the command's name.
         profile: the person's profile.
         beta: dilation; None is unbounded.
-        seed: what repeats the result.
+        seed: what repeats the result; None where nothing was drawn.
         hull: whether the result is of the person's own space, which alone has a dilation.
     """
     from mystyle_cli.photos.marks import Provenance, source_type
@@ -35,5 +37,19 @@ def provenance(
         seed=seed,
         version=__version__,
         digital_source_type=source_type(command),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=_given_date(),
     )
+
+
+def _given_date() -> str | None:
+    """Return the date that SOURCE_DATE_EPOCH gives to what is made, or None; the clock has no say."""
+    seconds = os.environ.get("SOURCE_DATE_EPOCH")
+    if not seconds:
+        return None
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError) as error:
+        raise UsageError(
+            f"SOURCE_DATE_EPOCH is {seconds!r}, not a number of seconds since 1970",
+            "Unset it, or give a whole number.",
+        ) from error

@@ -18,6 +18,17 @@ Function = Callable[..., Any]
 Decorator = Callable[[Function], Function]
 
 
+class Number(click.FloatRange):
+    """A finite number within bounds; what a range of click's own lets through are nan and infinity."""
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> float:
+        """Parse what was typed."""
+        number = float(super().convert(value, param, context))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number", param, context)
+        return number
+
+
 class Beta(click.ParamType):  # type: ignore[type-arg]  # older clicks know no generic ones
     """A dilation: a number from 0 up, or `none` for unbounded, which becomes None."""
 
@@ -69,8 +80,8 @@ class BatchOptions:
     Args:
         inputs: files, folders, patterns or `-`, as typed.
         output: file, folder or `-`; None puts each result beside its input.
-        format_name: suffix of results whose name is made up here.
-        quality: of jpeg and webp.
+        format_name: suffix of results whose name is made up here; None is png.
+        quality: of jpeg and webp; None is that of `outputs.QUALITY`.
         overwrite: replace results that are there.
         skip_existing: leave out inputs whose result is there.
         recursive: search folders below folders.
@@ -79,8 +90,8 @@ class BatchOptions:
 
     inputs: tuple[str, ...]
     output: str | None
-    format_name: str
-    quality: int
+    format_name: str | None
+    quality: int | None
     overwrite: bool
     skip_existing: bool
     recursive: bool
@@ -98,17 +109,13 @@ format_option: Final = click.option(
     "--format",
     "format_name",
     type=click.Choice(["png", "jpg", "webp"]),
-    default="png",
-    show_default=True,
-    help="Format of results when -o names no file.",
+    help="Format of results when -o names no file.  [default: png]",
 )
 quality_option: Final = click.option(
     "--jpeg-quality",
     "quality",
     type=click.IntRange(1, 100),
-    default=95,
-    show_default=True,
-    help="Quality of jpg and webp.",
+    help="Quality of jpg and webp.  [default: 95]",
 )
 overwrite_option: Final = click.option(
     "--overwrite", is_flag=True, help="Replace results that are already there."
@@ -151,8 +158,11 @@ def beta_option(default: float) -> Decorator:
     )
 
 
+SEEDS: Final = click.IntRange(0, 2**32 - 1)
+"""What a seed may be: all that is drawn where none is given."""
+
 seed_option: Final = click.option(
-    "--seed", type=click.IntRange(0), help="Makes the run repeatable.  [default: drawn and printed]"
+    "--seed", type=SEEDS, help="Makes the run repeatable.  [default: drawn and printed]"
 )
 
 

@@ -10,12 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mystyle_cli.commands.inputs import STREAM, Input
+from mystyle_cli.commands.inputs import STREAM, Input, file_id
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.owned import check_writable, sweep
 
 if TYPE_CHECKING:
     from mystyle_cli.photos.decode import Format
+
+FORMAT: Final = "png"
+"""Ending of results where neither -o nor --format names one."""
+
+QUALITY: Final = 95
+"""Of jpeg and webp, from 1 to 100."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class Originals:
             inner = place.rglob("*") if os.path.isdir(place) else ()
             for path in (place, *inner):
                 with suppress(OSError):
-                    found.add(_id(path))
+                    found.add(file_id(path))
         return cls(frozenset(found))
 
     def __or__(self, other: Originals) -> Originals:
@@ -86,18 +92,13 @@ class Originals:
             UsageError: it would.
         """
         with suppress(OSError):
-            if _id(path) in self.ids:
+            if file_id(path) in self.ids:
                 raise UsageError(
                     f"{path} would replace an input", "Originals are never touched: use another -o."
                 )
 
 
 NONE: Final = Originals()
-
-
-def _id(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_dev, found.st_ino
 
 
 @dataclass
@@ -270,6 +271,35 @@ def target_for(path: Path) -> Target:
     from mystyle_cli.photos.decode import format_of
 
     return Target(path, format_of(path))
+
+
+def refuse_idle(targets: Sequence[Target], format_name: str | None, quality: int | None) -> None:
+    """Refuse a format or a quality that no result would have.
+
+    Args:
+        targets: where results go.
+        format_name: `--format` as typed, or None.
+        quality: `--jpeg-quality` as typed, or None.
+
+    Raises:
+        UsageError: a result is of another format, or none of a format that has a quality.
+    """
+    if format_name is not None:
+        if not targets:
+            raise UsageError(
+                "--format does nothing here: the one picture has a name", "Leave it out, or give -o DIR."
+            )
+        wanted = target_for(Path(f"{STREAM}.{format_name}")).format
+        for target in targets:
+            if target.format != wanted:
+                raise UsageError(
+                    f"-o {target.name} and --format {format_name} contradict each other", "Give one of them."
+                )
+    if quality is not None and all(target.format == "png" for target in targets):
+        raise UsageError(
+            "--jpeg-quality does nothing here: what is written is png, which keeps every pixel",
+            "Leave it out, or use --format jpg or webp.",
+        )
 
 
 def _refuse_clashes(inputs: Sequence[Input], places: Sequence[Place], originals: Originals) -> None:

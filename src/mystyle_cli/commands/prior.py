@@ -104,7 +104,7 @@ def show(app: App, name: str) -> None:
 @_prior_argument
 @pass_app
 def verify(app: App, name: str) -> int:
-    """Check every file of a prior against its digest."""
+    """Check every file of a prior against its digest, and use every net once."""
     from mystyle_cli.prior.registry import open_prior
 
     prior = open_prior(name)

@@ -78,7 +78,8 @@ def show(app: App, name: str) -> None:
         "consent": manifest.consent or "nothing noted",
     }
     tables = {"photos": manifest.counts, **manifest.stages, **manifest.results, "identity": manifest.identity}
-    shown = {**facts, **{title: _inline(table) for title, table in tables.items() if table}}
+    shown = {title: " ".join(text.split()) for title, text in facts.items()}
+    shown |= {title: _inline(table) for title, table in tables.items() if table}
     width = max(len(title) for title in shown)
     for title, text in shown.items():
         app.console.result(f"{title:<{width}}  {text}")
@@ -143,8 +144,9 @@ def _confirm(folder: Path) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @pass_app
 def verify(app: App, names: tuple[str, ...]) -> int:
-    """Check every file of profiles against its digest.
+    """Check every file of profiles, and use all that is in them once.
 
+    Digests, kinds and bounds of what the files say, and whether every net gives pictures in finite numbers.
     Without a name, all profiles are checked.
     """
     store = app.profiles()
@@ -172,7 +174,9 @@ def _verdict(store: Store, name: str, problems: Sequence[MystyleError]) -> str:
 
 def _lacks(folder: Path, manifest: Manifest, stage: str) -> bool:
     """Tell whether a file that a stage made is missing."""
-    return any(not (folder / name).is_file() for name in manifest.files.get(stage, {}))
+    from mystyle_cli.person.layout import is_there
+
+    return any(not is_there(folder, name) for name in manifest.files.get(stage, {}))
 
 
 def _brief(entry: Entry) -> dict[str, object]:

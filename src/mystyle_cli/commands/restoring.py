@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from mystyle_cli.commands.app import App
+from mystyle_cli.commands.app import App, Unused
 from mystyle_cli.commands.batch import Job, Picture, finished, run_batch
 from mystyle_cli.commands.marking import provenance
 from mystyle_cli.commands.options import (
+    SEEDS,
     BatchOptions,
     beta_option,
     bundle,
@@ -67,7 +68,10 @@ def search_options(beta: float) -> Callable[[Callable[..., Any]], Callable[..., 
                 "--steps", type=click.IntRange(1), help="Steps of the search.  [default: 25; in w and w+ 300]"
             ),
             click.option(
-                "--seed", type=click.IntRange(0), help="Repeats a random start.  [default: drawn and printed]"
+                "--seed",
+                type=SEEDS,
+                help="Repeats what --start random draws, the only chance in a search.  "
+                "[default: drawn and printed]",
             ),
             click.option(
                 "--space",
@@ -96,6 +100,29 @@ def search_options(beta: float) -> Callable[[Callable[..., Any]], Callable[..., 
             click.option("--force", is_flag=True, help="Work on a face even if it is not this person's."),
         ),
     )
+
+
+UNUSED: Final = (
+    Unused(
+        ("seed",),
+        lambda values: values["start"] != "random",
+        "only a random start draws anything, and every other search repeats itself",
+        "Leave it out, or add --start random.",
+    ),
+    Unused(
+        ("beta",),
+        lambda values: values["space"] in ("w", "w+"),
+        "only codes of the person's own space have a dilation",
+        "Leave it out, or use --space p+ or p.",
+    ),
+    Unused(
+        ("landmarks",),
+        lambda values: values["aligned"],
+        "an aligned crop shows where its face is",
+        "Leave out one of --landmarks and --aligned.",
+    ),
+)
+"""Options of a search that others leave without a use."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +224,7 @@ class RestoreWork:
         """Return the whole photo."""
         assert answer.pixels is not None
         beta, hull = self.settings.projection.beta, answer.alpha_plus is not None
-        marks = provenance(self.name, self.profile, beta, self.settings.seed, hull=hull)
+        marks = provenance(self.name, self.profile, beta, self.settings.drawn, hull=hull)
         return finished(job, answer.pixels, marks)
 
     def summary(self, job: Job, answer: Restoration) -> str:
@@ -223,7 +250,7 @@ class RestoreWork:
             "loss": finite(answer.loss),
             "steps": answer.steps,
             "factor": finite(answer.factor),
-            "seed": self.settings.seed,
+            "seed": self.settings.drawn,
             "warnings": list(answer.warnings),
         }
 
@@ -247,12 +274,8 @@ def run_restore(
 
     if codes is not None and search.space not in HULL:
         raise UsageError("only codes of the person's own space are saved", "Use --space p+ or p.")
-    if quality == "instant" and search.steps:
-        raise UsageError(
-            "the steps of an instant answer are fixed", "Leave out --steps, or use --quality fast."
-        )
     warn_unbounded(app.console, search.beta)
-    profile = app.profiles().open(name)
+    profile = app.profiles().open(name).on(app.choose_device(torch=quality != "instant"))
     settings = settings_of(app, task, batch, search, quality)
     reader = SubjectReader(masks, landmark_companions(search.landmarks))
     places = (search.landmarks, masks.place if masks else None)
@@ -263,7 +286,7 @@ def run_restore(
 def _seed(app: App, search: SearchOptions, quality: Quality) -> int:
     """Return the seed; without one, only a random start of a full search draws and prints one."""
     drawn = search.start == "random" and quality == "full"
-    return choose_seed(app.console, search.seed) if drawn else search.seed or 0
+    return choose_seed(app.console, search.seed) if drawn else 0
 
 
 def settings_of(
@@ -286,7 +309,6 @@ def settings_of(
         force=search.force,
         start=search.start,
         seed=_seed(app, search, quality),
-        device=app.choose_device() if quality != "instant" else app.choose_provider(),
         batch=batch.batch,
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mystyle_cli.commands.app import App, Command, pass_app
+from mystyle_cli.commands.app import App, Command, Unused, pass_app
 from mystyle_cli.commands.batch import Picture, check_stream, write
 from mystyle_cli.commands.inputs import STREAM
 from mystyle_cli.commands.marking import provenance
@@ -21,12 +21,22 @@ from mystyle_cli.commands.options import (
     quality_option,
     seed_option,
 )
-from mystyle_cli.commands.outputs import Ground, Originals, Target, names_folder, needs_folder, target_for
+from mystyle_cli.commands.outputs import (
+    FORMAT,
+    QUALITY,
+    Ground,
+    Originals,
+    Target,
+    names_folder,
+    needs_folder,
+    refuse_idle,
+    target_for,
+)
 from mystyle_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from mystyle_cli.person.rendering import Backend
-    from mystyle_cli.person.samples import Sampler, Samples
+    from mystyle_cli.person.rendering import Backend, Renderer
+    from mystyle_cli.person.samples import Sampler
 
 
 @click.command(
@@ -36,6 +46,20 @@ if TYPE_CHECKING:
         "mystyle sample adele -n 16 --seed 7 -o samples",
         "mystyle sample adele -n 9 --grid grid.png",
         "mystyle sample adele --sampler uniform --beta 0.02 -o one.png",
+    ),
+    unused=(
+        Unused(
+            ("anchors",),
+            lambda values: values["sampler"] == "uniform",
+            "--sampler uniform mixes all photos",
+            "Leave it out, or use --sampler anchors.",
+        ),
+        Unused(
+            ("beta",),
+            lambda values: values["sampler"] == "anchors",
+            "a mix of anchors never leaves P_0",
+            "Leave it out, or use --sampler uniform.",
+        ),
     ),
 )
 @profile_argument
@@ -74,8 +98,8 @@ def command(
     anchors: int,
     beta: float | None,
     seed: int | None,
-    format_name: str,
-    quality: int,
+    format_name: str | None,
+    quality: int | None,
     overwrite: bool,
     backend: Backend,
 ) -> None:
@@ -87,25 +111,47 @@ def command(
         raise UsageError("an unbounded hull cannot be sampled", "Give a number, such as --beta 0.02.")
     first = choose_seed(app.console, seed)
     seeds = range(first, first + count)
-    singles = _places(name, seeds, output, format_name, grid)
+    singles = _places(name, seeds, output, format_name or FORMAT, grid)
     sheet = target_for(Path(grid)) if grid else None
-    check_stream(app.console, singles)
-    profile = app.profiles().open(name)
-    originals = Originals.of([profile.path])
     wanted = [*singles, *([sheet] if sheet else [])]
+    refuse_idle(singles, format_name, None)
+    refuse_idle(wanted, None, quality)
+    check_stream(app.console, singles)
+    profile = app.profiles().open(name).on(app.wanted_device())
+    originals = Originals.of([profile.path])
     Ground(originals, overwrite).check_all(target.path for target in wanted if target.path is not None)
-    renderer = app.open_renderer(profile, backend)
-    from mystyle_cli.person.samples import draw_with
-    from mystyle_cli.photos.grid import grid as lay_out
+    from mystyle_cli.person.samples import draw_parts
+    from mystyle_cli.photos.grid import Sheet
 
+    resolution = profile.manifest.prior.resolution
+    laid = Sheet(count, (resolution, resolution)) if sheet else None
+    renderer = app.open_renderer(profile, backend)
+    results: list[dict[str, object]] = []
+    scores: list[float] = []
     with app.console.progress() as progress:
-        samples = draw_with(profile, renderer, seeds, sampler, beta, anchors, progress)
-    marks = [provenance("sample", profile, beta, seed) for seed in seeds]
-    for target, pixels, mark in zip(singles, samples.pixels, marks, strict=False):
-        write(app.console, target, Picture(pixels, mark), quality, originals)
-    if sheet:
-        write(app.console, sheet, Picture(lay_out(samples.pixels), marks[0]), quality, originals)
-    _show(app, samples, singles, sheet)
+        for part in draw_parts(profile, renderer, seeds, sampler, beta, anchors, progress):
+            for index, seed in enumerate(part.seeds):
+                picture = Picture(part.pixels[index], provenance("sample", profile, beta, seed))
+                target = singles[len(results)] if singles else None
+                if target:
+                    write(app.console, target, picture, quality or QUALITY, originals)
+                    _name(app, target)
+                if laid:
+                    laid.add(picture.pixels)
+                scores.append(float(part.id_scores[index]))
+                results.append(
+                    {
+                        "output": target.name if target else None,
+                        "seed": seed,
+                        "id": scores[-1],
+                        "alpha": part.alphas[index].tolist(),
+                    }
+                )
+    if sheet and laid:
+        mark = provenance("sample", profile, beta, first)
+        write(app.console, sheet, Picture(laid.pixels, mark), quality or QUALITY, originals)
+        _name(app, sheet)
+    _account(app, renderer, results, scores, sheet)
 
 
 def _places(name: str, seeds: range, output: str | None, format_name: str, grid: str | None) -> list[Target]:
@@ -125,30 +171,32 @@ def _places(name: str, seeds: range, output: str | None, format_name: str, grid:
     return [target_for(folder / f"{name}.sample-{seed}.{format_name}") for seed in seeds]
 
 
-def _show(app: App, samples: Samples, singles: list[Target], sheet: Target | None) -> None:
-    scores = samples.id_scores
+def _name(app: App, target: Target) -> None:
+    """Tell where a picture was written."""
+    if target.path is not None:
+        app.console.result(target.name)
+
+
+def _account(
+    app: App,
+    renderer: Renderer,
+    results: list[dict[str, object]],
+    scores: list[float],
+    sheet: Target | None,
+) -> None:
+    """Say how much the pictures look like the person."""
     if len(scores) == 1:
         app.console.info(f"1 picture, ID {scores[0]:.3f}")
     else:
-        app.console.info(f"{len(scores)} pictures, ID {scores.mean():.3f} (lowest {scores.min():.3f})")
-    for target in [*singles, *([sheet] if sheet else [])]:
-        if target.path is not None:
-            app.console.result(target.name)
+        mean = sum(scores) / len(scores)
+        app.console.info(f"{len(scores)} pictures, ID {mean:.3f} (lowest {min(scores):.3f})")
     app.console.document(
         "sample",
         {
             "ok": True,
-            "backend": samples.backend,
-            "provider": samples.place,
+            "backend": renderer.backend,
+            "provider": renderer.place,
             "grid": sheet.name if sheet else None,
-            "results": [
-                {
-                    "output": singles[index].name if singles else None,
-                    "seed": samples.seeds[index],
-                    "id": float(score),
-                    "alpha": samples.alphas[index].tolist(),
-                }
-                for index, score in enumerate(scores)
-            ],
+            "results": results,
         },
     )

@@ -9,6 +9,7 @@ import click
 from mystyle_cli.commands.app import App, Command, pass_app
 from mystyle_cli.commands.options import BatchOptions, batch_options, profile_argument
 from mystyle_cli.commands.restoring import (
+    UNUSED,
     QualityOptions,
     SearchOptions,
     quality_options,
@@ -22,6 +23,7 @@ from mystyle_cli.config import BETA_UPSCALE
 @click.command(
     "upscale",
     cls=Command,
+    unused=UNUSED,
     examples=(
         "mystyle upscale adele in.png --beta 0.05",
         "mystyle upscale adele album --recursive -o large",
@@ -46,6 +48,7 @@ def command(
     """Enlarge photos of the person.
 
     How many times follows from the size of the face in the photo: it becomes as large as the profile's
-    generator draws. The background is enlarged by Lanczos.
+    generator draws. Around the face the photo is enlarged by Lanczos; behind it, too, if the profile's prior
+    has a matte net, which tells the person from what is behind them.
     """
     return run_restore(app, name, "upscale", batch, search, codes=codes, quality=effort.chosen)

@@ -27,6 +27,11 @@ _CHEEKS: tuple[Part, Part] = (((4 / 16, 5 / 16), (8 / 16, 13 / 16)), ((8 / 16, 5
 _SURROUNDINGS: tuple[Part, Part] = (((0, 0), (3 / 16, 3 / 16)), ((13 / 16, 0), (1, 3 / 16)))  # upper corners
 
 
+def held_out_of(total: int, share: float) -> int:
+    """Return how many of some kept photos are held out: none of fewer than ten."""
+    return round(share * total) if total >= _LEAST_FOR_SPLIT else 0
+
+
 def split(
     records: Sequence[PhotoRecord], held_out: float, seed: int, earlier: Sequence[PhotoRecord] = ()
 ) -> list[PhotoRecord]:
@@ -37,14 +42,13 @@ def split(
 
     Args:
         records: all records of this run.
-        held_out: share of the kept photos, 0 to 1; fewer than ten photos are all used for training.
+        held_out: share of the kept photos, 0 to 1; see `held_out_of`.
         seed: chooses which.
         earlier: records of an existing profile, which count but are not changed.
     """
     before = [record for record in earlier if record.kept]
     kept = [record for record in records if record.kept]
-    total = len(before) + len(kept)
-    wanted = round(held_out * total) if total >= _LEAST_FOR_SPLIT else 0
+    wanted = held_out_of(len(before) + len(kept), held_out)
     wanted = min(len(kept), max(0, wanted - sum(record.split == "held-out" for record in before)))
     lots = sorted(kept, key=lambda record: hashlib.sha256(f"{seed}:{record.sha256}".encode()).digest())
     chosen = {record.sha256 for record in lots[:wanted]}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+from mystyle_cli.documents import DIGEST, DocumentError, Number, OneOf, Record, Table, Text, finite
 from mystyle_cli.errors import ProfileError
 
 Verdict = Literal["kept", "refused"]
@@ -63,19 +64,39 @@ class PhotoRecord:
     def to_json(self) -> dict[str, Any]:
         """Return a row for photos.jsonl."""
         row = asdict(self) | {"verdict": self.verdict, "reason": str(self.reason)}
-        row["scores"] = {key: round(float(value), 4) for key, value in sorted(self.scores.items())}
+        row["scores"] = {
+            key: round(float(value), 4) for key, value in sorted(self.scores.items()) if finite(value)
+        }
         return row
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> PhotoRecord:
-        """Read a row that `to_json` wrote.
+        """Read a row that `to_json` wrote; keys that it does not know it passes over.
 
         Raises:
             ProfileError: the row is damaged.
         """
         try:
-            values = {key: value for key, value in row.items() if key != "verdict"}
-            return cls(**values | {"reason": Reason(values["reason"])})
-        except (ValueError, KeyError, TypeError) as error:
+            values = FIELDS.read({key: value for key, value in row.items() if value is not None})
+            if "split" in values and not ("face" in values and values["reason"] == Reason.KEPT):
+                raise DocumentError(f"`split` is {values['split']!r} for a photo that was not kept")
+        except (DocumentError, AttributeError) as error:
             hint = "Run `mystyle profile verify`, or create the profile again."
             raise ProfileError(f"a photo record is damaged: {error}", hint) from error
+        return cls(**values | {"reason": Reason(values["reason"])})
+
+
+FIELDS: Final = Record(
+    {
+        "sha256": DIGEST,
+        "file": Text(8192, lines=True),  # whatever somebody called a file
+        "reason": OneOf(tuple(Reason)),
+        "detail": Text(4096, lines=True),
+    },
+    {
+        "scores": Table(Number(), most=1000),
+        "face": Text(),
+        "split": OneOf(("train", "held-out")),
+    },
+)
+"""What a line of `photos.jsonl` holds, field by field; what is null is not there."""

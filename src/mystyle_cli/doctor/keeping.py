@@ -104,7 +104,7 @@ def look_at_encoder(prior: Prior) -> Iterator[Finding]:
     if encoder is None or "source_sha256" not in encoder:
         return  # none, or trained with the generator by us
     difference, count = encoder.get("decoder_difference"), encoder.get("decoder_tensors")
-    own = encoder.get("decoder_generator") == prior.metadata["roles"]["generator"]["sha256"]
+    own = encoder.get("decoder_generator") == prior.metadata["roles"].get("generator", {}).get("sha256")
     if difference is None:
         text = "its encoder's file holds no generator, so nothing tells whether the two belong together"
         yield note("prior", prior.name, text)

@@ -6,18 +6,21 @@ import importlib
 import importlib.util
 import os
 import platform
-import sys
-import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mystyle_cli import __version__
 from mystyle_cli.doctor.findings import Finding, note, ok, problem
 from mystyle_cli.errors import MystyleError
+from mystyle_cli.installing import install_command
 from mystyle_cli.prior.assets import COMPANIONS, Companion
 from mystyle_cli.prior.registry import sha256_of
+from mystyle_cli.processors import free_processors
+
+if TYPE_CHECKING:
+    from mystyle_cli.prior.device import Device
 
 LIBRARIES: Final = {
     "numpy": ("numpy",),
@@ -32,7 +35,11 @@ LIBRARIES: Final = {
 }
 """Modules that the program cannot do without, each with the packages that may bring it."""
 
-OPTIONAL: Final = {"pillow_heif": ("pillow-heif", "to read HEIC photos: pip install pillow-heif")}
+OPTIONAL: Final = {
+    "pillow_heif": ("pillow-heif", "to read HEIC photos"),
+    "rawpy": ("rawpy", "to read camera RAW"),
+}
+"""Modules that some inputs need, each with its package and what it is for."""
 
 
 def look_at_libraries() -> Iterator[Finding]:
@@ -44,13 +51,13 @@ def look_at_libraries() -> Iterator[Finding]:
             importlib.import_module(module)
         except Exception as error:  # a broken library may raise anything
             reason = f"cannot be imported: {type(error).__name__}: {error}"
-            advice = f"{Path(sys.executable).name} -m pip install --force-reinstall {packages[0]}"
+            advice = install_command(packages[0], again=True)
             yield problem("program", packages[0], reason, advice)
         else:
             yield ok("program", *_version(packages))
-    for module, (package, advice) in OPTIONAL.items():
+    for module, (package, purpose) in OPTIONAL.items():
         if importlib.util.find_spec(module) is None:
-            yield note("program", package, "not installed", advice)
+            yield note("program", package, "not installed", f"{purpose}: {install_command(package)}")
         else:
             yield ok("program", *_version((package,)))
 
@@ -72,7 +79,7 @@ def look_at_companions(companions: tuple[Companion, ...] = COMPANIONS) -> Iterat
         folders = list(spec.submodule_search_locations or ()) if spec else []
         path = Path(folders[0], companion.file) if folders else None
         subject = f"{companion.package}: {Path(companion.file).name}"
-        advice = f"{Path(sys.executable).name} -m pip install --force-reinstall {companion.package}"
+        advice = install_command(companion.package, again=True)
         if path is None or not path.is_file():
             yield problem("program", subject, "is missing", advice)
         elif sha256_of(path) != companion.sha256:
@@ -87,52 +94,42 @@ def look_at_devices(wanted: str = "auto") -> Iterator[Finding]:
     Args:
         wanted: the device that was asked for.
     """
-    from mystyle_cli.prior.device import choose_device
+    from mystyle_cli.prior.device import Device
 
+    said: list[str] = []
     try:
-        chosen = choose_device(wanted)
-        yield ok("device", "torch", f"{chosen}: {_describe(chosen)}")
+        device = Device(wanted, said.append)
+        yield ok("device", "torch", f"{device.torch}: {_describe(device)}")
+        yield from (note("device", "torch", text) for text in said)
     except MystyleError as error:
         yield problem("device", "torch", error.message, error.hint)
     yield from _providers()
 
 
-def _describe(device: str) -> str:
+def _describe(device: Device) -> str:
     """Return a device's name and memory."""
     import torch
 
-    if not device.startswith("cuda"):
-        return f"{torch.get_num_threads()} of {os.cpu_count()} cores"
-    facts = torch.cuda.get_device_properties(device)
+    if not device.has_own_memory:
+        return f"{torch.get_num_threads()} threads, {free_processors()} of {os.cpu_count()} cores free"
+    facts = torch.cuda.get_device_properties(device.torch)
     return f"{facts.name}, {facts.total_memory / 1e9:.0f} GB"
 
 
 def _providers() -> Iterator[Finding]:
     """Yield, for every device that there is, the provider that onnxruntime runs a tiny net on."""
-    import numpy as np
     import onnxruntime
 
-    from mystyle_cli.onnx.provider import cuda_devices
-    from mystyle_cli.prior.graph import OnnxGraph
-    from mystyle_cli.prior.sessions import open_session
+    from mystyle_cli.prior.device import PROVIDERS, cuda_devices, find_provider
 
-    graph = OnnxGraph()
-    out = graph.node("Neg", ["images"], "out")
-    images = np.ones((2, 3), np.float32)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "tiny.onnx"
-        graph.save(path, ("images", ("batch", 3)), (out, ("batch", 3)))
-        for device in ["cpu", *(f"cuda:{index}" for index in range(cuda_devices()))]:
-            subject = f"onnxruntime on {device}"
-            try:
-                session = open_session(path, device)
-                right = bool((session.run(images) == -images).all())
-            except MystyleError as error:
-                yield problem("device", subject, error.message, error.hint)
-                continue
-            if right:
-                yield ok("device", subject, f"{session.provider} runs")
-            else:
-                yield problem("device", subject, f"{session.provider} computes wrongly", "Use --device cpu.")
-    listed = ", ".join(onnxruntime.get_available_providers())
-    yield note("device", "onnxruntime", f"lists {listed}; what is listed need not run, see above")
+    there = onnxruntime.get_available_providers()
+    kinds = [kind for kind, names in PROVIDERS.items() if kind != "cuda" and set(names) & set(there)]
+    cards = range(cuda_devices() or (1 if set(PROVIDERS["cuda"][1:]) & set(there) else 0))
+    for kind, index in [*((kind, 0) for kind in kinds), *(("cuda", index) for index in cards)]:
+        subject = f"onnxruntime on {f'cuda:{index}' if kind == 'cuda' else kind}"
+        provider, reason = find_provider(kind, index)
+        if provider is None:
+            yield problem("device", subject, reason, "Use --device auto or cpu, or check the driver.")
+        else:
+            yield ok("device", subject, f"{provider.name} runs")
+    yield note("device", "onnxruntime", f"lists {', '.join(there)}; what is listed need not run, see above")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from mystyle_cli.errors import ModelError, UsageError
+from mystyle_cli.errors import ModelError, UsageError, reason_of
+from mystyle_cli.owned import read_file
 from mystyle_cli.person import hull
 
 if TYPE_CHECKING:
@@ -51,17 +53,19 @@ def find_direction(prior: Prior, name_or_path: str) -> Direction:
 
 def _read(path: Path) -> Direction:
     """Read a file; the length of a plain array is its step."""
-    from mystyle_cli.prior.directions import Direction, load_direction
+    from mystyle_cli.prior.directions import LARGEST_FILE, Direction, load_direction
 
     if path.suffix.lower() == ".safetensors":
         return load_direction(path)
     if path.suffix.lower() != ".npy":
         return _read_foreign(path)
     try:
-        vector = np.load(path, allow_pickle=False).astype(np.float64).reshape(-1)
-    except (OSError, ValueError, EOFError) as error:
+        found = np.load(io.BytesIO(read_file(path, LARGEST_FILE)), allow_pickle=False)
+        vector = np.asarray(found, np.float64).reshape(-1)
+    except Exception as error:  # numpy raises several kinds on a damaged header
+        reason = error.strerror if isinstance(error, OSError) else reason_of(error)
         raise ModelError(
-            f"cannot read direction {path}: {error}", "Give a .npy file with one vector."
+            f"cannot read direction {path}: {reason}", "Give a .npy file with one vector."
         ) from error
     length = float(np.linalg.norm(vector))
     if not np.isfinite(length) or length == 0:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mystyle_cli.edit.directions import gamma_of
+from mystyle_cli.errors import UsageError, check_choice
 from mystyle_cli.person import hull
 from mystyle_cli.person.solve import nearest_alpha
 
@@ -29,7 +30,8 @@ class Edited:
         least_dilation: the dilation that it needs.
         limit: the dilation that was allowed: beta, or what the unedited code needed already, if that is more;
             None where nothing was bounded.
-        share: how much of the strengths was reached along the directions, 1 = all of it.
+        reached: how far the code that is returned lies from the unedited one along each direction, in the
+            direction's units and measured on the mean of the layers.
         largest: the largest multiple of the strengths within `limit`; infinite where nothing stops it.
         projected: the code was moved back into the person's space, off the directions.
     """
@@ -37,7 +39,7 @@ class Edited:
     alpha_plus: Floats
     least_dilation: float
     limit: float | None
-    share: float
+    reached: tuple[float, ...]
     largest: float
     projected: bool
 
@@ -61,19 +63,36 @@ def edit(
 
     Returns:
         The edited code; for "stop" and "project" in A_limit to 1e-6. Source: eq 9; B.4.
+
+    Raises:
+        UsageError: a strength is not finite, or there is no such thing to do at the limit.
     """
+    check_choice("at_limit", at_limit, AtLimit)
+    for direction, strength in strengths:
+        if not np.isfinite(strength):
+            raise UsageError(f"{direction.name} by {strength} is no edit", "Give a finite strength.")
     points, start = np.asarray(anchors, np.float64), np.asarray(alpha_plus, np.float64)
     step = total_step(points, strengths)
     limit = allowed(start, beta)
     largest = float(np.min(hull.largest_step(start, step, limit)))
+    projected = False
     if largest >= 1 or at_limit == "continue":
-        return _edited(start + step, limit, 1.0, largest, projected=False)
-    if at_limit == "project":
+        found = start + step
+    elif at_limit == "project":
         # each different layer once: P_beta's codes are the same in all
         layers, where = np.unique(start, axis=0, return_inverse=True)
-        nearest = nearest_alpha((layers + step) @ points, points, limit)
-        return _edited(nearest[where.reshape(-1)], limit, 1.0, largest, projected=True)
-    return _edited(start + largest * step, limit, largest, largest, projected=False)
+        found = nearest_alpha((layers + step) @ points, points, limit)[where.reshape(-1)]
+        projected = True
+    else:
+        found = start + largest * step
+    return Edited(
+        alpha_plus=found,
+        least_dilation=float(hull.least_dilation(found).max()),
+        limit=limit,
+        reached=_reached(points, (found - start).mean(axis=0), [direction for direction, _ in strengths]),
+        largest=largest,
+        projected=projected,
+    )
 
 
 def total_step(anchors: Floats, strengths: Sequence[tuple[Direction, float]]) -> Floats:
@@ -122,14 +141,12 @@ def sweep(
     return [edit(anchors, alpha_plus, [(direction, strength)], beta, at_limit) for strength in strengths]
 
 
-def _edited(
-    alpha_plus: Floats, limit: float | None, share: float, largest: float, *, projected: bool
-) -> Edited:
-    return Edited(
-        alpha_plus=alpha_plus,
-        least_dilation=float(hull.least_dilation(alpha_plus).max()),
-        limit=limit,
-        share=share,
-        largest=largest,
-        projected=projected,
-    )
+def _reached(anchors: Floats, change: Floats, directions: Sequence[Direction]) -> tuple[float, ...]:
+    """Return the strengths whose joint step comes nearest to a change (N,) of the coefficients.
+
+    What the person's space holds of a direction is what counts, as in eq 9: a full edit has reached what was
+    asked for, whatever share of the direction is kept.
+    """
+    steps = np.stack([gamma_of(direction, anchors) @ anchors for direction in directions], axis=1)
+    found = np.linalg.lstsq(steps, change @ anchors, rcond=None)[0]
+    return tuple(float(strength) for strength in found)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,8 @@ import numpy.typing as npt
 
 from mystyle_cli.config import BETA_EDIT
 from mystyle_cli.edit.edit import AtLimit, Edited, edit
-from mystyle_cli.errors import MystyleError, UsageError
+from mystyle_cli.errors import MystyleError, UsageError, check_choice
+from mystyle_cli.person.profile import GENERATOR
 from mystyle_cli.person.rendering import Renderer, TorchRenderer
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.restore import composite
@@ -22,6 +24,7 @@ from mystyle_cli.restore.restore import Engine, Restoration, RestoreSettings, pe
 
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
+    from mystyle_cli.person.rendering import Backend
     from mystyle_cli.photos.decode import Pixels
     from mystyle_cli.prior.directions import Direction
     from mystyle_cli.prior.registry import Prior
@@ -46,6 +49,10 @@ class EditSettings:
     beta: float | None = BETA_EDIT
     at_limit: AtLimit = "project"
 
+    def __post_init__(self) -> None:
+        """Refuse what is none of the ways."""
+        check_choice("at_limit", self.at_limit, AtLimit)
+
 
 def _with_beta(settings: RestoreSettings, beta: float | None) -> RestoreSettings:
     projection: ProjectionSettings = replace(settings.projection, beta=beta)
@@ -63,17 +70,24 @@ class Frame:
 
     Args:
         strengths: by direction, as asked for.
-        pixels: uint8 (H, W, 3), the whole photo.
+        reached: by direction, as measured on the edited code; see `Edited`.
         face: uint8 (R, R, 3), the edited face.
         edited: its code and how far the edit went.
         id_score: of the edited face.
+        paste: lays the face over the photo.
     """
 
     strengths: dict[str, float]
-    pixels: Pixels
+    reached: dict[str, float]
     face: Pixels
     edited: Edited
     id_score: float
+    paste: Callable[[], Pixels] = field(repr=False)
+
+    @cached_property
+    def pixels(self) -> Pixels:
+        """The whole photo, uint8 (H, W, 3), made when it is asked for: a strip of faces needs none."""
+        return self.paste()
 
 
 @dataclass(frozen=True)
@@ -165,6 +179,20 @@ def _edited(
         return EditedPhoto(inversion.name, contained(inversion.name, error))
 
 
+def check_backend(backend: Backend, saved: bool) -> None:
+    """Refuse to search with a net that has no gradients.
+
+    Args:
+        backend: what is to render.
+        saved: the photo's code was saved before.
+
+    Raises:
+        UsageError: a code is to be found without torch.
+    """
+    if backend == "onnx" and not saved:
+        raise UsageError("finding a photo's code needs torch", "Give a saved code, or leave the backend out.")
+
+
 def edit_saved(
     profile: Profile,
     renderer: Renderer,
@@ -215,7 +243,10 @@ def _edit_one(
         for strengths in edits
     ]
     codes = np.stack([result.alpha_plus for result in results]) @ anchors.astype(np.float64)
-    images = renderer.render(codes.astype(np.float32)).clip(-1, 1)
+    images = renderer.render(codes.astype(np.float32))
+    if not np.isfinite(images).all():
+        raise UsageError(f"{inversion.name}: nothing can be drawn so far away", "Give a smaller strength.")
+    images = profile.refuse_odd(GENERATOR, images).clip(-1, 1)
     scores = profile.id_score(images)
     aligned = settings.restore.aligned
     frames = tuple(
@@ -239,11 +270,17 @@ def _frame(
 
     located = inversion.located
     assert located is not None
-    face = to_pixels(image)
-    shown = person_matte(prior, image, located)
-    lay = composite.paste_face if inversion.factor == 1 else composite.enlarge_and_paste
-    pixels = lay(located, face, shown, prior.crop, aligned)
+    face = composite.toned(located, to_pixels(image))
     wanted: dict[str, float] = {}
-    for direction, strength in strengths:
+    reached: dict[str, float] = {}
+    for (direction, strength), measured in zip(strengths, edited.reached, strict=True):
         wanted[direction.name] = wanted.get(direction.name, 0.0) + strength
-    return Frame(wanted, pixels, face, edited, score)
+        reached[direction.name] = reached.get(direction.name, 0.0) + measured
+
+    def paste() -> Pixels:
+        pasted = (located, face, person_matte(prior, image, located), prior.crop, aligned)
+        if inversion.factor == 1:
+            return composite.paste_face(*pasted)
+        return composite.enlarge_and_paste(*pasted, inversion.factor)
+
+    return Frame(wanted, reached, face, edited, score, paste)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mystyle_cli.onnx.synthesis import ANCHORS
+from mystyle_cli.prior.device import CPU, Device
 from mystyle_cli.prior.sessions import Session, open_session
 
 if TYPE_CHECKING:
@@ -75,13 +76,13 @@ class Gradient:
         return float(row[0]), row[1:].reshape(alpha_plus.shape)
 
 
-def open_gradient(path: Path, anchors: FloatArray, device: str = "cpu") -> Gradient:
+def open_gradient(path: Path, anchors: FloatArray, device: Device = CPU) -> Gradient:
     """Open a net of eq 1.
 
     Args:
         path: the file.
         anchors: (N, w_dim).
-        device: "cpu", "cuda" or "cuda:1".
+        device: where to compute.
 
     Raises:
         DeviceError: onnxruntime has no provider for the device.

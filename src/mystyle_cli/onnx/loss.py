@@ -66,9 +66,13 @@ class _Writer:
     """
 
     def __init__(self, graph: OnnxGraph, perceptual: Perceptual, size: int) -> None:
+        from mystyle_cli.prior.perceptual import kernel_to
+
         self.graph, self.node, self.perceptual = graph, graph.node, perceptual
         self.weights: dict[str, str] = {}
-        self.resize = "" if perceptual.size == size else graph.constant(_antialiased(size, perceptual.size))
+        self.resize = ""
+        if perceptual.size != size:
+            self.resize = graph.constant(kernel_to(size, perceptual.size).numpy())
 
     def line(self, *values: int) -> str:
         """Add a constant list of whole numbers."""
@@ -152,13 +156,3 @@ class _Writer:
 
     def _summed(self, x: str, axes: tuple[int, ...], keepdims: int = 0) -> str:
         return self.node("ReduceSum", [x, self.line(*axes)], keepdims=keepdims)
-
-
-def _antialiased(size: int, smaller: int) -> FloatArray:
-    """Return the matrix (smaller, size) with which the perceptual net makes pictures fit."""
-    import torch
-    import torch.nn.functional as F
-
-    unit = torch.eye(size)[None, None]
-    kernel = F.interpolate(unit, (smaller, size), mode="bilinear", antialias=True)[0, 0]
-    return np.asarray(kernel.numpy(), np.float32)

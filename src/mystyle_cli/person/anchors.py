@@ -83,16 +83,14 @@ def find_anchors(
     images: FloatArray | Pictures,
     prior: Prior,
     settings: AnchorSettings | None = None,
-    device: str = "cpu",
     progress: Progress = silent,
 ) -> Anchors:
     """Find the code of each image: with the prior's encoder, or by optimisation in W where it has none.
 
     Args:
         images: (N, 3, R, R) in [-1, 1].
-        prior: the domain prior.
+        prior: the domain prior, with the device to work on.
         settings: of the optimisation; None takes the defaults.
-        device: where the optimisation works.
         progress: called as images are done.
 
     Source: sec. 3.1.
@@ -101,8 +99,8 @@ def find_anchors(
     if "encoder" in prior.roles:
         codes, method = _encode(images, prior, settings.batch, progress), "encoder"
     else:
-        generator, perceptual = prior.generator(device), prior.perceptual(device)
-        plan = plan_search(generator, perceptual, settings.batch, device)
+        generator, perceptual = prior.generator(), prior.perceptual()
+        plan = plan_search(generator, perceptual, settings.batch, prior.device)
         generator.synthesis.recompute = plan.recompute
         settings = replace(settings, batch=plan.at_once)
         codes, method = optimise_anchors(images, generator, perceptual, settings, progress), "optimised"

@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
 
-from mystyle_cli.prior.memory import free_memory
-
 if TYPE_CHECKING:
+    from mystyle_cli.prior.device import Device
     from mystyle_cli.prior.generator import Generator
     from mystyle_cli.prior.perceptual import Perceptual
 
@@ -171,7 +170,7 @@ def plan_tuning(
     perceptual: Perceptual,
     pictures: int,
     batch: int,
-    device: str,
+    device: Device,
     *,
     half: bool = False,
     free: int | None = None,
@@ -189,7 +188,7 @@ def plan_tuning(
     """
     cost = picture_cost(generator, perceptual, half=half)
     most = min(batch, pictures)
-    free = free_memory(device) if free is None else free
+    free = device.free_memory() if free is None else free
     if free is None:
         return Plan(at_once=_capped(most, generator.resolution, device))
     room = _share(free, device) - weights_bytes(generator, perceptual) - pictures * reference_bytes(generator)
@@ -198,7 +197,7 @@ def plan_tuning(
     return Plan(plan.at_once, plan.recompute, pictures * cost.target <= left, plan.fits)
 
 
-def plan_search(generator: Generator, perceptual: Perceptual, batch: int, device: str) -> Plan:
+def plan_search(generator: Generator, perceptual: Perceptual, batch: int, device: Device) -> Plan:
     """Cut a search for codes so that it fits into the memory that is free; weights have no gradients there.
 
     Args:
@@ -207,7 +206,7 @@ def plan_search(generator: Generator, perceptual: Perceptual, batch: int, device
         batch: pictures that one would work on at once.
         device: where.
     """
-    free = free_memory(device)
+    free = device.free_memory()
     if free is None:
         return Plan(at_once=_capped(batch, generator.resolution, device))
     room = _share(free, device)
@@ -228,7 +227,7 @@ def planned_bytes(
     return weights_bytes(generator, perceptual) + pictures * reference_bytes(generator) + work
 
 
-def _cut(cost: PictureCost, most: int, room: float, resolution: int, device: str) -> Plan:
+def _cut(cost: PictureCost, most: int, room: float, resolution: int, device: Device) -> Plan:
     """Take as many pictures at once as fit, recomputing blocks only where not even one fits otherwise."""
     most = _capped(most, resolution, device)
     for recompute in (False, True):
@@ -238,11 +237,11 @@ def _cut(cost: PictureCost, most: int, room: float, resolution: int, device: str
     return Plan(1, recompute=True, cache=False, fits=False)
 
 
-def _capped(most: int, resolution: int, device: str) -> int:
+def _capped(most: int, resolution: int, device: Device) -> int:
     """Return how many pictures are of use at once; a graphics card can do with all it gets."""
-    return most if device.startswith("cuda") else max(1, min(most, ENOUGH // resolution**2))
+    return most if device.has_own_memory else max(1, min(most, ENOUGH // resolution**2))
 
 
-def _share(free: int, device: str) -> float:
+def _share(free: int, device: Device) -> float:
     """Return the part of the free memory that may be taken."""
-    return free * USED.get(device.partition(":")[0], USED["cpu"])
+    return free * USED["cuda" if device.has_own_memory else "cpu"]

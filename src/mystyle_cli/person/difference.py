@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mystyle_cli.errors import ProfileError
+from mystyle_cli.documents import Items, Number, OneOf, Record, Table, Text, Whole, json_of
+from mystyle_cli.errors import ProfileError, reason_of
 from mystyle_cli.person.files import load_tensors
-from mystyle_cli.person.quantise import SMALL, Coded, Sensitivity, decode, encode, in_half
+from mystyle_cli.person.quantise import FINEST_SHIFT, SMALL, Coded, Sensitivity, decode, encode, in_half
+from mystyle_cli.prior.device import CPU
+from mystyle_cli.prior.limits import LARGEST_CODE
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +39,15 @@ PICTURES: Final = 8
 """Anchors at which sensitivities are measured; each costs one step of tuning with a batch of one."""
 
 QUANTISED, HALF = "quantised", "difference"
+
+LAYERS: Final = Table(
+    Record(
+        {"how": OneOf(("grid", "factors")), "step": Number(0), "largest": Whole()},
+        {"least": Number(0), "most": Number(0), "shifts": Items(Whole(0, FINEST_SHIFT), LARGEST_CODE)},
+    ),
+    Text(500),
+)
+"""What a quantised generator notes of each array."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,6 @@ def store_difference(
     prior: Prior,
     state: Mapping[str, torch.Tensor],
     codes: FloatArray,
-    device: str = "cpu",
     *,
     whole: bool = False,
     picture_error: float = PICTURE_ERROR,
@@ -63,18 +74,17 @@ def store_difference(
     """Return what tuning changed, ready to be written.
 
     Args:
-        prior: the domain prior.
+        prior: the domain prior, with the device to render on.
         state: tuned parameters by name.
         codes: the anchors (N, w_dim).
-        device: where pictures are rendered to see which weights matter.
         whole: keep every weight in half precision.
         picture_error: PSNR in dB of what rounding does to a picture.
     """
-    changes = difference(prior.generator("cpu"), state)
+    changes = difference(prior.on(CPU).generator(), state)
     if whole:
         coded = {name: in_half(change) for name, change in changes.items()}
     else:
-        generator = prior.generator(device)
+        generator = prior.generator()
         generator.load_state_dict(dict(state), strict=False)
         sensitivities = measure_sensitivities(generator, sorted(changes), codes)
         count = sum(changes[name].size for name in sensitivities)
@@ -154,7 +164,7 @@ def _assemble(coded: Mapping[str, Coded], kind: str, prior_sha256: str) -> Diffe
 
 
 def read_changes(
-    path: Path, shapes: Mapping[str, tuple[int, ...]], prior_sha256: str
+    path: Path, shapes: Mapping[str, tuple[int, ...]], prior_sha256: str, beneath: Path | None = None
 ) -> dict[str, FloatArray]:
     """Read what tuning changed.
 
@@ -162,6 +172,7 @@ def read_changes(
         path: a `generator.safetensors`.
         shapes: of G_d's parameters, by name.
         prior_sha256: digest of the prior that it must belong to.
+        beneath: the profile's folder; no link in it is followed.
 
     Returns:
         float32 arrays by name; parameters that are not among them are as in G_d.
@@ -169,16 +180,19 @@ def read_changes(
     Raises:
         ProfileError: the file is damaged, of another prior, or does not fit its generator.
     """
-    tensors, notes = load_tensors(path)
+    tensors, notes = load_tensors(path, beneath)
     if notes.get("prior") != prior_sha256 or notes.get("kind") not in (QUANTISED, HALF):
         raise ProfileError(f"{path} does not fit the prior's generator", "Create the profile again.")
     try:
-        layers: dict[str, dict[str, Any]] = json.loads(notes["layers"]) if notes["kind"] == QUANTISED else {}
+        layers = LAYERS.read(json_of(notes["layers"]), "layers") if notes["kind"] == QUANTISED else {}
         grouped = _group(tensors, layers)
-        return {name: decode(parts, layers.get(name, {}), shapes[name]) for name, parts in grouped.items()}
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        with np.errstate(all="ignore"):  # what is not finite, `decode` refuses
+            return {
+                name: decode(parts, layers.get(name, {}), shapes[name]) for name, parts in grouped.items()
+            }
+    except Exception as error:  # numpy raises several kinds where parts do not belong together
         raise ProfileError(
-            f"{path} does not fit the prior's generator or is damaged: {type(error).__name__} {error}",
+            f"{path} does not fit the prior's generator or is damaged: {reason_of(error)}",
             "Restore it from a backup or create the profile again.",
         ) from error
 
@@ -197,13 +211,16 @@ def _group(
     return grouped
 
 
-def apply_difference(generator: Generator, path: Path, prior_sha256: str) -> None:
+def apply_difference(
+    generator: Generator, path: Path, prior_sha256: str, beneath: Path | None = None
+) -> None:
     """Turn G_d into G_p.
 
     Args:
         generator: a copy of G_d on the CPU; changed in place.
         path: the profile's `generator.safetensors`.
         prior_sha256: digest of the prior that it must belong to.
+        beneath: the profile's folder; no link in it is followed.
 
     Raises:
         ProfileError: the file is damaged, of another prior, or does not fit this generator.
@@ -212,7 +229,7 @@ def apply_difference(generator: Generator, path: Path, prior_sha256: str) -> Non
 
     parameters = dict(generator.named_parameters())
     shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
-    changes = read_changes(path, shapes, prior_sha256)
+    changes = read_changes(path, shapes, prior_sha256, beneath)
     with torch.no_grad():
         for name, change in changes.items():
             parameters[name].add_(torch.from_numpy(change))

@@ -14,15 +14,15 @@ new one, never a mixture.
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from mystyle_cli.documents import DIGEST, DocumentError, Fact, FileName, Record, Table, finite, toml_of
 from mystyle_cli.errors import ProfileError
-from mystyle_cli.owned import inside
-from mystyle_cli.person.files import digest_of, tensor_bytes, unwritable
+from mystyle_cli.owned import UnsafeNameError, digest_of, read_file
+from mystyle_cli.person.files import tensor_bytes, unwritable
 from mystyle_cli.person.layout import (
     COMMIT,
     LAYOUT,
@@ -34,6 +34,7 @@ from mystyle_cli.person.layout import (
     STAGES,
     TUNE,
     data_name,
+    largest,
     made_by_us,
     owned,
     place_of,
@@ -43,6 +44,9 @@ from mystyle_cli.person.manifest import NAME, Manifest, Scalar, read_manifest
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+_NOTED: Final = Record({"stages": Table(Table(Fact())), "files": Table(Table(DIGEST, FileName()))})
+"""What `stages.toml` holds."""
 
 _WORK_FILES: Final = "Move them away, or remove them if they are not wanted; then give the command again."
 
@@ -86,15 +90,11 @@ class Draft:
     def _read(self) -> tuple[dict[str, dict[str, Scalar]], dict[str, dict[str, str]]]:
         """Read what an earlier command finished; unreadable notes count as nothing finished."""
         try:
-            document = tomllib.loads((self.folder / STAGES).read_text("utf-8"))
-            stages = {name: dict(table) for name, table in document["stages"].items()}
-            files = {
-                stage: {inside(name): str(digest) for name, digest in document["files"][stage].items()}
-                for stage in stages
-            }
-            return stages, files
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            document = _NOTED.read(toml_of(read_file(self.folder / STAGES, largest(STAGES), self.folder)))
+        except (OSError, DocumentError, UnsafeNameError):
             return {}, {}
+        stages, files = document["stages"], document["files"]
+        return (stages, {name: files[name] for name in stages}) if stages.keys() <= files.keys() else ({}, {})
 
     def _note(self) -> None:
         """Write down which stages are done."""
@@ -119,13 +119,13 @@ class Draft:
             inputs: digest of everything that the result depends on.
         """
         here = self._stages.get(stage, {}).get("inputs") == inputs
-        if here and _intact(self.payload, self._files[stage]):
+        if here and intact(self.payload, self._files[stage]):
             return True
         self._drop(stage)
         if stage in self._forgotten or self.current is None:
             return False
         same = self.current.stages.get(stage, {}).get("inputs") == inputs
-        return same and _intact(self.folder, self.current.files.get(stage, {}))
+        return same and intact(self.folder, self.current.files.get(stage, {}))
 
     def _drop(self, stage: str) -> None:
         """Forget a stage and remove what it wrote."""
@@ -164,9 +164,12 @@ class Draft:
             stage: its name.
             inputs: digest of what its result depends on.
             files: digests by name of the files that it wrote.
-            facts: settings, costs and figures worth keeping.
+            facts: settings, costs and figures worth keeping; numbers that are not finite are none.
         """
-        self._stages[stage] = {"inputs": inputs, **facts}
+        self._stages[stage] = {
+            "inputs": inputs,
+            **{name: value for name, value in facts.items() if isinstance(value, str) or finite(value)},
+        }
         self._files[stage] = dict(files)
         self._note()
 
@@ -198,6 +201,20 @@ class Draft:
     def digests(self) -> dict[str, str]:
         """Return the digest of every file of the next version."""
         return {name: digest for table in self.files().values() for name, digest in table.items()}
+
+    def digest(self, name: str) -> str:
+        """Return the digest of a file of the next version that must be there.
+
+        Raises:
+            ProfileError: no stage wrote it.
+        """
+        found = self.digests().get(name)
+        if found is None:
+            raise ProfileError(
+                f"{self.folder / NAME} lists no {name}",
+                "Restore it from a backup, or create the profile again.",
+            )
+        return found
 
     @property
     def learning(self) -> bool:
@@ -328,11 +345,11 @@ def _changing(folder: Path, name: str = "") -> Iterator[None]:
         raise unwritable(Path(error.filename) if linked else folder / name, error) from error
 
 
-def _intact(folder: Path, files: Mapping[str, str]) -> bool:
+def intact(folder: Path, files: Mapping[str, str]) -> bool:
     """Tell whether files are all in a folder, as written; one that cannot be read is not."""
     try:
         return all(
-            (folder / name).is_file() and digest_of(folder / name) == digest for name, digest in files.items()
+            digest_of(folder / name, largest(name), folder) == digest for name, digest in files.items()
         )
     except OSError:
         return False

@@ -13,11 +13,11 @@ import numpy as np
 
 from mystyle_cli.person.cost import Plan, gradient_bytes, picture_cost, planned_bytes
 from mystyle_cli.person.tuning import TuneSettings, plan_for, tune
-from mystyle_cli.prior.device import choose_precision
-from mystyle_cli.prior.memory import free_memory, used_memory
+from mystyle_cli.prior.memory import used_memory
 from mystyle_cli.progress import Step
 
 if TYPE_CHECKING:
+    from mystyle_cli.prior.device import Device
     from mystyle_cli.prior.registry import Prior
 
 PROBE_SECONDS: Final = 4.0
@@ -106,27 +106,25 @@ def estimate_tuning(
     prior: Prior,
     pictures: int,
     settings: TuneSettings,
-    device: str,
     instant: bool = False,
     taken: int | None = 0,
 ) -> Estimate:
     """Tell what tuning will take: the memory is counted, the time is that of a few steps on noise.
 
     Args:
-        prior: the domain prior.
+        prior: the domain prior, with the device to tune on.
         pictures: in the reference set.
         settings: how to tune.
-        device: where, as torch names it.
         instant: whether the nets for instant answers are made afterwards; their memory is counted, where it
             is more, but not their time.
         taken: steps that were taken before; None where all were, and none is tried then.
     """
     import torch
 
-    generator = prior.generator(device).to(memory_format=torch.channels_last)
-    perceptual = prior.perceptual(device)
-    precision = choose_precision(settings.precision, device)
-    held, free = _held(device), free_memory(device)
+    device, generator = prior.device, prior.generator().to(memory_format=torch.channels_last)
+    perceptual = prior.perceptual()
+    precision = device.precision(settings.precision)
+    held, free = _held(device), device.free_memory()
     plan = plan_for(generator, perceptual, pictures, settings, device)
     cost = picture_cost(generator, perceptual, half=precision == "bfloat16")
     work = planned_bytes(plan, cost, generator, perceptual, pictures)
@@ -140,46 +138,44 @@ def estimate_tuning(
         batch=settings.batch,
         steps=steps,
         resolution=generator.resolution,
-        device=device,
+        device=device.torch,
         precision=precision,
         plan=plan,
-        memory=held + _others(prior, device) + max(work, later),
+        memory=held + _others(prior) + max(work, later),
         later=later > work,
         free=None if free is None else held + free,
-        seconds_per_step=_measure(prior, largest, settings, device, plan) if tried else None,
+        seconds_per_step=_measure(prior, largest, settings, plan) if tried else None,
         taken=steps if taken is None else taken,
     )
 
 
-def _held(device: str) -> int:
+def _held(device: Device) -> int:
     """Return what is held with the nets loaded, on the device where it has memory of its own."""
-    if device.startswith("cuda"):
-        import torch
-
-        return torch.cuda.memory_reserved(device)
+    if device.has_own_memory:
+        return device.held_memory()
     return (used_memory() or LIBRARIES) + LATER
 
 
-def _others(prior: Prior, device: str) -> int:
+def _others(prior: Prior) -> int:
     """Return what the prior's other nets take, where they share the memory."""
-    if device.startswith("cuda"):
+    if prior.device.has_own_memory:
         return 0
     return sum(2 * prior.file(role).stat().st_size for role in prior.roles if role in HELD_TWICE)
 
 
-def _measure(prior: Prior, batch: int, settings: TuneSettings, device: str, plan: Plan) -> float:
+def _measure(prior: Prior, batch: int, settings: TuneSettings, plan: Plan) -> float:
     """Return the seconds of a step with `batch` pictures, tried on those worked on at once."""
     import torch
 
-    generator = prior.generator(device).to(memory_format=torch.channels_last)
+    generator = prior.generator().to(memory_format=torch.channels_last)
     tried = min(plan.at_once, batch)
     size, rng = generator.resolution, np.random.default_rng(0)
     codes = rng.standard_normal((tried, generator.w_dim)).astype(np.float32)
     noise = rng.integers(0, 256, (tried, 3, size, size), np.uint8)
-    clock = _Clock(lambda: torch.cuda.synchronize(device) if device.startswith("cuda") else None)
+    clock = _Clock(prior.device.finish)
     how = replace(settings, passes=PROBE_STEPS, batch=tried)
     with suppress(_EnoughError):
-        tune(generator, codes, noise, prior.perceptual(device), how, None, clock, plan)
+        tune(generator, codes, noise, prior.perceptual(), how, None, clock, plan)
     return clock.step_seconds * batch / tried
 
 

@@ -6,28 +6,28 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from mystyle_cli.documents import Table, Text, json_of
 from mystyle_cli.errors import ProfileError
-from mystyle_cli.owned import write_result
+from mystyle_cli.owned import StrangeFileError, write_result
+from mystyle_cli.person.layout import largest
+from mystyle_cli.tensors import HEADER, read_tensors
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-
-def digest_of(path: Path) -> str:
-    """Return the sha256 of a file as hexadecimal digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+Notes = dict[str, str]
+"""What a file's header holds beside its tensors."""
 
 
 def unreadable(path: Path, error: OSError) -> ProfileError:
     """Return what is said of a file or folder of the store that the system does not let us read."""
-    return ProfileError(
-        f"{error.filename or path} cannot be read: {error.strerror or error}",
-        "Check its permissions and those of its folder; then give the command again.",
-    )
+    hint = "Check its permissions and those of its folder; then give the command again."
+    if isinstance(error, StrangeFileError):
+        hint = "Restore it from a backup; what else is wrong, `mystyle profile verify` tells."
+    return ProfileError(f"{error.filename or path} cannot be read: {error.strerror or error}", hint)
 
 
 def write_whole(path: Path, data: bytes) -> str:
@@ -89,22 +89,27 @@ def save_tensors(path: Path, tensors: Mapping[str, NDArray[np.generic]], notes: 
     return write_whole(path, tensor_bytes(tensors, notes))
 
 
-def load_tensors(path: Path) -> tuple[dict[str, NDArray[np.generic]], dict[str, str]]:
-    """Read a safetensors file.
+def load_tensors(path: Path, beneath: Path | None = None) -> tuple[dict[str, NDArray[np.generic]], Notes]:
+    """Read a safetensors file that `save_tensors` wrote.
+
+    Args:
+        path: the file.
+        beneath: the profile's folder, where it belongs to one; no link in it is followed.
 
     Returns:
-        The arrays by name, and the header's notes.
+        The arrays by name, all of them finite, and the header's notes.
 
     Raises:
         ProfileError: the file is missing or damaged.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(str(path), framework="numpy") as reader:
-            notes = json.loads((reader.metadata() or {}).get("notes", "{}"))
-            return {name: reader.get_tensor(name) for name in reader.keys()}, notes  # noqa: SIM118
-    except (OSError, ValueError, SafetensorError) as error:
+        tensors, header = read_tensors(path, largest("a.safetensors"), beneath)
+        return tensors, _NOTES.read(json_of(header.get("notes", "{}")), "notes")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise ProfileError(
-            f"{path} cannot be read: {error}", "Run `mystyle profile verify` to see what else is damaged."
+            f"{path} cannot be read: {reason}", "Run `mystyle profile verify` to see what else is damaged."
         ) from error
+
+
+_NOTES: Final = Table(Text(HEADER, lines=True), Text(), 1000)

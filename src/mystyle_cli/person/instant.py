@@ -178,8 +178,12 @@ def instant_state(manifest: Manifest) -> State:
     return "fresh" if same and facts.get("prior") == manifest.prior.sha256 else "stale"
 
 
-def open_instant(profile: Profile, device: str = "cpu") -> InstantNet:
+def open_instant(profile: Profile, *, helper: bool = False) -> InstantNet:
     """Open a person's net.
+
+    Args:
+        profile: the person, with the device to compute on.
+        helper: it only gives torch's search its start, see `Device.helpers`.
 
     Raises:
         ProfileError: the profile has none, or one of an older generator.
@@ -192,4 +196,5 @@ def open_instant(profile: Profile, device: str = "cpu") -> InstantNet:
         if state == "stale":
             why = "has a net for instant answers that belongs to an older generator"
         raise ProfileError(f"profile '{profile.name}' {why}", f"Train it: mystyle tune {profile.name}")
-    return InstantNet(open_session(profile.file(FILE), device), profile.prior, profile.anchors())
+    session = open_session(profile.file(FILE), profile.device, helper=helper)
+    return InstantNet(session, profile.prior, profile.anchors())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Final
 
 from mystyle_cli.errors import ProfileError
-from mystyle_cli.owned import Layout, Owned
+from mystyle_cli.owned import Layout, Owned, digest_of, read_file
 
 MARKER: Final = ".mystyle"
 """The file that says that mystyle made the folder."""
@@ -21,6 +22,9 @@ NEXT: Final = "runs/next"
 PAYLOAD: Final = "runs/next/profile"
 TUNE: Final = "runs/next/tune"
 STAGES: Final = "runs/next/stages.toml"
+
+LOSS_TABLE: Final = "runs/loss.csv"
+"""The loss curve of a tuning; only a record, which no work depends on."""
 
 MARK: Final = b'made_by = "mystyle"\nkind = "profile"\n'
 
@@ -40,6 +44,22 @@ LAYOUT: Final = Layout(
     ),
 )
 """The names that the program gives; files and folders of other names in a profile are the user's."""
+
+
+_LARGEST: Final = {
+    ".toml": 4 << 20,
+    ".jsonl": 128 << 20,
+    ".csv": 16 << 20,
+    ".png": 256 << 20,
+    ".safetensors": 2 << 30,
+    ".onnx": 2 << 30,  # more no such file can have
+}
+"""Bytes that files have at most, by their ending."""
+
+
+def largest(name: str) -> int:
+    """Return how many bytes a file of a name may have; more is never read of it."""
+    return _LARGEST.get(Path(name).suffix, 0)
 
 
 def owned(folder: Path) -> Owned:
@@ -65,6 +85,29 @@ def place_of(folder: Path, name: str) -> Path:
     here = owned(folder)
     staged = here.has(f"{COMMIT}/profile.toml") and here.has(f"{COMMIT}/{name}")
     return folder / COMMIT / name if staged else folder / name
+
+
+def read_data(folder: Path, name: str) -> bytes:
+    """Return the content of a profile's data file as readers find it; raises as `owned.read_file` does."""
+    return read_file(place_of(folder, name), largest(name), folder)
+
+
+def digest_of_data(folder: Path, name: str) -> str:
+    """Return the sha256 of a profile's data file as readers find it; raises as `owned.digest_of` does."""
+    return digest_of(place_of(folder, name), largest(name), folder)
+
+
+def is_there(folder: Path, name: str) -> bool:
+    """Tell whether something of a data file's name is there as readers find it, whatever it is.
+
+    Raises:
+        OSError: the folder may not be looked into.
+    """
+    try:
+        os.lstat(place_of(folder, name))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def marked(folder: Path) -> bool:
@@ -95,7 +138,7 @@ def made_by_us(folder: Path) -> bool:
     try:
         if here.has(NAME) or here.has(f"{COMMIT}/{NAME}"):
             read_manifest(folder)
-            read_records(place_of(folder, "photos.jsonl"))
+            read_records(place_of(folder, "photos.jsonl"), folder)
             return True
         found = here.content()
         work = [name for name in found.files if name.startswith(f"{NEXT}/")]

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from mystyle_cli.documents import (
+    DIGEST,
+    LARGEST,
+    LONGEST_LINE,
+    DocumentError,
+    Fact,
+    FileName,
+    Items,
+    Kind,
+    Number,
+    Record,
+    Table,
+    Text,
+    Whole,
+    toml_of,
+)
 from mystyle_cli.errors import ProfileError
-from mystyle_cli.owned import UnsafeNameError, inside
+from mystyle_cli.owned import UnsafeNameError, read_file
 from mystyle_cli.person.files import unreadable
-from mystyle_cli.person.layout import place_of
+from mystyle_cli.person.layout import largest, place_of
+from mystyle_cli.prior.limits import SIZES
 
 if TYPE_CHECKING:
     from mystyle_cli.prior.registry import Prior
@@ -26,6 +42,35 @@ UPDATE: Final = "Update mystyle: get its newer source, and in that folder: pip i
 
 Scalar = str | int | float | bool
 Tables = Mapping[str, Mapping[str, Scalar]]
+
+
+LONGEST_CONSENT: Final = 10_000
+"""Characters that may be noted about consent; in TOML, escaped, they still fit into a line."""
+
+PRIOR: Final = Record(
+    {
+        "name": Text(64),
+        "location": Text(4096),
+        "sha256": DIGEST,
+        **SIZES,
+    }
+)
+FIELDS: Final = Record(
+    {
+        "prior": PRIOR,
+        "created": Text(64),
+        "changed": Text(64),
+        "made_by": Text(64),
+        "consent": Text(LONGEST_LINE, lines=True),
+        "counts": Table(Whole()),
+        "stages": Table(Table(Fact())),
+        "results": Table(Table(Number())),
+        "identity": Table(Number()),
+        "files": Table(Table(DIGEST, FileName())),
+    },
+    {"migrated": Items(Text(), 1000)},
+)
+"""What `profile.toml` holds, field by field."""
 
 
 class NewerFormatError(ProfileError):
@@ -113,11 +158,46 @@ class Manifest:
         """Return the sha256 of every file, whichever stage made it."""
         return {name: digest for table in self.files.values() for name, digest in table.items()}
 
+    def fact(self, stage: str, name: str, kind: Kind) -> Any:
+        """Return what was noted of a stage, where work depends on it.
+
+        Args:
+            stage: its name.
+            name: of the fact.
+            kind: what it must be.
+
+        Raises:
+            ProfileError: it is not there, or of another kind.
+        """
+        return fact_of(self.stages, stage, name, kind)
+
     def to_toml(self) -> str:
-        """Return the document, with `format` first."""
+        """Return the document, with `format` first.
+
+        Raises:
+            ProfileError: it would be none that can be read again.
+        """
         import tomli_w
 
-        return tomli_w.dumps({"format": FORMAT, **_plain(asdict(self))})
+        document = _plain(asdict(self))
+        try:
+            FIELDS.read(document)
+        except (DocumentError, UnsafeNameError) as error:
+            raise ProfileError(
+                f"the profile cannot be written down: {error}", "Report this; the profile is as it was."
+            ) from error
+        return tomli_w.dumps({"format": FORMAT, **document})
+
+
+def fact_of(stages: Tables, stage: str, name: str, kind: Kind) -> Any:
+    """Return what was noted of a stage; see `Manifest.fact`."""
+    try:
+        return kind.read(stages.get(stage, {}).get(name), f"stages.{stage}.{name}")
+    except DocumentError as error:
+        raise ProfileError(
+            f"what was noted of the profile's stages is damaged: {error}",
+            "Restore it from a backup, or create the profile again.",
+        ) from error
 
 
 def remedy(manifest: Manifest, name: str, files: Iterable[str]) -> str:
@@ -159,8 +239,8 @@ def migrate(
         ProfileError: it is not a number, or no step leads on from it.
     """
     found = document.get("format")
-    if not isinstance(found, int) or isinstance(found, bool) or found < 0:
-        raise ProfileError(f"{where}: `format` is {found!r}, not a number", "Restore the file from a backup.")
+    if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found <= LARGEST:
+        raise ProfileError(f"{where}: `format` is no whole number", "Restore the file from a backup.")
     if found > target:
         raise NewerFormatError(
             f"{where} was written by a newer mystyle: format {found}, this version reads up to {target}",
@@ -177,9 +257,14 @@ def migrate(
         document = {
             **document,
             "format": number + 1,
-            "migrated": [*document.get("migrated", []), step.name],
+            "migrated": [*_list(document.get("migrated")), step.name],
         }
     return document
+
+
+def _list(value: object) -> list[object]:
+    """Return what a list holds; what is none is checked with the other fields."""
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def read_manifest(folder: Path, steps: Sequence[Migration] = MIGRATIONS, *, staged: bool = True) -> Manifest:
@@ -197,50 +282,22 @@ def read_manifest(folder: Path, steps: Sequence[Migration] = MIGRATIONS, *, stag
     again = f"remove the profile (mystyle profile delete {folder.name}) and create it again from its photos"
     hint = f"Restore it from a backup, or {again}."
     try:
-        document = tomllib.loads(path.read_bytes().decode("utf-8"))
+        document = toml_of(read_file(path, largest(NAME), folder))
     except FileNotFoundError as error:
         raise ProfileError(f"{path} is missing", hint) from error
     except OSError as error:
         raise unreadable(path, error) from error
-    except ValueError as error:
+    except DocumentError as error:
         raise ProfileError(f"{path} is damaged: {error}", hint) from error
     document = migrate(document, path, steps)
     try:
-        return _from_document(document)
+        fields = FIELDS.read(document)
     except UnsafeNameError as error:
         raise ProfileError(f"{path} lists a file outside the profile: {error}", hint) from error
-    except KeyError as error:
-        raise ProfileError(f"{path} is damaged: it has no `{error.args[0]}`", hint) from error
-    except (TypeError, ValueError, AttributeError) as error:
-        raise ProfileError(f"{path} is damaged: an entry is of the wrong kind", hint) from error
-
-
-def _from_document(document: dict[str, Any]) -> Manifest:
-    """Build the manifest; unknown keys of the same format are ignored, missing ones raise."""
-    prior = document["prior"]
-    return Manifest(
-        prior=PriorMark(
-            name=str(prior["name"]),
-            location=str(prior["location"]),
-            sha256=str(prior["sha256"]),
-            resolution=int(prior["resolution"]),
-            w_dim=int(prior["w_dim"]),
-            num_ws=int(prior["num_ws"]),
-        ),
-        created=str(document["created"]),
-        changed=str(document["changed"]),
-        made_by=str(document["made_by"]),
-        consent=str(document["consent"]),
-        counts=dict(document["counts"]),
-        stages={name: dict(table) for name, table in document["stages"].items()},
-        results={name: dict(table) for name, table in document["results"].items()},
-        identity=dict(document["identity"]),
-        files={
-            stage: {inside(name): str(digest) for name, digest in table.items()}
-            for stage, table in document["files"].items()
-        },
-        migrated=tuple(document.get("migrated", ())),
-    )
+    except DocumentError as error:
+        raise ProfileError(f"{path} is damaged: {error}", hint) from error
+    fields["migrated"] = tuple(fields.get("migrated", ()))
+    return Manifest(**{**fields, "prior": PriorMark(**fields["prior"])})
 
 
 def mark_of(prior: Prior) -> PriorMark:
@@ -260,8 +317,8 @@ def mark_of(prior: Prior) -> PriorMark:
 def tables_of(facts: Mapping[str, Scalar]) -> dict[str, Mapping[str, float]]:
     """Turn facts named "after.id" into tables: after, id."""
     tables: dict[str, dict[str, float]] = {}
-    for name, value in facts.items():
+    for name in facts:
         table, dot, key = name.partition(".")
         if dot:
-            tables.setdefault(table, {})[key] = float(value)
+            tables.setdefault(table, {})[key] = fact_of({"measure": facts}, "measure", name, Number())
     return dict(tables)

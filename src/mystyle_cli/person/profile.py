@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import json
+import copy
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mystyle_cli.documents import Items, Text, json_of
 from mystyle_cli.errors import ModelError, ProfileError
 from mystyle_cli.person.difference import apply_difference
 from mystyle_cli.person.exporting import State, export_state
-from mystyle_cli.person.files import digest_of, load_tensors, unreadable
-from mystyle_cli.person.layout import place_of
-from mystyle_cli.person.manifest import Manifest, remedy
-from mystyle_cli.person.reference import HELD_OUT, TRAIN, read_faces, read_records
+from mystyle_cli.person.files import load_tensors, unreadable
+from mystyle_cli.person.layout import digest_of_data, place_of
+from mystyle_cli.person.manifest import NAME, Manifest, remedy
+from mystyle_cli.person.reference import TRAIN, read_faces, read_records
 from mystyle_cli.person.score import id_scores
+from mystyle_cli.prior.device import CPU, Device
+from mystyle_cli.prior.limits import sound_answer
 
 if TYPE_CHECKING:
     from mystyle_cli.curate.records import PhotoRecord
@@ -48,6 +51,7 @@ class Profile:
         self.name = folder.name
         self.manifest = manifest
         self._given_prior = prior
+        self.device = CPU if prior is None else prior.device
 
     def __repr__(self) -> str:
         """Show name, number of anchors and prior."""
@@ -86,7 +90,13 @@ class Profile:
                 f"but this one is {prior.digest[:12]}",
                 "Install the version of the prior that it was tuned from, or create the profile again.",
             )
-        return prior
+        sizes = prior.resolution, prior.w_dim, prior.num_ws
+        if sizes != (mark.resolution, mark.w_dim, mark.num_ws):
+            raise ProfileError(
+                f"{self.path / NAME} is damaged: its prior '{mark.name}' has other sizes than it says",
+                "Restore it from a backup, or create the profile again.",
+            )
+        return prior.on(self.device)
 
     def file(self, name: str) -> Path:
         """Return the path of one of the profile's files, after comparing its digest.
@@ -100,9 +110,9 @@ class Profile:
             raise ProfileError(f"profile '{self.name}' has no {name}", "Run `mystyle profile verify`.")
         otherwise = remedy(self.manifest, self.name, [name])
         try:
-            if not path.is_file():
-                raise ProfileError(f"{path} is missing", f"Restore it from a backup, or {otherwise}.")
-            found = digest_of(path)
+            found = digest_of_data(self.path, name)
+        except FileNotFoundError as error:
+            raise ProfileError(f"{path} is missing", f"Restore it from a backup, or {otherwise}.") from error
         except OSError as error:
             raise unreadable(path, error) from error
         if found != expected:
@@ -116,7 +126,7 @@ class Profile:
     @cached_property
     def records(self) -> tuple[PhotoRecord, ...]:
         """Every photo ever seen, with its verdict, in the order of `photos.jsonl`."""
-        return read_records(self.file(PHOTOS))
+        return read_records(self.file(PHOTOS), self.path)
 
     def photos(self, split: str = TRAIN) -> tuple[PhotoRecord, ...]:
         """Return the records of the reference set ("train") or of the held-out photos ("held-out")."""
@@ -124,30 +134,28 @@ class Profile:
 
     def faces(self, split: str = TRAIN) -> FloatArray:
         """Return aligned faces (N, 3, R, R) in [-1, 1]: the reference set, or the held-out photos."""
-        resolution = self.manifest.prior.resolution
-        return read_faces([self.file(str(record.face)) for record in self.photos(split)], resolution)[:]
+        paths = [self.file(str(record.face)) for record in self.photos(split)]
+        return read_faces(paths, self.manifest.prior.resolution, self.path)[:]
 
     @cached_property
     def _anchors(self) -> FloatArray:
-        tensors, notes = load_tensors(self.file(ANCHORS))
-        codes = tensors.get("anchors")
-        expected = [record.sha256 for record in self.photos()]
-        names = json.loads(notes.get("names", "[]"))
-        if codes is None or codes.shape != (len(expected), self.manifest.prior.w_dim) or names != expected:
-            raise ProfileError(
-                f"{self.path / ANCHORS} does not fit the profile's {len(expected)} photos",
-                "Create the profile again.",
-            )
-        anchors = np.asarray(codes, np.float32)
-        anchors.flags.writeable = False
-        return anchors
+        names = [record.sha256 for record in self.photos()]
+        return read_anchors(self.file(ANCHORS), names, self.manifest.prior.w_dim, self.path)
 
     def anchors(self) -> FloatArray:
         """Return the anchors (N, w_dim), in the order of the reference set."""
         return self._anchors
 
-    def generator(self, device: str = "cpu") -> Generator:
-        """Return G_p, a fresh copy on a device.
+    def on(self, device: Device) -> Self:
+        """Return the same profile with the nets that it works with on a device."""
+        found = copy.copy(self)
+        found.device = device
+        if "prior" in found.__dict__:  # open already
+            found.__dict__["prior"] = self.prior.on(device)
+        return found
+
+    def generator(self) -> Generator:
+        """Return G_p, a fresh copy on the profile's device.
 
         Raises:
             ProfileError: the profile is not tuned yet, or its file is damaged or of another prior.
@@ -156,19 +164,37 @@ class Profile:
             raise ProfileError(
                 f"profile '{self.name}' is not tuned yet", f"Tune it: mystyle tune {self.name}"
             )
-        generator = self.prior.generator("cpu")
-        apply_difference(generator, self.file(GENERATOR), self.manifest.prior.sha256)
-        return generator.to(device)
+        generator = self.prior.on(CPU).generator()
+        apply_difference(generator, self.file(GENERATOR), self.manifest.prior.sha256, self.path)
+        return generator.to(self.device.torch)
 
     @cached_property
     def _reference_embeddings(self) -> FloatArray:
         if REFERENCES not in self.manifest.digests():  # profiles made before they were kept
             return self.prior.embed(self.faces())
-        return np.asarray(load_tensors(self.file(REFERENCES))[0]["embeddings"], np.float32)
+        return read_embeddings(self.file(REFERENCES), len(self.photos()), self.path)
 
     def reference_embeddings(self) -> FloatArray:
         """Return the identity embeddings (N, D) of the reference set, unit rows."""
         return self._reference_embeddings
+
+    def refuse_odd(self, name: str, images: FloatArray) -> FloatArray:
+        """Return what a net of the profile's drew, after seeing that it is pictures.
+
+        Args:
+            name: of the net's file, for the message.
+            images: (B, 3, R, R) where the net is right.
+
+        Raises:
+            ProfileError: they are of another shape, or hold what is no number.
+        """
+        side = self.manifest.prior.resolution
+        if images.shape[1:] != (3, side, side) or not sound_answer(images):
+            raise ProfileError(
+                f"{self.path / name} draws no pictures of {side} x {side} pixels in finite numbers",
+                "Restore it from a backup, or create the profile again.",
+            )
+        return images
 
     def id_score(self, images: FloatArray, exclude: Sequence[Sequence[int]] | None = None) -> FloatArray:
         """Return the ID score of aligned faces: cosine to the nearest photo of the reference set.
@@ -187,14 +213,84 @@ class Profile:
     @property
     def id_threshold(self) -> float:
         """The ID score under which a photo counts as not this person's, from their own photos' scores."""
-        return float(self.manifest.identity["threshold"])
+        found = self.manifest.identity.get("threshold")
+        if found is None:
+            raise ProfileError(
+                f"{self.path / NAME} has no `identity.threshold`",
+                f"Measure it again: mystyle tune {self.name}",
+            )
+        return float(found)
 
     def check(self) -> None:
-        """Load everything once.
+        """Use everything once.
 
         Raises:
-            ProfileError: something is missing or damaged or does not fit.
+            MystyleError: something is missing or damaged or does not fit; the first of what
+                `check.check_profile` finds.
         """
-        self.faces(), self.faces(HELD_OUT), self.anchors()
-        if self.tuned:
-            self.generator()
+        from mystyle_cli.person.check import check_profile
+
+        for problem in check_profile(self):
+            raise problem
+
+
+_NAMES: Final = Items(Text())
+_AGAIN: Final = "Restore it from a backup, or create the profile again."
+
+
+def read_anchors(path: Path, names: Sequence[str], w_dim: int, beneath: Path) -> FloatArray:
+    """Read the anchors (N, w_dim), read-only.
+
+    Args:
+        path: an `anchors.safetensors`.
+        names: sha256 of the photos that they must belong to, in order.
+        w_dim: length of a code.
+        beneath: the profile's folder; no link in it is followed.
+
+    Raises:
+        ProfileError: they are damaged, or others than these photos'.
+    """
+    tensors, notes = load_tensors(path, beneath)
+    codes = tensors.get("anchors")
+    try:
+        found = _NAMES.read(json_of(notes.get("names", "[]")), "names")
+    except ValueError as error:
+        raise ProfileError(f"{path} is damaged: {error}", _AGAIN) from error
+    if codes is None or codes.dtype.kind != "f" or codes.shape != (len(names), w_dim) or found != list(names):
+        raise ProfileError(f"{path} does not fit the profile's {len(names)} photos", _AGAIN)
+    anchors = _float32(codes, path)
+    anchors.flags.writeable = False
+    return anchors
+
+
+def read_embeddings(path: Path, count: int, beneath: Path) -> FloatArray:
+    """Read the identity embeddings (N, D) of the reference set, unit rows.
+
+    Args:
+        path: a `references.safetensors`.
+        count: N.
+        beneath: the profile's folder; no link in it is followed.
+
+    Raises:
+        ProfileError: they are damaged, or not so many.
+    """
+    rows = load_tensors(path, beneath)[0].get("embeddings")
+    if rows is None or rows.dtype.kind != "f" or rows.ndim != 2 or len(rows) != count or not rows.size:
+        raise ProfileError(f"{path} does not hold the embeddings of {count} photos", _AGAIN)
+    found = _float32(rows, path)
+    if np.linalg.norm(found.astype(np.float64), axis=1).max() > 1 + SLACK:
+        raise ProfileError(f"{path} holds embeddings that are longer than 1", _AGAIN)
+    return found
+
+
+SLACK: Final = 1e-2
+"""How much longer than 1 rounding may make an embedding."""
+
+
+def _float32(values: NDArray[np.generic], path: Path) -> FloatArray:
+    """Return numbers in float32, which all of them must fit."""
+    with np.errstate(over="ignore"):
+        found = values.astype(np.float32)
+    if not np.isfinite(found).all():
+        raise ProfileError(f"{path} holds numbers that are too large", _AGAIN)
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mystyle_cli.curate.records import PhotoRecord
-from mystyle_cli.errors import ProfileError
-from mystyle_cli.owned import inside
-from mystyle_cli.person.layout import data_name
+from mystyle_cli.documents import DocumentError, json_of, lines_of
+from mystyle_cli.errors import ProfileError, reason_of
+from mystyle_cli.owned import inside, read_file
+from mystyle_cli.person.files import unreadable
+from mystyle_cli.person.layout import data_name, largest
+from mystyle_cli.prior.limits import LARGEST_SIDE
 
 FloatArray = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -24,6 +28,13 @@ Pixels = NDArray[np.uint8]
 TRAIN: Final = "train"
 HELD_OUT: Final = "held-out"
 FACES: Final = "faces"
+MOST_PHOTOS: Final = 100_000
+"""Photos that a profile may have seen."""
+
+MOST_BYTES: Final = 8 << 30
+"""Bytes of all faces of a reference set together: some 2700 of 1024 pixels."""
+
+_RESTORE: Final = "Restore it from a backup, or create the profile again from its photos."
 
 
 def write_records(records: Sequence[PhotoRecord]) -> bytes:
@@ -31,27 +42,39 @@ def write_records(records: Sequence[PhotoRecord]) -> bytes:
     return "".join(f"{json.dumps(record.to_json(), ensure_ascii=False)}\n" for record in records).encode()
 
 
-def read_records(path: Path) -> tuple[PhotoRecord, ...]:
+def read_records(path: Path, beneath: Path | None = None) -> tuple[PhotoRecord, ...]:
     """Read `photos.jsonl`.
 
+    Args:
+        path: the file.
+        beneath: the profile's folder; no link in it is followed.
+
     Raises:
-        ProfileError: it cannot be read, a line is not a record, or a record names a face outside the profile.
+        ProfileError: it cannot be read, a line is not a record, or a record names a face outside the profile
+            or another record's.
     """
     try:
-        lines = path.read_bytes().decode("utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ProfileError(f"{path} cannot be read: {error}", "Restore it.") from error
-    records = []
+        lines = lines_of(read_file(path, largest("photos.jsonl"), beneath))
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except DocumentError as error:
+        raise ProfileError(f"{path} is damaged: {error}", _RESTORE) from error
+    records: list[PhotoRecord] = []
+    faces: set[str] = set()
     for number, line in enumerate(lines, 1):
         if not line:
             continue
+        if len(records) == MOST_PHOTOS:
+            raise ProfileError(f"{path} has more than {MOST_PHOTOS:,} photos", _RESTORE)
         try:
-            record = PhotoRecord.from_json(json.loads(line))
+            record = PhotoRecord.from_json(json_of(line))
             face = None if record.face is None else inside(record.face)
-        except (ValueError, TypeError, AttributeError, RecursionError, ProfileError) as error:
-            raise ProfileError(f"{path}, line {number} is damaged: {error}", "Restore it.") from error
-        if face is not None and not (face.startswith(f"{FACES}/") and data_name(face)):
-            raise ProfileError(f"{path}, line {number}: {face!r} is no name of a face", "Restore it.")
+        except (ValueError, ProfileError) as error:
+            raise ProfileError(f"{path}, line {number} is damaged: {error}", _RESTORE) from error
+        if face is not None and (not (face.startswith(f"{FACES}/") and data_name(face)) or face in faces):
+            raise ProfileError(f"{path}, line {number}: {face!r} is no name of a face of its own", _RESTORE)
+        if face is not None:
+            faces.add(face)
         records.append(record)
     return tuple(records)
 
@@ -106,19 +129,33 @@ def refuse_too_few(records: Sequence[PhotoRecord], least: int) -> None:
     )
 
 
-def read_pixels(path: Path) -> Pixels:
+def read_pixels(path: Path, beneath: Path | None = None) -> Pixels:
     """Read an aligned face as it is stored, uint8 (R, R, 3).
+
+    Args:
+        path: the file.
+        beneath: the profile's folder; no link in it is followed.
 
     Raises:
         ProfileError: it cannot be read.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
-            return np.array(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise ProfileError(f"{path} cannot be read: {error}", "Restore it.") from error
+        data = read_file(path, largest("a.png"), beneath)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, about large pictures, which are refused here
+            with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+                if max(image.size) > LARGEST_SIDE:
+                    raise ValueError(f"it is {image.width} x {image.height} pixels")
+                return np.array(image.convert("RGB"))
+    except UnidentifiedImageError as error:
+        raise ProfileError(f"{path} is no PNG picture", _RESTORE) from error
+    except Exception as error:  # Pillow raises almost anything on damaged files
+        raise ProfileError(f"{path} cannot be read: {reason_of(error)}", _RESTORE) from error
 
 
 class Pictures:
@@ -140,21 +177,36 @@ class Pictures:
         return self.pixels[index].astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
-def read_faces(paths: Sequence[Path], resolution: int) -> Pictures:
+def read_faces(paths: Sequence[Path], resolution: int, beneath: Path | None = None) -> Pictures:
     """Read aligned faces (N, 3, R, R).
 
+    Args:
+        paths: the files.
+        resolution: R.
+        beneath: the profile's folder; no link in it is followed.
+
     Raises:
-        ProfileError: one cannot be read or has another size.
+        ProfileError: one cannot be read or has another size, or they are more than memory should hold.
     """
+    if len(paths) * 3 * resolution**2 > MOST_BYTES:
+        raise ProfileError(
+            f"{len(paths):,} faces of {resolution} pixels are more than are worked on together",
+            "Create the profile from fewer photos.",
+        )
     faces = np.zeros((len(paths), 3, resolution, resolution), np.uint8)
     for face, path in zip(faces, paths, strict=True):
-        pixels = read_pixels(path)
-        if pixels.shape[:2] != (resolution, resolution):
-            raise ProfileError(
-                f"{path} is {pixels.shape[1]} x {pixels.shape[0]}, not {resolution} square", "Restore it."
-            )
-        face[:] = pixels.transpose(2, 0, 1)
+        face[:] = read_face(path, resolution, beneath).transpose(2, 0, 1)
     return Pictures(faces)
+
+
+def read_face(path: Path, resolution: int, beneath: Path | None = None) -> Pixels:
+    """Read an aligned face, uint8 (R, R, 3); raises ProfileError for one of another size, too."""
+    pixels = read_pixels(path, beneath)
+    if pixels.shape[:2] != (resolution, resolution):
+        raise ProfileError(
+            f"{path} is {pixels.shape[1]} x {pixels.shape[0]}, not {resolution} square", _RESTORE
+        )
+    return pixels
 
 
 def png_of(pixels: Pixels) -> bytes:

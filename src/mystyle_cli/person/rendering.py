@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mystyle_cli.errors import DeviceError, ProfileError
+from mystyle_cli.errors import DeviceError, ProfileError, check_choice
 from mystyle_cli.person.exporting import FOLDER, SYNTHESIS
 
 if TYPE_CHECKING:
@@ -69,54 +69,48 @@ class TorchRenderer:
         return synthesise(self._generator, codes)
 
 
-def open_renderer(profile: Profile, backend: Backend = "auto", device: str = "auto") -> Renderer:
+def open_renderer(profile: Profile, backend: Backend = "auto") -> Renderer:
     """Open a person's generator.
 
     Args:
-        profile: the person, tuned.
+        profile: the person, tuned, with the device that their nets compute on.
         backend: "onnx" and "torch" are taken at their word; "auto" goes on with torch, and says so, where the
-            export is missing or older than the tuning.
-        device: "auto", "cpu", "cuda", "cuda:1" or, for torch, "mps".
+            export is missing or older than the tuning, or cannot be run where any device will do.
 
     Raises:
         DeviceError: the device asked for cannot be had.
         ProfileError: the profile is not tuned, or "onnx" is asked for and the export is missing or stale.
     """
+    check_choice("backend", backend, Backend)
     if not profile.tuned:
         profile.generator()  # which says what to do
-    reason = _objection(profile, device)
+    reason = _objection(profile)
+    remedy = f" (mystyle export {profile.name} makes it)" if reason else ""
     if backend != "torch" and not reason:
         try:
-            return _open_onnx(profile, device)
+            return _open_onnx(profile)
         except DeviceError as error:
-            if backend == "onnx" or device != "auto":
+            if backend == "onnx" or profile.device.wanted not in ("auto", "mps"):
                 raise
             reason = error.message
     if backend == "onnx":
         raise ProfileError(reason, f"Export it: mystyle export {profile.name}")
-    return _open_torch(profile, device, reason if backend == "auto" else "")
+    notice = f"{reason}: rendered with torch{remedy}" if reason and backend == "auto" else ""
+    return TorchRenderer(profile.generator(), notice)
 
 
-def _objection(profile: Profile, device: str) -> str:
+def _objection(profile: Profile) -> str:
     """Return why the exported net cannot be used, or ""."""
     state = profile.export_state
     if state == "none":
         return f"profile '{profile.name}' has no ONNX export"
     if state == "stale":
         return f"the ONNX export of profile '{profile.name}' is older than its tuning"
-    return "onnxruntime has no provider for mps" if device == "mps" else ""
+    return ""
 
 
-def _open_onnx(profile: Profile, device: str) -> Renderer:
-    from mystyle_cli.onnx.provider import choose_provider
+def _open_onnx(profile: Profile) -> Renderer:
     from mystyle_cli.onnx.synthesis import open_synthesis
 
     path = profile.file(f"{FOLDER}/{SYNTHESIS}")
-    return OnnxRenderer(open_synthesis(path, profile.manifest.prior.w_dim, choose_provider(device)))
-
-
-def _open_torch(profile: Profile, device: str, reason: str) -> Renderer:
-    from mystyle_cli.prior.device import choose_device
-
-    notice = f"{reason}: rendered with torch (mystyle export {profile.name} makes it)" if reason else ""
-    return TorchRenderer(profile.generator(choose_device(device)), notice)
+    return OnnxRenderer(open_synthesis(path, profile.manifest.prior.w_dim, profile.device))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mystyle_cli.errors import UsageError
+from mystyle_cli.errors import UsageError, check_choice
+from mystyle_cli.person.profile import GENERATOR
 from mystyle_cli.person.sampling import sample_three_anchors, sample_uniform
 from mystyle_cli.prior.batches import at_once
 from mystyle_cli.progress import Progress, Step, silent
@@ -52,11 +53,10 @@ def draw(
     sampler: Sampler = "anchors",
     beta: float = 0.0,
     k: int = 3,
-    device: str = "cpu",
     progress: Progress = silent,
     backend: Backend = "auto",
 ) -> Samples:
-    """Draw and render one picture for each seed; see `draw_with`.
+    """Draw and render one picture for each seed, all kept in memory; see `draw_parts`.
 
     Args:
         profile: a tuned profile.
@@ -64,7 +64,6 @@ def draw(
         sampler: "anchors" mixes k anchors (in P_0); "uniform" draws uniformly from A_beta.
         beta: dilation for "uniform".
         k: anchors in a mix for "anchors".
-        device: where to render.
         progress: called after every batch.
         backend: what renders; "auto" takes the exported net where there is one.
 
@@ -72,10 +71,15 @@ def draw(
     """
     from mystyle_cli.person.rendering import open_renderer
 
-    return draw_with(profile, open_renderer(profile, backend, device), seeds, sampler, beta, k, progress)
+    renderer = open_renderer(profile, backend)
+    parts = list(draw_parts(profile, renderer, seeds, sampler, beta, k, progress))
+    alphas, pixels, ids = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("alphas", "pixels", "id_scores")
+    )
+    return Samples(tuple(seeds), alphas, pixels, ids, renderer.backend, renderer.place)
 
 
-def draw_with(
+def draw_parts(
     profile: Profile,
     renderer: Renderer,
     seeds: Sequence[int],
@@ -83,8 +87,8 @@ def draw_with(
     beta: float = 0.0,
     k: int = 3,
     progress: Progress = silent,
-) -> Samples:
-    """Draw one picture for each seed with a renderer that is ready.
+) -> Iterator[Samples]:
+    """Draw one picture for each seed with a renderer that is ready, and yield a few at a time.
 
     Args:
         profile: a tuned profile.
@@ -104,21 +108,20 @@ def draw_with(
 
     if not seeds:
         raise UsageError("no picture was asked for", "Give at least one seed.")
+    check_choice("sampler", sampler, Sampler)
     if sampler == "anchors" and beta:
         raise UsageError("a mix of anchors never leaves P_0", 'Use the sampler "uniform" with a dilation.')
     anchors = profile.anchors()
-    count = len(anchors)
-    alphas = (
-        sample_uniform(count, beta, seeds) if sampler == "uniform" else sample_three_anchors(count, seeds, k)
-    )
-    codes = (alphas @ anchors).astype(np.float32)  # (n, w_dim)
-    w_plus = np.repeat(codes[:, None], profile.manifest.prior.num_ws, axis=1)  # (n, num_ws, w_dim)
-    made, scores = [], []
+    count, num_ws = len(anchors), profile.manifest.prior.num_ws
     batch = at_once(profile.manifest.prior.resolution, BATCH)
-    for start in range(0, len(codes), batch):
-        images = renderer.render(w_plus[start : start + batch])
-        made.append(to_pixels(images))
-        scores.append(profile.id_score(images))
-        progress(Step("sample", min(start + batch, len(codes)), len(codes)))
-    pictures, ids = np.concatenate(made), np.concatenate(scores)
-    return Samples(tuple(seeds), alphas, pictures, ids, renderer.backend, renderer.place)
+    for start in range(0, len(seeds), batch):
+        part = tuple(seeds[start : start + batch])
+        if sampler == "uniform":
+            alphas = sample_uniform(count, beta, part)
+        else:
+            alphas = sample_three_anchors(count, part, k)
+        codes = (alphas @ anchors).astype(np.float32)  # (b, w_dim)
+        images = profile.refuse_odd(GENERATOR, renderer.render(np.repeat(codes[:, None], num_ws, axis=1)))
+        scores = profile.id_score(images)
+        yield Samples(part, alphas, to_pixels(images), scores, renderer.backend, renderer.place)
+        progress(Step("sample", start + len(part), len(seeds)))

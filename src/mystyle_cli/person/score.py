@@ -219,12 +219,12 @@ def _stranger_scores(prior: Prior, references: FloatArray, seed: int) -> FloatAr
     """Return the ID scores of random people from G_d; none where it has no mapping to draw them from."""
     import torch
 
-    generator = prior.generator("cpu")
+    generator = prior.generator()
     if not generator.z_dim:
         return np.zeros(0, np.float32)
     z = np.random.default_rng(seed).standard_normal((STRANGERS, generator.z_dim), np.float32)
     with torch.no_grad():
-        codes = generator.mapping(torch.from_numpy(z)).float().numpy()
+        codes = generator.mapping(torch.from_numpy(z).to(generator.device)).float().cpu().numpy()
     batch = at_once(prior.resolution, BATCH)
     parts = (synthesise(generator, codes[start : start + batch]) for start in range(0, STRANGERS, batch))
     return id_scores(np.concatenate([prior.embed(part.clip(-1, 1)) for part in parts]), references)

@@ -20,14 +20,15 @@ from mystyle_cli import __version__
 from mystyle_cli.curate.curate import CurateSettings, advise, contact_sheet, curate
 from mystyle_cli.curate.examine import digest_of_photo
 from mystyle_cli.curate.records import PhotoRecord
-from mystyle_cli.errors import DecodeError, ProfileError
+from mystyle_cli.documents import Text, Whole
+from mystyle_cli.errors import DecodeError, ProfileError, UsageError
 from mystyle_cli.person.anchors import AnchorSettings, find_anchors
 from mystyle_cli.person.difference import apply_difference, store_difference
 from mystyle_cli.person.draft import Draft
 from mystyle_cli.person.exporting import export_inputs, export_stage
-from mystyle_cli.person.files import load_tensors
 from mystyle_cli.person.instant import InstantSettings
-from mystyle_cli.person.manifest import Manifest, Scalar, mark_of, tables_of
+from mystyle_cli.person.layout import LOSS_TABLE
+from mystyle_cli.person.manifest import LONGEST_CONSENT, Manifest, Scalar, fact_of, mark_of, tables_of
 from mystyle_cli.person.profile import (
     ANCHORS,
     CONTACT_SHEET,
@@ -35,6 +36,7 @@ from mystyle_cli.person.profile import (
     PHOTOS,
     REFERENCES,
     Profile,
+    read_anchors,
 )
 from mystyle_cli.person.reference import (
     HELD_OUT,
@@ -51,6 +53,7 @@ from mystyle_cli.person.reference import (
 )
 from mystyle_cli.person.score import embed_pictures, identity_statistics, reconstruction_figures
 from mystyle_cli.person.tuning import METHOD, LossPoint, TuneSettings, plan_for, steps_taken, tune
+from mystyle_cli.prior.device import CPU, Device
 from mystyle_cli.progress import Progress, Step
 
 if TYPE_CHECKING:
@@ -62,7 +65,6 @@ Done = tuple[dict[str, str], dict[str, Scalar]]
 """What a stage returns: digests of the files that it wrote, and facts worth keeping."""
 
 STAGES: Final = ("curate", "anchors", "tune", "measure", "instant", "export")
-LOSS_TABLE: Final = "runs/loss.csv"
 LEAST_PHOTOS: Final = 3
 """Fewer do not span what sampling draws from (app. B.1: three anchors)."""
 
@@ -83,7 +85,7 @@ class LearnSettings:
         reference: a photo of the person's face, where the largest group of faces is somebody else.
         consent: what is noted about the consent of the person shown.
         seed: of the split into reference set and held-out photos, and of the strangers drawn for the gate.
-        device: where to tune, as torch names it.
+        device: where to learn.
         replace: whether a finished profile that was made of other photos is replaced.
     """
 
@@ -97,15 +99,34 @@ class LearnSettings:
     reference: Path | None = None
     consent: str = ""
     seed: int = 0
-    device: str = "cpu"
+    device: Device = CPU
     replace: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a note that no profile can hold, before hours are spent."""
+        if len(self.consent) > LONGEST_CONSENT or not _writable(self.consent):
+            raise UsageError(
+                f"the note on consent is no text of at most {LONGEST_CONSENT:,} characters",
+                "Keep the document elsewhere, and note where it is.",
+            )
+
+
+def check_roles(prior: Prior) -> None:
+    """Refuse a prior that no person can be learned with, before anything else is done.
+
+    Raises:
+        ModelError: it lacks the generator or the perceptual net, or they are damaged.
+    """
+    for role in ("generator", "perceptual"):
+        prior.file(role)
 
 
 class Stages:
     """The stages of one command on one draft."""
 
     def __init__(self, draft: Draft, prior: Prior, settings: LearnSettings, progress: Progress) -> None:
-        self.draft, self.prior, self.settings, self.progress = draft, prior, settings, progress
+        self.draft, self.prior = draft, prior.on(settings.device)
+        self.settings, self.progress = settings, progress
         self.seed = settings.seed
         self.worked: list[str] = []
         self.warnings: list[str] = []
@@ -125,7 +146,8 @@ class Stages:
         digests = _digests(photos)
         inputs = self._curate_inputs(digests.values())
         current = self.draft.current
-        if current is not None and current.stages["curate"]["inputs"] != inputs and not self.settings.replace:
+        changed = current is not None and current.stages.get("curate", {}).get("inputs") != inputs
+        if changed and not self.settings.replace:
             raise ProfileError(
                 "the profile was made of other photos, or with another prior or other settings of curation",
                 "Add photos with `mystyle ingest`, choose another name, or replace it with --replace.",
@@ -134,7 +156,7 @@ class Stages:
 
     def curate_more(self, profile: Profile, photos: Sequence[Path]) -> None:
         """Curate new photos together with those of a profile, divided by the same seed."""
-        self.seed = int(profile.manifest.stages["curate"]["seed"])
+        self.seed = profile.manifest.fact("curate", "seed", Whole())
         seen = {record.sha256 for record in profile.records}
         new = {path: digest for path, digest in _digests(photos).items() if digest not in seen}
         if not new:
@@ -145,7 +167,7 @@ class Stages:
 
     def keep_curation(self, profile: Profile) -> None:
         """Take the curation of a profile as it is; what was begun for other photos is dropped."""
-        self.draft.done("curate", str(profile.manifest.stages["curate"]["inputs"]))
+        self.draft.done("curate", profile.manifest.fact("curate", "inputs", Text()))
 
     def _curate_inputs(self, digests: Iterable[str]) -> str:
         """Return the digest of what curation depends on."""
@@ -162,7 +184,7 @@ class Stages:
     def _curate(self, paths: Sequence[Path], before: Sequence[PhotoRecord]) -> Done:
         """Judge photos, and write records, faces and contact sheet."""
         crops = {
-            record.sha256: read_pixels(self.draft.folder / record.face)
+            record.sha256: read_pixels(self.draft.folder / record.face, self.draft.folder)
             for record in before
             if record.face is not None
         }
@@ -190,20 +212,23 @@ class Stages:
         return files, {"seed": self.seed, **counts_of(records)}
 
     def _photos(self, split: str) -> list[PhotoRecord]:
-        return [record for record in read_records(self.draft.find(PHOTOS)) if record.split == split]
+        return [record for record in self._records() if record.split == split]
+
+    def _records(self) -> tuple[PhotoRecord, ...]:
+        return read_records(self.draft.find(PHOTOS), self.draft.folder)
 
     def _faces(self, split: str) -> Pictures:
         paths = [self.draft.find(str(record.face)) for record in self._photos(split)]
-        return read_faces(paths, self.prior.resolution)
+        return read_faces(paths, self.prior.resolution, self.draft.folder)
 
     def _set_digest(self, split: str) -> str:
         """Return the digest of photos and aligned faces in order: what anchors and tuning depend on."""
-        files = self.draft.files()["curate"]
-        pairs = [(record.sha256, files[str(record.face)]) for record in self._photos(split)]
+        pairs = [(record.sha256, self.draft.digest(str(record.face))) for record in self._photos(split)]
         return _digest_of(self.prior.digest, pairs)
 
     def _codes(self) -> FloatArray:
-        return np.asarray(load_tensors(self.draft.find(ANCHORS))[0]["anchors"], np.float32)
+        names = [record.sha256 for record in self._photos(TRAIN)]
+        return read_anchors(self.draft.find(ANCHORS), names, self.prior.w_dim, self.draft.folder)
 
     def find_anchors(self) -> None:
         """Find the code of each photo of the reference set."""
@@ -214,15 +239,14 @@ class Stages:
         return _digest_of("anchors 1", optimised, self._set_digest(TRAIN))
 
     def _find_anchors(self) -> Done:
-        device = self.settings.device
-        found = find_anchors(self._faces(TRAIN), self.prior, self.settings.anchors, device, self.progress)
+        found = find_anchors(self._faces(TRAIN), self.prior, self.settings.anchors, self.progress)
         names = [record.sha256 for record in self._photos(TRAIN)]
         files = self.draft.write_tensors(ANCHORS, {"anchors": found.codes}, {"names": json.dumps(names)})
         return files, {"method": found.method, "count": found.rank.count, "rank": found.rank.rank}
 
     def _fit(self) -> str:
         """Return the digest of what a tuned generator must fit: photos and anchors."""
-        return _digest_of(self._set_digest(TRAIN), self.draft.digests()[ANCHORS])
+        return _digest_of(self._set_digest(TRAIN), self.draft.digest(ANCHORS))
 
     def tune(self) -> None:
         """Tune the generator on the reference set; or only see to it that none is kept that does not fit."""
@@ -241,24 +265,24 @@ class Stages:
             return 0
         if self.draft.done("tune", self._tune_inputs()):
             return None
-        device, state = self.settings.device, self.draft.work / "tune"
-        nets = self.prior.generator(device), self.prior.perceptual(device)
+        state, nets = self.draft.work / "tune", (self.prior.generator(), self.prior.perceptual())
         faces = self._faces(TRAIN).pixels
         return steps_taken(nets[0], self._codes(), faces, nets[1], self.settings.tuning, state)
 
     def _tune(self) -> Done:
         import torch
 
-        device, settings = self.settings.device, self.settings.tuning
-        generator = self.prior.generator(device).to(memory_format=torch.channels_last)
-        perceptual, faces = self.prior.perceptual(device), self._faces(TRAIN).pixels
-        plan = plan_for(generator, perceptual, len(faces), settings, device)
+        settings = self.settings.tuning
+        generator = self.prior.generator().to(memory_format=torch.channels_last)
+        perceptual, faces = self.prior.perceptual(), self._faces(TRAIN).pixels
+        plan = plan_for(generator, perceptual, len(faces), settings, self.prior.device)
         state = self.draft.work / "tune"
         result = tune(generator, self._codes(), faces, perceptual, settings, state, self.progress, plan)
         whole = self.settings.whole
-        stored = store_difference(self.prior, result.state, self._codes(), device, whole=whole)
+        stored = store_difference(self.prior, result.state, self._codes(), whole=whole)
         files = self.draft.write_tensors(GENERATOR, stored.tensors, stored.notes)
-        files |= self.draft.write(LOSS_TABLE, _loss_table(result.curve))
+        curve = self.draft.write(LOSS_TABLE, _loss_table(result.curve))
+        files |= curve
         facts = {
             name: value for name, value in dataclasses.asdict(settings).items() if name != "save_seconds"
         }
@@ -270,6 +294,7 @@ class Stages:
             "precision": result.precision,
             "tuning_seconds": round(result.seconds, 2),
             "last_loss": round(result.curve[-1].loss, 6),
+            "loss_table": curve[LOSS_TABLE],
         }
 
     def measure(self) -> None:
@@ -284,17 +309,16 @@ class Stages:
         self._stage("measure", inputs, self._measure)
 
     def _measure(self) -> Done:
-        device, prior = self.settings.device, self.prior
-        faces, held_out = self._faces(TRAIN), self._faces(HELD_OUT)
+        prior, faces, held_out = self.prior, self._faces(TRAIN), self._faces(HELD_OUT)
         codes = np.zeros((0, prior.w_dim), np.float32)
         if "encoder" in prior.roles and len(held_out):
             codes = prior.encode(held_out[:])
         sets = (self._codes(), faces), (codes, held_out)
-        perceptual = prior.perceptual(device)
-        figures = {"before": reconstruction_figures(prior.generator(device), prior, perceptual, *sets)}
+        perceptual = prior.perceptual()
+        figures = {"before": reconstruction_figures(prior.generator(), prior, perceptual, *sets)}
         self.progress(Step("measure", 1, 3))
         if GENERATOR in self.draft.digests():
-            figures["after"] = reconstruction_figures(self._tuned(device), prior, perceptual, *sets)
+            figures["after"] = reconstruction_figures(self._tuned(), prior, perceptual, *sets)
         self.progress(Step("measure", 2, 3))
         figures["identity"] = identity_statistics(prior, faces, held_out, self._strangers_seed())
         self.progress(Step("measure", 3, 3))
@@ -304,13 +328,13 @@ class Stages:
         return files, {f"{table}.{key}": value for table, row in tables for key, value in row.items()}
 
     def _strangers_seed(self) -> int:
-        return int(self.draft.stages()["curate"]["seed"])
+        return int(fact_of(self.draft.stages(), "curate", "seed", Whole()))
 
-    def _tuned(self, device: str) -> Generator:
+    def _tuned(self) -> Generator:
         """Return G_p of the next version."""
-        generator = self.prior.generator("cpu")
-        apply_difference(generator, self.draft.find(GENERATOR), self.prior.digest)
-        return generator.to(device)
+        generator = self.prior.on(CPU).generator()
+        apply_difference(generator, self.draft.find(GENERATOR), self.prior.digest, self.draft.folder)
+        return generator.to(self.prior.device.torch)
 
     def instant(self) -> None:
         """Train the net for instant answers; or only see to it that none of another generator is kept."""
@@ -324,8 +348,7 @@ class Stages:
     def _instant(self, settings: InstantSettings) -> Done:
         from mystyle_cli.person.instant_training import instant_stage
 
-        device, faces = self.settings.device, self._faces(TRAIN)
-        nets = self._tuned(device), self.prior.perceptual(device)
+        nets, faces = (self._tuned(), self.prior.perceptual()), self._faces(TRAIN)
         return instant_stage(self.draft, self.prior, nets, self._codes(), faces, settings, self.progress)
 
     def export(self) -> None:
@@ -342,7 +365,7 @@ class Stages:
             self.draft.forget("export")
 
     def _export(self, everything: bool) -> Done:
-        named = self._tuned("cpu"), self.draft.digests()[GENERATOR]
+        named = self._tuned().cpu(), self.draft.digests()[GENERATOR]
         return export_stage(self.draft, self.prior, named, self._codes(), everything)[:2]
 
     def finish(self) -> None:
@@ -353,14 +376,16 @@ class Stages:
         self.instant()
         self.export()
         current, consent = self.draft.current, self.settings.consent
-        records = read_records(self.draft.find(PHOTOS))
+        records = self._records()
         if self.draft.changed or current is None or (consent and consent != current.consent):
             self.draft.commit(self._manifest(records))
 
     def advice(self) -> list[str]:
         """Return what the photos lack, and what curation warned of. Call it before `finish`."""
-        records = read_records(self.draft.find(PHOTOS))
-        faces = {r.sha256: read_pixels(self.draft.find(r.face)) for r in records if r.face is not None}
+        records, inside = self._records(), self.draft.folder
+        faces = {
+            r.sha256: read_pixels(self.draft.find(r.face), inside) for r in records if r.face is not None
+        }
         return [*self.warnings, *advise(records, faces, self.prior.crop)]
 
     def _manifest(self, records: Sequence[PhotoRecord]) -> Manifest:
@@ -380,9 +405,17 @@ class Stages:
             counts=counts_of(records),
             stages={**stages, "measure": plain},
             results={name: figures[name] for name in ("before", "after") if name in figures},
-            identity=figures["identity"],
+            identity=figures.get("identity", {}),
             files={stage: files for stage, files in self.draft.files().items() if files},
         )
+
+
+def _writable(text: str) -> bool:
+    """Tell whether a text can be written in UTF-8, as what a shell hands over need not."""
+    try:
+        return bool(text.encode()) or not text
+    except UnicodeEncodeError:
+        return False
 
 
 def _digests(photos: Sequence[Path]) -> dict[Path, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -13,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from mystyle_cli.errors import MystyleError, ProfileError, UsageError
-from mystyle_cli.owned import PASSING, Owned, lock_of, sync_folder
+from mystyle_cli.owned import PASSING, Owned, StrangeFileError, lock_of, sync_folder
 from mystyle_cli.paths import check_name
 from mystyle_cli.person.draft import Draft, refuse_foreign, roll_forward
-from mystyle_cli.person.files import digest_of, unreadable
+from mystyle_cli.person.files import unreadable
 from mystyle_cli.person.layout import (
     COMMIT,
     LAYOUT,
@@ -24,6 +25,8 @@ from mystyle_cli.person.layout import (
     NEXT,
     TOMBSTONE,
     deleting,
+    digest_of_data,
+    is_there,
     made_by_us,
     marked,
     owned,
@@ -104,18 +107,25 @@ class Store:
         Raises:
             ProfileError: the store cannot be read.
         """
+        return [name for name in self._found() if _can_be_called(name)]
+
+    def _found(self) -> list[str]:
+        """Return the names of all folders that hold a profile, whatever they are called."""
         with _reading(self.root):
             if not self.root.is_dir():
                 return []
-            return sorted(path.name for path in self.root.iterdir() if path.is_dir() and _is_profile(path))
+            return sorted(path.name for path in self.root.iterdir() if _is_profile(path))
 
     def entries(self) -> list[Entry]:
         """Return one entry for each profile; a damaged one is an entry too, and what deletions left."""
         left = [Entry(name, "deleting", None, _DELETING, _LEFT) for name in self._trash()]
-        return [*(self.entry(name) for name in self.names()), *left]
+        return [
+            self.entry(name) if _can_be_called(name) else Entry(name, "damaged", None, _MISNAMED, _RENAME)
+            for name in self._found()
+        ] + left
 
     def entry(self, name: str) -> Entry:
-        """Return the entry of one profile.
+        """Return the entry of one profile; whatever is wrong with it is part of the entry.
 
         Raises:
             ProfileError: there is no such profile.
@@ -133,14 +143,14 @@ class Store:
                 _wait_for_commit(folder)
                 if deleting(folder):
                     return Entry(folder.name, "deleting", None, _DELETING, _delete(folder.name))
-                if not place_of(folder, NAME).exists():
+                if not is_there(folder, NAME):
                     return Entry(folder.name, "unfinished", None, _INTERRUPTED, _UNFINISHED)
                 manifest = read_manifest(folder)
-                missing = [file for file in manifest.digests() if not place_of(folder, file).is_file()]
+                missing = [file for file in manifest.digests() if not is_there(folder, file)]
         except NewerFormatError as error:
-            return Entry(folder.name, "newer", None, error.message, error.hint)
+            return Entry(name, "newer", None, error.message, error.hint)
         except MystyleError as error:
-            return Entry(folder.name, "damaged", manifest, error.message, error.hint)
+            return Entry(name, "damaged", manifest, error.message, error.hint)
         if missing:
             named = missing[0] if len(missing) == 1 else f"{missing[0]} and {len(missing) - 1} more"
             hint = f"See what to do: mystyle profile verify {folder.name}"
@@ -184,7 +194,7 @@ class Store:
             _wait_for_commit(folder)
             if deleting(folder):
                 raise ProfileError(f"profile '{name}' is being deleted", _delete(name))
-            if not place_of(folder, NAME).exists():
+            if not is_there(folder, NAME):
                 raise ProfileError(f"profile '{name}' is unfinished: {_INTERRUPTED}", _UNFINISHED)
             return Profile(folder, read_manifest(folder), prior)
 
@@ -197,10 +207,11 @@ class Store:
         folder = self.path(name)
         sizes = dict.fromkeys((*_PARTS.values(), "other"), 0)
         with _reading(folder):
-            for path in folder.rglob("*"):
-                if path.is_file():
-                    first = path.relative_to(folder).parts[0]
-                    sizes[_PARTS.get(first, "other")] += path.stat().st_size
+            for outer, _, files in os.walk(folder):
+                for path in (Path(outer, file) for file in files):
+                    found = path.lstat()
+                    if stat.S_ISREG(found.st_mode):
+                        sizes[_PARTS.get(path.relative_to(folder).parts[0], "other")] += found.st_size
         return sizes
 
     @contextmanager
@@ -386,15 +397,15 @@ class Store:
         """Return what one look at every file tells."""
         folder = self.path(name)
         try:
-            with _reading(folder):
-                manifest = self.open(name, prior).manifest
+            manifest = self.open(name, prior).manifest
             problems, closed = _damaged_files(folder, manifest)
+            found: list[MystyleError] = list(closed)
             if not problems and not closed:
-                self.open(name, prior).check()
+                found = _unusable(self.open(name, prior))
         except MystyleError as error:
             return [error]
         hint = f"Restore what is damaged from a backup, or {remedy(manifest, folder.name, problems)}."
-        return [*closed, *(ProfileError(problem, hint) for problem in problems.values())]
+        return [*found, *(ProfileError(problem, hint) for problem in problems.values())]
 
     def _settle(self, folder: Path, commit: bool) -> None:
         """Finish or clear what a killed command left of a profile. The caller holds its lock."""
@@ -453,6 +464,8 @@ class Store:
 _INTERRUPTED: Final = "its creation was interrupted"
 _UNFINISHED: Final = "Give the same `mystyle profile create` command again: it goes on from where it stopped."
 _DELETING: Final = "its deletion was interrupted"
+_MISNAMED: Final = "its folder has a name that no profile can have"
+_RENAME: Final = "Rename the folder: letters, digits, '-', '_' and '.'."
 _LEFT: Final = "The next command that changes a profile of this store removes it."
 
 
@@ -472,6 +485,14 @@ def _twice(look: Callable[[], Found], wrong: Callable[[Found], object]) -> Found
         if wrong(found) == before:
             break
     return found
+
+
+def _can_be_called(name: str) -> bool:
+    """Tell whether a folder's name is one that a profile can be asked for by."""
+    try:
+        return check_name(name) == name
+    except UsageError:
+        return False
 
 
 def _delete(name: str, again: bool = False) -> str:
@@ -510,9 +531,27 @@ def _is_profile(folder: Path) -> bool:
     if folder.name.startswith("."):
         return False
     try:
-        return marked(folder) or any((folder / name).exists() for name in (NAME, COMMIT, NEXT))
+        if not folder.is_dir():
+            return False
+        there = marked(folder) or any(os.path.lexists(folder / name) for name in (COMMIT, NEXT))
+        return there or _is_something(folder / NAME)
     except PermissionError:  # whoever opens it is told
         return True
+
+
+def _is_something(path: Path) -> bool:
+    """Tell whether a file, link, pipe or whatever else but a folder is there."""
+    try:
+        return not stat.S_ISDIR(path.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _unusable(profile: Profile) -> list[MystyleError]:
+    """Use everything of a profile once; returns what is wrong."""
+    from mystyle_cli.person.check import check_profile
+
+    return check_profile(profile)
 
 
 def _damaged_files(folder: Path, manifest: Manifest) -> tuple[dict[str, str], list[ProfileError]]:
@@ -526,10 +565,12 @@ def _damaged_files(folder: Path, manifest: Manifest) -> tuple[dict[str, str], li
     for name, digest in manifest.digests().items():
         path = place_of(folder, name)
         try:
-            if not path.is_file():
-                problems[name] = f"{path} is missing"
-            elif digest_of(path) != digest:
+            if digest_of_data(folder, name) != digest:
                 problems[name] = f"{path} has changed since it was written (its digest differs)"
+        except FileNotFoundError:
+            problems[name] = f"{path} is missing"
+        except StrangeFileError as error:
+            problems[name] = f"{path} cannot be read: {error.strerror}"
         except OSError as error:
             closed.append(unreadable(path, error))
     return problems, closed

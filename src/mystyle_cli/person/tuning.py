@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -17,12 +17,13 @@ import torch
 from numpy.typing import NDArray
 
 from mystyle_cli.config import TUNE_BATCH, TUNE_PASSES, TUNE_RATE
-from mystyle_cli.errors import ProfileError, UsageError
+from mystyle_cli.documents import Items, Number, Record, Whole, json_of
+from mystyle_cli.errors import ProfileError, UsageError, check_choice
 from mystyle_cli.person.cost import Plan, plan_tuning
 from mystyle_cli.person.files import load_tensors, save_tensors
 from mystyle_cli.person.interrupt import deferred_interrupt
 from mystyle_cli.person.muon import Muon
-from mystyle_cli.prior.device import Precision, choose_precision
+from mystyle_cli.prior.device import Device, Precision
 from mystyle_cli.prior.memory import ran_out
 from mystyle_cli.progress import Progress, Step, silent
 
@@ -69,8 +70,11 @@ class TuneSettings:
         """Refuse values that no tuning can use."""
         if self.passes < 1 or self.batch < 1:
             raise UsageError(f"passes {self.passes} and batch {self.batch} must be 1 or more")
-        if not self.learning_rate > 0 or not 0 <= self.warmup < 1:
-            raise UsageError(f"rate {self.learning_rate} must be above 0 and warmup {self.warmup} in [0, 1)")
+        check_choice("precision", self.precision, Precision)
+        if not 0 < self.learning_rate < math.inf or not 0 <= self.warmup < 1:
+            raise UsageError(
+                f"rate {self.learning_rate} must be above 0, finite, and warmup {self.warmup} in [0, 1)"
+            )
 
 
 @dataclass(frozen=True)
@@ -117,10 +121,10 @@ def _kind(name: str, parameter: torch.Tensor) -> str:
 
 
 def plan_for(
-    generator: Generator, perceptual: Perceptual, pictures: int, settings: TuneSettings, device: str
+    generator: Generator, perceptual: Perceptual, pictures: int, settings: TuneSettings, device: Device
 ) -> Plan:
     """Cut the steps of a tuning so that they fit into the memory that is free."""
-    half = choose_precision(settings.precision, device) == "bfloat16"
+    half = device.precision(settings.precision) == "bfloat16"
     return plan_tuning(generator, perceptual, pictures, settings.batch, device, half=half)
 
 
@@ -217,7 +221,8 @@ class _Run:
         generator.synthesis.recompute = self.plan.recompute
         self.parameters = tuned_parameters(generator)
         self.device = next(iter(self.parameters.values())).device
-        self.precision = choose_precision(settings.precision, str(self.device))
+        self.place = Device(str(self.device))
+        self.precision = self.place.precision(settings.precision)
         self.state_path = None if state_dir is None else state_dir / STATE_FILE
         self.key = self._key(anchors, images) if state_dir is not None else ""
         self.anchors = torch.from_numpy(np.ascontiguousarray(anchors)).to(self.device)
@@ -248,12 +253,6 @@ class _Run:
             digest.update(name.encode() + parameter.detach().cpu().numpy().tobytes())
         return digest.hexdigest()
 
-    def _autocast(self) -> torch.autocast:
-        """Run the networks in the chosen arithmetic."""
-        return torch.autocast(
-            self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16", cache_enabled=True
-        )
-
     def _features(self) -> list[torch.Tensor]:
         """Compute what the perceptual net sees in the photos, once for all passes."""
         kept: list[torch.Tensor] = []
@@ -267,7 +266,7 @@ class _Run:
 
     def _seen(self, photos: torch.Tensor) -> list[torch.Tensor]:
         """Return what the perceptual net sees in photos (B, 3, R, R)."""
-        with torch.no_grad(), self._autocast():
+        with torch.no_grad(), self.place.arithmetic(self.precision):
             return self.perceptual.features(photos)
 
     def _photos(self, index: torch.Tensor | slice) -> torch.Tensor:
@@ -311,14 +310,13 @@ class _Run:
                 parameter.grad = None
             try:
                 return [self._add_gradients(part, len(chosen)) for part in self._parts(chosen)]
-            except (MemoryError, RuntimeError) as error:
+            except Exception as error:
                 plan = self.plan.smaller(len(chosen)) if ran_out(error) else None
                 if plan is None:
                     raise
                 self.plan, self.generator.synthesis.recompute = plan, plan.recompute
                 self.features = self.features if plan.cache else None
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
+            self.place.give_back()
 
     def _parts(self, chosen: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Split a batch into what is worked on at once."""
@@ -341,7 +339,7 @@ class _Run:
         """Return eq 1's two terms, means over a batch of indices (B,)."""
         photos = self._photos(index)
         seen = self._seen(photos) if self.features is None else [level[index] for level in self.features]
-        with self._autocast():
+        with self.place.arithmetic(self.precision):
             codes = self.anchors[index].unsqueeze(1).expand(-1, self.generator.num_ws, -1)
             made = self.generator.synthesis(codes, noise="const")
             perceptual = self.perceptual.distance_to(seen, made)
@@ -386,7 +384,13 @@ class _Run:
             return  # a state only saves time: without a readable one the tuning starts again
         if notes.get("key") != self.key:
             return
-        place = json.loads(notes["place"])
+        try:
+            place = _PLACE.read(json_of(notes.get("place", "")), "place")
+        except ValueError:
+            return
+        sizes = {len(place["sums"]), *(len(point) + 3 - _COLUMNS for point in place["curve"])}
+        if place["step"] > self.total or sizes != {3} or not self._fits(tensors):
+            return
         self.step, self.seconds, self.sums = place["step"], place["seconds"], place["sums"]
         self.curve = [LossPoint(*point) for point in place["curve"]]
         with torch.no_grad():
@@ -401,6 +405,17 @@ class _Run:
                     value = value.to(self.device).contiguous(memory_format=_layout_of(parameter))
                     self._state(name)[part] = value
 
+    def _fits(self, tensors: Mapping[str, NDArray[np.generic]]) -> bool:
+        """Tell whether the tensors of a saved state are every weight, and numbers of its optimiser for it."""
+        sizes = {name: tuple(parameter.shape) for name, parameter in self.parameters.items()}
+        for key, array in tensors.items():
+            part, _, name = key.partition(":")
+            if name not in sizes or part not in _PARTS:
+                return False
+            if array.dtype.kind != "f" or array.shape != (() if part == "step" else sizes[name]):
+                return False
+        return all(f"weight:{name}" in tensors for name in sizes)
+
     def _state(self, name: str) -> dict[str, torch.Tensor]:
         """Return what the optimiser of a parameter keeps of it."""
         parameter = self.parameters[name]
@@ -414,6 +429,21 @@ class _Run:
             parameter.requires_grad_(False)
         state = {name: p.detach().cpu().contiguous().clone() for name, p in self.parameters.items()}
         return TuneResult(state, tuple(self.curve), self.seconds, self.precision)
+
+
+_COLUMNS: Final = len(dataclasses.fields(LossPoint))
+_PLACE: Final = Record(
+    {
+        "step": Whole(),
+        "seconds": Number(0),
+        "sums": Items(Number(), 3),
+        "curve": Items(Items(Number(), _COLUMNS)),
+    }
+)
+"""Where a saved tuning stands."""
+
+_PARTS: Final = ("weight", "step", "exp_avg", "exp_avg_sq", "momentum")
+"""What is saved of each parameter: itself, what Adam keeps of it, and what Muon does."""
 
 
 def _layout_of(parameter: torch.Tensor) -> torch.memory_format:

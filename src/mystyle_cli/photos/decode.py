@@ -6,23 +6,31 @@ the right, y down, (0, 0) the outer corner of the first pixel, so that pixel cen
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import logging
 import math
 import os
-import stat
+import threading
 import warnings
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
+from mystyle_cli import owned
 from mystyle_cli.errors import DecodeError, MystyleError, UsageError, reason_of
+from mystyle_cli.installing import install_command
 from mystyle_cli.owned import write_result
+from mystyle_cli.photos.colour import ADOBE, BT709, Encoding, coded, scaled, to_srgb
+from mystyle_cli.photos.formats import RAW, READ, bare_png, cicp, ended_jpegs, kind_of
 
 if TYPE_CHECKING:
     from mystyle_cli.photos.marks import Provenance
@@ -50,21 +58,29 @@ LARGEST_FILE: Final = 512 << 20
 LARGEST_PICTURE: Final = 178_000_000
 """Pixels of the largest picture that is opened or made; above, Pillow calls it a bomb."""
 
+LARGEST_JPEG: Final = 4 * LARGEST_PICTURE
+"""Pixels of the largest JPEG: one above `LARGEST_PICTURE` is read at a half or less of its size, and told."""
+
 # The formats that photos have, as Pillow names them; it knows others, some of which run programs.
 _KNOWN = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "HEIF")
-_SIGNATURES = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n": "PNG",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"BM": "BMP",
-    b"GIF8": "GIF",
+_FRAMES = 8  # of a file with several pictures, looked through for the first that shows something
+_SEVERAL = "the file holds several pictures: the {} is used"
+_ORIENTATION = 0x0112
+_TURNS: dict[object, Callable[[Pixels], Pixels]] = {  # what makes stored pixels upright, by EXIF's number
+    2: lambda stored: stored[:, ::-1],
+    3: lambda stored: stored[::-1, ::-1],
+    4: lambda stored: stored[::-1],
+    5: lambda stored: stored.swapaxes(0, 1),
+    6: lambda stored: np.rot90(stored, -1),
+    7: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),
+    8: lambda stored: np.rot90(stored, 1),
 }
-_AVIF_BRANDS = {b"avif", b"avis"}
+_STDERR = threading.Lock()  # while it goes nowhere
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else Python prints what Pillow logs
 _LARGEST_SIDE: dict[Format, int] = {"jpeg": 65_535, "webp": 16_383, "png": 2**31 - 1}
 _LARGEST_EXIF = 65_000  # bytes; a JPEG keeps it in one segment of 65 533
 _COPY_AGAIN = "Copy the file again from where it came from."
-_HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
+_SMALLER = "Make the picture smaller first."
 
 
 @dataclass(frozen=True)
@@ -78,6 +94,7 @@ class Photo:
         exif: EXIF block that holds for the upright pixels, or None.
         path: where it came from, or None for bytes and streams.
         sha256: hex digest of the file's bytes.
+        notes: what the user should know about how the file was read.
     """
 
     pixels: Pixels
@@ -86,6 +103,7 @@ class Photo:
     exif: bytes | None
     path: Path | None
     sha256: str
+    notes: tuple[str, ...] = ()
 
 
 def decode(source: Path | str | bytes | BinaryIO) -> Photo:
@@ -101,21 +119,42 @@ def decode(source: Path | str | bytes | BinaryIO) -> Photo:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, about odd metadata and large photos
-            image = _open(data, name)
-            image, exif = _upright(image)
-            alpha, pixels = _split_alpha(image)
-            grey = bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all())
-    except DecodeError:
-        raise
+            return _decoded(data, name, path)
+    except DecodeError as error:
+        if error.message.startswith(name):
+            raise
+        raise DecodeError(f"{name}: {error.message}", error.hint) from error
     except MemoryError as error:
-        raise DecodeError(
-            f"{name}: there is not enough memory to open it", "Make the picture smaller first."
-        ) from error
+        raise DecodeError(f"{name}: there is not enough memory to open it", _SMALLER) from error
     except Exception as error:  # Pillow and its plugins raise almost anything on damaged files
         raise DecodeError(
             f"{name}: the picture is damaged or cut off ({reason_of(error)})", _COPY_AGAIN
         ) from error
-    return Photo(pixels, alpha, grey, exif, path, hashlib.sha256(data).hexdigest())
+
+
+def _decoded(data: bytes, name: str, path: Path | None) -> Photo:
+    """Read a photo from a file's bytes; see `decode`."""
+    digest = hashlib.sha256(data).hexdigest()
+    kind = kind_of(data, path.suffix if path else "")
+    if kind == RAW:
+        pixels = _developed(data)
+        return Photo(pixels, None, _is_grey(pixels), None, path, digest)
+    image, notes = _open(data, name, kind)
+    exif = _exif_of(image)
+    encoding = coded(*codes) if (codes := cicp(data)) else _encoding_of(image, exif)
+    alpha, pixels = _split_alpha(image, encoding)
+    turn = _TURNS.get(exif.get(_ORIENTATION, 1), np.asarray)
+    pixels = np.ascontiguousarray(turn(pixels))
+    alpha = None if alpha is None else np.ascontiguousarray(turn(alpha))
+    return Photo(pixels, alpha, _is_grey(pixels), _kept_exif(exif), path, digest, notes)
+
+
+def _is_grey(pixels: Pixels) -> bool:
+    """Tell whether the three channels are equal, some rows at a time."""
+    return all(
+        bool((rows == rows[..., :1]).all())
+        for rows in (pixels[top : top + 512] for top in range(0, len(pixels), 512))
+    )
 
 
 def _read(source: Path | str | bytes | BinaryIO) -> tuple[bytes, str, Path | None]:
@@ -125,7 +164,8 @@ def _read(source: Path | str | bytes | BinaryIO) -> tuple[bytes, str, Path | Non
     if not isinstance(source, (str, os.PathLike)):
         name = getattr(source, "name", None) or "the picture"
         data = source.read(LARGEST_FILE + 1)
-        _refuse_large(name, len(data))
+        if len(data) > LARGEST_FILE:
+            raise _too_long(name)
         return data, name, None
     path = Path(source)
     return read_file(path), str(path), path
@@ -141,16 +181,15 @@ def read_file(path: Path) -> bytes:
         DecodeError: it cannot be read, is no regular file, or is too large.
     """
     try:
-        # a pipe would wait for its writer
-        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        with open(path, "rb", opener=lambda place, _: os.open(place, flags)) as stream:
-            found = os.fstat(stream.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise DecodeError(f"{path}: is no file but a pipe or device", "Name a picture file.")
-            _refuse_large(str(path), found.st_size)
-            return stream.read(LARGEST_FILE)
-    except IsADirectoryError as error:
-        raise DecodeError(f"{path}: is a folder, not a picture", "Name the pictures inside it.") from error
+        return owned.read_file(path, LARGEST_FILE)
+    except owned.StrangeFileError as error:
+        if error.errno == errno.EISDIR:
+            hint = "Name the pictures inside it."
+            raise DecodeError(f"{path}: is a folder, not a picture", hint) from error
+        if error.errno == errno.EFBIG:
+            raise _too_long(str(path)) from error
+        hint = "Name a picture file."
+        raise DecodeError(f"{path}: {str(error.strerror).removeprefix('it ')}", hint) from error
     except FileNotFoundError as error:
         raise DecodeError(f"{path}: no such file", "Check the spelling of the path.") from error
     except OSError as error:
@@ -161,49 +200,148 @@ def read_file(path: Path) -> bytes:
         raise DecodeError(f"{path}: cannot be read ({reason_of(error)})", "Rename it.") from error
 
 
-def _refuse_large(name: str, size: int) -> None:
-    """Refuse a file of more bytes than a photo has."""
-    if size > LARGEST_FILE:
-        raise DecodeError(
-            f"{name}: has more than {LARGEST_FILE >> 20} MB, too many for a photo",
-            "Make the picture smaller first.",
-        )
+def _too_long(name: str) -> DecodeError:
+    """Return what is said of a file of more bytes than a photo has."""
+    return DecodeError(f"{name}: has more than {LARGEST_FILE >> 20} MB, too many for a photo", _SMALLER)
 
 
-def _open(data: bytes, name: str) -> Image.Image:
-    """Open and fully load a picture."""
+def _open(data: bytes, name: str, kind: str | None) -> tuple[Image.Image, tuple[str, ...]]:
+    """Open and fully load the first picture of a file; returns it with what is to be said of that."""
     if not data:
         raise DecodeError(f"{name}: the file is empty", _COPY_AGAIN)
-    heif = data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS
-    if heif:
+    if kind is not None and kind not in READ:
+        raise DecodeError(
+            f"{name}: is a {kind} file, which is not read", "Save it as JPEG, PNG or TIFF first."
+        )
+    if kind == "HEIC":
         _register_heif(name)
+    if kind == "PNG":
+        data = bare_png(data)
+    try:
+        image, notes = _opened(data, kind)
+        with _silence(kind == "TIFF"):
+            notes += _to_first_picture(image)
+            image.load()
+    except UnidentifiedImageError as error:
+        if kind is not None:
+            other = ", or of a sort that is not read" if kind == "TIFF" else ""
+            raise DecodeError(f"{name}: is a damaged {kind} picture{other}", _COPY_AGAIN) from error
+        hint = "Give a JPEG, PNG, WebP, TIFF, AVIF or HEIC file."
+        raise DecodeError(f"{name}: is not a picture in a known format", hint) from error
+    except OSError as error:
+        if kind != "JPEG":
+            raise
+        return _without_end(data, error)
+    return image, notes
+
+
+def _opened(data: bytes, kind: str | None) -> tuple[Image.Image, tuple[str, ...]]:
+    """Open a picture of bounded size; a larger JPEG is to be read smaller, which is said."""
     try:
         Image.init()
-        image = Image.open(io.BytesIO(data), formats=[kind for kind in _KNOWN if kind in Image.OPEN])
-        if math.prod(image.size) > LARGEST_PICTURE:
-            raise Image.DecompressionBombError
-        image.load()
-    except Image.DecompressionBombError as error:
-        most = f"{LARGEST_PICTURE // 1_000_000} million"
+        image = Image.open(io.BytesIO(data), formats=[known for known in _KNOWN if known in Image.OPEN])
+    except Image.DecompressionBombError:
+        if kind != "JPEG":
+            raise _too_large(None) from None
+        image = JpegImageFile(io.BytesIO(data))  # which looks at no size
+    width, height = image.size
+    if width * height <= LARGEST_PICTURE:
+        return image, ()
+    shrink = next((by for by in (2, 4, 8) if (width // by) * (height // by) <= LARGEST_PICTURE), None)
+    if kind != "JPEG" or shrink is None or width * height > LARGEST_JPEG:
+        raise _too_large(image.size)
+    image = JpegImageFile(io.BytesIO(data))
+    image.draft("RGB", (width // shrink, height // shrink))
+    much = f"{width} x {height} pixels are more than the {LARGEST_PICTURE // 1_000_000} million worked on"
+    return image, (f"{much}: it was read at 1/{shrink} of its size",)
+
+
+def _too_large(size: tuple[int, int] | None) -> DecodeError:
+    """Return the refusal of a picture of too many pixels."""
+    found = "" if size is None else f" ({size[0]} x {size[1]})"
+    most = f"{LARGEST_PICTURE // 1_000_000} million, in a JPEG {LARGEST_JPEG // 1_000_000} million"
+    return DecodeError(f"has too many pixels{found}, more than {most}", _SMALLER)
+
+
+def _to_first_picture(image: Image.Image) -> tuple[str, ...]:
+    """Go to the first picture of a file that shows something; returns what is to be said of the others."""
+    if image.format == "MPO":  # a phone's others are copies and gain maps
+        parts = getattr(image, "mpinfo", {}).get(0xB002, [])
+        several = any(str(part["Attribute"]["MPType"]).startswith("Multi-Frame") for part in parts)
+        return (_SEVERAL.format("first"),) if several else ()
+    if image.format == "HEIF" or not getattr(image, "is_animated", False):
+        return ()
+    shown, others = None, 0
+    for index in range(_FRAMES):
+        try:
+            image.seek(index)
+        except EOFError:
+            break
+        tags = getattr(image, "tag_v2", {})
+        if tags.get(254, 0) & 5 or tags.get(255) == 2:  # a small copy of another page, or its mask
+            continue
+        if shown is None and math.prod(image.size) <= LARGEST_PICTURE and _shows_something(image):
+            shown = index
+        else:
+            others += 1
+        if shown is not None and others:
+            break
+    image.seek(shown or 0)
+    return (_SEVERAL.format(f"{shown + 1}." if shown else "first"),) if others else ()
+
+
+def _shows_something(image: Image.Image) -> bool:
+    """Tell whether a picture is of more than one colour."""
+    return any(low != high for low, high in np.reshape(image.getextrema(), (-1, 2)))
+
+
+def _without_end(data: bytes, error: OSError) -> tuple[Image.Image, tuple[str, ...]]:
+    """Return a picture from a JPEG that lacks its end but no pixel.
+
+    Raises:
+        OSError: it lacks more.
+    """
+    (image, notes), (other, _) = (_opened(whole, "JPEG") for whole in ended_jpegs(data))
+    if image.tobytes() != other.tobytes():
+        raise error
+    return image, notes
+
+
+@contextmanager
+def _silence(wanted: bool) -> Iterator[None]:
+    """Keep what a library in C writes to standard error, libtiff above all, from the terminal."""
+    if not wanted:
+        yield
+        return
+    with _STDERR:
+        try:
+            kept = os.dup(2)
+        except OSError:  # it is closed already
+            yield
+            return
+        try:
+            with open(os.devnull, "wb") as nothing:
+                os.dup2(nothing.fileno(), 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _developed(data: bytes) -> Pixels:
+    """Make a picture of what a camera wrote, with the camera's own white balance."""
+    try:
+        import rawpy
+    except ImportError as error:
         raise DecodeError(
-            f"{name}: has too many pixels to open safely, more than {most}", "Make the picture smaller first."
+            "camera RAW needs the optional rawpy",
+            f"Install it with: {install_command('rawpy')}; or save it as JPEG or TIFF.",
         ) from error
-    except UnidentifiedImageError as error:
-        kind = _kind_of(data)
-        if kind is not None:
-            raise DecodeError(f"{name}: is a damaged {kind} picture", _COPY_AGAIN) from error
-        hint = "Give a JPEG, PNG, WebP, TIFF or HEIC file."
-        raise DecodeError(f"{name}: is not a picture in a known format", hint) from error
-    return image
-
-
-def _kind_of(data: bytes) -> str | None:
-    """Return the format that a file begins as one of, whatever follows."""
-    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS | _AVIF_BRANDS:
-        return "AVIF" if data[8:12] in _AVIF_BRANDS else "HEIC"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WebP"
-    return next((kind for start, kind in _SIGNATURES.items() if data.startswith(start)), None)
+    with rawpy.imread(io.BytesIO(data)) as raw:
+        size = (raw.sizes.width, raw.sizes.height)
+        if math.prod(size) > LARGEST_PICTURE:
+            raise _too_large(size)
+        return np.ascontiguousarray(raw.postprocess(use_camera_wb=True, output_bps=8))
 
 
 def _register_heif(name: str) -> None:
@@ -211,74 +349,63 @@ def _register_heif(name: str) -> None:
     try:
         import pillow_heif
     except ImportError as error:
-        hint = "Install it with: pip install 'mystyle[heic]'"
+        hint = f"Install it with: {install_command('pillow-heif')}"
         raise DecodeError(f"{name}: HEIC pictures need the optional pillow-heif", hint) from error
     pillow_heif.register_heif_opener()
 
 
-def _upright(image: Image.Image) -> tuple[Image.Image, bytes | None]:
-    """Turn a picture as its EXIF says, and return it with the EXIF block that then holds."""
-    try:
-        turned = ImageOps.exif_transpose(image)
-        exif = turned.getexif()
-        return turned, exif.tobytes() if exif else None
-    except Exception:
-        # Pillow raises almost anything on damaged EXIF, which is no reason to refuse the pixels.
-        return image, None
+def _exif_of(image: Image.Image) -> Image.Exif:
+    """Return a picture's EXIF data, as much of it as can be read."""
+    with suppress(Exception):  # Pillow raises almost anything on damaged EXIF
+        return image.getexif()
+    return Image.Exif()
 
 
-def _split_alpha(image: Image.Image) -> tuple[Pixels | None, Pixels]:
+def _kept_exif(exif: Image.Exif) -> bytes | None:
+    """Return the EXIF block that holds for upright pixels of any size, or None."""
+    with suppress(Exception):  # some of what can be read cannot be written, such as a resolution of -1/0
+        for tag in (_ORIENTATION, 0x0100, 0x0101):
+            exif.pop(tag, None)
+        for tag in (0xA002, 0xA003):
+            exif.get_ifd(ExifTags.IFD.Exif).pop(tag, None)
+        return exif.tobytes() if exif else None
+    return None
+
+
+def _encoding_of(image: Image.Image, exif: Image.Exif) -> Encoding:
+    """Return how numbers stand for light by what a PNG, or a camera set to Adobe RGB, says of them."""
+    info = image.info
+    if image.format == "PNG" and "srgb" not in info:
+        gamma, places = info.get("gamma"), info.get("chromaticity")
+        primaries = BT709
+        if places is not None and len(places) == 8 and all(0 < place < 1 for place in places):
+            white, *colours = zip(places[::2], places[1::2], strict=True)
+            primaries = (*colours, white)
+        return Encoding(primaries, 1 / gamma if gamma and 0.1 < gamma < 10 else None)
+    with suppress(Exception):
+        if image.format in ("JPEG", "MPO") and exif.get_ifd(ExifTags.IFD.Interop).get(1) == "R03":
+            return Encoding(ADOBE, 563 / 256)
+    return Encoding()
+
+
+def _split_alpha(image: Image.Image, encoding: Encoding) -> tuple[Pixels | None, Pixels]:
     """Convert any mode to (alpha or None, sRGB pixels)."""
+    profile, key = image.info.get("icc_profile"), image.info.get("transparency")
     alpha: Pixels | None = None
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        straight = image.convert("RGBA")
-        alpha = np.array(straight.getchannel("A"))
-        grey_base = image.mode in ("LA", "La", "L")
-        image = _keep_profile(
-            straight.convert("RGB").convert("L") if grey_base else straight.convert("RGB"), image
-        )
-        if (alpha == 255).all():
-            alpha = None
-    elif image.mode.startswith("I") or image.mode == "F":
-        image = _keep_profile(_to_eight_bits(image), image)
+    if image.mode.startswith("I") or image.mode == "F":
+        if isinstance(key, int):
+            alpha = np.where(np.asarray(image) == key, 0, 255).astype(np.uint8)
+        image, encoding = scaled(image, encoding)
+    elif image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or key is not None:
+        grey = image.mode in ("LA", "La", "L", "1")
+        image = image.convert("RGBA")
+        alpha = np.array(image.getchannel("A"))
+        image = image.getchannel("R") if grey else image.convert("RGB")
     elif image.mode in ("1", "P"):
-        image = _keep_profile(image.convert("RGB"), image)
-    return alpha, np.array(_to_srgb(image))
-
-
-def _keep_profile(image: Image.Image, source: Image.Image) -> Image.Image:
-    """Carry the ICC profile over to a converted copy."""
-    image.info = {key: source.info[key] for key in ("icc_profile",) if key in source.info}
-    return image
-
-
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16 bit, 32 bit and float grey to mode L."""
-    values = np.asarray(image).astype(np.float64)
-    if image.mode == "F":
-        peak = float(values.max(initial=0.0))
-        white = 1.0 if peak <= 1.0 else 255.0 if peak <= 255.0 else peak
-    else:
-        white = 65535.0 if image.mode != "I" or values.max(initial=0.0) > 255 else 255.0
-    return Image.fromarray(np.clip(np.rint(values * (255.0 / white)), 0, 255).astype(np.uint8))
-
-
-def _to_srgb(image: Image.Image) -> Image.Image:
-    """Apply the embedded ICC profile; a profile that does not fit the picture is ignored, as viewers do."""
-    profile = image.info.get("icc_profile")
-    if profile and image.mode in ("RGB", "L", "CMYK", "LAB"):
-        with suppress(ImageCms.PyCMSError, OSError):
-            embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            if "sRGB" not in (embedded.profile.profile_description or "") or image.mode != "RGB":
-                converted = ImageCms.profileToProfile(
-                    image, embedded, ImageCms.createProfile("sRGB"), outputMode="RGB"
-                )
-                if converted is not None:
-                    return converted
-    if image.mode == "LAB":
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        return ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB") or image.convert("RGB")
-    return image.convert("RGB")
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    if alpha is not None and (alpha == 255).all():
+        alpha = None
+    return alpha, to_srgb(image, profile, encoding)
 
 
 def format_of(path: Path) -> Format:
@@ -292,6 +419,20 @@ def format_of(path: Path) -> Format:
     except KeyError as error:
         ending = path.suffix or "no ending"
         raise UsageError(f"{path}: cannot write {ending}", "End the name in .png, .jpg or .webp.") from error
+
+
+def check_room(format: Format, shape: tuple[int, ...]) -> None:
+    """Refuse a picture of a shape (H, W, ...) that a format cannot hold.
+
+    Raises:
+        UsageError: a side is too long.
+    """
+    height, width = shape[:2]
+    if max(height, width) > _LARGEST_SIDE[format]:
+        raise UsageError(
+            f"{format} holds {_LARGEST_SIDE[format]} pixels a side at most, not {width} x {height}",
+            "Use --format png, or end the name in .png.",
+        )
 
 
 def encode(
@@ -336,12 +477,7 @@ def _encoded(
     marks: Provenance | None,
 ) -> bytes:
     """Return the bytes of the file."""
-    height, width = pixels.shape[:2]
-    if max(height, width) > _LARGEST_SIDE[format]:
-        raise UsageError(
-            f"{format} holds {_LARGEST_SIDE[format]} pixels a side at most, not {width} x {height}",
-            "Use --format png, or end the name in .png.",
-        )
+    check_room(format, pixels.shape)
     image = Image.fromarray(np.ascontiguousarray(pixels))
     if alpha is not None and format == "jpeg":
         image = Image.composite(
@@ -362,13 +498,16 @@ def _encoded(
     return buffer.getvalue()
 
 
-def resize(pixels: Pixels, size: tuple[int, int], kernel: Kernel = "lanczos") -> Pixels:
+def resize(
+    pixels: Pixels, size: tuple[int, int], kernel: Kernel = "lanczos", alpha: Pixels | None = None
+) -> Pixels:
     """Resize with a kernel that widens when shrinking, so that nothing aliases.
 
     Args:
         pixels: uint8 (H, W, 3) or (H, W).
         size: (height, width) wanted, each at least 1.
         kernel: area, bilinear, bicubic or lanczos.
+        alpha: uint8 (H, W) opacity by which a colour picture counts, so that what is clear leaves no fringe.
 
     Raises:
         MystyleError: the result would have more pixels than `LARGEST_PICTURE`.
@@ -381,7 +520,10 @@ def resize(pixels: Pixels, size: tuple[int, int], kernel: Kernel = "lanczos") ->
     if pixels.shape[:2] == (height, width):
         return pixels.copy()
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    return np.array(image.resize((width, height), _KERNELS[kernel]))
+    if alpha is not None:
+        image.putalpha(Image.fromarray(alpha))  # Pillow resizes colours by their opacity
+    resized = image.resize((width, height), _KERNELS[kernel])
+    return np.array(resized if alpha is None else resized.convert("RGB"))
 
 
 def to_unit(pixels: Pixels) -> NDArray[np.float32]:

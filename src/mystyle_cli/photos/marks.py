@@ -44,7 +44,8 @@ class Provenance:
         seed: the seed that repeats it.
         version: of mystyle.
         digital_source_type: IPTC's term, see `source_type`.
-        created: ISO 8601 time with zone.
+        created: ISO 8601 time with zone, or None: the same work is the same bytes then, whenever it is done,
+            and no album takes the day of a restoration for that of the photo.
     """
 
     command: str
@@ -54,7 +55,7 @@ class Provenance:
     seed: int | None
     version: str
     digital_source_type: SourceType
-    created: str
+    created: str | None = None
 
     def xmp(self) -> str:
         """Return the XMP packet."""
@@ -64,10 +65,9 @@ class Provenance:
         if self.seed is not None:
             own["seed"] = str(self.seed)
         rows = [f"Iptc4xmpExt:DigitalSourceType={_quoted(_VOCABULARY + self.digital_source_type)}"]
-        rows += [
-            f"xmp:CreatorTool={_quoted('mystyle ' + self.version)}",
-            f"xmp:CreateDate={_quoted(self.created)}",
-        ]
+        rows.append(f"xmp:CreatorTool={_quoted('mystyle ' + self.version)}")
+        if self.created is not None:
+            rows.append(f"xmp:CreateDate={_quoted(self.created)}")
         rows += [f"mystyle:{key}={_quoted(value)}" for key, value in own.items()]
         attributes = "\n    ".join(rows)
         return (
@@ -109,7 +109,9 @@ def read_marks(path: Path) -> Provenance | None:
     if _OWN not in text:
         return None
     try:
-        root = ElementTree.fromstring(text[text.index("<x:xmpmeta") : text.rindex("</x:xmpmeta>") + 12])
+        # from the root element on, so that no entity can be declared that would grow
+        packet = text[text.index("<x:xmpmeta") : text.rindex("</x:xmpmeta>") + 12]
+        root = ElementTree.fromstring(packet)  # noqa: S314
     except (ElementTree.ParseError, ValueError):
         return None
     found = root.find(f".//{{{_RDF}}}Description")
@@ -132,7 +134,7 @@ def _from_attributes(attributes: dict[str, str]) -> Provenance | None:
             seed=None if seed is None else int(seed),
             version=own["version"],
             digital_source_type=kind,  # type: ignore[arg-type]
-            created=own[f"{{{_XMP}}}CreateDate"],
+            created=own.get(f"{{{_XMP}}}CreateDate"),
         )
     except (KeyError, ValueError):
         return None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mystyle_cli.errors import ModelError
+from mystyle_cli.installing import install_command
 
 LOCK = threading.RLock()  # dlib's objects keep scratch memory, so calls must not overlap
 
@@ -23,7 +24,7 @@ def model_path(name: str) -> Path:
     """
     # The package is only located: importing it needs pkg_resources, which new environments lack.
     spec = importlib.util.find_spec(_PACKAGE)
-    hint = f"Install it again: pip install --force-reinstall {_PACKAGE}"
+    hint = f"Install it again: {install_command(_PACKAGE, again=True)}"
     if spec is None or not spec.submodule_search_locations:
         raise ModelError(f"the package {_PACKAGE} is not installed", hint)
     path = Path(next(iter(spec.submodule_search_locations))) / "models" / name

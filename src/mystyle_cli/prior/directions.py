@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mystyle_cli.documents import Number, Record, Text
 from mystyle_cli.errors import ModelError
+from mystyle_cli.tensors import read_tensors
 
 
 @dataclass(frozen=True)
@@ -52,23 +55,32 @@ def load_direction(path: Path) -> Direction:
     Raises:
         ModelError: the file is missing, damaged, or holds no direction.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, framework="numpy") as file:
-            header = file.metadata() or {}
-            vector = np.asarray(file.get_tensor("vector"), np.float64).reshape(-1)
-        norm = float(np.linalg.norm(vector))
+        tensors, header = read_tensors(path, LARGEST_FILE)
+        facts = _HEADER.read(header)
+        if "vector" not in tensors:
+            raise ValueError("it has no tensor `vector`")
+        vector = np.asarray(tensors["vector"], np.float64).reshape(-1)
+        with np.errstate(over="ignore"):
+            norm = float(np.linalg.norm(vector))
         if not np.isfinite(norm) or norm == 0:
             raise ValueError("its vector has no length")
         return Direction(
-            name=header.get("name", path.stem),
+            name=facts.get("name", path.stem),
             vector=vector / norm,
-            step=float(header.get("step", "1")),
-            unit=header.get("unit", "unit of w"),
-            source=header.get("source", str(path.name)),
+            step=_STEP.read(float(facts.get("step", "1")), "step"),
+            unit=facts.get("unit", "unit of w"),
+            source=facts.get("source", str(path.name)),
         )
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise ModelError(
-            f"cannot read direction {path}: {error}", "give a .safetensors file with `vector`"
+            f"cannot read direction {path}: {reason}", "give a .safetensors file with `vector`"
         ) from error
+
+
+LARGEST_FILE: Final = 16 << 20
+"""Bytes of the largest file with a direction."""
+
+_HEADER: Final = Record({}, {"name": Text(), "step": Text(40), "unit": Text(), "source": Text(4096)})
+_STEP: Final = Number()

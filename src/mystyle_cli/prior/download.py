@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from mystyle_cli.documents import Record, Text, json_of
 from mystyle_cli.errors import DownloadError, ModelError, MystyleError
-from mystyle_cli.owned import move_in_place, open_own, write_result
+from mystyle_cli.owned import move_in_place, open_own, read_file, write_result
 from mystyle_cli.prior.registry import sha256_of
 from mystyle_cli.prior.web import (
     Passing,
@@ -96,6 +97,12 @@ class DownloadSettings:
     hosts: Hosts = field(default_factory=Hosts)
 
 
+LARGEST_NOTE: Final = 1 << 16
+"""Bytes of the largest note on an unfinished download."""
+
+_NOTE: Final = Record({}, {"url": Text(8192), "validator": Text(8192)})
+
+
 class _Part:
     """The file as far as it has arrived, and a note of where it comes from."""
 
@@ -111,10 +118,9 @@ class _Part:
     def note(self) -> dict[str, str]:
         """What is known of the file that this is part of: url and validator."""
         try:
-            found = json.loads(self._note.read_text("utf-8"))
+            return _NOTE.read(json_of(read_file(self._note, LARGEST_NOTE)))
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
 
     def begin(self, url: str, validator: str) -> None:
         """Start anew with a file of some place."""

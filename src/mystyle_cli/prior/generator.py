@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, cast
@@ -20,7 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mystyle_cli.errors import ModelError
+from mystyle_cli.documents import Number, Record, Table, Text, Whole, json_of
+from mystyle_cli.errors import ModelError, one_line
+from mystyle_cli.tensors import LARGEST_NET, read_tensors
 
 Noise = Literal["const", "none", "random"]
 
@@ -338,28 +341,59 @@ def load_generator(path: Path) -> Generator:
     Raises:
         ModelError: the file is missing, damaged, or not a generator.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, framework="pt") as file:
-            header = (file.metadata() or {}).get("generator")
-            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+        arrays, notes = read_tensors(path, LARGEST_NET)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise ModelError(
-            f"cannot read generator {path}: {error}", "restore or fetch the file again"
+            f"cannot read generator {path}: {reason}", "restore or fetch the file again"
         ) from error
+    header = notes.get("generator")
     if header is None:
         raise ModelError(
             f"{path} is not a generator of this program", "import it with `mystyle prior import`"
         )
     try:
-        generator = generator_from_config(json.loads(header))
-        generator.load_state_dict(state)
+        config = _read_config(header)
+        with torch.device("meta"):  # sizes alone: weights are made when those of the file are known to fit
+            wanted = generator_from_config(config).state_dict()
+        if {name: array.shape for name, array in arrays.items()} != {
+            k: tuple(t.shape) for k, t in wanted.items()
+        }:
+            raise ValueError("its tensors are not those that its header asks for")
+        generator = generator_from_config(config)
+        generator.load_state_dict({name: torch.from_numpy(array).float() for name, array in arrays.items()})
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ModelError(
-            f"generator {path} is damaged: {error}", "restore or fetch the file again"
+            f"generator {path} is damaged: {one_line(error)}", "restore or fetch the file again"
         ) from error
     return generator.eval().requires_grad_(False)
+
+
+_CONFIG = Record(
+    {
+        "channels": Table(Whole(1, 8192), Text(4, re.compile("[1-9][0-9]*"), "a side"), 11),
+        "z_dim": Whole(0, 8192),
+        "w_dim": Whole(1, 8192),
+        "mapping_layers": Whole(0, 64),
+        "mapping_multiplier": Number(0, 100),
+        "image_channels": Whole(3, 3),
+    },
+    {"clamp": Number(0)},
+)
+"""What a generator's header holds; a clamp that is null is none."""
+
+
+def _read_config(header: str) -> dict[str, object]:
+    """Return the header that `save_generator` wrote.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    document = json_of(header)
+    if isinstance(document, dict) and document.get("clamp", 0) is None:
+        del document["clamp"]
+    return {"clamp": None, **_CONFIG.read(document, "generator")}
 
 
 def generator_from_config(config: Mapping[str, object]) -> Generator:

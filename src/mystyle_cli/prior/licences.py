@@ -6,15 +6,16 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from mystyle_cli import __version__
+from mystyle_cli.documents import Items, Record, Text, json_of
 from mystyle_cli.errors import LicenceError, MystyleError
-from mystyle_cli.owned import lock_of, sweep, write_result
+from mystyle_cli.owned import lock_of, read_file, sweep, write_result
 from mystyle_cli.paths import home
 
 LEDGER: Final = "licences.json"
@@ -159,6 +160,23 @@ class Acceptance:
     version: str
 
 
+LARGEST_LEDGER: Final = 16 << 20
+"""Bytes of the largest record that is read."""
+
+_LEDGER: Final = Record(
+    {
+        "accepted": Items(
+            Record(
+                {
+                    **{part.name: Text(1000) for part in fields(Acceptance) if part.name != "files"},
+                    "files": Items(Text(1000)),
+                }
+            )
+        )
+    }
+)
+
+
 def ledger_path() -> Path:
     """Return where the record of accepted licences is kept."""
     return home() / LEDGER
@@ -172,13 +190,14 @@ def read_ledger() -> list[Acceptance]:
     """
     path = ledger_path()
     try:
-        entries = json.loads(path.read_text("utf-8"))["accepted"]
+        entries = _LEDGER.read(json_of(read_file(path, LARGEST_LEDGER)))["accepted"]
         return [Acceptance(**{**entry, "files": tuple(entry["files"])}) for entry in entries]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise LicenceError(
-            f"{path}, the record of accepted licences, cannot be read: {error}",
+            f"{path}, the record of accepted licences, cannot be read: {reason}",
             "Move the file away and accept the licences again.",
         ) from error
 

@@ -1,10 +1,57 @@
-"""What a prior's identity net can tell apart, as its prior.toml states it."""
+"""What a prior.toml may hold, and what it states of its identity net."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
+
+from mystyle_cli.documents import DIGEST, Fact, FileName, Items, Number, Record, Table, Text, Whole, shown
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LARGEST_SIDE, LARGEST_CODE, MOST_CODES = 4096, 8192, 64
+"""Bounds of resolution, w_dim and num_ws: several times those of StyleGAN2 at 1024 pixels."""
+
+LARGEST_ANSWER = 1e15
+"""The largest number that a net may answer with: its square fits into float32."""
+
+
+def sound_answer(answer: NDArray[np.float32]) -> bool:
+    """Tell whether everything that a net answered is a number that can be worked with."""
+    import numpy as np
+
+    return bool((np.abs(answer) <= LARGEST_ANSWER).all())
+
+
+_ENTRY: Final = Record(
+    {"file": FileName(), "sha256": DIGEST},
+    {
+        "licence": Text(),
+        "source": Text(4096),
+        "source_sha256": DIGEST,
+        "decoder_difference": Number(0),
+        "decoder_tensors": Whole(),
+        "decoder_generator": DIGEST,
+    },
+    rest=Fact(),
+)
+SIZES: Final = {
+    "resolution": Whole(4, LARGEST_SIDE),
+    "w_dim": Whole(1, LARGEST_CODE),
+    "num_ws": Whole(2, MOST_CODES),
+}
+FIELDS: Final = Record(
+    {"format": Whole(), "name": Text(64), **SIZES, "roles": Table(_ENTRY, most=100)},
+    {
+        "directions": Table(_ENTRY, most=10_000),
+        "known_by": Text(),
+        "notes": Items(Text(4096), 1000),
+    },
+)
+"""What `prior.toml` holds, field by field; its tables crop and identity have readers of their own."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +73,7 @@ class IdentityLimits:
     def __post_init__(self) -> None:
         """Refuse figures that cannot be meant."""
         if self.people not in ("real", "rendered"):
-            raise ValueError(f"identity.people is {self.people!r}, neither 'real' nor 'rendered'")
+            raise ValueError(f"identity.people is {shown(self.people)}, neither 'real' nor 'rendered'")
         if not (0 < self.single < 1 and 0 <= self.tenfold < 1 and self.least_side >= 1):
             raise ValueError("the table identity holds figures that cannot be")
 
@@ -53,4 +100,6 @@ def read_limits(metadata: dict[str, Any]) -> IdentityLimits | None:
     figures = {name: table[name] for name in known - {"people"}}
     if not all(isinstance(value, int | float) for value in figures.values()):
         raise ValueError("the table identity holds figures that are no numbers")
-    return IdentityLimits(people=str(table["people"]), **figures)
+    if not isinstance(table["people"], str):
+        raise ValueError(f"identity.people is {shown(table['people'])}, neither 'real' nor 'rendered'")
+    return IdentityLimits(people=table["people"], **figures)

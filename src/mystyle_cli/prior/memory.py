@@ -1,46 +1,75 @@
-"""How much memory there is: of this machine, of this process's limits, of the device."""
+"""How much memory there is, of this machine and of this process's limits, and what says that it ran out."""
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
 from typing import Final
 
-CONTAINERS: Final = (
-    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
-    (
-        Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-        Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ),
+from mystyle_cli.errors import MystyleError
+
+CGROUPS: Final = Path("/sys/fs/cgroup")
+"""Where Linux shows what containers may take."""
+
+MEMBERSHIP: Final = Path("/proc/self/cgroup")
+"""Where it says which of them this process is in."""
+
+COUNTERS: Final = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
-"""Limit and use of the container that one may be in, of both kinds of cgroup."""
+"""Limit, use, and what of the use is given back when it is wanted, as both kinds of cgroup call them."""
 
 
-OUT_OF_MEMORY: Final = ("can't allocate memory", "Failed to allocate memory", "bad_alloc")
-"""What torch, onnxruntime's arenas and the C++ library say when there is none left."""
+OUT_OF_MEMORY: Final = (
+    "out of memory",  # torch of CUDA, of ROCm and of a Mac; onnxruntime of CUDA
+    "outofmemory",  # Metal's kIOGPUCommandBufferCallbackErrorOutOfMemory, hipErrorOutOfMemory, E_OUTOFMEMORY
+    "invalid buffer size",  # torch of a Mac, for a tensor larger than Metal gives at once
+    "can't allocate memory",  # torch's own allocator for the CPU
+    "cannot allocate memory",  # the C library
+    "failed to allocate memory",  # onnxruntime's arenas
+    "not enough memory",  # torch's allocator on Windows; Windows itself, through DirectML
+    "to enough memory resources",  # the same as onnxruntime garbles it
+    "8007000e",  # and where Windows speaks another language
+    "insufficient memory",  # Metal
+    "paging file is too small",  # Windows, of its virtual memory
+    "bad_alloc",  # the C++ library
+    "bad allocation",  # the C++ library on Windows
+    "smaller than requested bytes",  # onnxruntime's arena, with a limit
+    "alloc_failed",  # CUBLAS_STATUS_, CUDNN_STATUS_, CUSOLVER_STATUS_, CUFFT_
+    "allocation_failed",  # CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ and _HOST_ of cuDNN 9
+    "when calling `cublascreate",  # cuBLAS makes its workspace here, and says that it is not initialized
+    "unable to find an engine to execute",  # cuDNN, whose every way takes more memory than there is
+    "unable to find a valid cudnn algorithm",  # the same in earlier versions
+)
+"""What torch, onnxruntime and the libraries beneath say when there is no memory left, in small letters."""
+
+NO_MEMORY: Final = (8, 14, 1455)
+"""Windows' numbers for it: no memory for this command, for this operation, paging file too small."""
 
 
-def free_memory(device: str = "cpu") -> int | None:
-    """Return the bytes that more work may take on a device, or None where nothing tells.
-
-    Args:
-        device: "cpu", "cuda", "cuda:1" or "mps", which shares the machine's memory.
-    """
-    if device.startswith("cuda"):
-        import torch
-
-        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(torch.cuda.mem_get_info(device)[0]) + int(held)
+def free_memory() -> int | None:
+    """Return the bytes of this machine's memory that more work may take, or None where nothing tells."""
     return min(_known([_machine(), _container(), _process()]), default=None)
 
 
 def ran_out(error: BaseException) -> bool:
-    """Tell whether an error of torch, onnxruntime or Python says that memory ran out."""
+    """Tell whether an error of torch, onnxruntime, the system or Python says that memory ran out.
+
+    An error of the program's own never does, and of the system's only its number counts: both have names of
+    files in their words.
+    """
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return any(words in str(error) for words in OUT_OF_MEMORY)
+    if isinstance(error, MystyleError):
+        return False
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM or getattr(error, "winerror", None) in NO_MEMORY
+    text = str(error).lower()
+    return any(words in text for words in OUT_OF_MEMORY)
 
 
 def used_memory() -> int:
@@ -76,12 +105,43 @@ def _machine() -> int | None:
 
 
 def _container() -> int | None:
-    """Return what is left of a container's limit."""
-    for limit, current in CONTAINERS:
+    """Return what is left of the tightest limit of the containers that this process is in."""
+    return min(_known(_left_in(group) for group in _groups()), default=None)
+
+
+def _groups() -> Iterator[Path]:
+    """Yield the folder of this process's cgroup and of those around it, for both kinds of cgroup."""
+    places = {CGROUPS: "/", CGROUPS / "memory": "/"}
+    try:
+        for line in MEMBERSHIP.read_text().splitlines():
+            _, controllers, place = line.split(":", 2)
+            if not controllers or "memory" in controllers.split(","):
+                places[CGROUPS / "memory" if controllers else CGROUPS] = place
+    except (OSError, ValueError):
+        pass
+    for root, place in places.items():
+        inner = PurePosixPath(place.lstrip("/"))
+        yield root
+        if ".." not in inner.parts:  # seen from inside a container, what is around it has no place
+            yield from (root / part for part in (inner, *inner.parents) if part.parts)
+
+
+def _left_in(group: Path) -> int | None:
+    """Return what a cgroup may still take, or None where it has no limit.
+
+    Its use counts the pages of files that were read; those not in use are dropped when memory is wanted.
+    """
+    for limit, used, given_back in COUNTERS:
         try:
-            return max(0, int(limit.read_text()) - int(current.read_text()))
+            free = int((group / limit).read_text()) - int((group / used).read_text())
         except (OSError, ValueError):  # no such file, or "max": no limit
             continue
+        try:
+            lines = (group / "memory.stat").read_text().splitlines()
+            free += next(int(line.split()[1]) for line in lines if line.split()[:1] == [given_back])
+        except (OSError, ValueError, IndexError, StopIteration):
+            pass
+        return max(0, free)
     return None
 
 

@@ -6,15 +6,21 @@ Source: paper sec. 3.1, eq 1 (L_lpips); LPIPS (Zhang et al. 2018).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast, get_args
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mystyle_cli.documents import OneOf, Whole, json_of
 from mystyle_cli.errors import ModelError
+from mystyle_cli.prior.device import WHOLE
+from mystyle_cli.prior.limits import LARGEST_SIDE
+from mystyle_cli.tensors import LARGEST_NET, read_tensors
 
 Trunk = Literal["alex", "vgg"]
 
@@ -58,7 +64,7 @@ class Perceptual(nn.Module):
             over channels and layers, are the distance.
         """
         if images.shape[-2:] != (self.size, self.size):
-            images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
+            images = resized(images, self.size)
         layers = self.net.net(self.net.scaling_layer(images.contiguous(memory_format=torch.channels_last)))
         weighted = []
         for layer, lin in zip(layers, self.net.lins, strict=True):
@@ -78,6 +84,20 @@ class Perceptual(nn.Module):
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
         """LPIPS distance (B,) between two batches (B, 3, H, W)."""
         return self.distance_to(self.features(a), b)
+
+
+def resized(images: Tensor, size: int) -> Tensor:
+    """Return images (B, 3, H, W) at another size, bilinear and without aliases."""
+    if images.device.type in WHOLE:
+        return F.interpolate(images, (size, size), mode="bilinear", antialias=True)
+    rows, columns = (kernel_to(side, size).to(images) for side in images.shape[-2:])
+    return rows @ images @ columns.T
+
+
+def kernel_to(size: int, other: int) -> Tensor:
+    """Return the matrix (other, size) that brings rows of a picture to another number, on the CPU."""
+    unit = torch.eye(size)[None, None]
+    return F.interpolate(unit, (other, size), mode="bilinear", antialias=True)[0, 0]
 
 
 def save_perceptual(perceptual: Perceptual, path: Path, *, small: bool = False) -> None:
@@ -107,27 +127,37 @@ def load_perceptual(path: Path) -> Perceptual:
     Raises:
         ModelError: the file is missing, damaged, or of another kind.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            size, trunk = int(header["size"]), header.get("trunk", "alex")
-            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-        if trunk not in get_args(Trunk):
-            raise ValueError(f"its trunk {trunk!r} is unknown")
+        arrays, header = read_tensors(path, LARGEST_NET)
+        size = SIZE.read(json_of(header.get("size", "null")), "size")
+        trunk = TRUNKS.read(header.get("trunk", "alex"), "trunk")
         perceptual = _empty(size, cast(Trunk, trunk))
         own = unique_state(perceptual)
-        if own.keys() != {key for key in state if not key.endswith(SCALE)}:
-            raise KeyError(f"its tensors are not the expected {len(own)}")
+        if own.keys() != {key for key in arrays if not key.endswith(SCALE)}:
+            raise ValueError(f"its tensors are not the expected {len(own)}")
         with torch.no_grad():
             for key, tensor in own.items():
-                tensor.copy_(state[key] * state.get(f"{key}{SCALE}", torch.ones(())))
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+                tensor.copy_(_weight(arrays, key, tuple(tensor.shape)))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise ModelError(
-            f"cannot read perceptual net {path}: {error}", "restore or fetch the file again"
+            f"cannot read perceptual net {path}: {reason}", "restore or fetch the file again"
         ) from error
     return perceptual
+
+
+SIZE = Whole(16, LARGEST_SIDE)
+TRUNKS = OneOf(get_args(Trunk))
+
+
+def _weight(arrays: Mapping[str, NDArray[np.generic]], key: str, shape: tuple[int, ...]) -> Tensor:
+    """Return one weight, times its scales where it has some."""
+    weight, scale = arrays[key], arrays.get(f"{key}{SCALE}")
+    scales = (*shape[:1], *(1 for _ in shape[1:]))
+    if weight.shape != shape or (scale is not None and scale.shape != scales):
+        raise ValueError(f"{key} is of shape {weight.shape}, not {shape}")
+    found = torch.from_numpy(weight).float()
+    return found if scale is None else found * torch.from_numpy(scale).float()
 
 
 def _empty(size: int, trunk: Trunk) -> Perceptual:

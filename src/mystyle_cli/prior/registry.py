@@ -6,16 +6,21 @@ Source: paper sec. 3.1 (G_d and its helpers).
 from __future__ import annotations
 
 import hashlib
-import tomllib
-from dataclasses import dataclass, field
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mystyle_cli.errors import ModelError, MystyleError
-from mystyle_cli.owned import inside
+from mystyle_cli.documents import shown, toml_of
+from mystyle_cli.errors import ModelError, MystyleError, reason_of
+from mystyle_cli.owned import digest_of, read_file
 from mystyle_cli.paths import priors_root
 from mystyle_cli.prior.batches import at_once
-from mystyle_cli.prior.limits import IdentityLimits, read_limits
+from mystyle_cli.prior.device import CPU, Device
+from mystyle_cli.prior.limits import FIELDS, IdentityLimits, read_limits, sound_answer
+from mystyle_cli.tensors import LARGEST_NET
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,11 +34,16 @@ if TYPE_CHECKING:
 
 BUNDLED = Path(__file__).parent / "bundled"
 FORMAT = 1
+LARGEST_TOML = 4 << 20
+"""Bytes of the largest prior.toml that is read."""
+
 AGAIN = "install mystyle again, or import or fetch the prior again"
 REPLACED = ".replaced-"
 """Begins the name of a prior's folder while another one takes its place, and until that is there."""
 
 ROLES = ("generator", "encoder", "perceptual", "identity", "matte", "cover")
+IMPORTED = ("generator", "encoder", "perceptual", "identity")
+"""Those that `prior import` takes a file for; the others come with a prior or not at all."""
 FACE_PARTS = ("left eye", "right eye", "nose", "mouth", "left cheek", "right cheek")
 """What the cover role's answers are about, in this order; left and right are the picture's."""
 
@@ -48,6 +58,7 @@ class Prior:
         metadata: what prior.toml says.
         crop: which square about a face its pictures show, and all its nets take.
         identity_limits: what its identity net was found to tell apart, where it was judged on real people.
+        device: where its nets compute; `on` gives the same prior elsewhere.
     """
 
     path: Path
@@ -55,6 +66,7 @@ class Prior:
     metadata: dict[str, Any]
     crop: Crop
     identity_limits: IdentityLimits | None = None
+    device: Device = CPU
     _sessions: dict[tuple[str, str], Session] = field(default_factory=dict, repr=False)
     _checked: set[str] = field(default_factory=set, repr=False)
     _generator: Generator | None = field(default=None, repr=False)
@@ -84,6 +96,10 @@ class Prior:
         """Roles that the prior fills."""
         return tuple(role for role in ROLES if role in self.metadata["roles"])
 
+    def on(self, device: Device) -> Prior:
+        """Return the same prior with its nets on a device; what is open and checked stays so."""
+        return self if device == self.device else replace(self, device=device)
+
     def file(self, role: str) -> Path:
         """Path of a role's file, its digest checked once.
 
@@ -92,31 +108,36 @@ class Prior:
         """
         entry = self.metadata["roles"].get(role)
         if entry is None:
+            again = f"import it again with one: mystyle prior import --{role} FILE ..., or use another prior"
             raise ModelError(
                 f"prior {self.name} has no {role} (it has {', '.join(self.roles)})",
-                f"import it again with one: mystyle prior import --{role} FILE ..., or use another prior",
+                again if role in IMPORTED else "use another prior; those that come with mystyle have one",
             )
         return self._check(entry)
 
-    def generator(self, device: str = "cpu") -> Generator:
+    def generator(self) -> Generator:
         """A fresh copy of G_d in eval mode, no gradients kept for its weights."""
         from mystyle_cli.prior.generator import load_generator
 
         if self._generator is None:
-            self._generator = load_generator(self.file("generator"))
-        return self._generator.frozen().to(device)
+            path = self.file("generator")
+            found = load_generator(path)
+            if (found.resolution, found.w_dim, found.num_ws) != (self.resolution, self.w_dim, self.num_ws):
+                raise ModelError(f"{path} has other sizes than prior.toml says", AGAIN)
+            self._generator = found
+        return self._generator.frozen().to(self.device.torch)
 
-    def perceptual(self, device: str = "cpu") -> Perceptual:
+    def perceptual(self) -> Perceptual:
         """The perceptual net."""
         from mystyle_cli.prior.perceptual import load_perceptual
 
-        return load_perceptual(self.file("perceptual")).to(device)
+        return load_perceptual(self.file("perceptual")).to(self.device.torch)
 
-    def encode(self, images: NDArray[np.float32], device: str = "cpu") -> NDArray[np.float32]:
+    def encode(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Codes w (B, w_dim) of aligned images (B, 3, R, R) in [-1, 1]."""
-        return self._run("encoder", images, device)
+        return self._refuse_odd("encoder", self._run("encoder", images), (len(images), self.w_dim))
 
-    def embed(self, images: NDArray[np.float32], device: str = "cpu") -> NDArray[np.float32]:
+    def embed(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Identity embeddings (B, D), rows of unit length, of aligned images (B, 3, R, R) in [-1, 1].
 
         A prior without an identity net takes dlib's descriptors, which know real faces. Their cosines lie
@@ -125,19 +146,22 @@ class Prior:
         import numpy as np
 
         known = "identity" in self.roles
-        rows = self._run("identity", images, device) if known else _describe(images, self.crop)
+        rows = self._run("identity", images) if known else _describe(images, self.crop)
+        self._refuse_odd("identity", rows, (len(images), *rows.shape[-1:]))
         norms = np.linalg.norm(rows, axis=1, keepdims=True).astype(np.float32)
         unit: NDArray[np.float32] = rows / np.maximum(norms, np.float32(1e-12))
         return unit
 
-    def matte(self, images: NDArray[np.float32], device: str = "cpu") -> NDArray[np.float32]:
+    def matte(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """How much of each pixel is the person, (B, R, R) in [0, 1], of aligned images (B, 3, R, R)."""
-        mattes = self._run("matte", images, device)
-        return mattes.reshape(len(images), self.resolution, self.resolution).clip(0, 1)
+        mattes = self._run("matte", images)
+        shape = (len(images), self.resolution, self.resolution)
+        flat = mattes.reshape(shape) if mattes.size == math.prod(shape) else mattes
+        return self._refuse_odd("matte", flat, shape).clip(0, 1)
 
-    def cover(self, images: NDArray[np.float32], device: str = "cpu") -> NDArray[np.float32]:
+    def cover(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """How much of each of `FACE_PARTS` something hides, (B, parts) in [0, 1], of aligned images."""
-        return self._run("cover", images, device)
+        return self._refuse_odd("cover", self._run("cover", images), (len(images), len(FACE_PARTS)))
 
     def directions(self) -> dict[str, Direction]:
         """Semantic directions by name."""
@@ -147,7 +171,10 @@ class Prior:
         return {name: load_direction(self._check(entry)) for name, entry in entries.items()}
 
     def verify(self) -> list[str]:
-        """Problems of the folder, one sentence each; empty when every file is there and unchanged."""
+        """Problems of the prior, one sentence each.
+
+        Empty when every file is there and unchanged, and every net, used once, gives what its role should.
+        """
         problems = []
         for entry in _entries(self.metadata):
             self._checked.discard(entry["file"])
@@ -155,31 +182,92 @@ class Prior:
                 self._check(entry)
             except ModelError as error:
                 problems.append(error.message)
+        return problems or self.on(CPU)._use_all()
+
+    def _use_all(self) -> list[str]:
+        """Use every net and direction once; returns a sentence for each that fails."""
+        import numpy as np
+
+        grey = np.zeros((1, 3, self.resolution, self.resolution), np.float32)
+        uses: dict[str, Callable[[], object]] = {
+            "generator": self._draw,
+            "encoder": lambda: self.encode(grey),
+            "perceptual": lambda: self._compare(grey),
+            "identity": lambda: self.embed(grey),
+            "matte": lambda: self.matte(grey),
+            "cover": lambda: self.cover(grey),
+        }
+        problems = []
+        for what, use in [*((role, uses[role]) for role in self.roles), ("directions", self.directions)]:
+            try:
+                use()
+            except ModelError as error:
+                problems.append(error.message)
+            except Exception as error:  # of torch and onnxruntime, which share no base class
+                problems.append(f"prior {self.name}: its {what} cannot be used: {reason_of(error)}")
         return problems
+
+    def _draw(self) -> None:
+        """Render the middle of W."""
+        import torch
+
+        net = self.generator()
+        with torch.no_grad():
+            image = net.synthesis(torch.zeros(1, net.num_ws, net.w_dim), noise="const")
+        self._refuse_odd("generator", image.numpy(), (1, 3, self.resolution, self.resolution))
+
+    def _compare(self, images: NDArray[np.float32]) -> None:
+        """Compare pictures (B, 3, R, R) with themselves."""
+        import torch
+
+        given = torch.from_numpy(images)
+        with torch.no_grad():
+            found = self.perceptual().distance(given, given)
+        self._refuse_odd("perceptual", found.numpy(), (len(images),))
+
+    def _refuse_odd(
+        self, role: str, answer: NDArray[np.float32], shape: tuple[int, ...] | None = None
+    ) -> NDArray[np.float32]:
+        """Return what a net answered, after seeing that it is what its role should give."""
+        if (shape is not None and answer.shape != shape) or not sound_answer(answer):
+            odd = (
+                f"shape {answer.shape}"
+                if shape is not None and answer.shape != shape
+                else "no finite numbers"
+            )
+            raise ModelError(f"prior {self.name}: its {role} net gives {odd}", AGAIN)
+        return answer
 
     def _check(self, entry: dict[str, Any]) -> Path:
         path: Path = self.path / str(entry["file"])
         if entry["file"] in self._checked:
             return path
-        if not path.is_file():
-            raise ModelError(f"prior {self.name}: {entry['file']} is missing", AGAIN)
-        if sha256_of(path) != entry["sha256"]:
+        try:
+            found = digest_of(path, LARGEST_NET, _beneath(self.path))
+        except FileNotFoundError as error:
+            raise ModelError(f"prior {self.name}: {entry['file']} is missing", AGAIN) from error
+        except OSError as error:
+            raise ModelError(
+                f"prior {self.name}: {entry['file']} cannot be read: {error.strerror}", AGAIN
+            ) from error
+        if found != entry["sha256"]:
             raise ModelError(
                 f"prior {self.name}: {entry['file']} is not the file that prior.toml names", AGAIN
             )
         self._checked.add(entry["file"])
         return path
 
-    def _run(self, role: str, images: NDArray[np.float32], device: str) -> NDArray[np.float32]:
+    def _run(self, role: str, images: NDArray[np.float32]) -> NDArray[np.float32]:
         from mystyle_cli.prior.sessions import open_session
 
         expected = (3, self.resolution, self.resolution)
         if images.ndim != 4 or images.shape[1:] != expected:
             raise ValueError(f"{role} takes images (B, {', '.join(map(str, expected))}), not {images.shape}")
-        if (role, device) not in self._sessions:
+        place = role, self.device.wanted
+        if place not in self._sessions:
             batch = at_once(self.resolution, 32)
-            self._sessions[role, device] = open_session(self.file(role), device, batch=batch)
-        return self._sessions[role, device].run(images)
+            self._sessions[place] = open_session(self.file(role), self.device, batch=batch, helper=True)
+        return self._sessions[place].run(images)
 
 
 def open_prior(name_or_path: str | Path) -> Prior:
@@ -196,36 +284,49 @@ def open_prior(name_or_path: str | Path) -> Prior:
     # a folder here that is called like a prior must not take its place: ./faces names the folder
     bare = isinstance(name_or_path, str) and Path(name_or_path).name == name_or_path
     places = [*named, Path(name_or_path)] if bare else [Path(name_or_path), *named]
-    folder = next((place for place in places if (place / "prior.toml").is_file()), Path(name_or_path))
+    folder = next((place for place in places if _is_there(place / "prior.toml")), Path(name_or_path))
     try:
-        raw = (folder / "prior.toml").read_bytes()
+        raw = read_file(folder / "prior.toml", LARGEST_TOML, _beneath(folder))
     except OSError as error:
-        known = ", ".join([*bundled_priors(), *imported_priors()]) or "none"
+        if isinstance(error, FileNotFoundError) or not folder.is_dir():
+            known = ", ".join([*bundled_priors(), *imported_priors()]) or "none"
+            raise ModelError(
+                f"no prior {shown(str(name_or_path))} (there: {known})",
+                "give a name or a folder; `mystyle prior import` and `mystyle prior fetch` bring others",
+            ) from error
         raise ModelError(
-            f"no prior {str(name_or_path)!r} (there: {known})",
-            "give a name or a folder; `mystyle prior import` and `mystyle prior fetch` bring others",
+            f"{folder / 'prior.toml'} cannot be read: {error.strerror}", "restore or fetch the prior again"
         ) from error
     try:
-        metadata = tomllib.loads(raw.decode())
-        found = metadata["format"]
-        if found > FORMAT:
-            raise ModelError(
-                f"{folder / 'prior.toml'} has format {found}, newer than {FORMAT}", "update mystyle"
-            )
-        for key in ("name", "resolution", "w_dim", "num_ws", "roles"):
-            metadata[key]
-        crop = _crop(metadata)
-        limits = read_limits(metadata)
-        for entry in _entries(metadata):
-            inside(entry["file"])
+        document = toml_of(raw)
+        found = document.get("format")
+        if isinstance(found, int) and found > FORMAT:
+            raise ModelError(f"{folder / 'prior.toml'} has a format newer than {FORMAT}", "update mystyle")
+        crop = _crop(document)
+        limits = read_limits(document)
+        metadata = FIELDS.read(document)
         digest = _digest(raw, metadata, crop)
     except MystyleError:
         raise
-    except (AttributeError, KeyError, TypeError, ValueError) as error:  # tomllib's errors are ValueErrors
+    except ValueError as error:
         raise ModelError(
             f"{folder / 'prior.toml'} is damaged: {error}", "restore or fetch the prior again"
         ) from error
+    metadata |= {table: document[table] for table in ("crop", "identity") if table in document}
     return Prior(path=folder, digest=digest, metadata=metadata, crop=crop, identity_limits=limits)
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether something of a name is there, whatever it is; a name that no file can have is not."""
+    try:
+        return os.path.lexists(path)
+    except ValueError:
+        return False
+
+
+def _beneath(folder: Path) -> Path | None:
+    """Return the folder below which no link is followed; what was installed may itself be made of links."""
+    return None if folder.parent == BUNDLED else folder
 
 
 def _crop(metadata: dict[str, Any]) -> Crop:
@@ -240,10 +341,10 @@ def _crop(metadata: dict[str, Any]) -> Crop:
         return FFHQ
     found = metadata["crop"]
     if not isinstance(found, dict) or set(found) != {"scale", "down"}:
-        raise ValueError(f"crop is {found!r}, not {{scale = NUMBER, down = NUMBER}}")
+        raise ValueError(f"crop is {shown(found)}, not {{scale = NUMBER, down = NUMBER}}")
     for key, value in found.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"crop's {key} is {value!r}, not a number")
+            raise ValueError(f"crop's {key} is {shown(value)}, not a number")
     try:
         return Crop(float(found["scale"]), float(found["down"]))
     except (ValueError, OverflowError) as error:
@@ -279,7 +380,7 @@ def bundled_priors() -> list[str]:
 
 def imported_priors() -> list[str]:
     """Names of the priors that the user imported or fetched."""
-    folders = [path.parent.name for path in priors_root().glob("*/prior.toml")]
+    folders = [path.parent.name for path in priors_root().glob("*/prior.toml") if not path.is_dir()]
     names = {folder.removeprefix(REPLACED) for folder in folders}
     return sorted(name for name in names if not name.startswith("."))
 
@@ -306,6 +407,5 @@ def _describe(images: NDArray[np.float32], crop: Crop) -> NDArray[np.float32]:
 
 
 def sha256_of(path: Path) -> str:
-    """Digest of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Digest of a file that the user named, in hexadecimal."""
+    return digest_of(path, LARGEST_NET)

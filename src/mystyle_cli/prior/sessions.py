@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mystyle_cli.errors import DeviceError, ModelError
+from mystyle_cli.errors import DeviceError, ModelError, reason_of
+from mystyle_cli.prior.device import CPU, CUDA_PROVIDER, Device, Provider
 from mystyle_cli.prior.memory import ran_out
+from mystyle_cli.prior.net_files import read_net
+from mystyle_cli.processors import threads as settled_threads
 
 if TYPE_CHECKING:
     import onnxruntime
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+PARITY: Final = 1e-4
+"""Largest difference of a small net's answer in float32; half precision is off by ten times as much."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Session:
     Args:
         path: the file it came from.
         provider: the onnxruntime provider that runs it.
-        batch: most rows given to it at once.
+        batch: rows given to it at once.
         memory: where inputs and outputs are bound: "cpu" or "cuda", and the device's number.
     """
 
@@ -66,7 +69,7 @@ class Session:
             if ran_out(error):
                 raise MemoryError(f"{self.path.name}, input of shape {rows.shape}") from error
             raise ModelError(
-                f"{self.path.name} cannot take input of shape {rows.shape}: {error}",
+                f"{self.path.name} cannot take input of shape {rows.shape}: {reason_of(error)}",
                 "check that the net belongs to this prior",
             ) from error
         return np.concatenate(parts).astype(np.float32, copy=False)
@@ -84,50 +87,87 @@ class Session:
         return np.asarray(binding.copy_outputs_to_cpu()[0])
 
 
-def available_cpus() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def open_session(path: Path, device: str = "cpu", *, threads: int | None = None, batch: int = 32) -> Session:
-    """Open an ONNX file on the provider that belongs to `device`.
+def open_session(
+    path: Path, device: Device = CPU, *, threads: int | None = None, batch: int = 32, helper: bool = False
+) -> Session:
+    """Open an ONNX file on the provider that belongs to a device.
 
     Args:
         path: the file.
-        device: "cpu", "cuda" or "cuda:1"; "mps" runs on the CPU provider, there is no other.
-        threads: CPU threads of the net; as many as this process may use when None.
-        batch: most rows run at once.
+        device: where to compute.
+        threads: CPU threads of the net; as many as were settled for the process when None.
+        batch: most rows run at once on a graphics card. A CPU runs one after the other: that costs next to
+            nothing, and no row then depends on its company, not even in its last bit.
+        helper: the net stands beside torch's work, see `Device.helpers`.
 
     Raises:
         DeviceError: onnxruntime has no provider for the device.
         ModelError: the file is missing or damaged.
     """
+    provider = device.helpers if helper else device.provider
+    try:
+        session = _connect(read_net(path), provider, threads)
+    except DeviceError as error:
+        raise DeviceError(f"{path.name}: {error.message}", error.hint) from error
+    except Exception as error:  # onnxruntime's errors share no public base class
+        if ran_out(error):
+            raise MemoryError(path.name) from error
+        reason = error.strerror if isinstance(error, OSError) else reason_of(error)
+        raise ModelError(f"cannot read {path}: {reason}", "restore or fetch the file again") from error
+    return Session(
+        path=path,
+        provider=provider.name,
+        batch=1 if provider.on_cpu else batch,
+        memory=provider.memory,
+        _session=session,
+    )
+
+
+def fault_of(provider: Provider) -> str:
+    """Return why onnxruntime cannot compute at a place, tried with a small net; "" where it can.
+
+    A provider that is listed need not run, and one that runs may compute in half precision, which the answer
+    shows.
+    """
+    from mystyle_cli.prior.graph import OnnxGraph
+
+    graph, random = OnnxGraph(), np.random.default_rng(0)
+    kernel = random.normal(size=(4, 1, 3, 3)).astype(np.float32)
+    picture = random.normal(size=(1, 1, 8, 8)).astype(np.float32)
+    out = graph.node("Conv", ["picture", graph.constant(kernel)], "out")
+    model = graph.model([("picture", ("batch", 1, 8, 8))], (out, ("batch", 4, 6, 6)))
+    windows = np.lib.stride_tricks.sliding_window_view(picture[0, 0], (3, 3))
+    try:
+        (found,) = _connect(model, provider, 1).run(None, {"picture": picture})
+    except DeviceError as error:
+        return error.message
+    except Exception as error:  # drivers and libraries raise what they like
+        return reason_of(error)
+    difference = float(np.abs(found[0] - np.einsum("rcyx,kyx->krc", windows, kernel[:, 0])).max())
+    return "" if difference < PARITY else f"{provider.name} is off by {difference:.1e} in a small net"
+
+
+def _connect(model: bytes, provider: Provider, threads: int | None) -> onnxruntime.InferenceSession:
+    """Open a net at a place; a DeviceError where it would run elsewhere."""
     import onnxruntime as ort
 
-    kind, _, index = device.partition(":")
-    memory = ("cuda", int(index or 0)) if kind == "cuda" else ("cpu", 0)
-    provider = PROVIDERS[memory[0]]
-    if provider not in ort.get_available_providers():
-        raise DeviceError(f"onnxruntime has no provider for {device}", "use --device cpu, or onnxruntime-gpu")
     options = ort.SessionOptions()
-    options.log_severity_level = 4 if kind == "cuda" else 3  # what it says of CUDA is raised below, once
-    options.intra_op_num_threads = threads or available_cpus()
+    options.log_severity_level = 4  # what it says is raised below, once
+    options.intra_op_num_threads = threads or settled_threads()
     # a thread that waits lets others work: spinning took 30 % more of the processor for 16 samples
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    choice: Any = provider
-    if memory[0] == "cuda":
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    settings = {} if provider.name.startswith(("CPU", "CoreML")) else {"device_id": str(provider.index)}
+    if provider.name == CUDA_PROVIDER:
+        settings["use_tf32"] = "0"
         if hasattr(ort, "preload_dlls"):
             ort.preload_dlls()  # CUDA's libraries where pip put them, found without importing torch
-        choice = (provider, {"device_id": str(memory[1]), "use_tf32": "0"})
-    try:
-        session = ort.InferenceSession(str(path), options, providers=[choice])
-    except Exception as error:  # onnxruntime's errors share no public base class
-        raise ModelError(f"cannot read {path}: {error}", "restore or fetch the file again") from error
+    if provider.name.startswith("Dml"):
+        options.enable_mem_pattern = False  # as DirectML needs it
+    session = ort.InferenceSession(model, options, providers=[(provider.name, settings)])
     used = session.get_providers()[0]
-    if used != provider:
+    if used != provider.name:
         raise DeviceError(
-            f"{path.name} would run on {used}, not on {device}", "use --device cpu, or check CUDA"
+            f"it would run on {used}, not on {provider.name}", "Use --device cpu, or check the driver."
         )
-    return Session(path=path, provider=used, batch=batch, memory=memory, _session=session)
+    return session

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from array_api_compat import array_namespace, device
 
+from mystyle_cli.prior.device import WHOLE
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -155,6 +157,6 @@ def _turned(matrices: Array) -> Array:
 def _eigenvectors(spread: Array) -> Array:
     """Return the eigenvectors of symmetric matrices; torch on a Mac's GPU finds them on the CPU only."""
     xp, where = array_namespace(spread), device(spread)
-    if getattr(where, "type", "cpu") == "mps":
+    if getattr(where, "type", "cpu") not in WHOLE:
         return xp.linalg.eigh(spread.cpu())[1].to(where)
     return xp.linalg.eigh(spread)[1]

@@ -64,6 +64,14 @@ def consistent(image: Floats, photo: Degraded) -> Floats:
     return np.asarray(met, np.float32)
 
 
+def toned(located: Located, face: Pixels) -> Pixels:
+    """Return a generated face uint8 (R, R, 3) in grey where its photo is grey."""
+    if not located.photo.grey:
+        return face
+    luma = np.rint(face @ np.array([0.299, 0.587, 0.114])).clip(0, 255).astype(np.uint8)
+    return np.repeat(luma[..., None], 3, axis=2)
+
+
 def paste_face(located: Located, face: Pixels, shown: Floats, crop: Crop, aligned: bool) -> Pixels:
     """Lay a generated face over the photo.
 
@@ -81,8 +89,10 @@ def paste_face(located: Located, face: Pixels, shown: Floats, crop: Crop, aligne
     return _blend(located.photo.pixels, face, located.quad, shown, crop, EVERY)
 
 
-def enlarge_and_paste(located: Located, face: Pixels, shown: Floats, crop: Crop, aligned: bool) -> Pixels:
-    """Enlarge the whole photo by Lanczos so that the face reaches R pixels, and lay the face over it.
+def enlarge_and_paste(
+    located: Located, face: Pixels, shown: Floats, crop: Crop, aligned: bool, factor: float
+) -> Pixels:
+    """Enlarge the whole photo by Lanczos, and lay the face over it.
 
     Args:
         located: the small photo.
@@ -90,14 +100,14 @@ def enlarge_and_paste(located: Located, face: Pixels, shown: Floats, crop: Crop,
         shown: (R, R) in [0, 1], the person's matte; the rest stays Lanczos. Source: sec. 5.2.2.
         crop: which square about the face it shows.
         aligned: the photo is the crop itself, which the face replaces up to its border.
+        factor: how many times; about as often as the face must be enlarged to have R pixels.
     """
     from mystyle_cli.photos.decode import resize
     from mystyle_cli.photos.paste import paste
 
     height, width = located.photo.pixels.shape[:2]
-    factor = len(face) / located.side
     size = (max(1, round(height * factor)), max(1, round(width * factor)))
-    large = resize(located.photo.pixels, size, "lanczos")
+    large = resize(located.photo.pixels, size, "lanczos", located.photo.alpha)
     quad: Points = located.quad * (np.array([size[1], size[0]]) / (width, height))
     return paste(large, face, quad, shown, 0.0) if aligned else _blend(large, face, quad, shown, crop, EVERY)
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mystyle_cli.person.instant import LOSS, open_instant
+from mystyle_cli.person.profile import GENERATOR
 from mystyle_cli.progress import Progress, Step
 from mystyle_cli.restore.projection import Projection
 from mystyle_cli.restore.steps import STEPS, improve
@@ -44,9 +45,9 @@ class InstantEngine:
         self.profile, self.settings, self.projection = profile, settings, settings.projection
         self.resolution = profile.manifest.prior.resolution
         self.at_once = at_once(self.resolution, settings.batch)
-        self.net = open_instant(profile, settings.device)
-        self.gradient = open_gradient(profile.file(LOSS), profile.anchors(), settings.device)
-        self.renderer = open_renderer(profile, "auto", settings.device)
+        self.net = open_instant(profile)
+        self.gradient = open_gradient(profile.file(LOSS), profile.anchors(), profile.device)
+        self.renderer = open_renderer(profile)
 
     @property
     def notice(self) -> str:
@@ -70,7 +71,7 @@ class InstantEngine:
         return Projection(
             alpha_plus=alpha_plus,
             w_plus=w_plus,
-            images=self.renderer.render(w_plus),
+            images=self.profile.refuse_odd(GENERATOR, self.renderer.render(w_plus)),
             losses=np.full(count, np.nan, np.float32),
             history=history,
             steps=np.isfinite(history).sum(axis=0, dtype=np.int64),

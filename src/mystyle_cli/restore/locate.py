@@ -4,21 +4,43 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from mystyle_cli.errors import NoFaceError, NotThisPersonError, UsageError
-from mystyle_cli.restore.search import fill_hole, find_quads
+from mystyle_cli.restore.search import fill_hole, find_quads, find_turned_quads
 
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.photos.align import Crop, Points
     from mystyle_cli.photos.decode import Photo, Pixels
+    from mystyle_cli.restore.gate import Gate
+
+# A mask is white where to fill and black elsewhere, with grey only along soft edges.
+BLACK: Final = 16
+"""Lightness of 255 under which a mask is black: what JPEG leaves around its edges."""
+
+WHITE: Final = 240
+"""... from which it is white."""
+
+SOFT: Final = 1 / 3
+"""Share of a mask that may be grey."""
+
+COLOURED: Final = 48
+"""Difference of the channels from which a pixel is in colour."""
+
+SPECKLES: Final = 0.05
+"""Share of what is light in a mask that may be in colour."""
+
+SMALLEST_FACE: Final = 2
+"""Pixels that the points of a face span at least, across and down."""
+
+_MASK_HINT = "Paint white what is to be filled, and black all the rest."
 
 Floats = npt.NDArray[np.float32]
 
@@ -71,6 +93,10 @@ class Located:
 
         return quad_side(self.quad)
 
+    def warned(self, warning: str) -> Located:
+        """Return the same with something more that the user should know."""
+        return replace(self, warnings=(*self.warnings, warning))
+
     def moved(self, motion: Floats) -> Located:
         """Return the same face where it turned out to be; see `motion`."""
         from mystyle_cli.restore.motion import moved_quad
@@ -101,19 +127,16 @@ def locate(profile: Profile, subject: Subject, *, aligned: bool, force: bool, ti
     photo = as_photo(subject.photo)
     name = subject.name or (str(photo.path) if photo.path else "the photo")
     _check_mask(subject.mask, photo, name)
+    crop = profile.prior.crop
+    looks: list[Callable[[], list[Points]]]
     if aligned:
-        quads = [_whole(photo, name)]
+        looks = [lambda: [_whole(photo, name)]]
     elif subject.landmarks is not None:
-        quads = [_quad_of(subject.landmarks, profile.prior.crop)]
+        looks = [lambda: [_quad_of(subject.landmarks, photo, crop, name)]]
     else:
-        crop = profile.prior.crop
-        quads = find_quads(photo.pixels, subject.mask, profile.faces, crop, tiny=tiny)
-    if not quads:
-        from mystyle_cli.photos.faces import why_unsearched
-
-        why = why_unsearched(photo.pixels) or "no face was found"
-        raise NoFaceError(f"{name}: {why}", _no_face_hint(subject.mask is not None))
-    return _choose(profile, subject, photo, name, quads, force)
+        looks = [lambda: find_quads(photo.pixels, subject.mask, profile.faces, crop, tiny=tiny)]
+        looks += [] if subject.mask is not None else [lambda: find_turned_quads(photo.pixels, crop)]
+    return _choose(profile, subject, photo, name, looks, force)
 
 
 def _no_face_hint(masked: bool) -> str:
@@ -142,11 +165,31 @@ def as_photo(source: Photo | Path | bytes | Pixels) -> Photo:
 
 
 def mask_of(photo: Photo) -> Pixels:
-    """Read a picture as a mask, uint8 (H, W): white = fill; what is transparent is not filled."""
-    light = np.rint(photo.pixels.astype(np.float32).mean(axis=2))
-    if photo.alpha is not None:
-        light = np.rint(light * (photo.alpha.astype(np.float32) / 255))
-    return np.asarray(light, np.uint8)
+    """Read a picture as a mask, uint8 (H, W): white = fill; what is transparent is not filled.
+
+    Raises:
+        UsageError: it is no mask but in colour, or a photo.
+    """
+    name = str(photo.path or "the mask")
+    pixels, alpha = photo.pixels, photo.alpha
+    light = pixels[..., 1] if photo.grey else np.rint(pixels.mean(axis=2, dtype=np.float32)).astype(np.uint8)
+    if alpha is not None:
+        light = np.rint(light * (alpha.astype(np.float32) / 255)).astype(np.uint8)
+    every = _every(pixels)
+    some, lit = pixels[::every, ::every], light[::every, ::every] >= BLACK
+    if np.count_nonzero(lit & (np.ptp(some, axis=2) > COLOURED)) > SPECKLES * np.count_nonzero(lit):
+        raise UsageError(f"{name}: the mask is in colour", _MASK_HINT)
+    _refuse_dark(light, name)
+    light = np.where(light < BLACK, 0, np.where(light >= WHITE, 255, light)).astype(np.uint8)
+    between = float(((light > 0) & (light < 255)).mean())
+    if between > SOFT:
+        raise UsageError(f"{name}: {between:.0%} of the mask is grey, as in a photo", _MASK_HINT)
+    return light
+
+
+def _every(pixels: Pixels) -> int:
+    """Return the step at which a thousand pixels a side are looked at."""
+    return max(1, len(pixels) // 1000, len(pixels[0]) // 1000)
 
 
 def _check_mask(mask: Pixels | None, photo: Photo, name: str) -> None:
@@ -156,8 +199,14 @@ def _check_mask(mask: Pixels | None, photo: Photo, name: str) -> None:
     if mask.shape != (height, width):
         sizes = f"{mask.shape[1]} x {mask.shape[0]}, the photo {width} x {height}"
         raise UsageError(f"{name}: the mask is {sizes}", "Give a mask of the photo's size.")
-    if not mask.any():
-        raise UsageError(f"{name}: nothing in the mask is white", "Paint white what is to be filled.")
+    _refuse_dark(mask, name)
+
+
+def _refuse_dark(mask: Pixels, name: str) -> None:
+    """Refuse a mask (H, W) that fills nothing."""
+    if mask.max() < WHITE:
+        lightest = f"its lightest value is {int(mask.max())} of 255"
+        raise UsageError(f"{name}: nothing in the mask is white, {lightest}", _MASK_HINT)
 
 
 def _whole(photo: Photo, name: str) -> Points:
@@ -167,45 +216,98 @@ def _whole(photo: Photo, name: str) -> Points:
     return np.array([[0.0, 0.0], [0.0, height], [width, height], [width, 0.0]])
 
 
-def _quad_of(landmarks: Any, crop: Crop) -> Points:
+def _quad_of(landmarks: Any, photo: Photo, crop: Crop, name: str) -> Points:
+    """Return the crop of a face whose points are given, once they can be a face's on this photo."""
     from mystyle_cli.photos.align import face_quad
 
     points = np.asarray(landmarks, np.float64)
     if points.shape != (68, 2) or not np.isfinite(points).all():
         raise UsageError(f"landmarks are {points.shape}, not 68 points x, y", "Give dlib's 68 landmarks.")
+    height, width = photo.pixels.shape[:2]
+    low, high = points.min(axis=0), points.max(axis=0)
+    hint = "Give x and y in pixels of the upright photo."
+    if (high - low).min() < SMALLEST_FACE:
+        between = " (they lie between 0 and 1)" if low.min() >= 0 and high.max() <= 1 else ""
+        raise UsageError(f"{name}: the face points span less than {SMALLEST_FACE} pixels{between}", hint)
+    if (high <= 0).any() or (low >= [width, height]).any() or (high - low).max() > 4 * max(height, width):
+        raise UsageError(f"{name}: the face points lie outside the photo of {width} x {height}", hint)
     return face_quad(points, crop)
 
 
 def _choose(
-    profile: Profile, subject: Subject, photo: Photo, name: str, quads: Sequence[Points], force: bool
+    profile: Profile,
+    subject: Subject,
+    photo: Photo,
+    name: str,
+    looks: Sequence[Callable[[], list[Points]]],
+    force: bool,
 ) -> Located:
-    """Take the face with the highest ID score, unless it is somebody else's; say where that is in doubt."""
-    from mystyle_cli.photos.align import warp
-    from mystyle_cli.photos.decode import to_unit
-    from mystyle_cli.restore.gate import open_gate
+    """Take the face with the highest ID score, unless it is somebody else's; say where that is in doubt.
 
-    size, mask = profile.manifest.prior.resolution, subject.mask
-    seen = photo.pixels if mask is None else fill_hole(photo.pixels, mask)
-    crops = [warp(seen, quad, size) for quad in quads]
-    scores = profile.id_score(np.stack([to_unit(crop) for crop in crops]))
-    best = int(np.argmax(scores))
-    quad, score = quads[best], float(scores[best])
-    crop, hole = _cut(photo.pixels, mask, quad, size)
-    located = Located(name, photo, quad, crop, hole, mask, score)
-    gate = open_gate(profile, located.side, hole)
+    The next look is taken only where none of the faces before is the person's.
+    """
+    best: tuple[float, Points] | None = None
+    seen = 0
+    for look in looks:
+        quads = look()
+        seen += len(quads)
+        scores = _id_scores(profile, photo, subject.mask, quads)
+        found = list(zip(scores, quads, strict=True))
+        best = max([*([best] if best else []), *found], key=lambda one: one[0], default=None)
+        if best is not None:
+            located, gate = _gated(profile, subject, photo, name, *best)
+            if located.id_score >= gate.others:
+                break
+    if best is None:
+        from mystyle_cli.photos.faces import why_unsearched
+
+        why = why_unsearched(photo.pixels) or "no face was found"
+        raise NoFaceError(f"{name}: {why}", _no_face_hint(subject.mask is not None))
+    score = located.id_score
     if score >= gate.theirs:
-        return located
+        others = sum(other >= gate.theirs and _apart(quad, located.quad) for other, quad in found)
+        twice = f"{others + 1} faces look like {profile.name}: the one most like them is worked on"
+        return located.warned(twice) if others else located
     if score >= gate.others:
-        left = f"a crop of {located.side:.0f} px" if mask is None else "what is left of the face"
-        doubt = f"{left} does not show whether this is {profile.name}: ID {score:.2f}"
-        return replace(located, warnings=(doubt,))
-    who = f"this is not {profile.name}"
-    if len(quads) > 1:
-        who = f"none of the {len(quads)} faces is {profile.name}"
+        left = f"a crop of {located.side:.0f} px" if subject.mask is None else "what is left of the face"
+        return located.warned(f"{left} does not show whether this is {profile.name}: ID {score:.2f}")
+    who = f"this is not {profile.name}" if seen == 1 else f"none of the {seen} faces is {profile.name}"
     message = f"{who}: ID {score:.2f}, where theirs is {gate.others:.2f} at least"
     if not force:
         raise NotThisPersonError(f"{name}: {message}", "Use --force to go on anyway.")
-    return replace(located, warnings=(message,))
+    return located.warned(message)
+
+
+def _id_scores(profile: Profile, photo: Photo, mask: Pixels | None, quads: Sequence[Points]) -> list[float]:
+    """Return how much the face in each quad is this person's, what is hidden filled smoothly."""
+    from mystyle_cli.photos.align import warp
+    from mystyle_cli.photos.decode import to_unit
+
+    if not quads:
+        return []
+    size = profile.manifest.prior.resolution
+    seen = photo.pixels if mask is None else fill_hole(photo.pixels, mask)
+    scores = profile.id_score(np.stack([to_unit(warp(seen, quad, size)) for quad in quads]))
+    return [float(score) for score in scores]
+
+
+def _gated(
+    profile: Profile, subject: Subject, photo: Photo, name: str, score: float, quad: Points
+) -> tuple[Located, Gate]:
+    """Return a face with its ID score, and what such scores mean there."""
+    from mystyle_cli.restore.gate import open_gate
+
+    crop, hole = _cut(photo.pixels, subject.mask, quad, profile.manifest.prior.resolution)
+    located = Located(name, photo, quad, crop, hole, subject.mask, score, photo.notes)
+    return located, open_gate(profile, located.side, hole)
+
+
+def _apart(one: Points, other: Points) -> bool:
+    """Tell whether two quads are about two faces."""
+    from mystyle_cli.photos.align import quad_side
+
+    away = float(np.linalg.norm(one.mean(axis=0) - other.mean(axis=0)))
+    return away > min(quad_side(one), quad_side(other)) / 3
 
 
 def place(name: str, photo: Photo, quad: Points, resolution: int) -> Located:

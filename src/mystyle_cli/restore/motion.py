@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from mystyle_cli.prior.device import WHOLE
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -35,7 +37,32 @@ def moved(images: Tensor, motions: Tensor) -> Tensor:
     linear = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)  # (B, 2, 2)
     shift = -linear @ torch.stack([2 * right, 2 * down], dim=1).unsqueeze(2)  # the crop spans -1 to 1
     grid = F.affine_grid(torch.cat([linear, shift], dim=2), list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    if images.device.type in WHOLE:
+        return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return sampled(images, grid)
+
+
+def sampled(images: Tensor, grid: Tensor) -> Tensor:
+    """Return what `grid_sample` does there, in parts that every device of torch has.
+
+    Torch's own, on a Mac's GPU, has neither this border nor a way back before about 2.13.
+
+    Args:
+        images: (B, C, H, W).
+        grid: (B, h, w, 2), places as x and y in -1 to 1; beyond the edge it is as at the edge.
+    """
+    height, width = images.shape[-2:]
+    x, y = (((grid[..., axis] + 1) * side - 1) / 2 for axis, side in enumerate((width, height)))
+    x, y = x.clamp(0, width - 1).flatten(1), y.clamp(0, height - 1).flatten(1)  # (B, h w)
+    left, top = x.detach().floor().clamp(max=width - 2), y.detach().floor().clamp(max=height - 2)
+    corner, flat = (top * width + left).long(), images.flatten(2)
+    shares = [(left + 1 - x) * (top + 1 - y), (x - left) * (top + 1 - y)]
+    shares += [(left + 1 - x) * (y - top), (x - left) * (y - top)]
+    total = flat.new_zeros(())
+    for share, offset in zip(shares, (0, 1, width, width + 1), strict=True):
+        places = (corner + offset).unsqueeze(1).expand(-1, images.shape[1], -1)
+        total = total + flat.gather(2, places) * share.unsqueeze(1)
+    return total.view(*images.shape[:2], *grid.shape[1:3])
 
 
 def moved_quad(quad: Points, motion: npt.NDArray[np.floating[Any]]) -> Points:

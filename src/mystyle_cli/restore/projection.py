@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mystyle_cli.errors import UsageError
+from mystyle_cli.errors import UsageError, check_choice
 from mystyle_cli.person import hull
 from mystyle_cli.progress import Progress, Step, silent
 from mystyle_cli.restore.adam import RowAdam
@@ -93,6 +93,8 @@ class ProjectionSettings:
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
         hull.bound(self.beta)
+        check_choice("space", self.space, SpaceName)
+        check_choice("parametrisation", self.parametrisation, Parametrisation)
         if self.steps is not None and self.steps < 1:
             raise UsageError(f"a projection of {self.steps} steps does not exist", "Give --steps 1 or more.")
         if not 0 <= self.ramp_up + self.ramp_down <= 1:

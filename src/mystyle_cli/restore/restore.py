@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_UPSCALE
-from mystyle_cli.errors import MystyleError, UsageError
+from mystyle_cli.errors import MystyleError, UsageError, check_choice
 from mystyle_cli.person import hull
 from mystyle_cli.person.cost import plan_search
 from mystyle_cli.prior.memory import ran_out
@@ -65,7 +65,6 @@ class RestoreSettings:
         seed: of a random start; the same for every photo.
         aligned: the photos are aligned crops already.
         force: go on with a face that is not this person's.
-        device: "cpu", "cuda:0", ...
         batch: photos worked on at once, where they fit into memory.
         domain_prior: use G_d in W+ in place of the person's prior, for comparison.
     """
@@ -76,9 +75,22 @@ class RestoreSettings:
     seed: int = 0
     aligned: bool = False
     force: bool = False
-    device: str = "cpu"
     batch: int = 8
     domain_prior: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what nothing would heed."""
+        check_choice("start", self.start, Start)
+        check_choice("quality", self.quality, Quality)
+        if self.batch < 1:
+            raise UsageError(f"{self.batch} photos at a time are none", "Give a batch of 1 or more.")
+        if self.start == "random" and self.domain_prior:
+            raise UsageError("a random start mixes the person's anchors", "Leave out domain_prior or start.")
+
+    @property
+    def drawn(self) -> int | None:
+        """The seed, where something is drawn with it."""
+        return self.seed if self.start == "random" else None
 
 
 @dataclass(frozen=True)
@@ -135,7 +147,7 @@ def restore(
     """Restore photos of a person.
 
     Args:
-        profile: the person, tuned.
+        profile: the person, tuned, with the device to work on.
         subjects: the photos; for "inpaint" each with its mask.
         task: "invert", "inpaint" or "upscale".
         settings: None takes the task's defaults.
@@ -184,7 +196,7 @@ def open_engine(profile: Profile, settings: RestoreSettings) -> Answering:
 
     Raises:
         ProfileError: the profile is not tuned, or damaged, or has no net for an instant or fast answer.
-        UsageError: an instant or fast answer is to begin, or to be searched, elsewhere than its net allows.
+        UsageError: an instant or fast answer is to begin, or to be searched, otherwise than its net allows.
     """
     if settings.quality != "full":
         _refuse_other_ways(settings)
@@ -198,6 +210,10 @@ def open_engine(profile: Profile, settings: RestoreSettings) -> Answering:
 def _refuse_other_ways(settings: RestoreSettings) -> None:
     """Refuse what contradicts an answer that begins at the net's."""
     quality, space = settings.quality, settings.projection.space
+    if quality == "instant" and settings.projection.steps is not None:
+        raise UsageError(
+            "the steps of an instant answer are fixed", "Leave out --steps, or use --quality fast."
+        )
     if settings.start != "auto":
         raise UsageError(
             f"--quality {quality} begins at the net's, not at --start {settings.start}",
@@ -215,17 +231,17 @@ class Engine:
     """What all photos share: the generator, the perceptual net, the anchors.
 
     Args:
-        profile: the person.
+        profile: the person, with the device to work on.
         settings: how photos are restored.
     """
 
     def __init__(self, profile: Profile, settings: RestoreSettings) -> None:
         self.profile, self.settings = profile, settings
-        prior, device = profile.prior, settings.device
-        self.generator: Generator = (prior if settings.domain_prior else profile).generator(device)
-        self.perceptual: Perceptual = prior.perceptual(device)
+        prior = profile.prior
+        self.generator: Generator = (prior if settings.domain_prior else profile).generator()
+        self.perceptual: Perceptual = prior.perceptual()
         self.anchors = None if settings.domain_prior else profile.anchors()
-        plan = plan_search(self.generator, self.perceptual, settings.batch, device)
+        plan = plan_search(self.generator, self.perceptual, settings.batch, profile.device)
         self.at_once, self.generator.synthesis.recompute = plan.at_once, plan.recompute
         self.projection = settings.projection
         if settings.quality == "fast" and self.projection.steps is None:
@@ -242,7 +258,7 @@ class Engine:
         if self.settings.start != "auto" or self.projection.space not in HULL:
             return None
         there = instant_state(self.profile.manifest) == "fresh"
-        return open_instant(self.profile) if there or self.settings.quality == "fast" else None
+        return open_instant(self.profile, helper=True) if there or self.settings.quality == "fast" else None
 
     def save_memory(self) -> bool:
         """Compute the generator's blocks again on the way back, instead of keeping what is in them."""
@@ -284,10 +300,11 @@ class Engine:
             if anchors is None:
                 return np.asarray(codes, np.float64)
             return nearest_alpha(codes, anchors, self.projection.beta)
-        if self.settings.start == "random" and anchors is not None:
-            drawn = sample_three_anchors(len(anchors), [self.settings.seed])
+        if self.settings.start == "random" and self.anchors is not None:
+            drawn = sample_three_anchors(len(self.anchors), [self.settings.seed])
             # half way to the centre, so that every anchor can still move
-            return np.repeat((drawn + hull.centre(len(anchors))) / 2, len(targets), axis=0)
+            mixed = np.repeat((drawn + hull.centre(len(self.anchors))) / 2, len(targets), axis=0)
+            return mixed if anchors is not None else hull.combine(mixed, self.anchors.astype(np.float64))
         return None
 
 
@@ -300,10 +317,12 @@ def restore_with(
         part = subjects[len(results) : len(results) + engine.at_once]
         try:
             results += _restore_batch(engine, part, task, progress)
-        except (MemoryError, RuntimeError) as error:
+            continue
+        except Exception as error:
             if not ran_out(error) or (len(part) == 1 and not engine.save_memory()):
                 raise
             engine.at_once = math.ceil(len(part) / 2)
+        engine.profile.device.give_back()  # outside, as the error holds what was computed
     return results
 
 
@@ -340,7 +359,7 @@ def _answered(
     results = []
     for row, item in enumerate(located):
         try:
-            results.append(_finish(engine, item.moved(projection.motions[row]), projection, row, task))
+            results.append(_finish(engine, item, projection, row, task))
         except Exception as error:
             if ran_out(error):
                 raise
@@ -364,7 +383,9 @@ def _locate(engine: Answering, subject: Subject, task: TaskName) -> Located:
         raise UsageError(
             f"{located.name}: the face's crop is {located.side:.0f} px wide; "
             f"what can be upscaled is {SMALLEST} to {resolution - 1} px",
-            "Use a smaller photo, or invert.",
+            "Use a larger photo."
+            if located.side < SMALLEST
+            else "It is as large as the profile can draw already; invert works on it, too.",
         )
     if task == "upscale":
         _refuse_large_result(located, resolution / located.side)
@@ -384,12 +405,16 @@ def _refuse_large_result(located: Located, factor: float) -> None:
 
 
 def _finish(
-    engine: Answering, located: Located, projection: Projection, row: int, task: TaskName
+    engine: Answering, found: Located, projection: Projection, row: int, task: TaskName
 ) -> Restoration:
-    """Blend and paste one result."""
+    """Blend and paste one result; how large it becomes follows from where the face was found at first.
+
+    So a photo becomes as large whatever the quality: only some searches move the face.
+    """
     from mystyle_cli.photos.decode import to_pixels, to_unit
 
     aligned, crop = engine.settings.aligned, engine.profile.prior.crop
+    located = found.moved(projection.motions[row])
     image = projection.images[row]
     if not np.isfinite(image).all():
         raise MystyleError(
@@ -403,17 +428,17 @@ def _finish(
     factor = 1.0
     if task == "inpaint":
         image = composite.seamless(image, to_unit(located.crop), located.hole).clip(-1, 1)
-        face = to_pixels(image)
+        face = composite.toned(located, to_pixels(image))
         pixels = composite.fill_photo(located, face, crop, aligned)
         outside = composite.hole_outside(located)
         if outside > 0.01:
             warnings.append(f"{outside:.0%} of the mask is not face and was only filled smoothly")
     else:
-        face = to_pixels(image)
+        face = composite.toned(located, to_pixels(image))
         shown = person_matte(engine.profile.prior, image, located if task == "invert" else None)
         if task == "upscale":
-            factor = len(face) / located.side
-            pixels = composite.enlarge_and_paste(located, face, shown, crop, aligned)
+            factor = len(face) / found.side
+            pixels = composite.enlarge_and_paste(located, face, shown, crop, aligned, factor)
         else:
             pixels = composite.paste_face(located, face, shown, crop, aligned)
     alpha_plus = None if projection.alpha_plus is None else projection.alpha_plus[row]

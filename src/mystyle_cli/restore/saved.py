@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +21,17 @@ if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.photos.align import Points
 
+SLACK = 1e-3
+"""How far rounding may take a cosine beyond 1."""
+
+FURTHEST = 1e5
+"""Pixels from a photo's corner within which a face lies."""
+
+LARGEST_ALPHA = 1e6
+"""The largest coefficient; an unbounded search stays far below."""
+
 KIND = "code"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,7 @@ class SavedCode:
         alpha_plus: float64 (num_ws, N).
         quad: (4, 2) photo coordinates of the face's crop, as `Located` has them.
         photo_sha256: of the photo's file.
-        enlarged: the photo was upscaled, so an edit of it is as large as the result was.
+        factor: how much larger than the photo the result was, and an edit is; 1 unless it was upscaled.
         aligned: the photo is an aligned crop.
         id_score: of the result.
         current: the generator is still the one that the code was found with.
@@ -43,7 +53,7 @@ class SavedCode:
     alpha_plus: npt.NDArray[np.float64]
     quad: Points
     photo_sha256: str
-    enlarged: bool
+    factor: float
     aligned: bool
     id_score: float
     current: bool
@@ -67,8 +77,8 @@ class SavedCode:
             alpha_plus=self.alpha_plus,
             id_score=self.id_score,
             least_dilation=float(hull.least_dilation(self.alpha_plus).max()),
-            factor=profile.manifest.prior.resolution / located.side if self.enlarged else 1.0,
-            warnings=() if self.current else (older,),
+            factor=self.factor,
+            warnings=photo.notes if self.current else (*photo.notes, older),
         )
 
 
@@ -98,7 +108,7 @@ def save_code(path: Path, profile: Profile, found: Restoration, *, aligned: bool
         "anchors": digests[ANCHORS],
         "generator": digests.get(GENERATOR, ""),
         "photo": found.located.photo.sha256,
-        "enlarged": str(found.factor != 1.0),
+        "factor": repr(found.factor),
         "aligned": str(aligned),
         "id": repr(found.id_score),
     }
@@ -111,15 +121,33 @@ def load_code(path: Path, profile: Profile) -> SavedCode:
     Raises:
         UsageError: the file is none, is damaged, or belongs to other anchors than the profile's.
     """
+    from mystyle_cli.photos.align import quad_side
+
     try:
         tensors, notes = load_tensors(path)
         if notes.get("kind") != KIND or notes["format"] != str(FORMAT):
             raise ValueError("it is not one that this version reads")
-        alpha_plus, quad = np.asarray(tensors["alpha_plus"]), np.asarray(tensors["quad"])
-        if alpha_plus.ndim != 2 or quad.shape != (4, 2) or not np.isfinite(alpha_plus).all():
+        alpha_plus, quad = tensors["alpha_plus"], tensors["quad"]
+        shape = profile.manifest.prior.num_ws, len(profile.photos())
+        if (
+            alpha_plus.shape != shape
+            or quad.shape != (4, 2)
+            or {alpha_plus.dtype.kind, quad.dtype.kind} != {"f"}
+        ):
             raise ValueError("its tensors have other shapes")
-        photo, id_score, anchors = notes["photo"], float(notes["id"]), notes["anchors"]
-    except (ProfileError, KeyError, ValueError) as error:
+        if np.abs(quad).max() > FURTHEST or not 1 <= quad_side(np.asarray(quad, np.float64)) <= FURTHEST:
+            raise ValueError("its face lies on no photo")
+        if np.abs(alpha_plus).max() > LARGEST_ALPHA:
+            raise ValueError("its coefficients are far from any person")
+        photo, anchors = notes["photo"], notes["anchors"]
+        id_score, factor = float(notes["id"]), float(notes["factor"])
+        if not (math.isnan(id_score) or abs(id_score) <= 1 + SLACK):
+            raise ValueError("its ID score is none")
+        if not 1 <= factor < math.inf:
+            raise ValueError(f"its photo was enlarged {factor} times")
+    except KeyError as error:
+        raise UsageError(f"{path} cannot be read as a saved code: it has no {error}", _AGAIN) from error
+    except (ProfileError, ValueError) as error:
         raise UsageError(f"{path} cannot be read as a saved code: {error}", _AGAIN) from error
     digests = profile.manifest.digests()
     if anchors != digests.get(ANCHORS):
@@ -129,7 +157,7 @@ def load_code(path: Path, profile: Profile) -> SavedCode:
         alpha_plus=np.asarray(alpha_plus, np.float64),
         quad=np.asarray(quad, np.float64),
         photo_sha256=photo,
-        enlarged=notes.get("enlarged") == "True",
+        factor=factor,
         aligned=notes.get("aligned") == "True",
         id_score=id_score,
         current=notes.get("generator") == digests.get(GENERATOR),

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 FACES: Final = 8
 """Faces of one photo that are compared with the person, the largest first."""
 
-SEARCH_SIDE: Final = 2000
-"""Pixels of the long side to which a photo is enlarged at most when a tiny face is looked for."""
-
 FACE_SHARE: Final = 0.45
 """Width of a detector's box in sides of the FFHQ square, about."""
 
@@ -44,15 +41,27 @@ def find_quads(
         tiny: look for faces of a few pixels too.
     """
     from mystyle_cli.photos.align import face_quad
-    from mystyle_cli.photos.faces import find_faces
+    from mystyle_cli.photos.faces import find_faces, find_tiny_faces
 
     faces = find_faces(pixels)
     if mask is not None:
         return _behind(pixels, mask, faces, references(), crop)
     if not faces and tiny:
-        # the detector's smallest face is 80 px wide
-        faces = find_faces(pixels, smallest=max(80 * max(pixels.shape[:2]) / SEARCH_SIDE, 4.0))
+        faces = find_tiny_faces(pixels)
     return [face_quad(face.landmarks, crop) for face in faces[:FACES]]
+
+
+def find_turned_quads(pixels: Pixels, crop: Crop) -> list[Points]:
+    """Return the quads (4, 2) of faces on a photo that lies on its side or stands on its head.
+
+    Args:
+        pixels: uint8 (H, W, 3), the photo.
+        crop: which square about a face the quads are to be.
+    """
+    from mystyle_cli.photos.align import face_quad
+    from mystyle_cli.photos.faces import find_turned_faces
+
+    return [face_quad(face.landmarks, crop) for face in find_turned_faces(pixels)[:FACES]]
 
 
 def _behind(pixels: Pixels, mask: Pixels, faces: list[Face], references: Floats, crop: Crop) -> list[Points]:

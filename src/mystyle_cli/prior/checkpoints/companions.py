@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mystyle_cli.errors import ModelError
-from mystyle_cli.prior.checkpoints.layout import compare, plain
+from mystyle_cli.prior.checkpoints.layout import compare, named_tensors, plain
 from mystyle_cli.prior.checkpoints.reading import read_checkpoint
 from mystyle_cli.prior.checkpoints.records import Checkpoint
 from mystyle_cli.prior.companions.foreign import inspect
@@ -139,7 +139,7 @@ def _sets(content: Any) -> list[dict[str, Tensor]]:
     sets = []
     for place in (content.get("state_dict"), content.get("g_ema"), content):
         if isinstance(place, Mapping):
-            tensors = {str(name): value for name, value in place.items() if isinstance(value, Tensor)}
+            tensors = named_tensors(place)
             parts = {k.removeprefix("encoder."): v for k, v in tensors.items() if k.startswith("encoder.")}
             sets += [part for part in (parts, tensors) if part]
     return sets

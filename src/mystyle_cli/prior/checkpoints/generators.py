@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mystyle_cli.errors import ModelError
-from mystyle_cli.prior.checkpoints.layout import HINT, Layout, build
+from mystyle_cli.prior.checkpoints.layout import HINT, Layout, build, named_tensors
 from mystyle_cli.prior.checkpoints.nvidia import is_nvidia, named_layout, network_layout
 from mystyle_cli.prior.checkpoints.reading import read_checkpoint
 from mystyle_cli.prior.checkpoints.records import Checkpoint, Record
@@ -93,15 +93,12 @@ def _candidates(content: Mapping[str, object]) -> list[dict[str, Tensor]]:
     """Return the sets of named tensors that may be the generator, the likeliest first."""
     state = content.get("state_dict")
     places = [content.get("g_ema"), content.get("G_ema"), content]
+    found = [named_tensors(place) for place in places if isinstance(place, Mapping)]
     if isinstance(state, Mapping):
-        named = {str(name): value for name, value in state.items()}
+        named = named_tensors(state)
         decoder = {name[8:]: value for name, value in named.items() if name.startswith("decoder.")}
-        places += [decoder, named]
-    return [
-        {str(name): value for name, value in place.items() if isinstance(value, Tensor)}
-        for place in places
-        if isinstance(place, Mapping)
-    ]
+        found += [named_tensors(decoder), named]
+    return found
 
 
 def _keys(content: Mapping[str, object]) -> str:

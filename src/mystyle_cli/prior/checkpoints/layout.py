@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ SHOWN = 3  # names that an error lists of each kind
 LARGEST = 2048  # edge length of pictures; the published generators go up to 1024
 WIDEST = 4096  # numbers of a code; the published generators have 512
 DRAWN = 10_000  # codes whose mean stands in for a w_avg that the file lacks
+WRAPPERS = ("module.", "_orig_mod.")  # of parallel training and torch.compile
 HINT = "give the file as its authors published it; `mystyle prior import --help` lists what can be read"
 
 
@@ -75,6 +77,15 @@ def build(layout: Layout, path: Path) -> tuple[Generator, tuple[str, ...]]:
         _estimate_mean(generator)
         notes.append(f"The file holds no mean of w; it was estimated from {DRAWN} random codes.")
     return generator, tuple(notes)
+
+
+def named_tensors(state: Mapping[Any, object]) -> dict[str, Tensor]:
+    """Return the tensors of a state by their names, without what wrapping the whole net put before them."""
+    found = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    for wrapper in WRAPPERS * 2:  # one may be inside the other
+        if found and all(name.startswith(wrapper) for name in found):
+            found = {name.removeprefix(wrapper): value for name, value in found.items()}
+    return found
 
 
 def check_filters(tensors: Mapping[str, Tensor], ending: str, gain: float, path: Path) -> dict[str, Tensor]:

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from torch import Tensor
 
 from mystyle_cli.errors import ModelError
-from mystyle_cli.prior.checkpoints.layout import compare, plain
+from mystyle_cli.prior.checkpoints.layout import compare, named_tensors, plain
 from mystyle_cli.prior.checkpoints.reading import read_checkpoint
 from mystyle_cli.prior.perceptual import Perceptual, Trunk, trunk_tensors
 
@@ -32,9 +31,10 @@ def read_perceptual(path: Path, size: int) -> Perceptual:
         ModelError: the file cannot be read, or is neither of the two trunks.
     """
     content = read_checkpoint(path).content
-    if not isinstance(content, Mapping) or not isinstance(content.get("features.0.weight"), Tensor):
+    named = named_tensors(content) if isinstance(content, Mapping) else {}
+    if "features.0.weight" not in named:
         raise ModelError(f"{path} holds no trunk of a perceptual net", HINT)
-    tensors = {k: v for k, v in content.items() if k.startswith("features.") and isinstance(v, Tensor)}
+    tensors = {name: tensor for name, tensor in named.items() if name.startswith("features.")}
     shape = tuple(tensors["features.0.weight"].shape)
     if shape not in TRUNKS:
         raise ModelError(f"{path}: features.0.weight is {list(shape)}, of neither AlexNet nor VGG16", HINT)
