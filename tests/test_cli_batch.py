@@ -186,6 +186,54 @@ def test_filter(
 
 
 def test_unwritable_place_is_that_inputs_failure(album: Path, tmp_path: Path) -> None:
-    """A folder that cannot be made fails its input with a message, not a traceback."""
+    """A folder that cannot be made fails its input with a message, before any work, and no other input."""
     (tmp_path / "file").write_text("in the way")
-    assert run_batch(Console(), options(album / "a.png", output=tmp_path / "file/out.png"), Negative()) == 1
+    work = Negative()
+    assert run_batch(Console(), options(album / "a.png", output=tmp_path / "file/out.png"), work) == 1
+    assert work.chunks == []
+    (album / "sub").mkdir()
+    (album / "sub/e.png").write_bytes((album / "a.png").read_bytes())
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/sub").write_text("in the way")
+    (album / "c.png").unlink()
+    assert run_batch(Console(), options(album, output=tmp_path / "out", recursive=True), work) == 3
+    assert work.chunks == [2, 1]
+    assert (tmp_path / "out/d.png").exists()
+
+
+class Keeping(Negative):
+    """The same, with a file of its own for each answer, as codes are."""
+
+    def run(self, jobs: Sequence[Job], progress: Progress) -> list[np.ndarray | MystyleError]:
+        """Write each code and return the negatives."""
+        for job in jobs:
+            if job.code is not None:
+                job.code.write_text(job.item.name)
+        return super().run(jobs, progress)
+
+
+def test_a_code_that_is_there_is_told_before_any_work(album: Path, tmp_path: Path) -> None:
+    """Neither it nor the work on its picture is lost; with --skip-existing what is missing is made."""
+    codes = tmp_path / "codes"
+    codes.mkdir()
+    (codes / "a.safetensors").write_text("precious")
+    how = {"output": tmp_path / "out", "batch": 1}
+    work = Keeping()
+    assert run_batch(Console(), options(album / "a.png", album / "b.png", **how), work, codes=codes) == 3
+    assert work.chunks == [1]
+    assert not (tmp_path / "out/a.png").exists()
+    how["skip_existing"] = True
+    (codes / "b.safetensors").unlink()
+    before = (tmp_path / "out/b.png").read_bytes()
+    (album / "c.png").unlink()
+    assert run_batch(Console(), options(album, **how), work, codes=codes) == 0
+    assert work.chunks == [1, 1, 1, 1]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", "b.png", "d.png"}
+    assert (tmp_path / "out/b.png").read_bytes() == before
+    assert {path.stem: path.read_text() for path in codes.iterdir()} == {
+        "a": "precious",
+        "b": str(album / "b.png"),
+        "d": str(album / "d.png"),
+    }
+    assert run_batch(Console(), options(album, **how), work, codes=codes) == 0
+    assert len(work.chunks) == 4

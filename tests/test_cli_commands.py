@@ -56,6 +56,18 @@ def test_path_rename_delete(run: Run, tmp_path: Path) -> None:
     assert document(run("--json", "profile", "list"))["profiles"] == []
 
 
+def test_delete_again_clears_what_a_killed_one_left(run: Run, tmp_path: Path) -> None:
+    """Killed at its very end a deletion leaves the name on the disk; the same command removes it."""
+    assert run("profile", "delete", "ada", "--yes").exit_code == 0
+    store = tmp_path / "store"
+    (store / ".locks/ada.lock").write_text("")
+    (store / ".new-ada").mkdir()
+    (store / ".new-ada/.deleting").write_text("")
+    done = run("profile", "delete", "ada", "--yes")
+    assert (done.exit_code, "no profile 'ada'" in done.stderr) == (5, True)
+    assert {path.name for path in store.rglob("*")} == {".locks", ".store.lock"}
+
+
 def test_verify(run: Run, tmp_path: Path) -> None:
     """`profile verify` calls a whole profile sound, and names a file that was changed, with exit code 5."""
     sound = run("profile", "verify")
@@ -243,6 +255,24 @@ def test_options_that_contradict_each_other(run: Run, words: tuple[str, ...]) ->
     assert done.exit_code == 2
     assert "contradict" in done.stderr
     assert words[0] in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("sample", "ada", "-n", 3, "-o", "s.png"),
+        ("upscale", "ada", "a.png", "b.png", "--aligned", "-o", "s.png"),
+    ],
+    ids=["sample", "upscale"],
+)
+def test_many_results_do_not_go_to_a_file(run: Run, words: tuple[str, ...]) -> None:
+    """A folder is not made under a picture's name unless it is said to be one."""
+    for name in "ab":
+        Image.fromarray(picture(0, 8)).save(f"{name}.png")
+    done = run(*words)
+    assert done.exit_code == 2
+    assert "s.png names a file" in done.stderr
+    assert not Path("s.png").exists()
 
 
 def test_no_seed_is_drawn_for_what_is_refused(run: Run) -> None:

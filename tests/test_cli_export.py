@@ -112,6 +112,42 @@ def test_export_prints_its_folder_and_differences(made: Path, tmp_path: Path) ->
     assert invoke(made, "export", "ada", "-o", target).exit_code == 2
 
 
+def test_an_export_to_a_folder_goes_on(made: Path, tmp_path: Path) -> None:
+    """What an interrupted one left is known by its anchors; a folder with anything else is the user's."""
+    assert invoke(made, "export", "ada", "-o", tmp_path / "whole").exit_code == 0
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
+    left, users = tmp_path / "left", [tmp_path / name for name in ("mine", "others", "notes")]
+    for folder in (left, *users):
+        folder.mkdir()
+        (folder / "synthesis.onnx").write_bytes(b"half")
+    for folder in (left, users[2]):
+        (folder / "anchors.safetensors").write_bytes(whole["anchors.safetensors"])
+    (left / ".encoder.onnx.mystyle-0123abcd.tmp").write_bytes(b"half")
+    (users[1] / "anchors.safetensors").write_bytes(b"another person's")
+    (users[2] / "notes.txt").write_bytes(b"mine")
+    assert invoke(made, "export", "ada", "-o", left).exit_code == 0
+    assert {path.name: path.read_bytes() for path in left.iterdir()} == whole
+    for folder in users:
+        done = invoke(made, "export", "ada", "-o", folder)
+        assert (done.exit_code, "is not empty" in done.stderr) == (2, True)
+        assert (folder / "synthesis.onnx").read_bytes() == b"half"
+
+
+def test_photos_that_differ_in_their_ending_have_codes_of_their_own(made: Path, tmp_path: Path) -> None:
+    """`--save-codes` keeps one for each, and `edit --codes` finds it again."""
+    for ending in ("png", "bmp"):
+        Image.fromarray(picture(4 if ending == "png" else 5, 32)).save(tmp_path / f"a.{ending}")
+    photos, codes = [tmp_path / "a.png", tmp_path / "a.bmp"], tmp_path / "codes"
+    words = ["--aligned", "--steps", 2, "--force", "-o", tmp_path / "out"]
+    done = invoke(made, "invert", "ada", *photos, *words, "--save-codes", codes)
+    assert done.exit_code == 0, done.stderr
+    assert {path.name for path in codes.iterdir()} == {"a.png.safetensors", "a.bmp.safetensors"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png.png", "a.bmp.png"}
+    edit = ["edit", "ada", *photos, "-d", "smile", "-s", 1, "--codes", codes, "-o", tmp_path / "edited"]
+    done = invoke(made, *edit)
+    assert done.exit_code == 0, done.stderr
+
+
 def test_codes_are_never_replaced_silently(made: Path, tmp_path: Path) -> None:
     """A code that is there stays unless --overwrite says otherwise; the photo then counts as failed."""
     codes = Path(shutil.copytree(made / "codes", tmp_path / "codes"))

@@ -1,4 +1,4 @@
-"""From what was typed to inputs, and from inputs to the places of their results."""
+"""From what was typed to inputs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mystyle_cli.commands.inputs import Input, expand, expand_paths, left_out, plan
+from mystyle_cli.commands.inputs import Input, expand, expand_paths, left_out
 from mystyle_cli.errors import UsageError
 
 
@@ -114,63 +114,3 @@ def test_paths_refuse_standard_input() -> None:
     """Where a folder of photos is learned from, `-` makes no sense."""
     with pytest.raises(UsageError, match="standard input"):
         expand_paths(["-"], recursive=False)
-
-
-def targets(inputs: list[Input], output: str | None, suffix: str = "png") -> list[str]:
-    """Return the planned places of results."""
-    return [target.name for target in plan(inputs, output, "upscale", suffix)]
-
-
-def test_result_goes_beside_its_input() -> None:
-    """Without -o a result lies beside its input under a name that tells the command."""
-    assert targets([Input(Path("x/me.jpg"), Path("me.jpg"))], None) == ["x/me.upscale.png"]
-
-
-def test_standard_input_answers_on_standard_output() -> None:
-    """`-` alone is a filter, and -o - sends any one result there."""
-    assert targets([Input(None, Path("stdin"))], None) == ["-"]
-    assert targets([Input(Path("me.jpg"), Path("me.jpg"))], "-", "jpg") == ["-"]
-
-
-def test_one_file_to_a_named_file() -> None:
-    """-o FILE gives the name and, by its ending, the format."""
-    [target] = plan([Input(Path("a.png"), Path("a.png"))], "out.JPG", "upscale", "png")
-    assert (target.name, target.format) == ("out.JPG", "jpeg")
-
-
-def test_folder_results_keep_the_tree(album: Path, tmp_path: Path) -> None:
-    """Results of a folder keep its tree under -o."""
-    found = expand([str(album)], recursive=True)
-    out = tmp_path / "out"
-    assert targets(found, str(out)) == [f"{out}/a.png", f"{out}/b.png", f"{out}/year/c.png"]
-
-
-def test_names_that_differ_only_in_ending_stay_apart(tmp_path: Path) -> None:
-    """a.jpg and a.heic of one folder do not become one result."""
-    inputs = [Input(tmp_path / name, Path(name), True) for name in ("a.heic", "a.jpg", "b.jpg")]
-    assert [Path(name).name for name in targets(inputs, str(tmp_path / "out"))] == [
-        "a.heic.png",
-        "a.jpg.png",
-        "b.png",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("inputs", "output", "said"),
-    [
-        ([Input(Path("p/a.png"), Path("a.png"), True)], None, "where should"),
-        ([Input(Path("a.png"), Path("a.png")), Input(Path("b.png"), Path("b.png"))], "-", "standard output"),
-        ([Input(Path("a.png"), Path("a.png"))], "a.png", "replace an input"),
-        ([Input(Path("a.png"), Path("a.png"))], "out.xyz", "cannot write"),
-        (
-            [Input(Path("p/a.png"), Path("a.png")), Input(Path("q/a.png"), Path("a.png"))],
-            "out",
-            "both become",
-        ),
-    ],
-    ids=["folder without -o", "many to stdout", "onto the input", "unknown format", "same name twice"],
-)
-def test_places_that_cannot_be(inputs: list[Input], output: str | None, said: str) -> None:
-    """What could not be written, or would cost an original, is refused before any work."""
-    with pytest.raises(UsageError, match=said):
-        plan(inputs, output, "upscale", "png")

@@ -5,10 +5,6 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
-import signal
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mystyle_cli.errors import ProfileError, UsageError
-from mystyle_cli.owned import Owned, open_file
+from mystyle_cli.owned import Owned, lock_of, open_file
 from mystyle_cli.paths import check_name
 from mystyle_cli.person.draft import Draft
 from mystyle_cli.person.files import write_whole
-from mystyle_cli.person.layout import COMMIT, MARKER, place_of
+from mystyle_cli.person.layout import MARKER, place_of
 from mystyle_cli.person.manifest import (
     FORMAT,
     NAME,
@@ -417,130 +413,6 @@ def test_a_store_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
         pass
 
 
-# One process imports, then forks for each number of calls: the child kills itself with SIGKILL instead of
-# making the next call that changes the disk. A child that is not killed says how many calls it took.
-KILLED = textwrap.dedent(
-    """
-    import os, signal, sys
-    from pathlib import Path
-    sys.path.insert(0, sys.argv[1])
-    import test_person_store as t
-
-    def put_with(root, calls):
-        left = calls
-
-        def counted(call):
-            def run(*args, **kwargs):
-                nonlocal left
-                left -= 1
-                if left < 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return call(*args, **kwargs)
-            return run
-
-        for name in ("replace", "rename", "fsync", "unlink", "rmdir", "mkdir"):
-            setattr(os, name, counted(getattr(os, name)))
-        DO
-        return calls - left
-
-    for root in map(Path, sys.argv[2:]):
-        child = os.fork()
-        if not child:
-            print(put_with(root, int(root.name)), flush=True)
-            os._exit(0)
-        print(root.name, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-    """
-)
-
-
-def _die(roots: list[Path], act: str) -> list[str]:
-    """Act on a store with OLD in each place, killed after as many changes of the disk as its name says."""
-    for root in roots:
-        root.mkdir()
-        if act != CREATE:
-            put(Store(root), "adele", OLD)
-    script = KILLED.replace("DO", act)
-    command = [sys.executable, "-c", script, str(Path(__file__).parent), *map(str, roots)]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=300, check=True
-    ).stdout.splitlines()
-
-
-PUT, DELETE = 't.put(t.Store(root), "adele", t.NEW)', 't.Store(root).delete("adele")'
-CREATE = 't.put(t.Store(root), "adele", t.OLD)'
-
-
-def _settled(root: Path) -> dict[str, str]:
-    """Return what a reader finds after a kill; check that it is whole, and that readers change nothing."""
-    before = {path: path.lstat().st_mtime_ns for path in root.rglob("*")}
-    entry = Store(root).entry("adele")
-    assert entry.state in ("ready", "untuned"), entry
-    found = content_of(root / "adele")
-    assert {path: path.lstat().st_mtime_ns for path in root.rglob("*")} == before
-    return found
-
-
-def test_kill_at_every_change_of_the_disk_leaves_old_or_new(tmp_path: Path) -> None:
-    """Killed before any one of its changes of the disk, a command leaves the old version or the new."""
-    total, status = _die([tmp_path / "10000"], PUT)
-    assert status == "10000 0"
-    assert _settled(tmp_path / "10000") == NEW
-    roots = [tmp_path / str(calls) for calls in range(int(total))]
-    assert _die(roots, PUT) == [f"{calls} {-signal.SIGKILL}" for calls in range(int(total))]
-    outcomes = []
-    for root in roots:
-        found = _settled(root)
-        outcomes.append(found == NEW)
-        assert found in (OLD, NEW)
-        with Store(root).locked("adele"):
-            assert not (root / "adele" / COMMIT).exists()
-        assert _settled(root) == found
-        put(Store(root), "adele", NEW | {"photos.jsonl": "again"})  # and the next command works
-        assert content_of(root / "adele")["photos.jsonl"] == "again"
-        assert not list(root.rglob("*.tmp"))
-    assert outcomes == sorted(outcomes), "once the new version counts it must go on counting"
-    assert outcomes[0] is False
-    assert outcomes[-1] is True
-
-
-def test_kill_at_every_change_of_a_creation_can_be_gone_on_from(tmp_path: Path) -> None:
-    """Killed anywhere, a first version is made by the next command, or deleted; nothing piles up."""
-    total, status = _die([tmp_path / "10000"], CREATE)
-    assert status == "10000 0"
-    roots = [tmp_path / str(calls) for calls in range(int(total))]
-    assert _die(roots, CREATE) == [f"{calls} {-signal.SIGKILL}" for calls in range(int(total))]
-    for number, root in enumerate(roots):
-        store = Store(root)
-        assert {entry.state for entry in store.entries()} <= {"unfinished", "untuned"}
-        if number % 2 or not store.names():
-            put(store, "adele", NEW)
-            assert content_of(root / "adele") == NEW
-        store.delete("adele")
-        assert [path.name for path in root.rglob("*")] == [".locks", ".store.lock"], root
-
-
-def test_kill_at_every_change_of_a_deletion_can_be_finished(tmp_path: Path) -> None:
-    """Killed anywhere, a deletion leaves the profile, or one that is listed until a second one ends it."""
-    total, status = _die([tmp_path / "10000"], DELETE)
-    assert status == "10000 0"
-    assert [path.name for path in (tmp_path / "10000").rglob("*")] == [".locks", ".store.lock"]
-    roots = [tmp_path / str(calls) for calls in range(int(total))]
-    assert _die(roots, DELETE) == [f"{calls} {-signal.SIGKILL}" for calls in range(int(total))]
-    states = set()
-    for root in roots:
-        store = Store(root)
-        left = [entry for entry in store.entries() if entry.name == "adele"]
-        states |= {entry.state for entry in left}
-        if left:
-            assert store.delete("adele") == []
-        else:
-            assert not [path for path in root.rglob("*") if path.suffix in (".png", ".jsonl", ".safetensors")]
-            put(store, "adele", NEW)
-            store.delete("adele")
-        assert [path.name for path in root.rglob("*")] == [".locks", ".store.lock"], root
-    assert states == {"untuned", "deleting"}
-
-
 def test_deletions_that_earlier_versions_left_are_listed_and_finished(tmp_path: Path) -> None:
     """A half-removed profile under a hidden name is listed; the next command to change the store ends it."""
     store = Store(tmp_path)
@@ -554,3 +426,51 @@ def test_deletions_that_earlier_versions_left_are_listed_and_finished(tmp_path: 
     put(store, "other", OLD)
     assert not (tmp_path / ".deleted-01234567").exists()
     assert (tmp_path / ".deleted-89abcdef" / "mine.png").read_text() == "a user's"
+
+
+def test_what_killed_commands_left_beside_profiles_goes(tmp_path: Path) -> None:
+    """Locks and passing folders of names without a profile go; held locks and the user's files stay."""
+    store = Store(tmp_path)
+    put(store, "adele", OLD)
+    locks = tmp_path / ".locks"
+    for name in ("gone", "passing", "held"):
+        (locks / f"{name}.lock").write_text("")
+    (locks / "notes.lock").write_text("a user's")
+    for name in ("Passing", "other"):  # as a killed `delete` leaves it; one without a lock is nobody's
+        (tmp_path / f".new-{name}").mkdir()
+        (tmp_path / f".new-{name}" / MARKER).write_text("")
+    with lock_of(locks / "held.lock"):
+        with pytest.raises(ProfileError, match="no profile 'gone'"):
+            store.delete("gone")
+        assert {path.name for path in locks.iterdir()} == {
+            *("adele.lock", "held.lock", "notes.lock", ".store.lock")
+        }
+        assert {path.name for path in tmp_path.iterdir()} == {"adele", ".locks", ".new-other"}
+    put(store, "adele", NEW)
+    assert not (locks / "held.lock").exists()
+
+
+@pytest.mark.parametrize("reader", ["verify", "entry"])
+def test_a_reader_beside_a_commit_calls_nothing_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: str
+) -> None:
+    """A version that is put in place while the last one is looked at is no damage; real damage is told."""
+    store = Store(tmp_path)
+    put(store, "adele", OLD)
+    versions = [{**NEW, "photos.jsonl": str(number)} for number in range(2)]
+    monkeypatch.setattr("mystyle_cli.person.check.check_profile", lambda profile: [])
+    real = place_of
+
+    def meanwhile(folder: Path, name: str) -> Path:
+        found = real(folder, name)
+        if (name, len(versions)) in (("faces/0001.png", 2), ("faces/0003.png", 1)):
+            put(store, "adele", versions.pop(0))
+        return found
+
+    monkeypatch.setattr("mystyle_cli.person.layout.place_of", meanwhile)
+    found = store.verify("adele") if reader == "verify" else store.entry("adele").detail
+    assert not found
+    assert len(versions) < 2
+    (tmp_path / "adele/faces/0003.png").unlink()
+    found = store.verify("adele") if reader == "verify" else store.entry("adele").detail
+    assert "0003.png" in str(found)

@@ -138,10 +138,12 @@ def test_failure_leaves_what_was(parts: Parts, home: Path, tmp_path: Path) -> No
 
 
 def test_killed_replacement_is_undone(parts: Parts, home: Path) -> None:
-    """A prior whose replacement was killed between two renames comes back; leftovers go."""
+    """A prior whose replacement was killed between two renames is found all the same; leftovers go."""
     import_prior("mine", replace(parts, encoder=None, identity=None))
     (home / "priors" / "mine").rename(home / "priors" / ".replaced-mine")
     (home / "priors" / ".import-12345678").mkdir()
+    assert imported_priors() == ["mine"]
+    assert (open_prior("mine").name, open_prior("mine").verify()) == ("mine", [])
     import_prior("other", replace(parts, encoder=None, identity=None))
     assert names(home) == {"mine", "other"}
     assert open_prior("mine").verify() == []

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mystyle_cli.documents import Number
-from mystyle_cli.errors import MystyleError, ProfileError
-from mystyle_cli.person.draft import Draft
+from mystyle_cli.errors import MystyleError, ProfileError, UsageError
+from mystyle_cli.owned import sweep
+from mystyle_cli.person.draft import Draft, intact
 from mystyle_cli.person.stages import STAGES, LearnSettings, Stages, check_roles
 from mystyle_cli.progress import Progress, silent
 
@@ -189,18 +190,29 @@ def export(store: Store, name: str) -> tuple[Path, list[Net]]:
 def export_to(profile: Profile, folder: Path) -> list[Net]:
     """Export a tuned profile and its anchors to a folder of their own; the profile stays as it is.
 
+    Interrupted, the same call goes on.
+
     Args:
         profile: the person, tuned.
         folder: made when missing.
 
     Raises:
+        UsageError: the folder holds anything but what an interrupted export left.
         ProfileError: the profile is not tuned, or the folder cannot be written to.
         ModelError: an exported net answers otherwise than torch.
     """
-    from mystyle_cli.person.exporting import export_nets
+    from mystyle_cli.person.exporting import FOLDER, PARITY, export_nets
     from mystyle_cli.person.files import write_whole
-    from mystyle_cli.person.layout import read_data
+    from mystyle_cli.person.layout import data_name, read_data
     from mystyle_cli.person.profile import ANCHORS, GENERATOR
+
+    sweep(folder)
+    there = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    ours = all(name == ANCHORS or data_name(f"{FOLDER}/{name}") for name in there)
+    # the anchors are written first and the record last
+    begun = ours and PARITY not in there
+    if there and not (begun and intact(folder, {ANCHORS: profile.manifest.digests()[ANCHORS]})):
+        raise UsageError(f"{folder} is not empty", "Use another folder.")
 
     def write(name: str, data: bytes) -> Path:
         write_whole(folder / name, data)

@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import stat
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -47,10 +48,15 @@ _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK | getattr(os, "O_B
 _NAME_SURROGATE: Final = 0x20000000
 """Marks the several kinds of links that Windows has."""
 
-_KEPT: Final = 60
+_KEPT: Final = 56
 """Characters of a name that a half-written file has in its own, so that it is not too long."""
 
-_TEMPORARY: Final = re.compile(r"\.(?P<name>[^/]+)\.[0-9a-f]{8}\.tmp")
+_TEMPORARY: Final = re.compile(r"\.(?P<name>[^/]+)\.(?P<ours>mystyle-)?[0-9a-f]{8}\.tmp")
+"""Half-written files; those of earlier versions do not say whose they are."""
+
+
+PASSING: Final = ".new-"
+"""Begins the name of a folder while it is not there yet or no longer."""
 
 
 class UnsafeNameError(ValueError):
@@ -203,7 +209,7 @@ class Owned:
     @property
     def _passing(self) -> Owned:
         """The folder while it is not there yet or no longer; a kill may leave it, with nothing in it."""
-        return Owned(self.base, f".new-{self.name}", self.layout)
+        return Owned(self.base, f"{PASSING}{self.name}", self.layout)
 
     def make(self, name: str, data: bytes) -> None:
         """Make the folder with a first file in it, at one instant.
@@ -221,6 +227,7 @@ class Owned:
                 raise FileExistsError(errno.EEXIST, f"{path} is in the way", str(path))
         self._passing.write(name, data)
         os.rename(self._passing.path, self.path)
+        sync_folder(self.base)
 
     def sweep(self) -> None:
         """Remove what a killed `make` or `clear` left beside the folder."""
@@ -435,18 +442,138 @@ def _shut(handle: int) -> None:
 
 def _write(place: _Place, name: str, data: bytes, mode: int = 0o666) -> None:
     """Write a file of an open folder beside its place, and rename it."""
-    temporary = f".{name[:_KEPT]}.{secrets.token_hex(4)}.tmp"
-    try:
-        handle = os.open(place.of(temporary), _NEW, mode, dir_fd=place.handle)
-        with os.fdopen(handle, "wb") as stream:
+    with _half_written(place, name, mode) as half:
+        with open(half.handle, "wb", closefd=False) as stream:
             stream.write(data)
             stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(place.of(temporary), place.of(name), src_dir_fd=place.handle, dst_dir_fd=place.handle)
-    finally:
-        if place.kind(temporary):
-            os.unlink(place.of(temporary), dir_fd=place.handle)
+            os.fsync(half.handle)
+        if sys.platform == "win32":  # which renames no file that is open
+            half.close()
+        os.replace(place.of(half.name), place.of(name), src_dir_fd=place.handle, dst_dir_fd=place.handle)
     place.sync()
+
+
+@dataclass
+class _Half:
+    """A half-written file, open."""
+
+    name: str
+    handle: int
+
+    def close(self) -> None:
+        """Close it, once."""
+        if self.handle >= 0:
+            os.close(self.handle)
+            self.handle = -1
+
+
+@contextmanager
+def _half_written(place: _Place, name: str, mode: int) -> Iterator[_Half]:
+    """Make a file beside the one that it may become; it goes at the end if it is still there.
+
+    It is locked while it is open, so that it can be told from what a killed process left (`sweep`).
+
+    Args:
+        place: an open folder.
+        name: of the file that is to be.
+        mode: its.
+    """
+    half = _Half("", -1)
+    try:
+        while not half.name or not _locked(half.handle) or not os.fstat(half.handle).st_nlink:
+            half.close()  # somebody swept it in the instant before it was locked
+            temporary = f".{name[:_KEPT]}.mystyle-{secrets.token_hex(4)}.tmp"
+            half.handle = os.open(place.of(temporary), _NEW, mode, dir_fd=place.handle)
+            half.name = temporary  # from here on it is ours to remove
+        yield half
+    finally:
+        half.close()
+        if half.name and place.kind(half.name):
+            os.unlink(place.of(half.name), dir_fd=place.handle)
+
+
+def _locked(handle: int, sure: bool = False) -> bool:
+    """Take the lock of an open file, which ends with its process.
+
+    Args:
+        handle: the file's.
+        sure: whether the answer is no where there are no locks.
+    """
+    if sys.platform == "win32":  # nothing is removed there that is open
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return not sure
+    return True
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed commands left half-written in a folder of the user's.
+
+    Files of other names stay, and so do those that a process is writing.
+
+    Args:
+        folder: it may be reached through links, and need not exist.
+    """
+    with suppress(OSError), _descend(folder, ()) as place:
+        for name in os.listdir(folder if place.handle is None else place.handle):
+            half = _TEMPORARY.fullmatch(name)
+            if half and half["ours"]:
+                with suppress(OSError):
+                    _sweep_one(place, name)
+
+
+def _sweep_one(place: _Place, name: str) -> None:
+    """Remove a half-written file that no process has locked."""
+    if not stat.S_ISREG(place.kind(name)):
+        return
+    if sys.platform == "win32":  # which removes no file that is open
+        os.unlink(place.of(name), dir_fd=place.handle)
+        return
+    handle = os.open(place.of(name), os.O_RDONLY | os.O_NONBLOCK | _NO_LINK, dir_fd=place.handle)
+    try:
+        if _locked(handle, sure=True):
+            os.unlink(place.of(name), dir_fd=place.handle)
+    finally:
+        os.close(handle)
+
+
+def check_writable(folder: Path) -> None:
+    """See that a file can be written in a folder, by making one there, or where the folder would be made.
+
+    Args:
+        folder: nothing is left of the trial.
+
+    Raises:
+        OSError: it cannot.
+    """
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    with _descend(folder, ()) as place, _half_written(place, "trial", OWNER_FILE):
+        pass
+
+
+def move_in_place(path: Path, target: Path) -> None:
+    """Give a file, whole and synced, its name, so that it has it after a power cut too."""
+    os.replace(path, target)
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside a folder survive a power cut; where folders cannot be opened, do nothing."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows cannot open a folder; its renames are journaled by the file system
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_result(path: Path, data: bytes, *, private: bool = False) -> None:
@@ -461,12 +588,8 @@ def write_result(path: Path, data: bytes, *, private: bool = False) -> None:
         OSError: a link or a folder is in its place, or it cannot be written.
     """
     refuse_link(path)
-    place = _Place(path.parent, os.open(path.parent, _FOLDER) if _GUARDED else None)
-    try:
+    with _descend(path.parent, ()) as place:
         _write(place, path.name, data, OWNER_FILE if private else 0o666)
-    finally:
-        if place.handle is not None:
-            os.close(place.handle)
 
 
 def refuse_link(path: Path) -> None:

@@ -11,20 +11,19 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
-from mystyle_cli.commands.inputs import (
+from mystyle_cli.commands.inputs import Input, expand, left_out
+from mystyle_cli.commands.options import BatchOptions, Marking, warn_unmarked
+from mystyle_cli.commands.outputs import (
     FORMAT,
     NONE,
     QUALITY,
-    Input,
+    Ground,
     Originals,
+    Place,
     Target,
-    expand,
-    left_out,
     plan,
     refuse_idle,
-    refuse_link,
 )
-from mystyle_cli.commands.options import BatchOptions, Marking, warn_unmarked
 from mystyle_cli.console import Console, is_closed
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.progress import Progress, Step
@@ -87,11 +86,21 @@ class Failure:
 
 @dataclass(frozen=True)
 class Job:
-    """An input, its decoded photo and the place of its result."""
+    """An input that is worked on.
+
+    Args:
+        item: the input.
+        target: the place of its result.
+        photo: as it was decoded.
+        code: where its code is to be kept, if anywhere.
+        wanted: whether its result is written; what is there already is left there.
+    """
 
     item: Input
     target: Target
     photo: Photo
+    code: Path | None = None
+    wanted: bool = True
 
 
 class Work(Protocol[Answer]):
@@ -158,7 +167,11 @@ class Batch:
 
 
 def run_batch(
-    console: Console, options: BatchOptions, work: Work[Answer], originals: Originals = NONE
+    console: Console,
+    options: BatchOptions,
+    work: Work[Answer],
+    originals: Originals = NONE,
+    codes: Path | None = None,
 ) -> int:
     """Work through all inputs of a command and write what came of them.
 
@@ -167,6 +180,7 @@ def run_batch(
         options: inputs and outputs.
         work: what to do with them.
         originals: what no result may replace besides the inputs.
+        codes: the folder in which the work keeps codes, if any.
 
     Returns:
         The exit code.
@@ -181,11 +195,13 @@ def run_batch(
     if others := left_out(options.inputs, options.recursive):
         console.warn(others)
     originals |= Originals.of(item.path for item in inputs if item.path is not None)
-    targets = plan(inputs, options.output, work.name, options.format_name or FORMAT, originals)
+    places = plan(inputs, options.output, work.name, options.format_name or FORMAT, originals, codes)
+    targets = [place.target for place in places]
     refuse_idle(targets, options.format_name, options.quality)
     check_stream(console, targets, inputs)
     batch = Batch()
-    jobs = _read(inputs, targets, options, batch)
+    ground = Ground(originals, options.overwrite, "Use --overwrite or --skip-existing.")
+    jobs = _read(inputs, places, options, ground, batch)
     with console.progress() as progress:
         if len(inputs) > 1:
             progress(Step("photos", 0, len(inputs)))
@@ -230,8 +246,9 @@ def _settle(
         if isinstance(answer, MystyleError):
             raise answer
         warnings, summary, report = work.warnings(answer), work.summary(job, answer), work.report(job, answer)
-        picture = marked(work.picture(job, answer), options.marking)
-        write(console, job.target, picture, options.quality or QUALITY, originals)
+        if job.wanted:
+            picture = marked(work.picture(job, answer), options.marking)
+            write(console, job.target, picture, options.quality or QUALITY, originals)
     except BrokenPipeError:  # nobody reads standard output any more
         raise
     except Exception as error:
@@ -261,31 +278,31 @@ def check_stream(console: Console, targets: Sequence[Target], inputs: Sequence[I
 
 
 def _read(
-    inputs: Sequence[Input], targets: Sequence[Target], options: BatchOptions, batch: Batch
+    inputs: Sequence[Input], places: Sequence[Place], options: BatchOptions, ground: Ground, batch: Batch
 ) -> Iterator[Job]:
     """Yield what can be worked on; file the rest under failed or skipped."""
     from mystyle_cli.photos.decode import check_room, decode
 
-    for item, target in zip(inputs, targets, strict=True):
-        there = target.path is not None and os.path.lexists(target.path)
-        if there and not options.overwrite:
-            if options.skip_existing:
-                batch.skipped.append(item)
-            else:
-                error = UsageError(f"{target.path} is already there", "Use --overwrite or --skip-existing.")
-                batch.failed.append(Failure(item, error))
+    for item, place in zip(inputs, places, strict=True):
+        there = [path for path in place.paths if os.path.lexists(path)] if options.skip_existing else []
+        if there and there == place.paths:
+            batch.skipped.append(item)
             continue
+        wanted = place.target.path not in there
         try:
-            if target.path is not None:
-                refuse_link(target.path)
+            for path in place.paths:
+                if path not in there:
+                    ground.check(path)
             photo = decode(sys.stdin.buffer if item.path is None else item.path)
-            check_room(target.format, photo.pixels.shape)
+            if wanted:
+                check_room(place.target.format, photo.pixels.shape)
             if not options.keep_metadata:  # where, when, with what and by whom it was taken stays here
                 photo = replace(photo, exif=None)
         except Exception as error:
             batch.failed.append(Failure(item, contained(item.name, error)))
         else:
-            yield Job(item, target, photo)
+            code = None if place.code in there else place.code
+            yield Job(item, place.target, photo, code, wanted)
 
 
 def write(console: Console, target: Target, picture: Picture, quality: int, originals: Originals) -> None:

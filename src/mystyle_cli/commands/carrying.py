@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
 from mystyle_cli.commands.app import App, Command, pass_app
-from mystyle_cli.commands.inputs import Originals, refuse_link
 from mystyle_cli.commands.options import overwrite_option, profile_argument
+from mystyle_cli.commands.outputs import Ground, Originals
 from mystyle_cli.errors import MystyleError, UsageError
 
 
@@ -42,10 +41,8 @@ def export_profile(app: App, name: str, file: Path, without_photos: bool, overwr
     if file.suffix != SUFFIX:
         raise UsageError(f"{file} does not end in {SUFFIX}", f"Call it {file.with_suffix(SUFFIX)}.")
     profile = app.profiles().open(name)
-    Originals.of([profile.path]).refuse(file)
-    refuse_link(file)
-    if os.path.lexists(file) and not overwrite:
-        raise UsageError(f"{file} is already there", "Use --overwrite, or another name.")
+    ground = Ground(Originals.of([profile.path]), overwrite, "Use --overwrite, or another name.")
+    ground.check(file)
     data = pack(profile, photos=not without_photos)
     try:
         write_result(file, data, private=True)

@@ -12,7 +12,6 @@ import click
 
 from mystyle_cli.commands.app import App, Command, Unused, pass_app
 from mystyle_cli.commands.batch import Job, Picture, finished, run_batch
-from mystyle_cli.commands.inputs import Originals
 from mystyle_cli.commands.marking import provenance
 from mystyle_cli.commands.options import (
     BatchOptions,
@@ -22,6 +21,7 @@ from mystyle_cli.commands.options import (
     profile_argument,
     warn_unbounded,
 )
+from mystyle_cli.commands.outputs import Originals
 from mystyle_cli.commands.restoring import UNUSED, SearchOptions, finite, search_options, settings_of
 from mystyle_cli.commands.subjects import (
     Companions,

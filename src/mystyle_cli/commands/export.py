@@ -9,7 +9,6 @@ import click
 
 from mystyle_cli.commands.app import App, Command, pass_app
 from mystyle_cli.commands.options import profile_argument
-from mystyle_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from mystyle_cli.person.exporting import Net
@@ -41,8 +40,6 @@ def command(app: App, name: str, output: Path | None) -> None:
     """
     from mystyle_cli.learn import export, export_to
 
-    if output is not None and output.exists() and any(output.iterdir()):
-        raise UsageError(f"{output} is not empty", "Use another -o.")
     if output is None:
         folder, nets = export(app.profiles(), name)
     else:

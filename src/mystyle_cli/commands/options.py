@@ -86,7 +86,7 @@ class BatchOptions:
         inputs: files, folders, patterns or `-`, as typed.
         output: file, folder or `-`; None puts each result beside its input.
         format_name: suffix of results whose name is made up here; None is png.
-        quality: of jpeg and webp; None is that of `inputs.QUALITY`.
+        quality: of jpeg and webp; None is that of `outputs.QUALITY`.
         overwrite: replace results that are there.
         skip_existing: leave out inputs whose result is there.
         recursive: search folders below folders.
@@ -118,8 +118,8 @@ output_option: Final = click.option(
     "-o",
     "--output",
     metavar="FILE|DIR|-",
-    help="Where results go; photos that differ only in their ending keep it in a folder: a.jpg.png, "
-    "a.webp.png.  [default: beside each input]",
+    help="Where results go: a name without an ending is a folder. Photos that differ only in their ending "
+    "keep it: a.jpg.png, a.webp.png.  [default: beside each input]",
 )
 format_option: Final = click.option(
     "--format",
@@ -161,7 +161,11 @@ batch_options: Final = bundle(
         format_option,
         quality_option,
         overwrite_option,
-        click.option("--skip-existing", is_flag=True, help="Leave out photos whose result is already there."),
+        click.option(
+            "--skip-existing",
+            is_flag=True,
+            help="Leave out photos whose result is already there; with --save-codes, whose code is, too.",
+        ),
         recursive_option,
         click.option(
             "--batch", type=click.IntRange(1), default=8, show_default=True, help="Photos worked on at once."

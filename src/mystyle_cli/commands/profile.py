@@ -138,11 +138,11 @@ def delete(app: App, name: str, yes: bool) -> None:
     elsewhere are yours to remove. Interrupted, the same command goes on.
     """
     store = app.profiles()
-    folder, files = store.path(name), store.content(name)
+    folder, files = store.folder(name), store.content(name)
     if not yes:
-        _confirm(folder, files)
+        _confirm(store.path(name), files)
     left = store.delete(name)
-    app.console.info(f"removed {folder}: {_kinds(files)}")
+    app.console.info(f"removed {folder}: {_kinds(files)}" if files else f"removed {folder}")
     app.console.info("pictures, codes and exported files that you had written elsewhere are still there")
     for path in left:
         app.console.warn(f"left where it is, for it is not mystyle's: {path}")

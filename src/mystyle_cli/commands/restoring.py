@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +11,6 @@ import click
 
 from mystyle_cli.commands.app import App, Unused
 from mystyle_cli.commands.batch import Job, Picture, finished, run_batch
-from mystyle_cli.commands.inputs import NONE, Originals, expand, refuse_link
 from mystyle_cli.commands.marking import provenance
 from mystyle_cli.commands.options import (
     SEEDS,
@@ -22,6 +20,7 @@ from mystyle_cli.commands.options import (
     choose_seed,
     warn_unbounded,
 )
+from mystyle_cli.commands.outputs import Originals
 from mystyle_cli.commands.subjects import Companions, SubjectReader, answer_each, landmark_companions
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.progress import Progress
@@ -177,44 +176,6 @@ save_codes_option: Final = click.option(
 )
 
 
-@dataclass
-class CodeKeeper:
-    """Writes the code of each answer under the name of its input.
-
-    Args:
-        folder: where codes go.
-        profile: the person.
-        aligned: the photos are aligned crops.
-        overwrite: replace codes that are there.
-        originals: what no code may replace.
-    """
-
-    folder: Path
-    profile: Profile
-    aligned: bool
-    overwrite: bool
-    originals: Originals = NONE
-    _kept: set[Path] = field(default_factory=set)
-
-    def keep(self, job: Job, answer: Restoration | MystyleError) -> Restoration | MystyleError:
-        """Write an answer's code; returns the answer, or why its code could not be kept."""
-        from mystyle_cli.restore.saved import save_code
-
-        if isinstance(answer, MystyleError):
-            return answer
-        path = self.folder / job.item.relative.with_suffix(".safetensors")
-        if path in self._kept or (os.path.exists(path) and not self.overwrite):
-            return UsageError(f"{path} is already there", "Use --overwrite, or another --save-codes.")
-        try:
-            refuse_link(path)
-            self.originals.refuse(path)
-            save_code(path, self.profile, answer, aligned=self.aligned)
-        except Exception as error:
-            return contained(job.item.name, error)
-        self._kept.add(path)
-        return answer
-
-
 class RestoreWork:
     """One task of the restoring engine as the work of a batch.
 
@@ -223,7 +184,6 @@ class RestoreWork:
         task: invert, inpaint or upscale.
         settings: how to search.
         reader: where masks and face points are.
-        keeper: keeps codes, or None.
     """
 
     def __init__(
@@ -232,12 +192,11 @@ class RestoreWork:
         task: TaskName,
         settings: RestoreSettings,
         reader: SubjectReader,
-        keeper: CodeKeeper | None,
     ) -> None:
         from mystyle_cli.restore.restore import open_engine
 
         self.profile, self.task, self.settings = profile, task, settings
-        self.reader, self.keeper, self.engine = reader, keeper, open_engine(profile, settings)
+        self.reader, self.engine = reader, open_engine(profile, settings)
         self.name: str = task
 
     def run(self, jobs: Sequence[Job], progress: Progress) -> list[Restoration | MystyleError]:
@@ -247,9 +206,19 @@ class RestoreWork:
         answers = answer_each(
             jobs, self.reader, lambda subjects: restore_with(self.engine, subjects, self.task, progress)
         )
-        if self.keeper is None:
-            return answers
-        return [self.keeper.keep(job, answer) for job, answer in zip(jobs, answers, strict=True)]
+        return [self._keep(job, answer) for job, answer in zip(jobs, answers, strict=True)]
+
+    def _keep(self, job: Job, answer: Restoration | MystyleError) -> Restoration | MystyleError:
+        """Write an answer's code where that is wanted; returns the answer, or why it could not be kept."""
+        from mystyle_cli.restore.saved import save_code
+
+        if isinstance(answer, MystyleError) or job.code is None:
+            return answer
+        try:
+            save_code(job.code, self.profile, answer, aligned=self.settings.aligned)
+        except Exception as error:
+            return contained(job.item.name, error)
+        return answer
 
     def picture(self, job: Job, answer: Restoration) -> Picture:
         """Return the whole photo."""
@@ -313,11 +282,7 @@ def run_restore(
     reader = SubjectReader(masks, landmark_companions(search.landmarks))
     places = (search.landmarks, masks.place if masks else None)
     originals = Originals.of([profile.path, *(place for place in places if place is not None)])
-    keeper = None
-    if codes is not None:
-        inputs = Originals.of(item.path for item in expand(batch.inputs, batch.recursive) if item.path)
-        keeper = CodeKeeper(codes, profile, search.aligned, batch.overwrite, originals | inputs)
-    return run_batch(app.console, batch, RestoreWork(profile, task, settings, reader, keeper), originals)
+    return run_batch(app.console, batch, RestoreWork(profile, task, settings, reader), originals, codes)
 
 
 def _seed(app: App, search: SearchOptions, quality: Quality) -> int:

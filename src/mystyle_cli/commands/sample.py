@@ -9,16 +9,7 @@ import click
 
 from mystyle_cli.commands.app import App, Command, Unused, pass_app
 from mystyle_cli.commands.batch import Picture, check_stream, marked, write
-from mystyle_cli.commands.inputs import (
-    FORMAT,
-    QUALITY,
-    STREAM,
-    Originals,
-    Target,
-    check_free,
-    refuse_idle,
-    target_for,
-)
+from mystyle_cli.commands.inputs import STREAM
 from mystyle_cli.commands.marking import provenance
 from mystyle_cli.commands.options import (
     Beta,
@@ -34,6 +25,17 @@ from mystyle_cli.commands.options import (
     quality_option,
     seed_option,
     warn_unmarked,
+)
+from mystyle_cli.commands.outputs import (
+    FORMAT,
+    QUALITY,
+    Ground,
+    Originals,
+    Target,
+    names_folder,
+    needs_folder,
+    refuse_idle,
+    target_for,
 )
 from mystyle_cli.errors import UsageError
 
@@ -122,12 +124,13 @@ def command(
     seeds = range(first, first + count)
     singles = _places(name, seeds, output, format_name or FORMAT, grid)
     sheet = target_for(Path(grid)) if grid else None
+    wanted = [*singles, *([sheet] if sheet else [])]
     refuse_idle(singles, format_name, None)
-    refuse_idle([*singles, *([sheet] if sheet else [])], None, quality)
+    refuse_idle(wanted, None, quality)
     check_stream(app.console, singles)
     profile = app.profiles().open(name).on(app.wanted_device())
     originals = Originals.of([profile.path])
-    check_free([*singles, *([sheet] if sheet else [])], overwrite, originals)
+    Ground(originals, overwrite).check_all(target.path for target in wanted if target.path is not None)
     from mystyle_cli.person.samples import draw_parts
     from mystyle_cli.photos.grid import Sheet
     from mystyle_cli.photos.marks import Drawn
@@ -175,7 +178,9 @@ def _places(name: str, seeds: range, output: str | None, format_name: str, grid:
     if output is None and grid:
         return []
     folder = Path(output or ".")
-    if output and len(seeds) == 1 and folder.suffix and not folder.is_dir():
+    if output and not names_folder(output):
+        if len(seeds) > 1:
+            raise needs_folder(output, f"{len(seeds)} results")
         return [target_for(folder)]
     return [target_for(folder / f"{name}.sample-{seed}.{format_name}") for seed in seeds]
 

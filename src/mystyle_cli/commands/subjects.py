@@ -55,11 +55,14 @@ class Companions:
             return self.place
         wanted = job.item.relative.with_suffix("")
         folder = self.place / wanted.parent
-        found = [
+        there = [
             path
             for path in (sorted(folder.iterdir()) if folder.is_dir() else [])
-            if path.stem == wanted.name and path.suffix.lower() in self.endings
+            if path.suffix.lower() in self.endings
         ]
+        # inputs that differ only in their ending have companions that keep it: a.jpg.png
+        found = [path for path in there if path.stem == job.item.relative.name]
+        found = found or [path for path in there if path.stem == wanted.name]
         if len(found) != 1:
             number = "no" if not found else "more than one"
             raise UsageError(

@@ -119,13 +119,13 @@ class Draft:
             inputs: digest of everything that the result depends on.
         """
         here = self._stages.get(stage, {}).get("inputs") == inputs
-        if here and _intact(self.payload, self._files[stage]):
+        if here and intact(self.payload, self._files[stage]):
             return True
         self._drop(stage)
         if stage in self._forgotten or self.current is None:
             return False
         same = self.current.stages.get(stage, {}).get("inputs") == inputs
-        return same and _intact(self.folder, self.current.files.get(stage, {}))
+        return same and intact(self.folder, self.current.files.get(stage, {}))
 
     def _drop(self, stage: str) -> None:
         """Forget a stage and remove what it wrote."""
@@ -241,7 +241,6 @@ class Draft:
             self._own.move(PAYLOAD, COMMIT)
             self._own.sync()
         roll_forward(self.folder)
-        self._clear_work()
 
     def discard(self) -> None:
         """Throw the work away; a profile folder that holds nothing else of the program's goes too."""
@@ -304,6 +303,8 @@ def roll_forward(folder: Path) -> None:
         if NAME in staged:
             for name in _replaced(folder):
                 here.remove(name)
+            here.clear(NEXT)  # what was noted there is part of this version
+            here.remove_empty(RUNS)
         for name in sorted(staged, key=lambda name: (name == NAME, name)):
             here.move(f"{COMMIT}/{name}", name)
         for changed in sorted({name.rpartition("/")[0] for name in staged}):
@@ -344,7 +345,7 @@ def _changing(folder: Path, name: str = "") -> Iterator[None]:
         raise unwritable(Path(error.filename) if linked else folder / name, error) from error
 
 
-def _intact(folder: Path, files: Mapping[str, str]) -> bool:
+def intact(folder: Path, files: Mapping[str, str]) -> bool:
     """Tell whether files are all in a folder, as written; one that cannot be read is not."""
     try:
         return all(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -29,18 +28,6 @@ def unreadable(path: Path, error: OSError) -> ProfileError:
     if isinstance(error, StrangeFileError):
         hint = "Restore it from a backup; what else is wrong, `mystyle profile verify` tells."
     return ProfileError(f"{error.filename or path} cannot be read: {error.strerror or error}", hint)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames inside a folder survive a power cut; where folders cannot be opened, do nothing."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:  # Windows cannot open a folder; its renames are journaled by the file system
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def write_whole(path: Path, data: bytes, *, private: bool = False) -> str:

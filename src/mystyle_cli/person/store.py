@@ -7,17 +7,25 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from mystyle_cli.errors import MystyleError, ProfileError, UsageError
-from mystyle_cli.owned import OWNER_FOLDER, Owned, StrangeFileError, lock_of, make_private
+from mystyle_cli.owned import (
+    OWNER_FOLDER,
+    PASSING,
+    Owned,
+    StrangeFileError,
+    lock_of,
+    make_private,
+    sync_folder,
+)
 from mystyle_cli.paths import check_name
 from mystyle_cli.person.draft import Draft, refuse_foreign, roll_forward
-from mystyle_cli.person.files import sync_folder, unreadable, unwritable
+from mystyle_cli.person.files import unreadable, unwritable
 from mystyle_cli.person.layout import (
     COMMIT,
     LAYOUT,
@@ -60,8 +68,14 @@ GATE_PATIENCE: Final = 10.0
 SETTLING: Final = 0.2
 """Seconds that a reader waits for another command to finish putting a new version in place."""
 
+LOOKS: Final = 5
+"""How often a reader looks before it believes that something is wrong which changes from look to look."""
+
 _TRASH: Final = re.compile(r"\.deleted-[0-9a-f]{8}")
 """What earlier versions called a profile whose deletion was under way."""
+
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -124,6 +138,12 @@ class Store:
         Raises:
             ProfileError: there is no such profile.
         """
+        return _twice(
+            lambda: self._entry(name), lambda entry: entry.detail if entry.state == "damaged" else ""
+        )
+
+    def _entry(self, name: str) -> Entry:
+        """Return what one look at a profile tells."""
         folder = self.path(name)
         manifest = None
         try:
@@ -231,6 +251,7 @@ class Store:
             for _, name in keys:
                 self._settle(self.folder(name), settle)
             self._sweep_trash()
+            self._sweep_locks()
             yield
 
     @contextmanager
@@ -242,8 +263,13 @@ class Store:
             yield
         finally:
             with self._gate():
-                lock.release()
-                if not _is_profile(self.folder(name)):
+                gone = not _is_profile(self.folder(name))
+                try:
+                    if gone:  # a command that ends early may leave something under way, too
+                        owned(self.folder(name)).sweep()
+                finally:
+                    lock.release()
+                if gone:
                     path.unlink(missing_ok=True)
 
     def _take(self, path: Path, name: str) -> BaseFileLock:
@@ -330,14 +356,14 @@ class Store:
         return noted
 
     def content(self, name: str) -> tuple[str, ...]:
-        """Return the files of a profile that are the program's, by their names inside it.
+        """Return the files of a profile that are the program's, by their names inside it; none without one.
 
         Raises:
-            ProfileError: there is no such profile, or it cannot be read.
+            ProfileError: it cannot be read.
         """
-        folder = self.path(name)
+        folder = self.folder(name)
         with _reading(folder):
-            return owned(folder).content().files
+            return owned(folder).content().files if _is_profile(folder) else ()
 
     def rename(self, old: str, new: str) -> Path:
         """Rename a profile.
@@ -370,6 +396,9 @@ class Store:
             ProfileError: there is no such profile, it is not the program's, another command holds it, or not
                 all files can be removed.
         """
+        if not _is_profile(self.folder(name)) and (self.root / LOCKS).is_dir():
+            with suppress(ProfileError):  # an interrupted deletion may have left its lock
+                self._sweep_locks()
         folder = self.path(name)
         with self.locked(name, settle=False):  # so that a damaged commit can be deleted
             here = owned(folder)
@@ -408,6 +437,12 @@ class Store:
         Returns:
             One error for each problem, with what to do; empty when all is well.
         """
+        return _twice(
+            lambda: self._problems(name, prior), lambda problems: [problem.message for problem in problems]
+        )
+
+    def _problems(self, name: str, prior: Prior | None) -> list[MystyleError]:
+        """Return what one look at every file tells."""
         folder = self.path(name)
         try:
             manifest = self._open(name, prior).manifest
@@ -453,6 +488,28 @@ class Store:
             with suppress(OSError):
                 Owned(self.root, name, LAYOUT).clear()
 
+    def _sweep_locks(self) -> None:
+        """Remove the locks of killed commands, whose names have no profile, and what they left under way."""
+        from filelock import Timeout
+
+        with self._gate():
+            taken = {name.casefold() for name in self.names()}
+            for path in sorted((self.root / LOCKS).glob("*.lock")):
+                if path.name == GATE or path.stem in taken:
+                    continue
+                try:
+                    with lock_of(path).acquire(timeout=0):
+                        for name in self._passing(path.stem):
+                            owned(self.folder(name)).sweep()
+                except (Timeout, OSError, UsageError):
+                    continue
+                path.unlink(missing_ok=True)
+
+    def _passing(self, key: str) -> list[str]:
+        """Return the names of profiles that are not there yet or no longer, of those that share a lock."""
+        names = [name.removeprefix(PASSING) for name in os.listdir(self.root) if name.startswith(PASSING)]
+        return [name for name in names if name.casefold() == key]
+
 
 _INTERRUPTED: Final = "its creation was interrupted"
 _UNFINISHED: Final = (
@@ -464,6 +521,24 @@ _DELETING: Final = "its deletion was interrupted"
 _MISNAMED: Final = "its folder has a name that no profile can have"
 _RENAME: Final = "Rename the folder: letters, digits, '-', '_' and '.'."
 _LEFT: Final = "The next command that changes a profile of this store removes it."
+
+
+def _twice(look: Callable[[], Found], wrong: Callable[[Found], object]) -> Found:
+    """Look until nothing is wrong, or the same twice: another command may be putting a version in place.
+
+    Args:
+        look: takes one look.
+        wrong: tells what is wrong in what was found.
+    """
+    found = look()
+    for _ in range(LOOKS):
+        before = wrong(found)
+        if not before:
+            break
+        found = look()
+        if wrong(found) == before:
+            break
+    return found
 
 
 def _can_be_called(name: str) -> bool:

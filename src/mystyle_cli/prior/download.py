@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from mystyle_cli.documents import Record, Text, json_of
 from mystyle_cli.errors import DownloadError, ModelError, MystyleError
-from mystyle_cli.owned import open_own, read_file, write_result
+from mystyle_cli.owned import move_in_place, open_own, read_file, write_result
 from mystyle_cli.prior.registry import sha256_of
 from mystyle_cli.prior.web import (
     Passing,
@@ -136,7 +136,7 @@ class _Part:
         """Turn the part, now whole and verified, into the file."""
         with open_own(self.path, "rb+") as stream:
             os.fsync(stream.fileno())
-        os.replace(self.path, target)
+        move_in_place(self.path, target)
         self._note.unlink(missing_ok=True)
 
 

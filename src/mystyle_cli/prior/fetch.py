@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from mystyle_cli.errors import DownloadError, ModelError, MystyleError, UsageError
-from mystyle_cli.owned import lock_of, open_own
+from mystyle_cli.owned import lock_of, move_in_place, open_own, sweep
 from mystyle_cli.paths import home
 from mystyle_cli.prior.assets import Asset, Recipe
 from mystyle_cli.prior.download import DownloadSettings, download, how_by_hand, verify
@@ -238,6 +239,7 @@ def _alone() -> Iterator[None]:
     downloads().mkdir(parents=True, exist_ok=True)
     try:
         with lock_of(downloads() / LOCK).acquire(timeout=0.2):
+            sweep(downloads())
             yield
     except Timeout as error:
         raise MystyleError(
@@ -327,12 +329,14 @@ def _usable(item: Item) -> Item:
             name = next(name for name in archive.namelist() if Path(name).name == asset.member)
             with archive.open(name) as source, open_own(part, "wb") as stream:
                 shutil.copyfileobj(source, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
         found = sha256_of(part)
         if found != asset.member_sha256:
             raise ModelError(
                 f"{asset.member} in {item.path} has the sha256 {found}, not {asset.member_sha256}"
             )
-        part.replace(target)
+        move_in_place(part, target)
     except (StopIteration, zipfile.BadZipFile) as error:
         raise ModelError(
             f"{item.path} holds no {asset.member} that can be read", "Remove the file and fetch it again."

@@ -15,9 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mystyle_cli.errors import ModelError, UsageError
-from mystyle_cli.owned import Layout, Owned, lock_of
+from mystyle_cli.owned import Layout, Owned, lock_of, sync_folder
 from mystyle_cli.paths import check_name, priors_root
-from mystyle_cli.prior.registry import FORMAT, bundled_priors, imported_priors, open_prior, sha256_of
+from mystyle_cli.prior.registry import (
+    FORMAT,
+    REPLACED,
+    bundled_priors,
+    imported_priors,
+    open_prior,
+    sha256_of,
+)
 from mystyle_cli.progress import Progress, Step, silent
 
 if TYPE_CHECKING:
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
     from mystyle_cli.prior.generator import Generator
 
 UNFINISHED: Final = ".import-"
-REPLACED: Final = ".replaced-"
+REMOVED: Final = ".removed-"
 MANIFEST: Final = "prior.toml"
 LAYOUT: Final = Layout(
     files=re.compile(
@@ -136,19 +143,29 @@ def remove_prior(name: str) -> tuple[Path, list[Path]]:
     """
     if name in bundled_priors():
         raise UsageError(f"{name} came with mystyle and cannot be removed", "name an imported prior")
-    if name not in imported_priors():
-        known = ", ".join(imported_priors()) or "none"
-        raise ModelError(f"no imported prior {name!r} (there: {known})", "see `mystyle prior list`")
-    with _changing() as root:
-        prior = Owned(root, name, LAYOUT)
-        _refuse_link(prior)
-        try:
-            left = prior.vanish((MANIFEST,))
-        except OSError as error:
-            raise ModelError(
-                f"{root / name} cannot be removed: {error.strerror}", "check the folder's permissions"
-            ) from error
-    return root / name, [root / name / stranger for stranger in left]
+    if priors_root().is_dir():
+        with _changing() as root:  # which finishes an interrupted removal
+            if name in imported_priors():
+                return root / name, [root / name / stranger for stranger in _remove(root, name)]
+    known = ", ".join(imported_priors()) or "none"
+    raise ModelError(f"no imported prior {name!r} (there: {known})", "see `mystyle prior list`")
+
+
+def _remove(root: Path, name: str) -> Sequence[str]:
+    """Remove an imported prior, at one instant where nothing else is in it; returns what is left."""
+    prior = Owned(root, name, LAYOUT)
+    _refuse_link(prior)
+    try:
+        if prior.content().strangers:
+            return prior.vanish((MANIFEST,))
+        gone = Owned(root, f"{REMOVED}{secrets.token_hex(4)}", LAYOUT)
+        prior.path.rename(gone.path)
+        sync_folder(root)
+        return gone.clear()
+    except OSError as error:
+        raise ModelError(
+            f"{root / name} cannot be removed: {error.strerror}", "check the folder's permissions"
+        ) from error
 
 
 def _refuse_link(prior: Owned) -> None:
@@ -218,11 +235,12 @@ def _clear(root: Path) -> None:
 
 
 def _replace(target: Path, made: Path) -> None:
-    """Put a finished folder in its place; until it is there, the one before can be brought back."""
+    """Put a finished folder in its place; until it is there, readers find the one before under its name."""
     before = Owned(target.parent, f"{REPLACED}{target.name}", LAYOUT)
     if os.path.lexists(target):
         target.rename(before.path)
     made.rename(target)
+    sync_folder(target.parent)
     with suppress(OSError):
         before.clear()
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from mystyle_cli import __version__
 from mystyle_cli.documents import Items, Record, Text, json_of
 from mystyle_cli.errors import LicenceError, MystyleError
-from mystyle_cli.owned import lock_of, read_file, write_result
+from mystyle_cli.owned import lock_of, read_file, sweep, write_result
 from mystyle_cli.paths import home
 
 LEDGER: Final = "licences.json"
@@ -223,6 +223,7 @@ def _note(prior: str, files: Mapping[str, str], licences: Sequence[Licence]) -> 
     """Add what was accepted to the ledger, unless it says so already; return what was added."""
     path = ledger_path()
     with _writing(path), lock_of(path.with_name(f".{path.name}.lock")):
+        sweep(path.parent)
         ledger = read_ledger()
         noted = {(entry.licence, entry.terms, entry.prior, file) for entry in ledger for file in entry.files}
         added = []

@@ -38,6 +38,9 @@ LARGEST_TOML = 4 << 20
 """Bytes of the largest prior.toml that is read."""
 
 AGAIN = "install mystyle again, or import or fetch the prior again"
+REPLACED = ".replaced-"
+"""Begins the name of a prior's folder while another one takes its place, and until that is there."""
+
 ROLES = ("generator", "encoder", "perceptual", "identity", "matte", "cover")
 IMPORTED = ("generator", "encoder", "perceptual", "identity")
 """Those that `prior import` takes a file for; the others come with a prior or not at all."""
@@ -277,6 +280,7 @@ def open_prior(name_or_path: str | Path) -> Prior:
         ModelError: there is no such prior, or its prior.toml is damaged or newer than this program.
     """
     named = [root / str(name_or_path) for root in _roots()]
+    named.append(priors_root() / f"{REPLACED}{name_or_path}")
     # a folder here that is called like a prior must not take its place: ./faces names the folder
     bare = isinstance(name_or_path, str) and Path(name_or_path).name == name_or_path
     places = [*named, Path(name_or_path)] if bare else [Path(name_or_path), *named]
@@ -376,7 +380,9 @@ def bundled_priors() -> list[str]:
 
 def imported_priors() -> list[str]:
     """Names of the priors that the user imported or fetched."""
-    return sorted(path.parent.name for path in priors_root().glob("[!.]*/prior.toml") if not path.is_dir())
+    folders = [path.parent.name for path in priors_root().glob("*/prior.toml") if not path.is_dir()]
+    names = {folder.removeprefix(REPLACED) for folder in folders}
+    return sorted(name for name in names if not name.startswith("."))
 
 
 def found_by_name(folder: Path) -> bool:

@@ -1,0 +1,1 @@
+"""Commands killed at any instant, through the real command line."""
