@@ -160,11 +160,11 @@ def test_codes_are_never_replaced_silently(made: Path, tmp_path: Path) -> None:
 
 
 def test_edit_without_a_code_needs_torch(made: Path, tmp_path: Path) -> None:
-    """A search on the export is a usage error that names --codes."""
+    """A search on the export is a usage error that says what does without one."""
     words = ["edit", "ada", made / "in.png", "-d", "smile", "-s", 1, "-o", tmp_path / "x.png"]
     done = invoke(made, *words, "--backend", "onnx")
     assert done.exit_code == 2
-    assert "--codes" in done.stderr
+    assert "Give a saved code" in done.stderr
 
 
 def test_the_documented_example_runs(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from PIL import Image
+from PIL import ExifTags, Image
 
 from mystyle_cli.cli import COMMANDS, cli
 from mystyle_cli.commands.app import everywhere_options
@@ -34,8 +34,11 @@ from mystyle_cli.prior.assets import find_recipe
 from tests.tiny_store import add_instant, make_store, picture
 
 FEW = InstantSettings(samples=16, views=1, width=8, steps=10, batch=8)
+ARTIST = b"Ada Artist"
+OURS = b"urn:mystyle"
 Outcome = tuple[object, ...]
 Try = Callable[..., Outcome]
+THERE = ["there.mystyle", "there.png"]  # in every folder that a command runs in
 
 UPSCALE = "upscale ada {w}/small.png --aligned -o out.png"
 INVERT = "invert ada {w}/crop.png --aligned -o out.png"
@@ -64,7 +67,14 @@ def of_batches(command: str, rest: str = "--aligned --steps 1") -> dict[str, tup
         "--skip-existing": (f"{one} -o there.png", "--skip-existing"),
         "--recursive": (f"{many} -o out", "--recursive"),
         "--batch": (f"{many} -o out", "--batch 1"),
+        "--keep-metadata": (f"{one} -o out.png", "--keep-metadata"),
+        **of_marks(f"{one} -o out.png"),
     }
+
+
+def of_marks(one: str) -> dict[str, tuple[str, str]]:
+    """Return the cases of the options that say what a result says of itself."""
+    return {"--mark": (one, "--mark visible"), "--no-mark": (one, "--no-mark")}
 
 
 def of_searches(one: str) -> dict[str, tuple[str, str]]:
@@ -145,6 +155,11 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "--jpeg-quality": ("sample ada --seed 1 -o out.jpg", "--jpeg-quality 5"),
         "--overwrite": ("sample ada --seed 1 -o there.png", "--overwrite"),
         "--backend": (SAMPLE, "--backend torch"),
+        **of_marks(SAMPLE),
+    },
+    "verify": {
+        "--profile": ("verify {w}/drawn.png", "--profile eve"),
+        "--backend": ("verify {w}/drawn.png", "--backend torch"),
     },
     "profile create": {
         **of_tuning(CREATE),
@@ -154,6 +169,7 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "--no-tune": (CREATE, "--no-tune"),
         "--prior": (CREATE, "--prior {w}/other"),
         "--consent": (CREATE, "--consent asked"),
+        "--until": (f"{CREATE} --consent asked", "--until 2999-01-01"),
         "--replace": (CREATE, "--replace"),
         "--dry-run": (CREATE, "--dry-run"),
     },
@@ -164,6 +180,12 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "tune": {**of_tuning(TUNE), "--dry-run": (TUNE, "--dry-run")},
     "export": {"--output": ("export ada -o out", "-o other")},
+    "profile consent": {"--until": ("profile consent ada asked", "--until 2999-01-01")},
+    "profile export": {
+        "--without-photos": ("profile export ada out.mystyle", "--without-photos"),
+        "--overwrite": ("profile export ada there.mystyle", "--overwrite"),
+    },
+    "profile import": {"--prior": ("profile import {w}/ada.mystyle eva", "--prior {w}/tiny-32")},
     "profile delete": {"--yes": ("profile delete ada", "--yes")},
     "prior import": {
         "--generator": (IMPORT, "--generator {w}/crop.png"),
@@ -195,6 +217,7 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
 EVERYWHERE: Mapping[str, tuple[str, str]] = {
     "--store": ("profile list", "--store {w}/none"),
     "--device": (SAMPLE, "--device cuda:99"),
+    "--threads": (f"{UPSCALE} --steps 1", "--threads 2"),
     "--json": ("profile list", "--json"),
     "--verbose": (INGEST, "--verbose"),
     "--quiet": (SAMPLE, "--quiet"),
@@ -318,17 +341,23 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_prior: Path) -> Path:
         "--save-codes",
         folder / "codes",
     ]
-    done = CliRunner().invoke(
-        cli, ["--store", str(folder / "store"), *map(str, words), "-o", str(folder / "x.png")]
+    given = (
+        [*words, "-o", folder / "x.png"],
+        ["sample", "ada", "--seed", 7, "-o", folder / "drawn.png"],
+        ["profile", "export", "ada", folder / "ada.mystyle"],
     )
-    assert done.exit_code == 0, done.stderr
+    for one in given:
+        done = CliRunner().invoke(cli, ["--store", str(folder / "store"), *map(str, one)])
+        assert done.exit_code == 0, done.stderr
     return folder
 
 
 def save(path: Path, pixels: np.ndarray) -> None:
-    """Write a picture; folders on the way are made."""
+    """Write a picture that says who made it; folders on the way are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = ARTIST.decode()
+    Image.fromarray(pixels).save(path, exif=exif)
 
 
 @pytest.fixture
@@ -370,12 +399,15 @@ def attempt(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spies:
     def run(words: str) -> Outcome:
         place = tmp_path / f"{len(list(tmp_path.iterdir()))}"
         place.mkdir()
-        changing = words.startswith(("profile delete", "prior remove", "prior fetch", "export"))
+        changing = words.startswith(
+            ("profile delete", "profile import", "profile consent", "prior remove", "prior fetch", "export")
+        )
         home = shutil.copytree(world / "home", place / ".home") if changing else world / "home"
         store = shutil.copytree(world / "store", place / ".store") if changing else world / "store"
         monkeypatch.setenv("MYSTYLE_HOME", str(home))
         monkeypatch.chdir(place)
-        (place / "there.png").write_bytes(b"here before")
+        for name in THERE:
+            (place / name).write_bytes(b"here before")
         spelled = shlex.split(words.format(w=world, other_encoder=other))
         given = [*([] if "--store" in spelled else ["--store", str(store)]), *spelled]
         return outcome(CliRunner().invoke(cli, given), place)
@@ -389,7 +421,8 @@ def outcome(done: Result, place: Path) -> Outcome:
     for path in sorted(one for one in place.rglob("*") if one.is_file() and ".onnx" not in one.name):
         picture = path.suffix in (".png", ".jpg", ".webp") and path.stat().st_size > 11
         pixels = np.asarray(Image.open(path)).tobytes() if picture else b""
-        files.append((path.relative_to(place).as_posix(), pixels))
+        said_of_it = tuple(word in path.read_bytes() for word in (ARTIST, OURS)) if picture else ()
+        files.append((path.relative_to(place).as_posix(), pixels, said_of_it))
     said = [
         re.sub(r"\(\d+ s[^)]*\)", "", text.replace(str(place), "")) for text in (done.stdout, done.stderr)
     ]
@@ -439,7 +472,7 @@ def test_what_would_do_nothing_is_refused(attempt: Try, words: str, given: str, 
     code, files, _, said = attempt(f"{words} {given}")
     assert code == 2, said
     assert named in str(said)
-    assert [name for name, _ in files if not name.startswith(".")] == ["there.png"]
+    assert [name for name, *_ in files if not name.startswith(".")] == THERE
 
 
 @pytest.mark.parametrize("mode", MODES)

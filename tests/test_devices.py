@@ -209,13 +209,18 @@ def test_nets_of_a_prior_and_a_profile_go_where_they_are_sent(
     """Encoder, identity and matte open their sessions on the prior's device, once for each device."""
     opened: list[tuple[str, Device, bool]] = []
 
+    numbers = {"encoder": prior.w_dim, "identity": 8, "matte": 32 * 32}
+
     class Net:
+        def __init__(self, role: str) -> None:
+            self.role = role
+
         def run(self, images: np.ndarray) -> np.ndarray:
-            return np.ones((len(images), 32 * 32), np.float32)
+            return np.ones((len(images), numbers[self.role]), np.float32)
 
     def open_one(path: Path, device: Device, *, batch: int, helper: bool) -> Net:
         opened.append((path.stem, device, helper))
-        return Net()
+        return Net(path.stem)
 
     monkeypatch.setattr("mystyle_cli.prior.sessions.open_session", open_one)
     fresh = replace(prior, _sessions={})

@@ -420,7 +420,7 @@ def test_command(recipe: Recipe) -> None:
     done = run(*words, "--accept-licence")
     assert done.exit_code == 0, done.stderr
     assert done.stdout.strip() == str(priors_root() / "small-16")
-    again = run(*words, "--json")
+    again = run("prior", "fetch", "small-16", "--json")
     assert json.loads(again.stdout)["folder"] == str(priors_root() / "small-16")
     assert "already" in again.stderr
     accepted = json.loads(run("--json", "licences").stdout)

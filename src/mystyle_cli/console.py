@@ -46,14 +46,22 @@ class Console:
     debug: bool = False
 
     def result(self, line: str) -> None:
-        """Write one line of the command's result to stdout (nothing with --json)."""
+        """Write one line of the command's result to stdout (nothing with --json).
+
+        A script gets it letter by letter, for it may be a file's name; on a terminal nothing steers.
+        """
         if not self.json:
             _say(_plain(line) if sys.stdout.isatty() else line, sys.stdout)
+
+    def show(self, text: str) -> None:
+        """Write text for people to stdout (nothing with --json), in which anybody's words may stand."""
+        if not self.json:
+            _say(_plain(text), sys.stdout)
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Write aligned columns to stdout (nothing with --json)."""
         for line in columns(headers, rows):
-            self.result(line)
+            self.show(line)
 
     def document(self, command: str, body: Mapping[str, object]) -> None:
         """Write the command's JSON document to stdout (nothing without --json)."""

@@ -28,7 +28,7 @@ def show_estimate(app: App, command: str, estimate: Estimate) -> None:
         estimate: of the core.
     """
     for line in estimate_lines(estimate):
-        app.console.result(line)
+        app.console.show(line)
     for sentence in estimate.advice:
         app.console.warn(sentence)
     app.console.document(

@@ -57,13 +57,13 @@ def _look(app: App, path: Path) -> dict[str, object]:
 
     marks, source = read_marks(path), read_source_type(path)
     if marks is None:
-        app.console.result(f"{path}: says nothing of mystyle")
+        app.console.show(f"{path}: says nothing of mystyle")
     else:
-        app.console.result(f"{path}:")
+        app.console.show(f"{path}:")
     if source:
-        app.console.result(f"  {'source type':<12} {_shown(source)} ({WORDS.get(source, 'in other words')})")
+        app.console.show(f"  {'source type':<12} {_shown(source)} ({WORDS.get(source, 'in other words')})")
     for title, value in (_facts(marks) if marks else {}).items():
-        app.console.result(f"  {title:<12} {_shown(value)}")
+        app.console.show(f"  {title:<12} {_shown(value)}")
     body: dict[str, object] = {"file": str(path), "digital_source_type": source or None, "mystyle": None}
     if marks is not None:
         record = asdict(marks)

@@ -25,15 +25,15 @@ def command(app: App) -> None:
     accepted = [
         [entry.accepted, entry.prior, ", ".join(entry.files), entry.licence] for entry in reversed(ledger)
     ]
-    console.result("")
+    console.show("")
     if accepted:
         console.table(["ACCEPTED", "FOR", "FILES", "LICENCE"], accepted)
     else:
-        console.result("no terms had to be accepted yet")
+        console.show("no terms had to be accepted yet")
     used = {notice.licence for notice in found} | {entry.licence for entry in ledger}
     for licence in LICENCES.values():
         if licence.id in used:
-            console.result(f"\n{licence.id}\n{licence.terms}")
+            console.show(f"\n{licence.id}\n{licence.terms}")
     console.document(
         "licences",
         {

@@ -83,17 +83,17 @@ def show(app: App, name: str) -> None:
     directions = prior.directions()
     crop = f"{prior.crop.scale:g} FFHQ sides, {prior.crop.down:g} lower"
     for key, value in {**facts, "crop": crop, "folder": prior.path, "sha256": prior.digest}.items():
-        app.console.result(f"{key:<12}  {value}")
+        app.console.show(f"{key:<12}  {value}")
     for role in prior.roles:
-        app.console.result(f"{role:<12}  {_file_line(prior.path, prior.metadata['roles'][role])}")
+        app.console.show(f"{role:<12}  {_file_line(prior.path, prior.metadata['roles'][role])}")
     if (limits := prior.identity_limits) is not None:
-        app.console.result(
+        app.console.show(
             f"{'identity':<12}  judged on {limits.people} people, crops of {limits.least_side} px at least"
         )
     for title, direction in directions.items():
-        app.console.result(f"{'direction':<12}  {title}: strength 1 is {direction.unit}")
+        app.console.show(f"{'direction':<12}  {title}: strength 1 is {direction.unit}")
     for note in notes:
-        app.console.result(f"{'note':<12}  {note}")
+        app.console.show(f"{'note':<12}  {note}")
     units = {title: direction.unit for title, direction in directions.items()}
     body = {"folder": str(prior.path), "sha256": prior.digest, **prior.metadata, "units": units}
     body["crop"] = asdict(prior.crop)
@@ -109,7 +109,7 @@ def verify(app: App, name: str) -> int:
 
     prior = open_prior(name)
     problems = prior.verify()
-    app.console.result(f"{prior.name}: {'damaged' if problems else 'sound'} ({', '.join(prior.roles)})")
+    app.console.show(f"{prior.name}: {'damaged' if problems else 'sound'} ({', '.join(prior.roles)})")
     for problem in problems:
         app.console.error(problem)
     if problems:

@@ -88,7 +88,7 @@ def show(app: App, name: str) -> None:
     shown |= {title: _inline(table) for title, table in tables.items() if table}
     width = max(len(title) for title in shown)
     for title, text in shown.items():
-        app.console.result(f"{title:<{width}}  {text}")
+        app.console.show(f"{title:<{width}}  {text}")
     if entry.detail:
         app.console.warn(f"profile '{entry.name}' is {entry.state}: {entry.detail}")
         app.console.info(entry.hint)
@@ -181,7 +181,7 @@ def verify(app: App, names: tuple[str, ...]) -> int:
     store = app.profiles()
     found = {name: store.verify(name) for name in names or store.names()}
     for name, problems in found.items():
-        app.console.result(f"{name}: {_verdict(store, name, problems)}")
+        app.console.show(f"{name}: {_verdict(store, name, problems)}")
         for problem in problems:
             app.console.error(f"{name}: {problem.message}")
         for hint in dict.fromkeys(problem.hint for problem in problems):

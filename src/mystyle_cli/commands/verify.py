@@ -42,7 +42,7 @@ def command(app: App, file: Path, name: str | None, backend: Backend) -> int:
     profile = app.profiles().open(name or marks.profile)
     claim = check_claim(file, profile, app.open_renderer(profile, backend))
     verdict = "is what it says" if claim.holds else "is not what it says"
-    app.console.result(f"{file}: {verdict} ({_reason(claim)})")
+    app.console.show(f"{file}: {verdict} ({_reason(claim)})")
     app.console.document(
         "verify",
         {

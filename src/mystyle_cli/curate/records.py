@@ -78,7 +78,7 @@ class PhotoRecord:
         """
         try:
             values = FIELDS.read({key: value for key, value in row.items() if value is not None})
-            if "split" in values and not ("face" in values and values["reason"] == Reason.KEPT):
+            if "split" in values and values["reason"] != Reason.KEPT:
                 raise DocumentError(f"`split` is {values['split']!r} for a photo that was not kept")
         except (DocumentError, AttributeError) as error:
             hint = "Run `mystyle profile verify`, or create the profile again."
