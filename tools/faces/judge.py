@@ -85,8 +85,6 @@ def _compute(kind: str, inputs: list[Tensor], attributes: dict[str, Any]) -> Ten
     x, *others = inputs
     if kind in ("Conv2D", "DepthwiseConv2dNative"):
         return _convolve(x, others[0], kind != "Conv2D", attributes)
-    if kind == "Relu":
-        return F.relu(x)
     if kind in _BINARY:
         return _BINARY[kind](x, others[0].reshape(1, -1, 1, 1))
     if kind == "Mean":
@@ -96,10 +94,16 @@ def _compute(kind: str, inputs: list[Tensor], attributes: dict[str, Any]) -> Ten
         activations = [base64.b64decode(name) for name in attributes["fused_ops"]["list"]["s"]]
         x = x @ weight + bias
         return F.relu(x) if b"Relu" in activations else x
-    if kind == "Softmax":
-        return x.softmax(1)
+    if kind in _ALONE:
+        return _ALONE[kind](x)
     raise ValueError(f"the operation {kind} is not known")
 
+
+_ALONE: dict[str, Any] = {
+    "Relu": F.relu,
+    "Sigmoid": torch.sigmoid,
+    "Softmax": lambda x: x.softmax(1),
+}
 
 _BINARY: dict[str, Any] = {
     "Add": torch.add,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -57,8 +58,8 @@ def make() -> Report:
     for album in ALBUMS:
         profile = learn_photos(f"{album}-0", album_photos(album), DEFAULT_PRIOR, HELD, 0).profile
         crops = to_pixels(profile.faces(HELD_OUT))[:PHOTOS]
-        for name in names:
-            found[name].append(_edit(profile, crops, name, album, judge))
+        for name, strips in _edit(profile, crops, names, album, judge).items():
+            found[name].append(strips)
     rows = [_row(name, strips) for name, strips in found.items()]
     columns = [
         "direction",
@@ -79,24 +80,31 @@ def make() -> Report:
     )
 
 
-def _edit(profile: Profile, crops: Pixels, name: str, album: str, judge: outside.Judge | None) -> Strips:
-    direction = find_direction(profile.prior, name)
+def _edit(
+    profile: Profile, crops: Pixels, names: Sequence[str], album: str, judge: outside.Judge | None
+) -> dict[str, Strips]:
+    """Invert photos once and edit them along every direction."""
     settings = EditSettings()
     settings = replace(settings, restore=replace(settings.restore, aligned=True, force=True))
     subjects = [Subject(crop, name=f"{album}{number}") for number, crop in enumerate(crops)]
-    edits = [[(direction, strength)] for strength in STRENGTHS]
+    edits = [[(find_direction(profile.prior, name), strength)] for name in names for strength in STRENGTHS]
     edited = edit_photos(profile, subjects, edits, settings, report_progress)
-    faces = np.stack([[frame.face for frame in photo.frames] for photo in edited])  # (B, S, R, R, 3)
-    shown = np.concatenate([crops[:, None], faces], axis=1)  # (B, 1 + S, R, R, 3)
-    save_picture(f"editing-{album}-{name}", grid(shown.reshape(-1, *crops.shape[1:]), shown.shape[1]))
-    values = np.stack([_property(profile, row, name, judge) for row in faces])
-    own = _property(profile, to_pixels(profile.faces()), name, judge)
-    return Strips(
-        ids=np.array([[frame.id_score for frame in photo.frames] for photo in edited]),
-        moved=np.diff(values, axis=1),
-        spread=1.0 if name == "age" else float(own.std()),
-        share=np.array([[_share(frame) for frame in photo.frames] for photo in edited]),
-    )
+    found = {}
+    for number, name in enumerate(names):
+        part = slice(number * len(STRENGTHS), (number + 1) * len(STRENGTHS))
+        frames = [photo.frames[part] for photo in edited]
+        faces = np.stack([[frame.face for frame in row] for row in frames])  # (B, S, R, R, 3)
+        shown = np.concatenate([crops[:, None], faces], axis=1)  # (B, 1 + S, R, R, 3)
+        save_picture(f"editing-{album}-{name}", grid(shown.reshape(-1, *crops.shape[1:]), shown.shape[1]))
+        values = np.stack([_property(profile, row, name, judge) for row in faces])
+        own = _property(profile, to_pixels(profile.faces()), name, judge)
+        found[name] = Strips(
+            ids=np.array([[frame.id_score for frame in row] for row in frames]),
+            moved=np.diff(values, axis=1),
+            spread=1.0 if name == "age" else float(own.std()),
+            share=np.array([[_share(frame) for frame in row] for row in frames]),
+        )
+    return found
 
 
 def _share(frame: Frame) -> float:
