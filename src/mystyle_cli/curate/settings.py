@@ -47,10 +47,10 @@ class CurateSettings:
     """The same where only dlib judges, to which rendered strangers look alike."""
     duplicate_identity: float = 0.9
     """Identity cosine above which two photos may be duplicates (paper, app. A.1)."""
-    duplicate_bits: int = 30
+    duplicate_bits: int = 29
     """Largest difference of the 256-bit perceptual hashes of duplicates on the FFHQ square, see
     `duplicates.most_bits`: copies that were compressed, resized or brightened differ by 22 at most, other
-    photos of a person by 42 at least."""
+    photos of a person by 30 at least."""
     faces_looked_at: int = 4
     """Faces of one photo that are considered, the largest first."""
     held_out: float = 0.1
