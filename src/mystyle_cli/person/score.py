@@ -70,7 +70,7 @@ def synthesise(generator: Generator, codes: FloatArray) -> FloatArray:
     batch = at_once(generator.resolution, BATCH)
     with torch.no_grad():
         for start in range(0, len(codes), batch):
-            part = torch.from_numpy(np.ascontiguousarray(codes[start : start + batch], np.float32))
+            part = torch.tensor(codes[start : start + batch], dtype=torch.float32)
             if part.dim() == 2:
                 part = part.unsqueeze(1).expand(-1, generator.num_ws, -1)
             made.append(generator.synthesis(part.to(generator.device), noise="const").float().cpu())

@@ -225,7 +225,7 @@ class _Run:
         self.precision = self.place.precision(settings.precision)
         self.state_path = None if state_dir is None else state_dir / STATE_FILE
         self.key = self._key(anchors, images) if state_dir is not None else ""
-        self.anchors = torch.from_numpy(np.ascontiguousarray(anchors)).to(self.device)
+        self.anchors = torch.tensor(anchors).to(self.device)  # a copy: they are read-only
         self.images = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
         self.per_pass = math.ceil(len(anchors) / settings.batch)
         self.total = settings.passes * self.per_pass
