@@ -76,6 +76,11 @@ def test_options_reach_the_engine(person: Person, engine: list[Any]) -> None:
     assert (settings.aligned, settings.force) == (True, True)
     assert call.profile.device == Device("cuda:1")
     assert call.subject.photo == Path("small.jpg")
+    placed = person.on(Device("cuda:0"))
+    placed.upscale("small.jpg")
+    placed.upscale("small.jpg", device="cpu")
+    person.upscale("small.jpg")
+    assert [call.profile.device.wanted for call in engine[1:]] == ["cuda:0", "cpu", "cpu"]
 
 
 def test_a_failed_photo_raises(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,8 @@ class Person(Profile):
     methods: `beta`, the dilation of the person's space (None = unbounded); `quality`, "full", "fast" or
     "instant", which needs no torch and takes a fixed number of steps; `steps`, Adam steps at most (None =
     the default); `aligned`, the photo is an aligned crop; `force`, go on although the face is not
-    this person's; `device`, as `--device` takes it. `restore` and `edit_photos` take many photos at once.
+    this person's; `device`, as `--device` takes it (None = where the person is, see `on`; the CPU at
+    first). `restore` and `edit_photos` take many photos at once.
     """
 
     def upscale(
@@ -47,7 +48,7 @@ class Person(Profile):
         steps: int | None = None,
         aligned: bool = False,
         force: bool = False,
-        device: str = "cpu",
+        device: str | None = None,
         progress: Progress = silent,
     ) -> Restoration:
         """Enlarge a small photo.
@@ -72,7 +73,7 @@ class Person(Profile):
         steps: int | None = None,
         aligned: bool = False,
         force: bool = False,
-        device: str = "cpu",
+        device: str | None = None,
         progress: Progress = silent,
     ) -> Restoration:
         """Fill the masked part of a photo; raises as `upscale` does.
@@ -95,7 +96,7 @@ class Person(Profile):
         steps: int | None = None,
         aligned: bool = False,
         force: bool = False,
-        device: str = "cpu",
+        device: str | None = None,
         progress: Progress = silent,
     ) -> Restoration:
         """Find a photo's code in the person's space, and what it looks like there; raises as `upscale` does.
@@ -117,7 +118,7 @@ class Person(Profile):
         steps: int | None = None,
         aligned: bool = False,
         force: bool = False,
-        device: str = "cpu",
+        device: str | None = None,
         progress: Progress = silent,
     ) -> EditedPhoto:
         """Change a photo along directions such as {"smile": 1.0, "yaw": -0.5}; raises as `upscale` does.
@@ -177,7 +178,7 @@ class Person(Profile):
         *,
         sampler: Sampler = "anchors",
         beta: float = 0.0,
-        device: str = "cpu",
+        device: str | None = None,
         backend: Backend = "auto",
         progress: Progress = silent,
     ) -> Samples:
@@ -198,8 +199,10 @@ class Person(Profile):
         person = self._placed(device)
         return draw(person, list(chosen), sampler, beta, progress=progress, backend=backend)
 
-    def _placed(self, device: str) -> Person:
-        """Return the person with their nets on a device."""
+    def _placed(self, device: str | None) -> Person:
+        """Return the person with their nets on a device; None leaves them where they are."""
+        if device is None:
+            return self
         from mystyle_cli.prior.device import Device
 
         return self.on(Device(device))

@@ -158,25 +158,15 @@ def edit_with(
     renderer = TorchRenderer(engine.generator)
     found = []
     for inversion in inversions:
-        if inversion.error is not None:
-            found.append(EditedPhoto(inversion.name, inversion.error))
-        else:
-            found.append(_edited(engine.profile, renderer, inversion, edits, settings))
+        error = inversion.error
+        if error is None:
+            try:
+                found.append(_edit_one(engine.profile, renderer, inversion, edits, settings))
+                continue
+            except Exception as fault:  # what goes wrong with one photo is in its own result
+                error = contained(inversion.name, fault)
+        found.append(EditedPhoto(inversion.name, error))
     return found
-
-
-def _edited(
-    profile: Profile,
-    renderer: Renderer,
-    inversion: Restoration,
-    edits: Sequence[Strengths],
-    settings: EditSettings,
-) -> EditedPhoto:
-    """Edit one photo; what goes wrong with it is in its own result."""
-    try:
-        return _edit_one(profile, renderer, inversion, edits, settings)
-    except Exception as error:
-        return EditedPhoto(inversion.name, contained(inversion.name, error))
 
 
 def check_backend(backend: Backend, saved: bool) -> None:

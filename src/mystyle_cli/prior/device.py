@@ -105,6 +105,13 @@ class Device:
     def _index(self) -> int:
         return int(self.wanted.partition(":")[2] or 0)
 
+    def _refused(self, library: str, reason: str) -> DeviceError:
+        """Return what is said where a library cannot have the device that was asked for."""
+        return DeviceError(
+            f"{library} cannot compute on {self.wanted}: {reason}",
+            "Use --device auto, which takes what works, or --device cpu.",
+        )
+
     @cached_property
     def torch(self) -> str:
         """Torch's name of where its nets compute.
@@ -116,10 +123,7 @@ class Device:
             return self._best_of_torch()
         reason = torch_fault(self.wanted)
         if reason:
-            raise DeviceError(
-                f"torch cannot compute on {self.wanted}: {reason}",
-                "Use --device auto, which takes what works, or --device cpu.",
-            )
+            raise self._refused("torch", reason)
         return self.wanted
 
     @cached_property
@@ -133,10 +137,7 @@ class Device:
             return self._best_of_onnxruntime()
         found, reason = find_provider(self.wanted.partition(":")[0], self._index)
         if found is None:
-            raise DeviceError(
-                f"onnxruntime cannot compute on {self.wanted}: {reason}",
-                "Use --device auto, which takes what works, or --device cpu.",
-            )
+            raise self._refused("onnxruntime", reason)
         return found
 
     @cached_property
