@@ -171,3 +171,12 @@ def test_marks_that_are_seen_and_none(run: Run) -> None:
         assert done.exit_code == 2
         assert "contradict" in done.stderr
     assert not Path("x.png").exists()
+
+
+def test_what_is_no_picture_is_refused_in_words(run: Run) -> None:
+    """`inspect` of a file that is none names it and nothing of the program's insides."""
+    Path("note.png").write_text("no picture")
+    done = run("inspect", "note.png")
+    assert done.exit_code != 0
+    assert "note.png: is not a picture" in done.stderr
+    assert " object at 0x" not in done.stderr

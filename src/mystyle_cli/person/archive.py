@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from mystyle_cli.errors import MystyleError, ProfileError
-from mystyle_cli.owned import UnsafeNameError, inside
+from mystyle_cli.owned import UnsafeNameError, inside, open_file
 from mystyle_cli.person.files import tensor_bytes
 from mystyle_cli.person.layout import data_name
 from mystyle_cli.person.manifest import NAME, Manifest, NewerFormatError, mark_of, read_manifest
@@ -222,7 +222,7 @@ class _Archive:
 def _reading(source: Path) -> Iterator[_Archive]:
     """Open a file and check every member; raises ProfileError for whatever is wrong with it."""
     try:
-        with _regular(source) as stream:
+        with open_file(source, LARGEST) as stream:
             _check_end(source, stream)
             with zipfile.ZipFile(stream) as opened:
                 members = _checked(source, opened)
@@ -242,17 +242,6 @@ def _reading(source: Path) -> Iterator[_Archive]:
         ) from error
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, UnicodeError) as error:
         raise _refused(source, f"it is damaged ({error})") from error
-
-
-def _regular(source: Path) -> BinaryIO:
-    """Open a regular file of bounded size."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    stream = os.fdopen(os.open(source, flags), "rb")
-    found = os.fstat(stream.fileno())
-    if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
-        stream.close()
-        raise _refused(source, "it is no file of a profile's size")
-    return stream
 
 
 def _check_end(source: Path, stream: BinaryIO) -> None:

@@ -71,7 +71,10 @@ def check_claim(path: Path, profile: Profile, renderer: Renderer) -> Claim:
 
     marks = read_marks(path)
     if marks is None:
-        raise UsageError(f"{path} says nothing of mystyle, so there is nothing to verify", "")
+        raise UsageError(
+            f"{path} says nothing of mystyle, so there is nothing to verify",
+            "Give a sample as mystyle wrote it; programs that pass pictures on often drop what they say.",
+        )
     drawn, seed = marks.drawn, marks.seed
     if drawn is None or seed is None:
         raise UsageError(
@@ -86,7 +89,10 @@ def check_claim(path: Path, profile: Profile, renderer: Renderer) -> Claim:
     beta = (marks.beta or 0.0) if drawn.sampler == "uniform" else 0.0
     possible = 1 <= drawn.count <= MOST and 1 <= drawn.anchors <= len(profile.anchors()) and 0 <= beta <= MOST
     if not possible or seed < 0 or drawn.sampler not in ("anchors", "uniform"):
-        raise UsageError(f"{path} says of itself what no sample of '{profile.name}' does", "")
+        raise UsageError(
+            f"{path} says of itself what no sample of '{profile.name}' does",
+            "Somebody changed what it says; do not rely on it.",
+        )
     seeds = range(seed, seed + drawn.count)
     parts = draw_parts(profile, renderer, seeds, cast(Sampler, drawn.sampler), beta, drawn.anchors)
     pixels = np.concatenate([part.pixels for part in parts])

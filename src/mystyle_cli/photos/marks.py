@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin, UnidentifiedImageError
 
 from mystyle_cli.errors import DecodeError, reason_of
 
@@ -191,6 +191,10 @@ def _attributes(path: Path) -> dict[str, str]:
             known = [kind for kind in _FORMATS if kind in Image.OPEN]
             with Image.open(io.BytesIO(data), formats=known) as image:
                 packet = image.info.get(_PNG_KEY) or image.info.get("xmp") or b""
+    except UnidentifiedImageError as error:  # whose words name the computer's memory
+        raise DecodeError(
+            f"{path}: is not a picture that can be read", "Give a PNG, JPEG or WebP file."
+        ) from error
     except Exception as error:  # Pillow raises almost anything on damaged files
         raise DecodeError(
             f"{path}: cannot be opened as a picture ({reason_of(error)})", "Give a PNG, JPEG or WebP file."
