@@ -267,6 +267,18 @@ def test_damaged_download_is_replaced(recipe: Recipe, heard: Heard, server: File
     assert "again" in heard.said[0]
 
 
+def test_a_note_that_a_killed_download_left_beside_its_whole_file_goes(
+    recipe: Recipe, heard: Heard, smile: bytes
+) -> None:
+    """Killed between the file's name and the end of its note, the next fetch takes the file and clears up."""
+    downloads().mkdir(parents=True)
+    (downloads() / "smile.pt").write_bytes(smile)
+    (downloads() / "smile.pt.part.json").write_text("{}")
+    fetch_prior(accepted_plan(recipe, heard, without=["encoder"]), heard.settings)
+    left = sorted(path.name for path in downloads().iterdir() if path.name[0] != ".")
+    assert left == ["net.pkl", "smile.pt"]
+
+
 def test_files_brought_by_hand(
     recipe: Recipe, heard: Heard, tmp_path: Path, pickle: bytes, server: FileServer
 ) -> None:

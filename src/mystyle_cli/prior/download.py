@@ -140,6 +140,15 @@ class _Part:
         self._note.unlink(missing_ok=True)
 
 
+def forget_part(target: Path) -> None:
+    """Remove what a download that was killed at its last instant has left beside its file.
+
+    Args:
+        target: the file, whole, in the folder of downloads.
+    """
+    _Part(target).clear()
+
+
 def download(asset: Asset, folder: Path, settings: DownloadSettings) -> Path:
     """Download a file, or go on with it, and verify it.
 

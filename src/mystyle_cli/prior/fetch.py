@@ -15,7 +15,7 @@ from mystyle_cli.errors import DownloadError, ModelError, MystyleError, UsageErr
 from mystyle_cli.owned import lock_of, move_in_place, open_own, sweep
 from mystyle_cli.paths import home
 from mystyle_cli.prior.assets import Asset, Recipe
-from mystyle_cli.prior.download import DownloadSettings, download, how_by_hand, verify
+from mystyle_cli.prior.download import DownloadSettings, download, forget_part, how_by_hand, verify
 from mystyle_cli.prior.licences import accept_licences
 from mystyle_cli.prior.registry import imported_priors, open_prior, sha256_of
 
@@ -286,6 +286,7 @@ def _obtain(item: Item, settings: DownloadSettings, offline: bool) -> Item:
     if item.state == "here":
         try:
             verify(asset, item.path, settings)
+            forget_part(item.path)
             return item
         except ModelError as error:
             settings.notify(f"{error.message}; downloading it again")
