@@ -85,7 +85,7 @@ def test_hostile_profiles_and_priors(tmp_path: Path, tiny_prior: Path, count: in
     assert told["right"] == count
     assert told["sound"] < count / 2  # most of what is done to files is noticed
     assert told["slowest"][0] < 10  # seconds of the processor
-    assert told["growth"] < 256 << 20
+    assert told["growth"] < 512 << 20  # the libraries take 300 MB, after 250 cases as after 2000
 
 
 # --- how files are opened
