@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +14,16 @@ import numpy as np
 import pytest
 import tomli_w
 
+from mystyle_cli.processors import settle
+
 if TYPE_CHECKING:
     from click.testing import Result
 
     from tests.journeys import Run
 
 RESOLUTION, W_DIM = 32, 16
+
+settle()  # before torch is loaded, as in the program
 
 
 def _onnx_net(path: Path, body: list[object], weights: dict[str, np.ndarray], rank: int) -> None:
@@ -133,3 +140,32 @@ def run(made_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ru
         return CliRunner().invoke(cli, ["--store", str(tmp_path / "store"), *map(str, words)], **settings)
 
     return invoke
+
+
+@pytest.fixture
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """So many threads of the CPU for one test."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _threads_as_before() -> Iterator[None]:
+    """What `--threads` settled in one test does not hold in the next."""
+    from mystyle_cli import processors
+
+    names = (*processors.COUNTS, *processors.WAITING)
+    environment = {name: os.environ[name] for name in names if name in os.environ}
+    settled, torch = list(processors._settled), sys.modules.get("torch")
+    count = torch.get_num_threads() if torch else 0
+    yield
+    for name in names:
+        os.environ.pop(name, None)
+    os.environ.update(environment)
+    processors._settled[:] = settled
+    if torch:
+        torch.set_num_threads(count)

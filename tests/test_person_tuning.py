@@ -157,6 +157,8 @@ def test_tuning_lowers_the_loss_and_leaves_the_mapping(
     assert set(result.state) == {n for n, _ in generator.named_parameters() if n.startswith("synthesis.")}
 
 
+@pytest.mark.parametrize("threads", [1, 2], indirect=True)
+@pytest.mark.usefixtures("threads")
 def test_the_same_seed_gives_the_same_weights(prior: Prior, data: tuple[np.ndarray, np.ndarray]) -> None:
     """Two runs are bit for bit equal; another seed is not."""
     first, again = run(prior, data, QUICK), run(prior, data, QUICK)
@@ -169,7 +171,8 @@ class Stop(BaseException):
     """Raised by the tests in the middle."""
 
 
-@pytest.mark.parametrize("stop", [1, 4, 8])
+@pytest.mark.parametrize(("stop", "threads"), [(1, 2), (4, 1), (8, 2)], indirect=["threads"])
+@pytest.mark.usefixtures("threads")
 def test_stopped_and_resumed_is_bit_for_bit_the_same(
     prior: Prior, data: tuple[np.ndarray, np.ndarray], tmp_path: Path, stop: int
 ) -> None:

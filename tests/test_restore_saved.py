@@ -43,6 +43,8 @@ def with_digest(profile: Profile, stage: str, name: str) -> Profile:
     return Profile(profile.path, replace(profile.manifest, files=files))
 
 
+@pytest.mark.parametrize("threads", [1, 2], indirect=True)
+@pytest.mark.usefixtures("threads")
 def test_an_edit_of_a_saved_code_is_the_edit_after_the_search(profile: Profile, saved: Path) -> None:
     """Every pixel of the whole photo is the same as when the photo is inverted and edited at once."""
     edits = [[(find_direction(profile.prior, "yaw"), 1.5)]]

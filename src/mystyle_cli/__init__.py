@@ -17,6 +17,10 @@ __version__ = "0.1.0"
 # database under ~/.cache and sends events to a host of Microsoft's.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
+# Read once by the library for matrices beneath torch: on several threads it otherwise adds up in another
+# order at each run, and the same seed would not give the same picture.
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+
 
 def open_store(folder: Path | str | None = None) -> Store:
     """Open the folder of profiles.

@@ -1,10 +1,11 @@
 """Real faces as training data: chips of FairFace cut to the prior's crop and kept as one memory-mapped array.
 
-    python -m tools.faces.dataset SHARED/faces DATA [--size 256]
+    python -m tools.faces.dataset SHARED/faces DATA [--size 256] [--processes 2]
 
 DATA gets `crops-SIZE.npy` (N, SIZE, SIZE, 3) uint8 and `index.npz`: for each crop its photo, split, labels,
-landmarks in crop sides, the share of it inside its chip, whether it is grey. What cannot be used is left out
-here by rule (crops that leave their chip, landmarks that contradict each other); what a first model
+landmarks in crop sides, the share of it inside its chip, whether it is grey. The landmarks are the program's
+own, so that a crop lies about its face as the crops of users' photos do. What cannot be used is left out here
+by rule (crops that leave their chip, landmarks that are unsure or contradict each other); what a first model
 reconstructs badly is left out later (`tools.faces.clean`).
 """
 
@@ -15,15 +16,21 @@ import csv
 import io
 import shutil
 import zipfile
+from collections.abc import Iterator
+from itertools import repeat
+from multiprocessing import Pool
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from mystyle_cli.photos.align import Crop, Points, face_quad, quad_side, to_crop, valid_mask, warp
+from mystyle_cli.photos.landmarks import find_landmarks
 
 SCALE, DOWN = 0.58, 0.054  # the crop: its side and how far its centre lies lower, in FFHQ sides
 LEAST_INSIDE = 0.93  # share of a crop that must lie inside its chip
+LEAST_CERTAIN = 0.5  # of the landmark net, that this is a face
+AROUND = 1.5  # side of the square that it is shown, in sides of the box of the chip's own landmarks
 GREY = 4.0  # mean spread of the three channels (of 255) under which a photo counts as grey
 LEFT_OUT = Path(__file__).with_name("left-out.txt")  # written by `tools.faces.clean`
 LABELS = ("split", "age", "gender", "race", "sharpness", "turn")
@@ -52,31 +59,51 @@ def is_grey(pixels: np.ndarray) -> bool:
     return bool((chroma - chroma.mean(0)).std(0).mean() < GREY)
 
 
-def cut(source: Path, size: int, folder: Path) -> int:
+def cut_chip(file: bytes, landmarks: np.ndarray, size: int) -> tuple[np.ndarray, dict[str, object]] | None:
+    """Cut one chip; None where it cannot be used.
+
+    Args:
+        file: of the chip.
+        landmarks: (68, 2), about where its face is, chip pixels.
+        size: edge length of the crop.
+
+    Returns:
+        The crop uint8 (size, size, 3), and what the index keeps of it.
+    """
+    pixels = np.asarray(Image.open(io.BytesIO(file)).convert("RGB"))
+    low, high = landmarks.min(0), landmarks.max(0)
+    found = find_landmarks(pixels, (low + high) / 2, AROUND * float((high - low).max()))
+    quad = tight_quad(found.points)
+    inside = valid_mask(pixels.shape[:2], quad, 64).mean()
+    marks = to_crop(found.points, quad, 1)
+    unsure = found.certainty < LEAST_CERTAIN or not plausible(marks)
+    if inside < LEAST_INSIDE or quad_side(quad) < 100 or unsure:
+        return None
+    crop = warp(pixels, quad, size)
+    facts = {"landmarks": marks.astype(np.float32), "quad": quad.astype(np.float32)}
+    return crop, facts | {"inside": np.float32(inside), "grey": is_grey(crop)}
+
+
+def cut(source: Path, size: int, folder: Path, processes: int) -> int:
     """Cut every chip and write the array and its index; returns how many crops were kept."""
     with (source / "labels.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     points = np.load(source / "landmarks.npz")
     landmarks = points[points.files[0]].astype(np.float64)
     kept: list[int] = []
-    columns: dict[str, list[object]] = {name: [] for name in ("landmarks", "inside", "grey")}
+    columns: dict[str, list[object]] = {}
     crops = np.lib.format.open_memmap(
         folder / f"crops-{size}.partial.npy", "w+", np.uint8, (len(rows), size, size, 3)
     )
-    archives: dict[str, zipfile.ZipFile] = {}
-    for number, row in enumerate(rows):
-        archive = archives.setdefault(row["shard"], zipfile.ZipFile(source / row["shard"]))
-        pixels = np.asarray(Image.open(io.BytesIO(archive.read(row["file"]))).convert("RGB"))
-        quad = tight_quad(landmarks[number])
-        inside = valid_mask(pixels.shape[:2], quad, 64).mean()
-        marks = to_crop(landmarks[number], quad, 1)
-        if inside < LEAST_INSIDE or quad_side(quad) < 100 or not plausible(marks):
-            continue
-        crops[len(kept)] = warp(pixels, quad, size)
-        columns["landmarks"].append(marks.astype(np.float32))
-        columns["inside"].append(np.float32(inside))
-        columns["grey"].append(is_grey(crops[len(kept)]))
-        kept.append(number)
+    with Pool(processes) as pool:
+        jobs = zip(_files(source, rows), landmarks, repeat(size), strict=False)
+        for number, result in enumerate(pool.imap(_cut_chip, jobs, chunksize=16)):
+            if result is None:
+                continue
+            crops[len(kept)], facts = result
+            for name, fact in facts.items():
+                columns.setdefault(name, []).append(fact)
+            kept.append(number)
     index = {name: np.array(values) for name, values in columns.items()}
     index["photo"] = np.array([rows[i]["file"] for i in kept])
     index |= {name: np.array([rows[i][name] for i in kept]) for name in LABELS}
@@ -89,6 +116,18 @@ def cut(source: Path, size: int, folder: Path) -> int:
     return len(kept)
 
 
+def _files(source: Path, rows: list[dict[str, str]]) -> Iterator[bytes]:
+    archives: dict[str, zipfile.ZipFile] = {}
+    for row in rows:
+        if row["shard"] not in archives:  # opening one reads its whole directory
+            archives[row["shard"]] = zipfile.ZipFile(source / row["shard"])
+        yield archives[row["shard"]].read(row["file"])
+
+
+def _cut_chip(job: tuple[bytes, np.ndarray, int]) -> tuple[np.ndarray, dict[str, object]] | None:
+    return cut_chip(*job)
+
+
 def main() -> None:
     """Cut the crops."""
     parser = argparse.ArgumentParser(
@@ -97,9 +136,10 @@ def main() -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--processes", type=int, default=1)
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
-    kept = cut(args.source, args.size, args.folder)
+    kept = cut(args.source, args.size, args.folder, args.processes)
     print(f"{kept} crops of {args.size} x {args.size} in {args.folder}")
 
 

@@ -21,7 +21,6 @@ import numpy as np
 from PIL import Image
 
 from mystyle_cli.photos.align import warp
-from tools.faces.dataset import tight_quad
 
 SIZE = 128
 SEEN = 256  # side of the picture that the segmenter takes
@@ -55,18 +54,17 @@ def matte_of(chip: Image.Image, segment: Segment) -> np.ndarray:
 def teach(source: Path, folder: Path, segment: Segment) -> int:
     """Write the mattes of all crops in the folder's index; returns how many."""
     with (source / "labels.csv").open(newline="") as file:
-        rows = {row["file"]: (number, row["shard"]) for number, row in enumerate(csv.DictReader(file))}
-    points = np.load(source / "landmarks.npz")
-    landmarks = points[points.files[0]].astype(np.float64)
+        shards = {row["file"]: row["shard"] for row in csv.DictReader(file)}
     with np.load(folder / "index.npz") as index:
-        names = [str(name) for name in index["photo"]]
+        names, quads = [str(name) for name in index["photo"]], index["quad"]
     mattes = np.empty((len(names), SIZE, SIZE), np.uint8)
     archives: dict[str, zipfile.ZipFile] = {}
     for place, name in enumerate(names):
-        number, shard = rows[name]
-        archive = archives.setdefault(shard, zipfile.ZipFile(source / shard))
-        chip = Image.open(io.BytesIO(archive.read(name)))
-        quad = tight_quad(landmarks[number]) * (SEEN / chip.width)
+        shard = shards[name]
+        if shard not in archives:
+            archives[shard] = zipfile.ZipFile(source / shard)
+        chip = Image.open(io.BytesIO(archives[shard].read(name)))
+        quad = quads[place] * (SEEN / chip.width)
         mattes[place] = warp(matte_of(chip, segment), quad, SIZE)
     np.save(folder / "mattes-128.npy", mattes)
     return len(names)
