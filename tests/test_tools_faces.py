@@ -17,7 +17,7 @@ from tools.faces.autoencoder import Autoencoder, grow
 from tools.faces.crops import AGES, Crops, standardise
 from tools.faces.dataset import is_grey, plausible
 from tools.faces.degrade import KINDS, degrade
-from tools.faces.find_directions import PROPERTIES, find, wear_glasses
+from tools.faces.find_directions import FACTORS, PROPERTIES, calibrate, find, read_labels, wear_glasses
 from tools.faces.fused import fuse
 from tools.faces.resolution import SIZE, through
 
@@ -111,6 +111,36 @@ def test_directions() -> None:
         assert found[name].vector @ effect / np.linalg.norm(effect) > 0.99
         amount = PROPERTIES[name].amount or values[:, names.index(name)].std()
         assert found[name].step == pytest.approx(amount * np.linalg.norm(effect), rel=0.05)
+
+
+def test_a_step_moves_what_it_says() -> None:
+    """Noise in what is read off photos makes regressed steps too small; pictures tell how far they go."""
+    rng = np.random.default_rng(0)
+    axis = np.eye(12)[0]
+    codes = rng.standard_normal((4000, 12))
+    noisy = codes[:, 0] + rng.standard_normal(4000)
+    regressed = find(codes, {"yaw": noisy, "light": rng.standard_normal(4000)}, np.zeros(4000))["yaw"]
+    assert regressed.vector @ axis > 0.99
+
+    def see(asked: np.ndarray) -> dict[str, np.ndarray]:
+        return {"yaw": 0.5 * np.tanh(asked @ axis)}  # the generator's heads turn less and less
+
+    (found,) = calibrate({"yaw": regressed}, {"yaw": 0.03}, codes[:50] * 0.1, see).values()
+    moved = see(found.step * found.vector[None])["yaw"] - see(-found.step * found.vector[None])["yaw"]
+    assert moved / 2 == pytest.approx(0.03, rel=0.03)
+    np.testing.assert_array_equal(found.vector, regressed.vector)
+    stuck = calibrate({"yaw": regressed}, {"yaw": 0.1}, codes[:50], lambda asked: {"yaw": np.zeros(50)})
+    assert stuck["yaw"].step == pytest.approx(FACTORS[1] * regressed.step)
+
+
+def test_labels_are_read_at_their_size() -> None:
+    """Ten years older is read as ten years more, however little of age the codes hold."""
+    rng = np.random.default_rng(0)
+    age = rng.uniform(0, 80, 4000)
+    codes = rng.standard_normal((4000, 12)) + np.outer(age / 40, np.eye(12)[0])
+    read = read_labels(codes, {"age": age})
+    young, old = (rng.standard_normal((4000, 12)) + years / 40 * np.eye(12)[0] for years in (30, 40))
+    assert (read(old)["age"] - read(young)["age"]).mean() == pytest.approx(10, abs=2.5)
 
 
 def test_glasses_are_known_by_drawn_ones() -> None:

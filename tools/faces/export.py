@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from mystyle_cli.photos.align import Crop
+from mystyle_cli.photos.faces import aligned_face
 from mystyle_cli.prior.directions import save_direction
 from mystyle_cli.prior.generator import Generator, save_generator
 from mystyle_cli.prior.perceptual import load_perceptual, save_perceptual
@@ -28,7 +31,16 @@ from tools.bundle import BUNDLED, begin, finish, write_metadata
 from tools.faces.autoencoder import CHANNELS, W_DIM, Autoencoder, save_encoder
 from tools.faces.crops import Crops
 from tools.faces.dataset import DOWN, SCALE
-from tools.faces.find_directions import draw_glasses, find, read_properties, wear_glasses
+from tools.faces.find_directions import (
+    amount_of,
+    calibrate,
+    draw_glasses,
+    find,
+    read_labels,
+    read_properties,
+    wear_glasses,
+)
+from tools.faces.find_directions import measure as measure_crops
 from tools.faces.train_autoencoder import sharpness
 from tools.faces.train_perceptual import judge
 from tools.portraits.export import enlarged, render
@@ -42,6 +54,8 @@ NAME = "faces"
 LIMIT = 40_000_000  # bytes of the whole folder
 ENCODED = 8000  # training crops whose codes give density and directions
 DRAWN_ON = 1000  # of these get glasses drawn on, to learn which codes wear some
+MOVED = 96  # of these are moved along each direction, to see how far a step goes
+LABELLED = ("age", "gender", "glasses")  # properties that no landmark tells
 MEASURED = 480  # val crops
 MADE = ("identity", "cover", "matte")  # roles whose files their own scripts export
 PSI = 0.7  # truncation of the random samples looked at
@@ -80,11 +94,36 @@ def write_nets(out: Path, runs: Path, data: Path) -> int:
     drawn = to_images(draw_glasses(crops, rows[some]))
     drawn_codes = torch.cat([model.encoder(part) for part in drawn.split(50)]).numpy()
     glasses = wear_glasses(codes.numpy(), codes[some].numpy(), drawn_codes)
-    found = find(codes.numpy(), properties | {"glasses": glasses.astype(float)}, names["race"])
+    properties |= {"glasses": glasses.astype(float)}
+    found = find(codes.numpy(), properties, names["race"])
+    amounts = {name: amount_of(name, properties) for name in found}
+    moved = codes[:: max(1, len(codes) // MOVED)].numpy()
+    found = calibrate(found, amounts, moved, sight(model, codes.numpy(), properties))
     (out / "directions").mkdir()
     for name, direction in (found | closed_form(model.generator, codes.numpy())).items():
         save_direction(direction, out / "directions" / f"{name}.safetensors")
     return int(state["images"])
+
+
+def sight(
+    model: Autoencoder, codes: np.ndarray, properties: dict[str, np.ndarray]
+) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """Return what draws codes (K, w_dim) and reads each property off the pictures.
+
+    Landmarks and pixels are measured; what only labels tell is read off the encoder's codes of the pictures,
+    as learned from the codes and labels of photographs.
+    """
+    labelled = read_labels(codes, {name: properties[name] for name in LABELLED})
+    crop = Crop(SCALE, DOWN)
+
+    def see(asked: np.ndarray) -> dict[str, np.ndarray]:
+        drawn = [render(model.generator, part) for part in torch.from_numpy(asked).float().split(16)]
+        crops = np.concatenate([to_bytes(part) for part in drawn])
+        marks = np.stack([aligned_face(one, crop).landmarks / len(one) for one in crops])
+        again = torch.cat([model.encoder(part) for part in drawn])
+        return measure_crops(marks, crops) | labelled(again.numpy())
+
+    return see
 
 
 @torch.no_grad()

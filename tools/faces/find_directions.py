@@ -1,11 +1,15 @@
 """Semantic directions in the W of real faces: from landmarks, pixels and labels, and in closed form.
 
 Codes are regressed on everything known at once, so that a direction is what one property changes in the code
-while the others stay: a smile that does not make younger, an age that does not turn the head.
+while the others stay: a smile that does not make younger, an age that does not turn the head. How far a step
+goes is then measured on pictures: regression alone makes steps of about half of what they are called, as what
+is read off one photo is noisy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +20,8 @@ from tools.faces.disguises import clear_glasses
 from tools.faces.drawing import Scene
 
 MIDDLES = dict(zip(AGES, (1, 6, 15, 25, 35, 45, 55, 65, 75), strict=True))  # years
+RIDGE = 0.1  # of the codes' mean variance, that readers of labels are held back by
+FACTORS = (0.5, 3.0)  # by which measuring may change a step in all
 TURN = 0.08  # of the eyes' outer corners' distance by which 10 degrees move the nose
 
 
@@ -34,7 +40,7 @@ PROPERTIES = {
     "eyes-open": Property(None, "one standard deviation of the lids' distance"),
     "light": Property(None, "one standard deviation of the cheeks' difference in brightness"),
     "age": Property(10.0, "10 years"),
-    "gender": Property(0.5, "half of the way from the women's mean to the men's"),
+    "gender": Property(1.0, "half of the way from the women's mean to the men's"),
     "glasses": Property(1.0, "from none to glasses"),
 }
 
@@ -108,6 +114,12 @@ def wear_glasses(codes: np.ndarray, bare: np.ndarray, drawn: np.ndarray) -> np.n
     return np.asarray(codes @ weights > (bare.mean(0) + drawn.mean(0)) / 2 @ weights)
 
 
+def amount_of(name: str, properties: Mapping[str, np.ndarray]) -> float:
+    """Return how much of a property one step of its direction is called."""
+    amount = PROPERTIES[name].amount
+    return float(properties[name].std()) if amount is None else amount
+
+
 def find(codes: np.ndarray, properties: dict[str, np.ndarray], race: np.ndarray) -> dict[str, Direction]:
     """Directions of codes (N, w_dim): the change of code with each property, all regressed together."""
     others = (race[:, None] == np.unique(race)[None, 1:]).astype(
@@ -119,12 +131,56 @@ def find(codes: np.ndarray, properties: dict[str, np.ndarray], race: np.ndarray)
     effects, *_ = np.linalg.lstsq(columns, codes - codes.mean(0), rcond=1e-6)  # (P, w_dim)
     directions = {}
     for name, effect in zip(properties, effects, strict=False):
-        amount, unit = PROPERTIES[name]
-        change = effect.astype(np.float64) * (properties[name].std() if amount is None else amount)
+        unit = PROPERTIES[name].unit
+        change = effect.astype(np.float64) * amount_of(name, properties)
         length = float(np.linalg.norm(change))
         source = "regression of the encoder's codes on landmarks, pixels and FairFace's labels"
         directions[name] = Direction(name, change / length, length, unit, source)
     return directions
+
+
+def calibrate(
+    directions: Mapping[str, Direction],
+    amounts: Mapping[str, float],
+    codes: np.ndarray,
+    see: Callable[[np.ndarray], Mapping[str, np.ndarray]],
+) -> dict[str, Direction]:
+    """Scale the steps so that one moves its property, as pictures show it, by the amount that it is called.
+
+    Args:
+        directions: as `find` returns them.
+        amounts: of each property, that one step is called.
+        codes: (K, w_dim) that are moved both ways.
+        see: draws codes (K, w_dim) and returns each property of the pictures, (K,).
+    """
+    scaled = {}
+    for name, direction in directions.items():
+        low, high = (factor * direction.step for factor in FACTORS)
+        for _ in range(2):  # properties do not follow codes along a straight line
+            change = direction.step * direction.vector
+            moved = float((see(codes + change)[name] - see(codes - change)[name]).mean()) / 2
+            step = direction.step * amounts[name] / moved if moved > 0 else high
+            direction = replace(direction, step=float(np.clip(step, low, high)))
+        scaled[name] = direction
+    return scaled
+
+
+def read_labels(codes: np.ndarray, labels: Mapping[str, np.ndarray]) -> Callable[[np.ndarray], dict]:
+    """Return what reads labels off codes (K, w_dim), on average as large as they are.
+
+    Args:
+        codes: (N, w_dim) of faces.
+        labels: theirs, each (N,).
+    """
+    centre = codes.mean(0)
+    spread = (codes - centre).T @ (codes - centre)
+    held = spread + RIDGE * np.trace(spread) / len(spread) * np.eye(len(spread))
+    readers = {}
+    for name, values in labels.items():
+        weights = np.linalg.solve(held, (codes - centre).T @ (values - values.mean()))  # (w_dim,)
+        shrunk = np.polyfit(values, (codes - centre) @ weights, 1)[0]  # ridge reads less than there is
+        readers[name] = weights / shrunk
+    return lambda asked: {name: (asked - centre) @ weights for name, weights in readers.items()}
 
 
 def crops_level(properties: dict[str, np.ndarray]) -> np.ndarray:
