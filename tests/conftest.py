@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +84,31 @@ def _write_directions(folder: Path, rng: np.random.Generator) -> list[str]:
         direction = Direction(name, vector / np.linalg.norm(vector), 0.5, "step", "random")
         save_direction(direction, folder / "directions" / f"{name}.safetensors")
     return ["yaw", "smile"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_takes_long_twice() -> Iterator[None]:
+    """Nobody waits for the disk, and detectors of faces are shown the same picture once only."""
+    from mystyle_cli.photos import faces
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        for name in ("_seen", "detect"):
+            patch.setattr(faces, name, _remembered(getattr(faces, name)))
+        yield
+
+
+def _remembered(look: Callable[[np.ndarray], list[Any]]) -> Callable[[np.ndarray], list[Any]]:
+    """Return a function of a picture that looks at each once."""
+    found: dict[tuple[tuple[int, ...], bytes], list[Any]] = {}
+
+    def once(picture: np.ndarray) -> list[Any]:
+        key = picture.shape, hashlib.sha256(picture.tobytes()).digest()
+        if key not in found:
+            found[key] = look(picture)
+        return [*found[key]]
+
+    return once
 
 
 @pytest.fixture(scope="session")
