@@ -20,7 +20,9 @@ import tomli_w
 from PIL import Image
 
 from mystyle_cli.learn import export
+from mystyle_cli.person import archive as carried
 from mystyle_cli.person.archive import pack
+from mystyle_cli.person.draft import Draft
 from mystyle_cli.person.store import Store
 from tests.journeys import Run, document
 from tests.tiny_store import make_store
@@ -187,6 +189,9 @@ HOSTILE: dict[str, Callable[[Members], Members]] = {
     "net beside files": lambda members: listed(
         members, "onnx/synthesis.onnx", external(body(members, "onnx/synthesis.onnx"))
     ),
+    "copied net beside files": lambda members: listed(
+        members, "onnx/encoder.onnx", external(body(members, "onnx/encoder.onnx"))
+    ),
     "tensors that are none": lambda members: listed(members, "anchors.safetensors", b"\xff" * 64),
     "face of another size": lambda members: listed(
         members, "faces/0001.png", body(members, "contact-sheet.png")
@@ -197,18 +202,32 @@ HOSTILE: dict[str, Callable[[Members], Members]] = {
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_files_are_refused_before_anything_is_put_in_place(
-    run: Run, archive: Path, tiny_prior: Path, tmp_path: Path, kind: str
+    run: Run, archive: Path, tiny_prior: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever is not exactly what an export writes: exit code 5, one reason, and the store is as it was."""
-    before = content(tmp_path)
+    """Whatever is not exactly what an export writes: exit code 5, one reason, and the store is as it was.
+
+    Nothing of it is even written, but where a sound member has to be opened to see what it is.
+    """
+    before, write, written = content(tmp_path), Draft.write, []
+
+    def note(self: Draft, name: str, data: bytes) -> dict[str, str]:
+        written.append(name)
+        return write(self, name, data)
+
+    monkeypatch.setattr(Draft, "write", note)
     changed = rebuilt(archive, HOSTILE[kind])
     done = run("profile", "import", changed, "eva", "--prior", tiny_prior)
     assert done.exit_code == 5, done.output
     assert "changed.mystyle" in done.stderr
     assert len(done.stderr.splitlines()) == 2
+    assert bool(written) == (kind in OPENED)
     changed.unlink()
     assert content(tmp_path) == before
     assert not (tmp_path / "store/eva").exists()
+
+
+OPENED = ("net beside files", "copied net beside files", "tensors that are none", "face of another size")
+"""Those that are in order as far as names, sizes and digests go."""
 
 
 def lying(data: bytes, place: int, form: str, value: int) -> bytes:
@@ -244,6 +263,17 @@ def test_damaged_files_are_refused(
     assert done.exit_code == 5, done.output
     assert "bad.mystyle" in done.stderr
     assert not (tmp_path / "store/bad").exists()
+
+
+@pytest.mark.parametrize(("bound", "value"), [("MOST_MEMBERS", 3), ("MOST_LISTED", 200)])
+def test_a_long_list_of_members_is_refused_before_it_is_read(
+    run: Run, archive: Path, tiny_prior: Path, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
+) -> None:
+    """The library would make room for all of it."""
+    monkeypatch.setattr(carried, bound, value)
+    monkeypatch.setattr(zipfile, "ZipFile", lambda *_: pytest.fail("the list was read"))
+    done = run("profile", "import", archive, "eva", "--prior", tiny_prior)
+    assert (done.exit_code, "list of members" in done.stderr) == (5, True)
 
 
 def test_what_else_is_refused(run: Run, archive: Path, tmp_path: Path, tiny_prior: Path) -> None:
