@@ -61,9 +61,7 @@ def test_a_link_in_a_folder_s_place_is_never_followed(
 
 
 @pytest.mark.parametrize("name", [*HOSTILE, *INSIDE])
-def test_files_of_other_names_are_neither_written_nor_removed(
-    here: Owned, tmp_path: Path, name: str
-) -> None:
+def test_files_of_other_names_are_neither_written_nor_removed(here: Owned, tmp_path: Path, name: str) -> None:
     """Names that lead elsewhere and names that the program does not give are refused, or nothing's."""
     place = tmp_path / "mine" if name == "/nowhere/mine" else here.path / name
     name = str(place) if name == "/nowhere/mine" else name
