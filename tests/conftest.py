@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,25 +89,34 @@ def _write_directions(folder: Path, rng: np.random.Generator) -> list[str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_takes_long_twice() -> Iterator[None]:
-    """Nobody waits for the disk, and detectors of faces are shown the same picture once only."""
+    """Nobody waits for the disk, and a picture that was searched for faces is not searched again."""
+    from mystyle_cli.curate import examine
     from mystyle_cli.photos import faces
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
-        for name in ("_seen", "detect"):
-            patch.setattr(faces, name, _remembered(getattr(faces, name)))
+        for module, names in (
+            (faces, ("_seen", "detect")),
+            (examine, ("find_faces", "find_hidden_faces", "describe")),
+        ):
+            for name in names:
+                patch.setattr(module, name, _remembered(getattr(module, name)))
         yield
 
 
-def _remembered(look: Callable[[np.ndarray], list[Any]]) -> Callable[[np.ndarray], list[Any]]:
-    """Return a function of a picture that looks at each once."""
-    found: dict[tuple[tuple[int, ...], bytes], list[Any]] = {}
+def _remembered(look: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of a picture, and of a face on it, that looks once at what is the same."""
+    found: dict[object, Any] = {}
 
-    def once(picture: np.ndarray) -> list[Any]:
-        key = picture.shape, hashlib.sha256(picture.tobytes()).digest()
+    def mark(given: Any) -> object:
+        pixels = np.asarray(getattr(given, "landmarks", given))
+        return pixels.shape, hashlib.sha256(pixels.tobytes()).digest()
+
+    def once(*given: Any) -> Any:
+        key = tuple(map(mark, given))
         if key not in found:
-            found[key] = look(picture)
-        return [*found[key]]
+            found[key] = look(*given)
+        return copy(found[key])
 
     return once
 

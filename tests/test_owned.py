@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mystyle_cli import owned as module
-from mystyle_cli.owned import Owned
+from mystyle_cli.owned import Owned, StrangeFileError, lock_of, read_file
 from mystyle_cli.person.layout import owned
 from tests.test_do_no_harm import HOSTILE, INSIDE, Belongings, mine
 
@@ -73,6 +73,36 @@ def test_files_of_other_names_are_neither_written_nor_removed(here: Owned, tmp_p
     with suppress(ValueError):
         assert not here.remove(name)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("kind", ["content", "another name", "link", "folder"])
+def test_what_is_no_lock_is_taken_for_none(tmp_path: Path, kind: str) -> None:
+    """Taking a lock empties its file: one with content, of several names or behind a link is the user's."""
+    path, other = tmp_path / "ada.lock", mine(tmp_path / "mine.txt")
+    if kind == "content":
+        mine(path)
+    elif kind == "another name":
+        (tmp_path / "empty").touch()
+        os.link(tmp_path / "empty", path)
+    elif kind == "link":
+        path.symlink_to(other)
+    else:
+        path.mkdir()
+    kept = Belongings(*(file for file in tmp_path.iterdir() if file.is_file()))
+    with pytest.raises(OSError, match="not a lock"):
+        lock_of(path)
+    kept.check(kind)
+
+
+def test_a_file_that_grows_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its size is looked at once more when it has been read, and no more than that is."""
+    path = mine(tmp_path / "growing")
+    monkeypatch.setattr(module, "_refuse_strange", lambda *_: None)  # as though it had been small then
+    assert read_file(path, 10_000) == path.read_bytes()
+    with pytest.raises(StrangeFileError, match="more than 10 bytes"):
+        read_file(path, 10)
 
 
 def test_a_link_in_a_file_s_place_stays(here: Owned, tmp_path: Path) -> None:
