@@ -13,7 +13,7 @@ demo: $(READY)  ## learn the demonstration person, repair their photos, write de
 	$(ALONE) $(BIN)/python -m tools.demo
 
 test: $(READY)  ## the test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal
 
 long: $(READY)  ## the tests that take minutes: thousands of bad pictures, hostile profiles and kills
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -m long

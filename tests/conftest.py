@@ -6,7 +6,8 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,40 @@ def _write_directions(folder: Path, rng: np.random.Generator) -> list[str]:
         direction = Direction(name, vector / np.linalg.norm(vector), 0.5, "step", "random")
         save_direction(direction, folder / "directions" / f"{name}.safetensors")
     return ["yaw", "smile"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_takes_long_twice() -> Iterator[None]:
+    """Nobody waits for the disk, and a picture that was searched for faces is not searched again."""
+    from mystyle_cli.curate import examine
+    from mystyle_cli.photos import faces
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        for module, names in (
+            (faces, ("_seen", "detect")),
+            (examine, ("find_faces", "find_hidden_faces", "describe")),
+        ):
+            for name in names:
+                patch.setattr(module, name, _remembered(getattr(module, name)))
+        yield
+
+
+def _remembered(look: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of a picture, and of a face on it, that looks once at what is the same."""
+    found: dict[object, Any] = {}
+
+    def mark(given: Any) -> object:
+        pixels = np.asarray(getattr(given, "landmarks", given))
+        return pixels.shape, hashlib.sha256(pixels.tobytes()).digest()
+
+    def once(*given: Any) -> Any:
+        key = tuple(map(mark, given))
+        if key not in found:
+            found[key] = look(*given)
+        return copy(found[key])
+
+    return once
 
 
 @pytest.fixture(scope="session")

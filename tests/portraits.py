@@ -14,14 +14,18 @@ def real() -> list[Path]:
     return sorted((ROOT.parent / "shared" / "portraits").glob("*.jpg"))
 
 
+def planted(person: str) -> dict[str, str]:
+    """Return the verdict that every planted photo of a demonstration person should get."""
+    found: dict[str, str] = tomllib.loads((DEMONSTRATION / f"{person}.toml").read_text("utf-8"))["planted"]
+    return found
+
+
 def expected(person: str) -> dict[str, str]:
     """Return the verdict that every photo of a demonstration person should get."""
-    planted = tomllib.loads((DEMONSTRATION / f"{person}.toml").read_text("utf-8"))["planted"]
-    return {path.name: planted.get(path.name, "kept") for path in sorted((DEMONSTRATION / person).iterdir())}
+    return {path.name: "kept" for path in sorted((DEMONSTRATION / person).iterdir())} | planted(person)
 
 
 def clear(person: str, number: int = 0) -> Path:
     """Return one of the good photos of a demonstration person, on which they are alone."""
-    planted = tomllib.loads((DEMONSTRATION / f"{person}.toml").read_text("utf-8"))["planted"]
-    names = [path for path in sorted((DEMONSTRATION / person).iterdir()) if path.name not in planted]
-    return names[number]
+    others = planted(person)
+    return [path for path in sorted((DEMONSTRATION / person).iterdir()) if path.name not in others][number]

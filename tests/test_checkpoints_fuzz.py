@@ -10,7 +10,7 @@ import pytest
 
 @pytest.mark.skipif(sys.platform != "linux", reason="bounds the address space as Linux does")
 @pytest.mark.parametrize(
-    ("count", "seed"), [(450, 1), pytest.param(5000, 2, marks=pytest.mark.slow)], ids=["few", "many"]
+    ("count", "seed"), [(1500, 1), pytest.param(20_000, 2, marks=pytest.mark.long)], ids=["few", "many"]
 )
 def test_mutated_files(tmp_path: Path, count: int, seed: int) -> None:
     """Every mutated file is read cleanly or refused with an error that names it; most are refused.

@@ -103,6 +103,23 @@ def test_one_bad_file_does_not_stop_the_rest(
     assert np.asarray(Image.open(tmp_path / "out/d.png"))[0, 0].tolist() == [253, 255, 255]
 
 
+def test_a_fault_in_the_work_on_some_at_once_is_one_photo_s(
+    album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the work on several raises, each is tried alone: one fails, named, and the others are written."""
+
+    class Failing(Negative):
+        def run(self, jobs: Sequence[Job], progress: Progress) -> list[np.ndarray | MystyleError]:
+            if any("b.png" in job.item.name for job in jobs):
+                raise ArithmeticError("an assertion of a library")
+            return super().run(jobs, progress)
+
+    out = tmp_path / "out"
+    assert run_batch(Console(), options(album, output=out, batch=8), Failing()) == 3
+    assert {path.name for path in out.iterdir()} == {"a.png", "d.png"}
+    assert "b.png: unexpected ArithmeticError: an assertion of a library" in capsys.readouterr().err
+
+
 def test_json_tells_everything(album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With --json stdout is one document with a schema version, results and failures."""
     run_batch(Console(json=True), options(album, output=tmp_path / "out"), Negative())

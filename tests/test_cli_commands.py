@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mystyle_cli.person import samples
 from mystyle_cli.photos.marks import read_marks
 from tests.journeys import Run, document
 from tests.tiny_store import HELD_OUT, TRAIN, picture
@@ -137,6 +140,20 @@ def test_sample_repeats_and_is_marked(run: Run) -> None:
     assert marks is not None
     assert (marks.command, marks.profile, marks.prior, marks.seed) == ("sample", "ada", "tiny-32", 8)
     assert marks.digital_source_type == "trainedAlgorithmicMedia"
+
+
+def test_samples_are_written_as_they_are_drawn(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are asked for, a few are kept in memory, and those before them are on the disk."""
+    draw, seen = samples.sample_three_anchors, []
+
+    def look(count: int, seeds: Sequence[int], k: int) -> Any:
+        seen.append((len(list(Path("all").glob("*.png"))), len(seeds)))
+        return draw(count, seeds, k)
+
+    monkeypatch.setattr(samples, "BATCH", 2)
+    monkeypatch.setattr(samples, "sample_three_anchors", look)
+    assert run("sample", "ada", "-n", 5, "--seed", 7, "-o", "all").exit_code == 0
+    assert seen == [(0, 2), (2, 2), (4, 1)]
 
 
 def test_a_sample_goes_to_standard_output_alone(run: Run) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pytest
 import tomli_w
 
+from mystyle_cli.person import manifest
 from mystyle_cli.person.manifest import read_manifest
 from tests.journeys import Run, document
 
@@ -16,8 +19,6 @@ OVER = "2000-01-01"
 @pytest.fixture
 def expired(run: Run, tmp_path: Path) -> Path:
     """The tiny profile with a consent that has ended, and a crop to work on."""
-    from dataclasses import replace
-
     from PIL import Image
 
     from tests.tiny_store import picture
@@ -57,6 +58,19 @@ def test_after_its_end_nothing_is_made_until_it_is_renewed(run: Run, expired: Pa
     assert document(renewed)["consent_until"] == "9999-12-31"
     assert run("sample", "ada", "-o", "x.png").exit_code == 0
     assert "again, by letter (until 9999-12-31)" in run("profile", "show", "ada").stdout
+
+
+@pytest.mark.parametrize(("until", "over"), [("2029-12-31", True), ("2030-01-01", False), ("", False)])
+def test_the_last_day_counts(expired: Path, monkeypatch: pytest.MonkeyPatch, until: str, over: bool) -> None:
+    """A consent holds to the end of the day that was said, and for ever where none was."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Clock:
+            return cls(2030, 1, 1, 23, 59, tzinfo=tz)
+
+    monkeypatch.setattr(manifest, "datetime", Clock)
+    assert replace(read_manifest(expired), consent_until=until).consent_over is over
 
 
 def test_one_that_has_ended_can_be_deleted_and_passes_on_its_end(

@@ -330,12 +330,6 @@ def _no_faces_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "curate", fake_curate)
 
 
-@pytest.fixture(autouse=True)
-def _quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out waiting for the disk, most of the time that these tests would take."""
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
-
-
 class Stop(BaseException):
     """Ends a command as a kill does."""
 

@@ -61,7 +61,7 @@ def mystyle(store: Path, *args: str) -> Result:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="bounds the address space as Linux does")
 @pytest.mark.parametrize(
-    ("count", "seed"), [(30, 1), pytest.param(2000, 2, marks=pytest.mark.long)], ids=["few", "many"]
+    ("count", "seed"), [(20, 1), pytest.param(2000, 2, marks=pytest.mark.long)], ids=["few", "many"]
 )
 def test_hostile_profiles_and_priors(tmp_path: Path, tiny_prior: Path, count: int, seed: int) -> None:
     """`list`, `show`, `verify`, `sample` of spoilt ones: refused in one line, nothing written, none hangs.

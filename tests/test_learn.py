@@ -19,7 +19,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mystyle_cli import learn as learning
 from mystyle_cli.commands.estimating import estimate_lines
 from mystyle_cli.curate.records import PhotoRecord, Reason
 from mystyle_cli.errors import DecodeError, ModelError, ProfileError
@@ -36,6 +35,7 @@ from mystyle_cli.progress import Step
 
 NET = InstantSettings(samples=8, views=1, width=4, steps=4, batch=4)
 QUICK = LearnSettings(instant=NET, tuning=TuneSettings(passes=2, batch=3, save_seconds=0.0))
+LONG = dataclasses.replace(QUICK, tuning=dataclasses.replace(QUICK.tuning, passes=25))
 
 
 def fake_curate(
@@ -399,29 +399,60 @@ CHILD = textwrap.dedent(
     """
     import dataclasses, os, sys
     from pathlib import Path
-    sys.path.insert(0, sys.argv[4])
+    sys.path.insert(0, sys.argv[3])
     import test_learn as t
     t.stages.curate = t.fake_curate
-    photos = sorted(Path(sys.argv[2]).glob("*.png"))
-    print("ready", flush=True)
-    settings = dataclasses.replace(t.QUICK, tuning=dataclasses.replace(t.QUICK.tuning, passes=40))
-    try:
-        t.learn(t.Store(Path(sys.argv[1])), "adele", photos, t.open_prior(sys.argv[3]), settings)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    photos, prior = sorted(Path(sys.argv[1]).glob("*.png")), t.open_prior(sys.argv[2])
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            code = 1
+            try:
+                t.learn(t.Store(Path(line.strip())), "adele", photos, prior, t.LONG)
+                code = 0
+            except KeyboardInterrupt:
+                code = 130
+            finally:
+                os._exit(code)
+        print(child, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
     """
 )
 
 
-def start_learning(tmp_path: Path, photos: list[Path], tiny_prior: Path) -> subprocess.Popen[str]:
-    """Start learning in another process, and wait until it has begun."""
-    arguments = [tmp_path / "store", photos[0].parent, tiny_prior, Path(__file__).parent]
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, *map(str, arguments)], stdout=subprocess.PIPE, text=True
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == "ready\n"
-    return child
+class Learner:
+    """A process that has imported what takes long, and learns in children of its own, which may be killed."""
+
+    def __init__(self, photos: Path, prior: Path) -> None:
+        command = [sys.executable, "-c", CHILD, photos, prior, Path(__file__).parent]
+        self.process = subprocess.Popen(
+            [*map(str, command)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def start(self, store: Path) -> int:
+        """Start to learn; returns the number of the process."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{store}\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def code(self) -> int:
+        """Wait for its end; returns its exit code, minus the signal's number when it was killed."""
+        return self._answer()
+
+    def _answer(self) -> int:
+        assert self.process.stdout is not None
+        return int(self.process.stdout.readline())
+
+
+@pytest.fixture(scope="module")
+def learner(photos: list[Path], tiny_prior: Path) -> Iterator[Learner]:
+    """The process that learns."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs a system that forks")
+    made = Learner(photos[0].parent, tiny_prior)
+    yield made
+    made.process.communicate()
 
 
 def wait_for(path: Path) -> None:
@@ -432,34 +463,32 @@ def wait_for(path: Path) -> None:
         time.sleep(0.005)
 
 
-def test_ctrl_c_saves_the_state(tmp_path: Path, tiny_prior: Path, photos: list[Path]) -> None:
+def test_ctrl_c_saves_the_state(tmp_path: Path, learner: Learner) -> None:
     """SIGINT ends the command cleanly with its tuning saved, and the next one goes on from there."""
-    child = start_learning(tmp_path, photos, tiny_prior)
+    child = learner.start(tmp_path / "store")
     state = tmp_path / "store/adele/runs/next/tune/state.safetensors"
     wait_for(state)
-    os.kill(child.pid, signal.SIGINT)
-    assert child.wait(60) == 130
+    os.kill(child, signal.SIGINT)
+    assert learner.code() == 130
     assert state.exists()
     assert Store(tmp_path / "store").entry("adele").state == "unfinished"
 
 
-@pytest.mark.slow
 def test_killed_at_random_times_it_ends_as_if_never_killed(
-    tmp_path: Path, tiny_prior: Path, photos: list[Path]
+    tmp_path: Path, prior: Prior, photos: list[Path], learner: Learner
 ) -> None:
     """SIGKILLed again and again at random times, the same command reaches the same profile."""
     rng = np.random.default_rng(int(time.time()))
     for _ in range(5):
-        child = start_learning(tmp_path, photos, tiny_prior)
+        child = learner.start(tmp_path / "store")
         time.sleep(rng.uniform(0.05, 1.0))
-        child.send_signal(signal.SIGKILL)
-        child.wait(60)
+        os.kill(child, signal.SIGKILL)
+        assert learner.code() in (-signal.SIGKILL, 0)
         assert Store(tmp_path / "store").names() in ([], ["adele"])
-    assert start_learning(tmp_path, photos, tiny_prior).wait(120) == 0
-    settings = dataclasses.replace(QUICK, tuning=dataclasses.replace(QUICK.tuning, passes=40))
-    prior = open_prior(tiny_prior)
-    whole = learn(Store(tmp_path / "whole"), "adele", photos, prior, settings).profile.manifest
+    learner.start(tmp_path / "store")
+    assert learner.code() == 0
+    whole = learn(Store(tmp_path / "whole"), "adele", photos, prior, LONG).profile.manifest
     store = Store(tmp_path / "store")
     assert store.open("adele", prior).manifest.digests() == whole.digests()
     assert store.verify("adele", prior) == []
-    assert learning.learn(store, "adele", photos, prior, settings).worked == ()
+    assert learn(store, "adele", photos, prior, LONG).worked == ()

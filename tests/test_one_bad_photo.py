@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-import subprocess
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -126,21 +127,28 @@ def test_icons_and_strips_are_refused_before_a_face_is_looked_for(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes in folders")
-def test_a_pipe_is_refused_at_once(run: Run, made_store: Path) -> None:
-    """Nothing waits for the writer of a pipe, be it a photo, a mask or face points."""
-    noise((64, 64)).save("a.png")
-    subprocess.run(["mkfifo", "pipe.png"], check=True)
-    words = [sys.executable, "-c", "from mystyle_cli.cli import main; main()", "--store", str(made_store)]
-    for command in (
+@pytest.mark.parametrize(
+    "words",
+    [
         ("invert", "ada", "pipe.png"),
         ("inpaint", "ada", "a.png", "--mask", "pipe.png"),
         ("invert", "ada", "a.png", "--landmarks", "pipe.png"),
-    ):
-        done = subprocess.run(
-            [*words, *command, "-o", "out.png"], capture_output=True, text=True, timeout=120, check=False
-        )
-        assert done.returncode == 1, done.stderr
-        assert "pipe.png: is no file" in done.stderr
+    ],
+    ids=" ".join,
+)
+def test_a_pipe_is_refused_at_once(run: Run, words: Sequence[str]) -> None:
+    """Nothing waits for the writer of a pipe, be it a photo, a mask or face points."""
+    noise((64, 64)).save("a.png")
+    os.mkfifo("pipe.png")
+    before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("it waits for somebody who writes"))
+    signal.alarm(60)
+    try:
+        done = run(*words, "-o", "out.png")
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    assert done.exit_code == 1, done.stderr
+    assert "pipe.png: is no file" in done.stderr
 
 
 def test_a_number_that_is_none_fails_its_row_alone(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

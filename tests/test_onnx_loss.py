@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mystyle_cli.onnx.backward import add_gradient
-from mystyle_cli.onnx.gradient import DOWN, KNOWN, TARGET, UP, Degraded, open_gradient
+from mystyle_cli.onnx.gradient import DOWN, KNOWN, TARGET, UP, Degraded, Gradient, open_gradient
 from mystyle_cli.onnx.loss import loss_file
 from mystyle_cli.onnx.synthesis import ANCHORS as NAMES
 from mystyle_cli.photos.kernels import area_kernel, linear_kernel
@@ -90,24 +90,40 @@ def by_torch(
     return loss.item(), free.grad[0].numpy()
 
 
-@pytest.mark.parametrize("kind", ["whole", "holed", "small"])
-@pytest.mark.parametrize(
-    ("clamp", "trunk", "seen"),
-    [(None, "alex", SIZE), (0.7, "alex", SIZE), (None, "vgg", SIZE), (None, "alex", 31)],
+@dataclass(frozen=True)
+class Opened:
+    """An exported loss, the nets that it was made of, and photos and codes to try it on."""
+
+    nets: tuple[Generator, Perceptual]
+    gradient: Gradient
+    photos: dict[str, Degraded]
+    anchors: np.ndarray
+    alpha: np.ndarray
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(None, "alex", SIZE), (0.7, "alex", SIZE), (None, "vgg", SIZE), (None, "alex", 31)],
+    ids=lambda given: "-".join(map(str, given)),
 )
-def test_loss_and_gradient_are_torchs(
-    tmp_path: Path, kind: str, clamp: float | None, trunk: Trunk, seen: int
-) -> None:
+def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Opened:
     """For both trunks, with and without bounds, and where the perceptual net sees pictures smaller."""
     random = np.random.default_rng(8)  # with which rounding takes nothing across a kink
-    nets, photo = make_nets(clamp, trunk, seen), photos(random)[kind]
+    nets, path = make_nets(*request.param), tmp_path_factory.mktemp("loss") / "loss.onnx"
     rounded(nets[0].synthesis)
+    given = photos(random)
     anchors = random.normal(size=(ANCHORS, W_DIM)).astype(np.float32)
     alpha = random.dirichlet(np.ones(ANCHORS), NUM_WS)
-    (tmp_path / "loss.onnx").write_bytes(loss_file(*nets))
-    gradient = open_gradient(tmp_path / "loss.onnx", anchors)
-    loss, slope = gradient.at(alpha, gradient.place(photo))
-    right_loss, right_slope = by_torch(nets, photo, alpha, anchors)
+    path.write_bytes(loss_file(*nets))
+    return Opened(nets, open_gradient(path, anchors), given, anchors, alpha)
+
+
+@pytest.mark.parametrize("kind", ["whole", "holed", "small"])
+def test_loss_and_gradient_are_torchs(opened: Opened, kind: str) -> None:
+    """Of a photo as a whole, with a hole, and of a smaller one."""
+    photo, gradient = opened.photos[kind], opened.gradient
+    loss, slope = gradient.at(opened.alpha, gradient.place(photo))
+    right_loss, right_slope = by_torch(opened.nets, photo, opened.alpha, opened.anchors)
     assert loss == pytest.approx(right_loss, rel=5e-3)
     assert np.linalg.norm(slope - right_slope) <= 2e-2 * np.linalg.norm(right_slope)
 

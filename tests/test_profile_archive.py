@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
@@ -18,17 +19,28 @@ import pytest
 import tomli_w
 from PIL import Image
 
+from mystyle_cli.learn import export
+from mystyle_cli.person import archive as carried
 from mystyle_cli.person.archive import pack
+from mystyle_cli.person.draft import Draft
 from mystyle_cli.person.store import Store
 from tests.journeys import Run, document
+from tests.tiny_store import make_store
 
 Members = list[tuple[zipfile.ZipInfo, bytes]]
 
 
+@pytest.fixture(scope="module")
+def made_store(tiny_prior: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store as it is made once, with nets for other programs."""
+    store = make_store(tmp_path_factory.mktemp("store"), tiny_prior)
+    export(store, "ada")
+    return store.root
+
+
 @pytest.fixture
-def archive(run: Run, tiny_prior: Path) -> Path:
+def archive(run: Run) -> Path:
     """The tiny profile as a file."""
-    assert run("export", "ada").exit_code == 0
     assert run("profile", "export", "ada", "ada.mystyle").exit_code == 0
     return Path("ada.mystyle").absolute()
 
@@ -118,8 +130,6 @@ def external(data: bytes) -> bytes:
 
 def listed(members: Members, name: str, data: bytes) -> Members:
     """Return members with another content of one, its digest listed."""
-    import hashlib
-
     found = {member.filename: body for member, body in members}
     document = tomllib.loads(found["profile.toml"].decode())
     for table in document["files"].values():
@@ -141,6 +151,13 @@ def edited(members: Members, old: bytes, new: bytes) -> Members:
     return [(member, changed if member.filename == "profile.toml" else data) for member, data in members]
 
 
+def also(members: Members, name: str) -> Members:
+    """Return members with one more, which profile.toml lists, too."""
+    digest = hashlib.sha256(b"x").hexdigest()
+    line = b'"photos.jsonl" = '
+    return [*edited(members, line, f'"{name}" = "{digest}"\n'.encode() + line), (info(name), b"x")]
+
+
 HOSTILE: dict[str, Callable[[Members], Members]] = {
     "above": lambda members: [*members, (info("../evil.png"), b"x")],
     "absolute": lambda members: [*members, (info("/tmp/evil.png"), b"x")],
@@ -149,9 +166,12 @@ HOSTILE: dict[str, Callable[[Members], Members]] = {
     "zero in the name": lambda members: [*members, (info("faces/9999.png", filename="faces/9\0.png"), b"x")],
     "unknown": lambda members: [*members, (info("evil.sh"), b"x")],
     "the mark": lambda members: [*members, (info(".mystyle"), b"x")],
+    "unknown, listed": lambda members: also(members, "evil.sh"),
+    "the mark, listed": lambda members: also(members, ".mystyle"),
+    "work under way, listed": lambda members: also(members, "runs/next/stages.toml"),
     "unlisted": lambda members: [*members, (info("faces/9999.png"), b"x")],
     "another case": lambda members: [*members, (info("FACES/0001.png"), b"x")],
-    "twice": lambda members: [*members, members[-1]],
+    "twice": lambda members: [*members, (info(members[-1][0].filename), members[-1][1])],
     "link": lambda members: [(info(m.filename, stat.S_IFLNK), d) for m, d in members],
     "folder": lambda members: [*members, (info("faces/", stat.S_IFDIR), b"")],
     "missing": lambda members: members[:-1],
@@ -169,6 +189,9 @@ HOSTILE: dict[str, Callable[[Members], Members]] = {
     "net beside files": lambda members: listed(
         members, "onnx/synthesis.onnx", external(body(members, "onnx/synthesis.onnx"))
     ),
+    "copied net beside files": lambda members: listed(
+        members, "onnx/encoder.onnx", external(body(members, "onnx/encoder.onnx"))
+    ),
     "tensors that are none": lambda members: listed(members, "anchors.safetensors", b"\xff" * 64),
     "face of another size": lambda members: listed(
         members, "faces/0001.png", body(members, "contact-sheet.png")
@@ -179,18 +202,32 @@ HOSTILE: dict[str, Callable[[Members], Members]] = {
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_files_are_refused_before_anything_is_put_in_place(
-    run: Run, archive: Path, tiny_prior: Path, tmp_path: Path, kind: str
+    run: Run, archive: Path, tiny_prior: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever is not exactly what an export writes: exit code 5, one reason, and the store is as it was."""
-    before = content(tmp_path)
+    """Whatever is not exactly what an export writes: exit code 5, one reason, and the store is as it was.
+
+    Nothing of it is even written, but where a sound member has to be opened to see what it is.
+    """
+    before, write, written = content(tmp_path), Draft.write, []
+
+    def note(self: Draft, name: str, data: bytes) -> dict[str, str]:
+        written.append(name)
+        return write(self, name, data)
+
+    monkeypatch.setattr(Draft, "write", note)
     changed = rebuilt(archive, HOSTILE[kind])
     done = run("profile", "import", changed, "eva", "--prior", tiny_prior)
     assert done.exit_code == 5, done.output
     assert "changed.mystyle" in done.stderr
     assert len(done.stderr.splitlines()) == 2
+    assert bool(written) == (kind in OPENED)
     changed.unlink()
     assert content(tmp_path) == before
     assert not (tmp_path / "store/eva").exists()
+
+
+OPENED = ("net beside files", "copied net beside files", "tensors that are none", "face of another size")
+"""Those that are in order as far as names, sizes and digests go."""
 
 
 def lying(data: bytes, place: int, form: str, value: int) -> bytes:
@@ -208,6 +245,8 @@ RAW: dict[str, Callable[[bytes], bytes]] = {
     "something after": lambda data: data + b"x",
     "says it is larger": lambda data: lying(data, 24, "<L", 0xFFFFFFF0),
     "takes up others": lambda data: lying(data, 20, "<L", len(data) - 100),
+    "says it is compressed": lambda data: lying(data, 10, "<H", zipfile.ZIP_DEFLATED),
+    "says it is encrypted": lambda data: lying(data, 8, "<H", 1),
     "starts elsewhere": lambda data: lying(data, 42, "<L", 7),
     "no zip": lambda data: os.urandom(1000),
     "another is in it": lambda data: data[:100] + data,
@@ -224,6 +263,17 @@ def test_damaged_files_are_refused(
     assert done.exit_code == 5, done.output
     assert "bad.mystyle" in done.stderr
     assert not (tmp_path / "store/bad").exists()
+
+
+@pytest.mark.parametrize(("bound", "value"), [("MOST_MEMBERS", 3), ("MOST_LISTED", 200)])
+def test_a_long_list_of_members_is_refused_before_it_is_read(
+    run: Run, archive: Path, tiny_prior: Path, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
+) -> None:
+    """The library would make room for all of it."""
+    monkeypatch.setattr(carried, bound, value)
+    monkeypatch.setattr(zipfile, "ZipFile", lambda *_: pytest.fail("the list was read"))
+    done = run("profile", "import", archive, "eva", "--prior", tiny_prior)
+    assert (done.exit_code, "list of members" in done.stderr) == (5, True)
 
 
 def test_what_else_is_refused(run: Run, archive: Path, tmp_path: Path, tiny_prior: Path) -> None:
@@ -245,6 +295,9 @@ def test_what_else_is_refused(run: Run, archive: Path, tmp_path: Path, tiny_prio
     assert run("profile", "export", "ada", archive).exit_code == 2
     assert run("profile", "export", "ada", archive, "--overwrite").exit_code == 0
     assert run("profile", "export", "ada", "ada.zip").exit_code == 2
+    os.link(tmp_path / "store/ada/photos.jsonl", "part.mystyle")
+    own = run("profile", "export", "ada", "part.mystyle", "--overwrite")
+    assert (own.exit_code, "would replace an input" in own.stderr) == (2, True)
     assert not (tmp_path / "store/eva").exists()
 
 

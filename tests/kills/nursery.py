@@ -4,8 +4,8 @@ A child runs `mystyle` as the shell would, in a folder and with a home of its ow
 importing torch takes. What needs photos of real faces is replaced (curation), and what needs the network
 (`prior fetch`) asks the test's own server; all else is the program.
 
-Run as `python -m tests.kills.nursery MODULE...` with what is to be imported beforehand: takes an `Order` a
-line on stdin, as JSON, and answers each with an `Outcome`.
+Run as `python -m tests.kills.nursery`: takes an `Order` a line on stdin, as JSON, and answers each with an
+`Outcome`. What a command imports that runs to its end is imported here for those that come after it.
 """
 
 from __future__ import annotations
@@ -115,7 +115,8 @@ class _Counter:
 
 
 def _become(order: Order, told: int, silent: int) -> NoReturn:
-    """Be the command, in a child."""
+    """Be the command, in a child; at its end, tell what it has imported."""
+    known = set(sys.modules)
     from mystyle_cli.cli import main
     from tests.kills import scenes
 
@@ -142,7 +143,18 @@ def _become(order: Order, told: int, silent: int) -> NoReturn:
         code = 1
     with contextlib.suppress(Exception):
         sys.stdout.flush()
+    if order.kill is None:
+        Path(f"{order.folder}.imported").write_text("\n".join(sorted(sys.modules.keys() - known)))
     os._exit(code)
+
+
+def _import_once(order: Order) -> None:
+    """Import what a command has imported that ran to its end."""
+    names = Path(f"{order.folder}.imported")
+    if order.kill is None and names.exists():
+        for name in names.read_text().split():
+            with contextlib.suppress(Exception):  # some modules are no files
+                importlib.import_module(name)
 
 
 def _run(order: Order) -> Outcome:
@@ -182,12 +194,11 @@ def _run(order: Order) -> Outcome:
 
 def main() -> None:
     """Take orders until there are no more."""
-    for name in sys.argv[1:]:
-        importlib.import_module(name)
-    print("ready", flush=True)
     for line in sys.stdin:
         order = Order(**json.loads(line))
-        print(json.dumps(dataclasses.asdict(_run(order))), flush=True)
+        outcome = _run(order)
+        _import_once(order)
+        print(json.dumps(dataclasses.asdict(outcome)), flush=True)
 
 
 if __name__ == "__main__":

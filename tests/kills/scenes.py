@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import os
 import shutil
@@ -142,6 +143,12 @@ def _home(root: Path) -> Iterator[None]:
             os.environ["MYSTYLE_HOME"] = before
 
 
+@functools.cache
+def _refuse_unsound(name: str, content: tuple[tuple[str, str], ...]) -> None:
+    """See that a prior is sound, once for the same content."""
+    assert open_prior(name).verify() == []
+
+
 def state_of(root: Path) -> State:
     """Return what readers find, all of it checked against its digests."""
     found: State = {}
@@ -158,7 +165,8 @@ def state_of(root: Path) -> State:
                 found[f"profile {entry.name}"] = digests
         for name in imported_priors():
             prior = open_prior(name)
-            assert prior.verify() == []
+            files = sorted(path for path in prior.path.rglob("*") if path.is_file())
+            _refuse_unsound(name, tuple((path.name, digest_of(path)) for path in files))
             found[f"prior {name}"] = {role: prior.metadata["roles"][role]["sha256"] for role in prior.roles}
     for folder in ("out", "codes", "nets"):
         for path in sorted((root / folder).glob("[!.]*")):

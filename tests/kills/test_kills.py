@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import cycle
 from pathlib import Path
 from random import Random
@@ -24,21 +24,6 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system 
 
 ROOT = Path(__file__).parents[2]
 SEED = 12
-LITTLE = (
-    *("torch", "filelock", "tests.kills.scenes", "tests.test_person_store", "mystyle_cli.commands.profile"),
-    *(
-        "mystyle_cli.prior.importing",
-        "mystyle_cli.prior.checkpoints.generators",
-        "mystyle_cli.commands.prior",
-    ),
-)
-EVERYTHING = (
-    *(*LITTLE, "lpips", "onnx", "onnxruntime", "requests", "rich.progress", "scipy.special"),
-    *("mystyle_cli.learn", "mystyle_cli.restore.restore", "mystyle_cli.person.instant_training"),
-    *("mystyle_cli.onnx.export", "mystyle_cli.prior.fetch", "mystyle_cli.prior.checkpoints.companions"),
-    *("mystyle_cli.commands.upscale", "mystyle_cli.commands.sample", "tests.test_learn"),
-)
-"""What commands import, so that it is imported once."""
 
 
 class Killing:
@@ -52,28 +37,20 @@ class Killing:
         self.whole: dict[str, tuple[Outcome, State, set[str]]] = {}
         self.singles: dict[str, Outcome] = {}
         self.olds: dict[str, State] = {}
-        self.nursery: subprocess.Popen[str] | None = None
-
-    def prepare(self, modules: Sequence[str]) -> None:
-        """Start the nursery, which imports some modules beforehand."""
         self.nursery = subprocess.Popen(
-            [sys.executable, "-m", "tests.kills.nursery", *modules],
+            [sys.executable, "-m", "tests.kills.nursery"],
             cwd=ROOT,
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
-        assert self.nursery.stdout is not None
-        assert self.nursery.stdout.readline() == "ready\n"
 
     def close(self) -> None:
         """Let the nursery end."""
-        if self.nursery is not None:
-            self.nursery.communicate()
+        self.nursery.communicate()
 
     def run(self, words: str, root: Path, **kill: object) -> Outcome:
         """Run a command in a folder, and kill it where that is said."""
-        assert self.nursery is not None
         assert self.nursery.stdin is not None
         assert self.nursery.stdout is not None
         order = Order(tuple(words.split()), str(root), server=self.server.url, **kill)  # type: ignore[arg-type]
@@ -260,14 +237,12 @@ MANY = {
 
 def test_few(killing: Killing) -> None:
     """What removes and replaces is killed before changes of the disk that are drawn once and for all."""
-    killing.prepare(LITTLE)
     assert kill_often(killing, FEW).wrong == []
 
 
 @pytest.mark.long
 def test_many(killing: Killing) -> None:
     """All commands that write are killed at hundreds of points and instants."""
-    killing.prepare(EVERYTHING)
     table = kill_often(killing, MANY)
     assert table.wrong == []
     assert table.tried.total() >= 300

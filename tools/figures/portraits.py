@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mystyle_cli.analysis.report import Cell, Report, Table, Target
-from mystyle_cli.curate.examine import examine
+from mystyle_cli.curate.examine import Criteria, examine
 from mystyle_cli.curate.records import Reason
 from mystyle_cli.curate.settings import CurateSettings
 from mystyle_cli.photos.align import FFHQ, align
@@ -68,7 +68,6 @@ def _size(pixels: Pixels) -> str:
 
 def _verdict(path: Path) -> Reason:
     """Return what the checks that look at one photo alone say, as for a prior of 128 px."""
-    settings = CurateSettings()
-    item = examine(path, path.name, "", CROP, FFHQ, settings)
+    item = examine(path, path.name, "", Criteria(CROP, FFHQ, CurateSettings()))
     fault = item.fault or (item.candidates[0].fault if item.candidates else None)
     return fault[0] if fault else Reason.KEPT

@@ -15,7 +15,7 @@ from mystyle_cli.curate.advice import advise, split
 from mystyle_cli.curate.choice import Choice, Row, choose
 from mystyle_cli.curate.cover import Cover
 from mystyle_cli.curate.duplicates import duplicates, most_bits, perceptual_hash
-from mystyle_cli.curate.examine import Candidate, Examined, digest_of_photo, examine
+from mystyle_cli.curate.examine import Candidate, Criteria, Examined, digest_of_photo, examine
 from mystyle_cli.curate.identity import Embed
 from mystyle_cli.curate.records import PhotoRecord, Reason
 from mystyle_cli.curate.settings import CurateSettings
@@ -109,7 +109,8 @@ def curate(
     anchor_rows = [_known_row(crops[sha], -1 - i, prior.crop) for i, sha in enumerate(sorted(crops))]
     reference_rows = [] if reference is None else [_reference_row(reference, prior)]
     seen = {record.sha256 for record in records}
-    examined = _examine_all(paths, prior, settings, seen, progress, cover)
+    by = Criteria(prior.resolution, prior.crop, settings, cover)
+    examined = _examine_all(paths, by, seen, progress)
     choice = choose(_rows(examined), anchor_rows, reference_rows, settings, embed)
     verdicts, faces = _verdicts(examined, choice, settings, prior.crop)
     divided = split(verdicts, settings.held_out, seed, records)
@@ -117,14 +118,7 @@ def curate(
     return Curation(tuple(divided), faces, thumbnails, choice.warnings)
 
 
-def _examine_all(
-    paths: Sequence[Path],
-    prior: Prior,
-    settings: CurateSettings,
-    seen: set[str],
-    progress: Progress,
-    cover: Cover | None,
-) -> list[Examined]:
+def _examine_all(paths: Sequence[Path], by: Criteria, seen: set[str], progress: Progress) -> list[Examined]:
     """Look at every new file in the order of their names; the same file twice is examined once."""
     base = Path(os.path.commonpath([os.path.abspath(path.parent) for path in paths])) if paths else Path()
     named = sorted((_name_for_records(path, base), path) for path in paths)
@@ -133,10 +127,7 @@ def _examine_all(
     for index, (file, path) in enumerate(named):
         digest = digest_of_photo(path)
         if digest not in seen:
-            first = done.get(digest) or examine(
-                path, file, digest, prior.resolution, prior.crop, settings, cover
-            )
-            done[digest] = first
+            first = done[digest] = done.get(digest) or examine(path, file, digest, by)
             result.append(replace(first, file=file))
         progress(Step("curate", index + 1, len(named)))
     return result

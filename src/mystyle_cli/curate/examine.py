@@ -76,6 +76,23 @@ class Examined:
     bytes: int = 0
 
 
+@dataclass(frozen=True)
+class Criteria:
+    """What every file of a set is held to.
+
+    Args:
+        resolution: side of the crops.
+        crop: which square about a face they are.
+        settings: thresholds.
+        cover: the prior's net that tells what is hidden, or None.
+    """
+
+    resolution: int
+    crop: Crop
+    settings: CurateSettings
+    cover: Cover | None = None
+
+
 def digest_of_photo(path: Path) -> str:
     """Return the sha256 of a file, or of its name where it cannot be read."""
     try:
@@ -84,29 +101,17 @@ def digest_of_photo(path: Path) -> str:
         return hashlib.sha256(os.fsencode(path.name)).hexdigest()
 
 
-def examine(
-    path: Path,
-    file: str,
-    digest: str,
-    resolution: int,
-    crop: Crop,
-    settings: CurateSettings,
-    cover: Cover | None = None,
-) -> Examined:
+def examine(path: Path, file: str, digest: str, by: Criteria) -> Examined:
     """Look at one file; whatever goes wrong with it is its own fault, and stops no other.
 
     Args:
         path: the file.
         file: its name for records.
         digest: its sha256.
-        resolution: side of the crops.
-        crop: which square about a face they are.
-        settings: thresholds.
-        cover: the prior's net that tells what is hidden, or None.
+        by: what it is held to.
     """
     try:
-        photo = decode(path)
-        return _examined(photo, path, file, digest, resolution, crop, settings, cover)
+        return _examined(decode(path), path, file, digest, by)
     except DecodeError as error:
         return Examined(digest, file, (Reason.UNREADABLE, error.message.removeprefix(f"{path}: ")))
     except (MystyleError, ImportError):  # of what every photo needs
@@ -117,53 +122,36 @@ def examine(
         return Examined(digest, file, (Reason.UNREADABLE, detail))
 
 
-def _examined(
-    photo: Photo,
-    path: Path,
-    file: str,
-    digest: str,
-    resolution: int,
-    crop: Crop,
-    settings: CurateSettings,
-    cover: Cover | None,
-) -> Examined:
+def _examined(photo: Photo, path: Path, file: str, digest: str, by: Criteria) -> Examined:
     """Look at a photo that could be read."""
-    found = find_faces(photo.pixels)[: settings.faces_looked_at]
+    found = find_faces(photo.pixels)[: by.settings.faces_looked_at]
     if not found:
-        hidden = _hidden(photo, resolution, settings)
+        hidden = _hidden(photo, by)
         return Examined(digest, file, hidden, (), _thumbnail(photo, []))
     lone = len(found) == 1
-    candidates = tuple(_candidate(photo, face, lone, resolution, crop, settings, cover) for face in found)
+    candidates = tuple(_candidate(photo, face, lone, by) for face in found)
     thumbnail = _thumbnail(photo, [c.aligned.quad for c in candidates])
     return Examined(digest, file, None, candidates, thumbnail, path.stat().st_size)
 
 
-def _candidate(
-    photo: Photo,
-    face: Face,
-    lone: bool,
-    resolution: int,
-    crop: Crop,
-    settings: CurateSettings,
-    cover: Cover | None,
-) -> Candidate:
+def _candidate(photo: Photo, face: Face, lone: bool, by: Criteria) -> Candidate:
     """Measure one face, and describe it if it may have to be compared."""
-    aligned = align(photo.pixels, face.landmarks, resolution, crop)
-    scores = measure(photo.pixels, face, resolution)
-    if cover is not None:
-        scores |= hidden_parts(aligned.pixels, cover)
-    reason = fault(scores, resolution, settings)
+    aligned = align(photo.pixels, face.landmarks, by.resolution, by.crop)
+    scores = measure(photo.pixels, face, by.resolution)
+    if by.cover is not None:
+        scores |= hidden_parts(aligned.pixels, by.cover)
+    reason = fault(scores, by.resolution, by.settings)
     descriptor = None if lone and reason else describe(photo.pixels, face)
     return Candidate(face, aligned, scores, reason, descriptor)
 
 
-def _hidden(photo: Photo, resolution: int, settings: CurateSettings) -> Fault:
+def _hidden(photo: Photo, by: Criteria) -> Fault:
     """Say why the frontal detector found nothing: no face at all, or one that is turned, covered or small."""
     faces = find_hidden_faces(photo.pixels)
     if not faces:
         return Reason.NO_FACE, why_unsearched(photo.pixels) or "no face was found"
     face = faces[0]
-    if _SQUARE * face.width < settings.smallest_face * resolution:
+    if _SQUARE * face.width < by.settings.smallest_face * by.resolution:
         return Reason.SMALL_FACE, f"the face is only {face.width:.0f} px wide"
     score, turned = near_miss(photo.pixels) or (-math.inf, True)
     if score > (_COVERED_TURNED if turned else _COVERED_FRONT):
