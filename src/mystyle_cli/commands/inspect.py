@@ -35,8 +35,8 @@ def command(app: App, files: tuple[Path, ...]) -> int:
     """Show what pictures say of how they were made.
 
     What mystyle wrote into a picture is read back: AI-made or not (IPTC digital source type), profile,
-    command, dilation, seed, ID score and versions. Anyone can take it out or write it: that it is there
-    proves nothing, and neither does that it is not.
+    command, dilation, seed, ID score, versions, and whether its code is in it. Anyone can take it out or
+    write it: that it is there proves nothing, and neither does that it is not.
     """
     found, failed = [], []
     for path in files:
@@ -66,7 +66,7 @@ def _look(app: App, path: Path) -> dict[str, object]:
         app.console.show(f"  {title:<12} {_shown(value)}")
     body: dict[str, object] = {"file": str(path), "digital_source_type": source or None, "mystyle": None}
     if marks is not None:
-        record = asdict(marks)
+        record = {**asdict(marks), "code": bool(marks.code)}
         if marks.beta is not None:
             record["beta"] = finite(marks.beta) if finite(marks.beta) is not None else "none"
         body["mystyle"] = record
@@ -86,6 +86,8 @@ def _facts(marks: Provenance) -> dict[str, str]:
         facts["seed"] = str(marks.seed)
     if marks.id_score is not None:
         facts["ID"] = f"{marks.id_score:.3f}"
+    if marks.code:
+        facts["code"] = "kept: mystyle verify can draw the face again"
     if marks.drawn is not None and marks.drawn.count > 1:
         facts["pictures"] = str(marks.drawn.count)
     return facts
