@@ -55,7 +55,7 @@ def command(
 
     A sample says its seed, and with the same profile the same picture comes of it. A photo that was worked
     on is drawn again from its code, which `--keep-code` wrote into it or `--save-codes` beside it: all of it
-    with the photo that it was made from, without that the middle of the face, the rest left undecided.
+    with the photo that it was made from; without, the middle of a face that was inverted or edited.
     It is compared pixel by pixel where it is a PNG, but for what compression changes where it is a JPEG or
     WebP; smaller changes are not seen there. Exit code 1: the picture is not what it says. (A profile's own
     files: mystyle profile verify.)

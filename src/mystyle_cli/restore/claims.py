@@ -1,7 +1,8 @@
 """Whether a photo that was worked on is what it says: its face is drawn again from its code and compared.
 
 With the photo that it was made from, the whole result is made again. Without it, only what comes from the
-code alone can be: the middle of the face, whose light and colour were not moved towards the photo's.
+code alone can be: the middle of a face that was inverted or edited, whose light and colour were not moved
+towards the photo's.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from mystyle_cli.person.claims import FORGED, Claim, compare, refuse_other_gener
 from mystyle_cli.restore import composite
 from mystyle_cli.restore.locate import place
 from mystyle_cli.restore.saved import FURTHEST, load_code, parse_code
-from mystyle_cli.restore.views import made_small
 from mystyle_cli.restore.whole import COMMANDS, Floats, Whole
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ def check_restored(
         raise UsageError(
             f"{path}: it does not say what of it was filled", "Give --photo PHOTO and --mask MASK."
         )
+    if command == "upscale" and evidence.photo is None:  # all but detail of its face is the photo's
+        raise UsageError(f"{path}: its face was made to agree with the small photo", "Give --photo PHOTO.")
     code = _code(path, marks, profile, evidence)
     anchors = profile.anchors().astype(np.float64)
     image = renderer.render((code.alpha_plus @ anchors)[None].astype(np.float32))[0]
@@ -134,11 +136,8 @@ def _whole_again(
 
 
 def _face_again(path: Path, whole: Whole, code: SavedCode, image: Floats) -> Pixels:
-    """Return the result with the middle of its face drawn again.
-
-    What the photo said of an enlarged face is read off the result, which agrees with it.
-    """
-    from mystyle_cli.photos.decode import decode, to_unit
+    """Return the result with the middle of its face drawn again."""
+    from mystyle_cli.photos.decode import decode
     from mystyle_cli.photos.paste import paste, worked_region
 
     found, size = decode(path), image.shape[-1]
@@ -149,10 +148,7 @@ def _face_again(path: Path, whole: Whole, code: SavedCode, image: Floats) -> Pix
     if np.abs(quad).max() > FURTHEST:
         raise UsageError(f"{path}: its code's face lies on no photo", FORGED)
     located = place(str(path), found, quad, size)
-    if whole.command == "upscale":
-        small = max(1, min(size, round(located.side / code.factor)))
-        image = composite.consistent(image, made_small(to_unit(located.crop), small))
-    image = image.clip(-1, 1)
+    image = whole.meet(located, image)
     margin = math.ceil(REACH * max(1.0, size / located.side))
     alone = composite.drawn_alone(whole.shown(located, image), whole.prior.crop, whole.aligned, margin)
     if np.count_nonzero(worked_region(found.pixels.shape, quad, alone)) < LEAST:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from mystyle_cli.photos.kernels import area_kernel, linear_kernel
 from mystyle_cli.restore.degradations import EDGE
 
 if TYPE_CHECKING:
@@ -76,6 +75,8 @@ def degraded_photo(located: Located, task: TaskName, resolution: int) -> Degrade
         task: what was done to it.
         resolution: R.
     """
+    from mystyle_cli.onnx.gradient import Degraded
+    from mystyle_cli.photos.kernels import area_kernel, linear_kernel
     from mystyle_cli.restore.membrane import continued
 
     target = _shown(located, task)
@@ -84,21 +85,6 @@ def degraded_photo(located: Located, task: TaskName, resolution: int) -> Degrade
     if task == "inpaint":
         known = (located.hole <= EDGE).astype(np.float32)
         target = continued(target, 1 - known)
-    return _degraded(target, known, resolution)
-
-
-def made_small(crop: Floats, size: int) -> Degraded:
-    """Return an aligned crop (3, R, R) as `degraded_photo` returns one that is `size` pixels wide."""
-    down = area_kernel(crop.shape[-1], size).astype(np.float32)
-    target: Floats = np.asarray(down @ crop @ down.T, np.float32)
-    return _degraded(target, np.ones((size, size), np.float32), crop.shape[-1])
-
-
-def _degraded(target: Floats, known: Floats, resolution: int) -> Degraded:
-    """Return a small photo (3, h, h) with how it is compared."""
-    from mystyle_cli.onnx.gradient import Degraded
-
-    size = target.shape[-1]
     down, up = area_kernel(resolution, size), linear_kernel(size, resolution)
     return Degraded(down.astype(np.float32), up.astype(np.float32), known, target)
 
