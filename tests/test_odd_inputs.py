@@ -318,6 +318,21 @@ def test_a_strip_lays_no_face_over_its_photo(run: Run, monkeypatch: pytest.Monke
     assert Image.open("o0.png").width > 5 * 32
 
 
+def test_a_strip_that_its_format_cannot_hold_is_refused_before_any_work(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred faces side by side are too wide for some formats; that is known from the start."""
+    Image.fromarray(picture(0, 32)).save("p.png")
+    monkeypatch.setitem(decode._LARGEST_SIDE, "webp", 1_000)
+    words = ("edit", "ada", "p.png", "-d", "yaw", *SHORT)
+    with monkeypatch.context() as patch:
+        patch.setattr(restore.Engine, "answer", lambda *_: pytest.fail("it was searched"))
+        done = run(*words, "--sweep=-1:1:100", "-o", "o.webp")
+        assert done.exit_code == 2
+        assert "not 3398 x 32" in done.stderr
+    assert run(*words, "--sweep=-1:1:3", "-o", "o.webp").exit_code == 0
+
+
 def test_a_mask_from_python_is_checked_too() -> None:
     """An array of 0 and 1 is refused as a picture of it is."""
     photo = Photo(picture(0, 32), None, False, None, None, "0")

@@ -36,7 +36,8 @@ EVERYTHING = (
     *(*LITTLE, "lpips", "onnx", "onnxruntime", "requests", "rich.progress", "scipy.special"),
     *("mystyle_cli.learn", "mystyle_cli.restore.restore", "mystyle_cli.person.instant_training"),
     *("mystyle_cli.onnx.export", "mystyle_cli.prior.fetch", "mystyle_cli.prior.checkpoints.companions"),
-    *("mystyle_cli.commands.upscale", "mystyle_cli.commands.sample", "tests.test_learn"),
+    *("mystyle_cli.commands.upscale", "mystyle_cli.commands.sample", "mystyle_cli.commands.carrying"),
+    *("mystyle_cli.commands.consent", "mystyle_cli.person.archive", "tests.test_learn"),
 )
 """What commands import, so that it is imported once."""
 
@@ -245,6 +246,10 @@ MANY = {
     "profile delete": (ALL, 2, 3),
     "prior remove": (ALL, 0, 3),
     "prior import --overwrite": (ALL, 2, 3),
+    "profile consent": (ALL, 4, 3),
+    "profile export": (ALL, 6, 3),
+    "profile export --overwrite": (ALL, 6, 3),
+    "profile import": (ALL, 8, 3),
     "profile create": (24, 8, 0),
     "profile create --replace": (8, 4, 0),
     "ingest": (16, 6, 0),

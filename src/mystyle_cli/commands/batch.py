@@ -189,6 +189,7 @@ def run_batch(
     work: Work[Answer],
     originals: Originals = NONE,
     codes: Path | None = None,
+    size: tuple[int, int] | None = None,
 ) -> int:
     """Work through all inputs of a command and write what came of them.
 
@@ -198,6 +199,7 @@ def run_batch(
         work: what to do with them.
         originals: what no result may replace besides the inputs.
         codes: the folder in which the work keeps codes, if any.
+        size: height and width of every result, where that is known; None: about those of its photo.
 
     Returns:
         The exit code.
@@ -218,7 +220,7 @@ def run_batch(
     check_stream(console, targets, inputs)
     batch, seal = Batch(), seal_for(options.marking)
     ground = Ground(originals, options.overwrite, "Use --overwrite or --skip-existing.")
-    jobs = _read(inputs, places, options, ground, batch)
+    jobs = _read(inputs, places, options, ground, batch, size)
     with console.progress() as progress:
         if len(inputs) > 1:
             progress(Step("photos", 0, len(inputs)))
@@ -296,7 +298,12 @@ def check_stream(console: Console, targets: Sequence[Target], inputs: Sequence[I
 
 
 def _read(
-    inputs: Sequence[Input], places: Sequence[Place], options: BatchOptions, ground: Ground, batch: Batch
+    inputs: Sequence[Input],
+    places: Sequence[Place],
+    options: BatchOptions,
+    ground: Ground,
+    batch: Batch,
+    size: tuple[int, int] | None,
 ) -> Iterator[Job]:
     """Yield what can be worked on; file the rest under failed or skipped."""
     from mystyle_cli.photos.decode import check_room, decode
@@ -313,7 +320,7 @@ def _read(
                     ground.check(path)
             photo = decode(sys.stdin.buffer if item.path is None else item.path)
             if wanted:
-                check_room(place.target.format, photo.pixels.shape)
+                check_room(place.target.format, size or photo.pixels.shape)
             if not options.keep_metadata:  # where, when, with what and by whom it was taken stays here
                 photo = replace(photo, exif=None)
         except Exception as error:

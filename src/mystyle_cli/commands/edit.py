@@ -194,6 +194,7 @@ def command(
     profile = app.profiles().open(name).on(device)
     from mystyle_cli.edit.directions import find_direction
     from mystyle_cli.edit.photos import check_backend, settings_for
+    from mystyle_cli.photos.grid import sheet_size
     from mystyle_cli.restore.restore import RestoreSettings
 
     check_backend(backend, codes is not None)
@@ -211,7 +212,9 @@ def command(
     companions = [place for place in (codes, search.landmarks) if place is not None]
     files = [path for path in map(Path, directions) if path.is_file()]
     originals = Originals.of([profile.path, *companions, *files])
-    return run_batch(app.console, batch, EditWork(profile, settings, answer, keep_code), originals)
+    work, side = EditWork(profile, settings, answer, keep_code), profile.manifest.prior.resolution
+    size = sheet_size(sweep.count, (side, side), columns=sweep.count) if sweep else None
+    return run_batch(app.console, batch, work, originals, size=size)
 
 
 def _check_counts(directions: Sequence[str], strengths: Sequence[float], sweep: Sweep | None) -> None:
