@@ -218,7 +218,7 @@ def _profiles(state: dict[str, object]) -> dict[str, object]:
 
 
 def test_full_and_read_only_disks(begun: Path, folder: Path) -> None:
-    """Nothing is left half-written where the disk is full at once, after a little, or may not be written to."""
+    """What fails leaves all as it was where the disk is full, at once or after a little, or read-only."""
     table = Table()
     for number, words in enumerate(WRITING):
         for left in (0, 16_384):
