@@ -36,6 +36,7 @@ from tests.tiny_store import add_instant, make_store, picture
 FEW = InstantSettings(samples=16, views=1, width=8, steps=10, batch=8)
 ARTIST = b"Ada Artist"
 OURS = b"urn:mystyle"
+CODE = b"mystyle:code="
 Outcome = tuple[object, ...]
 Try = Callable[..., Outcome]
 THERE = ["there.mystyle", "there.png"]  # in every folder that a command runs in
@@ -46,6 +47,7 @@ INPAINT = "inpaint ada {w}/crop.png --mask {w}/hole.png --aligned -o out.png"
 BESIDE = "inpaint ada {w}/large.png --mask {w}/masks/large.png --landmarks {w}/large.txt -o out.png"
 EDIT = "edit ada {w}/crop.png --aligned -o out.png -d smile -s 40"
 CODES = "edit ada {w}/crop.png --codes {w}/codes -o out.png -d smile -s 1"
+VERIFY = "verify {w}/x.png"
 SAMPLE = "sample ada --seed 1 -o out.png"
 CREATE = "profile create eva {w}/album --prior {w}/tiny-32"
 INGEST = "ingest ada {w}/album"
@@ -118,6 +120,7 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         **of_quality(UPSCALE),
         "--force": (f"{UPSCALE.replace('small', 'middle')} --steps 2 --store {{w}}/strict", "--force"),
         "--save-codes": (f"{UPSCALE} --steps 1", "--save-codes kept"),
+        "--keep-code": (f"{UPSCALE} --steps 1", "--keep-code"),
     },
     "inpaint": {
         **of_batches("inpaint ada --mask {w}/hole.png"),
@@ -126,11 +129,13 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "--force": (f"{BESIDE} --steps 2 --store {{w}}/strict", "--force"),
         "--mask": (f"{INPAINT} --steps 1", "--mask {w}/masks/crop.png"),
         "--save-codes": (f"{INPAINT} --steps 1", "--save-codes kept"),
+        "--keep-code": (f"{INPAINT} --steps 1", "--keep-code"),
     },
     "invert": {
         **of_batches("invert ada"),
         **of_searches(INVERT),
         "--save-codes": (f"{INVERT} --steps 1", "--save-codes kept"),
+        "--keep-code": (f"{INVERT} --steps 1", "--keep-code"),
     },
     "edit": {
         **of_batches("edit ada -d smile -s 1"),
@@ -141,6 +146,7 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "--sweep": (f"{EDIT} --steps 1 -d yaw", "--sweep=-1:1:2"),
         "--at-limit": (f"{EDIT} --steps 1", "--at-limit continue"),
         "--codes": ("edit ada {w}/crop.png -o out.png -d smile -s 1", "--codes {w}/codes"),
+        "--keep-code": (CODES, "--keep-code"),
         "--backend": (CODES, "--backend torch"),
     },
     "sample": {
@@ -159,6 +165,9 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "verify": {
         "--profile": ("verify {w}/drawn.png", "--profile eve"),
+        "--code": (f"{VERIFY} --photo {{w}}/crop.png", "--code {w}/codes/crop.safetensors"),
+        "--photo": (f"{VERIFY} --code {{w}}/codes/crop.safetensors", "--photo {w}/crop.png"),
+        "--mask": ("verify {w}/filled.png --photo {w}/crop.png", "--mask {w}/hole.png"),
         "--backend": ("verify {w}/drawn.png", "--backend torch"),
     },
     "profile create": {
@@ -243,6 +252,11 @@ REFUSED = (
     (CODES, "--aligned", "--aligned"),
     (CODES, "--force", "--force"),
     (CODES, "--landmarks {w}/points.txt", "--landmarks"),
+    (CODES, "--keep-code --no-mark", "--keep-code"),
+    (UPSCALE, "--keep-code --space w", "p+"),
+    (f"{EDIT} --steps 1".replace(" -s 40", ""), "--sweep=0:1:2 --keep-code", "--keep-code"),
+    ("verify {w}/drawn.png", "--photo {w}/crop.png", "--photo"),
+    (f"{VERIFY} --photo {{w}}/crop.png", "--mask {w}/hole.png", "--mask"),
     (SAMPLE, "--sampler uniform --anchors 2", "--anchors"),
     (SAMPLE, "--beta 0.1", "--beta"),
     (SAMPLE, "--format webp", "--format"),
@@ -344,6 +358,9 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_prior: Path) -> Path:
     given = (
         [*words, "-o", folder / "x.png"],
         ["sample", "ada", "--seed", 7, "-o", folder / "drawn.png"],
+        shlex.split(
+            f"{INPAINT} --steps 1 --keep-code --overwrite".format(w=folder).replace("out", f"{folder}/filled")
+        ),
         ["profile", "export", "ada", folder / "ada.mystyle"],
     )
     for one in given:
@@ -439,7 +456,7 @@ def outcome(done: Result, place: Path) -> Outcome:
     for path in sorted(one for one in place.rglob("*") if one.is_file() and ".onnx" not in one.name):
         picture = path.suffix in (".png", ".jpg", ".webp") and path.stat().st_size > 11
         pixels = np.asarray(Image.open(path)).tobytes() if picture else b""
-        said_of_it = tuple(word in path.read_bytes() for word in (ARTIST, OURS)) if picture else ()
+        said_of_it = tuple(word in path.read_bytes() for word in (ARTIST, OURS, CODE)) if picture else ()
         files.append((path.relative_to(place).as_posix(), pixels, said_of_it))
     said = [
         re.sub(r"\(\d+ s[^)]*\)", "", text.replace(str(place), "")) for text in (done.stdout, done.stderr)

@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mystyle_cli.edit import photos as editing
 from mystyle_cli.errors import NotThisPersonError, UsageError
 from mystyle_cli.person import samples
 from mystyle_cli.person.rendering import TorchRenderer
 from mystyle_cli.photos import decode
 from mystyle_cli.photos.align import FFHQ
 from mystyle_cli.photos.decode import Photo, resize
-from mystyle_cli.restore import locate, restore
+from mystyle_cli.restore import composite, locate, restore
 from mystyle_cli.restore.gate import Gate
 from tests.journeys import Run
 from tests.test_restore_search import marks
@@ -302,13 +301,13 @@ def test_a_grid_of_too_many_pictures_is_refused_before_the_work(
 def test_a_strip_lays_no_face_over_its_photo(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sweep shows faces; only a single edit is laid over the whole photo, once."""
     Image.fromarray(picture(0, 32)).save("p.png")
-    laid, paste = [], editing.composite.paste_face
+    laid, paste = [], composite.paste_face
 
     def note(*given: Any) -> Any:
         laid.append(given)
         return paste(*given)
 
-    monkeypatch.setattr(editing.composite, "paste_face", note)
+    monkeypatch.setattr(composite, "paste_face", note)
     for words, count in ((("--sweep=-1:1:5",), 0), (("-s", 1), 1)):
         laid.clear()
         restored = len(laid)
@@ -317,6 +316,21 @@ def test_a_strip_lays_no_face_over_its_photo(run: Run, monkeypatch: pytest.Monke
         inverted = 1  # the inversion itself lays its own face
         assert len(laid) - restored - inverted == count
     assert Image.open("o0.png").width > 5 * 32
+
+
+def test_a_strip_that_its_format_cannot_hold_is_refused_before_any_work(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred faces side by side are too wide for some formats; that is known from the start."""
+    Image.fromarray(picture(0, 32)).save("p.png")
+    monkeypatch.setitem(decode._LARGEST_SIDE, "webp", 1_000)
+    words = ("edit", "ada", "p.png", "-d", "yaw", *SHORT)
+    with monkeypatch.context() as patch:
+        patch.setattr(restore.Engine, "answer", lambda *_: pytest.fail("it was searched"))
+        done = run(*words, "--sweep=-1:1:100", "-o", "o.webp")
+        assert done.exit_code == 2
+        assert "not 3398 x 32" in done.stderr
+    assert run(*words, "--sweep=-1:1:3", "-o", "o.webp").exit_code == 0
 
 
 def test_a_mask_from_python_is_checked_too() -> None:

@@ -132,6 +132,8 @@ print(json.dumps([os.environ["OMP_NUM_THREADS"], threads(), os.environ["OMP_WAIT
     ("words", "variable", "expected"),
     [
         (["--threads", "3", "profile", "list"], "", 3),
+        (["--threads", "3", "profile", "list"], "5", 3),
+        (["profile", "list"], "5", 5),
         (["profile", "list", "--threads", "2"], "5", 2),
     ],
 )

@@ -43,7 +43,7 @@ COMMANDS: Final = MappingProxyType(
         "edit": Entry("edit", "Change pose, smile or light in photos of the person."),
         "sample": Entry("sample", "Make new pictures of the person."),
         "inspect": Entry("inspect", "Show what pictures say of how they were made."),
-        "verify": Entry("verify", "Draw a sample again, and see whether it is what it says."),
+        "verify": Entry("verify", "Draw a result again, and see whether it is what it says."),
         "export": Entry("export", "Write the person's nets as ONNX files."),
         "prior": Entry("prior", "The generators that profiles start from: list, check, bring, remove."),
         "licences": Entry("licences", "Show the terms of every model file, and what you accepted."),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -56,6 +56,9 @@ _TENSORS: Final = Table(_ENTRY, Text(500), TENSORS)
 _NOTES: Final = Table(Text(HEADER, lines=True), Text(), 1000)
 
 
+_Stream = BufferedReader | BytesIO
+
+
 class TensorError(ValueError):
     """A file is no safetensors file, or holds what the program never writes; the message is a clause."""
 
@@ -93,14 +96,26 @@ def read_tensors(
         OSError: it cannot be read; see `owned.open_file`.
     """
     with open_file(path, most, beneath) as stream:
-        try:
-            entries, notes = _read_header(stream)
-            return {name: _read(stream, name, entry) for name, entry in entries.items()}, notes
-        except DocumentError as error:
-            raise TensorError(f"its header is damaged: {error}") from error
+        return parse_tensors(stream)
 
 
-def _read_header(stream: BufferedReader) -> tuple[dict[str, _Entry], dict[str, str]]:
+def parse_tensors(stream: _Stream) -> tuple[dict[str, NDArray[np.generic]], dict[str, str]]:
+    """Read a safetensors file that is open, or in memory.
+
+    Returns:
+        The arrays by name, every number of them finite, and the header's notes.
+
+    Raises:
+        TensorError: it is damaged, or holds what is no number.
+    """
+    try:
+        entries, notes = _read_header(stream)
+        return {name: _read(stream, name, entry) for name, entry in entries.items()}, notes
+    except DocumentError as error:
+        raise TensorError(f"its header is damaged: {error}") from error
+
+
+def _read_header(stream: _Stream) -> tuple[dict[str, _Entry], dict[str, str]]:
     """Return where each tensor lies, all of them inside the file, and the notes."""
     size = stream.seek(0, 2)
     stream.seek(0)
@@ -126,7 +141,7 @@ def _read_header(stream: BufferedReader) -> tuple[dict[str, _Entry], dict[str, s
     return entries, notes
 
 
-def _read(stream: BufferedReader, name: str, entry: _Entry) -> NDArray[np.generic]:
+def _read(stream: _Stream, name: str, entry: _Entry) -> NDArray[np.generic]:
     """Read one tensor."""
     import numpy as np
 

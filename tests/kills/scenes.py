@@ -57,6 +57,10 @@ COMMANDS = {
     "export -o": Command("export ada -o nets", "ada", piecewise=True, again=2),
     "profile rename": Command("profile rename ada eva", "ada", again=5),
     "profile delete": Command("profile delete ada --yes", "ada", "deleting", again=5),
+    "profile consent": Command("profile consent ada agreed --until 2999-01-01", "ada"),
+    "profile export": Command("profile export ada out/ada.mystyle", "ada", again=2),
+    "profile export --overwrite": Command("profile export ada out/old.mystyle --overwrite", "ada"),
+    "profile import": Command("profile import files/eva.mystyle eva", "ada", "unfinished", again=5),
     "prior import": Command(
         "prior import new --generator files/generator.safetensors --encoder files/encoder.onnx",
         "mine",
@@ -162,7 +166,8 @@ def state_of(root: Path) -> State:
                     name: hashlib.sha256(place_of(folder, name).read_bytes()).hexdigest() for name in listed
                 }
                 assert digests == listed, f"{entry.name} is not what its manifest says"
-                found[f"profile {entry.name}"] = digests
+                consent = store.open(entry.name).manifest.consent
+                found[f"profile {entry.name}"] = {**digests, "consent": consent}
         for name in imported_priors():
             prior = open_prior(name)
             files = sorted(path for path in prior.path.rglob("*") if path.is_file())
@@ -230,6 +235,7 @@ def make_folders(folder: Path, prior: Path) -> dict[str, Path]:
         folder: where.
         prior: the prior that people are learned from.
     """
+    from mystyle_cli.person.archive import pack
     from mystyle_cli.prior.importing import Parts, import_prior
     from tests.test_person_store import OLD, put
     from tests.tiny_store import make_store
@@ -239,7 +245,9 @@ def make_folders(folder: Path, prior: Path) -> dict[str, Path]:
     for name in ("old", "ada", "mine"):
         shutil.copytree(begun["empty"], begun[name])
     put(Store(begun["old"] / "home/profiles"), "ada", OLD)
-    make_store(begun["ada"] / "home/profiles", prior)
+    ada = make_store(begun["ada"] / "home/profiles", prior).open("ada")
+    (begun["ada"] / "files/eva.mystyle").write_bytes(pack(ada))
+    (begun["ada"] / "out/old.mystyle").write_bytes(pack(ada, photos=False))
     with _home(begun["mine"]):
         import_prior("mine", Parts(begun["mine"] / "files/generator.safetensors"))
     return begun

@@ -32,6 +32,7 @@ from mystyle_cli.restore.faults import contained
 if TYPE_CHECKING:
     from mystyle_cli.photos.decode import Format, Photo, Pixels
     from mystyle_cli.photos.marks import Provenance
+    from mystyle_cli.photos.signing import Seal
 
 Answer = TypeVar("Answer")
 
@@ -47,20 +48,23 @@ class Picture:
         marks: what is recorded in the file, None for nothing.
         alpha: opacity uint8 (H, W) to keep, or None.
         exif: the input's EXIF block where it is kept, or None.
+        seal: signs its file, or None.
     """
 
     pixels: Pixels
     marks: Provenance | None
     alpha: Pixels | None = None
     exif: bytes | None = None
+    seal: Seal | None = None
 
 
-def marked(picture: Picture, marking: Marking) -> Picture:
+def marked(picture: Picture, marking: Marking, seal: Seal | None) -> Picture:
     """Return a picture with the marks that were asked for.
 
     Args:
         picture: with its record.
         marking: "visible" puts a mark that can be seen into it, too; "none" takes the record out.
+        seal: as `seal_for` opened it.
     """
     from mystyle_cli.photos.marks import stamped
 
@@ -68,7 +72,20 @@ def marked(picture: Picture, marking: Marking) -> Picture:
         return replace(picture, marks=None)
     if marking == "visible":
         return replace(picture, pixels=stamped(picture.pixels), marks=replace(picture.marks, visible=True))
-    return picture
+    return replace(picture, seal=seal)
+
+
+def seal_for(marking: Marking) -> Seal | None:
+    """Return what signs results, None where they are not to be signed.
+
+    Raises:
+        UsageError: they are, and cannot be.
+    """
+    if marking != "c2pa":
+        return None
+    from mystyle_cli.photos.signing import open_seal
+
+    return open_seal()
 
 
 @dataclass(frozen=True)
@@ -172,6 +189,7 @@ def run_batch(
     work: Work[Answer],
     originals: Originals = NONE,
     codes: Path | None = None,
+    size: tuple[int, int] | None = None,
 ) -> int:
     """Work through all inputs of a command and write what came of them.
 
@@ -181,6 +199,7 @@ def run_batch(
         work: what to do with them.
         originals: what no result may replace besides the inputs.
         codes: the folder in which the work keeps codes, if any.
+        size: height and width of every result, where that is known; None: about those of its photo.
 
     Returns:
         The exit code.
@@ -199,16 +218,16 @@ def run_batch(
     targets = [place.target for place in places]
     refuse_idle(targets, options.format_name, options.quality)
     check_stream(console, targets, inputs)
-    batch = Batch()
+    batch, seal = Batch(), seal_for(options.marking)
     ground = Ground(originals, options.overwrite, "Use --overwrite or --skip-existing.")
-    jobs = _read(inputs, places, options, ground, batch)
+    jobs = _read(inputs, places, options, ground, batch, size)
     with console.progress() as progress:
         if len(inputs) > 1:
             progress(Step("photos", 0, len(inputs)))
         while chunk := list(islice(jobs, options.batch)):
             answers = _answers(work, chunk, progress)
             for job, answer in zip(chunk, answers, strict=True):
-                _settle(console, batch, work, job, answer, options, originals)
+                _settle(console, batch, work, job, answer, options, originals, seal)
             if len(inputs) > 1:
                 progress(Step("photos", batch.count, len(inputs)))
     _account(console, batch, len(inputs))
@@ -240,6 +259,7 @@ def _settle(
     answer: Answer | MystyleError,
     options: BatchOptions,
     originals: Originals,
+    seal: Seal | None,
 ) -> None:
     """Write an answer and say so, or file its error."""
     try:
@@ -247,7 +267,7 @@ def _settle(
             raise answer
         warnings, summary, report = work.warnings(answer), work.summary(job, answer), work.report(job, answer)
         if job.wanted:
-            picture = marked(work.picture(job, answer), options.marking)
+            picture = marked(work.picture(job, answer), options.marking, seal)
             write(console, job.target, picture, options.quality or QUALITY, originals)
     except BrokenPipeError:  # nobody reads standard output any more
         raise
@@ -278,7 +298,12 @@ def check_stream(console: Console, targets: Sequence[Target], inputs: Sequence[I
 
 
 def _read(
-    inputs: Sequence[Input], places: Sequence[Place], options: BatchOptions, ground: Ground, batch: Batch
+    inputs: Sequence[Input],
+    places: Sequence[Place],
+    options: BatchOptions,
+    ground: Ground,
+    batch: Batch,
+    size: tuple[int, int] | None,
 ) -> Iterator[Job]:
     """Yield what can be worked on; file the rest under failed or skipped."""
     from mystyle_cli.photos.decode import check_room, decode
@@ -295,7 +320,7 @@ def _read(
                     ground.check(path)
             photo = decode(sys.stdin.buffer if item.path is None else item.path)
             if wanted:
-                check_room(place.target.format, photo.pixels.shape)
+                check_room(place.target.format, size or photo.pixels.shape)
             if not options.keep_metadata:  # where, when, with what and by whom it was taken stays here
                 photo = replace(photo, exif=None)
         except Exception as error:
@@ -337,6 +362,7 @@ def _encode(picture: Picture, place: Path | BinaryIO, format_name: Format, quali
         alpha=picture.alpha,
         exif=picture.exif,
         marks=picture.marks,
+        seal=picture.seal,
     )
 
 

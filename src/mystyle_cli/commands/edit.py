@@ -22,7 +22,16 @@ from mystyle_cli.commands.options import (
     warn_unbounded,
 )
 from mystyle_cli.commands.outputs import Originals
-from mystyle_cli.commands.restoring import UNUSED, SearchOptions, finite, search_options, settings_of
+from mystyle_cli.commands.restoring import (
+    UNMARKED,
+    UNUSED,
+    SearchOptions,
+    finite,
+    keep_code_option,
+    refuse_long_codes,
+    search_options,
+    settings_of,
+)
 from mystyle_cli.commands.subjects import (
     Companions,
     SubjectReader,
@@ -112,7 +121,14 @@ class SweepType(click.ParamType):  # type: ignore[type-arg]  # older clicks know
             "--beta none sets no limit",
             "Leave out one of the two.",
         ),
+        Unused(
+            ("keep_code",),
+            lambda values: values["sweep"] is not None,
+            "the faces of a sweep have as many codes",
+            "Leave it out, or give one --strength.",
+        ),
         *UNUSED,
+        UNMARKED,
     ),
 )
 @profile_argument
@@ -148,6 +164,7 @@ class SweepType(click.ParamType):  # type: ignore[type-arg]  # older clicks know
     metavar="FILE|DIR",
     help="What `invert --save-codes` kept of these photos: nothing is searched again.",
 )
+@keep_code_option
 @backend_option
 @search_options(BETA_EDIT)
 @pass_app
@@ -160,6 +177,7 @@ def command(
     sweep: Sweep | None,
     at_limit: AtLimit,
     codes: Path | None,
+    keep_code: bool,
     backend: Backend,
     search: SearchOptions,
 ) -> int:
@@ -176,9 +194,12 @@ def command(
     profile = app.profiles().open(name).on(device)
     from mystyle_cli.edit.directions import find_direction
     from mystyle_cli.edit.photos import check_backend, settings_for
+    from mystyle_cli.photos.grid import sheet_size
     from mystyle_cli.restore.restore import RestoreSettings
 
     check_backend(backend, codes is not None)
+    if keep_code:
+        refuse_long_codes(profile, batch)
     edits = edits_of([find_direction(profile.prior, name) for name in directions], strengths, sweep)
     if codes is None:
         settings = settings_for(search.beta, at_limit, settings_of(app, "invert", batch, search))
@@ -191,7 +212,9 @@ def command(
     companions = [place for place in (codes, search.landmarks) if place is not None]
     files = [path for path in map(Path, directions) if path.is_file()]
     originals = Originals.of([profile.path, *companions, *files])
-    return run_batch(app.console, batch, EditWork(profile, settings, answer), originals)
+    work, side = EditWork(profile, settings, answer, keep_code), profile.manifest.prior.resolution
+    size = sheet_size(sweep.count, (side, side), columns=sweep.count) if sweep else None
+    return run_batch(app.console, batch, work, originals, size=size)
 
 
 def _check_counts(directions: Sequence[str], strengths: Sequence[float], sweep: Sweep | None) -> None:
@@ -257,12 +280,16 @@ class EditWork:
         profile: the person.
         settings: how to invert and edit.
         answer: edits the photos, after a search or with codes saved before.
+        keep_code: results hold their codes.
     """
 
     name = "edit"
 
-    def __init__(self, profile: Profile, settings: EditSettings, answer: Answer) -> None:
+    def __init__(
+        self, profile: Profile, settings: EditSettings, answer: Answer, keep_code: bool = False
+    ) -> None:
         self.profile, self.settings, self.answer = profile, settings, answer
+        self.keep_code = keep_code
 
     def run(self, jobs: Sequence[Job], progress: Progress) -> list[EditedPhoto | MystyleError]:
         """Edit a few photos at once."""
@@ -276,7 +303,9 @@ class EditWork:
 
         limit = None if self.settings.at_limit == "continue" else answer.frames[0].edited.limit
         score = answer.frames[0].id_score if len(answer.frames) == 1 else None
-        marks = provenance(self.name, self.profile, limit, self.settings.restore.drawn, id_score=score)
+        code = answer.code(self.profile) if self.keep_code else b""
+        seed = self.settings.restore.drawn
+        marks = provenance(self.name, self.profile, limit, seed, id_score=score, code=code)
         if len(answer.frames) == 1:
             return finished(job, answer.frames[0].pixels, marks)
         faces = np.stack([frame.face for frame in answer.frames])

@@ -9,9 +9,11 @@ import click
 from mystyle_cli.commands.app import App, Command, pass_app
 from mystyle_cli.commands.options import BatchOptions, batch_options, profile_argument
 from mystyle_cli.commands.restoring import (
+    UNMARKED,
     UNUSED,
     QualityOptions,
     SearchOptions,
+    keep_code_option,
     quality_options,
     run_restore,
     save_codes_option,
@@ -24,7 +26,7 @@ from mystyle_cli.config import BETA_INPAINT
 @click.command(
     "inpaint",
     cls=Command,
-    unused=UNUSED,
+    unused=(*UNUSED, UNMARKED),
     examples=(
         "mystyle inpaint adele in.png --mask hole.png -o out.png",
         "mystyle inpaint adele album --mask masks -o filled     # masks/a.png for album/a.jpg",
@@ -42,6 +44,7 @@ from mystyle_cli.config import BETA_INPAINT
 )
 @quality_options
 @save_codes_option
+@keep_code_option
 @search_options(BETA_INPAINT)
 @pass_app
 def command(
@@ -51,10 +54,12 @@ def command(
     mask: Path,
     effort: QualityOptions,
     codes: Path | None,
+    keep_code: bool,
     search: SearchOptions,
 ) -> int:
     """Fill in the hidden part of photos of the person.
 
     Nothing outside the mask changes, not by one bit.
     """
-    return run_restore(app, name, "inpaint", batch, search, mask_companions(mask), codes, effort.chosen)
+    masks = mask_companions(mask)
+    return run_restore(app, name, "inpaint", batch, search, masks, codes, effort.chosen, keep_code)

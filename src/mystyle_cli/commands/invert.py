@@ -9,8 +9,10 @@ import click
 from mystyle_cli.commands.app import App, Command, pass_app
 from mystyle_cli.commands.options import BatchOptions, batch_options, profile_argument
 from mystyle_cli.commands.restoring import (
+    UNMARKED,
     UNUSED,
     SearchOptions,
+    keep_code_option,
     run_restore,
     save_codes_option,
     search_options,
@@ -21,7 +23,7 @@ from mystyle_cli.config import BETA_INVERT
 @click.command(
     "invert",
     cls=Command,
-    unused=UNUSED,
+    unused=(*UNUSED, UNMARKED),
     examples=(
         "mystyle invert adele in.jpg -o out.png",
         "mystyle invert adele album -r -o inverted --beta 0.1",
@@ -31,11 +33,14 @@ from mystyle_cli.config import BETA_INVERT
 @profile_argument
 @batch_options
 @save_codes_option
+@keep_code_option
 @search_options(BETA_INVERT)
 @pass_app
-def command(app: App, name: str, batch: BatchOptions, codes: Path | None, search: SearchOptions) -> int:
+def command(
+    app: App, name: str, batch: BatchOptions, codes: Path | None, keep_code: bool, search: SearchOptions
+) -> int:
     """Reproduce photos inside the person's own space.
 
     Shows what the profile can express: the closer to the photo, the better it knows the person.
     """
-    return run_restore(app, name, "invert", batch, search, codes=codes)
+    return run_restore(app, name, "invert", batch, search, codes=codes, keep_code=keep_code)

@@ -24,6 +24,7 @@ def provenance(
     hull: bool = True,
     id_score: float | None = None,
     drawn: Drawn | None = None,
+    code: bytes = b"",
 ) -> Provenance:
     """Return the record that is embedded in a result.
 
@@ -35,6 +36,7 @@ def provenance(
         hull: whether the result is of the person's own space, which alone has a dilation.
         id_score: how much the result looks like the person.
         drawn: how a sample was drawn.
+        code: what a photo's face was drawn from, where that is kept.
     """
     from mystyle_cli.person.profile import GENERATOR
     from mystyle_cli.photos.marks import Provenance, source_type
@@ -51,6 +53,7 @@ def provenance(
         id_score=None if id_score is None or not math.isfinite(id_score) else round(id_score, 3),
         generator=profile.manifest.digests().get(GENERATOR, ""),
         drawn=drawn,
+        code=code,
     )
 
 

@@ -74,8 +74,8 @@ def bundle(name: str, kind: type, options: Sequence[Decorator]) -> Decorator:
     return decorate
 
 
-Marking = Literal["record", "visible", "none"]
-"""How a result says that it is AI-made: in its metadata, in its corner too, or not at all."""
+Marking = Literal["record", "visible", "c2pa", "none"]
+"""How a result says that it is AI-made: in its metadata, in its corner too, signed, or not at all."""
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,9 @@ recursive_option: Final = click.option(
 
 mark_option: Final = click.option(
     "--mark",
-    type=click.Choice(["record", "visible"]),
-    help="How results say that they are AI-made: in their metadata, or also in a corner for all to see.  "
+    type=click.Choice(["record", "visible", "c2pa"]),
+    help="How results say that they are AI-made: in their metadata, also in a corner for all to see, or also "
+    "signed with your own certificate (MYSTYLE_C2PA_CERTIFICATE, MYSTYLE_C2PA_KEY; needs c2pa-python).  "
     "[default: record]",
 )
 no_mark_option: Final = click.option(

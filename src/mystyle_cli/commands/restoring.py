@@ -176,6 +176,39 @@ save_codes_option: Final = click.option(
 )
 
 
+keep_code_option: Final = click.option(
+    "--keep-code",
+    is_flag=True,
+    help="Keep the photo's code in the result, so that `mystyle verify` can draw it again. It says how the "
+    "profile's photos are mixed, and holds the photo's digest.",
+)
+
+UNMARKED: Final = Unused(
+    ("keep_code",),
+    lambda values: values["no_mark"],
+    "with --no-mark nothing is written into results",
+    "Leave out one of --keep-code and --no-mark.",
+)
+
+LONGEST: Final = 60_000
+"""Characters of a code that a JPEG has room for; its record ends at 65 533 bytes."""
+
+
+def refuse_long_codes(profile: Profile, batch: BatchOptions) -> None:
+    """Refuse to keep a code in a JPEG that has no room for it.
+
+    Raises:
+        UsageError: it has none.
+    """
+    endings = (f".{batch.format_name}", Path(batch.output or "").suffix.lower())
+    photos = len(profile.photos())
+    characters = photos * profile.manifest.prior.num_ws * 8 * 4 / 3
+    if characters > LONGEST and {".jpg", ".jpeg"} & set(endings):
+        raise UsageError(
+            f"--keep-code: a JPEG has no room for a code of {photos} photos", "Use --format png or webp."
+        )
+
+
 class RestoreWork:
     """One task of the restoring engine as the work of a batch.
 
@@ -184,6 +217,7 @@ class RestoreWork:
         task: invert, inpaint or upscale.
         settings: how to search.
         reader: where masks and face points are.
+        keep_code: results hold their codes.
     """
 
     def __init__(
@@ -192,12 +226,14 @@ class RestoreWork:
         task: TaskName,
         settings: RestoreSettings,
         reader: SubjectReader,
+        keep_code: bool = False,
     ) -> None:
         from mystyle_cli.restore.restore import open_engine
 
         self.profile, self.task, self.settings = profile, task, settings
         self.reader, self.engine = reader, open_engine(profile, settings)
         self.name: str = task
+        self.keep_code = keep_code
 
     def run(self, jobs: Sequence[Job], progress: Progress) -> list[Restoration | MystyleError]:
         """Restore a few photos at once."""
@@ -223,9 +259,17 @@ class RestoreWork:
     def picture(self, job: Job, answer: Restoration) -> Picture:
         """Return the whole photo."""
         assert answer.pixels is not None
+        from mystyle_cli.restore.saved import code_bytes
+
         beta, hull = self.settings.projection.beta, answer.alpha_plus is not None
         marks = provenance(
-            self.name, self.profile, beta, self.settings.drawn, hull=hull, id_score=answer.id_score
+            self.name,
+            self.profile,
+            beta,
+            self.settings.drawn,
+            hull=hull,
+            id_score=answer.id_score,
+            code=code_bytes(self.profile, answer, aligned=self.settings.aligned) if self.keep_code else b"",
         )
         return finished(job, answer.pixels, marks)
 
@@ -266,23 +310,27 @@ def run_restore(
     masks: Companions | None = None,
     codes: Path | None = None,
     quality: Quality = "full",
+    keep_code: bool = False,
 ) -> int:
-    """Restore all inputs of a command, and keep their codes in the folder `codes`.
+    """Restore all inputs of a command, and keep their codes in the folder `codes`, or in the results.
 
     Returns:
         The exit code.
     """
     from mystyle_cli.restore.projection import HULL
 
-    if codes is not None and search.space not in HULL:
+    if (codes is not None or keep_code) and search.space not in HULL:
         raise UsageError("only codes of the person's own space are saved", "Use --space p+ or p.")
     warn_unbounded(app.console, search.beta)
     profile = app.profiles().open(name).on(app.choose_device(torch=quality != "instant"))
+    if keep_code:
+        refuse_long_codes(profile, batch)
     settings = settings_of(app, task, batch, search, quality)
     reader = SubjectReader(masks, landmark_companions(search.landmarks))
     places = (search.landmarks, masks.place if masks else None)
     originals = Originals.of([profile.path, *(place for place in places if place is not None)])
-    return run_batch(app.console, batch, RestoreWork(profile, task, settings, reader), originals, codes)
+    work = RestoreWork(profile, task, settings, reader, keep_code)
+    return run_batch(app.console, batch, work, originals, codes)
 
 
 def _seed(app: App, search: SearchOptions, quality: Quality) -> int:

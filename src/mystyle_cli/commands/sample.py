@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mystyle_cli.commands.app import App, Command, Unused, pass_app
-from mystyle_cli.commands.batch import Picture, check_stream, marked, write
+from mystyle_cli.commands.batch import Picture, check_stream, marked, seal_for, write
 from mystyle_cli.commands.inputs import STREAM
 from mystyle_cli.commands.marking import provenance
 from mystyle_cli.commands.options import (
@@ -131,6 +131,7 @@ def command(
     profile = app.profiles().open(name).on(app.wanted_device())
     originals = Originals.of([profile.path])
     Ground(originals, overwrite).check_all(target.path for target in wanted if target.path is not None)
+    seal = seal_for(marking)
     from mystyle_cli.person.samples import draw_parts
     from mystyle_cli.photos.grid import Sheet
     from mystyle_cli.photos.marks import Drawn
@@ -147,7 +148,7 @@ def command(
                 marks = provenance("sample", profile, beta, seed, id_score=score, drawn=drawn)
                 target = singles[len(results)] if singles else None
                 if target:
-                    picture = marked(Picture(part.pixels[index], marks), marking)
+                    picture = marked(Picture(part.pixels[index], marks), marking, seal)
                     write(app.console, target, picture, quality or QUALITY, originals)
                     _name(app, target)
                 if laid:
@@ -163,7 +164,8 @@ def command(
                 )
     if sheet and laid:
         marks = provenance("sample", profile, beta, first, drawn=Drawn(sampler, anchors, count))
-        write(app.console, sheet, marked(Picture(laid.pixels, marks), marking), quality or QUALITY, originals)
+        picture = marked(Picture(laid.pixels, marks), marking, seal)
+        write(app.console, sheet, picture, quality or QUALITY, originals)
         _name(app, sheet)
     _account(app, renderer, results, scores, sheet)
 

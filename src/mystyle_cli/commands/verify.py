@@ -1,4 +1,4 @@
-"""`mystyle verify`: whether a sample is what it says of itself."""
+"""`mystyle verify`: whether a result is what it says."""
 
 from __future__ import annotations
 
@@ -14,41 +14,88 @@ from mystyle_cli.errors import MystyleError, UsageError
 if TYPE_CHECKING:
     from mystyle_cli.person.claims import Claim
     from mystyle_cli.person.rendering import Backend
+    from mystyle_cli.restore.claims import Evidence
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command(
     "verify",
     cls=Command,
-    examples=("mystyle verify adele.sample-7.png", "mystyle verify shared.jpg --profile adele"),
+    examples=(
+        "mystyle verify adele.sample-7.png",
+        "mystyle verify shared.jpg --profile adele",
+        "mystyle verify out.png     # made with --keep-code: the middle of its face",
+        "mystyle verify out.png --photo in.png     # all of it",
+        "mystyle verify out.png --photo in.png --mask hole.png --code codes/in.safetensors",
+    ),
 )
 @click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--profile", "name", metavar="NAME", help="The profile now.  [default: as the picture says]")
+@click.option("--photo", type=FILE, metavar="FILE", help="The photo that it was made from.")
+@click.option("--mask", type=FILE, metavar="FILE", help="What of that photo `inpaint` filled.")
+@click.option(
+    "--code",
+    type=FILE,
+    metavar="FILE",
+    help="What --save-codes kept of that photo.  [default: what --keep-code wrote into the picture]",
+)
 @backend_option
 @pass_app
-def command(app: App, file: Path, name: str | None, backend: Backend) -> int:
-    """Draw a sample again, and see whether it is what it says.
+def command(
+    app: App,
+    file: Path,
+    name: str | None,
+    photo: Path | None,
+    mask: Path | None,
+    code: Path | None,
+    backend: Backend,
+) -> int:
+    """Draw a result again, and see whether it is what it says.
 
-    A sample says its seed, and with the same profile the same picture comes of it: pixel by pixel where it is
-    a PNG, but for what compression changes where it is a JPEG or WebP; smaller changes are not seen there. A
-    picture made from a photo cannot be made again without the photo, and is refused. Exit code 1: the picture
-    is not what it says. (A profile's own files: mystyle profile verify.)
+    A sample says its seed, and with the same profile the same picture comes of it. A photo that was worked
+    on is drawn again from its code, which `--keep-code` wrote into it or `--save-codes` beside it: all of it
+    with the photo that it was made from; without, the middle of a face that was inverted or edited.
+    It is compared pixel by pixel where it is a PNG, but for what compression changes where it is a JPEG or
+    WebP; smaller changes are not seen there. Exit code 1: the picture is not what it says. (A profile's own
+    files: mystyle profile verify.)
     """
-    from mystyle_cli.person.claims import check_claim
+    from mystyle_cli.person.claims import check_sample
     from mystyle_cli.photos.marks import read_marks
+    from mystyle_cli.restore.claims import check_restored
 
     marks = read_marks(file)
     if marks is None:
-        raise UsageError(f"{file} says nothing of mystyle, so there is nothing to verify", "")
+        raise UsageError(
+            f"{file} says nothing of mystyle, so there is nothing to verify",
+            "Give a result as mystyle wrote it; programs that pass pictures on often drop what they say.",
+        )
+    sample = marks.command == "sample"
+    if sample and (photo or mask or code):
+        raise UsageError(f"{file} is a sample, made of no photo", "Leave out --photo, --mask and --code.")
+    if mask and (marks.command != "inpaint" or photo is None):
+        raise UsageError(
+            "--mask does nothing here: it belongs to the photo of an inpainted result",
+            "Leave it out, or give that photo, too: --photo FILE.",
+        )
+    evidence = _read(photo, mask, code)
     profile = app.profiles().open(name or marks.profile)
-    claim = check_claim(file, profile, app.open_renderer(profile, backend))
+    renderer = app.open_renderer(profile, backend)
+    if sample:
+        claim = check_sample(file, marks, profile, renderer)
+    else:
+        claim = check_restored(file, marks, profile, renderer, evidence)
     verdict = "is what it says" if claim.holds else "is not what it says"
     app.console.show(f"{file}: {verdict} ({_reason(claim)})")
+    if claim.part == "face":
+        app.console.info("only the middle of its face was compared; --photo FILE compares the rest, too")
     app.console.document(
         "verify",
         {
             "ok": claim.holds,
             "file": str(file),
             "profile": profile.name,
+            "compared": claim.part,
             "largest_difference": claim.largest,
             "largest_square": claim.square,
             "lossless": claim.lossless,
@@ -57,12 +104,28 @@ def command(app: App, file: Path, name: str | None, backend: Backend) -> int:
     return 0 if claim.holds else MystyleError.exit_code
 
 
+def _read(photo: Path | None, mask: Path | None, code: Path | None) -> Evidence:
+    """Return what else a result is compared with.
+
+    Raises:
+        DecodeError: the photo or the mask cannot be read.
+        UsageError: the mask is none.
+    """
+    from mystyle_cli.photos.decode import decode
+    from mystyle_cli.restore.claims import Evidence
+    from mystyle_cli.restore.locate import mask_of
+
+    return Evidence(
+        photo=decode(photo) if photo else None, mask=mask_of(decode(mask)) if mask else None, code=code
+    )
+
+
 def _reason(claim: Claim) -> str:
     """Return what was compared, in a few words."""
+    part = "" if claim.part == "whole" else " in the middle of its face"
     if claim.largest is None:
         return "it has another size than what was drawn"
     if claim.lossless:
-        return f"no pixel differs by more than {claim.largest} of 255"
-    return (
-        f"no square of 8 x 8 pixels differs in brightness by more than {claim.square:.1f} of 255 on average"
-    )
+        return f"no pixel{part} differs by more than {claim.largest} of 255"
+    square = f"no square of 8 x 8 pixels{part} differs in brightness by more than {claim.square:.1f}"
+    return f"{square} of 255 on average"

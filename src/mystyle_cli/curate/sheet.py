@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from mystyle_cli.curate.records import PhotoRecord
 from mystyle_cli.photos.decode import Pixels
+from mystyle_cli.photos.lettering import Font, legible
 
 _CELL = 168  # side of the square a photo is fitted into
 _TEXT = 44  # height of the lines below it
@@ -56,13 +57,12 @@ def _draw(
     verdict = f"kept · {record.split}" if record.kept and record.split else str(record.reason)
     lines = ((record.file, _INK), (verdict, colour), ("" if record.kept else record.detail, _INK))
     for number, (text, ink) in enumerate(lines):
-        font = ImageFont.load_default(11 if number < 2 else 9)
-        canvas.text(
-            (left, top + _CELL + 2 + 14 * number), _fitted(text, font, number == 0), fill=ink, font=font
-        )
+        text, font = legible(text, 11 if number < 2 else 9)
+        place = left, top + _CELL + 2 + 14 * number
+        canvas.text(place, _fitted(text, font, number == 0), fill=ink, font=font)
 
 
-def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, keep_end: bool) -> str:
+def _fitted(text: str, font: Font, keep_end: bool) -> str:
     """Shorten text to the cell's width, at its start or its end."""
     if font.getlength(text) <= _CELL:
         return text

@@ -38,6 +38,7 @@ LIBRARIES: Final = {
 OPTIONAL: Final = {
     "pillow_heif": ("pillow-heif", "to read HEIC photos"),
     "rawpy": ("rawpy", "to read camera RAW"),
+    "c2pa": ("c2pa-python", "to sign results (--mark c2pa)"),
 }
 """Modules that some inputs need, each with its package and what it is for."""
 

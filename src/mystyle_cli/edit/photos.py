@@ -16,11 +16,11 @@ from mystyle_cli.errors import MystyleError, UsageError, check_choice
 from mystyle_cli.person.profile import GENERATOR
 from mystyle_cli.person.rendering import Renderer, TorchRenderer
 from mystyle_cli.progress import Progress, silent
-from mystyle_cli.restore import composite
 from mystyle_cli.restore.faults import contained
 from mystyle_cli.restore.locate import Subject
 from mystyle_cli.restore.projection import HULL
-from mystyle_cli.restore.restore import Engine, Restoration, RestoreSettings, person_matte, restore_with
+from mystyle_cli.restore.restore import Engine, Restoration, RestoreSettings, restore_with
+from mystyle_cli.restore.whole import Whole
 
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
@@ -99,12 +99,23 @@ class EditedPhoto:
         error: why there is no result, or None.
         inversion: the photo as the person's space shows it, unedited.
         frames: one for each edit that was asked for.
+        aligned: the photo is an aligned crop.
     """
 
     name: str
     error: MystyleError | None = None
     inversion: Restoration | None = None
     frames: tuple[Frame, ...] = ()
+    aligned: bool = False
+
+    def code(self, profile: Profile) -> bytes:
+        """Return what the first frame was drawn from, as `restore.saved.code_bytes` writes it."""
+        from mystyle_cli.restore.saved import code_bytes
+
+        assert self.inversion is not None
+        frame = self.frames[0]
+        drawn = replace(self.inversion, alpha_plus=frame.edited.alpha_plus, id_score=frame.id_score)
+        return code_bytes(profile, drawn, aligned=self.aligned)
 
 
 def edit_photos(
@@ -243,7 +254,7 @@ def _edit_one(
         _frame(profile.prior, inversion, strengths, result, image, float(score), aligned)
         for strengths, result, image, score in zip(edits, results, images, scores, strict=True)
     )
-    return EditedPhoto(inversion.name, None, inversion, frames)
+    return EditedPhoto(inversion.name, None, inversion, frames, aligned)
 
 
 def _frame(
@@ -256,11 +267,9 @@ def _frame(
     aligned: bool,
 ) -> Frame:
     """Paste an edited face where the unedited one was; both outlines show, so that nothing old stays."""
-    from mystyle_cli.photos.decode import to_pixels
-
     located = inversion.located
     assert located is not None
-    face = composite.toned(located, to_pixels(image))
+    whole = Whole(prior, "edit", aligned)
     wanted: dict[str, float] = {}
     reached: dict[str, float] = {}
     for (direction, strength), measured in zip(strengths, edited.reached, strict=True):
@@ -268,9 +277,6 @@ def _frame(
         reached[direction.name] = reached.get(direction.name, 0.0) + measured
 
     def paste() -> Pixels:
-        pasted = (located, face, person_matte(prior, image, located), prior.crop, aligned)
-        if inversion.factor == 1:
-            return composite.paste_face(*pasted)
-        return composite.enlarge_and_paste(*pasted, inversion.factor)
+        return whole.lay(located, image, inversion.factor)
 
-    return Frame(wanted, reached, face, edited, score, paste)
+    return Frame(wanted, reached, whole.face(located, image), edited, score, paste)

@@ -1,9 +1,9 @@
-"""Whether a picture is what it says of itself: a sample is drawn again and compared."""
+"""Whether a picture is what it says of itself: how one is compared, and a sample drawn again for it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 import numpy as np
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.person.rendering import Renderer
     from mystyle_cli.photos.decode import Pixels
+    from mystyle_cli.photos.marks import Provenance
 
 SAME: Final = 2
 """Steps of 8 bits by which what renders may differ: torch and onnxruntime round otherwise."""
@@ -35,6 +36,9 @@ _BRIGHTNESS: Final = np.array([0.299, 0.587, 0.114])
 MOST: Final = 10_000
 """Pictures on a sheet that is drawn again."""
 
+FORGED: Final = "Somebody changed what it says; do not rely on it."
+"""What to do about a record that mystyle does not write."""
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -46,65 +50,74 @@ class Claim:
         square: the largest mean difference in brightness of a square of 8 x 8 pixels; None where it has
             another size.
         lossless: whether it was compared pixel by pixel.
+        part: what of it was: all, or the middle of its face.
     """
 
     holds: bool
     largest: int | None
     square: float | None
     lossless: bool
+    part: Literal["whole", "face"] = "whole"
 
 
-def check_claim(path: Path, profile: Profile, renderer: Renderer) -> Claim:
+def check_sample(path: Path, marks: Provenance, profile: Profile, renderer: Renderer) -> Claim:
     """Draw a sample again from what it says of itself, and compare.
 
     Args:
         path: the picture.
+        marks: what it says.
         profile: the one that it names, or the one that it is said to be of.
         renderer: its generator.
 
     Raises:
         DecodeError: it is no picture.
-        UsageError: it says nothing of mystyle, was made from a photo, or with another generator.
+        UsageError: it was drawn with another generator, or no sample says what it says.
     """
-    from mystyle_cli.photos.decode import decode, read_file
-    from mystyle_cli.photos.marks import read_marks, stamped
-
-    marks = read_marks(path)
-    if marks is None:
-        raise UsageError(
-            f"{path} says nothing of mystyle, so there is nothing to verify",
-            "Give a sample as mystyle wrote it; programs that pass pictures on often drop what they say.",
-        )
+    refuse_other_generator(path, marks, profile)
     drawn, seed = marks.drawn, marks.seed
     if drawn is None or seed is None:
-        raise UsageError(
-            f"{path} was made from a photo by {marks.command}, and cannot be made again without that photo",
-            "Give the command again with the same photo, options and seed, and compare.",
-        )
-    if marks.generator != profile.manifest.digests().get(GENERATOR):
-        raise UsageError(
-            f"{path} was made by another generator than profile '{profile.name}' has now",
-            "Name the profile of then, from a backup, with --profile.",
-        )
+        raise UsageError(f"{path} does not say how it was drawn", FORGED)
     beta = (marks.beta or 0.0) if drawn.sampler == "uniform" else 0.0
     possible = 1 <= drawn.count <= MOST and 1 <= drawn.anchors <= len(profile.anchors()) and 0 <= beta <= MOST
     if not possible or seed < 0 or drawn.sampler not in ("anchors", "uniform"):
         raise UsageError(
             f"{path} says of itself what no sample of '{profile.name}' does",
-            "Somebody changed what it says; do not rely on it.",
+            FORGED,
         )
     seeds = range(seed, seed + drawn.count)
     parts = draw_parts(profile, renderer, seeds, cast(Sampler, drawn.sampler), beta, drawn.anchors)
     pixels = np.concatenate([part.pixels for part in parts])
-    made = pixels[0] if drawn.count == 1 else grid(pixels)
-    lossless = read_file(path).startswith(b"\x89PNG")
-    return _compared(decode(path).pixels, stamped(made) if marks.visible else made, lossless)
+    return compare(path, pixels[0] if drawn.count == 1 else grid(pixels), marks)
 
 
-def _compared(found: Pixels, made: Pixels, lossless: bool) -> Claim:
-    """Compare a picture with what it should be."""
-    if found.shape != made.shape:
+def refuse_other_generator(path: Path, marks: Provenance, profile: Profile) -> None:
+    """Refuse to judge a picture that a profile's generator, as it is now, did not draw.
+
+    Raises:
+        UsageError: it did not.
+    """
+    if marks.generator != profile.manifest.digests().get(GENERATOR):
+        raise UsageError(
+            f"{path} was made by another generator than profile '{profile.name}' has now",
+            "Name the profile of then, from a backup, with --profile.",
+        )
+
+
+def compare(path: Path, made: Pixels | None, marks: Provenance) -> Claim:
+    """Compare a picture with what was made again.
+
+    Args:
+        path: the picture.
+        made: uint8 (H, W, 3) without a mark that can be seen; None where it would have another size.
+        marks: what the picture says of itself.
+    """
+    from mystyle_cli.photos.decode import decode, read_file
+    from mystyle_cli.photos.marks import stamped
+
+    found, lossless = decode(path).pixels, read_file(path).startswith(b"\x89PNG")
+    if made is None or found.shape != made.shape:
         return Claim(False, None, None, lossless)
+    made = stamped(made) if marks.visible else made
     signed = found.astype(np.int16) - made.astype(np.int16)
     difference = np.abs(signed)
     height, width = (side // 8 * 8 for side in difference.shape[:2])

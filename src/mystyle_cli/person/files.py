@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from mystyle_cli.documents import Table, Text, json_of
 from mystyle_cli.errors import ProfileError
 from mystyle_cli.owned import OWNER_FOLDER, StrangeFileError, write_result
 from mystyle_cli.person.layout import largest
-from mystyle_cli.tensors import HEADER, read_tensors
+from mystyle_cli.tensors import HEADER, parse_tensors, read_tensors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,12 +113,30 @@ def load_tensors(path: Path, beneath: Path | None = None) -> tuple[dict[str, NDA
     """
     try:
         tensors, header = read_tensors(path, largest("a.safetensors"), beneath)
-        return tensors, _NOTES.read(json_of(header.get("notes", "{}")), "notes")
+        return tensors, _notes(header)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ProfileError(
             f"{path} cannot be read: {reason}", "Run `mystyle profile verify` to see what else is damaged."
         ) from error
+
+
+def parse_whole(data: bytes) -> tuple[dict[str, NDArray[np.generic]], Notes]:
+    """Read what `tensor_bytes` made.
+
+    Returns:
+        The arrays by name, all of them finite, and the header's notes.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    tensors, header = parse_tensors(io.BytesIO(data))
+    return tensors, _notes(header)
+
+
+def _notes(header: Notes) -> Notes:
+    """Return the notes that stand as one entry in a file's header."""
+    return _NOTES.read(json_of(header.get("notes", "{}")), "notes")
 
 
 _NOTES: Final = Table(Text(HEADER, lines=True), Text(), 1000)

@@ -34,6 +34,7 @@ from mystyle_cli.photos.formats import RAW, READ, bare_png, cicp, ended_jpegs, k
 
 if TYPE_CHECKING:
     from mystyle_cli.photos.marks import Provenance
+    from mystyle_cli.photos.signing import Seal
 
 Pixels = NDArray[np.uint8]
 Kernel = Literal["area", "bilinear", "bicubic", "lanczos"]
@@ -444,6 +445,7 @@ def encode(
     alpha: Pixels | None = None,
     exif: bytes | None = None,
     marks: Provenance | None = None,
+    seal: Seal | None = None,
 ) -> None:
     """Write pixels to a file, whole or not at all, or to a stream.
 
@@ -455,13 +457,17 @@ def encode(
         alpha: uint8 (H, W) opacity; jpeg has none and is laid on white.
         exif: EXIF block to carry over; one that has no room in a jpeg is left out.
         marks: provenance to embed.
+        seal: signs the file; with `marks` only.
 
     Raises:
+        MystyleError: it cannot be signed.
         UsageError: the path's ending is none that is written, or its format has no room for the picture.
         OSError: a link is in its place, or it cannot be written.
     """
     chosen = format or (format_of(target) if isinstance(target, Path) else "png")
     data = _encoded(pixels, chosen, quality, alpha, exif, marks)
+    if seal is not None and marks is not None:
+        data = seal.sign(data, chosen, marks.digital_source_type)
     if not isinstance(target, Path):
         target.write(data)
         return

@@ -25,15 +25,8 @@ class Sheet:
 
     def __init__(self, count: int, shape: tuple[int, int], columns: int | None = None, gap: int = 2) -> None:
         self._shape, self._gap, self._next = shape, gap, 0
-        self._across = columns or math.ceil(math.sqrt(count))
-        height, width = shape[0] + gap, shape[1] + gap
-        down = math.ceil(count / self._across)
-        if (down * height) * (self._across * width) > LARGEST_PICTURE:
-            raise UsageError(
-                f"{count} pictures of {shape[1]} x {shape[0]} pixels are too many for one picture",
-                "Lay out fewer.",
-            )
-        self.pixels: Pixels = np.full((down * height - gap, self._across * width - gap, 3), 255, np.uint8)
+        self._across = columns or _across(count)
+        self.pixels: Pixels = np.full((*sheet_size(count, shape, columns, gap), 3), 255, np.uint8)
 
     def add(self, picture: Pixels) -> None:
         """Lay the next picture uint8 (H, W, 3)."""
@@ -42,6 +35,28 @@ class Sheet:
         top, left = row * (height + self._gap), column * (width + self._gap)
         self.pixels[top : top + height, left : left + width] = picture
         self._next += 1
+
+
+def sheet_size(
+    count: int, shape: tuple[int, int], columns: int | None = None, gap: int = 2
+) -> tuple[int, int]:
+    """Return height and width of a sheet; see `Sheet`.
+
+    Raises:
+        UsageError: the sheet would have more pixels than `LARGEST_PICTURE`.
+    """
+    across = columns or _across(count)
+    down, (height, width) = math.ceil(count / across), (shape[0] + gap, shape[1] + gap)
+    if (down * height) * (across * width) > LARGEST_PICTURE:
+        raise UsageError(
+            f"{count} pictures of {shape[1]} x {shape[0]} pixels are too many for one picture",
+            "Lay out fewer.",
+        )
+    return down * height - gap, across * width - gap
+
+
+def _across(count: int) -> int:
+    return math.ceil(math.sqrt(count))
 
 
 def grid(pictures: Pixels, columns: int | None = None, gap: int = 2) -> Pixels:

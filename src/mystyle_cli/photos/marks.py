@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
+from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -77,6 +78,7 @@ class Provenance:
         generator: sha256 of the person's generator, "" where it is not known.
         drawn: how a sample was drawn, so that it can be drawn again; None for what was made from a photo.
         visible: a mark can be seen in its corner.
+        code: what `restore.saved.code_bytes` made, so that it can be drawn again; empty where it is not kept.
     """
 
     command: str
@@ -91,6 +93,7 @@ class Provenance:
     generator: str = ""
     drawn: Drawn | None = None
     visible: bool = False
+    code: bytes = b""
 
     def xmp(self) -> str:
         """Return the XMP packet."""
@@ -105,6 +108,8 @@ class Provenance:
             own["generator"] = self.generator
         if self.visible:
             own["visible"] = "yes"
+        if self.code:
+            own["code"] = b64encode(self.code).decode()
         if self.drawn is not None:
             own |= {"sampler": self.drawn.sampler, "anchors": str(self.drawn.anchors)}
             own["count"] = str(self.drawn.count)
@@ -236,6 +241,7 @@ def _from_attributes(attributes: dict[str, str]) -> Provenance | None:
             id_score=None if score is None else float(score),
             generator=own.get("generator", ""),
             visible=own.get("visible") == "yes",
+            code=b64decode(own.get("code", ""), validate=True),
             drawn=Drawn(own["sampler"], int(own["anchors"]), int(own["count"])) if "sampler" in own else None,
         )
     except (KeyError, ValueError):

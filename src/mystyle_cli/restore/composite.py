@@ -37,6 +37,9 @@ ROUND: Final = 4.0
 ROUNDS: Final = 8
 """How often an enlarged face is compared with the small photo; what is left then is below a grey level."""
 
+SOLID: Final = 0.999
+"""Share of a face in what is shown from which the rest is less than a grey level."""
+
 Floats = npt.NDArray[np.float32]
 Sides = Sequence[bool]  # whether each side of a crop is open: top, bottom, left, right
 EVERY: Final = (True,) * 4
@@ -106,10 +109,33 @@ def enlarge_and_paste(
     from mystyle_cli.photos.paste import paste
 
     height, width = located.photo.pixels.shape[:2]
-    size = (max(1, round(height * factor)), max(1, round(width * factor)))
+    size = enlarged(height, factor), enlarged(width, factor)
     large = resize(located.photo.pixels, size, "lanczos", located.photo.alpha)
     quad: Points = located.quad * (np.array([size[1], size[0]]) / (width, height))
     return paste(large, face, quad, shown, 0.0) if aligned else _blend(large, face, quad, shown, crop, EVERY)
+
+
+def enlarged(length: int, factor: float) -> int:
+    """Return how many pixels a side of a photo has once it is enlarged."""
+    return max(1, round(length * factor))
+
+
+def drawn_alone(shown: Floats, crop: Crop, aligned: bool, margin: int) -> Floats:
+    """Return (R, R) of 0 and 1, where a pasted face is what was drawn: nothing of the photo is mixed in.
+
+    Args:
+        shown: (R, R) in [0, 1], where it may show.
+        crop: which square about the face it shows.
+        aligned: the photo is the crop itself.
+        margin: pixels about it that do not count, for pasting looks so far around.
+    """
+    from PIL import Image, ImageFilter
+
+    alone = shown >= SOLID
+    if not aligned:
+        alone &= _fade(len(shown), WIDE / crop.scale, EVERY) == 1
+    solid = Image.fromarray(alone).convert("L").filter(ImageFilter.MinFilter(2 * margin + 1))
+    return np.asarray(np.asarray(solid) > 0, np.float32)
 
 
 def fill_photo(located: Located, face: Pixels, crop: Crop, aligned: bool) -> Pixels:

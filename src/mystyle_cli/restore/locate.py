@@ -310,10 +310,15 @@ def _apart(one: Points, other: Points) -> bool:
     return away > min(quad_side(one), quad_side(other)) / 3
 
 
-def place(name: str, photo: Photo, quad: Points, resolution: int) -> Located:
-    """Return a face whose quad is known already; its ID score is not measured again."""
-    crop, hole = _cut(photo.pixels, None, quad, resolution)
-    return Located(name, photo, quad, crop, hole, None, math.nan)
+def place(name: str, photo: Photo, quad: Points, resolution: int, mask: Pixels | None = None) -> Located:
+    """Return a face whose quad is known already; its ID score is not measured again.
+
+    Raises:
+        UsageError: the mask has another size than the photo, or fills nothing.
+    """
+    _check_mask(mask, photo, name)
+    crop, hole = _cut(photo.pixels, mask, quad, resolution)
+    return Located(name, photo, quad, crop, hole, mask, math.nan)
 
 
 def _cut(pixels: Pixels, mask: Pixels | None, quad: Points, size: int) -> tuple[Pixels, Floats]:

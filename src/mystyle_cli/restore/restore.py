@@ -24,7 +24,8 @@ from mystyle_cli.restore import composite
 from mystyle_cli.restore.faults import contained
 from mystyle_cli.restore.locate import Located, Subject, locate
 from mystyle_cli.restore.projection import HULL, Projection, ProjectionSettings, project
-from mystyle_cli.restore.views import degrade, degraded_photo, view_of
+from mystyle_cli.restore.views import degrade, view_of
+from mystyle_cli.restore.whole import Whole
 
 if TYPE_CHECKING:
     from mystyle_cli.person.instant import InstantNet
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from mystyle_cli.photos.decode import Pixels
     from mystyle_cli.prior.generator import Generator
     from mystyle_cli.prior.perceptual import Perceptual
-    from mystyle_cli.prior.registry import Prior
     from mystyle_cli.restore.degradations import Degradation
 
 TaskName = Literal["invert", "inpaint", "upscale"]
@@ -411,9 +411,9 @@ def _finish(
 
     So a photo becomes as large whatever the quality: only some searches move the face.
     """
-    from mystyle_cli.photos.decode import to_pixels, to_unit
+    from mystyle_cli.photos.decode import to_unit
 
-    aligned, crop = engine.settings.aligned, engine.profile.prior.crop
+    whole = Whole(engine.profile.prior, task, engine.settings.aligned)
     located = found.moved(projection.motions[row])
     image = projection.images[row]
     if not np.isfinite(image).all():
@@ -421,30 +421,15 @@ def _finish(
             f"{located.name}: the search came upon a number that is not finite",
             "Try another --quality or --start.",
         )
-    if task == "upscale":
-        image = composite.consistent(image, degraded_photo(located, task, engine.resolution))
-    image = image.clip(-1, 1)
+    image = whole.meet(located, image)
+    face, factor = whole.face(located, image), engine.resolution / found.side if task == "upscale" else 1.0
     warnings = [*located.warnings, *([engine.notice] if engine.notice else [])]
-    factor = 1.0
-    if task == "inpaint":
-        image = composite.seamless(image, to_unit(located.crop), located.hole).clip(-1, 1)
-        face = composite.toned(located, to_pixels(image))
-        pixels = composite.fill_photo(located, face, crop, aligned)
-        outside = composite.hole_outside(located)
-        if outside > 0.01:
-            warnings.append(f"{outside:.0%} of the mask is not face and was only filled smoothly")
-    else:
-        face = composite.toned(located, to_pixels(image))
-        shown = person_matte(engine.profile.prior, image, located if task == "invert" else None)
-        if task == "upscale":
-            factor = len(face) / found.side
-            pixels = composite.enlarge_and_paste(located, face, shown, crop, aligned, factor)
-        else:
-            pixels = composite.paste_face(located, face, shown, crop, aligned)
+    if task == "inpaint" and (outside := composite.hole_outside(located)) > 0.01:
+        warnings.append(f"{outside:.0%} of the mask is not face and was only filled smoothly")
     alpha_plus = None if projection.alpha_plus is None else projection.alpha_plus[row]
     return Restoration(
         name=located.name,
-        pixels=pixels,
+        pixels=whole.lay(located, image, factor),
         face=face,
         located=located,
         alpha_plus=alpha_plus,
@@ -458,19 +443,3 @@ def _finish(
         factor=factor,
         warnings=tuple(warnings),
     )
-
-
-def person_matte(prior: Prior, image: Floats, located: Located | None) -> Floats:
-    """Return where a generated face may show: the person in it, or in the photo that it replaces.
-
-    Args:
-        prior: the domain prior, whose matte tells.
-        image: (3, R, R), generated.
-        located: the photo, where both the old and the new outline count.
-    """
-    from mystyle_cli.photos.decode import to_unit
-
-    if "matte" not in prior.roles:
-        return np.ones(image.shape[1:], np.float32)
-    pictures = [image] if located is None else [image, to_unit(located.crop)]
-    return np.asarray(prior.matte(np.stack(pictures)).max(axis=0), np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from mystyle_cli.errors import ProfileError, UsageError
 from mystyle_cli.person import hull
-from mystyle_cli.person.files import load_tensors, save_tensors
+from mystyle_cli.person.files import Notes, load_tensors, parse_whole, tensor_bytes, write_whole
 from mystyle_cli.person.profile import ANCHORS, GENERATOR
 from mystyle_cli.restore.locate import Subject, as_photo, place
 from mystyle_cli.restore.restore import Restoration
@@ -39,7 +40,7 @@ class SavedCode:
     """A photo in the person's space.
 
     Args:
-        path: the file.
+        path: the file that holds it.
         alpha_plus: float64 (num_ws, N).
         quad: (4, 2) photo coordinates of the face's crop, as `Located` has them.
         photo_sha256: of the photo's file.
@@ -98,6 +99,18 @@ def save_code(path: Path, profile: Profile, found: Restoration, *, aligned: bool
         UsageError: the result has no coefficients, since it was searched outside the person's space.
         ProfileError: the file cannot be written.
     """
+    write_whole(path, code_bytes(profile, found, aligned=aligned))
+
+
+def code_bytes(profile: Profile, found: Restoration, *, aligned: bool) -> bytes:
+    """Return what `save_code` writes.
+
+    Args:
+        profile, found, aligned: as there.
+
+    Raises:
+        UsageError: the result has no coefficients, since it was searched outside the person's space.
+    """
     if found.alpha_plus is None or found.located is None:
         raise UsageError("only codes of the person's own space are saved", "Use space p+ or p.")
     digests = profile.manifest.digests()
@@ -112,7 +125,7 @@ def save_code(path: Path, profile: Profile, found: Restoration, *, aligned: bool
         "aligned": str(aligned),
         "id": repr(found.id_score),
     }
-    save_tensors(path, {"alpha_plus": found.alpha_plus, "quad": np.asarray(found.located.quad)}, notes)
+    return tensor_bytes({"alpha_plus": found.alpha_plus, "quad": np.asarray(found.located.quad)}, notes)
 
 
 def load_code(path: Path, profile: Profile) -> SavedCode:
@@ -121,10 +134,31 @@ def load_code(path: Path, profile: Profile) -> SavedCode:
     Raises:
         UsageError: the file is none, is damaged, or belongs to other anchors than the profile's.
     """
+    return _checked(path, lambda: load_tensors(path), profile)
+
+
+def parse_code(path: Path, data: bytes, profile: Profile) -> SavedCode:
+    """Read a code that stands in a result.
+
+    Args:
+        path: the result's.
+        data: what `code_bytes` made.
+        profile: whose code it is.
+
+    Raises:
+        UsageError: it is damaged, or belongs to other anchors than the profile's.
+    """
+    return _checked(path, lambda: parse_whole(data), profile)
+
+
+def _checked(
+    path: Path, read: Callable[[], tuple[dict[str, npt.NDArray[np.generic]], Notes]], profile: Profile
+) -> SavedCode:
+    """Return a code of which everything can be so; see `load_code`."""
     from mystyle_cli.photos.align import quad_side
 
     try:
-        tensors, notes = load_tensors(path)
+        tensors, notes = read()
         if notes.get("kind") != KIND or notes["format"] != str(FORMAT):
             raise ValueError("it is not one that this version reads")
         alpha_plus, quad = tensors["alpha_plus"], tensors["quad"]
@@ -135,7 +169,8 @@ def load_code(path: Path, profile: Profile) -> SavedCode:
             or {alpha_plus.dtype.kind, quad.dtype.kind} != {"f"}
         ):
             raise ValueError("its tensors have other shapes")
-        if np.abs(quad).max() > FURTHEST or not 1 <= quad_side(np.asarray(quad, np.float64)) <= FURTHEST:
+        corners: Points = np.asarray(quad, np.float64)
+        if np.abs(corners).max() > FURTHEST or not 1 <= quad_side(corners) <= FURTHEST:
             raise ValueError("its face lies on no photo")
         if np.abs(alpha_plus).max() > LARGEST_ALPHA:
             raise ValueError("its coefficients are far from any person")
@@ -155,7 +190,7 @@ def load_code(path: Path, profile: Profile) -> SavedCode:
     return SavedCode(
         path=path,
         alpha_plus=np.asarray(alpha_plus, np.float64),
-        quad=np.asarray(quad, np.float64),
+        quad=corners,
         photo_sha256=photo,
         factor=factor,
         aligned=notes.get("aligned") == "True",

@@ -1,0 +1,95 @@
+"""From a generated face to the whole photo that a command returns, the same whenever it is done again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from mystyle_cli.restore import composite
+from mystyle_cli.restore.views import degraded_photo
+
+if TYPE_CHECKING:
+    from mystyle_cli.photos.decode import Pixels
+    from mystyle_cli.prior.registry import Prior
+    from mystyle_cli.restore.locate import Located
+
+Floats = npt.NDArray[np.float32]
+Command = Literal["invert", "inpaint", "upscale", "edit"]
+"""What makes a photo of a generated face."""
+
+COMMANDS: Final[tuple[Command, ...]] = ("invert", "inpaint", "upscale", "edit")
+
+
+@dataclass(frozen=True)
+class Whole:
+    """How a face becomes a photo again.
+
+    Args:
+        prior: the domain prior, whose matte and crop count.
+        command: what for.
+        aligned: the photo is the crop itself.
+    """
+
+    prior: Prior
+    command: Command
+    aligned: bool
+
+    def meet(self, located: Located, image: Floats) -> Floats:
+        """Return a generated face made to agree with what its photo says.
+
+        Args:
+            located: the photo and where its face lies; for "inpaint" with its hole.
+            image: (3, R, R), finite.
+
+        Returns:
+            (3, R, R) in [-1, 1].
+        """
+        from mystyle_cli.photos.decode import to_unit
+
+        if self.command == "upscale":
+            image = composite.consistent(image, degraded_photo(located, "upscale", image.shape[-1]))
+        image = image.clip(-1, 1)
+        if self.command == "inpaint":
+            image = composite.seamless(image, to_unit(located.crop), located.hole).clip(-1, 1)
+        return image
+
+    def face(self, located: Located, image: Floats) -> Pixels:
+        """Return it as pixels, uint8 (R, R, 3), in grey where its photo is."""
+        from mystyle_cli.photos.decode import to_pixels
+
+        return composite.toned(located, to_pixels(image))
+
+    def shown(self, located: Located, image: Floats) -> Floats:
+        """Return (R, R) in [0, 1], where it may show: everywhere in a hole, else where a person is.
+
+        Where a face replaces another of the same size both outlines count, so that nothing old stays.
+        """
+        from mystyle_cli.photos.decode import to_unit
+
+        if self.command == "inpaint" or "matte" not in self.prior.roles:
+            return np.ones(image.shape[1:], np.float32)
+        pictures = [image] if self.command == "upscale" else [image, to_unit(located.crop)]
+        return np.asarray(self.prior.matte(np.stack(pictures)).max(axis=0), np.float32)
+
+    def enlarges(self, factor: float) -> bool:
+        """Tell whether the whole photo becomes larger, by as much as its face did."""
+        return self.command == "upscale" or (self.command != "inpaint" and factor != 1)
+
+    def lay(self, located: Located, image: Floats, factor: float) -> Pixels:
+        """Return the whole photo, uint8 (H, W, 3).
+
+        Args:
+            located: the photo and where its face lies.
+            image: (3, R, R), as `meet` returns it.
+            factor: how much larger than the photo it becomes; 1 keeps its size.
+        """
+        face, crop = self.face(located, image), self.prior.crop
+        if self.command == "inpaint":
+            return composite.fill_photo(located, face, crop, self.aligned)
+        shown = self.shown(located, image)
+        if self.enlarges(factor):
+            return composite.enlarge_and_paste(located, face, shown, crop, self.aligned, factor)
+        return composite.paste_face(located, face, shown, crop, self.aligned)
