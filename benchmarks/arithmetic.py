@@ -13,9 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import Report, Spread, interleaved, spread
 from benchmarks.people import good_faces
-from mystyle_cli.person.tuning import TuneSettings
+from mystyle_cli.nets.processors import usable_processors
 from mystyle_cli.prior.registry import Prior, open_prior
-from mystyle_cli.processors import usable_processors
+from mystyle_cli.tuning.settings import TuneSettings
 from tools.portraits import PRIOR
 
 SIDE: Final = 2048

@@ -15,13 +15,15 @@ from benchmarks.measure import Report, Spread
 from benchmarks.people import good_faces
 from mystyle_cli.analysis.baselines import Task, comparison_settings, subjects
 from mystyle_cli.edit.photos import EditSettings, edit_photos
+from mystyle_cli.nets.processors import settle, threads
 from mystyle_cli.person.profile import Profile
-from mystyle_cli.person.samples import draw
 from mystyle_cli.person.score import synthesise
-from mystyle_cli.person.tuning import TuneSettings, tune
-from mystyle_cli.photos.decode import Pixels, to_pixels
-from mystyle_cli.processors import settle, threads
-from mystyle_cli.restore.restore import Quality, RestoreSettings, default_settings, restore
+from mystyle_cli.photos.pixels import Pixels, to_pixels
+from mystyle_cli.restore.restore import restore
+from mystyle_cli.restore.task import Quality, RestoreSettings, default_settings
+from mystyle_cli.sample.samples import draw
+from mystyle_cli.tuning.settings import TuneSettings
+from mystyle_cli.tuning.tuning import tune
 from tools.figures.common import NAMES, profile_of
 
 PHOTOS: Final = 8
@@ -106,7 +108,7 @@ def _restored(profile: Profile, crops: Pixels, task: Task, quality: Quality, bat
 
 
 def _edited(profile: Profile, crops: Pixels, batch: int) -> list[Pixels]:
-    from mystyle_cli.restore.locate import Subject
+    from mystyle_cli.find.locate import Subject
 
     direction = next(iter(profile.prior.directions().values()))
     how = RestoreSettings(aligned=True, force=True, batch=batch)

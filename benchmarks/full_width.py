@@ -20,14 +20,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import plain
 from benchmarks.measure import Report, Spread, ratio, spread
-from mystyle_cli.person.cost import Plan, plan_tuning
-from mystyle_cli.person.tuning import TuneSettings, plan_for, tune
-from mystyle_cli.prior.device import Device
-from mystyle_cli.prior.generator import Generator
-from mystyle_cli.prior.perceptual import Perceptual
+from mystyle_cli.nets.cost import Plan, plan_tuning
+from mystyle_cli.nets.device import Device
+from mystyle_cli.nets.generator import Generator
+from mystyle_cli.nets.perceptual import Perceptual
 from mystyle_cli.progress import Step
-from mystyle_cli.restore.degradations import Identity
-from mystyle_cli.restore.projection import ProjectionSettings, project
+from mystyle_cli.projection.degradations import Identity
+from mystyle_cli.projection.projection import project
+from mystyle_cli.projection.settings import ProjectionSettings
+from mystyle_cli.tuning.settings import TuneSettings
+from mystyle_cli.tuning.tuning import plan_for, tune
 
 DEVICE: Final = "cuda" if torch.cuda.is_available() else "cpu"
 RESOLUTION: Final = int(os.environ.get("MYSTYLE_RESOLUTION", "1024" if DEVICE == "cuda" else "256"))

@@ -15,10 +15,12 @@ from benchmarks import plain
 from benchmarks.measure import Report, Spread, ratio, spread
 from mystyle_cli.analysis.baselines import Task, comparison_settings, pictures, subjects
 from mystyle_cli.analysis.metrics import lpips
-from mystyle_cli.photos.decode import to_unit
-from mystyle_cli.processors import usable_processors
-from mystyle_cli.restore.locate import locate
-from mystyle_cli.restore.restore import Answering, Quality, default_settings, open_engine, restore_with
+from mystyle_cli.find.locate import locate
+from mystyle_cli.nets.processors import usable_processors
+from mystyle_cli.photos.pixels import to_unit
+from mystyle_cli.restore.engine import Answering, open_engine
+from mystyle_cli.restore.restore import restore_with
+from mystyle_cli.restore.task import Quality, default_settings
 from mystyle_cli.restore.views import degrade
 from tools.figures.common import NAMES, profile_of, truths_of
 

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from benchmarks.measure import Report, Spread, interleaved, per, ratio
-from mystyle_cli.onnx.export import synthesis_file
-from mystyle_cli.onnx.synthesis import open_synthesis
-from mystyle_cli.person.rendering import TorchRenderer
+from mystyle_cli.nets.export import synthesis_file
+from mystyle_cli.nets.exported import open_synthesis
+from mystyle_cli.nets.processors import usable_processors
 from mystyle_cli.prior.registry import open_prior
-from mystyle_cli.processors import usable_processors
+from mystyle_cli.sample.rendering import TorchRenderer
 from tools.portraits import PRIOR
 
 BATCHES = (1, 16)

@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mystyle_cli.person import hull
-from mystyle_cli.prior.generator import GAIN, SLOPE, Generator, SynthesisLayer, ToRgb
-from mystyle_cli.prior.perceptual import Perceptual
-from mystyle_cli.restore.degradations import Degradation
-from mystyle_cli.restore.projection import ProjectionSettings
+from mystyle_cli.hull import hull
+from mystyle_cli.nets.generator import GAIN, SLOPE, Generator, SynthesisLayer, ToRgb
+from mystyle_cli.nets.perceptual import Perceptual
+from mystyle_cli.projection.degradations import Degradation
+from mystyle_cli.projection.settings import ProjectionSettings
 
 TUNE_RATE: Final = 3e-4
 TUNE_PASSES: Final = 1000

@@ -18,16 +18,22 @@ import torch
 
 from benchmarks.measure import Report, Spread, spread
 from mystyle_cli.analysis.baselines import comparison_settings, personal, pictures, subjects
-from mystyle_cli.analysis.truths import Truths
-from mystyle_cli.learn import LearnSettings, learn
-from mystyle_cli.person.difference import Difference, apply_difference, read_changes, store_difference
+from mystyle_cli.analysis.judge import Truths
+from mystyle_cli.learn.learn import learn
+from mystyle_cli.learn.settings import LearnSettings
+from mystyle_cli.nets.generator import Generator
+from mystyle_cli.person.difference import (
+    Difference,
+    apply_difference,
+    read_changes,
+    store_difference,
+)
 from mystyle_cli.person.files import save_tensors
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.quantise import SMALL
-from mystyle_cli.person.store import Store
-from mystyle_cli.photos.decode import to_unit
-from mystyle_cli.prior.generator import Generator
+from mystyle_cli.photos.pixels import to_unit
 from mystyle_cli.prior.registry import open_prior
+from mystyle_cli.store.store import Store
 from tools.figures.common import NAMES, OUT, Person, truths_of
 from tools.portraits import PRIOR
 

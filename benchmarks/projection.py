@@ -22,13 +22,15 @@ from benchmarks import plain
 from benchmarks.measure import Report, Spread, spread
 from mystyle_cli.analysis.baselines import Task, comparison_settings, subjects
 from mystyle_cli.analysis.metrics import lpips
-from mystyle_cli.person import hull
+from mystyle_cli.find.locate import locate
+from mystyle_cli.hull import hull
+from mystyle_cli.nets.processors import usable_processors
 from mystyle_cli.person.score import synthesise
-from mystyle_cli.photos.decode import Pixels, to_pixels, to_unit
-from mystyle_cli.processors import usable_processors
-from mystyle_cli.restore.locate import locate
-from mystyle_cli.restore.projection import in_a_beta
-from mystyle_cli.restore.restore import Answering, default_settings, open_engine, restore_with
+from mystyle_cli.photos.pixels import Pixels, to_pixels, to_unit
+from mystyle_cli.projection.projection import in_a_beta
+from mystyle_cli.restore.engine import Answering, open_engine
+from mystyle_cli.restore.restore import restore_with
+from mystyle_cli.restore.task import default_settings
 from mystyle_cli.restore.views import degrade
 from tools.figures.common import NAMES, profile_of, truths_of
 

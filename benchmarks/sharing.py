@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.measure import Report, Spread, spread
+from mystyle_cli.nets.processors import COUNTS, WAITING, usable_processors
 from mystyle_cli.person.profile import Profile
-from mystyle_cli.processors import COUNTS, WAITING, usable_processors
 from tools.figures.common import NAMES, profile_of
 
 CORES: Final = 2

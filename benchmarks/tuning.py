@@ -19,13 +19,15 @@ import torch
 from benchmarks import plain
 from benchmarks.measure import Report, Spread, ratio, spread
 from benchmarks.people import good_faces
-from mystyle_cli.person.score import perceptual_distances, reconstruction_figures, synthesise
-from mystyle_cli.person.tuning import TuneSettings, tune
-from mystyle_cli.prior.generator import Generator
-from mystyle_cli.prior.perceptual import Perceptual
+from mystyle_cli.learn.figures import reconstruction_figures
+from mystyle_cli.nets.generator import Generator
+from mystyle_cli.nets.perceptual import Perceptual
+from mystyle_cli.nets.processors import usable_processors
+from mystyle_cli.person.score import perceptual_distances, synthesise
 from mystyle_cli.prior.registry import Prior, open_prior
-from mystyle_cli.processors import usable_processors
 from mystyle_cli.progress import Progress, silent
+from mystyle_cli.tuning.settings import TuneSettings
+from mystyle_cli.tuning.tuning import tune
 from tools.figures.common import NAMES, truths_of
 from tools.portraits import PRIOR
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mystyle_cli.prior.generator import Generator
+from mystyle_cli.nets.generator import Generator
 
 SOURCE = "raise SystemExit('the source text inside a pickle was run')\n"
 HOOKS = ("_backward_hooks", "_forward_hooks", "_forward_pre_hooks", "_state_dict_hooks")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tomli_w
 
-from mystyle_cli.processors import settle
+from mystyle_cli.nets.processors import settle
 
 if TYPE_CHECKING:
     from click.testing import Result
@@ -62,8 +62,8 @@ def _write_torch_roles(folder: Path) -> None:
     """Write generator and perceptual net with random weights."""
     import torch
 
-    from mystyle_cli.prior.generator import Generator, save_generator
-    from mystyle_cli.prior.perceptual import Perceptual, save_perceptual
+    from mystyle_cli.nets.generator import Generator, save_generator
+    from mystyle_cli.nets.perceptual import Perceptual, save_perceptual
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -91,7 +91,7 @@ def _write_directions(folder: Path, rng: np.random.Generator) -> list[str]:
 def _nothing_takes_long_twice() -> Iterator[None]:
     """Nobody waits for the disk, and a picture that was searched for faces is not searched again."""
     from mystyle_cli.curate import examine
-    from mystyle_cli.photos import faces
+    from mystyle_cli.faces import faces
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
@@ -191,7 +191,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 @pytest.fixture(autouse=True)
 def _threads_as_before() -> Iterator[None]:
     """What `--threads` settled in one test does not hold in the next."""
-    from mystyle_cli import processors
+    from mystyle_cli.nets import processors
 
     names = (*processors.COUNTS, *processors.WAITING)
     environment = {name: os.environ[name] for name in names if name in os.environ}

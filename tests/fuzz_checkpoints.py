@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
+from mystyle_cli.checkpoints.reading import read_checkpoint
 from mystyle_cli.errors import ModelError
-from mystyle_cli.prior.checkpoints.reading import read_checkpoint
-from mystyle_cli.prior.generator import Generator
+from mystyle_cli.nets.generator import Generator
 from tests.checkpoints import nvidia_generator, published_names
 
 MEMORY = 768 << 20  # bytes of address space beyond what the process has before the first file

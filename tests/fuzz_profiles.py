@@ -30,8 +30,8 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from mystyle_cli.cli import cli
-from mystyle_cli.learn import export
-from mystyle_cli.person.instant import InstantSettings
+from mystyle_cli.instant.net import InstantSettings
+from mystyle_cli.learn.learn import export
 from tests.tiny_store import add_instant, make_store
 
 FEW = 50  # cases for which no nets for instant answers are made, whose opening takes most of the time

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mystyle_cli.prior.generator import Generator
+from mystyle_cli.nets.generator import Generator
 
 KERNEL = torch.outer(torch.tensor([1.0, 3, 3, 1]), torch.tensor([1.0, 3, 3, 1])) / 16
 

@@ -19,17 +19,16 @@ from mystyle_cli.analysis.baselines import (
     subjects,
 )
 from mystyle_cli.analysis.enhancement import METHODS, enhance, targets
-from mystyle_cli.analysis.interpolation import Interpolation, draw_pairs, interpolate
-from mystyle_cli.analysis.judge import Judge
+from mystyle_cli.analysis.judge import Judge, Truths
 from mystyle_cli.analysis.membership import excess, with_many_anchors
 from mystyle_cli.analysis.tradeoff import sweep_beta
-from mystyle_cli.analysis.truths import Truths
+from mystyle_cli.analysis.tuned import Interpolation, draw_pairs, interpolate
 from mystyle_cli.errors import ProfileError
+from mystyle_cli.faces.align import FFHQ, Crop
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.score import synthesise
-from mystyle_cli.photos.align import FFHQ, Crop
-from mystyle_cli.photos.decode import to_unit
-from mystyle_cli.restore.projection import ProjectionSettings
+from mystyle_cli.photos.pixels import to_unit
+from mystyle_cli.projection.settings import ProjectionSettings
 from tests.tiny_store import TRAIN, make_store, picture
 
 STEPS = ProjectionSettings(steps=3)

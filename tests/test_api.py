@@ -15,8 +15,8 @@ import mystyle_cli
 from mystyle_cli.api import Person
 from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_UPSCALE
 from mystyle_cli.errors import NoFaceError, ProfileError
+from mystyle_cli.nets.device import Device
 from mystyle_cli.person.manifest import Manifest, PriorMark
-from mystyle_cli.prior.device import Device
 
 MANIFEST = Manifest(PriorMark("tiny", "", "", 32, 16, 8), "", "", "", "")
 
@@ -97,6 +97,6 @@ def test_sample_takes_a_number_or_seeds(
 ) -> None:
     """A number of pictures stands for the seeds from 0."""
     drawn: list[Any] = []
-    monkeypatch.setattr("mystyle_cli.person.samples.draw", lambda *given, **_: drawn.append(given[1]))
+    monkeypatch.setattr("mystyle_cli.sample.samples.draw", lambda *given, **_: drawn.append(given[1]))
     person.sample(seeds)
     assert drawn == [expected]

@@ -14,8 +14,8 @@ import pytest
 import mystyle_cli
 from mystyle_cli.api import Person
 from mystyle_cli.errors import MystyleError, UsageError
-from mystyle_cli.learn import export
-from mystyle_cli.person.instant import InstantSettings
+from mystyle_cli.instant.net import InstantSettings
+from mystyle_cli.learn.learn import export
 from mystyle_cli.restore.saved import load_code
 from tests.tiny_store import add_instant, make_store, picture
 
@@ -179,15 +179,15 @@ def test_a_photo_becomes_as_large_whatever_the_quality(
     """A search that moves the face enlarges as often as an instant answer, which moves none."""
     from dataclasses import replace
 
-    from mystyle_cli.restore import restore
+    from mystyle_cli.restore import engine
 
-    answer = restore.Engine.answer
+    answer = engine.Engine.answer
 
     def moving(self: Any, *given: Any) -> Any:
         found = answer(self, *given)
         return replace(found, motions=np.full_like(found.motions, 0.1))
 
-    monkeypatch.setattr(restore.Engine, "answer", moving)
+    monkeypatch.setattr(engine.Engine, "answer", moving)
     person, found = mystyle_cli.open_profile("ada", stores / "plain"), []
     for quality in ("full", "fast", "instant"):
         found.append(person.upscale(picture(1, 20), quality=quality, aligned=True))  # type: ignore[arg-type]

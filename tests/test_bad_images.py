@@ -18,9 +18,9 @@ import pytest
 from click.testing import Result
 from PIL import Image
 
-from mystyle_cli.commands import batch
 from mystyle_cli.errors import DecodeError
 from mystyle_cli.photos.decode import decode
+from mystyle_cli.terminal import batch
 from tests.bad_images import bad_image
 from tests.journeys import Run
 from tests.portraits import clear

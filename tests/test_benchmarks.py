@@ -14,9 +14,9 @@ import torch
 from benchmarks import __main__ as entry
 from benchmarks import determinism, full_width, plain, projection, sharing, tuning
 from benchmarks.measure import Report, Spread, interleaved, per, ratio, spread
-from mystyle_cli.person.tuning import TuneSettings
-from mystyle_cli.prior.generator import Generator
-from mystyle_cli.processors import threads
+from mystyle_cli.nets.generator import Generator
+from mystyle_cli.nets.processors import threads
+from mystyle_cli.tuning.settings import TuneSettings
 from tests.tiny_store import make_store
 
 

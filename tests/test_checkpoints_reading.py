@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from mystyle_cli.checkpoints.reading import read_checkpoint
+from mystyle_cli.checkpoints.records import Record, module_tensors
+from mystyle_cli.checkpoints.windows import Limits
 from mystyle_cli.errors import ModelError
-from mystyle_cli.prior.checkpoints.limits import Limits
-from mystyle_cli.prior.checkpoints.reading import read_checkpoint
-from mystyle_cli.prior.checkpoints.records import Record, module_tensors
-from mystyle_cli.prior.generator import Generator
+from mystyle_cli.nets.generator import Generator
 from tests.checkpoints import write_nvidia_pickle, write_nvidia_torch
 
 

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 import torch
 
+from mystyle_cli.checkpoints.reading import read_checkpoint
 from mystyle_cli.errors import ModelError
-from mystyle_cli.prior.checkpoints.reading import read_checkpoint
 from tests.checkpoints import Persistent, published_names
 
 pytestmark = pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")
@@ -357,8 +357,8 @@ def test_memory_of_bombs(tmp_path: Path) -> None:
     code = (
         "import resource, sys, pathlib\n"
         "from mystyle_cli.errors import ModelError\n"
-        "from mystyle_cli.prior.checkpoints import arrays, containers, plain, torch_files\n"
-        "from mystyle_cli.prior.checkpoints.reading import read_checkpoint\n"
+        "from mystyle_cli.checkpoints import arrays, containers, reading, torch_files\n"
+        "from mystyle_cli.checkpoints.reading import read_checkpoint\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak()\n"
         "for path in pathlib.Path(sys.argv[1]).iterdir():\n"

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mystyle_cli.commands.batch import Job, Picture, run_batch
-from mystyle_cli.commands.options import BatchOptions
-from mystyle_cli.console import Console
 from mystyle_cli.errors import MystyleError, NotThisPersonError, UsageError
 from mystyle_cli.photos.marks import Provenance, source_type
 from mystyle_cli.progress import Progress
+from mystyle_cli.terminal.batch import Job, Picture, run_batch
+from mystyle_cli.terminal.console import Console
+from mystyle_cli.terminal.options import BatchOptions
 
 
 def marks() -> Provenance:

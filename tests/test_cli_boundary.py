@@ -13,7 +13,6 @@ from click.testing import CliRunner
 
 from mystyle_cli import __version__
 from mystyle_cli.cli import COMMANDS, Root, cli
-from mystyle_cli.commands.app import App, Command, pass_app
 from mystyle_cli.errors import (
     DecodeError,
     DeviceError,
@@ -23,6 +22,7 @@ from mystyle_cli.errors import (
     ProfileError,
     UsageError,
 )
+from mystyle_cli.terminal.app import App, Command, pass_app
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mystyle_cli.person import samples
 from mystyle_cli.photos.marks import read_marks
+from mystyle_cli.sample import samples
 from tests.journeys import Run, document
 from tests.tiny_store import HELD_OUT, TRAIN, picture
 

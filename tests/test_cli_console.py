@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from mystyle_cli import console as module
-from mystyle_cli.console import Console, columns
 from mystyle_cli.progress import Step, silent
+from mystyle_cli.terminal import console as module
+from mystyle_cli.terminal.console import Console, columns
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner
 
 from mystyle_cli.cli import cli
-from mystyle_cli.commands.estimating import duration, estimate_lines
-from mystyle_cli.person.cost import Plan
-from mystyle_cli.person.estimate import Estimate, estimate_tuning
-from mystyle_cli.person.tuning import TuneSettings
+from mystyle_cli.learn.estimate import Estimate, estimate_tuning
+from mystyle_cli.nets.cost import Plan
 from mystyle_cli.prior.registry import open_prior
+from mystyle_cli.terminal.learning import duration, estimate_lines
+from mystyle_cli.tuning.settings import TuneSettings
 from tests.tiny_store import TRAIN, make_store
 
 
@@ -84,12 +84,12 @@ def test_nets_for_instant_answers_count(tiny_prior: Path) -> None:
 SCRIPT = """
 import sys
 import numpy as np
-from mystyle_cli.person.estimate import estimate_tuning
-from mystyle_cli.prior.memory import peak_memory
-from mystyle_cli.person.tuning import TuneSettings, plan_for, tune
-from mystyle_cli.prior.device import CPU
-from mystyle_cli.prior.generator import Generator
-from mystyle_cli.prior.perceptual import Perceptual
+from mystyle_cli.learn.estimate import estimate_tuning
+from mystyle_cli.nets.memory import peak_memory
+from mystyle_cli.tuning.tuning import TuneSettings, plan_for, tune
+from mystyle_cli.nets.device import CPU
+from mystyle_cli.nets.generator import Generator
+from mystyle_cli.nets.perceptual import Perceptual
 
 size, pictures = int(sys.argv[1]), int(sys.argv[2])
 channels = {4 << i: min(32768 // (4 << i), 512) for i in range(size.bit_length() - 2)}  # as published
@@ -119,15 +119,15 @@ EXPORTED = """
 import sys
 from pathlib import Path
 import numpy as np
-from mystyle_cli.onnx.gradient import Degraded, open_gradient
-from mystyle_cli.prior.memory import used_memory
+from mystyle_cli.nets.exported import Degraded, open_gradient
+from mystyle_cli.nets.memory import used_memory
 
 size, width, path = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
 if not path.exists():
-    from mystyle_cli.onnx.loss import loss_file
-    from mystyle_cli.person.cost import gradient_bytes
-    from mystyle_cli.prior.generator import Generator
-    from mystyle_cli.prior.perceptual import Perceptual
+    from mystyle_cli.nets.loss import loss_file
+    from mystyle_cli.nets.cost import gradient_bytes
+    from mystyle_cli.nets.generator import Generator
+    from mystyle_cli.nets.perceptual import Perceptual
 
     channels = {4 << i: min(64 * width // (4 << i), width) for i in range(size.bit_length() - 2)}
     generator = Generator(channels=channels, z_dim=width, w_dim=width).frozen()

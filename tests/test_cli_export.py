@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from mystyle_cli.cli import cli
-from mystyle_cli.learn import export
+from mystyle_cli.learn.learn import export
 from tests.tiny_store import make_store, picture
 
 RUN = """

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mystyle_cli.commands.inputs import Input, expand, expand_paths, left_out
 from mystyle_cli.errors import UsageError
+from mystyle_cli.terminal.inputs import Input, expand, expand_paths, left_out
 
 
 @pytest.fixture

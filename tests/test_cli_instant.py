@@ -17,19 +17,21 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from mystyle_cli.cli import cli
-from mystyle_cli.learn import export
-from mystyle_cli.person.hull import in_hull
-from mystyle_cli.person.instant import InstantSettings, enlarged, open_instant
-from mystyle_cli.person.store import Store
-from mystyle_cli.photos.decode import to_unit
-from mystyle_cli.photos.faces import find_faces
+from mystyle_cli.faces.faces import find_faces
+from mystyle_cli.find.locate import Subject, locate
+from mystyle_cli.hull.hull import in_hull
+from mystyle_cli.instant.net import InstantSettings, enlarged, open_instant
+from mystyle_cli.instant.steps import STEPS
+from mystyle_cli.learn.learn import export
+from mystyle_cli.photos.pixels import to_unit
 from mystyle_cli.progress import silent
-from mystyle_cli.restore.codes import Parametrisation
-from mystyle_cli.restore.locate import Subject, locate
-from mystyle_cli.restore.projection import ProjectionSettings
-from mystyle_cli.restore.restore import FAST_STEPS, TaskName, default_settings, open_engine, restore
-from mystyle_cli.restore.steps import STEPS
+from mystyle_cli.projection.codes import Parametrisation
+from mystyle_cli.projection.settings import ProjectionSettings
+from mystyle_cli.restore.engine import open_engine
+from mystyle_cli.restore.restore import restore
+from mystyle_cli.restore.task import FAST_STEPS, TaskName, default_settings
 from mystyle_cli.restore.views import degrade, degraded_photo, view_of
+from mystyle_cli.store.store import Store
 from tests.tiny_store import add_instant, make_store, picture
 
 FEW = InstantSettings(samples=16, views=1, width=8, steps=10, batch=8)

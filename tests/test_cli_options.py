@@ -25,12 +25,12 @@ from click.testing import CliRunner, Result
 from PIL import ExifTags, Image
 
 from mystyle_cli.cli import COMMANDS, cli
-from mystyle_cli.commands.app import everywhere_options
 from mystyle_cli.errors import MystyleError
-from mystyle_cli.learn import Learned, export
-from mystyle_cli.person.instant import InstantSettings
-from mystyle_cli.person.store import Store
-from mystyle_cli.prior.assets import find_recipe
+from mystyle_cli.fetch.assets import find_recipe
+from mystyle_cli.instant.net import InstantSettings
+from mystyle_cli.learn.learn import Learned, export
+from mystyle_cli.store.store import Store
+from mystyle_cli.terminal.app import everywhere_options
 from tests.tiny_store import add_instant, make_store, picture
 
 FEW = InstantSettings(samples=16, views=1, width=8, steps=10, batch=8)
@@ -391,19 +391,19 @@ def spies(monkeypatch: pytest.MonkeyPatch, world: Path) -> None:
         return Learned(ada, (), (f"asked for {told}, {settings}",), {})
 
     for name in ("learn", "ingest", "retune"):
-        monkeypatch.setattr(f"mystyle_cli.learn.{name}", learn)
+        monkeypatch.setattr(f"mystyle_cli.learn.learn.{name}", learn)
 
     def asked(*given: Any, **named: Any) -> Any:
         named.pop("progress", None)
         raise MystyleError(f"asked for {given} {named}")
 
-    monkeypatch.setattr("mystyle_cli.prior.importing.import_prior", asked)
+    monkeypatch.setattr("mystyle_cli.foreign.importing.import_prior", asked)
 
     def fetched(plan: Any, settings: Any, *, offline: bool) -> Any:
         items = [(item.asset.file, item.state) for item in plan.items]
         raise MystyleError(f"asked for {items}, {sorted(settings.trusted)}, {offline}")
 
-    monkeypatch.setattr("mystyle_cli.prior.fetch.fetch_prior", fetched)
+    monkeypatch.setattr("mystyle_cli.fetch.fetch.fetch_prior", fetched)
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mystyle_cli.commands.inputs import Input
-from mystyle_cli.commands.outputs import NONE, Ground, plan
 from mystyle_cli.errors import MystyleError, UsageError
+from mystyle_cli.terminal.inputs import Input
+from mystyle_cli.terminal.outputs import NONE, Ground, plan
 
 
 def named(name: str) -> Input:

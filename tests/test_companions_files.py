@@ -10,15 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mystyle_cli.checkpoints.records import Checkpoint
 from mystyle_cli.errors import ModelError
-from mystyle_cli.prior.checkpoints import companions
-from mystyle_cli.prior.checkpoints.companions import read_encoder, read_identity
-from mystyle_cli.prior.checkpoints.directions import read_directions
-from mystyle_cli.prior.checkpoints.perceptuals import read_perceptual
-from mystyle_cli.prior.checkpoints.records import Checkpoint
-from mystyle_cli.prior.companions.heads import ArcFace, FirstRowEncoder, WEncoder, pyramid_shapes
+from mystyle_cli.foreign import companions
+from mystyle_cli.foreign.companions import read_encoder, read_identity, read_perceptual
+from mystyle_cli.foreign.directions import read_directions
+from mystyle_cli.foreign.nets import ArcFace, FirstRowEncoder, WEncoder, pyramid_shapes
+from mystyle_cli.nets.perceptual import load_perceptual, save_perceptual
 from mystyle_cli.prior.directions import Direction, save_direction
-from mystyle_cli.prior.perceptual import load_perceptual, save_perceptual
 
 Give = Callable[[Any], Path]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mystyle_cli.prior.companions.heads import ArcFace, FirstRowEncoder, WEncoder, pyramid_shapes
+from mystyle_cli.foreign.nets import ArcFace, FirstRowEncoder, WEncoder, pyramid_shapes
 
 Tensors = Mapping[str, Tensor]
 UNITS = [64] * 3 + [128] * 4 + [256] * 14 + [512] * 3

@@ -14,17 +14,16 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mystyle_cli.errors import ModelError
-from mystyle_cli.photos.align import FFHQ, Crop, warp
-from mystyle_cli.prior.checkpoints.companions import read_encoder, read_identity
-from mystyle_cli.prior.companions import roles
-from mystyle_cli.prior.companions.foreign import inspect
-from mystyle_cli.prior.companions.heads import ArcFace, StyleBlock, UnitLength, WEncoder
-from mystyle_cli.prior.companions.ir_se import Unit
-from mystyle_cli.prior.companions.resample import face_window, whole
-from mystyle_cli.prior.companions.roles import Companion, write_role
-from mystyle_cli.prior.companions.trace import write_onnx
-from mystyle_cli.prior.generator import FullyConnected
-from mystyle_cli.prior.sessions import open_session
+from mystyle_cli.faces.align import FFHQ, Crop, warp
+from mystyle_cli.foreign import roles
+from mystyle_cli.foreign.companions import read_encoder, read_identity
+from mystyle_cli.foreign.nets import ArcFace, StyleBlock, Unit, UnitLength, WEncoder
+from mystyle_cli.foreign.onnx_files import inspect
+from mystyle_cli.foreign.resample import face_window, whole
+from mystyle_cli.foreign.roles import Companion, write_role
+from mystyle_cli.foreign.trace import write_onnx
+from mystyle_cli.nets.generator import FullyConnected
+from mystyle_cli.nets.sessions import open_session
 
 
 def noise(count: int, size: int) -> Tensor:

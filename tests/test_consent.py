@@ -133,7 +133,7 @@ def test_it_is_asked_once_on_a_terminal(
     import click
 
     from mystyle_cli.commands import consent
-    from mystyle_cli.commands.app import App
+    from mystyle_cli.terminal.app import App
 
     asked: list[str] = []
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from mystyle_cli.curate.checks import fault
 from mystyle_cli.curate.cover import explain, hidden_parts, too_hidden
-from mystyle_cli.curate.curate import Reason, curate
+from mystyle_cli.curate.curate import curate
+from mystyle_cli.curate.records import Reason
 from mystyle_cli.curate.settings import CurateSettings
 from mystyle_cli.prior.registry import FACE_PARTS, open_prior
 from tests.portraits import DEMONSTRATION

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from mystyle_cli.curate.curate import CurateSettings, Reason, curate
+from mystyle_cli.curate.curate import curate
+from mystyle_cli.curate.records import Reason
+from mystyle_cli.curate.settings import CurateSettings
 from mystyle_cli.errors import NoFaceError
-from mystyle_cli.photos.align import FFHQ, Crop
+from mystyle_cli.faces.align import FFHQ, Crop
 from mystyle_cli.progress import Step
 from tests.portraits import DEMONSTRATION, clear, expected, planted, real
 

@@ -13,9 +13,9 @@ from mystyle_cli.curate.choice import Row, choose
 from mystyle_cli.curate.duplicates import duplicates, most_bits, perceptual_hash
 from mystyle_cli.curate.identity import Identities, groups, nearness, person
 from mystyle_cli.curate.settings import CurateSettings
-from mystyle_cli.photos.align import FFHQ, Crop, align, face_quad, quad_side
+from mystyle_cli.faces.align import FFHQ, Crop, align, face_quad, quad_side
+from mystyle_cli.faces.faces import find_faces
 from mystyle_cli.photos.decode import decode
-from mystyle_cli.photos.faces import find_faces
 from tests.portraits import clear
 
 CROP = np.zeros((8, 8, 3), dtype=np.uint8)

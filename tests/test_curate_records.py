@@ -13,7 +13,7 @@ from mystyle_cli.curate.advice import advise, split
 from mystyle_cli.curate.records import PhotoRecord, Reason
 from mystyle_cli.curate.sheet import contact_sheet
 from mystyle_cli.errors import ProfileError
-from mystyle_cli.photos.align import FFHQ, Crop, warp
+from mystyle_cli.faces.align import FFHQ, Crop, warp
 
 
 def records(count: int, *, refused: int = 0, first: int = 0) -> list[PhotoRecord]:

@@ -12,19 +12,22 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mystyle_cli.person.anchors import AnchorSettings, optimise_anchors
-from mystyle_cli.person.instant import InstantSettings
-from mystyle_cli.person.instant_training import train_instant
+from mystyle_cli.instant.net import InstantSettings
+from mystyle_cli.instant.training import train_instant
+from mystyle_cli.learn.figures import identity_statistics
+from mystyle_cli.nets import device as devices
+from mystyle_cli.nets.device import CPU, Device
+from mystyle_cli.nets.perceptual import kernel_to, load_perceptual, resized
 from mystyle_cli.person.reference import Pictures
-from mystyle_cli.person.score import identity_statistics, perceptual_distances, synthesise
-from mystyle_cli.person.tuning import TuneSettings, tune
-from mystyle_cli.prior import device as devices
-from mystyle_cli.prior.device import CPU, Device
-from mystyle_cli.prior.perceptual import kernel_to, load_perceptual, resized
+from mystyle_cli.person.score import perceptual_distances, synthesise
 from mystyle_cli.prior.registry import Prior, open_prior
-from mystyle_cli.restore.degradations import Degradation, Downsample, Identity, Mask
-from mystyle_cli.restore.motion import moved, sampled
-from mystyle_cli.restore.projection import Projection, ProjectionSettings, project
+from mystyle_cli.projection.degradations import Degradation, Downsample, Identity, Mask
+from mystyle_cli.projection.motion import moved, sampled
+from mystyle_cli.projection.projection import project
+from mystyle_cli.projection.settings import Projection, ProjectionSettings
+from mystyle_cli.tuning.anchors import AnchorSettings, optimise_anchors
+from mystyle_cli.tuning.settings import TuneSettings
+from mystyle_cli.tuning.tuning import tune
 from tests.fake_device import NAME, Traffic, fake_device
 
 COUNT = 3
@@ -55,7 +58,7 @@ def _real(kind: str) -> pytest.ParameterSet:
 def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, prior: Prior) -> Iterator[Where]:
     """Every device but the CPU, with which each is compared."""
     net = load_perceptual(prior.file("perceptual"))  # by way of torch's own "meta", which the fake one hides
-    monkeypatch.setattr("mystyle_cli.prior.perceptual.load_perceptual", lambda path: copy.deepcopy(net))
+    monkeypatch.setattr("mystyle_cli.nets.perceptual.load_perceptual", lambda path: copy.deepcopy(net))
     if request.param != NAME:
         yield Where(Device(request.param))
         return
@@ -191,7 +194,7 @@ def test_making_smaller_by_parts_is_torch_s_own(monkeypatch: pytest.MonkeyPatch)
     """The matrices give what torch's antialiased resizing gives."""
     images = torch.rand(2, 3, 33, 33, generator=torch.Generator().manual_seed(0))
     wanted = resized(images, 12)
-    monkeypatch.setattr("mystyle_cli.prior.perceptual.WHOLE", ())
+    monkeypatch.setattr("mystyle_cli.nets.perceptual.WHOLE", ())
     torch.testing.assert_close(resized(images, 12), wanted, atol=1e-6, rtol=0)
     assert kernel_to(33, 12).shape == (12, 33)
 
@@ -222,7 +225,7 @@ def test_nets_of_a_prior_and_a_profile_go_where_they_are_sent(
         opened.append((path.stem, device, helper))
         return Net(path.stem)
 
-    monkeypatch.setattr("mystyle_cli.prior.sessions.open_session", open_one)
+    monkeypatch.setattr("mystyle_cli.nets.sessions.open_session", open_one)
     fresh = replace(prior, _sessions={})
     images = np.zeros((2, 3, 32, 32), np.float32)
     card = Device("cuda")

@@ -18,12 +18,14 @@ from PIL import Image
 
 from mystyle_cli.cli import cli
 from mystyle_cli.errors import MystyleError, ProfileError, UsageError
-from mystyle_cli.learn import export, ingest, learn, retune
-from mystyle_cli.person import stages
-from mystyle_cli.person.store import Store
-from mystyle_cli.prior.importing import Parts, import_prior
+from mystyle_cli.foreign.importing import import_prior
+from mystyle_cli.foreign.making import Parts
+from mystyle_cli.learn import stages
+from mystyle_cli.learn.learn import export, ingest, learn, retune
 from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.progress import Step
+from mystyle_cli.store.check import refuse_unusable
+from mystyle_cli.store.store import Store
 from tests.test_learn import QUICK, fake_curate, make_photos
 from tests.test_person_store import NEW, OLD, manifest_of, put
 from tests.tiny_store import make_store
@@ -176,9 +178,11 @@ def test_links_lead_nowhere_where_the_system_opens_no_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """On Windows each part of a name is looked at instead, to the same end."""
-    from mystyle_cli import owned
+    from mystyle_cli.files import owned, places, writing
 
-    monkeypatch.setattr(owned, "_GUARDED", False)
+    monkeypatch.setattr(places, "GUARDED", False)
+    monkeypatch.setattr(owned, "GUARDED", False)
+    monkeypatch.setattr(writing, "GUARDED", False)
     for number, place in enumerate(LINKED):
         test_what_is_linked_from_a_profile_stays(tmp_path / str(number), place, name)
     test_files_beside_and_inside_a_profile_stay(tmp_path / "beside", name)
@@ -394,7 +398,7 @@ def test_profiles_of_earlier_versions_are_known_by_what_they_hold(
             path.unlink()
         assert store.delete("ada") == []
         return
-    store.open("ada").check()
+    refuse_unusable(store.open("ada"))
     with store.locked("ada"):
         assert not store.draft("ada").changed
     assert sorted(store.delete("ada")) == sorted(kept.digests)
@@ -615,5 +619,12 @@ def test_nothing_removes_a_tree() -> None:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Attribute) and node.attr in ("rmtree", "removedirs", "rmdir", "unlink"):
                 calls.append(f"{path.relative_to(root).as_posix()}: {ast.unparse(node)}")
-    allowed = ("owned.py: os.", "prior/fetch.py: ", "prior/download.py: ", "person/store.py: path.unlink")
+    allowed = (
+        "files/owned.py: os.",
+        "files/places.py: os.",
+        "files/writing.py: os.",
+        "fetch/fetch.py: ",
+        "fetch/download.py: ",
+        "store/store.py: path.unlink",
+    )
     assert [call for call in calls if not call.startswith(allowed)] == []

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from mystyle_cli.cli import cli
-from mystyle_cli.commands.app import App
+from mystyle_cli.terminal.app import App
 from tools.make_reference import PAGE, reference
 
 ROOT = Path(__file__).resolve().parents[1]

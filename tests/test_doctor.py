@@ -20,14 +20,14 @@ from mystyle_cli.cli import cli
 from mystyle_cli.doctor import keeping, program
 from mystyle_cli.doctor.checkup import examine
 from mystyle_cli.doctor.findings import Finding
-from mystyle_cli.paths import priors_root
-from mystyle_cli.person.store import Store
-from mystyle_cli.photos.align import FFHQ
-from mystyle_cli.prior.assets import Companion
-from mystyle_cli.prior.device import find_provider
-from mystyle_cli.prior.fetch import downloads
-from mystyle_cli.prior.licences import ledger_path
+from mystyle_cli.faces.align import FFHQ
+from mystyle_cli.fetch.assets import Companion
+from mystyle_cli.fetch.fetch import downloads
+from mystyle_cli.fetch.licences import ledger_path
+from mystyle_cli.files.paths import priors_root
+from mystyle_cli.nets.providers import find_provider
 from mystyle_cli.prior.registry import Prior
+from mystyle_cli.store.store import Store
 from tests.tiny_store import make_store
 
 
@@ -212,8 +212,9 @@ def test_provider_that_only_says_it_is_there(monkeypatch: pytest.MonkeyPatch) ->
     """A GPU that onnxruntime lists but cannot use, or computes wrongly on, is found by running a net."""
 
     faults = {0: "it would run on CPUExecutionProvider", 1: "CUDAExecutionProvider is off by 1.0e-02"}
-    monkeypatch.setattr("mystyle_cli.prior.device.cuda_devices", lambda: 2)
-    monkeypatch.setattr("mystyle_cli.prior.sessions.fault_of", lambda provider: faults[provider.index])
+    monkeypatch.setattr("mystyle_cli.nets.providers.cuda_devices", lambda: 2)
+    monkeypatch.setattr("mystyle_cli.nets.device.cuda_devices", lambda: 2)
+    monkeypatch.setattr("mystyle_cli.nets.providers.fault_of", lambda provider: faults[provider.index])
     monkeypatch.setattr(
         "onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
     )

@@ -14,7 +14,7 @@ from scipy import optimize
 from mystyle_cli.edit.directions import find_direction, gamma_of, kept_share
 from mystyle_cli.edit.edit import edit, reach, sweep
 from mystyle_cli.errors import ModelError, UsageError
-from mystyle_cli.person import hull
+from mystyle_cli.hull import hull
 from mystyle_cli.prior.directions import Direction, save_direction
 
 LAYERS, N, W = 4, 6, 10

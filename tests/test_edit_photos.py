@@ -11,9 +11,9 @@ from mystyle_cli.edit.directions import find_direction
 from mystyle_cli.edit.edit import edit
 from mystyle_cli.edit.photos import EditSettings, edit_photos, settings_for, sweep_edits
 from mystyle_cli.errors import DecodeError, UsageError
-from mystyle_cli.restore.locate import Subject
-from mystyle_cli.restore.projection import ProjectionSettings
-from mystyle_cli.restore.restore import RestoreSettings
+from mystyle_cli.find.locate import Subject
+from mystyle_cli.projection.settings import ProjectionSettings
+from mystyle_cli.restore.task import RestoreSettings
 from tests.tiny_store import make_store, picture
 
 FEW = RestoreSettings(projection=ProjectionSettings(steps=6), aligned=True)

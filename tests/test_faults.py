@@ -137,7 +137,7 @@ class Table:
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory, tiny_prior: Path) -> Path:
     """The folder that commands begin in."""
-    from mystyle_cli.person.archive import pack
+    from mystyle_cli.store.archive import pack
 
     root = tmp_path_factory.mktemp("begun")
     shutil.copytree(tiny_prior, root / "home/priors/tiny-32")

@@ -20,34 +20,19 @@ from click.testing import CliRunner, Result
 from safetensors.numpy import save
 
 from mystyle_cli.cli import cli
-from mystyle_cli.documents import (
-    DEEPEST,
-    LONGEST_LINE,
-    DocumentError,
-    Fact,
-    Flag,
-    Items,
-    Number,
-    OneOf,
-    Record,
-    Table,
-    Text,
-    Whole,
-    json_of,
-    toml_of,
-)
 from mystyle_cli.edit.directions import find_direction
 from mystyle_cli.errors import ModelError, ProfileError, UsageError
-from mystyle_cli.owned import StrangeFileError, digest_of, read_file
+from mystyle_cli.files.documents import Fact, Flag, Items, Number, OneOf, Record, Table, Text, Whole
+from mystyle_cli.files.parsing import DEEPEST, LONGEST_LINE, DocumentError, json_of, toml_of
+from mystyle_cli.files.reading import StrangeFileError, digest_of, read_file
+from mystyle_cli.files.tensors import TensorError, read_tensors
+from mystyle_cli.learn.settings import LearnSettings
+from mystyle_cli.nets.bounds import read_net
 from mystyle_cli.person.files import load_tensors
-from mystyle_cli.person.layout import LOSS_TABLE
+from mystyle_cli.person.layout import LOSS_TABLE, PHOTOS
 from mystyle_cli.person.manifest import LONGEST_CONSENT, NAME, read_manifest
-from mystyle_cli.person.profile import PHOTOS
-from mystyle_cli.person.stages import LearnSettings
-from mystyle_cli.person.store import Store
-from mystyle_cli.prior.net_files import read_net
 from mystyle_cli.prior.registry import open_prior
-from mystyle_cli.tensors import TensorError, read_tensors
+from mystyle_cli.store.store import Store
 from tests.test_person_store import OLD, put
 from tests.tiny_store import make_store
 

@@ -19,19 +19,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mystyle_cli.commands.estimating import estimate_lines
 from mystyle_cli.curate.records import PhotoRecord, Reason
 from mystyle_cli.errors import DecodeError, ModelError, ProfileError
-from mystyle_cli.learn import LearnSettings, estimate, export, ingest, learn, retune
-from mystyle_cli.person import stages
-from mystyle_cli.person.instant import FILE, InstantSettings, instant_state
-from mystyle_cli.person.profile import GENERATOR
+from mystyle_cli.faces.align import AlignedFace
+from mystyle_cli.instant.net import FILE, InstantSettings, instant_state
+from mystyle_cli.learn import stages
+from mystyle_cli.learn.learn import estimate, export, ingest, learn, retune
+from mystyle_cli.learn.settings import LearnSettings
+from mystyle_cli.person.layout import GENERATOR
 from mystyle_cli.person.reference import HELD_OUT
-from mystyle_cli.person.store import Store
-from mystyle_cli.person.tuning import TuneSettings
-from mystyle_cli.photos.align import AlignedFace
 from mystyle_cli.prior.registry import Prior, open_prior
 from mystyle_cli.progress import Step
+from mystyle_cli.store.check import refuse_unusable
+from mystyle_cli.store.store import Store
+from mystyle_cli.terminal.learning import estimate_lines
+from mystyle_cli.tuning.settings import TuneSettings
 
 NET = InstantSettings(samples=8, views=1, width=4, steps=4, batch=4)
 QUICK = LearnSettings(instant=NET, tuning=TuneSettings(passes=2, batch=3, save_seconds=0.0))
@@ -172,7 +174,7 @@ def test_what_another_optimiser_tuned_is_tuned_anew(
     store: Store, prior: Prior, photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A profile of a program that moved weights in another way is not taken for finished."""
-    monkeypatch.setattr("mystyle_cli.person.stages.METHOD", "another")
+    monkeypatch.setattr("mystyle_cli.learn.stages.METHOD", "another")
     assert "tune" in learn(store, "adele", photos, prior, QUICK).worked
 
 
@@ -282,7 +284,7 @@ def test_ingest_keeps_the_split_and_adds(
 ) -> None:
     """New photos come after those there are, which keep their files and split; known ones are passed over."""
     before = store.open("adele", prior)
-    before.check()  # reads all that is compared below
+    refuse_unusable(before)  # reads all that is compared below
     more = make_photos(tmp_path / "more", 5, start=30)
     after = ingest(store, "adele", [*more, *photos[:2]], QUICK).profile
     assert after.records[: len(before.records)] == before.records

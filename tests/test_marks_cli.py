@@ -88,7 +88,7 @@ def test_a_sample_is_what_it_says(run: Run, words: tuple[object, ...], ending: s
     changed[8:24, 4:20] = changed[8:24, 20:4:-1]  # a face turned round inside
     record = read_marks(other)
     assert record is not None
-    from mystyle_cli.photos.decode import encode
+    from mystyle_cli.photos.encode import encode
 
     encode(changed, other, marks=record)
     refused = run("verify", other)

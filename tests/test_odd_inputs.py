@@ -12,13 +12,16 @@ import pytest
 from PIL import Image
 
 from mystyle_cli.errors import NotThisPersonError, UsageError
-from mystyle_cli.person import samples
-from mystyle_cli.person.rendering import TorchRenderer
-from mystyle_cli.photos import decode
-from mystyle_cli.photos.align import FFHQ
-from mystyle_cli.photos.decode import Photo, resize
-from mystyle_cli.restore import composite, locate, restore
-from mystyle_cli.restore.gate import Gate
+from mystyle_cli.faces.align import FFHQ
+from mystyle_cli.find import locate
+from mystyle_cli.find.gate import Gate
+from mystyle_cli.photos import decode, encode
+from mystyle_cli.photos import pixels as photos_pixels
+from mystyle_cli.photos.decode import Photo
+from mystyle_cli.photos.pixels import resize
+from mystyle_cli.restore import composite, engine
+from mystyle_cli.sample import samples
+from mystyle_cli.sample.rendering import TorchRenderer
 from tests.journeys import Run
 from tests.test_restore_search import marks
 from tests.tiny_store import picture
@@ -174,6 +177,7 @@ def test_every_resize_is_bounded(run: Run, command: str, monkeypatch: pytest.Mon
 
     for name in ("resize", "transform", "reduce"):
         monkeypatch.setattr(Image.Image, name, counted(getattr(Image.Image, name)))
+    monkeypatch.setattr(photos_pixels, "LARGEST_PICTURE", 2_000_000)
     monkeypatch.setattr(decode, "LARGEST_PICTURE", 2_000_000)
     Image.fromarray(resize(picture(0, 64), (900, 1200))).save("p.png")
     for side, refused in ((10.0, command == "upscale"), (24.0, False), (400.0, None), (3000.0, None)):
@@ -202,15 +206,15 @@ def test_what_the_format_cannot_hold_is_said_before_the_work(
     """A photo with a side too long for its result's format never reaches the search."""
     for name, size in (("a.png", 32), ("wide.png", 40)):
         Image.fromarray(picture(0, size)).save(name)
-    monkeypatch.setitem(decode._LARGEST_SIDE, "webp", 39)
+    monkeypatch.setitem(encode._LARGEST_SIDE, "webp", 39)
     worked: list[str] = []
-    answer = restore.Engine.answer
+    answer = engine.Engine.answer
 
     def note(self: Any, located: Any, *rest: Any) -> Any:
         worked.extend(item.name for item in located)
         return answer(self, located, *rest)
 
-    monkeypatch.setattr(restore.Engine, "answer", note)
+    monkeypatch.setattr(engine.Engine, "answer", note)
     done = run("invert", "ada", "wide.png", "a.png", "-o", "out", "--format", "webp", *SHORT)
     assert done.exit_code == 3
     assert "webp holds 39 pixels a side at most" in done.stderr
@@ -236,7 +240,7 @@ def located(monkeypatch: pytest.MonkeyPatch, upright: dict[float, float], turned
 
     monkeypatch.setattr(locate, "find_quads", found(upright))
     monkeypatch.setattr(locate, "find_turned_quads", found(turned))
-    monkeypatch.setattr("mystyle_cli.restore.gate.open_gate", lambda *_: Gate(0.5, 0.3))
+    monkeypatch.setattr("mystyle_cli.find.gate.open_gate", lambda *_: Gate(0.5, 0.3))
     monkeypatch.setattr(
         locate, "_id_scores", lambda profile, photo, mask, quads: [scores[float(q[0, 0])] for q in quads]
     )
@@ -323,10 +327,10 @@ def test_a_strip_that_its_format_cannot_hold_is_refused_before_any_work(
 ) -> None:
     """A hundred faces side by side are too wide for some formats; that is known from the start."""
     Image.fromarray(picture(0, 32)).save("p.png")
-    monkeypatch.setitem(decode._LARGEST_SIDE, "webp", 1_000)
+    monkeypatch.setitem(encode._LARGEST_SIDE, "webp", 1_000)
     words = ("edit", "ada", "p.png", "-d", "yaw", *SHORT)
     with monkeypatch.context() as patch:
-        patch.setattr(restore.Engine, "answer", lambda *_: pytest.fail("it was searched"))
+        patch.setattr(engine.Engine, "answer", lambda *_: pytest.fail("it was searched"))
         done = run(*words, "--sweep=-1:1:100", "-o", "o.webp")
         assert done.exit_code == 2
         assert "not 3398 x 32" in done.stderr

@@ -18,13 +18,15 @@ from PIL import Image
 
 from mystyle_cli.curate import examine
 from mystyle_cli.errors import NoFaceError
+from mystyle_cli.faces import faces
+from mystyle_cli.faces.align import FFHQ
+from mystyle_cli.find import likeness
+from mystyle_cli.find.likeness import Guess, quad_of
+from mystyle_cli.find.search import find_quads
 from mystyle_cli.person.reference import read_records
-from mystyle_cli.photos import decode, faces
-from mystyle_cli.photos.align import FFHQ
-from mystyle_cli.photos.decode import Pixels
-from mystyle_cli.restore import composite, likeness, restore
-from mystyle_cli.restore.likeness import Guess, quad_of
-from mystyle_cli.restore.search import find_quads
+from mystyle_cli.photos import encode
+from mystyle_cli.photos.pixels import Pixels
+from mystyle_cli.restore import composite, engine
 from tests.bad_files import ODD_SHAPES, noise, write_bad_files
 from tests.journeys import Run
 from tests.portraits import clear
@@ -156,7 +158,7 @@ def test_a_number_that_is_none_fails_its_row_alone(run: Run, monkeypatch: pytest
     batch_of(3)
     alone = run("upscale", "ada", "in", "-o", "alone", *SHORT)
     assert alone.exit_code == 0, alone.stderr
-    degrade = restore.degrade
+    degrade = engine.degrade
 
     def spoil(located: Sequence[Any], *rest: Any) -> Any:
         targets, degradation = degrade(located, *rest)
@@ -165,7 +167,7 @@ def test_a_number_that_is_none_fails_its_row_alone(run: Run, monkeypatch: pytest
                 targets[row, 0, 3, 3] = np.nan
         return targets, degradation
 
-    monkeypatch.setattr(restore, "degrade", spoil)
+    monkeypatch.setattr(engine, "degrade", spoil)
     done = run("upscale", "ada", "in", "-o", "out", *SHORT)
     assert done.exit_code == 3, done.stderr
     [line] = said(done)
@@ -192,14 +194,14 @@ def test_a_fault_in_the_work_on_one_photo_fails_that_photo(
 
         monkeypatch.setattr(composite, "enlarge_and_paste", fail)
     else:
-        answer = restore.Engine.answer
+        answer = engine.Engine.answer
 
         def fail_together(self: Any, located: Sequence[Any], *rest: Any) -> Any:
             if any("good1" in item.name for item in located):
                 raise ArithmeticError("an assertion of a library")
             return answer(self, located, *rest)
 
-        monkeypatch.setattr(restore.Engine, "answer", fail_together)
+        monkeypatch.setattr(engine.Engine, "answer", fail_together)
     done = run("--json", "upscale", "ada", "in", "-o", "out", *SHORT)
     assert done.exit_code == 3, done.stderr
     assert sorted(path.name for path in Path("out").iterdir()) == ["good0.png", "good2.png"]
@@ -212,7 +214,7 @@ def test_a_side_that_webp_cannot_hold_stops_no_other(run: Run, monkeypatch: pyte
     """A result too wide for its format is that photo's failure, with the format that holds it."""
     Image.fromarray(picture(0, 32)).save("a.png")
     Image.fromarray(picture(1, 40)).save("wide.png")
-    monkeypatch.setitem(decode._LARGEST_SIDE, "webp", 39)
+    monkeypatch.setitem(encode._LARGEST_SIDE, "webp", 39)
     done = run("invert", "ada", "wide.png", "a.png", "-o", "out", "--format", "webp", *SHORT)
     assert done.exit_code == 3, done.stderr
     [line] = said(done)
@@ -256,6 +258,7 @@ def test_no_copy_of_a_photo_is_enlarged_beyond_bounds(monkeypatch: pytest.Monkey
 
 def test_nothing_is_enlarged_beyond_what_a_picture_holds(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A tiny face in a large photo is refused before the search, with the size that the result would have."""
+    monkeypatch.setattr("mystyle_cli.photos.pixels.LARGEST_PICTURE", 31 * 32)
     monkeypatch.setattr("mystyle_cli.photos.decode.LARGEST_PICTURE", 31 * 32)
     batch_of(1)
     done = run("upscale", "ada", "in/good0.png", "-o", "out.png", *SHORT)

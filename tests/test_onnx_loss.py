@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from mystyle_cli.onnx.backward import add_gradient
-from mystyle_cli.onnx.gradient import DOWN, KNOWN, TARGET, UP, Degraded, Gradient, open_gradient
-from mystyle_cli.onnx.loss import loss_file
-from mystyle_cli.onnx.synthesis import ANCHORS as NAMES
-from mystyle_cli.photos.kernels import area_kernel, linear_kernel
-from mystyle_cli.prior.generator import Generator
-from mystyle_cli.prior.graph import OnnxGraph
-from mystyle_cli.prior.perceptual import Perceptual, Trunk
-from mystyle_cli.prior.sessions import open_session
+from mystyle_cli.nets.backward import add_gradient
+from mystyle_cli.nets.exported import ANCHORS as NAMES
+from mystyle_cli.nets.exported import DOWN, KNOWN, TARGET, UP, Degraded, Gradient, open_gradient
+from mystyle_cli.nets.generator import Generator
+from mystyle_cli.nets.graph import OnnxGraph
+from mystyle_cli.nets.loss import loss_file
+from mystyle_cli.nets.perceptual import Perceptual, Trunk
+from mystyle_cli.nets.sessions import open_session
+from mystyle_cli.photos.pixels import area_kernel, linear_kernel
 
 SIZE, W_DIM, ANCHORS, NUM_WS = 32, 12, 5, 8
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from mystyle_cli.onnx.export import synthesis_file
-from mystyle_cli.onnx.synthesis import Synthesis, open_synthesis
-from mystyle_cli.prior.generator import Generator
+from mystyle_cli.nets.export import synthesis_file
+from mystyle_cli.nets.exported import Synthesis, open_synthesis
+from mystyle_cli.nets.generator import Generator
 
 W_DIM, NUM_WS = 12, 6
 

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from mystyle_cli import owned as module
-from mystyle_cli.owned import Owned, StrangeFileError, lock_of, read_file
+from mystyle_cli.files import owned as module
+from mystyle_cli.files import places, reading, writing
+from mystyle_cli.files.owned import Owned
+from mystyle_cli.files.reading import StrangeFileError, read_file
+from mystyle_cli.files.writing import lock_of
 from mystyle_cli.person.layout import owned
 from tests.test_do_no_harm import HOSTILE, INSIDE, Belongings, mine
 
@@ -32,7 +35,9 @@ ACTS: dict[str, Callable[[Owned], object]] = {
 def here(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Owned:
     """A profile's folder with two files of the program's, on systems of both kinds."""
     if request.param == "paths":
-        monkeypatch.setattr(module, "_GUARDED", False)
+        monkeypatch.setattr(places, "GUARDED", False)
+        monkeypatch.setattr(module, "GUARDED", False)
+        monkeypatch.setattr(writing, "GUARDED", False)
     made = owned(tmp_path / "ada")
     made.make(".mystyle", b"")
     made.write("photos.jsonl", b"old")
@@ -99,7 +104,7 @@ def test_a_file_that_grows_while_it_is_read_is_refused(
 ) -> None:
     """Its size is looked at once more when it has been read, and no more than that is."""
     path = mine(tmp_path / "growing")
-    monkeypatch.setattr(module, "_refuse_strange", lambda *_: None)  # as though it had been small then
+    monkeypatch.setattr(reading, "_refuse_strange", lambda *_: None)  # as though it had been small then
     assert read_file(path, 10_000) == path.read_bytes()
     with pytest.raises(StrangeFileError, match="more than 10 bytes"):
         read_file(path, 10)

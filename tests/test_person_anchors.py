@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mystyle_cli.person.anchors import AnchorSettings, check_rank, find_anchors, optimise_anchors
 from mystyle_cli.person.score import synthesise
 from mystyle_cli.prior.registry import Prior, open_prior
 from mystyle_cli.progress import Step
+from mystyle_cli.tuning.anchors import AnchorSettings, check_rank, find_anchors, optimise_anchors
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from mystyle_cli.person import cost
-from mystyle_cli.person.cost import Plan, picture_cost, plan_tuning
-from mystyle_cli.person.tuning import TuneSettings, tune
-from mystyle_cli.prior.device import CPU, Device
-from mystyle_cli.prior.generator import Generator
-from mystyle_cli.prior.memory import free_memory, peak_memory, used_memory
-from mystyle_cli.prior.perceptual import Perceptual, Trunk
+from mystyle_cli.nets import cost
+from mystyle_cli.nets.cost import Plan, picture_cost, plan_tuning
+from mystyle_cli.nets.device import CPU, Device
+from mystyle_cli.nets.generator import Generator
+from mystyle_cli.nets.memory import free_memory, peak_memory, used_memory
+from mystyle_cli.nets.perceptual import Perceptual, Trunk
+from mystyle_cli.tuning.settings import TuneSettings
+from mystyle_cli.tuning.tuning import tune
 
 CHANNELS = {4: 16, 8: 16, 16: 16, 32: 12, 64: 8}
 

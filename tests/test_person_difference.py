@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from mystyle_cli.errors import ProfileError
-from mystyle_cli.learn import LearnSettings, retune
+from mystyle_cli.learn.learn import retune
+from mystyle_cli.learn.settings import LearnSettings
+from mystyle_cli.nets.generator import Generator
 from mystyle_cli.person.difference import (
     accuracy_for,
     apply_difference,
@@ -25,11 +27,10 @@ from mystyle_cli.person.difference import (
     store_difference,
 )
 from mystyle_cli.person.files import load_tensors, save_tensors
-from mystyle_cli.person.profile import GENERATOR
+from mystyle_cli.person.layout import GENERATOR
 from mystyle_cli.person.quantise import Sensitivity, decode, encode, pack, unpack
-from mystyle_cli.person.tuning import TuneSettings
-from mystyle_cli.prior.generator import Generator
 from mystyle_cli.prior.registry import Prior, open_prior
+from mystyle_cli.tuning.settings import TuneSettings
 from tests.tiny_store import make_store
 
 TUNED = "synthesis."

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import optimize
 
 from mystyle_cli.errors import UsageError
-from mystyle_cli.person import hull, solve
+from mystyle_cli.hull import hull, solve
 
 betas = st.floats(0, 2) | st.just(0.0) | st.just(0.02)
 entries = st.floats(-1e3, 1e3) | st.floats(-1, 1) | st.floats(-1e12, 1e12)

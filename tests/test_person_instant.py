@@ -15,10 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mystyle_cli.errors import ModelError, ProfileError
-from mystyle_cli.onnx import loss
-from mystyle_cli.onnx.loss import loss_file
-from mystyle_cli.person import hull, instant, instant_examples, instant_training
-from mystyle_cli.person.instant import (
+from mystyle_cli.faces.align import FFHQ, Crop
+from mystyle_cli.hull import hull
+from mystyle_cli.hull.solve import nearest_alpha
+from mystyle_cli.instant import examples as instant_examples
+from mystyle_cli.instant import net as instant_net
+from mystyle_cli.instant.examples import degrade_at_random, draw_codes, others_codes
+from mystyle_cli.instant.net import (
     FILE,
     LARGEST_BETA,
     LOSS,
@@ -31,17 +34,17 @@ from mystyle_cli.person.instant import (
     open_instant,
     whole,
 )
-from mystyle_cli.person.instant_examples import degrade_at_random, draw_codes, others_codes
-from mystyle_cli.person.instant_training import Net, check_loss, instant_file, train_instant
+from mystyle_cli.instant.training import Net, check_loss, instant_file, train_instant
+from mystyle_cli.learn import exporting
+from mystyle_cli.nets import loss
+from mystyle_cli.nets.loss import loss_file
+from mystyle_cli.nets.sessions import open_session
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.reference import Pictures
 from mystyle_cli.person.score import perceptual_distances, synthesise
-from mystyle_cli.person.solve import nearest_alpha
-from mystyle_cli.person.store import Store
-from mystyle_cli.photos.align import FFHQ, Crop
-from mystyle_cli.photos.kernels import area_kernel
-from mystyle_cli.prior.sessions import open_session
+from mystyle_cli.photos.pixels import area_kernel
 from mystyle_cli.progress import silent
+from mystyle_cli.store.store import Store
 from tests.tiny_store import add_instant, make_store
 
 FEW = InstantSettings(samples=96, views=2, width=64, steps=150, batch=32)
@@ -215,7 +218,7 @@ def test_files_that_do_not_do_as_torch_does_are_never_kept(store, tmp_path, monk
                 parameter.mul_(1.2)
         return instant_file(*nets) if file == "instant" else loss_file(*nets)
 
-    place = instant_training if file == "instant" else loss
+    place = exporting if file == "instant" else loss
     monkeypatch.setattr(place, f"{file}_file", lambda *nets: other(*copy.deepcopy(nets)))
     with pytest.raises(ModelError, match="differs from torch"):
         add_instant(Store(tmp_path), "ada", replace(FEW, samples=4, steps=1))
@@ -230,7 +233,7 @@ def test_half_of_the_answer_is_the_encoders_where_nothing_is_hidden(profile, mon
     net, view = open_instant(profile), hidden(images, hole)
     answers = {}
     for share in (0.0, 0.5, 1.0):
-        monkeypatch.setattr(instant, "ENCODED", share)
+        monkeypatch.setattr(instant_net, "ENCODED", share)
         answers[share] = net.alpha_plus(view, 0.05)
     nearest = nearest_alpha(profile.prior.encode(images[:1]), profile.anchors(), 0.05)
     np.testing.assert_allclose(answers[1.0][0], np.repeat(nearest, 8, axis=0), atol=1e-6)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mystyle_cli.person.muon import MOMENTUM, POLYNOMIAL, ROUNDS, Muon, orthogonalise
+from mystyle_cli.tuning.muon import MOMENTUM, POLYNOMIAL, ROUNDS, Muon, orthogonalise
 
 SHAPES = st.tuples(st.integers(1, 24), st.integers(1, 24), st.integers(0, 99))
 

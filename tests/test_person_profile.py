@@ -13,14 +13,11 @@ from hypothesis import strategies as st
 
 from mystyle_cli.curate.records import PhotoRecord, Reason
 from mystyle_cli.errors import ProfileError
+from mystyle_cli.learn.figures import gate_threshold
 from mystyle_cli.person.difference import store_difference
+from mystyle_cli.person.layout import ANCHORS, GENERATOR, PHOTOS
 from mystyle_cli.person.manifest import Manifest, mark_of
-from mystyle_cli.person.profile import (
-    ANCHORS,
-    GENERATOR,
-    PHOTOS,
-    Profile,
-)
+from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.reference import (
     HELD_OUT,
     number_faces,
@@ -29,9 +26,10 @@ from mystyle_cli.person.reference import (
     refuse_too_few,
     write_records,
 )
-from mystyle_cli.person.score import gate_threshold, id_scores
-from mystyle_cli.person.store import Store
+from mystyle_cli.person.score import id_scores
 from mystyle_cli.prior.registry import Prior, open_prior
+from mystyle_cli.store.check import refuse_unusable
+from mystyle_cli.store.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +84,7 @@ def profile(tmp_path: Path, prior: Prior) -> Profile:
 
 def test_what_was_written_is_what_is_read(profile: Profile, prior: Prior) -> None:
     """Photos, faces, anchors and gate come back, in the order of the records."""
-    profile.check()
+    refuse_unusable(profile)
     assert [record.file for record in profile.photos()] == ["0.jpg", "1.jpg", "3.jpg"]
     assert [record.file for record in profile.photos(HELD_OUT)] == ["2.jpg"]
     assert profile.faces().shape == (3, 3, prior.resolution, prior.resolution)
@@ -119,7 +117,7 @@ def test_damage_is_noticed_on_load(profile: Profile, prior: Prior, name: str) ->
     path = profile.path / name
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(ProfileError, match=Path(name).name):
-        Store(profile.path.parent).open("adele", prior).check()
+        refuse_unusable(Store(profile.path.parent).open("adele", prior))
 
 
 def test_another_prior_is_refused(profile: Profile, prior: Prior) -> None:

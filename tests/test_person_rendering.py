@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 
 from mystyle_cli.errors import DeviceError, ModelError, ProfileError
-from mystyle_cli.learn import export, export_to
-from mystyle_cli.person import exporting
-from mystyle_cli.person.profile import GENERATOR, Profile
-from mystyle_cli.person.rendering import open_renderer
-from mystyle_cli.person.samples import draw
-from mystyle_cli.person.store import Store
-from mystyle_cli.prior.device import Device
+from mystyle_cli.learn import exporting
+from mystyle_cli.learn.learn import export, export_to
+from mystyle_cli.nets.device import Device
+from mystyle_cli.person import layout
+from mystyle_cli.person.layout import GENERATOR
+from mystyle_cli.person.profile import Profile
+from mystyle_cli.sample.rendering import open_renderer
+from mystyle_cli.sample.samples import draw
+from mystyle_cli.store.store import Store
 from tests.tiny_store import make_store
 
 
@@ -119,7 +121,7 @@ def test_an_absent_provider_falls_back_only_where_any_will_do(
     def refuse(*_: object, **__: object) -> None:
         raise DeviceError("no provider", "")
 
-    monkeypatch.setattr("mystyle_cli.onnx.synthesis.open_synthesis", refuse)
+    monkeypatch.setattr("mystyle_cli.nets.exported.open_synthesis", refuse)
     renderer = open_renderer(profile.on(Device("auto")))
     assert renderer.backend == "torch"
     assert "no provider" in renderer.notice
@@ -156,10 +158,10 @@ def test_a_net_that_answers_otherwise_is_refused(
     monkeypatch.setattr(exporting, "PARITY_LIMIT", 1e-3)
 
     def write(name: str, data: bytes) -> Path:
-        from mystyle_cli.onnx.export import synthesis_file
+        from mystyle_cli.nets.export import synthesis_file
 
         path = tmp_path / name
-        path.write_bytes(synthesis_file(other) if name == exporting.SYNTHESIS else data)
+        path.write_bytes(synthesis_file(other) if name == layout.SYNTHESIS else data)
         return path
 
     with pytest.raises(ModelError, match="differs from torch"):

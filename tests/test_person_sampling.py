@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mystyle_cli.errors import UsageError
-from mystyle_cli.person import hull
-from mystyle_cli.person.sampling import sample_three_anchors, sample_uniform
+from mystyle_cli.hull import hull
+from mystyle_cli.hull.sampling import sample_three_anchors, sample_uniform
 
 
 @pytest.mark.parametrize("draw", [sample_three_anchors, lambda n, seeds: sample_uniform(n, 0.05, seeds)])

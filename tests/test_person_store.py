@@ -14,21 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mystyle_cli.errors import ProfileError, UsageError
-from mystyle_cli.owned import Owned, lock_of, open_file
-from mystyle_cli.paths import check_name
-from mystyle_cli.person.draft import Draft
+from mystyle_cli.files.owned import Owned
+from mystyle_cli.files.paths import check_name
+from mystyle_cli.files.reading import open_file
+from mystyle_cli.files.writing import lock_of
 from mystyle_cli.person.files import write_whole
 from mystyle_cli.person.layout import MARKER, place_of
-from mystyle_cli.person.manifest import (
-    FORMAT,
-    NAME,
-    Manifest,
-    Migration,
-    PriorMark,
-    migrate,
-    read_manifest,
-)
-from mystyle_cli.person.store import Store
+from mystyle_cli.person.manifest import NAME, Manifest, PriorMark, read_manifest
+from mystyle_cli.person.migrations import FORMAT, Migration, migrate
+from mystyle_cli.store.draft import Draft
+from mystyle_cli.store.store import Store
 
 MARK = PriorMark("tiny", "", "0" * 64, 32, 16, 8)
 
@@ -201,7 +196,7 @@ def refuse_to_read(monkeypatch: pytest.MonkeyPatch, closed: Path) -> None:
 
         return run
 
-    monkeypatch.setattr("mystyle_cli.owned.open_file", checked(open_file))
+    monkeypatch.setattr("mystyle_cli.files.reading.open_file", checked(open_file))
     if closed.is_dir():
         monkeypatch.setattr(os, "lstat", checked(os.lstat))
 
@@ -458,7 +453,7 @@ def test_a_reader_beside_a_commit_calls_nothing_damaged(
     store = Store(tmp_path)
     put(store, "adele", OLD)
     versions = [{**NEW, "photos.jsonl": str(number)} for number in range(2)]
-    monkeypatch.setattr("mystyle_cli.person.check.check_profile", lambda profile: [])
+    monkeypatch.setattr("mystyle_cli.store.check.check_profile", lambda profile: [])
     real = place_of
 
     def meanwhile(folder: Path, name: str) -> Path:
@@ -468,6 +463,7 @@ def test_a_reader_beside_a_commit_calls_nothing_damaged(
         return found
 
     monkeypatch.setattr("mystyle_cli.person.layout.place_of", meanwhile)
+    monkeypatch.setattr("mystyle_cli.store.draft.place_of", meanwhile)
     found = store.verify("adele") if reader == "verify" else store.entry("adele").detail
     assert not found
     assert len(versions) < 2

@@ -15,16 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mystyle_cli.errors import ProfileError, UsageError
-from mystyle_cli.person.tuning import (
-    STATE_FILE,
-    TuneSettings,
-    batches_of_pass,
-    learning_rate_at,
-    tune,
-)
-from mystyle_cli.prior.device import CPU, Device
+from mystyle_cli.nets.device import CPU, Device
 from mystyle_cli.prior.registry import Prior, open_prior
 from mystyle_cli.progress import Step
+from mystyle_cli.tuning.settings import TuneSettings, batches_of_pass, learning_rate_at
+from mystyle_cli.tuning.tuning import STATE_FILE, tune
 
 QUICK = TuneSettings(passes=3, batch=2, learning_rate=3e-3, precision="float32", save_seconds=0.0)
 
@@ -217,7 +212,7 @@ def test_a_state_of_other_work_is_not_used(
     assert first_step(data[1], dataclasses.replace(QUICK, seed=5)) == 1
     (tmp_path / STATE_FILE).write_bytes(b"nonsense")
     assert first_step(data[1], QUICK) == 1
-    monkeypatch.setattr("mystyle_cli.person.tuning.METHOD", "another")
+    monkeypatch.setattr("mystyle_cli.tuning.tuning.METHOD", "another")
     assert first_step(data[1], QUICK) == 1
 
 

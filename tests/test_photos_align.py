@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mystyle_cli.photos.align import (
+from mystyle_cli.faces.align import (
     FFHQ,
     Crop,
     align,

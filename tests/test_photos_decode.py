@@ -19,8 +19,10 @@ from PIL import Image, features
 from PIL.PngImagePlugin import PngImageFile
 
 from mystyle_cli.errors import DecodeError, MystyleError, UsageError
-from mystyle_cli.photos.decode import decode, encode, format_of, resize, to_pixels, to_unit
+from mystyle_cli.photos.decode import decode
+from mystyle_cli.photos.encode import encode, format_of
 from mystyle_cli.photos.marks import Provenance
+from mystyle_cli.photos.pixels import resize, to_pixels, to_unit
 
 AVIF = ["AVIF"] if features.check("avif") else []
 
@@ -286,6 +288,7 @@ def test_sizes_are_bounded_before_reading(
         patch.setattr("mystyle_cli.photos.decode.LARGEST_FILE", len(data) - 1)
         with pytest.raises(DecodeError, match="too many for a photo"):
             decode(path if source == "path" else io.BytesIO(data))
+    monkeypatch.setattr("mystyle_cli.photos.pixels.LARGEST_PICTURE", 24 * 32 - 1)
     monkeypatch.setattr("mystyle_cli.photos.decode.LARGEST_PICTURE", 24 * 32 - 1)
     monkeypatch.setattr(PngImageFile, "load", lambda self: pytest.fail("it was decoded"))
     with pytest.raises(DecodeError, match="too many pixels"):

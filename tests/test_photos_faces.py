@@ -13,20 +13,18 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mystyle_cli.errors import ModelError
-from mystyle_cli.photos import faces, models
-from mystyle_cli.photos.align import FFHQ, Crop, align, to_crop, to_photo, warp
-from mystyle_cli.photos.decode import Pixels, decode, resize
-from mystyle_cli.photos.faces import (
-    _HEAD,
-    aligned_face,
-    describe,
+from mystyle_cli.faces import faces, models
+from mystyle_cli.faces.align import FFHQ, Crop, align, to_crop, to_photo, warp
+from mystyle_cli.faces.face import _HEAD, aligned_face, describe, landmark_pose
+from mystyle_cli.faces.faces import (
     find_faces,
     find_hidden_faces,
     find_tiny_faces,
     find_turned_faces,
-    landmark_pose,
 )
-from mystyle_cli.photos.paste import paste
+from mystyle_cli.faces.paste import paste
+from mystyle_cli.photos.decode import decode
+from mystyle_cli.photos.pixels import Pixels, resize
 from tests.portraits import DEMONSTRATION, clear, expected, real
 from tests.test_photos_align import square
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mystyle_cli.photos.grid import grid
+from mystyle_cli.photos.pixels import grid
 
 
 def test_near_square_grid_shows_every_picture_once() -> None:

@@ -14,6 +14,7 @@ from PIL import Image, ImageCms, TiffImagePlugin, features
 
 from mystyle_cli.errors import DecodeError
 from mystyle_cli.photos import decode as decoding
+from mystyle_cli.photos import pixels as photos_pixels
 from mystyle_cli.photos.decode import decode
 from tests.test_photos_decode import UPRIGHT, icc, photo, saved
 
@@ -435,6 +436,7 @@ def test_libraries_write_nothing_to_the_terminal(capfd: pytest.CaptureFixture[st
 def test_a_jpeg_of_too_many_pixels_is_read_smaller_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Above the limit a JPEG is decoded at half its size, another format refused with the limit."""
     large = np.repeat(np.repeat(photo(64, 64), 2, axis=0), 2, axis=1)
+    monkeypatch.setattr(photos_pixels, "LARGEST_PICTURE", 64 * 64)
     monkeypatch.setattr(decoding, "LARGEST_PICTURE", 64 * 64)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 32)
     read = decode(saved(Image.fromarray(large), "JPEG", quality=95))

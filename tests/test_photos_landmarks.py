@@ -10,11 +10,11 @@ import pytest
 pytest.importorskip("numba")
 
 from mystyle_cli.errors import ModelError
-from mystyle_cli.photos import models
-from mystyle_cli.photos.align import FFHQ, face_quad, quad_side
-from mystyle_cli.photos.detector import detect
-from mystyle_cli.photos.faces import find_faces
-from mystyle_cli.photos.landmarks import _MIRRORED, find_landmarks
+from mystyle_cli.faces import models
+from mystyle_cli.faces.align import FFHQ, face_quad, quad_side
+from mystyle_cli.faces.detector import detect
+from mystyle_cli.faces.faces import find_faces
+from mystyle_cli.faces.landmarks import _MIRRORED, find_landmarks
 from tools.portraits.identity import draw_identity
 from tools.portraits.render import Portrait, render
 from tools.portraits.scene import draw_scene, draw_state

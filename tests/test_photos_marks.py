@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mystyle_cli.errors import DecodeError
-from mystyle_cli.photos.decode import encode
+from mystyle_cli.photos.encode import encode
 from mystyle_cli.photos.marks import Provenance, read_marks, source_type
 
 PIXELS = np.full((16, 16, 3), 120, dtype=np.uint8)

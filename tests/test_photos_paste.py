@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mystyle_cli.photos.align import warp
-from mystyle_cli.photos.paste import paste, worked_region
+from mystyle_cli.faces.align import warp
+from mystyle_cli.faces.paste import paste, worked_region
 from tests.test_photos_align import centres, picture, square
 
 SQUARES = st.builds(

@@ -10,11 +10,12 @@ import onnxruntime
 import pytest
 import torch
 
-from mystyle_cli.errors import DeviceError, ModelError, UsageError
-from mystyle_cli.prior import device as module
-from mystyle_cli.prior import sessions
-from mystyle_cli.prior.device import CPU, Device, Provider
-from mystyle_cli.prior.memory import ran_out
+from mystyle_cli.errors import DeviceError, ModelError, UsageError, ran_out
+from mystyle_cli.nets import device as module
+from mystyle_cli.nets import providers as nets_providers
+from mystyle_cli.nets import sessions
+from mystyle_cli.nets.device import CPU, Device
+from mystyle_cli.nets.providers import Provider
 
 CUDA, ROCM, DML, COREML = (f"{name}ExecutionProvider" for name in ("CUDA", "ROCM", "Dml", "CoreML"))
 
@@ -22,10 +23,10 @@ CUDA, ROCM, DML, COREML = (f"{name}ExecutionProvider" for name in ("CUDA", "ROCM
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
     """What was tried on the real machine is not known in a test, nor the other way round."""
-    for found in (module.torch_fault, module.find_provider):
+    for found in (module.torch_fault, nets_providers.find_provider):
         found.cache_clear()
     yield
-    for found in (module.torch_fault, module.find_provider):
+    for found in (module.torch_fault, nets_providers.find_provider):
         found.cache_clear()
 
 
@@ -44,14 +45,15 @@ def machine(
     faults: dict[str, str] | None = None,
 ) -> None:
     """Stand in for a machine: its cards, whether torch sees them, what onnxruntime lists and runs."""
+    monkeypatch.setattr(nets_providers, "cuda_devices", lambda: cards)
     monkeypatch.setattr(module, "cuda_devices", lambda: cards)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "is_available", torch_has)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: cards)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    listed = [*providers, module.CPU_PROVIDER]
+    listed = [*providers, nets_providers.CPU_PROVIDER]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: listed)
-    monkeypatch.setattr(sessions, "fault_of", lambda provider: (faults or {}).get(provider.name, ""))
+    monkeypatch.setattr(nets_providers, "fault_of", lambda provider: (faults or {}).get(provider.name, ""))
 
 
 def test_the_cpu_is_always_there() -> None:
@@ -71,13 +73,13 @@ def test_an_unknown_device_is_refused(wanted: str) -> None:
 @pytest.mark.parametrize(
     ("providers", "faults", "expected"),
     [
-        ((), {}, module.CPU_PROVIDER),
+        ((), {}, nets_providers.CPU_PROVIDER),
         ((CUDA,), {}, CUDA),
-        ((CUDA,), {CUDA: "libcudnn.so.9 is missing"}, module.CPU_PROVIDER),
+        ((CUDA,), {CUDA: "libcudnn.so.9 is missing"}, nets_providers.CPU_PROVIDER),
         ((ROCM,), {}, ROCM),
         ((DML,), {}, DML),
         ((CUDA, DML), {CUDA: "no kernels"}, DML),
-        ((COREML,), {}, module.CPU_PROVIDER),
+        ((COREML,), {}, nets_providers.CPU_PROVIDER),
     ],
 )
 def test_auto_takes_the_best_provider_that_works(
@@ -154,7 +156,7 @@ def test_what_is_named_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Device("mps").provider == Provider(COREML)
     assert Device("directml:1").provider == Provider(DML, 1)
     assert Device("directml").provider.memory == ("cpu", 0)
-    module.find_provider.cache_clear()
+    nets_providers.find_provider.cache_clear()
     machine(monkeypatch, cards=0, providers=(ROCM,))
     assert Device("cuda").provider == Provider(ROCM)
 
@@ -170,8 +172,8 @@ def test_helpers_stay_on_the_cpu_of_a_mac_without_coreml(monkeypatch: pytest.Mon
 @pytest.mark.filterwarnings("ignore:Specified provider")
 def test_the_trial_finds_half_precision_and_other_faults(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small net's answer in float32 passes; one in half precision, or an exception, is a fault."""
-    assert sessions.fault_of(Provider()) == ""
-    connect = sessions._connect
+    assert nets_providers.fault_of(Provider()) == ""
+    connect = nets_providers.connect
 
     def halved(model: bytes, provider: Provider, threads: int) -> SimpleNamespace:
         real = connect(model, Provider(), threads)
@@ -179,10 +181,11 @@ def test_the_trial_finds_half_precision_and_other_faults(monkeypatch: pytest.Mon
             run=lambda _, given: [out.astype("float16").astype("float32") for out in real.run(None, given)]
         )
 
-    monkeypatch.setattr(sessions, "_connect", halved)
-    assert "off by" in sessions.fault_of(Provider(COREML))
+    monkeypatch.setattr(nets_providers, "connect", halved)
+    monkeypatch.setattr(sessions, "connect", halved)
+    assert "off by" in nets_providers.fault_of(Provider(COREML))
     monkeypatch.undo()
-    assert "no such provider" in sessions.fault_of(Provider("no such provider"))
+    assert "no such provider" in nets_providers.fault_of(Provider("no such provider"))
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,11 @@ from typing import Any
 import pytest
 
 from mystyle_cli.errors import DownloadError, ModelError, MystyleError
-from mystyle_cli.prior import assets
-from mystyle_cli.prior import download as downloading
-from mystyle_cli.prior.assets import Asset
-from mystyle_cli.prior.download import DownloadSettings, download
-from mystyle_cli.prior.web import open_connection
+from mystyle_cli.fetch import assets
+from mystyle_cli.fetch import download as downloading
+from mystyle_cli.fetch.assets import Asset
+from mystyle_cli.fetch.download import DownloadSettings, download
+from mystyle_cli.fetch.web import open_connection
 from mystyle_cli.progress import Step
 from tests.file_server import FileServer, Page, serve
 
@@ -93,8 +93,8 @@ def test_dropped_connection_goes_on(server: FileServer, asked: Asked, tmp_path: 
 def test_killed_process_goes_on(server: FileServer, asked: Asked, tmp_path: Path) -> None:
     """A process killed in the middle leaves a part, which the next one completes."""
     program = (
-        "import sys; from pathlib import Path; from mystyle_cli.prior.assets import Asset\n"
-        "from mystyle_cli.prior.download import DownloadSettings, download\n"
+        "import sys; from pathlib import Path; from mystyle_cli.fetch.assets import Asset\n"
+        "from mystyle_cli.fetch.download import DownloadSettings, download\n"
         f"asset = Asset('net.pkl', 'generator', 'x', ({server.url + '/file'!r},), {len(DATA)}, {SHA!r})\n"
         f"download(asset, Path({str(tmp_path)!r}), DownloadSettings(frozenset(), print, print))\n"
     )

@@ -19,13 +19,13 @@ from click.testing import CliRunner, Result
 
 from mystyle_cli.cli import cli
 from mystyle_cli.errors import DownloadError, LicenceError, ModelError, MystyleError, UsageError
-from mystyle_cli.paths import priors_root
-from mystyle_cli.prior import assets, fetch
-from mystyle_cli.prior.assets import COMPANIONS, FFHQ, Asset, Recipe, Stranger
-from mystyle_cli.prior.download import DownloadSettings
-from mystyle_cli.prior.fetch import Plan, downloads, fetch_prior, make_plan, prior_is_there
-from mystyle_cli.prior.generator import Generator
-from mystyle_cli.prior.licences import LICENCES, Licence, accept_licences, ledger_path, read_ledger
+from mystyle_cli.fetch import assets, fetch
+from mystyle_cli.fetch.assets import COMPANIONS, FFHQ, Asset, Recipe, Stranger
+from mystyle_cli.fetch.download import DownloadSettings
+from mystyle_cli.fetch.fetch import Plan, downloads, fetch_prior, make_plan, prior_is_there
+from mystyle_cli.fetch.licences import LICENCES, Licence, accept_licences, ledger_path, read_ledger
+from mystyle_cli.files.paths import priors_root
+from mystyle_cli.nets.generator import Generator
 from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.progress import silent
 from tests.checkpoints import write_nvidia_pickle
@@ -205,7 +205,7 @@ def test_changed_terms_are_asked_for_again(
     """Acceptance holds for the text that was shown, not for the name of the licence."""
     accepted_plan(recipe, heard)
     changed = {key: replace(licence, summary="New terms.") for key, licence in LICENCES.items()}
-    monkeypatch.setattr("mystyle_cli.prior.licences.LICENCES", changed)
+    monkeypatch.setattr("mystyle_cli.fetch.licences.LICENCES", changed)
     plan = make_plan(recipe, recipe.choose(), None, heard.settings)
     with pytest.raises(LicenceError):
         fetch_prior(plan, heard.settings)
@@ -456,7 +456,7 @@ def test_licences_of_what_is_bundled() -> None:
     found = json.loads(run("--json", "licences").stdout)
     files = {file["file"]: file for file in found["files"]}
     assert files["generator.safetensors"]["commercial"] is True
-    assert files["photos/nets/mesh.onnx"]["licence"] == "Apache-2.0"
+    assert files["faces/nets/mesh.onnx"]["licence"] == "Apache-2.0"
     assert all(file["commercial"] for file in found["files"])
     assert {file["licence"] for file in found["files"]} <= {licence["id"] for licence in found["licences"]}
     assert "no terms had to be accepted yet" in run("licences").stdout

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from mystyle_cli.prior.generator import Generator
+from mystyle_cli.nets.generator import Generator
 from tools.portraits.fused import fuse
 
 

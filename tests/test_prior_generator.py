@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mystyle_cli.errors import ModelError
-from mystyle_cli.prior.generator import Generator, load_generator, save_generator
+from mystyle_cli.nets.generator import Generator, load_generator, save_generator
 from tests.oracle import render, transform
 
 

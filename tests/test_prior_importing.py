@@ -15,11 +15,12 @@ from click.testing import CliRunner, Result
 
 from mystyle_cli.cli import cli
 from mystyle_cli.errors import ModelError
-from mystyle_cli.person.score import identity_statistics
-from mystyle_cli.photos.align import FFHQ, Crop
-from mystyle_cli.prior.checkpoints import companions
-from mystyle_cli.prior.importing import Parts, import_prior
-from mystyle_cli.prior.perceptual import Perceptual, trunk_tensors
+from mystyle_cli.faces.align import FFHQ, Crop
+from mystyle_cli.foreign import companions
+from mystyle_cli.foreign.importing import import_prior
+from mystyle_cli.foreign.making import Parts
+from mystyle_cli.learn.figures import identity_statistics
+from mystyle_cli.nets.perceptual import Perceptual, trunk_tensors
 from mystyle_cli.prior.registry import imported_priors, open_prior
 from tests.checkpoints import write_nvidia_pickle, write_nvidia_torch
 from tests.rosinality import write_rosinality

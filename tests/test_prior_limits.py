@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from mystyle_cli.errors import ModelError
-from mystyle_cli.person.score import identity_statistics
-from mystyle_cli.prior.limits import IdentityLimits
+from mystyle_cli.learn.figures import identity_statistics
+from mystyle_cli.prior.manifest import IdentityLimits
 from mystyle_cli.prior.registry import open_prior
 
 TABLE = """

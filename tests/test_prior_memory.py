@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mystyle_cli.prior import memory
+from mystyle_cli.nets import memory
 
 GIB = 1 << 30
 

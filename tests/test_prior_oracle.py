@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from mystyle_cli.checkpoints.reading import read_checkpoint
+from mystyle_cli.checkpoints.records import Record
 from mystyle_cli.errors import ModelError
-from mystyle_cli.prior.checkpoints import generators
-from mystyle_cli.prior.checkpoints.generators import borrow_mapping, read_generator
-from mystyle_cli.prior.checkpoints.reading import read_checkpoint
-from mystyle_cli.prior.checkpoints.records import Record
-from mystyle_cli.prior.generator import Generator, save_generator
+from mystyle_cli.foreign import generators
+from mystyle_cli.foreign.generators import borrow_mapping, read_generator
+from mystyle_cli.nets.generator import Generator, save_generator
 from tests.checkpoints import write_nvidia_pickle, write_nvidia_torch
 from tests.oracle import render, transform
 from tests.rosinality import rosinality_tensors, write_rosinality

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mystyle_cli.errors import ModelError
-from mystyle_cli.prior.perceptual import Perceptual, load_perceptual, save_perceptual
+from mystyle_cli.nets.perceptual import Perceptual, load_perceptual, save_perceptual
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mystyle_cli.errors import ModelError
-from mystyle_cli.photos.align import FFHQ, Crop
+from mystyle_cli.faces.align import FFHQ, Crop
 from mystyle_cli.prior.registry import open_prior
 
 

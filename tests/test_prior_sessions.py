@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from mystyle_cli.errors import DeviceError, ModelError
-from mystyle_cli.prior.device import Device, find_provider
-from mystyle_cli.prior.sessions import open_session
+from mystyle_cli.nets.device import Device
+from mystyle_cli.nets.providers import find_provider
+from mystyle_cli.nets.sessions import open_session
 
 
 def test_batches_do_not_matter(tiny_prior: Path) -> None:

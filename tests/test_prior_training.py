@@ -9,12 +9,12 @@ import onnx
 import torch
 from torch import nn
 
-from mystyle_cli.prior.generator import Generator
-from mystyle_cli.prior.nets import Encoder, Identity, Matte
-from mystyle_cli.prior.sessions import open_session
+from mystyle_cli.nets.generator import Generator
+from mystyle_cli.nets.sessions import open_session
 from tools.portraits.find_directions import closed_form, from_labels
 from tools.portraits.fit_identity import discriminant
 from tools.portraits.fit_mapping import fit_mapping, move_origin
+from tools.portraits.nets import Encoder, Identity, Matte
 from tools.portraits.to_onnx import export
 from tools.portraits.train_autoencoder import pixel_loss, psnr
 

@@ -10,8 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from mystyle_cli import processors
-from mystyle_cli.processors import COUNTS, WAITING, free_processors, settle, threads, usable_processors
+from mystyle_cli.nets import processors
+from mystyle_cli.nets.processors import (
+    COUNTS,
+    WAITING,
+    free_processors,
+    settle,
+    threads,
+    usable_processors,
+)
 
 ASLEEP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
 
@@ -123,7 +130,7 @@ try:
 except SystemExit:
     pass
 assert not {"torch", "onnxruntime", "numpy"} & set(sys.modules)
-from mystyle_cli.processors import threads
+from mystyle_cli.nets.processors import threads
 print(json.dumps([os.environ["OMP_NUM_THREADS"], threads(), os.environ["OMP_WAIT_POLICY"]]))
 """
 

@@ -19,11 +19,11 @@ import pytest
 import tomli_w
 from PIL import Image
 
-from mystyle_cli.learn import export
-from mystyle_cli.person import archive as carried
-from mystyle_cli.person.archive import pack
-from mystyle_cli.person.draft import Draft
-from mystyle_cli.person.store import Store
+from mystyle_cli.learn.learn import export
+from mystyle_cli.store import archive as carried
+from mystyle_cli.store.archive import pack
+from mystyle_cli.store.draft import Draft
+from mystyle_cli.store.store import Store
 from tests.journeys import Run, document
 from tests.tiny_store import make_store
 

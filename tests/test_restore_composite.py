@@ -5,14 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mystyle_cli.onnx.gradient import Degraded
-from mystyle_cli.photos.align import FFHQ, Crop, quad_side, warp
-from mystyle_cli.photos.decode import Pixels, resize
-from mystyle_cli.photos.kernels import area_kernel, linear_kernel
-from mystyle_cli.photos.paste import worked_region
-from mystyle_cli.restore.composite import WIDE, consistent, enlarge_and_paste, fill_photo, paste_face
-from mystyle_cli.restore.likeness import quad_of
-from mystyle_cli.restore.locate import Located, as_photo
+from mystyle_cli.faces.align import FFHQ, Crop, quad_side, warp
+from mystyle_cli.faces.paste import worked_region
+from mystyle_cli.find.likeness import quad_of
+from mystyle_cli.find.locate import Located, as_photo
+from mystyle_cli.nets.exported import Degraded
+from mystyle_cli.photos.pixels import Pixels, area_kernel, linear_kernel, resize
+from mystyle_cli.restore.composite import (
+    WIDE,
+    consistent,
+    enlarge_and_paste,
+    fill_photo,
+    paste_face,
+)
 
 TIGHT = Crop(0.58, 0.054)
 SIZE = 96

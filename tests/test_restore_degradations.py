@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from mystyle_cli.photos.kernels import area_kernel, linear_kernel
-from mystyle_cli.restore.degradations import Downsample, Identity, Mask, spread
-from mystyle_cli.restore.membrane import continued
+from mystyle_cli.photos.pixels import area_kernel, linear_kernel
+from mystyle_cli.projection.degradations import Downsample, Identity, Mask, continued, spread
 
 
 def images(count=2, size=16, seed=0):

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mystyle_cli.prior.limits import IdentityLimits
-from mystyle_cli.restore.gate import SPREADS, Gate, open_gate
+from mystyle_cli.find.gate import SPREADS, Gate, open_gate
+from mystyle_cli.prior.manifest import IdentityLimits
 
 SIDE = 32
 CLEAR = np.zeros((SIDE, SIDE), np.float32)

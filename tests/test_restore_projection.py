@@ -12,11 +12,12 @@ import torch
 import torch.nn.functional as F
 
 from mystyle_cli.errors import UsageError
-from mystyle_cli.person import hull
-from mystyle_cli.prior.generator import Generator
-from mystyle_cli.restore.adam import RowAdam
-from mystyle_cli.restore.degradations import Downsample, Identity, Mask
-from mystyle_cli.restore.projection import ProjectionSettings, Schedule, in_a_beta, project
+from mystyle_cli.hull import hull
+from mystyle_cli.nets.generator import Generator
+from mystyle_cli.projection.adam import RowAdam
+from mystyle_cli.projection.degradations import Downsample, Identity, Mask
+from mystyle_cli.projection.projection import Schedule, in_a_beta, project
+from mystyle_cli.projection.settings import ProjectionSettings
 
 SIZE = 16
 SHORT = ProjectionSettings(steps=25, patience=0)

@@ -11,15 +11,18 @@ import numpy as np
 import pytest
 
 from mystyle_cli.errors import DecodeError, NoFaceError, NotThisPersonError, UsageError
+from mystyle_cli.faces.align import FFHQ, Crop, align, quad_side
+from mystyle_cli.faces.faces import find_faces
+from mystyle_cli.faces.paste import worked_region
+from mystyle_cli.find.locate import Subject, mask_of
 from mystyle_cli.person.profile import Profile
-from mystyle_cli.photos.align import FFHQ, Crop, align, quad_side
-from mystyle_cli.photos.decode import decode, resize
-from mystyle_cli.photos.faces import find_faces
-from mystyle_cli.photos.paste import worked_region
-from mystyle_cli.prior.limits import IdentityLimits
-from mystyle_cli.restore.locate import Subject, mask_of
-from mystyle_cli.restore.projection import ProjectionSettings
-from mystyle_cli.restore.restore import RestoreSettings, default_settings, open_engine, restore, restore_with
+from mystyle_cli.photos.decode import decode
+from mystyle_cli.photos.pixels import resize
+from mystyle_cli.prior.manifest import IdentityLimits
+from mystyle_cli.projection.settings import ProjectionSettings
+from mystyle_cli.restore.engine import open_engine
+from mystyle_cli.restore.restore import restore, restore_with
+from mystyle_cli.restore.task import RestoreSettings, default_settings
 from tests.tiny_store import make_store, picture
 
 PHOTO = Path(__file__).parents[1] / "profiles/photos/ada-held-out/03.jpg"

@@ -11,12 +11,14 @@ import pytest
 from mystyle_cli.edit.directions import find_direction
 from mystyle_cli.edit.photos import edit_photos, edit_saved, settings_for
 from mystyle_cli.errors import UsageError
-from mystyle_cli.person.profile import ANCHORS, GENERATOR, Profile
-from mystyle_cli.person.rendering import open_renderer
-from mystyle_cli.restore.locate import Subject
-from mystyle_cli.restore.projection import ProjectionSettings
-from mystyle_cli.restore.restore import RestoreSettings, restore
+from mystyle_cli.find.locate import Subject
+from mystyle_cli.person.layout import ANCHORS, GENERATOR
+from mystyle_cli.person.profile import Profile
+from mystyle_cli.projection.settings import ProjectionSettings
+from mystyle_cli.restore.restore import restore
 from mystyle_cli.restore.saved import load_code, save_code
+from mystyle_cli.restore.task import RestoreSettings
+from mystyle_cli.sample.rendering import open_renderer
 from tests.tiny_store import make_store, picture
 
 FEW = RestoreSettings(projection=ProjectionSettings(beta=0.02, steps=4), aligned=True)

@@ -7,17 +7,18 @@ import pytest
 import torch
 from PIL import Image
 
-from mystyle_cli.photos import faces
-from mystyle_cli.photos.align import FFHQ, Crop, quad_side, warp
-from mystyle_cli.photos.decode import to_unit
-from mystyle_cli.photos.faces import Face
-from mystyle_cli.photos.paste import paste
-from mystyle_cli.restore import likeness
-from mystyle_cli.restore.degradations import Identity
-from mystyle_cli.restore.likeness import find_by_likeness, quad_of
-from mystyle_cli.restore.motion import moved, moved_quad
-from mystyle_cli.restore.projection import ProjectionSettings, project
-from mystyle_cli.restore.search import FACE_SHARE, SEEN_WIDTH, fill_hole, find_quads
+from mystyle_cli.faces import faces
+from mystyle_cli.faces.align import FFHQ, Crop, quad_side, warp
+from mystyle_cli.faces.face import Face
+from mystyle_cli.faces.paste import paste
+from mystyle_cli.find import likeness
+from mystyle_cli.find.likeness import find_by_likeness, quad_of
+from mystyle_cli.find.search import FACE_SHARE, SEEN_WIDTH, find_quads
+from mystyle_cli.photos.pixels import to_unit
+from mystyle_cli.projection.degradations import Identity, fill_hole
+from mystyle_cli.projection.motion import moved, moved_quad
+from mystyle_cli.projection.projection import project
+from mystyle_cli.projection.settings import ProjectionSettings
 from tests.test_restore_projection import Pooled
 
 

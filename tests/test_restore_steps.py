@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mystyle_cli.person import hull
-from mystyle_cli.restore.adam import DAMPING, RowAdam, TurnedMoments
-from mystyle_cli.restore.steps import PULL, RATE, improve
+from mystyle_cli.hull import hull
+from mystyle_cli.instant.steps import PULL, RATE, improve
+from mystyle_cli.projection.adam import DAMPING, RowAdam, TurnedMoments
 
 STEPS = 8
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mystyle_cli.photos.decode import resize
-from mystyle_cli.prior.generator import Generator, load_generator, save_generator
-from mystyle_cli.prior.perceptual import Perceptual, save_perceptual
+from mystyle_cli.nets.generator import Generator, load_generator, save_generator
+from mystyle_cli.nets.perceptual import Perceptual, save_perceptual
+from mystyle_cli.photos.pixels import resize
 from tools.faces import autoencoder, gpu, train_autoencoder
 from tools.faces.autoencoder import Autoencoder, grow
 from tools.faces.crops import AGES, Crops, standardise

@@ -10,7 +10,7 @@ import torch
 
 pytest.importorskip("numba")
 
-from mystyle_cli.photos.align import to_crop, warp
+from mystyle_cli.faces.align import to_crop, warp
 from mystyle_cli.prior.registry import FACE_PARTS
 from tools.faces import occluders
 from tools.faces.at_size import AtSize

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from mystyle_cli.faces.faces import find_faces
+from mystyle_cli.faces.models import descriptor_net, model_path
 from mystyle_cli.photos.decode import decode
-from mystyle_cli.photos.faces import find_faces
-from mystyle_cli.photos.models import descriptor_net, model_path
 from tools.faces.descriptor import CHIP, FILE, Descriptor, Reader, read_descriptor
 from tools.faces.fit_identity import ChipIdentity, chip_window, resampling, threshold_law
 

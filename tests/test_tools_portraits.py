@@ -7,7 +7,8 @@ import pytest
 
 pytest.importorskip("numba")
 
-from mystyle_cli.photos.faces import describe, find_faces
+from mystyle_cli.faces.face import describe
+from mystyle_cli.faces.faces import find_faces
 from tools.portraits.identity import Traits, draw_identity
 from tools.portraits.render import Portrait, render
 from tools.portraits.scene import Scene, State, draw_scene, draw_state

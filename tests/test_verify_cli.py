@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mystyle_cli.photos.decode import encode
+from mystyle_cli.photos.encode import encode
 from mystyle_cli.photos.marks import read_marks
 from mystyle_cli.prior.registry import Prior
 from tests.journeys import Run, document
@@ -168,9 +168,9 @@ def test_a_code_that_is_damaged_is_refused(run: Run, change: object) -> None:
 
 def test_no_jpeg_is_begun_that_has_no_room_for_its_code(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A JPEG's record has 64 KB: that is said before any work."""
-    from mystyle_cli.commands import restoring
+    from mystyle_cli.commands import restore
 
-    monkeypatch.setattr(restoring, "LONGEST", 10)
+    monkeypatch.setattr(restore, "LONGEST", 10)
     done = run(*COMMANDS["invert"], "-o", "out.jpg", "--keep-code")
     assert done.exit_code == 2
     assert "no room" in done.stderr

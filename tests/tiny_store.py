@@ -12,15 +12,15 @@ import numpy as np
 from PIL import Image
 
 from mystyle_cli.curate.records import PhotoRecord, Reason
+from mystyle_cli.instant.net import InstantSettings
+from mystyle_cli.learn.exporting import instant_stage
 from mystyle_cli.person.difference import store_difference
-from mystyle_cli.person.instant import InstantSettings
-from mystyle_cli.person.instant_training import instant_stage
+from mystyle_cli.person.layout import ANCHORS, CONTACT_SHEET, GENERATOR, PHOTOS
 from mystyle_cli.person.manifest import Manifest, mark_of
-from mystyle_cli.person.profile import ANCHORS, CONTACT_SHEET, GENERATOR, PHOTOS
 from mystyle_cli.person.reference import read_faces
-from mystyle_cli.person.store import Store
 from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.progress import silent
+from mystyle_cli.store.store import Store
 
 TRAIN, HELD_OUT = 6, 2
 

@@ -30,10 +30,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mystyle_cli.photos.align import FFHQ
-from mystyle_cli.prior.checkpoints.companions import read_encoder, read_identity
-from mystyle_cli.prior.companions.roles import Companion, write_role
-from mystyle_cli.prior.sessions import open_session
+from mystyle_cli.faces.align import FFHQ
+from mystyle_cli.foreign.companions import read_encoder, read_identity
+from mystyle_cli.foreign.roles import Companion, write_role
+from mystyle_cli.nets.sessions import open_session
 
 BOUND = 1e-4  # greatest difference allowed, relative to the greatest value
 RESOLUTION = 1024  # of the prior whose file is compared

@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from mystyle_cli.prior.checkpoints.generators import read_generator
+from mystyle_cli.foreign.generators import read_generator
 
 BOUND = 5e-5  # greatest difference allowed, relative to the greatest value of the image
 Render = Callable[[torch.Tensor], torch.Tensor]

@@ -102,9 +102,9 @@ def write_files(folder: Path, resolution: int) -> dict[str, Path]:
     """Write every file with random weights, under the names that their authors gave them."""
     import torch
 
-    from mystyle_cli.prior.companions.heads import ArcFace, WEncoder
-    from mystyle_cli.prior.generator import Generator
-    from mystyle_cli.prior.perceptual import Perceptual, trunk_tensors
+    from mystyle_cli.foreign.nets import ArcFace, WEncoder
+    from mystyle_cli.nets.generator import Generator
+    from mystyle_cli.nets.perceptual import Perceptual, trunk_tensors
     from tests.checkpoints import write_nvidia_pickle
     from tests.rosinality import rosinality_tensors
 

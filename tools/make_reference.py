@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from mystyle_cli.cli import cli
-from mystyle_cli.commands.app import App
+from mystyle_cli.terminal.app import App
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "commands.md"
 

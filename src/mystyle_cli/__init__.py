@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mystyle_cli.api import Person
-    from mystyle_cli.person.store import Store
+    from mystyle_cli.store.store import Store
 
 __all__ = ["__version__", "open_profile", "open_store"]
 __version__ = "0.1.0"
@@ -28,8 +28,8 @@ def open_store(folder: Path | str | None = None) -> Store:
     Args:
         folder: by default the one that the command line uses.
     """
-    from mystyle_cli.paths import store_root
-    from mystyle_cli.person.store import Store
+    from mystyle_cli.files.paths import store_root
+    from mystyle_cli.store.store import Store
 
     return Store(store_root(Path(folder) if folder is not None else None))
 

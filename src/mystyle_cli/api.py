@@ -19,11 +19,12 @@ from mystyle_cli.progress import Progress, silent
 if TYPE_CHECKING:
     from mystyle_cli.edit.edit import AtLimit
     from mystyle_cli.edit.photos import EditedPhoto
-    from mystyle_cli.person.rendering import Backend
-    from mystyle_cli.person.samples import Sampler, Samples
-    from mystyle_cli.photos.decode import Photo, Pixels
-    from mystyle_cli.restore.locate import Subject
-    from mystyle_cli.restore.restore import Quality, Restoration, RestoreSettings, TaskName
+    from mystyle_cli.find.locate import Subject
+    from mystyle_cli.photos.decode import Photo
+    from mystyle_cli.photos.pixels import Pixels
+    from mystyle_cli.restore.task import Quality, Restoration, RestoreSettings, TaskName
+    from mystyle_cli.sample.rendering import Backend
+    from mystyle_cli.sample.samples import Sampler, Samples
 
     Picture: TypeAlias = Photo | Path | str | bytes | Pixels
 
@@ -38,6 +39,16 @@ class Person(Profile):
     this person's; `device`, as `--device` takes it (None = where the person is, see `on`; the CPU at
     first). `restore` and `edit_photos` take many photos at once.
     """
+
+    def check(self) -> None:
+        """Use everything once.
+
+        Raises:
+            MystyleError: something is missing or damaged or does not fit.
+        """
+        from mystyle_cli.store.check import refuse_unusable
+
+        refuse_unusable(self)
 
     def upscale(
         self,
@@ -138,9 +149,9 @@ class Person(Profile):
         """
         from mystyle_cli.edit.directions import find_direction
         from mystyle_cli.edit.photos import check_backend, edit_photos, edit_saved, settings_for
-        from mystyle_cli.person.rendering import open_renderer
-        from mystyle_cli.restore.restore import RestoreSettings
         from mystyle_cli.restore.saved import load_code
+        from mystyle_cli.restore.task import RestoreSettings
+        from mystyle_cli.sample.rendering import open_renderer
 
         person = self._placed(device)
         check_backend(backend, code is not None)
@@ -193,7 +204,7 @@ class Person(Profile):
 
         Source: app. B.1.
         """
-        from mystyle_cli.person.samples import draw
+        from mystyle_cli.sample.samples import draw
 
         chosen = range(seeds) if isinstance(seeds, int) else seeds
         person = self._placed(device)
@@ -203,7 +214,7 @@ class Person(Profile):
         """Return the person with their nets on a device; None leaves them where they are."""
         if device is None:
             return self
-        from mystyle_cli.prior.device import Device
+        from mystyle_cli.nets.device import Device
 
         return self.on(Device(device))
 
@@ -221,7 +232,7 @@ class Person(Profile):
 
 def _subject(photo: Picture, mask: Pixels | None) -> Subject:
     """Wrap a photo as the engine takes it."""
-    from mystyle_cli.restore.locate import Subject
+    from mystyle_cli.find.locate import Subject
 
     return Subject(Path(photo) if isinstance(photo, str) else photo, mask)
 
@@ -234,7 +245,7 @@ def _settings(
     quality: Quality = "full",
 ) -> RestoreSettings:
     """Return the engine's settings."""
-    from mystyle_cli.restore.restore import default_settings
+    from mystyle_cli.restore.task import default_settings
 
     settings = default_settings("invert", quality)
     projection = replace(settings.projection, beta=beta)

@@ -15,9 +15,9 @@ from typing import Any, Final, NamedTuple, NoReturn
 import click
 
 from mystyle_cli import __version__
-from mystyle_cli.commands.app import App, Group
-from mystyle_cli.console import fill_closed_streams
 from mystyle_cli.errors import MystyleError
+from mystyle_cli.terminal.app import App, Group
+from mystyle_cli.terminal.console import fill_closed_streams
 
 INTERRUPTED: Final = 130
 
@@ -28,27 +28,29 @@ _asked_to_end: Final = threading.Event()
 class Entry(NamedTuple):
     """Where a command lives and the line that `mystyle --help` shows, so that help imports no command."""
 
-    module: str
+    function: str  # "module:name" in commands/
     short_help: str
 
 
 COMMANDS: Final = MappingProxyType(
     {
-        "profile": Entry("profile", "Learn a person from photos; list, show, check profiles."),
-        "ingest": Entry("ingest", "Add photos to a profile."),
-        "tune": Entry("tune", "Tune a profile's generator to its photos."),
-        "upscale": Entry("upscale", "Enlarge photos of the person."),
-        "inpaint": Entry("inpaint", "Fill in the hidden part of photos of the person."),
-        "invert": Entry("invert", "Reproduce photos inside the person's own space."),
-        "edit": Entry("edit", "Change pose, smile or light in photos of the person."),
-        "sample": Entry("sample", "Make new pictures of the person."),
-        "inspect": Entry("inspect", "Show what pictures say of how they were made."),
-        "verify": Entry("verify", "Draw a result again, and see whether it is what it says."),
-        "export": Entry("export", "Write the person's nets as ONNX files."),
-        "prior": Entry("prior", "The generators that profiles start from: list, check, bring, remove."),
-        "licences": Entry("licences", "Show the terms of every model file, and what you accepted."),
-        "doctor": Entry("doctor", "Check this machine, and say what to do about each problem."),
-        "completion": Entry("completion", "Print the shell completion script."),
+        "profile": Entry("profile:command", "Learn a person from photos; list, show, check profiles."),
+        "ingest": Entry("learn:ingest", "Add photos to a profile."),
+        "tune": Entry("learn:tune", "Tune a profile's generator to its photos."),
+        "upscale": Entry("restore:upscale", "Enlarge photos of the person."),
+        "inpaint": Entry("restore:inpaint", "Fill in the hidden part of photos of the person."),
+        "invert": Entry("restore:invert", "Reproduce photos inside the person's own space."),
+        "edit": Entry("edit:command", "Change pose, smile or light in photos of the person."),
+        "sample": Entry("sample:command", "Make new pictures of the person."),
+        "inspect": Entry("inspect:command", "Show what pictures say of how they were made."),
+        "verify": Entry("verify:command", "Draw a result again, and see whether it is what it says."),
+        "export": Entry("export:export", "Write the person's nets as ONNX files."),
+        "prior": Entry(
+            "prior:command", "The generators that profiles start from: list, check, bring, remove."
+        ),
+        "licences": Entry("machine:licences", "Show the terms of every model file, and what you accepted."),
+        "doctor": Entry("machine:doctor", "Check this machine, and say what to do about each problem."),
+        "completion": Entry("machine:completion", "Print the shell completion script."),
     }
 )
 
@@ -64,8 +66,8 @@ class Root(Group):
         """Import and return one command."""
         if name not in COMMANDS:
             return None
-        module = importlib.import_module(f"mystyle_cli.commands.{COMMANDS[name].module}")
-        command = module.command
+        module, _, attribute = COMMANDS[name].function.partition(":")
+        command = getattr(importlib.import_module(f"mystyle_cli.commands.{module}"), attribute)
         assert isinstance(command, click.Command)
         return command
 
@@ -114,7 +116,7 @@ def _interrupted(app: App) -> int:
 
 def _unexpected(app: App, error: Exception) -> int:
     """Show an error that no part of the program foresaw; returns its exit code."""
-    from mystyle_cli.prior.memory import ran_out
+    from mystyle_cli.errors import ran_out
 
     if ran_out(error):
         return _failed(

@@ -1,8 +1,9 @@
-"""The one tree of errors; `cli.py` turns each into its exit code."""
+"""The one tree of errors, each with its exit code; whether memory ran out; what fails one photo alone."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, get_args
+import errno
+from typing import Any, ClassVar, Final, get_args
 
 
 class MystyleError(Exception):
@@ -96,3 +97,69 @@ def reason_of(error: BaseException) -> str:
 def one_line(text: object) -> str:
     """Return a text, which may come from any file, in one line that a terminal can show and nothing else."""
     return "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(text).split()))
+
+
+def contained(name: str, error: Exception) -> MystyleError:
+    """Return what is said of a photo on which work failed; nothing to add where that was foreseen.
+
+    Args:
+        name: of the photo.
+        error: what arose.
+    """
+    if isinstance(error, MystyleError):
+        return error
+    if ran_out(error):
+        return MystyleError(f"{name}: out of memory", "Use a smaller photo, or close other programs.")
+    if isinstance(error, OSError):
+        place = f" ({error.filename})" if error.filename and str(error.filename) != name else ""
+        reason = error.strerror or reason_of(error)
+        return MystyleError(f"{name}: {reason}{place}", "Check the file and the place of its result.")
+    found = MystyleError(
+        f"{name}: unexpected {type(error).__name__}: {reason_of(error)}",
+        "This is a fault in mystyle; --debug shows where.",
+    )
+    found.__cause__ = error
+    return found
+
+
+OUT_OF_MEMORY: Final = (
+    "out of memory",  # torch of CUDA, of ROCm and of a Mac; onnxruntime of CUDA
+    "outofmemory",  # Metal's kIOGPUCommandBufferCallbackErrorOutOfMemory, hipErrorOutOfMemory, E_OUTOFMEMORY
+    "invalid buffer size",  # torch of a Mac, for a tensor larger than Metal gives at once
+    "can't allocate memory",  # torch's own allocator for the CPU
+    "cannot allocate memory",  # the C library
+    "failed to allocate memory",  # onnxruntime's arenas
+    "not enough memory",  # torch's allocator on Windows; Windows itself, through DirectML
+    "to enough memory resources",  # the same as onnxruntime garbles it
+    "8007000e",  # and where Windows speaks another language
+    "insufficient memory",  # Metal
+    "paging file is too small",  # Windows, of its virtual memory
+    "bad_alloc",  # the C++ library
+    "bad allocation",  # the C++ library on Windows
+    "smaller than requested bytes",  # onnxruntime's arena, with a limit
+    "alloc_failed",  # CUBLAS_STATUS_, CUDNN_STATUS_, CUSOLVER_STATUS_, CUFFT_
+    "allocation_failed",  # CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ and _HOST_ of cuDNN 9
+    "when calling `cublascreate",  # cuBLAS makes its workspace here, and says that it is not initialized
+    "unable to find an engine to execute",  # cuDNN, whose every way takes more memory than there is
+    "unable to find a valid cudnn algorithm",  # the same in earlier versions
+)
+"""What torch, onnxruntime and the libraries beneath say when there is no memory left, in small letters."""
+
+NO_MEMORY: Final = (8, 14, 1455)
+"""Windows' numbers for it: no memory for this command, for this operation, paging file too small."""
+
+
+def ran_out(error: BaseException) -> bool:
+    """Tell whether an error of torch, onnxruntime, the system or Python says that memory ran out.
+
+    An error of the program's own never does, and of the system's only its number counts: both have names of
+    files in their words.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if isinstance(error, MystyleError):
+        return False
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM or getattr(error, "winerror", None) in NO_MEMORY
+    text = str(error).lower()
+    return any(words in text for words in OUT_OF_MEMORY)

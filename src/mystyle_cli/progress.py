@@ -1,8 +1,11 @@
-"""How long loops report: they call back, and only `console.py` draws."""
+"""How long loops report and are interrupted: they call back, and only `terminal/console.py` draws."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 
@@ -28,3 +31,23 @@ Progress = Callable[[Step], None]
 
 def silent(step: Step) -> None:
     """Ignore a report."""
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into a wish, granted at the end of a step; the second stops at once."""
+    wish = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield wish  # only the main thread is interrupted, and only it may say how
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(signum: int, frame: object) -> None:
+        wish.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield wish
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from PIL import Image
 
+from mystyle_cli.fetch import assets
+from mystyle_cli.fetch.assets import Asset, Recipe
 from mystyle_cli.person.layout import place_of
-from mystyle_cli.person.store import Store
-from mystyle_cli.prior import assets
-from mystyle_cli.prior.assets import Asset, Recipe
 from mystyle_cli.prior.registry import imported_priors, open_prior
+from mystyle_cli.store.store import Store
 
 State = dict[str, object]
 """What readers find, by name: a profile's, prior's or result's digests, or the state that a profile is in."""
@@ -84,7 +84,7 @@ COMMANDS = {
 def stand_in(words: Sequence[str], server: str, root: Path) -> None:
     """Replace, in a child, what needs faces or the network."""
     if set(words) & {"create", "ingest"}:
-        from mystyle_cli.person import stages
+        from mystyle_cli.learn import stages
         from tests.test_learn import fake_curate
 
         stages.curate = fake_curate
@@ -235,8 +235,9 @@ def make_folders(folder: Path, prior: Path) -> dict[str, Path]:
         folder: where.
         prior: the prior that people are learned from.
     """
-    from mystyle_cli.person.archive import pack
-    from mystyle_cli.prior.importing import Parts, import_prior
+    from mystyle_cli.foreign.importing import import_prior
+    from mystyle_cli.foreign.making import Parts
+    from mystyle_cli.store.archive import pack
     from tests.test_person_store import OLD, put
     from tests.tiny_store import make_store
 

@@ -22,10 +22,11 @@ import numpy as np
 from mystyle_cli.analysis.baselines import Task, comparison_settings, domain, pictures, subjects
 from mystyle_cli.analysis.judge import Judge, Scores
 from mystyle_cli.person.profile import Profile
-from mystyle_cli.person.store import Store
-from mystyle_cli.photos.decode import Pixels, decode, encode
-from mystyle_cli.photos.grid import grid
+from mystyle_cli.photos.decode import decode
+from mystyle_cli.photos.encode import encode
+from mystyle_cli.photos.pixels import Pixels, grid
 from mystyle_cli.prior.registry import open_prior
+from mystyle_cli.store.store import Store
 from tools.demo.inputs import Inputs, prepare
 from tools.demo.overview import overview
 from tools.demo.page import Page, Picture

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from mystyle_cli.analysis.baselines import hole_mask, shrink
-from mystyle_cli.analysis.truths import Truths, read_truths
-from mystyle_cli.photos.align import Crop, face_quad, quad_side
-from mystyle_cli.photos.decode import Pixels, decode, encode, resize
-from mystyle_cli.photos.faces import find_faces
+from mystyle_cli.analysis.judge import Truths, read_truths
+from mystyle_cli.faces.align import Crop, face_quad, quad_side
+from mystyle_cli.faces.faces import find_faces
+from mystyle_cli.photos.decode import decode
+from mystyle_cli.photos.encode import encode
+from mystyle_cli.photos.pixels import Pixels, resize
 from mystyle_cli.prior.registry import Prior
 
 SMALL_FACE = 36

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mystyle_cli.prior.generator import Generator
-from mystyle_cli.prior.nets import Encoder
+from mystyle_cli.nets.generator import Generator
+from tools.portraits.nets import Encoder
 
 CHANNELS = {4: 256, 8: 256, 16: 256, 32: 160, 64: 80, 128: 32}
 W_DIM = 384

@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mystyle_cli.photos.align import Crop, Points, face_quad, quad_side, to_crop, valid_mask, warp
-from mystyle_cli.photos.landmarks import find_landmarks
+from mystyle_cli.faces.align import Crop, Points, face_quad, quad_side, to_crop, valid_mask, warp
+from mystyle_cli.faces.landmarks import find_landmarks
 
 SCALE, DOWN = 0.58, 0.054  # the crop: its side and how far its centre lies lower, in FFHQ sides
 LEAST_INSIDE = 0.93  # share of a crop that must lie inside its chip

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mystyle_cli.prior.generator import FullyConnected
-from mystyle_cli.prior.nets import EqualisedConv, activate
+from mystyle_cli.nets.generator import FullyConnected
+from tools.portraits.nets import EqualisedConv, activate
 
 
 class Discriminator(nn.Module):

@@ -21,11 +21,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mystyle_cli.photos.align import Crop
-from mystyle_cli.photos.faces import aligned_face
+from mystyle_cli.faces.align import Crop
+from mystyle_cli.faces.face import aligned_face
+from mystyle_cli.nets.generator import Generator, save_generator
+from mystyle_cli.nets.perceptual import load_perceptual, save_perceptual
 from mystyle_cli.prior.directions import save_direction
-from mystyle_cli.prior.generator import Generator, save_generator
-from mystyle_cli.prior.perceptual import load_perceptual, save_perceptual
 from mystyle_cli.prior.registry import Prior, open_prior
 from tools.bundle import BUNDLED, begin, finish, write_metadata
 from tools.faces.autoencoder import CHANNELS, W_DIM, Autoencoder, save_encoder

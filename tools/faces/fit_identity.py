@@ -22,8 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mystyle_cli.photos.models import model_path
-from mystyle_cli.prior.sessions import Session, open_session
+from mystyle_cli.faces.models import model_path
+from mystyle_cli.nets.sessions import Session, open_session
 from tools.faces.crops import Crops
 from tools.faces.descriptor import CHIP, DIM, FILE, Descriptor, read_descriptor
 from tools.portraits.degrade import nudge, relight

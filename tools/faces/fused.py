@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mystyle_cli.prior.generator import GAIN, SLOPE, Generator, Noise, SynthesisLayer
+from mystyle_cli.nets.generator import GAIN, SLOPE, Generator, Noise, SynthesisLayer
 
 Words = NDArray[np.uint16]  # bfloat16 as its bits
 Floats = NDArray[np.float32]

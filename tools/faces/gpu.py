@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from mystyle_cli.prior.generator import save_generator
+from mystyle_cli.nets.generator import save_generator
 from tools.bundle import BUNDLED
 from tools.faces import train_autoencoder
 from tools.faces.dataset import cut

@@ -25,8 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mystyle_cli.photos.align import Points, warp
-from mystyle_cli.photos.decode import resize
+from mystyle_cli.faces.align import Points, warp
+from mystyle_cli.photos.pixels import resize
 
 NET = "faceres-deep"
 OUTPUT, AGES = "global_pooling/Mean", "age_pred/Softmax"
@@ -194,8 +194,8 @@ def _prepare(pictures: np.ndarray) -> Tensor:
 
 def main() -> None:
     """Print the cosine of the largest faces of two photos."""
+    from mystyle_cli.faces.faces import find_faces
     from mystyle_cli.photos.decode import decode
-    from mystyle_cli.photos.faces import find_faces
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -20,10 +20,10 @@ from PIL import Image
 from mystyle_cli.curate.cover import Cover, degrees, explain, hidden_parts, too_hidden
 from mystyle_cli.curate.settings import CurateSettings
 from mystyle_cli.errors import DecodeError
-from mystyle_cli.photos.align import warp
+from mystyle_cli.faces.align import warp
+from mystyle_cli.faces.faces import find_faces
+from mystyle_cli.nets.sessions import open_session
 from mystyle_cli.photos.decode import decode
-from mystyle_cli.photos.faces import find_faces
-from mystyle_cli.prior.sessions import open_session
 from tools.faces.at_size import AtSize
 from tools.faces.crops import Crops
 from tools.faces.dataset import tight_quad

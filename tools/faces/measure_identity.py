@@ -24,11 +24,11 @@ import torch
 from PIL import Image
 
 from mystyle_cli.errors import MystyleError
-from mystyle_cli.photos.align import quad_side, warp
+from mystyle_cli.faces.align import quad_side, warp
+from mystyle_cli.faces.faces import find_faces
+from mystyle_cli.nets.sessions import Session, open_session
 from mystyle_cli.photos.decode import decode
-from mystyle_cli.photos.faces import find_faces
-from mystyle_cli.prior.limits import IdentityLimits, read_limits
-from mystyle_cli.prior.sessions import Session, open_session
+from mystyle_cli.prior.manifest import IdentityLimits, read_limits
 from tools.faces.crops import Crops
 from tools.faces.dataset import tight_quad
 from tools.faces.fit_identity import batches, made_small, some

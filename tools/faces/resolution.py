@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mystyle_cli.photos.align import quad_side, warp
-from mystyle_cli.photos.decode import resize
+from mystyle_cli.faces.align import quad_side, warp
+from mystyle_cli.photos.pixels import resize
 from tools.faces.dataset import tight_quad
 
 SIZE, SMALLER = 256, (128, 96, 64)

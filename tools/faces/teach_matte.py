@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mystyle_cli.photos.align import warp
+from mystyle_cli.faces.align import warp
 
 SIZE = 128
 SEEN = 256  # side of the picture that the segmenter takes

@@ -9,7 +9,7 @@ rows, stand beside each other in the one output `out`.
     python -m tools.faces.tflite face_detection_full_range_sparse.tflite NETS/detector.onnx
     python -m tools.faces.tflite face_landmark.tflite NETS/mesh.onnx
 
-NETS is `src/mystyle_cli/photos/nets`; the digests of both are in `mystyle_cli.prior.assets`.
+NETS is `src/mystyle_cli/faces/nets`; the digests of both are in `mystyle_cli.fetch.assets`.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mystyle_cli.prior.generator import FullyConnected
-from mystyle_cli.prior.perceptual import Perceptual, load_perceptual
+from mystyle_cli.nets.generator import FullyConnected
+from mystyle_cli.nets.perceptual import Perceptual, load_perceptual
 from tools.faces.autoencoder import CHANNELS, W_DIM, Autoencoder, grow, load_start
 from tools.faces.crops import Crops, face_weight
 from tools.faces.discriminator import Discriminator

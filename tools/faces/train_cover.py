@@ -20,7 +20,6 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from mystyle_cli.prior.nets import Cover
 from mystyle_cli.prior.registry import FACE_PARTS
 from tools.faces.crops import Crops
 from tools.faces.disguises import disguised
@@ -28,6 +27,7 @@ from tools.faces.drawing import Scene
 from tools.faces.occluders import covered
 from tools.faces.parts import shares
 from tools.portraits.loop import Journal, options, save_atomic, timed_steps
+from tools.portraits.nets import Cover
 from tools.portraits.pictures import to_images
 
 Example = tuple[np.ndarray, np.ndarray, np.ndarray, bool]

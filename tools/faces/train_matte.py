@@ -18,11 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mystyle_cli.prior.nets import Matte
 from tools.faces.at_size import AtSize
 from tools.faces.crops import Crops
 from tools.portraits.degrade import damage, relight
 from tools.portraits.loop import Journal, options, save_atomic, timed_steps
+from tools.portraits.nets import Matte
 from tools.portraits.pictures import face_masks, grid
 from tools.portraits.to_onnx import export
 from tools.portraits.train_matte import make_matte

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mystyle_cli.prior.perceptual import Perceptual, load_perceptual, save_perceptual
+from mystyle_cli.nets.perceptual import Perceptual, load_perceptual, save_perceptual
 from tools.faces.crops import Crops
 from tools.faces.degrade import KINDS, degrade
 from tools.portraits.degrade import nudge, relight

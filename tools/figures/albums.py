@@ -27,22 +27,23 @@ from mystyle_cli.analysis.baselines import (
     subjects,
 )
 from mystyle_cli.analysis.enhancement import METHODS, Enhancement, enhance
-from mystyle_cli.analysis.judge import Judge
+from mystyle_cli.analysis.judge import Judge, Truths
 from mystyle_cli.analysis.metrics import describe_faces, lpips
 from mystyle_cli.analysis.report import Cell, Report, Table, Target
-from mystyle_cli.analysis.truths import Truths
 from mystyle_cli.config import DEFAULT_PRIOR
 from mystyle_cli.curate.settings import CurateSettings
-from mystyle_cli.learn import Learned, LearnSettings, learn
+from mystyle_cli.faces.align import FFHQ, align, warp
+from mystyle_cli.faces.face import aligned_face
+from mystyle_cli.faces.faces import find_faces
+from mystyle_cli.learn.learn import Learned, learn
+from mystyle_cli.learn.settings import LearnSettings
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.reference import HELD_OUT
-from mystyle_cli.person.store import Store
-from mystyle_cli.photos.align import FFHQ, align, warp
-from mystyle_cli.photos.decode import Pixels, decode, to_pixels, to_unit
-from mystyle_cli.photos.faces import aligned_face, find_faces
-from mystyle_cli.photos.grid import grid
+from mystyle_cli.photos.decode import decode
+from mystyle_cli.photos.pixels import Pixels, grid, to_pixels, to_unit
 from mystyle_cli.prior.registry import open_prior
-from mystyle_cli.restore.restore import default_settings
+from mystyle_cli.restore.task import default_settings
+from mystyle_cli.store.store import Store
 from tools.faces import judge as outside
 from tools.figures.common import OUT, ROOT, report_progress, save_picture, spread
 from tools.portraits import PRIOR

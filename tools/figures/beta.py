@@ -8,8 +8,8 @@ from mystyle_cli.analysis.judge import Judge
 from mystyle_cli.analysis.membership import excess
 from mystyle_cli.analysis.report import Cell, Report, Table, Target
 from mystyle_cli.analysis.tradeoff import BETAS, sweep_beta
-from mystyle_cli.person.hull import least_dilation
-from mystyle_cli.restore.projection import ProjectionSettings
+from mystyle_cli.hull.hull import least_dilation
+from mystyle_cli.projection.settings import ProjectionSettings
 from tools.figures.common import people, profile_of, report_progress, spread, truths_of
 
 PHOTOS = 12

@@ -22,9 +22,9 @@ from mystyle_cli.progress import Step
 from tools.portraits import PRIOR
 
 if TYPE_CHECKING:
-    from mystyle_cli.analysis.truths import Truths
+    from mystyle_cli.analysis.judge import Truths
     from mystyle_cli.person.profile import Profile
-    from mystyle_cli.person.store import Store
+    from mystyle_cli.store.store import Store
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "profiles" / "photos"
@@ -67,7 +67,7 @@ def people() -> list[Person]:
 @cache
 def profile_of(name: str) -> Profile:
     """Learn a demonstration person as `make demo` does, or open what was learned before."""
-    from mystyle_cli.learn import learn
+    from mystyle_cli.learn.learn import learn
     from mystyle_cli.prior.registry import open_prior
 
     target, shown = store().root / name, ROOT / "demo" / "store" / name
@@ -78,7 +78,7 @@ def profile_of(name: str) -> Profile:
 
 def store() -> Store:
     """Return the store that the figures share."""
-    from mystyle_cli.person.store import Store
+    from mystyle_cli.store.store import Store
 
     return Store(OUT / "store")
 
@@ -86,7 +86,7 @@ def store() -> Store:
 @cache
 def truths_of(name: str) -> Truths:
     """Return a person's held-out photos as aligned crops at the bundled prior's resolution."""
-    from mystyle_cli.analysis.truths import read_truths
+    from mystyle_cli.analysis.judge import read_truths
     from mystyle_cli.prior.registry import open_prior
 
     prior = open_prior(PRIOR)

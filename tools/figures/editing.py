@@ -13,12 +13,11 @@ from mystyle_cli.analysis.report import Cell, Report, Table, Target
 from mystyle_cli.config import DEFAULT_PRIOR
 from mystyle_cli.edit.directions import find_direction
 from mystyle_cli.edit.photos import EditSettings, Frame, edit_photos
+from mystyle_cli.faces.face import aligned_face
+from mystyle_cli.find.locate import Subject
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.reference import HELD_OUT
-from mystyle_cli.photos.decode import Pixels, to_pixels
-from mystyle_cli.photos.faces import aligned_face
-from mystyle_cli.photos.grid import grid
-from mystyle_cli.restore.locate import Subject
+from mystyle_cli.photos.pixels import Pixels, grid, to_pixels
 from tools.faces import judge as outside
 from tools.faces.find_directions import measure
 from tools.figures.albums import ALBUMS, HELD, PEOPLE, album_photos, learn_photos, outside_judge

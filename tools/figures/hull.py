@@ -15,12 +15,14 @@ import numpy as np
 from mystyle_cli.analysis.baselines import Task, hole_mask, shrink, subjects
 from mystyle_cli.analysis.membership import excess, with_many_anchors
 from mystyle_cli.analysis.report import Cell, Report, Table, Target
+from mystyle_cli.faces.align import FFHQ
 from mystyle_cli.person.profile import Profile
-from mystyle_cli.person.store import Store
-from mystyle_cli.photos.align import FFHQ
-from mystyle_cli.photos.decode import Pixels, encode
-from mystyle_cli.restore.codes import Parametrisation
-from mystyle_cli.restore.restore import default_settings, restore
+from mystyle_cli.photos.encode import encode
+from mystyle_cli.photos.pixels import Pixels
+from mystyle_cli.projection.codes import Parametrisation
+from mystyle_cli.restore.restore import restore
+from mystyle_cli.restore.task import default_settings
+from mystyle_cli.store.store import Store
 from tools.figures.common import people, profile_of, report_progress, truths_of
 
 ANCHORS, STEPS, PHOTOS = 500, 20, 2

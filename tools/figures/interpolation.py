@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mystyle_cli.analysis.interpolation import Interpolation, interpolate
 from mystyle_cli.analysis.report import Cell, Report, Table, Target
+from mystyle_cli.analysis.tuned import Interpolation, interpolate
 from tools.figures.common import people, profile_of, report_progress, spread
 
 PAIRS, POINTS = 200, 7

@@ -10,11 +10,11 @@ from mystyle_cli.analysis.report import Cell, Report, Table, Target
 from mystyle_cli.curate.examine import Criteria, examine
 from mystyle_cli.curate.records import Reason
 from mystyle_cli.curate.settings import CurateSettings
-from mystyle_cli.photos.align import FFHQ, align
-from mystyle_cli.photos.decode import Pixels, decode
-from mystyle_cli.photos.faces import find_faces
-from mystyle_cli.photos.grid import grid
-from mystyle_cli.photos.paste import paste, worked_region
+from mystyle_cli.faces.align import FFHQ, align
+from mystyle_cli.faces.faces import find_faces
+from mystyle_cli.faces.paste import paste, worked_region
+from mystyle_cli.photos.decode import decode
+from mystyle_cli.photos.pixels import Pixels, grid
 from tools.figures.common import ROOT, save_picture
 
 FOLDER = ROOT.parent / "shared" / "portraits"

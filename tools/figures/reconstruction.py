@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mystyle_cli.analysis.reconstruction import reconstruction
 from mystyle_cli.analysis.report import Report, Table, Target
+from mystyle_cli.analysis.tuned import reconstruction
 from tools.figures.common import people, profile_of
 
 

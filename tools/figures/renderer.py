@@ -60,8 +60,8 @@ def _look(seen: _Seen, person: int, portrait: Portrait) -> None:
     """Find the face with dlib's frontal detector alone, read its landmarks off the mesh, and describe it."""
     import dlib
 
-    from mystyle_cli.photos.landmarks import find_landmarks
-    from mystyle_cli.photos.models import descriptor_net, frontal_detector
+    from mystyle_cli.faces.landmarks import find_landmarks
+    from mystyle_cli.faces.models import descriptor_net, frontal_detector
 
     seen.photos += 1
     boxes = frontal_detector()(portrait.pixels, 0)

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from mystyle_cli.photos.decode import to_unit
+from mystyle_cli.photos.pixels import to_unit
 from tools.portraits.dataset import HELD_OUT, SIZE, crop_portrait, render_photo
 
 PEOPLE, PHOTOS, FIRST_PHOTO = 25, 3, 50

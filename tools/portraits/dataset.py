@@ -17,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mystyle_cli.photos.align import FFHQ, face_quad, to_crop, warp
-from mystyle_cli.photos.faces import Face, find_faces
+from mystyle_cli.faces.align import FFHQ, face_quad, to_crop, warp
+from mystyle_cli.faces.face import Face
+from mystyle_cli.faces.faces import find_faces
 from tools.portraits.identity import Identity, Traits, draw_identity, draw_traits
 from tools.portraits.render import Portrait, render
 from tools.portraits.scene import Scene, State, draw_scene, draw_state

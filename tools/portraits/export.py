@@ -17,16 +17,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mystyle_cli.nets.generator import Generator, save_generator
+from mystyle_cli.nets.perceptual import load_perceptual, save_perceptual
 from mystyle_cli.prior.directions import save_direction
-from mystyle_cli.prior.generator import Generator, save_generator
-from mystyle_cli.prior.nets import Encoder
-from mystyle_cli.prior.perceptual import load_perceptual, save_perceptual
 from mystyle_cli.prior.registry import Prior, open_prior
 from tools.bundle import BUNDLED, begin, finish, write_metadata
 from tools.portraits import PRIOR, train_identity, train_matte
 from tools.portraits.find_directions import closed_form, from_labels
 from tools.portraits.fit_identity import fit_identity
 from tools.portraits.fit_mapping import fit_mapping, move_origin
+from tools.portraits.nets import Encoder
 from tools.portraits.pictures import Pictures, face_masks, grid, to_bytes
 from tools.portraits.to_onnx import export
 from tools.portraits.train_autoencoder import CHANNELS, W_DIM, Autoencoder, psnr

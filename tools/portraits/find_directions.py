@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mystyle_cli.nets.generator import Generator, SynthesisLayer
 from mystyle_cli.prior.directions import Direction
-from mystyle_cli.prior.generator import Generator, SynthesisLayer
 
 
 class Label(NamedTuple):

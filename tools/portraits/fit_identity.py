@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mystyle_cli.prior.nets import Identity
+from tools.portraits.nets import Identity
 from tools.portraits.pictures import Pictures
 
 KEPT = 32

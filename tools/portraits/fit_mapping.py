@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mystyle_cli.prior.generator import GAIN, FullyConnected, Generator
-from mystyle_cli.prior.nets import Encoder
+from mystyle_cli.nets.generator import GAIN, FullyConnected, Generator
+from tools.portraits.nets import Encoder
 
 MARGIN = 5.0  # standard deviations between zero and the mean of each coordinate
 

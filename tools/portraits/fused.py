@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mystyle_cli.prior.generator import GAIN, SLOPE, Generator, Noise, SynthesisLayer
+from mystyle_cli.nets.generator import GAIN, SLOPE, Generator, Noise, SynthesisLayer
 
 Array = NDArray[np.float32]
 _compiled = numba.njit(parallel=True, fastmath=True, cache=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mystyle_cli.prior.nets import Encoder
+from tools.portraits.nets import Encoder
 from tools.portraits.train_autoencoder import BLOCKS, W_DIM, WIDTHS, make_encoder
 
 PREFIX = "encoder."

@@ -93,6 +93,6 @@ def _to_bytes(graph: Any, tensor: Any) -> Any:
 
 def answer(path: Path, images: np.ndarray) -> np.ndarray:
     """Run an ONNX file on the CPU."""
-    from mystyle_cli.prior.sessions import open_session
+    from mystyle_cli.nets.sessions import open_session
 
     return open_session(path, threads=1).run(images.astype(np.float32))

@@ -26,10 +26,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mystyle_cli.prior.generator import FullyConnected, Generator
-from mystyle_cli.prior.nets import Encoder
-from mystyle_cli.prior.perceptual import Perceptual, load_perceptual
+from mystyle_cli.nets.generator import FullyConnected, Generator
+from mystyle_cli.nets.perceptual import Perceptual, load_perceptual
 from tools.portraits.fused import fuse
+from tools.portraits.nets import Encoder
 from tools.portraits.pictures import Pictures, face_masks, grid, to_bytes
 
 CHANNELS = {4: 256, 8: 256, 16: 192, 32: 96, 64: 48, 128: 16}

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mystyle_cli.prior.nets import Identity
 from tools.portraits.degrade import nudge
 from tools.portraits.loop import Journal, options, save_atomic, timed_steps
+from tools.portraits.nets import Identity
 from tools.portraits.pictures import Pictures
 
 DIM, WIDTHS = 96, (24, 48, 96, 128, 160)

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mystyle_cli.prior.nets import Matte
 from tools.portraits.degrade import damage, relight
 from tools.portraits.loop import Journal, options, save_atomic, timed_steps
+from tools.portraits.nets import Matte
 from tools.portraits.pictures import Pictures
 
 WIDTHS = (12, 24, 40, 56)

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mystyle_cli.prior.perceptual import Perceptual, save_perceptual
+from mystyle_cli.nets.perceptual import Perceptual, save_perceptual
 from tools.portraits.degrade import damage
 from tools.portraits.loop import Journal, options, timed_steps
 from tools.portraits.pictures import Pictures

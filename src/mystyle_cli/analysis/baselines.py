@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mystyle_cli.photos.decode import Pixels, resize
+from mystyle_cli.photos.pixels import Pixels, resize
 from mystyle_cli.progress import Progress, silent
-from mystyle_cli.restore.restore import RestoreSettings, default_settings, restore
+from mystyle_cli.restore.restore import restore
+from mystyle_cli.restore.task import RestoreSettings, default_settings
 
 if TYPE_CHECKING:
+    from mystyle_cli.faces.align import Crop
+    from mystyle_cli.find.locate import Subject
     from mystyle_cli.person.profile import Profile
-    from mystyle_cli.photos.align import Crop
-    from mystyle_cli.restore.locate import Subject
-    from mystyle_cli.restore.restore import Restoration
+    from mystyle_cli.restore.task import Restoration
 
 Task = Literal["upscale", "inpaint"]
 
@@ -65,7 +66,7 @@ def subjects(
         small: side in pixels of what is to be enlarged.
         box: the hole.
     """
-    from mystyle_cli.restore.locate import Subject
+    from mystyle_cli.find.locate import Subject
 
     if task == "upscale":
         return [Subject(one, name=name) for one, name in zip(shrink(crops, small), names, strict=True)]

@@ -26,10 +26,9 @@ from mystyle_cli.progress import Progress, silent
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mystyle_cli.analysis.judge import Judge, Scores
-    from mystyle_cli.analysis.truths import Truths
-    from mystyle_cli.photos.decode import Pixels
-    from mystyle_cli.restore.restore import Restoration, RestoreSettings
+    from mystyle_cli.analysis.judge import Judge, Scores, Truths
+    from mystyle_cli.photos.pixels import Pixels
+    from mystyle_cli.restore.task import Restoration, RestoreSettings
 
 MARGINS: Final[Mapping[Task, float]] = {"upscale": 0.16, "inpaint": 0.17}
 """How much higher the paper's ID is with the personal prior than with the domain prior. Source: fig 9."""

@@ -10,15 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mystyle_cli.errors import ProfileError
-from mystyle_cli.person.layout import read_data
-from mystyle_cli.person.profile import ANCHORS, GENERATOR, PHOTOS
+from mystyle_cli.person.layout import ANCHORS, GENERATOR, PHOTOS, read_data
 from mystyle_cli.person.reference import TRAIN, png_of, write_records
 from mystyle_cli.person.score import synthesise
 
 if TYPE_CHECKING:
     from mystyle_cli.curate.records import PhotoRecord
     from mystyle_cli.person.profile import Profile
-    from mystyle_cli.person.store import Store
+    from mystyle_cli.store.store import Store
 
 
 def excess(alpha: npt.NDArray[np.float64], beta: float | None) -> float:
@@ -68,7 +67,7 @@ def _write(
     profile: Profile, store: Store, name: str, codes: npt.NDArray[np.float32], faces: npt.NDArray[np.float32]
 ) -> Profile:
     """Write the profile with these anchors and faces added."""
-    from mystyle_cli.photos.decode import to_pixels
+    from mystyle_cli.photos.pixels import to_pixels
 
     draft = store.draft(name)
     train, photos = list(profile.photos()), {}

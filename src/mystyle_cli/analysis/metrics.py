@@ -11,8 +11,8 @@ import numpy.typing as npt
 from mystyle_cli.person.score import perceptual_distances
 
 if TYPE_CHECKING:
-    from mystyle_cli.photos.align import Crop
-    from mystyle_cli.prior.perceptual import Perceptual
+    from mystyle_cli.faces.align import Crop
+    from mystyle_cli.nets.perceptual import Perceptual
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -58,8 +58,8 @@ def describe_faces(images: Floats, crop: Crop) -> npt.NDArray[np.float64]:
     dlib's net judges independently: nothing here was trained with it. The face's place on an aligned crop is
     known, so that a picture in which its detector fails is judged all the same.
     """
-    from mystyle_cli.photos.decode import to_pixels
-    from mystyle_cli.photos.faces import aligned_face, describe
+    from mystyle_cli.faces.face import aligned_face, describe
+    from mystyle_cli.photos.pixels import to_pixels
 
     return np.stack([describe(face, aligned_face(face, crop)) for face in to_pixels(images)])
 

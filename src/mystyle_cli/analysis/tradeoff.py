@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from mystyle_cli.analysis.metrics import lpips
 from mystyle_cli.progress import Progress, silent
-from mystyle_cli.restore.degradations import Identity
-from mystyle_cli.restore.projection import ProjectionSettings, project
+from mystyle_cli.projection.degradations import Identity
+from mystyle_cli.projection.projection import project
+from mystyle_cli.projection.settings import ProjectionSettings
 
 if TYPE_CHECKING:
     from mystyle_cli.analysis.judge import Judge

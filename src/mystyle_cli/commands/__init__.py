@@ -1,1 +1,1 @@
-"""One module for each command: options, one call of the core, and how the answer is shown."""
+"""One module for each group of commands: options, one call of the core, and how the answer is shown."""

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import click
 
-from mystyle_cli.commands.app import App, Command, pass_app
-from mystyle_cli.commands.options import profile_argument
 from mystyle_cli.errors import UsageError
+from mystyle_cli.terminal.app import App, Command, pass_app
+from mystyle_cli.terminal.options import profile_argument
 
 
 class Day(click.ParamType):  # type: ignore[type-arg]  # older clicks know no generic ones

@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from mystyle_cli.commands.app import App, Command, Unused, pass_app
-from mystyle_cli.commands.batch import Job, Picture, finished, run_batch
-from mystyle_cli.commands.marking import provenance
-from mystyle_cli.commands.options import (
+from mystyle_cli.commands.restore import UNMARKED, keep_code_option, refuse_long_codes
+from mystyle_cli.config import BETA_EDIT
+from mystyle_cli.errors import MystyleError, UsageError, contained
+from mystyle_cli.progress import Progress
+from mystyle_cli.terminal.app import App, Command, Unused, pass_app
+from mystyle_cli.terminal.batch import Job, Picture, finished, run_batch
+from mystyle_cli.terminal.console import finite
+from mystyle_cli.terminal.marking import provenance
+from mystyle_cli.terminal.options import (
     BatchOptions,
     Number,
     backend_option,
@@ -21,35 +26,22 @@ from mystyle_cli.commands.options import (
     profile_argument,
     warn_unbounded,
 )
-from mystyle_cli.commands.outputs import Originals
-from mystyle_cli.commands.restoring import (
-    UNMARKED,
-    UNUSED,
-    SearchOptions,
-    finite,
-    keep_code_option,
-    refuse_long_codes,
-    search_options,
-    settings_of,
-)
-from mystyle_cli.commands.subjects import (
+from mystyle_cli.terminal.outputs import Originals
+from mystyle_cli.terminal.searching import UNUSED, SearchOptions, search_options, settings_of
+from mystyle_cli.terminal.subjects import (
     Companions,
     SubjectReader,
     answer_each,
     code_companions,
     landmark_companions,
 )
-from mystyle_cli.config import BETA_EDIT
-from mystyle_cli.errors import MystyleError, UsageError
-from mystyle_cli.progress import Progress
-from mystyle_cli.restore.faults import contained
 
 if TYPE_CHECKING:
     from mystyle_cli.edit.edit import AtLimit
     from mystyle_cli.edit.photos import EditedPhoto, EditSettings, Frame, Strengths
     from mystyle_cli.person.profile import Profile
-    from mystyle_cli.person.rendering import Backend, Renderer
     from mystyle_cli.prior.directions import Direction
+    from mystyle_cli.sample.rendering import Backend, Renderer
 
 
 Answer = Callable[[Sequence[Job], Progress], "list[EditedPhoto | MystyleError]"]
@@ -194,8 +186,8 @@ def command(
     profile = app.profiles().open(name).on(device)
     from mystyle_cli.edit.directions import find_direction
     from mystyle_cli.edit.photos import check_backend, settings_for
-    from mystyle_cli.photos.grid import sheet_size
-    from mystyle_cli.restore.restore import RestoreSettings
+    from mystyle_cli.photos.pixels import sheet_size
+    from mystyle_cli.restore.task import RestoreSettings
 
     check_backend(backend, codes is not None)
     if keep_code:
@@ -256,7 +248,7 @@ def recalling(
 ) -> Answer:
     """Return what edits photos whose codes were saved before."""
     from mystyle_cli.edit.photos import edit_saved
-    from mystyle_cli.restore.locate import Subject
+    from mystyle_cli.find.locate import Subject
     from mystyle_cli.restore.saved import load_code
 
     def answer(jobs: Sequence[Job], progress: Progress) -> list[EditedPhoto | MystyleError]:
@@ -299,7 +291,7 @@ class EditWork:
         """Return the whole photo, or the faces of a sweep side by side."""
         import numpy as np
 
-        from mystyle_cli.photos.grid import grid
+        from mystyle_cli.photos.pixels import grid
 
         limit = None if self.settings.at_limit == "continue" else answer.frames[0].edited.limit
         score = answer.frames[0].id_score if len(answer.frames) == 1 else None

@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 
 import click
 
-from mystyle_cli.commands.app import App, Command, pass_app
-from mystyle_cli.commands.options import bundle
 from mystyle_cli.errors import UsageError
 from mystyle_cli.progress import silent
+from mystyle_cli.terminal.app import App, Command, pass_app
+from mystyle_cli.terminal.options import bundle
 
 if TYPE_CHECKING:
-    from mystyle_cli.prior.fetch import Item, Plan
-    from mystyle_cli.prior.licences import Accept, Licence
+    from mystyle_cli.fetch.fetch import Item, Plan
+    from mystyle_cli.fetch.licences import Accept, Licence
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,10 @@ def fetch(app: App, name: str, options: FetchOptions) -> None:
     An interrupted download goes on where it stopped. Every file is compared with its known digest before it
     is read, and nothing in it is ever run.
     """
-    from mystyle_cli.prior.assets import find_recipe
-    from mystyle_cli.prior.download import DownloadSettings
-    from mystyle_cli.prior.fetch import fetch_prior, make_plan, prior_is_there
-    from mystyle_cli.prior.licences import accept_licences
+    from mystyle_cli.fetch.assets import find_recipe
+    from mystyle_cli.fetch.download import DownloadSettings
+    from mystyle_cli.fetch.fetch import fetch_prior, make_plan, prior_is_there
+    from mystyle_cli.fetch.licences import accept_licences
 
     recipe, console = find_recipe(name), app.console
     trusted = frozenset(digest.lower() for digest in options.trust_digest)
@@ -140,7 +140,7 @@ def _asking(app: App, accepted: bool) -> Accept:
 
 def _show_plan(app: App, plan: Plan) -> None:
     """Show what fetching would do."""
-    from mystyle_cli.prior.licences import LICENCES
+    from mystyle_cli.fetch.licences import LICENCES
 
     console = app.console
     rows = []

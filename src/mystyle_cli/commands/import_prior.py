@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mystyle_cli.commands.app import App, Command, pass_app
 from mystyle_cli.errors import ModelError, UsageError
+from mystyle_cli.terminal.app import App, Command, pass_app
 
 if TYPE_CHECKING:
-    from mystyle_cli.photos.align import Crop
+    from mystyle_cli.faces.align import Crop
 
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -41,7 +41,7 @@ class CropNumbers(click.ParamType):  # type: ignore[type-arg]  # older clicks kn
 
     def convert(self, value: str, param: click.Parameter | None, context: click.Context | None) -> Crop:
         """Parse what was typed."""
-        from mystyle_cli.photos.align import Crop
+        from mystyle_cli.faces.align import Crop
 
         try:
             scale, down = map(float, value.split(","))
@@ -112,10 +112,10 @@ def import_prior(
 
     The files are read without running anything in them, and converted: they may be deleted afterwards.
     """
-    from mystyle_cli.prior import importing
+    from mystyle_cli.foreign import importing, making
 
     given = [generator, encoder, identity, perceptual, *(path for _, path in directions)]
-    parts = importing.Parts(
+    parts = making.Parts(
         generator,
         encoder,
         identity,
@@ -141,7 +141,7 @@ def import_prior(
 @pass_app
 def remove(app: App, name: str, yes: bool, force: bool) -> None:
     """Remove an imported prior for good."""
-    from mystyle_cli.prior.importing import remove_prior
+    from mystyle_cli.foreign.importing import remove_prior
     from mystyle_cli.prior.registry import imported_priors
 
     if name in imported_priors():
@@ -162,7 +162,7 @@ def remove(app: App, name: str, yes: bool, force: bool) -> None:
 
 def _users(app: App, name: str) -> list[str]:
     """Return the profiles of the store that need a prior: they name it, or the folder where it lies."""
-    from mystyle_cli.paths import priors_root
+    from mystyle_cli.files.paths import priors_root
 
     folder = str((priors_root() / name).resolve())
     marks = {entry.name: entry.manifest.prior for entry in app.profiles().entries() if entry.manifest}

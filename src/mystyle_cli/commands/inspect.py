@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from mystyle_cli.commands.app import App, Command, pass_app
-from mystyle_cli.commands.batch import SOME_FAILED
-from mystyle_cli.commands.restoring import finite
 from mystyle_cli.errors import MystyleError
+from mystyle_cli.terminal.app import App, Command, pass_app
+from mystyle_cli.terminal.batch import SOME_FAILED
+from mystyle_cli.terminal.console import finite
 
 if TYPE_CHECKING:
     from mystyle_cli.photos.marks import Provenance

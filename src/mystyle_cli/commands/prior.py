@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mystyle_cli.commands.app import App, Command, Group, pass_app
 from mystyle_cli.commands.fetch import fetch
 from mystyle_cli.commands.import_prior import import_prior, remove
 from mystyle_cli.config import DEFAULT_PRIOR
 from mystyle_cli.errors import ModelError
+from mystyle_cli.terminal.app import App, Command, Group, pass_app
 
 if TYPE_CHECKING:
     from mystyle_cli.prior.registry import Prior
@@ -58,7 +58,7 @@ def list_priors(app: App) -> None:
 
 def _entry(name: str, kind: str) -> dict[str, Any]:
     """Return what the list says of one prior; one that is damaged is listed too."""
-    from mystyle_cli.paths import priors_root
+    from mystyle_cli.files.paths import priors_root
     from mystyle_cli.prior.registry import open_prior
 
     try:

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mystyle_cli.commands.app import App, Command, Group, pass_app
-from mystyle_cli.commands.carrying import export_profile, import_profile
 from mystyle_cli.commands.consent import consent_line, note_consent
-from mystyle_cli.commands.create import create
-from mystyle_cli.commands.options import profile_argument
+from mystyle_cli.commands.export import export_profile, import_profile
+from mystyle_cli.commands.learn import create
 from mystyle_cli.errors import MystyleError, ProfileError, UsageError
+from mystyle_cli.terminal.app import App, Command, Group, pass_app
+from mystyle_cli.terminal.options import profile_argument
 
 if TYPE_CHECKING:
     from mystyle_cli.person.manifest import Manifest
-    from mystyle_cli.person.store import Entry, Store
+    from mystyle_cli.store.store import Entry, Store
 
 
 @click.group(
@@ -67,8 +67,8 @@ def show(app: App, name: str) -> None:
     if entry.manifest is None:
         raise ProfileError(f"profile '{name}' is {entry.state}: {entry.detail}", entry.hint)
     manifest = entry.manifest
-    from mystyle_cli.person.exporting import export_state
-    from mystyle_cli.person.profile import GENERATOR
+    from mystyle_cli.person.layout import GENERATOR
+    from mystyle_cli.person.manifest import export_state
 
     sizes = store.sizes(name)
     facts = {
@@ -222,7 +222,7 @@ def _brief(entry: Entry) -> dict[str, object]:
 
 def _size(sizes: Mapping[str, int]) -> str:
     """Return what a person takes on disk, and apart from it the nets that can be made again."""
-    from mystyle_cli.person.store import EXPORTED
+    from mystyle_cli.store.store import EXPORTED
 
     own = {part: size for part, size in sizes.items() if part != EXPORTED and size}
     parts = ", ".join(f"{part} {size / 1e6:.2f}" for part, size in own.items())

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mystyle_cli.commands.app import App, Command, Unused, pass_app
-from mystyle_cli.commands.batch import Picture, check_stream, marked, seal_for, write
-from mystyle_cli.commands.inputs import STREAM
-from mystyle_cli.commands.marking import provenance
-from mystyle_cli.commands.options import (
+from mystyle_cli.errors import UsageError
+from mystyle_cli.terminal.app import App, Command, Unused, pass_app
+from mystyle_cli.terminal.batch import Picture, check_stream, marked, seal_for, write
+from mystyle_cli.terminal.inputs import STREAM
+from mystyle_cli.terminal.marking import provenance
+from mystyle_cli.terminal.options import (
     Beta,
     Marking,
     backend_option,
@@ -26,7 +27,7 @@ from mystyle_cli.commands.options import (
     seed_option,
     warn_unmarked,
 )
-from mystyle_cli.commands.outputs import (
+from mystyle_cli.terminal.outputs import (
     FORMAT,
     QUALITY,
     Ground,
@@ -37,11 +38,10 @@ from mystyle_cli.commands.outputs import (
     refuse_idle,
     target_for,
 )
-from mystyle_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from mystyle_cli.person.rendering import Backend, Renderer
-    from mystyle_cli.person.samples import Sampler
+    from mystyle_cli.sample.rendering import Backend, Renderer
+    from mystyle_cli.sample.samples import Sampler
 
 
 @click.command(
@@ -132,9 +132,9 @@ def command(
     originals = Originals.of([profile.path])
     Ground(originals, overwrite).check_all(target.path for target in wanted if target.path is not None)
     seal = seal_for(marking)
-    from mystyle_cli.person.samples import draw_parts
-    from mystyle_cli.photos.grid import Sheet
     from mystyle_cli.photos.marks import Drawn
+    from mystyle_cli.photos.pixels import Sheet
+    from mystyle_cli.sample.samples import draw_parts
 
     resolution = profile.manifest.prior.resolution
     laid = Sheet(count, (resolution, resolution)) if sheet else None

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mystyle_cli.commands.app import App, Command, pass_app
-from mystyle_cli.commands.options import backend_option
 from mystyle_cli.errors import MystyleError, UsageError
+from mystyle_cli.terminal.app import App, Command, pass_app
+from mystyle_cli.terminal.options import backend_option
 
 if TYPE_CHECKING:
-    from mystyle_cli.person.claims import Claim
-    from mystyle_cli.person.rendering import Backend
     from mystyle_cli.restore.claims import Evidence
+    from mystyle_cli.sample.claims import Claim
+    from mystyle_cli.sample.rendering import Backend
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -60,9 +60,9 @@ def command(
     WebP; smaller changes are not seen there. Exit code 1: the picture is not what it says. (A profile's own
     files: mystyle profile verify.)
     """
-    from mystyle_cli.person.claims import check_sample
     from mystyle_cli.photos.marks import read_marks
     from mystyle_cli.restore.claims import check_restored
+    from mystyle_cli.sample.claims import check_sample
 
     marks = read_marks(file)
     if marks is None:
@@ -111,9 +111,9 @@ def _read(photo: Path | None, mask: Path | None, code: Path | None) -> Evidence:
         DecodeError: the photo or the mask cannot be read.
         UsageError: the mask is none.
     """
+    from mystyle_cli.find.locate import mask_of
     from mystyle_cli.photos.decode import decode
     from mystyle_cli.restore.claims import Evidence
-    from mystyle_cli.restore.locate import mask_of
 
     return Evidence(
         photo=decode(photo) if photo else None, mask=mask_of(decode(mask)) if mask else None, code=code

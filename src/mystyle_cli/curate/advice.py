@@ -11,8 +11,8 @@ from PIL import Image
 
 from mystyle_cli.curate.checks import brightness, lab
 from mystyle_cli.curate.records import PhotoRecord
-from mystyle_cli.photos.align import Crop
-from mystyle_cli.photos.decode import Pixels
+from mystyle_cli.faces.align import Crop
+from mystyle_cli.photos.pixels import Pixels
 
 _FEW, _VERY_FEW = 40, 10
 _LEAST_TURN = 6.0  # degrees, standard deviation of yaw

@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw
 from mystyle_cli.curate.cover import explain, too_hidden, was_judged
 from mystyle_cli.curate.records import Reason
 from mystyle_cli.curate.settings import CurateSettings
-from mystyle_cli.photos.align import FFHQ, align, to_crop
-from mystyle_cli.photos.decode import Pixels
-from mystyle_cli.photos.faces import Face, head_pose
+from mystyle_cli.faces.align import FFHQ, align, to_crop
+from mystyle_cli.faces.face import Face, head_pose
+from mystyle_cli.photos.pixels import Pixels
 
 Plane = NDArray[np.float64]
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from mystyle_cli.curate.identity import Embed, Identities, Matrix, belonging, groups, person
 from mystyle_cli.curate.settings import CurateSettings
-from mystyle_cli.photos.decode import Pixels, to_unit
-from mystyle_cli.prior.batches import at_once
+from mystyle_cli.nets.memory import at_once
+from mystyle_cli.photos.pixels import Pixels, to_unit
 
 _RIVAL = 0.6  # size of the second group, over the first, from which the choice is worth a warning
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mystyle_cli.curate.settings import CurateSettings
-from mystyle_cli.photos.decode import Pixels, to_unit
+from mystyle_cli.photos.pixels import Pixels, to_unit
 from mystyle_cli.prior.registry import FACE_PARTS
 
 Cover = Callable[[NDArray[np.float32]], NDArray[np.float32]]

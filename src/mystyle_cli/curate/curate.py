@@ -21,9 +21,11 @@ from mystyle_cli.curate.records import PhotoRecord, Reason
 from mystyle_cli.curate.settings import CurateSettings
 from mystyle_cli.curate.sheet import contact_sheet
 from mystyle_cli.errors import NoFaceError
-from mystyle_cli.photos.align import AlignedFace, Crop, align
-from mystyle_cli.photos.decode import Pixels, decode
-from mystyle_cli.photos.faces import aligned_face, describe, find_faces
+from mystyle_cli.faces.align import AlignedFace, Crop, align
+from mystyle_cli.faces.face import aligned_face, describe
+from mystyle_cli.faces.faces import find_faces
+from mystyle_cli.photos.decode import decode
+from mystyle_cli.photos.pixels import Pixels
 from mystyle_cli.progress import Progress, Step, silent
 
 __all__ = [

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mystyle_cli.curate.identity import Matrix
-from mystyle_cli.photos.align import Crop
-from mystyle_cli.photos.decode import Pixels
+from mystyle_cli.faces.align import Crop
+from mystyle_cli.photos.pixels import Pixels
 
 _OTHERS = 56  # bits, between copies and other photos of a person
 

@@ -17,16 +17,11 @@ from mystyle_cli.curate.cover import Cover, hidden_parts
 from mystyle_cli.curate.records import Reason
 from mystyle_cli.curate.settings import CurateSettings
 from mystyle_cli.errors import DecodeError, MystyleError, reason_of
-from mystyle_cli.photos.align import AlignedFace, Crop, Points, align
-from mystyle_cli.photos.decode import Photo, Pixels, decode, read_file, resize
-from mystyle_cli.photos.faces import (
-    Face,
-    describe,
-    find_faces,
-    find_hidden_faces,
-    near_miss,
-    why_unsearched,
-)
+from mystyle_cli.faces.align import AlignedFace, Crop, Points, align
+from mystyle_cli.faces.face import Face, describe
+from mystyle_cli.faces.faces import find_faces, find_hidden_faces, near_miss, why_unsearched
+from mystyle_cli.photos.decode import Photo, decode, read_file
+from mystyle_cli.photos.pixels import Pixels, resize
 
 Fault = tuple[Reason, str]
 

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Literal
 
-from mystyle_cli.documents import DIGEST, DocumentError, Number, OneOf, Record, Table, Text, finite
 from mystyle_cli.errors import ProfileError
+from mystyle_cli.files.documents import DIGEST, Number, OneOf, Record, Table, Text, finite
+from mystyle_cli.files.parsing import DocumentError
 
 Verdict = Literal["kept", "refused"]
 Split = Literal["train", "held-out"]

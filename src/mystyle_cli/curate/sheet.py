@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from mystyle_cli.curate.records import PhotoRecord
-from mystyle_cli.photos.decode import Pixels
 from mystyle_cli.photos.lettering import Font, legible
+from mystyle_cli.photos.pixels import Pixels
 
 _CELL = 168  # side of the square a photo is fitted into
 _TEXT = 44  # height of the lines below it

@@ -14,8 +14,8 @@ from mystyle_cli.doctor.keeping import (
     look_at_profiles,
 )
 from mystyle_cli.doctor.program import look_at_companions, look_at_devices, look_at_libraries
-from mystyle_cli.person.store import Store
 from mystyle_cli.progress import Progress, Step, silent
+from mystyle_cli.store.store import Store
 
 
 def examine(store: Store, device: str = "auto", progress: Progress = silent) -> list[Finding]:

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from mystyle_cli.doctor.findings import Finding, note, ok, problem
 from mystyle_cli.errors import MystyleError
-from mystyle_cli.owned import lock_of
-from mystyle_cli.paths import home
-from mystyle_cli.person.store import LOCKS, Store
-from mystyle_cli.prior.fetch import LOCK, downloads
-from mystyle_cli.prior.licences import read_ledger
+from mystyle_cli.fetch.fetch import LOCK, downloads
+from mystyle_cli.fetch.licences import read_ledger
+from mystyle_cli.files.paths import home
+from mystyle_cli.files.writing import lock_of
 from mystyle_cli.prior.registry import Prior, bundled_priors, imported_priors, open_prior
+from mystyle_cli.store.store import LOCKS, Store
 
 LITTLE_ROOM: Final = 2e9
 """Bytes free below which a tune or a fetch may not find the room that it needs."""

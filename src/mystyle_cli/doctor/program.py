@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Final
 from mystyle_cli import __version__
 from mystyle_cli.doctor.findings import Finding, note, ok, problem
 from mystyle_cli.errors import MystyleError
+from mystyle_cli.fetch.assets import COMPANIONS, Companion
 from mystyle_cli.installing import install_command
-from mystyle_cli.prior.assets import COMPANIONS, Companion
+from mystyle_cli.nets.processors import free_processors
 from mystyle_cli.prior.registry import sha256_of
-from mystyle_cli.processors import free_processors
 
 if TYPE_CHECKING:
-    from mystyle_cli.prior.device import Device
+    from mystyle_cli.nets.device import Device
 
 LIBRARIES: Final = {
     "numpy": ("numpy",),
@@ -95,7 +95,7 @@ def look_at_devices(wanted: str = "auto") -> Iterator[Finding]:
     Args:
         wanted: the device that was asked for.
     """
-    from mystyle_cli.prior.device import Device
+    from mystyle_cli.nets.device import Device
 
     said: list[str] = []
     try:
@@ -121,7 +121,7 @@ def _providers() -> Iterator[Finding]:
     """Yield, for every device that there is, the provider that onnxruntime runs a tiny net on."""
     import onnxruntime
 
-    from mystyle_cli.prior.device import PROVIDERS, cuda_devices, find_provider
+    from mystyle_cli.nets.providers import PROVIDERS, cuda_devices, find_provider
 
     there = onnxruntime.get_available_providers()
     kinds = [kind for kind, names in PROVIDERS.items() if kind != "cuda" and set(names) & set(there)]

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mystyle_cli.errors import ModelError, UsageError, reason_of
-from mystyle_cli.owned import read_file
-from mystyle_cli.person import hull
+from mystyle_cli.files.reading import read_file
+from mystyle_cli.hull import hull
 
 if TYPE_CHECKING:
     from mystyle_cli.prior.directions import Direction
@@ -77,7 +77,7 @@ def _read(path: Path) -> Direction:
 
 def _read_foreign(path: Path) -> Direction:
     """Read what others publish, a .pt of InterFaceGAN for instance."""
-    from mystyle_cli.prior.checkpoints.directions import read_directions
+    from mystyle_cli.foreign.directions import read_directions
 
     found = read_directions(path)
     if len(found) > 1:

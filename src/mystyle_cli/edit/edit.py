@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from mystyle_cli.edit.directions import gamma_of
 from mystyle_cli.errors import UsageError, check_choice
-from mystyle_cli.person import hull
-from mystyle_cli.person.solve import nearest_alpha
+from mystyle_cli.hull import hull
+from mystyle_cli.hull.solve import nearest_alpha
 
 if TYPE_CHECKING:
     from mystyle_cli.prior.directions import Direction

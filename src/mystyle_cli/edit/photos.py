@@ -12,24 +12,25 @@ import numpy.typing as npt
 
 from mystyle_cli.config import BETA_EDIT
 from mystyle_cli.edit.edit import AtLimit, Edited, edit
-from mystyle_cli.errors import MystyleError, UsageError, check_choice
-from mystyle_cli.person.profile import GENERATOR
-from mystyle_cli.person.rendering import Renderer, TorchRenderer
+from mystyle_cli.errors import MystyleError, UsageError, check_choice, contained
+from mystyle_cli.find.locate import Subject
+from mystyle_cli.person.layout import GENERATOR
 from mystyle_cli.progress import Progress, silent
-from mystyle_cli.restore.faults import contained
-from mystyle_cli.restore.locate import Subject
-from mystyle_cli.restore.projection import HULL
-from mystyle_cli.restore.restore import Engine, Restoration, RestoreSettings, restore_with
+from mystyle_cli.projection.settings import HULL
+from mystyle_cli.restore.engine import Engine
+from mystyle_cli.restore.restore import restore_with
+from mystyle_cli.restore.task import Restoration, RestoreSettings
 from mystyle_cli.restore.whole import Whole
+from mystyle_cli.sample.rendering import Renderer, TorchRenderer
 
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
-    from mystyle_cli.person.rendering import Backend
-    from mystyle_cli.photos.decode import Pixels
+    from mystyle_cli.photos.pixels import Pixels
     from mystyle_cli.prior.directions import Direction
     from mystyle_cli.prior.registry import Prior
-    from mystyle_cli.restore.projection import ProjectionSettings
+    from mystyle_cli.projection.settings import ProjectionSettings
     from mystyle_cli.restore.saved import SavedCode
+    from mystyle_cli.sample.rendering import Backend
 
 Floats = npt.NDArray[np.float32]
 Strengths = Sequence[tuple["Direction", float]]

@@ -1,1 +1,1 @@
-"""One person: their anchors, their space, their tuned generator and their profile (sec. 3.1, 3.2)."""
+"""One person as learned, read from disk: anchors, tuned generator, reference set, ID score."""

@@ -16,17 +16,26 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mystyle_cli.documents import Items, Number, OneOf, Record, Table, Text, Whole, json_of
 from mystyle_cli.errors import ProfileError, reason_of
+from mystyle_cli.files.documents import Items, Number, OneOf, Record, Table, Text, Whole
+from mystyle_cli.files.parsing import json_of
+from mystyle_cli.nets.bounds import LARGEST_CODE
+from mystyle_cli.nets.device import CPU
 from mystyle_cli.person.files import load_tensors
-from mystyle_cli.person.quantise import FINEST_SHIFT, SMALL, Coded, Sensitivity, decode, encode, in_half
-from mystyle_cli.prior.device import CPU
-from mystyle_cli.prior.limits import LARGEST_CODE
+from mystyle_cli.person.quantise import (
+    FINEST_SHIFT,
+    SMALL,
+    Coded,
+    Sensitivity,
+    decode,
+    encode,
+    in_half,
+)
 
 if TYPE_CHECKING:
     import torch
 
-    from mystyle_cli.prior.generator import Generator
+    from mystyle_cli.nets.generator import Generator
     from mystyle_cli.prior.registry import Prior
 
 FloatArray = NDArray[np.float32]

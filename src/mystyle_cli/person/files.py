@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mystyle_cli.documents import Table, Text, json_of
 from mystyle_cli.errors import ProfileError
-from mystyle_cli.owned import OWNER_FOLDER, StrangeFileError, write_result
+from mystyle_cli.files.documents import Table, Text
+from mystyle_cli.files.parsing import json_of
+from mystyle_cli.files.reading import StrangeFileError
+from mystyle_cli.files.tensors import HEADER, parse_tensors, read_tensors
+from mystyle_cli.files.writing import OWNER_FOLDER, write_result
 from mystyle_cli.person.layout import largest
-from mystyle_cli.tensors import HEADER, parse_tensors, read_tensors
 
 if TYPE_CHECKING:
     import numpy as np

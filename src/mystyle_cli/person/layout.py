@@ -1,4 +1,4 @@
-"""What a profile's folder holds, by name, and how it is told from a folder that is the user's."""
+"""What a profile's folder holds, by name."""
 
 from __future__ import annotations
 
@@ -7,8 +7,22 @@ import re
 from pathlib import Path
 from typing import Final
 
-from mystyle_cli.errors import ProfileError
-from mystyle_cli.owned import Layout, Owned, digest_of, read_file
+from mystyle_cli.files.owned import Layout, Owned
+from mystyle_cli.files.reading import digest_of, read_file
+
+FOLDER: Final = "onnx"
+SYNTHESIS: Final = "synthesis.onnx"
+HALF: Final = "synthesis-fp16.onnx"
+
+PARITY: Final = "parity.toml"
+
+
+PHOTOS: Final = "photos.jsonl"
+REFERENCES: Final = "references.safetensors"
+ANCHORS: Final = "anchors.safetensors"
+GENERATOR: Final = "generator.safetensors"
+CONTACT_SHEET: Final = "contact-sheet.png"
+
 
 MARKER: Final = ".mystyle"
 """The file that says that mystyle made the folder."""
@@ -89,12 +103,12 @@ def place_of(folder: Path, name: str) -> Path:
 
 
 def read_data(folder: Path, name: str) -> bytes:
-    """Return the content of a profile's data file as readers find it; raises as `owned.read_file` does."""
+    """Return the content of a profile's data file as readers find it; raises as `reading.read_file` does."""
     return read_file(place_of(folder, name), largest(name), folder)
 
 
 def digest_of_data(folder: Path, name: str) -> str:
-    """Return the sha256 of a profile's data file as readers find it; raises as `owned.digest_of` does."""
+    """Return the sha256 of a profile's data file as readers find it; raises as `reading.digest_of` does."""
     return digest_of(place_of(folder, name), largest(name), folder)
 
 
@@ -120,31 +134,3 @@ def marked(folder: Path) -> bool:
 def deleting(folder: Path) -> bool:
     """Tell whether a profile is being deleted, or its deletion was interrupted."""
     return owned(folder).has(TOMBSTONE)
-
-
-def made_by_us(folder: Path) -> bool:
-    """Tell whether a folder is a profile's, not one that the user made.
-
-    Those of earlier versions carry no mark: what they hold must be a profile that can be read, or the work
-    of an interrupted command and nothing else.
-    """
-    from mystyle_cli.person.manifest import NAME, NewerFormatError, read_manifest
-    from mystyle_cli.person.reference import read_records
-
-    here = owned(folder)
-    if not here.exists():
-        return False
-    if marked(folder):
-        return True
-    try:
-        if here.has(NAME) or here.has(f"{COMMIT}/{NAME}"):
-            read_manifest(folder)
-            read_records(place_of(folder, "photos.jsonl"), folder)
-            return True
-        found = here.content()
-        work = [name for name in found.files if name.startswith(f"{NEXT}/")]
-        return bool(work) and len(work) == len(found.files) and not found.strangers
-    except NewerFormatError:
-        return here.has("photos.jsonl")
-    except (ProfileError, OSError):
-        return False

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from mystyle_cli.documents import (
+from mystyle_cli.errors import ConsentError, ProfileError
+from mystyle_cli.files.documents import (
     DIGEST,
-    LARGEST,
-    LONGEST_LINE,
-    DocumentError,
     Fact,
     FileName,
     Items,
@@ -23,26 +21,39 @@ from mystyle_cli.documents import (
     Table,
     Text,
     Whole,
-    shown,
-    toml_of,
 )
-from mystyle_cli.errors import ConsentError, ProfileError
-from mystyle_cli.owned import UnsafeNameError, read_file
-from mystyle_cli.paths import below_home
+from mystyle_cli.files.owned import UnsafeNameError
+from mystyle_cli.files.parsing import LONGEST_LINE, DocumentError, shown, toml_of
+from mystyle_cli.files.paths import below_home
+from mystyle_cli.files.reading import read_file
 from mystyle_cli.person.files import unreadable
-from mystyle_cli.person.layout import largest, place_of
-from mystyle_cli.prior.limits import SIZES
+from mystyle_cli.person.layout import FOLDER, SYNTHESIS, largest, place_of
+from mystyle_cli.person.migrations import FORMAT, MIGRATIONS, Migration, migrate
+from mystyle_cli.prior.manifest import SIZES
 
 if TYPE_CHECKING:
     from mystyle_cli.prior.registry import Prior
 
-FORMAT: Final = 2
-"""The format that this version writes. A change of it adds a `Migration`."""
+
+State = Literal["fresh", "stale", "none"]
+"""Of a profile's export: of its generator as it is, of an older one, or never made."""
+
+
+def export_state(manifest: Manifest, generator_file: str) -> State:
+    """Tell whether a profile's exported generator is the one that it has now.
+
+    Args:
+        manifest: of the profile.
+        generator_file: name of the tuned generator's file.
+    """
+    facts: Mapping[str, object] = manifest.stages.get("export", {})
+    if f"{FOLDER}/{SYNTHESIS}" not in manifest.digests():
+        return "none"
+    same = facts.get("generator") == manifest.digests().get(generator_file)
+    return "fresh" if same and facts.get("prior") == manifest.prior.sha256 else "stale"
+
 
 NAME: Final = "profile.toml"
-
-UPDATE: Final = "Update mystyle: get its newer source, and in that folder: pip install ."
-"""What to do with a profile of a later version; it is sound."""
 
 Scalar = str | int | float | bool
 Tables = Mapping[str, Mapping[str, Scalar]]
@@ -89,36 +100,6 @@ FIELDS: Final = Record(
     {"migrated": Items(Text(), 1000), "consent_until": Day()},
 )
 """What `profile.toml` holds, field by field."""
-
-
-class NewerFormatError(ProfileError):
-    """A profile was written by a later version."""
-
-
-@dataclass(frozen=True)
-class Migration:
-    """One named step from a format to the next.
-
-    Args:
-        since: the format that it reads; it returns format `since + 1`.
-        name: what changed, for the record that `profile.toml` keeps in `migrated`.
-        apply: from the old document to the new one.
-    """
-
-    since: int
-    name: str
-    apply: Callable[[dict[str, Any]], dict[str, Any]]
-
-
-def _may_be_quantised(document: dict[str, Any]) -> dict[str, Any]:
-    """Read format 1 as it is: its generators in half precision are one of the two kinds of format 2."""
-    return document
-
-
-MIGRATIONS: Final[tuple[Migration, ...]] = (
-    Migration(since=1, name="tuned generators may be quantised", apply=_may_be_quantised),
-)
-"""Append only, in order."""
 
 
 @dataclass(frozen=True)
@@ -265,50 +246,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value
-
-
-def migrate(
-    document: dict[str, Any], where: Path, steps: Sequence[Migration] = MIGRATIONS, target: int = FORMAT
-) -> dict[str, Any]:
-    """Bring a document to the target format by the named steps.
-
-    Args:
-        document: a parsed `profile.toml`.
-        where: its path, for messages.
-        steps: the known migrations.
-        target: the format wanted.
-
-    Raises:
-        NewerFormatError: the format is newer than the target.
-        ProfileError: it is not a number, or no step leads on from it.
-    """
-    found = document.get("format")
-    if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found <= LARGEST:
-        raise ProfileError(f"{where}: `format` is no whole number", "Restore the file from a backup.")
-    if found > target:
-        raise NewerFormatError(
-            f"{where} was written by a newer mystyle: format {found}, this version reads up to {target}",
-            UPDATE,
-        )
-    by_format = {step.since: step for step in steps}
-    for number in range(found, target):
-        step = by_format.get(number)
-        if step is None:
-            raise ProfileError(
-                f"{where}: nothing reads format {number}", "Create the profile again from the photos."
-            )
-        document = step.apply(document)
-        document = {
-            **document,
-            "format": number + 1,
-            "migrated": [*_list(document.get("migrated")), step.name],
-        }
-    return document
-
-
-def _list(value: object) -> list[object]:
-    """Return what a list holds; what is none is checked with the other fields."""
-    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def read_manifest(folder: Path, steps: Sequence[Migration] = MIGRATIONS, *, staged: bool = True) -> Manifest:

@@ -11,30 +11,31 @@ from typing import TYPE_CHECKING, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mystyle_cli.documents import Items, Text, json_of
 from mystyle_cli.errors import ModelError, ProfileError
+from mystyle_cli.files.documents import Items, Text
+from mystyle_cli.files.parsing import json_of
+from mystyle_cli.nets.bounds import sound_answer
+from mystyle_cli.nets.device import CPU, Device
 from mystyle_cli.person.difference import apply_difference
-from mystyle_cli.person.exporting import State, export_state
 from mystyle_cli.person.files import load_tensors, unreadable
-from mystyle_cli.person.layout import digest_of_data, place_of
-from mystyle_cli.person.manifest import NAME, Manifest, remedy
+from mystyle_cli.person.layout import (
+    ANCHORS,
+    GENERATOR,
+    PHOTOS,
+    REFERENCES,
+    digest_of_data,
+    place_of,
+)
+from mystyle_cli.person.manifest import NAME, Manifest, State, export_state, remedy
 from mystyle_cli.person.reference import TRAIN, read_faces, read_records
 from mystyle_cli.person.score import id_scores
-from mystyle_cli.prior.device import CPU, Device
-from mystyle_cli.prior.limits import sound_answer
 
 if TYPE_CHECKING:
     from mystyle_cli.curate.records import PhotoRecord
-    from mystyle_cli.prior.generator import Generator
+    from mystyle_cli.nets.generator import Generator
     from mystyle_cli.prior.registry import Prior
 
 FloatArray = NDArray[np.float32]
-
-PHOTOS: Final = "photos.jsonl"
-REFERENCES: Final = "references.safetensors"
-ANCHORS: Final = "anchors.safetensors"
-GENERATOR: Final = "generator.safetensors"
-CONTACT_SHEET: Final = "contact-sheet.png"
 
 
 class Profile:
@@ -238,18 +239,6 @@ class Profile:
                 f"Measure it again: mystyle tune {self.name}",
             )
         return float(found)
-
-    def check(self) -> None:
-        """Use everything once.
-
-        Raises:
-            MystyleError: something is missing or damaged or does not fit; the first of what
-                `check.check_profile` finds.
-        """
-        from mystyle_cli.person.check import check_profile
-
-        for problem in check_profile(self):
-            raise problem
 
 
 _NAMES: Final = Items(Text())

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mystyle_cli.curate.records import PhotoRecord
-from mystyle_cli.documents import DocumentError, json_of, lines_of
 from mystyle_cli.errors import ProfileError, reason_of
-from mystyle_cli.owned import inside, read_file
+from mystyle_cli.files.owned import inside
+from mystyle_cli.files.parsing import DocumentError, json_of, lines_of
+from mystyle_cli.files.reading import read_file
+from mystyle_cli.nets.bounds import LARGEST_SIDE
 from mystyle_cli.person.files import unreadable
 from mystyle_cli.person.layout import data_name, largest
-from mystyle_cli.prior.limits import LARGEST_SIDE
 
 FloatArray = NDArray[np.float32]
 Pixels = NDArray[np.uint8]

@@ -1,1 +1,1 @@
-"""Pixels: decode and encode, faces and their alignment, pasting back, provenance marks."""
+"""Pixels: files of any kind decoded, encoded, marked."""

@@ -18,46 +18,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
+from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
-from mystyle_cli import owned
-from mystyle_cli.errors import DecodeError, MystyleError, UsageError, reason_of
+from mystyle_cli.errors import DecodeError, reason_of
+from mystyle_cli.files import reading
 from mystyle_cli.installing import install_command
-from mystyle_cli.owned import write_result
 from mystyle_cli.photos.colour import ADOBE, BT709, Encoding, coded, scaled, to_srgb
 from mystyle_cli.photos.formats import RAW, READ, bare_png, cicp, ended_jpegs, kind_of
-
-if TYPE_CHECKING:
-    from mystyle_cli.photos.marks import Provenance
-    from mystyle_cli.photos.signing import Seal
+from mystyle_cli.photos.pixels import LARGEST_PICTURE
 
 Pixels = NDArray[np.uint8]
-Kernel = Literal["area", "bilinear", "bicubic", "lanczos"]
-Format = Literal["png", "jpeg", "webp"]
 
-_KERNELS = {
-    "area": Image.Resampling.BOX,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
-_FORMATS: dict[str, Format] = {
-    ".png": "png",
-    ".jpg": "jpeg",
-    ".jpeg": "jpeg",
-    ".jpe": "jpeg",
-    ".webp": "webp",
-}
 LARGEST_FILE: Final = 512 << 20
 """Bytes of the largest file that is read as a photo."""
-
-LARGEST_PICTURE: Final = 178_000_000
-"""Pixels of the largest picture that is opened or made; above, Pillow calls it a bomb."""
 
 LARGEST_JPEG: Final = 4 * LARGEST_PICTURE
 """Pixels of the largest JPEG: one above `LARGEST_PICTURE` is read at a half or less of its size, and told."""
@@ -78,8 +56,6 @@ _TURNS: dict[object, Callable[[Pixels], Pixels]] = {  # what makes stored pixels
 }
 _STDERR = threading.Lock()  # while it goes nowhere
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # else Python prints what Pillow logs
-_LARGEST_SIDE: dict[Format, int] = {"jpeg": 65_535, "webp": 16_383, "png": 2**31 - 1}
-_LARGEST_EXIF = 65_000  # bytes; a JPEG keeps it in one segment of 65 533
 _COPY_AGAIN = "Copy the file again from where it came from."
 _SMALLER = "Make the picture smaller first."
 
@@ -182,8 +158,8 @@ def read_file(path: Path) -> bytes:
         DecodeError: it cannot be read, is no regular file, or is too large.
     """
     try:
-        return owned.read_file(path, LARGEST_FILE)
-    except owned.StrangeFileError as error:
+        return reading.read_file(path, LARGEST_FILE)
+    except reading.StrangeFileError as error:
         if error.errno == errno.EISDIR:
             hint = "Name the pictures inside it."
             raise DecodeError(f"{path}: is a folder, not a picture", hint) from error
@@ -407,139 +383,3 @@ def _split_alpha(image: Image.Image, encoding: Encoding) -> tuple[Pixels | None,
     if alpha is not None and (alpha == 255).all():
         alpha = None
     return alpha, to_srgb(image, profile, encoding)
-
-
-def format_of(path: Path) -> Format:
-    """Return the format that a file name's ending asks for.
-
-    Raises:
-        UsageError: the ending is none that is written.
-    """
-    try:
-        return _FORMATS[path.suffix.lower()]
-    except KeyError as error:
-        ending = path.suffix or "no ending"
-        raise UsageError(f"{path}: cannot write {ending}", "End the name in .png, .jpg or .webp.") from error
-
-
-def check_room(format: Format, shape: tuple[int, ...]) -> None:
-    """Refuse a picture of a shape (H, W, ...) that a format cannot hold.
-
-    Raises:
-        UsageError: a side is too long.
-    """
-    height, width = shape[:2]
-    if max(height, width) > _LARGEST_SIDE[format]:
-        raise UsageError(
-            f"{format} holds {_LARGEST_SIDE[format]} pixels a side at most, not {width} x {height}",
-            "Use --format png, or end the name in .png.",
-        )
-
-
-def encode(
-    pixels: Pixels,
-    target: Path | BinaryIO,
-    *,
-    format: Format | None = None,
-    quality: int = 95,
-    alpha: Pixels | None = None,
-    exif: bytes | None = None,
-    marks: Provenance | None = None,
-    seal: Seal | None = None,
-) -> None:
-    """Write pixels to a file, whole or not at all, or to a stream.
-
-    Args:
-        pixels: uint8 (H, W, 3) sRGB, or (H, W) grey.
-        target: path, whose folder exists, or binary stream.
-        format: png, jpeg or webp; by default what the path's ending says, png for a stream.
-        quality: 1 to 100, of jpeg and webp.
-        alpha: uint8 (H, W) opacity; jpeg has none and is laid on white.
-        exif: EXIF block to carry over; one that has no room in a jpeg is left out.
-        marks: provenance to embed.
-        seal: signs the file; with `marks` only.
-
-    Raises:
-        MystyleError: it cannot be signed.
-        UsageError: the path's ending is none that is written, or its format has no room for the picture.
-        OSError: a link is in its place, or it cannot be written.
-    """
-    chosen = format or (format_of(target) if isinstance(target, Path) else "png")
-    data = _encoded(pixels, chosen, quality, alpha, exif, marks)
-    if seal is not None and marks is not None:
-        data = seal.sign(data, chosen, marks.digital_source_type)
-    if not isinstance(target, Path):
-        target.write(data)
-        return
-    write_result(target, data)
-
-
-def _encoded(
-    pixels: Pixels,
-    format: Format,
-    quality: int,
-    alpha: Pixels | None,
-    exif: bytes | None,
-    marks: Provenance | None,
-) -> bytes:
-    """Return the bytes of the file."""
-    check_room(format, pixels.shape)
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    if alpha is not None and format == "jpeg":
-        image = Image.composite(
-            image.convert("RGB"), Image.new("RGB", image.size, "white"), Image.fromarray(alpha)
-        )
-    elif alpha is not None:
-        image = image.convert("RGB")
-        image.putalpha(Image.fromarray(alpha))
-    options: dict[str, Any] = {} if format == "png" else {"quality": quality}
-    if format == "jpeg":
-        options["subsampling"] = 0 if quality >= 90 else 2
-    if exif is not None and (format != "jpeg" or len(exif) <= _LARGEST_EXIF):
-        options["exif"] = exif
-    if marks is not None:
-        options.update(marks.save_options(format))
-    buffer = io.BytesIO()
-    image.save(buffer, format, **options)
-    return buffer.getvalue()
-
-
-def resize(
-    pixels: Pixels, size: tuple[int, int], kernel: Kernel = "lanczos", alpha: Pixels | None = None
-) -> Pixels:
-    """Resize with a kernel that widens when shrinking, so that nothing aliases.
-
-    Args:
-        pixels: uint8 (H, W, 3) or (H, W).
-        size: (height, width) wanted, each at least 1.
-        kernel: area, bilinear, bicubic or lanczos.
-        alpha: uint8 (H, W) opacity by which a colour picture counts, so that what is clear leaves no fringe.
-
-    Raises:
-        MystyleError: the result would have more pixels than `LARGEST_PICTURE`.
-    """
-    height, width = size
-    if height * width > LARGEST_PICTURE:
-        raise MystyleError(
-            f"a picture of {width} x {height} pixels is too large to be made", "Use a smaller photo."
-        )
-    if pixels.shape[:2] == (height, width):
-        return pixels.copy()
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    if alpha is not None:
-        image.putalpha(Image.fromarray(alpha))  # Pillow resizes colours by their opacity
-    resized = image.resize((width, height), _KERNELS[kernel])
-    return np.array(resized if alpha is None else resized.convert("RGB"))
-
-
-def to_unit(pixels: Pixels) -> NDArray[np.float32]:
-    """Turn uint8 (..., H, W, 3) into float32 (..., 3, H, W) in [-1, 1]."""
-    return np.ascontiguousarray(
-        np.moveaxis(pixels, -1, -3).astype(np.float32) / np.float32(127.5) - np.float32(1)
-    )
-
-
-def to_pixels(unit: NDArray[np.floating[Any]]) -> Pixels:
-    """Turn floats (..., 3, H, W) in [-1, 1] into uint8 (..., H, W, 3); values beyond are clipped."""
-    scaled = np.rint((np.asarray(unit, dtype=np.float32) + 1) * np.float32(127.5))
-    return np.ascontiguousarray(np.moveaxis(np.clip(scaled, 0, 255).astype(np.uint8), -3, -1))

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin, UnidentifiedImageEr
 from mystyle_cli.errors import DecodeError, reason_of
 
 if TYPE_CHECKING:
-    from mystyle_cli.photos.decode import Pixels
+    from mystyle_cli.photos.pixels import Pixels
 
 SourceType = Literal["trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"]
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mystyle_cli import __version__
 from mystyle_cli.errors import MystyleError, UsageError, reason_of
+from mystyle_cli.files.reading import open_file
 from mystyle_cli.installing import install_command
-from mystyle_cli.owned import open_file
 
 if TYPE_CHECKING:
-    from mystyle_cli.photos.decode import Format
     from mystyle_cli.photos.marks import SourceType
+    from mystyle_cli.photos.pixels import Format
 
 CERTIFICATE: Final = "MYSTYLE_C2PA_CERTIFICATE"
 """Names the file of the signer's certificates, PEM, the signer's own first."""

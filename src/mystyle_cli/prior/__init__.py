@@ -1,1 +1,1 @@
-"""The domain prior G_d and its helpers: generator, encoder, perceptual, identity and matte nets, registry."""
+"""A domain prior as a folder: `prior.toml` and a file for each role; those that are bundled."""

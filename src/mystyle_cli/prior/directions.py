@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mystyle_cli.documents import Number, Record, Text
 from mystyle_cli.errors import ModelError
-from mystyle_cli.tensors import read_tensors
+from mystyle_cli.files.documents import Number, Record, Text
+from mystyle_cli.files.tensors import read_tensors
 
 
 @dataclass(frozen=True)

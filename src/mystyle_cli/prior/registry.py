@@ -13,24 +13,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mystyle_cli.documents import shown, toml_of
 from mystyle_cli.errors import ModelError, MystyleError, reason_of
-from mystyle_cli.owned import digest_of, read_file
-from mystyle_cli.paths import priors_root
-from mystyle_cli.prior.batches import at_once
-from mystyle_cli.prior.device import CPU, Device
-from mystyle_cli.prior.limits import FIELDS, IdentityLimits, read_limits, sound_answer
-from mystyle_cli.tensors import LARGEST_NET
+from mystyle_cli.files.parsing import shown, toml_of
+from mystyle_cli.files.paths import priors_root
+from mystyle_cli.files.reading import digest_of, read_file
+from mystyle_cli.files.tensors import LARGEST_NET
+from mystyle_cli.nets.bounds import sound_answer
+from mystyle_cli.nets.device import CPU, Device
+from mystyle_cli.nets.memory import at_once
+from mystyle_cli.prior.manifest import FIELDS, IdentityLimits, read_limits
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mystyle_cli.photos.align import Crop
+    from mystyle_cli.faces.align import Crop
+    from mystyle_cli.nets.generator import Generator
+    from mystyle_cli.nets.perceptual import Perceptual
+    from mystyle_cli.nets.sessions import Session
     from mystyle_cli.prior.directions import Direction
-    from mystyle_cli.prior.generator import Generator
-    from mystyle_cli.prior.perceptual import Perceptual
-    from mystyle_cli.prior.sessions import Session
 
 BUNDLED = Path(__file__).parent / "bundled"
 FORMAT = 1
@@ -117,7 +118,7 @@ class Prior:
 
     def generator(self) -> Generator:
         """A fresh copy of G_d in eval mode, no gradients kept for its weights."""
-        from mystyle_cli.prior.generator import load_generator
+        from mystyle_cli.nets.generator import load_generator
 
         if self._generator is None:
             path = self.file("generator")
@@ -129,7 +130,7 @@ class Prior:
 
     def perceptual(self) -> Perceptual:
         """The perceptual net."""
-        from mystyle_cli.prior.perceptual import load_perceptual
+        from mystyle_cli.nets.perceptual import load_perceptual
 
         return load_perceptual(self.file("perceptual")).to(self.device.torch)
 
@@ -258,7 +259,7 @@ class Prior:
         return path
 
     def _run(self, role: str, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        from mystyle_cli.prior.sessions import open_session
+        from mystyle_cli.nets.sessions import open_session
 
         expected = (3, self.resolution, self.resolution)
         if images.ndim != 4 or images.shape[1:] != expected:
@@ -335,7 +336,7 @@ def _crop(metadata: dict[str, Any]) -> Crop:
     Raises:
         ValueError: what it names is none.
     """
-    from mystyle_cli.photos.align import FFHQ, Crop
+    from mystyle_cli.faces.align import FFHQ, Crop
 
     if "crop" not in metadata:
         return FFHQ
@@ -363,7 +364,7 @@ def _digest(raw: bytes, metadata: dict[str, Any], crop: Crop) -> str:
     roles, so that the same files imported again, with other notes or terms, are the same prior. With another
     crop they are not: a person's reference set was cut for the one.
     """
-    from mystyle_cli.photos.align import FFHQ
+    from mystyle_cli.faces.align import FFHQ
 
     if metadata.get("known_by") == "roles":
         roles = sorted((role, str(entry["sha256"])) for role, entry in metadata["roles"].items())
@@ -399,7 +400,7 @@ def _describe(images: NDArray[np.float32], crop: Crop) -> NDArray[np.float32]:
     """Return dlib's descriptors (B, 128) of aligned images (B, 3, R, R)."""
     import numpy as np
 
-    from mystyle_cli.photos.faces import aligned_face, describe
+    from mystyle_cli.faces.face import aligned_face, describe
 
     pixels = np.rint((images.transpose(0, 2, 3, 1).clip(-1, 1) + 1) * 127.5).astype(np.uint8)
     rows = [describe(face, aligned_face(face, crop)) for face in map(np.ascontiguousarray, pixels)]

@@ -1,1 +1,1 @@
-"""Repairing photos of a person by projection into their own space (sec. 3.3, B.2)."""
+"""Whole photos repaired by projection into the person's own space, and pasted back (sec. 3.3, B.2)."""

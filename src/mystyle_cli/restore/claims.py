@@ -14,20 +14,21 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from mystyle_cli.errors import UsageError
-from mystyle_cli.person.claims import FORGED, Claim, compare, refuse_other_generator
+from mystyle_cli.find.locate import place
 from mystyle_cli.restore import composite
-from mystyle_cli.restore.locate import place
 from mystyle_cli.restore.saved import FURTHEST, load_code, parse_code
 from mystyle_cli.restore.whole import COMMANDS, Floats, Whole
+from mystyle_cli.sample.claims import FORGED, Claim, compare, refuse_other_generator
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mystyle_cli.person.profile import Profile
-    from mystyle_cli.person.rendering import Renderer
-    from mystyle_cli.photos.decode import Photo, Pixels
+    from mystyle_cli.photos.decode import Photo
     from mystyle_cli.photos.marks import Provenance
+    from mystyle_cli.photos.pixels import Pixels
     from mystyle_cli.restore.saved import SavedCode
+    from mystyle_cli.sample.rendering import Renderer
 
 LEAST: Final = 256
 """Pixels of a picture that must come from the code alone, so that it can be judged by them."""
@@ -137,8 +138,8 @@ def _whole_again(
 
 def _face_again(path: Path, whole: Whole, code: SavedCode, image: Floats) -> Pixels:
     """Return the result with the middle of its face drawn again."""
+    from mystyle_cli.faces.paste import paste, worked_region
     from mystyle_cli.photos.decode import decode
-    from mystyle_cli.photos.paste import paste, worked_region
 
     found, size = decode(path), image.shape[-1]
     height, width = found.pixels.shape[:2]

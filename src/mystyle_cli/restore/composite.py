@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from mystyle_cli.onnx.gradient import Degraded
-    from mystyle_cli.photos.align import Crop, Points
-    from mystyle_cli.photos.decode import Pixels
-    from mystyle_cli.restore.locate import Located
+    from mystyle_cli.faces.align import Crop, Points
+    from mystyle_cli.find.locate import Located
+    from mystyle_cli.nets.exported import Degraded
+    from mystyle_cli.photos.pixels import Pixels
 
 # Lengths in sides of the FFHQ square, as what a border cuts through is as large in any crop.
 FEATHER: Final = 0.08
@@ -85,7 +85,7 @@ def paste_face(located: Located, face: Pixels, shown: Floats, crop: Crop, aligne
         crop: which square about the face it shows.
         aligned: the photo is the crop itself, which the face replaces up to its border.
     """
-    from mystyle_cli.photos.paste import paste
+    from mystyle_cli.faces.paste import paste
 
     if aligned:
         return paste(located.photo.pixels, face, located.quad, shown, 0.0)
@@ -105,8 +105,8 @@ def enlarge_and_paste(
         aligned: the photo is the crop itself, which the face replaces up to its border.
         factor: how many times; about as often as the face must be enlarged to have R pixels.
     """
-    from mystyle_cli.photos.decode import resize
-    from mystyle_cli.photos.paste import paste
+    from mystyle_cli.faces.paste import paste
+    from mystyle_cli.photos.pixels import resize
 
     height, width = located.photo.pixels.shape[:2]
     size = enlarged(height, factor), enlarged(width, factor)
@@ -149,7 +149,7 @@ def fill_photo(located: Located, face: Pixels, crop: Crop, aligned: bool) -> Pix
         crop: which square about the face it shows.
         aligned: the photo is the crop itself.
     """
-    from mystyle_cli.restore.search import fill_hole
+    from mystyle_cli.projection.degradations import fill_hole
 
     pixels, mask = located.photo.pixels, located.mask
     assert mask is not None
@@ -173,8 +173,8 @@ def _blend(pixels: Pixels, face: Pixels, quad: Points, shown: Floats, crop: Crop
         crop: which square about the face it shows.
         sides: those at which it must meet the photo.
     """
-    from mystyle_cli.photos.align import warp
-    from mystyle_cli.photos.paste import paste
+    from mystyle_cli.faces.align import warp
+    from mystyle_cli.faces.paste import paste
 
     size = len(face)
     difference = warp(pixels, quad, size).astype(np.float32) - face
@@ -201,7 +201,7 @@ def _fade(size: int, width: float, sides: Sides) -> Floats:
 
 def _coarse(difference: Floats, shown: Floats, cells: int) -> Floats:
     """Return what of a difference (R, R, 3) is coarser than `cells` a side, as told by where `shown` is."""
-    from mystyle_cli.photos.kernels import area_kernel, linear_kernel
+    from mystyle_cli.photos.pixels import area_kernel, linear_kernel
 
     size = len(shown)
     cells = min(cells, size)
@@ -222,8 +222,7 @@ def seamless(image: Floats, crop: Floats, hole: Floats) -> Floats:
         crop: (3, R, R), the photo.
         hole: (R, R) in [0, 1].
     """
-    from mystyle_cli.restore.degradations import EDGE
-    from mystyle_cli.restore.membrane import continued
+    from mystyle_cli.projection.degradations import EDGE, continued
 
     seam = continued(crop - image, hole > EDGE)
     return np.asarray(image + seam, np.float32)
@@ -231,7 +230,7 @@ def seamless(image: Floats, crop: Floats, hole: Floats) -> Floats:
 
 def hole_outside(located: Located) -> float:
     """Return the share of the mask that lies outside the face's crop."""
-    from mystyle_cli.photos.paste import worked_region
+    from mystyle_cli.faces.paste import worked_region
 
     assert located.mask is not None
     region = worked_region(located.mask.shape, located.quad)

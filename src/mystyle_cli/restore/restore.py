@@ -8,133 +8,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_UPSCALE
-from mystyle_cli.errors import MystyleError, UsageError, check_choice
-from mystyle_cli.person import hull
-from mystyle_cli.person.cost import plan_search
-from mystyle_cli.prior.memory import ran_out
+from mystyle_cli.errors import MystyleError, UsageError, contained, ran_out
+from mystyle_cli.find.locate import Located, Subject, locate
+from mystyle_cli.hull import hull
 from mystyle_cli.progress import Progress, silent
+from mystyle_cli.projection.settings import Projection
 from mystyle_cli.restore import composite
-from mystyle_cli.restore.faults import contained
-from mystyle_cli.restore.locate import Located, Subject, locate
-from mystyle_cli.restore.projection import HULL, Projection, ProjectionSettings, project
-from mystyle_cli.restore.views import degrade, view_of
+from mystyle_cli.restore.engine import Answering, open_engine
+from mystyle_cli.restore.task import Restoration, RestoreSettings, TaskName, default_settings
+from mystyle_cli.restore.views import moved
 from mystyle_cli.restore.whole import Whole
 
 if TYPE_CHECKING:
-    from mystyle_cli.person.instant import InstantNet
     from mystyle_cli.person.profile import Profile
-    from mystyle_cli.photos.decode import Pixels
-    from mystyle_cli.prior.generator import Generator
-    from mystyle_cli.prior.perceptual import Perceptual
-    from mystyle_cli.restore.degradations import Degradation
-
-TaskName = Literal["invert", "inpaint", "upscale"]
-Start = Literal["auto", "centre", "encoder", "random"]
-Quality = Literal["instant", "fast", "full"]
-
-FAST_STEPS: Final = 16
-"""Of a search that starts from the instant net's answer and ends soon."""
-
-BETAS: Final = {"invert": BETA_INVERT, "inpaint": BETA_INPAINT, "upscale": BETA_UPSCALE}
-"""The paper's dilation for each task."""
-
-SMALLEST: Final = 4
-"""Side in pixels of the smallest crop that says anything."""
 
 Floats = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class RestoreSettings:
-    """How photos are restored.
-
-    Args:
-        projection: how codes are searched, beta among it.
-        start: where the search starts: the anchors' mean (B.3), the encoder's answer to the degraded photo,
-            or a mix of three anchors drawn with `seed`, which shows how much the photo leaves open; "auto" is
-            the instant net's answer where the person has such a net, and else the mean.
-        quality: "full" searches; "fast" starts at the instant net's answer and takes `FAST_STEPS`
-            steps where the projection names no number; "instant" takes a few from there, without torch.
-        seed: of a random start; the same for every photo.
-        aligned: the photos are aligned crops already.
-        force: go on with a face that is not this person's.
-        batch: photos worked on at once, where they fit into memory.
-        domain_prior: use G_d in W+ in place of the person's prior, for comparison.
-    """
-
-    projection: ProjectionSettings = field(default_factory=ProjectionSettings)
-    start: Start = "auto"
-    quality: Quality = "full"
-    seed: int = 0
-    aligned: bool = False
-    force: bool = False
-    batch: int = 8
-    domain_prior: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse what nothing would heed."""
-        check_choice("start", self.start, Start)
-        check_choice("quality", self.quality, Quality)
-        if self.batch < 1:
-            raise UsageError(f"{self.batch} photos at a time are none", "Give a batch of 1 or more.")
-        if self.start == "random" and self.domain_prior:
-            raise UsageError("a random start mixes the person's anchors", "Leave out domain_prior or start.")
-
-    @property
-    def drawn(self) -> int | None:
-        """The seed, where something is drawn with it."""
-        return self.seed if self.start == "random" else None
-
-
-@dataclass(frozen=True)
-class Restoration:
-    """What became of one photo.
-
-    Args:
-        name: of the photo.
-        error: why there is no result, or None. Without a result the fields below are empty.
-        pixels: uint8 (H, W, 3), the whole photo.
-        face: uint8 (R, R, 3), the aligned result.
-        located: the photo and where its face was found.
-        alpha_plus: float64 (num_ws, N) in A_beta, or None with the domain prior.
-        w_plus: float32 (num_ws, w_dim).
-        id_score: of the result.
-        input_id: of the photo's face as it was.
-        beta: the dilation allowed, None where it was not bounded.
-        least_dilation: the dilation that the result needs.
-        loss: eq 1 between the degraded result and the photo.
-        steps: of the projection, or of an instant answer, whose loss is not measured.
-        factor: how much larger the result is than the photo.
-        warnings: what the user should know.
-    """
-
-    name: str
-    error: MystyleError | None = None
-    pixels: Pixels | None = None
-    face: Pixels | None = None
-    located: Located | None = None
-    alpha_plus: npt.NDArray[np.float64] | None = None
-    w_plus: Floats | None = None
-    id_score: float = math.nan
-    input_id: float = math.nan
-    beta: float | None = None
-    least_dilation: float = math.nan
-    loss: float = math.nan
-    steps: int = 0
-    factor: float = 1.0
-    warnings: tuple[str, ...] = ()
-
-
-def default_settings(task: TaskName, quality: Quality = "full") -> RestoreSettings:
-    """Return the settings of a task with the paper's dilation for it."""
-    return RestoreSettings(projection=ProjectionSettings(beta=BETAS[task]), quality=quality)
+SMALLEST: Final = 4
+"""Side in pixels of the smallest crop that says anything."""
 
 
 def restore(
@@ -161,151 +59,6 @@ def restore(
     """
     engine = open_engine(profile, settings or default_settings(task))
     return restore_with(engine, subjects, task, progress)
-
-
-class Answering(Protocol):
-    """What answers for photos whose face is found.
-
-    Args:
-        profile: the person.
-        settings: how photos are restored.
-        projection: how codes are searched, beta among it.
-        resolution: R.
-        at_once: photos answered together.
-    """
-
-    profile: Profile
-    settings: RestoreSettings
-    projection: ProjectionSettings
-    resolution: int
-    at_once: int
-
-    @property
-    def notice(self) -> str:
-        """Say what the user should know about how it is done, or ""."""
-
-    def answer(self, located: Sequence[Located], task: TaskName, progress: Progress) -> Projection:
-        """Return a code and its picture for each photo."""
-
-    def save_memory(self) -> bool:
-        """Work on one photo with less memory from now on; False where that cannot be done."""
-
-
-def open_engine(profile: Profile, settings: RestoreSettings) -> Answering:
-    """Return what answers with the quality that is asked for.
-
-    Raises:
-        ProfileError: the profile is not tuned, or damaged, or has no net for an instant or fast answer.
-        UsageError: an instant or fast answer is to begin, or to be searched, otherwise than its net allows.
-    """
-    if settings.quality != "full":
-        _refuse_other_ways(settings)
-    if settings.quality == "instant":
-        from mystyle_cli.restore.instant import InstantEngine
-
-        return InstantEngine(profile, settings)
-    return Engine(profile, settings)
-
-
-def _refuse_other_ways(settings: RestoreSettings) -> None:
-    """Refuse what contradicts an answer that begins at the net's."""
-    quality, space = settings.quality, settings.projection.space
-    if quality == "instant" and settings.projection.steps is not None:
-        raise UsageError(
-            "the steps of an instant answer are fixed", "Leave out --steps, or use --quality fast."
-        )
-    if settings.start != "auto":
-        raise UsageError(
-            f"--quality {quality} begins at the net's, not at --start {settings.start}",
-            "Leave out --start, or use --quality full.",
-        )
-    spaces = ("p+",) if quality == "instant" else HULL
-    if settings.domain_prior or space not in spaces:
-        raise UsageError(
-            f"--quality {quality} answers with a code of {' or '.join(spaces)}, not of {space}",
-            f"Use --space {spaces[0]}, or --quality full.",
-        )
-
-
-class Engine:
-    """What all photos share: the generator, the perceptual net, the anchors.
-
-    Args:
-        profile: the person, with the device to work on.
-        settings: how photos are restored.
-    """
-
-    def __init__(self, profile: Profile, settings: RestoreSettings) -> None:
-        self.profile, self.settings = profile, settings
-        prior = profile.prior
-        self.generator: Generator = (prior if settings.domain_prior else profile).generator()
-        self.perceptual: Perceptual = prior.perceptual()
-        self.anchors = None if settings.domain_prior else profile.anchors()
-        plan = plan_search(self.generator, self.perceptual, settings.batch, profile.device)
-        self.at_once, self.generator.synthesis.recompute = plan.at_once, plan.recompute
-        self.projection = settings.projection
-        if settings.quality == "fast" and self.projection.steps is None:
-            self.projection = replace(self.projection, steps=FAST_STEPS)
-        if settings.domain_prior:
-            self.projection = replace(self.projection, space="w+")
-        self.resolution, self.notice = self.generator.resolution, ""
-        self.instant = self._instant_net()
-
-    def _instant_net(self) -> InstantNet | None:
-        """Return the net from whose answers the search starts, or None for another start."""
-        from mystyle_cli.person.instant import instant_state, open_instant
-
-        if self.settings.start != "auto" or self.projection.space not in HULL:
-            return None
-        there = instant_state(self.profile.manifest) == "fresh"
-        return open_instant(self.profile, helper=True) if there or self.settings.quality == "fast" else None
-
-    def save_memory(self) -> bool:
-        """Compute the generator's blocks again on the way back, instead of keeping what is in them."""
-        synthesis = self.generator.synthesis
-        saved, synthesis.recompute = not synthesis.recompute, True
-        return saved
-
-    def answer(self, located: Sequence[Located], task: TaskName, progress: Progress) -> Projection:
-        """Project what was degraded."""
-        targets, degradation = degrade(located, task, self.resolution)
-        start = self._start(located, task, targets, degradation)
-        # landmarks of a tiny or half hidden face are rough; by those of a clear one the prior was aligned
-        movable = task != "invert" and not self.settings.aligned
-        settings = replace(self.projection, movable=movable)
-        return project(
-            self.generator,
-            self.anchors,
-            targets,
-            degradation,
-            self.perceptual,
-            settings,
-            progress,
-            start,
-        )
-
-    def _start(
-        self, located: Sequence[Located], task: TaskName, targets: Floats, degradation: Degradation
-    ) -> npt.NDArray[np.float64] | None:
-        from mystyle_cli.person.sampling import sample_three_anchors
-        from mystyle_cli.person.solve import nearest_alpha
-
-        if self.instant is not None:
-            return self.instant.alpha_plus(view_of(located, task, self.resolution), self.projection.beta)
-        anchors = None if self.projection.space in ("w", "w+") else self.anchors
-        if self.settings.start == "encoder":
-            import torch
-
-            codes = self.profile.prior.encode(degradation.view(torch.from_numpy(targets)).numpy())
-            if anchors is None:
-                return np.asarray(codes, np.float64)
-            return nearest_alpha(codes, anchors, self.projection.beta)
-        if self.settings.start == "random" and self.anchors is not None:
-            drawn = sample_three_anchors(len(self.anchors), [self.settings.seed])
-            # half way to the centre, so that every anchor can still move
-            mixed = np.repeat((drawn + hull.centre(len(self.anchors))) / 2, len(targets), axis=0)
-            return mixed if anchors is not None else hull.combine(mixed, self.anchors.astype(np.float64))
-        return None
 
 
 def restore_with(
@@ -394,7 +147,7 @@ def _locate(engine: Answering, subject: Subject, task: TaskName) -> Located:
 
 def _refuse_large_result(located: Located, factor: float) -> None:
     """Refuse what would be enlarged beyond what a picture may hold."""
-    from mystyle_cli.photos.decode import LARGEST_PICTURE
+    from mystyle_cli.photos.pixels import LARGEST_PICTURE
 
     height, width = (round(side * factor) for side in located.photo.pixels.shape[:2])
     if height * width > LARGEST_PICTURE:
@@ -411,10 +164,10 @@ def _finish(
 
     So a photo becomes as large whatever the quality: only some searches move the face.
     """
-    from mystyle_cli.photos.decode import to_unit
+    from mystyle_cli.photos.pixels import to_unit
 
     whole = Whole(engine.profile.prior, task, engine.settings.aligned)
-    located = found.moved(projection.motions[row])
+    located = moved(found, projection.motions[row])
     image = projection.images[row]
     if not np.isfinite(image).all():
         raise MystyleError(

@@ -12,15 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from mystyle_cli.errors import ProfileError, UsageError
-from mystyle_cli.person import hull
+from mystyle_cli.find.locate import Subject, as_photo, place
+from mystyle_cli.hull import hull
 from mystyle_cli.person.files import Notes, load_tensors, parse_whole, tensor_bytes, write_whole
-from mystyle_cli.person.profile import ANCHORS, GENERATOR
-from mystyle_cli.restore.locate import Subject, as_photo, place
-from mystyle_cli.restore.restore import Restoration
+from mystyle_cli.person.layout import ANCHORS, GENERATOR
+from mystyle_cli.restore.task import Restoration
 
 if TYPE_CHECKING:
+    from mystyle_cli.faces.align import Points
     from mystyle_cli.person.profile import Profile
-    from mystyle_cli.photos.align import Points
 
 SLACK = 1e-3
 """How far rounding may take a cosine beyond 1."""
@@ -155,7 +155,7 @@ def _checked(
     path: Path, read: Callable[[], tuple[dict[str, npt.NDArray[np.generic]], Notes]], profile: Profile
 ) -> SavedCode:
     """Return a code of which everything can be so; see `load_code`."""
-    from mystyle_cli.photos.align import quad_side
+    from mystyle_cli.faces.align import quad_side
 
     try:
         tensors, notes = read()

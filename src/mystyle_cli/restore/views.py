@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from mystyle_cli.restore.degradations import EDGE
+from mystyle_cli.projection.degradations import EDGE
 
 if TYPE_CHECKING:
-    from mystyle_cli.onnx.gradient import Degraded
-    from mystyle_cli.person.instant import View
-    from mystyle_cli.restore.degradations import Degradation
-    from mystyle_cli.restore.locate import Located
-    from mystyle_cli.restore.restore import TaskName
+    from mystyle_cli.find.locate import Located
+    from mystyle_cli.instant.net import View
+    from mystyle_cli.nets.exported import Degraded
+    from mystyle_cli.projection.degradations import Degradation
+    from mystyle_cli.restore.task import TaskName
 
 Floats = npt.NDArray[np.float32]
 
@@ -30,7 +31,7 @@ def degrade(located: Sequence[Located], task: TaskName, resolution: int) -> tupl
     """
     import torch
 
-    from mystyle_cli.restore.degradations import Downsample, Identity, Mask
+    from mystyle_cli.projection.degradations import Downsample, Identity, Mask
 
     shown = [_shown(item, task) for item in located]
     if task == "upscale":
@@ -55,7 +56,7 @@ def view_of(located: Sequence[Located], task: TaskName, resolution: int) -> View
         task: what was done to them.
         resolution: R.
     """
-    from mystyle_cli.person.instant import enlarged, hidden, whole
+    from mystyle_cli.instant.net import enlarged, hidden, whole
 
     shown = [_shown(item, task) for item in located]
     if task == "upscale":
@@ -67,6 +68,18 @@ def view_of(located: Sequence[Located], task: TaskName, resolution: int) -> View
     return whole(crops)
 
 
+def moved(located: Located, motion: Floats) -> Located:
+    """Return the same face where the search found it; see `motion`."""
+    from mystyle_cli.faces.align import cut_out
+    from mystyle_cli.projection.motion import moved_quad
+
+    if not motion.any():
+        return located
+    quad = moved_quad(located.quad, motion)
+    crop, hole = cut_out(located.photo.pixels, located.mask, quad, len(located.crop))
+    return replace(located, quad=quad, crop=crop, hole=hole)
+
+
 def degraded_photo(located: Located, task: TaskName, resolution: int) -> Degraded:
     """Return a photo as the exported eq 1 compares it: what `degrade` returns, without torch.
 
@@ -75,9 +88,9 @@ def degraded_photo(located: Located, task: TaskName, resolution: int) -> Degrade
         task: what was done to it.
         resolution: R.
     """
-    from mystyle_cli.onnx.gradient import Degraded
-    from mystyle_cli.photos.kernels import area_kernel, linear_kernel
-    from mystyle_cli.restore.membrane import continued
+    from mystyle_cli.nets.exported import Degraded
+    from mystyle_cli.photos.pixels import area_kernel, linear_kernel
+    from mystyle_cli.projection.degradations import continued
 
     target = _shown(located, task)
     size = target.shape[-1]
@@ -91,8 +104,8 @@ def degraded_photo(located: Located, task: TaskName, resolution: int) -> Degrade
 
 def _shown(located: Located, task: TaskName) -> Floats:
     """Return what is given of a face (3, h, h) in [-1, 1]: the aligned crop, or as small as it is."""
-    from mystyle_cli.photos.align import warp
-    from mystyle_cli.photos.decode import to_unit
+    from mystyle_cli.faces.align import warp
+    from mystyle_cli.photos.pixels import to_unit
 
     if task == "upscale":
         return to_unit(warp(located.photo.pixels, located.quad, round(located.side)))

@@ -12,9 +12,9 @@ from mystyle_cli.restore import composite
 from mystyle_cli.restore.views import degraded_photo
 
 if TYPE_CHECKING:
-    from mystyle_cli.photos.decode import Pixels
+    from mystyle_cli.find.locate import Located
+    from mystyle_cli.photos.pixels import Pixels
     from mystyle_cli.prior.registry import Prior
-    from mystyle_cli.restore.locate import Located
 
 Floats = npt.NDArray[np.float32]
 Command = Literal["invert", "inpaint", "upscale", "edit"]
@@ -47,7 +47,7 @@ class Whole:
         Returns:
             (3, R, R) in [-1, 1].
         """
-        from mystyle_cli.photos.decode import to_unit
+        from mystyle_cli.photos.pixels import to_unit
 
         if self.command == "upscale":
             image = composite.consistent(image, degraded_photo(located, "upscale", image.shape[-1]))
@@ -58,7 +58,7 @@ class Whole:
 
     def face(self, located: Located, image: Floats) -> Pixels:
         """Return it as pixels, uint8 (R, R, 3), in grey where its photo is."""
-        from mystyle_cli.photos.decode import to_pixels
+        from mystyle_cli.photos.pixels import to_pixels
 
         return composite.toned(located, to_pixels(image))
 
@@ -67,7 +67,7 @@ class Whole:
 
         Where a face replaces another of the same size both outlines count, so that nothing old stays.
         """
-        from mystyle_cli.photos.decode import to_unit
+        from mystyle_cli.photos.pixels import to_unit
 
         if self.command == "inpaint" or "matte" not in self.prior.roles:
             return np.ones(image.shape[1:], np.float32)

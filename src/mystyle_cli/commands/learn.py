@@ -1,0 +1,178 @@
+"""`mystyle profile create`, `ingest` and `tune`: from photos to a profile, resumable at any point."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import click
+
+from mystyle_cli.commands.consent import ask_consent, consent_option, until_option
+from mystyle_cli.config import DEFAULT_PRIOR
+from mystyle_cli.terminal.app import App, Command, Unused, pass_app
+from mystyle_cli.terminal.inputs import expand_paths, left_out
+from mystyle_cli.terminal.learning import (
+    UNTUNED,
+    TuningOptions,
+    dry_run_option,
+    show_estimate,
+    show_learned,
+    tuning_options,
+)
+from mystyle_cli.terminal.options import Number, profile_argument, recursive_option
+
+
+@click.command(
+    "create",
+    cls=Command,
+    unused=(UNTUNED,),
+    examples=(
+        "mystyle profile create adele ./photos",
+        "mystyle profile create adele ./photos --reference adele.jpg   # photos also show other people",
+        'mystyle profile create adele ./photos --consent "Adele, by letter, 2026-11-02" --until 2028-12-31',
+        "mystyle profile create adele ./photos --no-tune && mystyle tune adele --device cuda",
+    ),
+)
+@profile_argument
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTOS...")
+@recursive_option
+@click.option(
+    "--reference",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="PHOTO",
+    help="A photo of the person, alone.  [default: whoever is in most photos]",
+)
+@click.option(
+    "--held-out",
+    type=Number(0, 0.5),
+    default=0.1,
+    show_default=True,
+    help="Share of the usable photos that is kept out of learning, to judge by.",
+)
+@click.option("--no-tune", is_flag=True, help="Stop before tuning; `mystyle tune` does it later.")
+@click.option(
+    "--prior", default=DEFAULT_PRIOR, show_default=True, metavar="NAME|DIR", help="Generator to start from."
+)
+@consent_option
+@until_option
+@click.option("--replace", is_flag=True, help="Learn anew if the profile is there already.")
+@dry_run_option
+@tuning_options
+@pass_app
+def create(
+    app: App,
+    name: str,
+    photos: tuple[str, ...],
+    recursive: bool,
+    reference: Path | None,
+    held_out: float,
+    no_tune: bool,
+    prior: str,
+    consent: str | None,
+    until: str,
+    replace: bool,
+    dry_run: bool,
+    tuning: TuningOptions,
+) -> None:
+    """Learn a person from photos: choose, find anchors, tune.
+
+    PHOTOS are files, folders or patterns; about 100 photos of different days, poses and light are best. They
+    are never changed. Interrupted at any point, the same command goes on from where it stopped. On a terminal
+    it asks once who agreed to this; in scripts say so with --consent.
+    """
+    paths = expand_paths(photos, recursive)
+    if others := left_out(photos, recursive):
+        app.console.warn(others)
+    if not dry_run:
+        consent = ask_consent(app, name, consent, until)
+    from mystyle_cli.curate.settings import CurateSettings
+    from mystyle_cli.learn.learn import learn
+    from mystyle_cli.prior.registry import open_prior
+
+    settings = dataclasses.replace(
+        tuning.settings(app.choose_device(), tune=not no_tune),
+        curation=CurateSettings(held_out=held_out),
+        reference=reference,
+        consent=consent or "",
+        consent_until=until,
+        replace=replace,
+    )
+    if dry_run:  # as if every photo were kept
+        from mystyle_cli.curate.advice import held_out_of
+        from mystyle_cli.learn.estimate import estimate_tuning
+
+        count, instant = len(paths) - held_out_of(len(paths), held_out), settings.instant is not None
+        estimate = estimate_tuning(open_prior(prior).on(settings.device), count, settings.tuning, instant)
+        show_estimate(app, "profile create", estimate)
+        return
+    with app.console.progress() as progress:
+        learned = learn(app.profiles(), name, paths, open_prior(prior), settings, progress)
+    show_learned(app, "profile create", learned)
+
+
+@click.command(
+    "ingest",
+    cls=Command,
+    unused=(
+        UNTUNED,
+        Unused(
+            ("seed",),
+            lambda values: values["no_tune"],
+            "new photos are divided by the seed that the profile was made with",
+            "Leave it out, or give it to `mystyle tune` later.",
+        ),
+    ),
+    examples=("mystyle ingest adele ./new-photos", "mystyle ingest adele one.jpg two.heic --no-tune"),
+)
+@profile_argument
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTOS...")
+@recursive_option
+@click.option("--no-tune", is_flag=True, help="Stop before tuning; `mystyle tune` does it later.")
+@tuning_options
+@pass_app
+def ingest(
+    app: App, name: str, photos: tuple[str, ...], recursive: bool, no_tune: bool, tuning: TuningOptions
+) -> None:
+    """Add photos to a profile.
+
+    Photos that the profile has seen are left out; the new ones are judged against the person it knows, and
+    the generator is tuned again.
+    """
+    paths = expand_paths(photos, recursive)
+    if others := left_out(photos, recursive):
+        app.console.warn(others)
+    from mystyle_cli.learn.learn import ingest
+
+    settings = tuning.settings(app.choose_device(), tune=not no_tune)
+    with app.console.progress() as progress:
+        learned = ingest(app.profiles(), name, paths, settings, progress)
+    show_learned(app, "ingest", learned)
+
+
+@click.command(
+    "tune",
+    cls=Command,
+    examples=(
+        "mystyle tune adele --dry-run     # memory and time, before anything starts",
+        "mystyle tune adele --passes 30 --device cuda",
+    ),
+)
+@profile_argument
+@dry_run_option
+@tuning_options
+@pass_app
+def tune(app: App, name: str, dry_run: bool, tuning: TuningOptions) -> None:
+    """Tune a profile's generator to its photos.
+
+    Each photo's anchor is made to give back that photo (sec. 3.1, eq 1 of the paper). Interrupted, the same
+    command goes on from where it stopped.
+    """
+    from mystyle_cli.learn.learn import estimate, retune
+
+    settings = tuning.settings(app.choose_device())
+    if dry_run:
+        show_estimate(app, "tune", estimate(app.profiles(), name, settings))
+        return
+    with app.console.progress() as progress:
+        learned = retune(app.profiles(), name, settings, progress)
+    show_learned(app, "tune", learned)

@@ -1,0 +1,307 @@
+"""`mystyle invert`, `inpaint` and `upscale`: photos in, repaired photos out (sec. 3.3, 5.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_UPSCALE
+from mystyle_cli.errors import MystyleError, UsageError, contained
+from mystyle_cli.progress import Progress
+from mystyle_cli.terminal.app import App, Command, Unused, pass_app
+from mystyle_cli.terminal.batch import Job, Picture, finished, run_batch
+from mystyle_cli.terminal.console import finite
+from mystyle_cli.terminal.marking import provenance
+from mystyle_cli.terminal.options import (
+    BatchOptions,
+    batch_options,
+    profile_argument,
+    warn_unbounded,
+)
+from mystyle_cli.terminal.outputs import Originals
+from mystyle_cli.terminal.searching import (
+    UNUSED,
+    QualityOptions,
+    SearchOptions,
+    quality_options,
+    save_codes_option,
+    search_options,
+    settings_of,
+)
+from mystyle_cli.terminal.subjects import (
+    Companions,
+    SubjectReader,
+    answer_each,
+    landmark_companions,
+    mask_companions,
+)
+
+if TYPE_CHECKING:
+    from mystyle_cli.person.profile import Profile
+    from mystyle_cli.restore.task import Quality, Restoration, RestoreSettings, TaskName
+
+
+keep_code_option: Final = click.option(
+    "--keep-code",
+    is_flag=True,
+    help="Keep the photo's code in the result, so that `mystyle verify` can draw it again. It says how the "
+    "profile's photos are mixed, and holds the photo's digest.",
+)
+
+UNMARKED: Final = Unused(
+    ("keep_code",),
+    lambda values: values["no_mark"],
+    "with --no-mark nothing is written into results",
+    "Leave out one of --keep-code and --no-mark.",
+)
+
+LONGEST: Final = 60_000
+"""Characters of a code that a JPEG has room for; its record ends at 65 533 bytes."""
+
+
+def refuse_long_codes(profile: Profile, batch: BatchOptions) -> None:
+    """Refuse to keep a code in a JPEG that has no room for it.
+
+    Raises:
+        UsageError: it has none.
+    """
+    endings = (f".{batch.format_name}", Path(batch.output or "").suffix.lower())
+    photos = len(profile.photos())
+    characters = photos * profile.manifest.prior.num_ws * 8 * 4 / 3
+    if characters > LONGEST and {".jpg", ".jpeg"} & set(endings):
+        raise UsageError(
+            f"--keep-code: a JPEG has no room for a code of {photos} photos", "Use --format png or webp."
+        )
+
+
+class RestoreWork:
+    """One task of the restoring engine as the work of a batch.
+
+    Args:
+        profile: the person.
+        task: invert, inpaint or upscale.
+        settings: how to search.
+        reader: where masks and face points are.
+        keep_code: results hold their codes.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        task: TaskName,
+        settings: RestoreSettings,
+        reader: SubjectReader,
+        keep_code: bool = False,
+    ) -> None:
+        from mystyle_cli.restore.engine import open_engine
+
+        self.profile, self.task, self.settings = profile, task, settings
+        self.reader, self.engine = reader, open_engine(profile, settings)
+        self.name: str = task
+        self.keep_code = keep_code
+
+    def run(self, jobs: Sequence[Job], progress: Progress) -> list[Restoration | MystyleError]:
+        """Restore a few photos at once."""
+        from mystyle_cli.restore.restore import restore_with
+
+        answers = answer_each(
+            jobs, self.reader, lambda subjects: restore_with(self.engine, subjects, self.task, progress)
+        )
+        return [self._keep(job, answer) for job, answer in zip(jobs, answers, strict=True)]
+
+    def _keep(self, job: Job, answer: Restoration | MystyleError) -> Restoration | MystyleError:
+        """Write an answer's code where that is wanted; returns the answer, or why it could not be kept."""
+        from mystyle_cli.restore.saved import save_code
+
+        if isinstance(answer, MystyleError) or job.code is None:
+            return answer
+        try:
+            save_code(job.code, self.profile, answer, aligned=self.settings.aligned)
+        except Exception as error:
+            return contained(job.item.name, error)
+        return answer
+
+    def picture(self, job: Job, answer: Restoration) -> Picture:
+        """Return the whole photo."""
+        assert answer.pixels is not None
+        from mystyle_cli.restore.saved import code_bytes
+
+        beta, hull = self.settings.projection.beta, answer.alpha_plus is not None
+        marks = provenance(
+            self.name,
+            self.profile,
+            beta,
+            self.settings.drawn,
+            hull=hull,
+            id_score=answer.id_score,
+            code=code_bytes(self.profile, answer, aligned=self.settings.aligned) if self.keep_code else b"",
+        )
+        return finished(job, answer.pixels, marks)
+
+    def summary(self, job: Job, answer: Restoration) -> str:
+        """Say how much the result looks like the person, and what it took."""
+        size = f", {answer.factor:.3g} times" if self.name == "upscale" else ""
+        dilation = "" if answer.alpha_plus is None else f"dilation {answer.least_dilation:.4f}, "
+        return (
+            f"{job.item.name}: ID {answer.id_score:.3f} (input {answer.input_id:.3f}), "
+            f"{dilation}{answer.steps} steps{size}"
+        )
+
+    def warnings(self, answer: Restoration) -> Sequence[str]:
+        """Return the core's own warnings."""
+        return answer.warnings
+
+    def report(self, job: Job, answer: Restoration) -> dict[str, object]:
+        """Return every figure of the answer."""
+        return {
+            "id": finite(answer.id_score),
+            "input_id": finite(answer.input_id),
+            "beta": answer.beta,
+            "least_dilation": finite(answer.least_dilation),
+            "loss": finite(answer.loss),
+            "steps": answer.steps,
+            "factor": finite(answer.factor),
+            "seed": self.settings.drawn,
+            "warnings": list(answer.warnings),
+        }
+
+
+def run_restore(
+    app: App,
+    name: str,
+    task: TaskName,
+    batch: BatchOptions,
+    search: SearchOptions,
+    masks: Companions | None = None,
+    codes: Path | None = None,
+    quality: Quality = "full",
+    keep_code: bool = False,
+) -> int:
+    """Restore all inputs of a command, and keep their codes in the folder `codes`, or in the results.
+
+    Returns:
+        The exit code.
+    """
+    from mystyle_cli.projection.settings import HULL
+
+    if (codes is not None or keep_code) and search.space not in HULL:
+        raise UsageError("only codes of the person's own space are saved", "Use --space p+ or p.")
+    warn_unbounded(app.console, search.beta)
+    profile = app.profiles().open(name).on(app.choose_device(torch=quality != "instant"))
+    if keep_code:
+        refuse_long_codes(profile, batch)
+    settings = settings_of(app, task, batch, search, quality)
+    reader = SubjectReader(masks, landmark_companions(search.landmarks))
+    places = (search.landmarks, masks.place if masks else None)
+    originals = Originals.of([profile.path, *(place for place in places if place is not None)])
+    work = RestoreWork(profile, task, settings, reader, keep_code)
+    return run_batch(app.console, batch, work, originals, codes)
+
+
+@click.command(
+    "upscale",
+    cls=Command,
+    unused=(*UNUSED, UNMARKED),
+    examples=(
+        "mystyle upscale adele in.png --beta 0.05",
+        "mystyle upscale adele album --recursive -o large",
+        "mystyle upscale adele - < in.png > out.png",
+        "mystyle upscale adele in.png --instant     # at once, or --quality fast",
+    ),
+)
+@profile_argument
+@batch_options
+@quality_options
+@save_codes_option
+@keep_code_option
+@search_options(BETA_UPSCALE)
+@pass_app
+def upscale(
+    app: App,
+    name: str,
+    batch: BatchOptions,
+    effort: QualityOptions,
+    codes: Path | None,
+    keep_code: bool,
+    search: SearchOptions,
+) -> int:
+    """Enlarge photos of the person.
+
+    How many times follows from the size of the face in the photo: it becomes as large as the profile's
+    generator draws. Around the face the photo is enlarged by Lanczos; behind it, too, if the profile's prior
+    has a matte net, which tells the person from what is behind them.
+    """
+    return run_restore(
+        app, name, "upscale", batch, search, codes=codes, quality=effort.chosen, keep_code=keep_code
+    )
+
+
+@click.command(
+    "inpaint",
+    cls=Command,
+    unused=(*UNUSED, UNMARKED),
+    examples=(
+        "mystyle inpaint adele in.png --mask hole.png -o out.png",
+        "mystyle inpaint adele album --mask masks -o filled     # masks/a.png for album/a.jpg",
+        "mystyle inpaint adele in.png --mask hole.png --instant     # at once, or --quality fast",
+    ),
+)
+@profile_argument
+@batch_options
+@click.option(
+    "--mask",
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    metavar="FILE|DIR",
+    help="Picture of the photo's size, white where to fill; or a folder with one for each photo.",
+)
+@quality_options
+@save_codes_option
+@keep_code_option
+@search_options(BETA_INPAINT)
+@pass_app
+def inpaint(
+    app: App,
+    name: str,
+    batch: BatchOptions,
+    mask: Path,
+    effort: QualityOptions,
+    codes: Path | None,
+    keep_code: bool,
+    search: SearchOptions,
+) -> int:
+    """Fill in the hidden part of photos of the person.
+
+    Nothing outside the mask changes, not by one bit.
+    """
+    masks = mask_companions(mask)
+    return run_restore(app, name, "inpaint", batch, search, masks, codes, effort.chosen, keep_code)
+
+
+@click.command(
+    "invert",
+    cls=Command,
+    unused=(*UNUSED, UNMARKED),
+    examples=(
+        "mystyle invert adele in.jpg -o out.png",
+        "mystyle invert adele album -r -o inverted --beta 0.1",
+        "mystyle invert adele in.jpg -o out.png --save-codes codes   # then: edit adele in.jpg --codes codes",
+    ),
+)
+@profile_argument
+@batch_options
+@save_codes_option
+@keep_code_option
+@search_options(BETA_INVERT)
+@pass_app
+def invert(
+    app: App, name: str, batch: BatchOptions, codes: Path | None, keep_code: bool, search: SearchOptions
+) -> int:
+    """Reproduce photos inside the person's own space.
+
+    Shows what the profile can express: the closer to the photo, the better it knows the person.
+    """
+    return run_restore(app, name, "invert", batch, search, codes=codes, keep_code=keep_code)

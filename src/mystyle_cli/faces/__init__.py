@@ -1,0 +1,1 @@
+"""Faces on a photo: found, aligned, described, laid back."""

@@ -1,0 +1,1 @@
+"""Which face on a photo is the person's, and whether it is theirs at all."""

@@ -1,0 +1,80 @@
+"""Whether a face is this person's, another's, or shows too little to tell (fig 12)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from mystyle_cli.person.profile import Profile
+
+SAMPLE: Final = 24
+"""Reference photos that are degraded for comparison."""
+
+SPREADS: Final = 3.0
+"""Standard deviations below their mean that a photo of the person may lie."""
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What ID scores mean on one photo.
+
+    Args:
+        theirs: from here on the face is the person's; infinite where no score can show that.
+        others: under this it is somebody else's. Between the two nobody can tell.
+    """
+
+    theirs: float
+    others: float
+
+
+def open_gate(profile: Profile, side: float, hole: Floats) -> Gate:
+    """Return what ID scores mean for a face of which so much is seen.
+
+    A face that is small, or has a hole, scores lower whoever it is. What strangers reach does not rise with
+    that, so where the prior states it, the same score shows that a face is the person's; but a face is
+    somebody else's only below what nearly all photos of the person would then reach.
+
+    A prior that states nothing has one limit for both: the profile's own, lowered by what the same
+    degradation takes from the person's own photos, and never above what nearly all of them would then reach.
+
+    Args:
+        profile: the person.
+        side: of the face's crop on the photo, in pixels.
+        hole: float32 (R, R), 1 = not visible.
+    """
+    resolution, limit = profile.manifest.prior.resolution, profile.id_threshold
+    stated = profile.prior.identity_limits
+    small = min(max(round(side), 1), resolution)
+    hidden = bool((hole > 0).any())
+    if small >= resolution // 2 and not hidden:
+        return Gate(limit, limit)
+    faces = profile.faces()
+    rows = np.unique(np.linspace(0, len(faces) - 1, min(SAMPLE, len(faces))).round().astype(int))
+    others = [[int(row)] for row in rows] if len(faces) > 1 else None
+    veiled = profile.id_score(_degrade(faces[rows], small, hole), others)
+    reached = float(veiled.mean() - SPREADS * veiled.std())
+    if stated is not None:
+        return Gate(limit if side >= stated.least_side else np.inf, min(limit, reached))
+    clear = profile.id_score(faces[rows], others)
+    lowered = min(limit - max(float(clear.mean() - veiled.mean()), 0.0), reached)
+    return Gate(lowered, lowered)
+
+
+def _degrade(faces: Floats, small: int, hole: Floats) -> Floats:
+    """Do to faces (B, 3, R, R) what was done to the photo, and bring them back to R as the photo was."""
+    from mystyle_cli.photos.pixels import area_kernel, linear_kernel
+    from mystyle_cli.projection.degradations import EDGE, continued
+
+    resolution = faces.shape[-1]
+    if (hole > 0).any():
+        faces = continued(faces, hole > EDGE)
+    if small < resolution:
+        there_and_back = linear_kernel(small, resolution) @ area_kernel(resolution, small)
+        faces = np.asarray(there_and_back @ faces @ there_and_back.T, np.float32)
+    return faces

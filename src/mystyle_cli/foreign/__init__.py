@@ -1,0 +1,1 @@
+"""Other people's generators and nets understood, and made into a prior of one's own."""

@@ -1,0 +1,180 @@
+"""What an instant net is trained on: pictures of the hull and the person's own photos, degraded at random.
+
+A reference photo's answer is its own anchor one time, and the next time the nearest code that the other
+anchors have, which is what a photo that was never seen can hope for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mystyle_cli.hull import hull
+from mystyle_cli.instant.net import (
+    LARGEST_BETA,
+    InstantSettings,
+    View,
+    enlarged,
+    features_of,
+    hidden,
+    whole,
+    with_beta,
+)
+from mystyle_cli.nets.memory import at_once
+from mystyle_cli.person.score import synthesise
+from mystyle_cli.photos.pixels import area_kernel
+from mystyle_cli.progress import Progress, Step
+
+if TYPE_CHECKING:
+    from mystyle_cli.faces.align import Crop
+    from mystyle_cli.nets.generator import Generator
+    from mystyle_cli.person.reference import Pictures
+    from mystyle_cli.prior.registry import Prior
+
+FloatArray = NDArray[np.float32]
+
+SMALLEST: Final = 8
+"""Side in pixels of the smallest photos that are practised on."""
+
+HOLES: Final = (0.15, 0.55)
+"""Least and largest edge of the boxes that are hidden, in sides of the FFHQ square."""
+
+LARGEST_HOLE: Final = 0.8
+"""Largest edge of a box over that of the crop where a face is, so that something is left to go by."""
+
+MARGIN: Final = 0.05
+"""How near a box comes to that edge, over its length."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What is trained on.
+
+    Args:
+        features: (K, F), beta last and to be filled in.
+        codes: (K, num_ws, w_dim), what the answer should be.
+    """
+
+    features: FloatArray
+    codes: FloatArray
+
+
+def make_examples(
+    prior: Prior,
+    generator: Generator,
+    anchors: FloatArray,
+    faces: Pictures,
+    settings: InstantSettings,
+    progress: Progress,
+) -> Examples:
+    """Draw codes, render them, and degrade them and the reference photos."""
+    random = np.random.default_rng(settings.seed)
+    drawn = draw_codes(anchors, generator.num_ws, settings.samples, random)
+    photos, count, repeats = faces.pixels, len(drawn), 3 * settings.views
+    numbers = [np.arange(count)] * settings.views + [count + np.arange(len(photos))] * repeats
+    rows = np.concatenate(numbers)
+
+    def tell(done: int) -> None:
+        progress(Step("examples", done, count + len(rows)))
+
+    own, others = np.array(anchors, np.float32), others_codes(anchors)
+    answers = [drawn] * settings.views
+    for repeat in range(repeats):
+        codes = (own, others)[repeat % 2]
+        answers.append(np.repeat(codes[:, None], generator.num_ws, axis=1))
+    pictures = np.concatenate([*_rendered(generator, drawn, tell), photos])
+    parts = _features(prior, pictures, rows, random, lambda done: tell(count + done))
+    return Examples(np.concatenate(list(parts)), np.concatenate(answers))
+
+
+def draw_codes(anchors: FloatArray, num_ws: int, count: int, random: np.random.Generator) -> FloatArray:
+    """Draw codes (count, num_ws, w_dim) of P_beta+, spread about the anchors' mean as the anchors are.
+
+    Every layer is a little off a common one, as in what projections find.
+    """
+    n = len(anchors)
+
+    def draw(shape: tuple[int, ...]) -> NDArray[np.float64]:
+        noise = random.normal(size=(*shape, n)) / math.sqrt(n)
+        alpha = 1 / n + noise - noise.mean(axis=-1, keepdims=True)
+        return np.asarray(hull.project_onto_hull(alpha, LARGEST_BETA), np.float64)
+
+    share = random.uniform(0, 0.2, size=(count, 1, 1))
+    alpha_plus = (1 - share) * draw((count, 1)) + share * draw((count, num_ws))
+    return np.asarray(alpha_plus @ np.asarray(anchors, np.float64), np.float32)
+
+
+def others_codes(anchors: FloatArray) -> FloatArray:
+    """Return for each anchor the nearest code (N, w_dim) that the others reach with the largest dilation."""
+    from mystyle_cli.hull.solve import nearest_alpha
+
+    found = np.empty_like(anchors, dtype=np.float32)
+    for row in range(len(anchors)):
+        others = np.delete(anchors, row, axis=0)
+        found[row] = nearest_alpha(anchors[row], others, LARGEST_BETA) @ others
+    return found
+
+
+def _rendered(
+    generator: Generator, codes: FloatArray, tell: Callable[[int], None]
+) -> Iterator[NDArray[np.uint8]]:
+    """Render codes (K, num_ws, w_dim), a few at a time."""
+    for first in range(0, len(codes), 16):
+        images = synthesise(generator, codes[first : first + 16])
+        yield np.rint((images.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
+        tell(first + len(images))
+
+
+def _features(
+    prior: Prior,
+    pictures: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    random: np.random.Generator,
+    tell: Callable[[int], None],
+) -> Iterator[FloatArray]:
+    """Degrade pictures at random and yield what the net is told of them, beta still 0, a few at a time."""
+    batch = at_once(pictures.shape[-1], 32)
+    for first in range(0, len(rows), batch):
+        images = pictures[rows[first : first + batch]].astype(np.float32) / np.float32(127.5) - np.float32(1)
+        yield with_beta(features_of(prior, degrade_at_random(images, random, prior.crop)), 0.0)
+        tell(first + len(images))
+
+
+def degrade_at_random(images: FloatArray, random: np.random.Generator, crop: Crop) -> View:
+    """Degrade each of some pictures (B, 3, R, R) of a crop: made small, a box hidden, or, seldom, nothing."""
+    resolution = images.shape[-1]
+    views = []
+    for image in images:
+        kind = random.random()
+        if kind < 0.45:
+            side = round(math.exp(random.uniform(math.log(min(SMALLEST, resolution)), math.log(resolution))))
+            kernel = area_kernel(resolution, side).astype(np.float32)
+            views.append(enlarged([kernel @ image @ kernel.T], resolution))
+        elif kind < 0.9:
+            views.append(hidden(image[None], _hole(resolution, random, crop)[None]))
+        else:
+            views.append(whole(image[None]))
+    return View(
+        np.concatenate([view.images for view in views]),
+        np.concatenate([view.known for view in views]),
+        np.concatenate([view.sides for view in views]),
+    )
+
+
+def _hole(resolution: int, random: np.random.Generator, crop: Crop) -> FloatArray:
+    """Return a box (R, R) somewhere on the face, 1 inside; on a face it is as large in any crop."""
+    (left, top), (right, bottom) = crop.from_ffhq(np.array([[0.0, 0.0], [1.0, 1.0]])).clip(0, 1).tolist()
+    extent = random.uniform(*HOLES, size=2) / crop.scale
+    height, width = np.minimum(extent, LARGEST_HOLE * np.array([bottom - top, right - left])).tolist()
+    above, before = MARGIN * (bottom - top), MARGIN * (right - left)
+    low = random.uniform(top + above, bottom - above - height)
+    first = random.uniform(left + before, right - before - width)
+    hole = np.zeros((resolution, resolution), np.float32)
+    edges = [round(edge * resolution) for edge in (low, low + height, first, first + width)]
+    hole[edges[0] : edges[1], edges[2] : edges[3]] = 1
+    return hole

@@ -1,0 +1,201 @@
+"""The net that answers at once: what is left of a photo in, coefficients in A_beta out, without torch.
+
+It is a small net of one person. It sees what the prior's encoder makes of the degraded photo, the photo's
+coarse colours, what of it is known, how small it was, and beta; its last layer is the simplex form of A_beta.
+Beside it lies eq 1 as a net with its gradient, for the few steps that an instant answer takes from there.
+
+Source: A_beta is eq 2; the net takes the place of the search of sec. 3.3, for which the paper has none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mystyle_cli.errors import ProfileError
+from mystyle_cli.hull import hull
+from mystyle_cli.person.layout import FOLDER
+from mystyle_cli.person.manifest import State
+from mystyle_cli.photos.pixels import area_kernel, linear_kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mystyle_cli.nets.sessions import Session
+    from mystyle_cli.person.manifest import Manifest
+    from mystyle_cli.person.profile import Profile
+    from mystyle_cli.prior.registry import Prior
+
+FloatArray = NDArray[np.float32]
+
+FILE: Final = f"{FOLDER}/instant.onnx"
+LOSS: Final = f"{FOLDER}/instant-loss.onnx"
+STAGE: Final = "instant"
+FEATURES, BETA, ALPHA_PLUS = "features", "beta", "alpha_plus"
+
+GRID: Final = 16
+"""Side in pixels of the coarse picture that the net sees."""
+
+LARGEST_BETA: Final = 0.06
+"""The largest dilation that the net is trained for; its answer lies in every larger A_beta too."""
+
+
+ENCODED: Final = 0.5
+"""What share of an answer is the code nearest to the encoder's, where nothing of the photo is hidden.
+
+The encoder was trained with far more faces than the net; what a hole does to it, the net knows better."""
+
+
+@dataclass(frozen=True)
+class InstantSettings:
+    """How the instant net is trained.
+
+    Args:
+        samples: pictures rendered from the hull.
+        views: degradations of each of them; every reference photo gets three times as many.
+        width: of the hidden layers.
+        steps: of the training.
+        batch: examples a step.
+        learning_rate: Adam's rate at its highest.
+        seed: of everything that is drawn.
+    """
+
+    samples: int = 320
+    views: int = 2
+    width: int = 384
+    steps: int = 500
+    batch: int = 96
+    learning_rate: float = 2e-3
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class View:
+    """Degraded photos as the net sees them.
+
+    Args:
+        images: float32 (B, 3, R, R) in [-1, 1]: a small photo enlarged, a hole filled with one colour.
+        known: float32 (B, R, R), 1 where the photo says something.
+        sides: (B,), side in pixels of the photo as it was.
+    """
+
+    images: FloatArray
+    known: FloatArray
+    sides: NDArray[np.float64]
+
+
+def whole(images: FloatArray) -> View:
+    """View aligned photos (B, 3, R, R) that nothing was done to."""
+    count, _, side, _ = images.shape
+    return View(images, np.ones((count, side, side), np.float32), np.full(count, float(side)))
+
+
+def enlarged(small: Sequence[FloatArray], resolution: int) -> View:
+    """View small photos, each (3, h, h) with a side of its own."""
+    kernels = [linear_kernel(image.shape[-1], resolution).astype(np.float32) for image in small]
+    images = [kernel @ image @ kernel.T for kernel, image in zip(kernels, small, strict=True)]
+    view = whole(np.stack(images).astype(np.float32))
+    return View(view.images, view.known, np.array([float(image.shape[-1]) for image in small]))
+
+
+def hidden(images: FloatArray, holes: FloatArray) -> View:
+    """View photos (B, 3, R, R) with holes (B, R, R), 1 = unknown; what is in a hole is not seen."""
+    known = (1 - holes).astype(np.float32)
+    shown = images * known[:, None]
+    total = np.maximum(known.sum(axis=(1, 2)), 1.0)[:, None]
+    mean = shown.sum(axis=(2, 3)) / total  # (B, 3)
+    filled = shown + mean[:, :, None, None] * (1 - known)[:, None]
+    return View(filled.astype(np.float32), known, np.full(len(images), float(images.shape[-1])))
+
+
+def features_of(prior: Prior, view: View) -> FloatArray:
+    """Return what the net is told of degraded photos, (B, F), beta apart."""
+    resolution = view.images.shape[-1]
+    kernel = area_kernel(resolution, min(GRID, resolution)).astype(np.float32)
+    known = kernel @ view.known @ kernel.T
+    coarse = kernel @ (view.images * view.known[:, None]) @ kernel.T
+    size = np.log2(view.sides / resolution)[:, None]
+    parts = [coarse.reshape(len(coarse), -1), known.reshape(len(known), -1), size]
+    if "encoder" in prior.roles:
+        parts.append(prior.encode(view.images))
+    return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def with_beta(features: FloatArray, beta: float) -> FloatArray:
+    """Add beta as the last feature."""
+    column = np.full((len(features), 1), beta / LARGEST_BETA, np.float32)
+    return np.concatenate([features, column], axis=1)
+
+
+class InstantNet:
+    """The net, open.
+
+    Args:
+        session: the exported net.
+        prior: the domain prior, whose encoder looks first.
+        anchors: (N, w_dim).
+    """
+
+    def __init__(self, session: Session, prior: Prior, anchors: FloatArray) -> None:
+        self._session, self._prior, self._anchors = session, prior, anchors
+
+    def alpha_plus(self, view: View, beta: float | None) -> NDArray[np.float64]:
+        """Return coefficients (B, num_ws, N), every layer's vector in A_beta.
+
+        Args:
+            view: the degraded photos.
+            beta: dilation; what is more than the net was trained for, or None, it does not use.
+        """
+        bounded = hull.bound(beta)
+        used = LARGEST_BETA if bounded is None else min(bounded, LARGEST_BETA)
+        given = with_beta(features_of(self._prior, view), used)
+        found = self._session.run(given, {BETA: self._session.place(np.array([used], np.float32))})
+        mixed = self._with_encoded(found.astype(np.float64), view, used)
+        # exact in float64: the net's own float32 sums are 1 to a few units of their last place
+        return np.asarray(hull.project_onto_hull(mixed, used), np.float64)
+
+    def _with_encoded(self, found: NDArray[np.float64], view: View, beta: float) -> NDArray[np.float64]:
+        """Move the answers (B, num_ws, N) for photos that hide nothing towards the encoder's codes."""
+        from mystyle_cli.hull.solve import nearest_alpha
+
+        rows = np.nonzero((view.known == 1).all(axis=(1, 2)))[0]
+        if "encoder" in self._prior.roles and len(rows):
+            nearest = nearest_alpha(self._prior.encode(view.images[rows]), self._anchors, beta)
+            found[rows] += ENCODED * (nearest[:, None] - found[rows])
+        return found
+
+
+def instant_state(manifest: Manifest) -> State:
+    """Tell whether a profile's nets were made for its generator and anchors as they are."""
+    from mystyle_cli.person.layout import ANCHORS, GENERATOR
+
+    digests, facts = manifest.digests(), manifest.stages.get(STAGE, {})
+    if not {FILE, LOSS} <= digests.keys():
+        return "none"
+    same = facts.get("generator") == digests.get(GENERATOR) and facts.get("anchors") == digests.get(ANCHORS)
+    return "fresh" if same and facts.get("prior") == manifest.prior.sha256 else "stale"
+
+
+def open_instant(profile: Profile, *, helper: bool = False) -> InstantNet:
+    """Open a person's net.
+
+    Args:
+        profile: the person, with the device to compute on.
+        helper: it only gives torch's search its start, see `Device.helpers`.
+
+    Raises:
+        ProfileError: the profile has none, or one of an older generator.
+    """
+    from mystyle_cli.nets.sessions import open_session
+
+    state = instant_state(profile.manifest)
+    if state != "fresh":
+        why = "has no net for instant answers"
+        if state == "stale":
+            why = "has a net for instant answers that belongs to an older generator"
+        raise ProfileError(f"profile '{profile.name}' {why}", f"Train it: mystyle tune {profile.name}")
+    session = open_session(profile.file(FILE), profile.device, helper=helper)
+    return InstantNet(session, profile.prior, profile.anchors())

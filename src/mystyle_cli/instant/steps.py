@@ -1,0 +1,56 @@
+"""A few steps of a search, without torch: from a first answer towards what a photo shows, inside A_beta."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mystyle_cli.hull import hull
+from mystyle_cli.projection.adam import TurnedMoments
+
+if TYPE_CHECKING:
+    from mystyle_cli.nets.exported import Degraded, Gradient
+
+Array = NDArray[np.float64]
+
+STEPS: Final = {"invert": 8, "upscale": 8, "inpaint": 12}
+"""Steps of an instant answer; what a hole hides is found more slowly."""
+
+RATE: Final = 0.03
+"""How far a step moves each number, about; the last step goes half as far."""
+
+PULL: Final = 0.1
+"""What share of its own part a layer gives back in a step, half in the last. Source: in the place of eq 7."""
+
+
+def improve(
+    gradient: Gradient, photo: Degraded, start: Array, beta: float | None, steps: int
+) -> tuple[Array, NDArray[np.float32]]:
+    """Take a few steps down eq 1.
+
+    What the layers share and what each has of its own are moved apart, and their sum is put back to the
+    nearest point of A_beta before it is looked at.
+
+    Args:
+        gradient: of eq 1.
+        photo: with what was done to it.
+        start: (num_ws, N).
+        beta: dilation, or None for no bound.
+        steps: how many.
+
+    Returns:
+        Coefficients (num_ws, N) in A_beta, and eq 1 before each step (steps,).
+    """
+    placed, losses = gradient.place(photo), np.zeros(steps, np.float32)
+    common = start.mean(axis=0, keepdims=True)
+    own = start - common
+    common_moments, own_moments = TurnedMoments(), TurnedMoments()
+    for step in range(steps):
+        losses[step], slope = gradient.at(hull.project_onto_hull(common + own, beta), placed)
+        slope -= slope.mean(axis=-1, keepdims=True)  # the sum of coefficients stays
+        rate = RATE if step < steps - 1 else RATE / 2
+        own = own * (1 - PULL * rate / RATE) - rate * own_moments.move(slope)
+        common = common - rate * common_moments.move(slope.sum(axis=0, keepdims=True))
+    return np.asarray(hull.project_onto_hull(common + own, beta), np.float64), losses

@@ -1,0 +1,205 @@
+"""A person's nets for use without torch: written into the next version, compared with torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mystyle_cli import __version__
+from mystyle_cli.errors import ModelError
+from mystyle_cli.instant.net import FILE, LOSS, InstantSettings
+from mystyle_cli.instant.training import check_file, check_loss, instant_file, train_instant
+from mystyle_cli.person.layout import ANCHORS, FOLDER, GENERATOR, HALF, PARITY, SYNTHESIS
+from mystyle_cli.progress import Progress
+
+if TYPE_CHECKING:
+    from mystyle_cli.nets.generator import Generator
+    from mystyle_cli.nets.perceptual import Perceptual
+    from mystyle_cli.person.manifest import Scalar
+    from mystyle_cli.person.reference import Pictures
+    from mystyle_cli.prior.registry import Prior
+    from mystyle_cli.store.draft import Draft
+
+FloatArray = NDArray[np.float32]
+
+Write = Callable[[str, bytes], Path]
+"""Writes a file whose name is given, and says where it lies."""
+COPIED: Final = ("encoder", "identity", "matte")
+"""Roles of the prior that are ONNX nets already."""
+PARITY_LIMIT: Final = 1e-3
+"""Largest difference that float32 weights may make, in images of [-1, 1]."""
+
+HALF_LIMIT: Final = 5e-2
+"""The same for weights in half precision: a few steps of 8 bits."""
+
+PROBES: Final = 4
+"""Pictures that are compared."""
+
+
+@dataclass(frozen=True)
+class Net:
+    """One exported net.
+
+    Args:
+        file: its name.
+        largest_difference: to torch, over the pictures compared; 0 for a copy of the prior's own file.
+    """
+
+    file: str
+    largest_difference: float
+
+
+def export_nets(
+    prior: Prior,
+    generator: Generator,
+    anchors: FloatArray,
+    write: Write,
+    *,
+    everything: bool = True,
+    generator_sha256: str = "",
+) -> list[Net]:
+    """Write a person's nets, and the record of how near they are to torch.
+
+    Args:
+        prior: the domain prior, whose other nets go with the generator.
+        generator: G_p, on any device.
+        anchors: (N, w_dim), whose codes and mixtures are compared.
+        write: takes the files, the record last.
+        everything: also half precision, and the prior's nets; otherwise the generator in float32 alone.
+        generator_sha256: of the profile's generator, for the record.
+
+    Raises:
+        ModelError: an exported net answers otherwise than torch.
+    """
+    from mystyle_cli.nets.export import synthesis_file
+
+    nets = [_compare(write(SYNTHESIS, synthesis_file(generator)), generator, anchors, PARITY_LIMIT)]
+    if everything:
+        half = write(HALF, synthesis_file(generator, half=True))
+        nets.append(_compare(half, generator, anchors, HALF_LIMIT))
+        for role in (role for role in COPIED if role in prior.roles):
+            nets.append(Net(write(f"{role}.onnx", prior.file(role).read_bytes()).name, 0.0))
+    write(PARITY, _record(prior, nets, generator_sha256))
+    return nets
+
+
+def export_inputs(prior_sha256: str, generator_sha256: str, everything: bool) -> str:
+    """Return the digest of what an export depends on."""
+    return sha256(repr(("export 1", prior_sha256, generator_sha256, everything)).encode()).hexdigest()
+
+
+def export_stage(
+    draft: Draft,
+    prior: Prior,
+    generator: tuple[Generator, str],
+    anchors: FloatArray,
+    everything: bool,
+) -> tuple[dict[str, str], dict[str, Scalar], list[Net]]:
+    """Export into a profile's next version.
+
+    Args:
+        draft: the next version.
+        prior: the domain prior.
+        generator: G_p and its file's sha256.
+        anchors: (N, w_dim).
+        everything: see `export_nets`.
+
+    Returns:
+        The digests of the files written, the facts that tell whether they are still true, and the nets.
+    """
+    files: dict[str, str] = {}
+
+    def write(name: str, data: bytes) -> Path:
+        files.update(draft.write(f"{FOLDER}/{name}", data))
+        return draft.payload / FOLDER / name
+
+    net, digest = generator
+    nets = export_nets(prior, net, anchors, write, everything=everything, generator_sha256=digest)
+    facts: dict[str, Scalar] = {"generator": digest, "prior": prior.digest, "everything": everything}
+    return files, facts | {"largest_difference": nets[0].largest_difference}, nets
+
+
+def _compare(path: Path, generator: Generator, anchors: FloatArray, limit: float) -> Net:
+    """Render the same codes with the file and with torch."""
+    from mystyle_cli.hull.sampling import sample_uniform
+    from mystyle_cli.nets.exported import open_synthesis
+    from mystyle_cli.person.score import synthesise
+
+    shape = (PROBES, generator.num_ws)
+    alpha = sample_uniform(len(anchors), 0.02, range(PROBES * generator.num_ws)).reshape(*shape, -1)
+    alpha[0] = alpha[0, 0]  # one code of P_beta among those of P_beta+
+    codes = (alpha @ anchors).astype(np.float32)
+    made = open_synthesis(path, generator.w_dim).render_alpha(alpha.astype(np.float32), anchors)
+    difference = float(np.abs(made - synthesise(generator, codes)).max())
+    if not difference <= limit:
+        raise ModelError(
+            f"{path.name} differs from torch by {difference:.1e}, more than {limit:.0e}",
+            "Use --backend torch, and report this.",
+        )
+    return Net(path.name, float(f"{difference:.3g}"))
+
+
+def _record(prior: Prior, nets: Sequence[Net], generator_sha256: str) -> bytes:
+    """Return parity.toml."""
+    import tomli_w
+
+    return tomli_w.dumps(
+        {
+            "format": 1,
+            "made_by": __version__,
+            "prior": {"name": prior.name, "sha256": prior.digest, "resolution": prior.resolution},
+            "generator_sha256": generator_sha256,
+            "pictures_compared": PROBES,
+            "largest_difference": {net.file: net.largest_difference for net in nets},
+        }
+    ).encode()
+
+
+def instant_stage(
+    draft: Draft,
+    prior: Prior,
+    nets: tuple[Generator, Perceptual],
+    anchors: FloatArray,
+    faces: Pictures,
+    settings: InstantSettings,
+    progress: Progress,
+) -> tuple[dict[str, str], dict[str, Scalar]]:
+    """Train and export into a profile's next version; export eq 1 and its gradient beside it.
+
+    Args:
+        draft: the next version.
+        prior: the domain prior.
+        nets: G_p and LPIPS on the device to work on.
+        anchors: (N, w_dim).
+        faces: the reference set.
+        settings: how to train.
+        progress: told after every step.
+
+    Returns:
+        The digests of the files, and the facts that tell whether they are still true.
+
+    Raises:
+        ModelError: the exported net answers otherwise than torch.
+    """
+    from mystyle_cli.nets.loss import loss_file
+
+    trained = train_instant(prior, nets[0], anchors, faces, settings, progress)
+    files = draft.write(FILE, instant_file(trained.net)) | draft.write(LOSS, loss_file(*nets))
+    difference = check_file(draft.find(FILE), trained.net, trained.features)
+    turn = check_loss(draft.find(LOSS), nets, anchors)
+    digests = draft.digests()
+    return files, {
+        **asdict(settings),
+        "generator": digests[GENERATOR],
+        "anchors": digests[ANCHORS],
+        "prior": prior.digest,
+        "last_loss": round(trained.loss, 6),
+        "largest_difference": difference,
+        "gradient_difference": turn,
+    }

@@ -1,0 +1,237 @@
+"""From a folder of photos to a profile: curate, find anchors, tune, measure; resumable. Source: sec. 3.1."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mystyle_cli.errors import MystyleError, ProfileError, UsageError
+from mystyle_cli.files.documents import Number
+from mystyle_cli.files.writing import sweep
+from mystyle_cli.learn.settings import STAGES, LearnSettings, check_roles
+from mystyle_cli.learn.stages import Stages
+from mystyle_cli.progress import Progress, silent
+from mystyle_cli.store.draft import Draft, intact
+
+if TYPE_CHECKING:
+    from mystyle_cli.learn.estimate import Estimate
+    from mystyle_cli.learn.exporting import Net
+    from mystyle_cli.person.profile import Profile
+    from mystyle_cli.prior.registry import Prior
+    from mystyle_cli.store.store import Store
+
+__all__ = ["LearnSettings", "Learned", "estimate", "export", "ingest", "learn", "retune"]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What learning made.
+
+    Args:
+        profile: the profile, open.
+        worked: the stages that this command did; the others were found done.
+        warnings: what the set of photos lacks, one sentence each.
+        seconds: time by stage, over all commands that took part.
+    """
+
+    profile: Profile
+    worked: tuple[str, ...]
+    warnings: tuple[str, ...]
+    seconds: Mapping[str, float]
+
+
+def learn(
+    store: Store,
+    name: str,
+    photos: Sequence[Path],
+    prior: Prior,
+    settings: LearnSettings | None = None,
+    progress: Progress = silent,
+) -> Learned:
+    """Make a profile of photos. Interrupted at any point, the same call goes on from where it stopped.
+
+    Args:
+        store: where the profile will be.
+        name: its name.
+        photos: picture files; bad ones are refused with a reason, not an error.
+        prior: the domain prior.
+        settings: how to learn.
+        progress: called in every stage.
+
+    Raises:
+        ModelError: the prior lacks what learning needs; no photo has been looked at then.
+        ProfileError: too few usable photos, a profile of this name made of others, or the profile is locked.
+        ConsentError: the consent noted in the profile has ended, and the settings note no other.
+        KeyboardInterrupt: after the state was saved.
+
+    Source: sec. 3.1.
+    """
+    check_roles(prior)
+    with store.locked(name):
+        stages = Stages(store.draft(name), prior, settings or LearnSettings(), progress)
+        if stages.draft.current is not None and not stages.settings.consent:
+            stages.draft.current.require_consent(name)
+        try:
+            stages.curate_all(photos)
+        except MystyleError:
+            if stages.draft.current is None and not stages.draft.changed:
+                stages.draft.discard()  # a name with nothing behind it would only be in the way
+            raise
+        return _finish(store, name, stages)
+
+
+def ingest(
+    store: Store,
+    name: str,
+    photos: Sequence[Path],
+    settings: LearnSettings | None = None,
+    progress: Progress = silent,
+) -> Learned:
+    """Add photos to a profile; it stays as it is until everything that depends on them is made anew.
+
+    Args:
+        store: where the profile is.
+        name: its name.
+        photos: picture files; those seen before are passed over.
+        settings: how to learn.
+        progress: called in every stage.
+
+    Raises:
+        ProfileError: there is no such profile, or it is locked.
+        KeyboardInterrupt: after the state was saved.
+    """
+    with store.locked(name):
+        profile = store.open(name)
+        check_roles(profile.prior)
+        stages = Stages(store.draft(name), profile.prior, settings or LearnSettings(), progress)
+        stages.curate_more(profile, photos)
+        return _finish(store, name, stages)
+
+
+def retune(
+    store: Store, name: str, settings: LearnSettings | None = None, progress: Progress = silent
+) -> Learned:
+    """Tune a profile that is not tuned yet, or tune it anew with other settings.
+
+    Args:
+        store: where the profile is.
+        name: its name.
+        settings: how to tune; what they say of curation does not count.
+        progress: called in every stage.
+
+    Raises:
+        ProfileError: there is no such profile, or it is locked.
+        KeyboardInterrupt: after the state was saved.
+    """
+    with store.locked(name):
+        profile = store.open(name)
+        stages = Stages(store.draft(name), profile.prior, settings or LearnSettings(), progress)
+        stages.keep_curation(profile)
+        return _finish(store, name, stages)
+
+
+def estimate(store: Store, name: str, settings: LearnSettings | None = None) -> Estimate:
+    """Tell what tuning a profile will take on this machine; nothing is changed.
+
+    Args:
+        store: where the profile is.
+        name: its name.
+        settings: how to tune, and where.
+
+    Raises:
+        ProfileError: there is no such profile.
+    """
+    from mystyle_cli.learn.estimate import estimate_tuning
+
+    settings = settings or LearnSettings()
+    profile, instant = store.open(name), settings.instant is not None
+    stages = Stages(Draft(profile.path, read_only=True), profile.prior, settings, silent)
+    stages.keep_curation(profile)
+    count, taken = len(profile.photos()), stages.steps_taken()
+    return estimate_tuning(stages.prior, count, settings.tuning, instant, taken)
+
+
+def export(store: Store, name: str) -> tuple[Path, list[Net]]:
+    """Export a tuned profile to ONNX with everything that belongs to it; nothing else of it changes.
+
+    Args:
+        store: where the profile is.
+        name: its name.
+
+    Returns:
+        The folder inside the profile, and the nets.
+
+    Raises:
+        ProfileError: there is no such profile, it is not tuned, or learning was interrupted or is under way.
+        ModelError: an exported net answers otherwise than torch.
+    """
+    from mystyle_cli.learn.exporting import export_inputs, export_stage
+    from mystyle_cli.person.layout import FOLDER, GENERATOR
+
+    with store.locked(name):
+        profile, draft = store.open(name), store.draft(name)
+        if draft.learning:
+            raise ProfileError(
+                f"learning of profile '{name}' was interrupted", "Finish it: give the same command again."
+            )
+        started = time.monotonic()
+        generator = profile.generator(), profile.manifest.digests()[GENERATOR]
+        files, facts, nets = export_stage(draft, profile.prior, generator, profile.anchors(), True)
+        inputs = export_inputs(profile.prior.digest, generator[1], True)
+        draft.finish("export", inputs, files, {"seconds": round(time.monotonic() - started, 2), **facts})
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        draft.commit(replace(profile.manifest, changed=now, stages=draft.stages(), files=draft.files()))
+        return profile.path / FOLDER, nets
+
+
+def export_to(profile: Profile, folder: Path) -> list[Net]:
+    """Export a tuned profile and its anchors to a folder of their own; the profile stays as it is.
+
+    Interrupted, the same call goes on.
+
+    Args:
+        profile: the person, tuned.
+        folder: made when missing.
+
+    Raises:
+        UsageError: the folder holds anything but what an interrupted export left.
+        ProfileError: the profile is not tuned, or the folder cannot be written to.
+        ModelError: an exported net answers otherwise than torch.
+    """
+    from mystyle_cli.learn.exporting import export_nets
+    from mystyle_cli.person.files import write_whole
+    from mystyle_cli.person.layout import ANCHORS, FOLDER, GENERATOR, PARITY, data_name, read_data
+
+    sweep(folder)
+    there = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    ours = all(name == ANCHORS or data_name(f"{FOLDER}/{name}") for name in there)
+    # the anchors are written first and the record last
+    begun = ours and PARITY not in there
+    if there and not (begun and intact(folder, {ANCHORS: profile.manifest.digests()[ANCHORS]})):
+        raise UsageError(f"{folder} is not empty", "Use another folder.")
+
+    def write(name: str, data: bytes) -> Path:
+        write_whole(folder / name, data)
+        return folder / name
+
+    generator, digest = profile.generator(), profile.manifest.digests()[GENERATOR]
+    profile.anchors()  # which sees to it that they are whole
+    write(ANCHORS, read_data(profile.path, ANCHORS))
+    return export_nets(profile.prior, generator, profile.anchors(), write, generator_sha256=digest)
+
+
+def _finish(store: Store, name: str, stages: Stages) -> Learned:
+    """Do what follows curation, and open the result."""
+    advice = stages.advice()
+    stages.finish()
+    profile = store.open(name, stages.prior)
+    seconds = {
+        stage: float(profile.manifest.fact(stage, "seconds", Number(0)))
+        for stage in STAGES
+        if stage in profile.manifest.stages
+    }
+    return Learned(profile, tuple(stages.worked), tuple(advice), seconds)

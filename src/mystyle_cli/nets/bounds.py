@@ -1,0 +1,151 @@
+"""What is believed of nets: ONNX files looked through before they are opened, sizes, answers.
+
+A model may name files beside it that hold its weights, and may loop for ever. Neither is in any net that the
+program writes or imports, so both are refused. Reading the few fields that tell takes no package: a file is
+protobuf, numbered fields one after another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from mystyle_cli.files.reading import read_file
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+LARGEST_SIDE, LARGEST_CODE, MOST_CODES = 4096, 8192, 64
+"""Bounds of resolution, w_dim and num_ws: several times those of StyleGAN2 at 1024 pixels."""
+
+LARGEST_ANSWER = 1e15
+"""The largest number that a net may answer with: its square fits into float32."""
+
+
+def sound_answer(answer: NDArray[np.float32]) -> bool:
+    """Tell whether everything that a net answered is a number that can be worked with."""
+    import numpy as np
+
+    return bool((np.abs(answer) <= LARGEST_ANSWER).all())
+
+
+LARGEST: Final = (2 << 30) - 1
+"""Bytes of the largest file; protobuf has no larger ones."""
+
+LOOPS: Final = frozenset({b"Loop", b"Scan"})
+"""Operators that may run for as long as their input says."""
+
+_DEEPEST: Final = 16
+"""Graphs within each other."""
+
+_MOST_FIELDS: Final = 1_000_000
+"""Fields that are looked at; the largest nets have some ten thousand."""
+
+# The numbers of fields, as the ONNX standard gives them; only those that lead to a tensor or a node.
+_MODEL_GRAPH, _MODEL_FUNCTIONS = 7, 25
+_GRAPH_NODES, _GRAPH_TENSORS, _GRAPH_SPARSE = 1, 5, 15
+_NODE_KIND, _NODE_ATTRIBUTES = 4, 5
+_ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS = 5, 6, 10, 11
+_TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
+
+
+def read_net(path: Path) -> bytes:
+    """Return an ONNX file.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+        ValueError: it is damaged, keeps weights in another file, or has loops or operators of its own.
+    """
+    data = read_file(path, LARGEST)
+    _Look().at_model(memoryview(data))
+    return data
+
+
+class _Look:
+    """One look through a file, of bounded length."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_FIELDS
+
+    def at_model(self, model: memoryview) -> None:
+        """Look at a whole file."""
+        for number, value in self._fields(model):
+            if number == _MODEL_FUNCTIONS:
+                raise ValueError("it brings operators of its own")
+            if number == _MODEL_GRAPH:
+                self._at_graph(_part(value), 0)
+
+    def _at_graph(self, graph: memoryview, depth: int) -> None:
+        if depth > _DEEPEST:
+            raise ValueError(f"it has more than {_DEEPEST} graphs within each other")
+        for number, value in self._fields(graph):
+            if number == _GRAPH_TENSORS:
+                self._at_tensor(_part(value))
+            elif number == _GRAPH_NODES:
+                self._at_node(_part(value), depth)
+            elif number == _GRAPH_SPARSE:
+                raise ValueError("it has sparse weights")
+
+    def _at_node(self, node: memoryview, depth: int) -> None:
+        for number, value in self._fields(node):
+            if number == _NODE_KIND and bytes(_part(value)) in LOOPS:
+                raise ValueError("it has loops, which need not end")
+            if number != _NODE_ATTRIBUTES:
+                continue
+            for kind, item in self._fields(_part(value)):
+                if kind in (_ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS):
+                    self._at_tensor(_part(item))
+                elif kind in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS):
+                    self._at_graph(_part(item), depth + 1)
+
+    def _at_tensor(self, tensor: memoryview) -> None:
+        for number, value in self._fields(tensor):
+            if number == _TENSOR_EXTERNAL or (number == _TENSOR_LOCATION and value):
+                raise ValueError("it keeps its weights in another file")
+
+    def _fields(self, data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+        """Yield number and value of each field of a message: a number, or the bytes of a part."""
+        at = 0
+        while at < len(data):
+            self._left -= 1
+            if self._left < 0:
+                raise ValueError("it has more parts than any net")
+            tag, at = _number(data, at)
+            kind = tag & 7
+            if kind == 0:
+                value, at = _number(data, at)
+                yield tag >> 3, value
+                continue
+            if kind == 2:
+                size, at = _number(data, at)
+            elif kind in (1, 5):
+                size = 8 if kind == 1 else 4
+            else:
+                raise ValueError("it is damaged, or no ONNX file")
+            if size > len(data) - at:
+                raise ValueError("it is cut off")
+            yield tag >> 3, data[at : at + size]
+            at += size
+
+
+def _part(value: int | memoryview) -> memoryview:
+    if isinstance(value, int):
+        raise ValueError("it is damaged: a number stands where a part of it should")
+    return value
+
+
+def _number(data: memoryview, at: int) -> tuple[int, int]:
+    """Return the number at a place, and the place after it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= len(data):
+            raise ValueError("it is cut off")
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise ValueError("it is damaged: a number in it has no end")

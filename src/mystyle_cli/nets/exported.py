@@ -1,0 +1,147 @@
+"""The personal generator, and eq 1 with its gradient, as ONNX nets: run without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mystyle_cli.nets.device import CPU, Device
+from mystyle_cli.nets.sessions import Session, open_session
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+FloatArray = NDArray[np.float32]
+
+
+ALPHA_PLUS = "alpha_plus"
+"""First input: coefficients (B, num_ws, N)."""
+
+ANCHORS = "anchors"
+"""Second input: anchors (N, w_dim). With the identity matrix here, the first takes codes w_plus."""
+
+IMAGES = "images"
+"""Output: (B, 3, R, R), nominally in [-1, 1]."""
+
+BATCH: Final = 16
+"""Pictures rendered at once on a graphics card."""
+
+
+class Synthesis:
+    """An exported G_p. What stays the same over many pictures is placed in the provider's memory once.
+
+    Args:
+        session: the open net.
+        w_dim: length of a code.
+    """
+
+    def __init__(self, session: Session, w_dim: int) -> None:
+        self._session = session
+        self._unit = session.place(np.eye(w_dim, dtype=np.float32))
+
+    @property
+    def provider(self) -> str:
+        """The onnxruntime provider that renders."""
+        return self._session.provider
+
+    def render(self, w_plus: FloatArray) -> FloatArray:
+        """Return the pictures (B, 3, R, R) of codes (B, num_ws, w_dim)."""
+        return self._session.run(w_plus, {ANCHORS: self._unit})
+
+    def render_alpha(self, alpha_plus: FloatArray, anchors: FloatArray) -> FloatArray:
+        """Return the pictures (B, 3, R, R) of coefficients (B, num_ws, N) over anchors (N, w_dim)."""
+        return self._session.run(alpha_plus, {ANCHORS: self._session.place(anchors)})
+
+
+def open_synthesis(path: Path, w_dim: int, device: Device = CPU, threads: int | None = None) -> Synthesis:
+    """Open an exported generator.
+
+    Args:
+        path: the file.
+        w_dim: length of a code.
+        device: where to render.
+        threads: CPU threads; as many as were settled when None.
+
+    Raises:
+        DeviceError: onnxruntime has no provider for the device.
+        ModelError: the file is missing or damaged.
+    """
+    return Synthesis(open_session(path, device, threads=threads, batch=BATCH), w_dim)
+
+
+Placed = Mapping[str, "onnxruntime.OrtValue"]
+
+DOWN: Final = "down"
+"""Input: the matrices (B, h, R) that make rows and columns of a picture as few as the photo's."""
+
+UP: Final = "up"
+"""Input: the matrices (B, R, h) that make them as many again, for the perceptual net."""
+
+KNOWN: Final = "known"
+"""Input: (B, 1, h, h), 1 where the photo says something, else 0."""
+
+TARGET: Final = "target"
+"""Input: the photos (B, 3, h, h) in [-1, 1], with something smooth where they say nothing."""
+
+FOUND: Final = "found"
+"""Output: (B, 1 + num_ws N), eq 1 and its gradient by alpha_plus, row after row."""
+
+
+@dataclass(frozen=True)
+class Degraded:
+    """A photo and what was done to it; names as the net's inputs.
+
+    Args:
+        down: (h, R).
+        up: (R, h).
+        known: (h, h).
+        target: (3, h, h).
+    """
+
+    down: FloatArray
+    up: FloatArray
+    known: FloatArray
+    target: FloatArray
+
+
+class Gradient:
+    """Eq 1 between what codes look like and a photo, and which way it falls.
+
+    Args:
+        session: the open net, made by `nets/loss.py`.
+        anchors: (N, w_dim).
+    """
+
+    def __init__(self, session: Session, anchors: FloatArray) -> None:
+        self._session, self._anchors = session, session.place(anchors)
+
+    def place(self, photo: Degraded) -> Placed:
+        """Bring what stays the same in a search to where the net computes."""
+        arrays = {DOWN: photo.down, UP: photo.up, KNOWN: photo.known[None], TARGET: photo.target}
+        placed = {name: self._session.place(array[None]) for name, array in arrays.items()}
+        return {ANCHORS: self._anchors, **placed}
+
+    def at(self, alpha_plus: NDArray[np.float64], photo: Placed) -> tuple[float, NDArray[np.float64]]:
+        """Return eq 1 and its gradient (num_ws, N) at coefficients (num_ws, N)."""
+        (row,) = self._session.run(alpha_plus[None].astype(np.float32), photo).astype(np.float64)
+        return float(row[0]), row[1:].reshape(alpha_plus.shape)
+
+
+def open_gradient(path: Path, anchors: FloatArray, device: Device = CPU) -> Gradient:
+    """Open a net of eq 1.
+
+    Args:
+        path: the file.
+        anchors: (N, w_dim).
+        device: where to compute.
+
+    Raises:
+        DeviceError: onnxruntime has no provider for the device.
+        ModelError: the file is missing or damaged.
+    """
+    return Gradient(open_session(path, device), anchors)

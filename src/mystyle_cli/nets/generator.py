@@ -1,0 +1,412 @@
+"""The StyleGAN2 generator, numerically as published, with NVIDIA's state-dict names.
+
+Everything is float32 and channels-last friendly. Modulation is the non-fused form (scale the input, convolve
+with shared weights, scale the output), which batches well and costs little memory when tuning.
+
+Source: paper sec. 3 (the generator G); StyleGAN2 (Karras et al. 2020), sec. 2 and app. B.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mystyle_cli.errors import ModelError, one_line
+from mystyle_cli.files.documents import Number, Record, Table, Text, Whole
+from mystyle_cli.files.parsing import json_of
+from mystyle_cli.files.tensors import LARGEST_NET, read_tensors
+
+Noise = Literal["const", "none", "random"]
+
+SLOPE = 0.2  # of every leaky ReLU
+GAIN = math.sqrt(2.0)  # keeps the variance through a leaky ReLU
+BLUR = (1.0, 3.0, 3.0, 1.0)
+
+
+def blur_kernel() -> Tensor:
+    """The 4x4 binomial kernel, summing to 1."""
+    taps = torch.tensor(BLUR) / sum(BLUR)
+    return torch.outer(taps, taps)
+
+
+class FullyConnected(nn.Module):
+    """Linear layer with equalised learning rate: the stored weight is scaled by multiplier / sqrt(inputs)."""
+
+    def __init__(self, inputs: int, outputs: int, *, bias: float = 0.0, multiplier: float = 1.0) -> None:
+        """Make the layer with unit-normal weights divided by `multiplier`."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / multiplier)
+        self.bias = nn.Parameter(torch.full((outputs,), bias / multiplier))
+        self.weight_gain = multiplier / math.sqrt(inputs)
+        self.bias_gain = multiplier
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, inputs) to (B, outputs)."""
+        return F.linear(x, self.weight * self.weight_gain, self.bias * self.bias_gain)
+
+
+class MappingNetwork(nn.Module):
+    """z -> w: pixel norm and fully connected layers; keeps the running mean `w_avg`."""
+
+    w_avg: Tensor
+
+    def __init__(self, z_dim: int, w_dim: int, layers: int, multiplier: float = 0.01) -> None:
+        """Make `layers` layers of width `w_dim`."""
+        super().__init__()
+        self.z_dim, self.w_dim, self.layers = z_dim, w_dim, layers
+        for i in range(layers):
+            setattr(self, f"fc{i}", FullyConnected(z_dim if i == 0 else w_dim, w_dim, multiplier=multiplier))
+        self.register_buffer("w_avg", torch.zeros(w_dim))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map z (B, z_dim) to w (B, w_dim)."""
+        x = z.float()
+        x = x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+        for i in range(self.layers):
+            x = F.leaky_relu(getattr(self, f"fc{i}")(x), SLOPE) * GAIN
+        return x
+
+
+class NoMapping(nn.Module):
+    """In the mapping's place where a file holds the synthesis network alone; asked for a code, it says so."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Refuse.
+
+        Raises:
+            ModelError: always.
+        """
+        raise self._error()
+
+    @property
+    def w_avg(self) -> Tensor:
+        """Refuse, for there is no mean of w; see `forward`."""
+        raise self._error()
+
+    @staticmethod
+    def _error() -> ModelError:
+        return ModelError(
+            "this generator has no mapping network: no people can be drawn from it, and its mean is unknown",
+            "import it again with `--mapping FILE`: the generator that it was tuned from",
+        )
+
+
+class SynthesisLayer(nn.Module):
+    """Modulated 3x3 convolution, optionally up-sampling, with noise, bias and leaky ReLU."""
+
+    noise_const: Tensor
+    resample_filter: Tensor
+
+    def __init__(
+        self, inputs: int, outputs: int, w_dim: int, resolution: int, up: bool, clamp: float | None
+    ) -> None:
+        """Make the layer; `resolution` is that of its output."""
+        super().__init__()
+        self.resolution, self.up, self.clamp = resolution, up, clamp
+        self.affine = FullyConnected(w_dim, inputs, bias=1.0)
+        weight = torch.randn(outputs, inputs, 3, 3).contiguous(memory_format=torch.channels_last)
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.noise_strength = nn.Parameter(torch.zeros(()))
+        self.register_buffer("noise_const", torch.randn(resolution, resolution))
+        self.register_buffer("resample_filter", blur_kernel())
+
+    def forward(self, x: Tensor, w: Tensor, noise: Noise) -> Tensor:
+        """Map features (B, inputs, h, h) and w (B, w_dim) to (B, outputs, resolution, resolution)."""
+        style = self.affine(w)  # (B, inputs)
+        energy = self.weight.square().sum((2, 3))  # (outputs, inputs)
+        demodulation = (F.linear(style.square(), energy) + 1e-8).rsqrt()  # (B, outputs)
+        x = x * style[:, :, None, None].to(x.dtype)
+        x = self._upsample(x) if self.up else F.conv2d(x, self.weight, padding=1)
+        # The gain is folded into scale and offset: lrelu(g x) = g lrelu(x) for g > 0.
+        scale = (GAIN * demodulation)[:, :, None, None].to(x.dtype)
+        x = F.leaky_relu(torch.addcmul(self._offset(x, noise), x, scale), SLOPE, inplace=True)
+        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
+
+    def _upsample(self, x: Tensor) -> Tensor:
+        x = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2)  # (B, outputs, 2h + 1, 2h + 1)
+        channels = x.shape[1]
+        kernel = (4 * self.resample_filter).to(x.dtype).expand(channels, 1, 4, 4)
+        return F.conv2d(x, kernel, padding=1, groups=channels)
+
+    def _offset(self, x: Tensor, noise: Noise) -> Tensor:
+        """Bias plus noise, broadcastable to x (B, C, r, r)."""
+        bias = self.bias[:, None, None]
+        if noise == "none":
+            return (GAIN * bias).to(x.dtype)
+        if noise == "const":
+            pattern = self.noise_const
+        else:
+            pattern = torch.randn(x.shape[0], 1, self.resolution, self.resolution, device=x.device)
+        return (GAIN * (bias + pattern * self.noise_strength)).to(x.dtype)
+
+
+class ToRgb(nn.Module):
+    """Modulated 1x1 convolution to an image, without demodulation."""
+
+    def __init__(self, inputs: int, w_dim: int, image_channels: int, clamp: float | None) -> None:
+        """Make the layer."""
+        super().__init__()
+        self.clamp = clamp
+        self.affine = FullyConnected(w_dim, inputs, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(image_channels, inputs, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(image_channels))
+        self.weight_gain = 1 / math.sqrt(inputs)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """Map features (B, inputs, r, r) and w (B, w_dim) to an image (B, 3, r, r)."""
+        style = self.affine(w) * self.weight_gain
+        x = F.conv2d(x * style[:, :, None, None].to(x.dtype), self.weight, self.bias)
+        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
+
+
+class SynthesisBlock(nn.Module):
+    """The layers of one resolution; adds its image to the up-sampled image of the block before."""
+
+    resample_filter: Tensor
+
+    def __init__(
+        self, inputs: int, outputs: int, w_dim: int, resolution: int, image_channels: int, clamp: float | None
+    ) -> None:
+        """Make the block; `inputs` is 0 for the first."""
+        super().__init__()
+        self.first = inputs == 0
+        if self.first:
+            self.const = nn.Parameter(torch.randn(outputs, resolution, resolution))
+        else:
+            self.conv0 = SynthesisLayer(inputs, outputs, w_dim, resolution, True, clamp)
+        self.conv1 = SynthesisLayer(outputs, outputs, w_dim, resolution, False, clamp)
+        self.torgb = ToRgb(outputs, w_dim, image_channels, clamp)
+        self.register_buffer("resample_filter", blur_kernel())
+
+    def forward(
+        self, x: Tensor | None, image: Tensor | None, ws: tuple[Tensor, ...], noise: Noise
+    ) -> tuple[Tensor, Tensor]:
+        """Return features and image of this resolution; `ws` holds one (B, w_dim) per layer and torgb."""
+        if x is None or image is None:
+            batch = ws[0].shape[0]
+            start = self.const[None].expand(batch, -1, -1, -1).contiguous(memory_format=torch.channels_last)
+            x = self.conv1(start, ws[0], noise)
+            return x, self.torgb(x, ws[1])
+        x = self.conv1(self.conv0(x, ws[0], noise), ws[1], noise)
+        return x, self._enlarge(image) + self.torgb(x, ws[2])
+
+    def _enlarge(self, image: Tensor) -> Tensor:
+        """Double an image's size: zero insertion, then the 4x4 kernel with gain 4."""
+        channels = image.shape[1]
+        kernel = (4 * self.resample_filter).to(image.dtype).expand(channels, 1, 4, 4)
+        return F.conv_transpose2d(image, kernel, stride=2, padding=1, groups=channels)
+
+
+class SynthesisNetwork(nn.Module):
+    """w_plus -> image: a constant, then one block for each resolution."""
+
+    def __init__(
+        self, w_dim: int, channels: Mapping[int, int], image_channels: int, clamp: float | None
+    ) -> None:
+        """Make one block for each resolution of `channels`."""
+        super().__init__()
+        self.resolutions = sorted(channels)
+        self.num_ws = 2 * len(self.resolutions)
+        self.recompute = False  # blocks on the way back, instead of keeping what is in them: slower, smaller
+        before = 0
+        for r in self.resolutions:
+            setattr(self, f"b{r}", SynthesisBlock(before, channels[r], w_dim, r, image_channels, clamp))
+            before = channels[r]
+
+    def forward(self, w_plus: Tensor, noise: Noise = "const") -> Tensor:
+        """Render codes.
+
+        Args:
+            w_plus: (B, num_ws, w_dim) float.
+            noise: "const" uses the stored patterns, "none" leaves noise out, "random" draws it anew.
+
+        Returns:
+            Images (B, 3, R, R), nominally in [-1, 1], not clamped.
+        """
+        rows = w_plus.unbind(1)
+        x = image = None
+        for i, r in enumerate(self.resolutions):
+            # torgb of a block shares its row with conv0 of the next.
+            ws = rows[0:2] if i == 0 else rows[2 * i - 1 : 2 * i + 2]
+            block = getattr(self, f"b{r}")
+            if self.recompute and torch.is_grad_enabled():
+                x, image = checkpoint(block, x, image, ws, noise, use_reentrant=False)
+            else:
+                x, image = block(x, image, ws, noise)
+        return cast(Tensor, image)
+
+
+class Generator(nn.Module):
+    """StyleGAN2: `mapping` z -> w and `synthesis` w_plus -> image.
+
+    Source: paper sec. 3; StyleGAN2 (Karras et al. 2020).
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: Mapping[int, int],
+        z_dim: int,
+        w_dim: int,
+        mapping_layers: int = 8,
+        mapping_multiplier: float = 0.01,
+        image_channels: int = 3,
+        clamp: float | None = None,
+    ) -> None:
+        """Make a generator with random weights.
+
+        Args:
+            channels: features at each resolution 4, 8, ... R.
+            z_dim, w_dim: sizes of the two latent spaces.
+            mapping_layers: fully connected layers of the mapping; 0: there is none.
+            mapping_multiplier: learning-rate multiplier of the mapping (0.01 as published).
+            image_channels: 3 for RGB.
+            clamp: bound on activations, where the checkpoint records one.
+
+        Raises:
+            ValueError: `channels` does not go 4, 8, 16 ... without a gap.
+        """
+        super().__init__()
+        if sorted(channels) != [4 << i for i in range(len(channels))]:
+            raise ValueError(f"channels must cover 4, 8, 16 ... without a gap, not {sorted(channels)}")
+        self.config: dict[str, object] = {
+            "channels": {str(r): channels[r] for r in sorted(channels)},
+            "z_dim": z_dim,
+            "w_dim": w_dim,
+            "mapping_layers": mapping_layers,
+            "mapping_multiplier": mapping_multiplier,
+            "image_channels": image_channels,
+            "clamp": clamp,
+        }
+        self.z_dim, self.w_dim, self.resolution = z_dim, w_dim, max(channels)
+        self.mapping: MappingNetwork | NoMapping = NoMapping()
+        if mapping_layers:
+            self.mapping = MappingNetwork(z_dim, w_dim, mapping_layers, mapping_multiplier)
+        self.synthesis = SynthesisNetwork(w_dim, channels, image_channels, clamp)
+        self.num_ws = self.synthesis.num_ws
+
+    @property
+    def w_avg(self) -> Tensor:
+        """Mean of w, (w_dim,)."""
+        return self.mapping.w_avg
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights lie."""
+        return next(self.parameters()).device
+
+    def forward(
+        self, z: Tensor, psi: float = 1.0, noise: Noise = "const", cutoff: int | None = None
+    ) -> Tensor:
+        """Render z (B, z_dim) with truncation `psi`, of the first `cutoff` rows only, as (B, 3, R, R)."""
+        w = self.mapping(z)
+        w_plus = w[:, None].repeat(1, self.num_ws, 1)  # (B, num_ws, w_dim)
+        if psi != 1:
+            w_plus[:, :cutoff] = self.w_avg + psi * (w_plus[:, :cutoff] - self.w_avg)
+        return cast(Tensor, self.synthesis(w_plus, noise))
+
+    def frozen(self) -> Generator:
+        """A copy in eval mode, with no gradients kept for its weights."""
+        return copy.deepcopy(self).eval().requires_grad_(False)
+
+
+def save_generator(generator: Generator, path: Path, *, half: bool = False) -> None:
+    """Write a generator as safetensors, its shape in the header.
+
+    Args:
+        generator: any device.
+        path: the file to write.
+        half: store floating tensors as float16.
+    """
+    from safetensors.torch import save_file
+
+    dtype = torch.float16 if half else torch.float32
+    state = {k: v.detach().to("cpu", dtype).contiguous() for k, v in generator.state_dict().items()}
+    save_file(state, path, metadata={"generator": json.dumps(generator.config)})
+
+
+def load_generator(path: Path) -> Generator:
+    """Read a generator written by `save_generator`; float32, eval mode, CPU.
+
+    Raises:
+        ModelError: the file is missing, damaged, or not a generator.
+    """
+    try:
+        arrays, notes = read_tensors(path, LARGEST_NET)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ModelError(
+            f"cannot read generator {path}: {reason}", "restore or fetch the file again"
+        ) from error
+    header = notes.get("generator")
+    if header is None:
+        raise ModelError(
+            f"{path} is not a generator of this program", "import it with `mystyle prior import`"
+        )
+    try:
+        config = _read_config(header)
+        with torch.device("meta"):  # sizes alone: weights are made when those of the file are known to fit
+            wanted = generator_from_config(config).state_dict()
+        if {name: array.shape for name, array in arrays.items()} != {
+            k: tuple(t.shape) for k, t in wanted.items()
+        }:
+            raise ValueError("its tensors are not those that its header asks for")
+        generator = generator_from_config(config)
+        generator.load_state_dict({name: torch.from_numpy(array).float() for name, array in arrays.items()})
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"generator {path} is damaged: {one_line(error)}", "restore or fetch the file again"
+        ) from error
+    return generator.eval().requires_grad_(False)
+
+
+_CONFIG = Record(
+    {
+        "channels": Table(Whole(1, 8192), Text(4, re.compile("[1-9][0-9]*"), "a side"), 11),
+        "z_dim": Whole(0, 8192),
+        "w_dim": Whole(1, 8192),
+        "mapping_layers": Whole(0, 64),
+        "mapping_multiplier": Number(0, 100),
+        "image_channels": Whole(3, 3),
+    },
+    {"clamp": Number(0)},
+)
+"""What a generator's header holds; a clamp that is null is none."""
+
+
+def _read_config(header: str) -> dict[str, object]:
+    """Return the header that `save_generator` wrote.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    document = json_of(header)
+    if isinstance(document, dict) and document.get("clamp", 0) is None:
+        del document["clamp"]
+    return {"clamp": None, **_CONFIG.read(document, "generator")}
+
+
+def generator_from_config(config: Mapping[str, object]) -> Generator:
+    """Make a generator with random weights from the header `save_generator` wrote."""
+    channels = cast(Mapping[str, int], config["channels"])
+    clamp = config["clamp"]
+    return Generator(
+        channels={int(r): int(c) for r, c in channels.items()},
+        z_dim=int(cast(int, config["z_dim"])),
+        w_dim=int(cast(int, config["w_dim"])),
+        mapping_layers=int(cast(int, config["mapping_layers"])),
+        mapping_multiplier=float(cast(float, config["mapping_multiplier"])),
+        image_channels=int(cast(int, config["image_channels"])),
+        clamp=None if clamp is None else float(cast(float, clamp)),
+    )

@@ -1,1 +1,0 @@
-"""Files that other programs wrote: read without running anything in them, then understood."""

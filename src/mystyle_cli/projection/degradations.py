@@ -1,0 +1,296 @@
+"""What was done to a photo, as differentiable functions phi on images (sec. 3.3, B.2).
+
+A batch holds a degradation for each input, so that inputs with other holes and other sizes are worked on
+together; `select` keeps some of them. Images are torch (B, 3, R, R) in [-1, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mystyle_cli.photos.pixels import area_kernel, linear_kernel
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from mystyle_cli.photos.pixels import Pixels
+
+Floats = npt.NDArray[np.floating[Any]]
+
+
+def fill_hole(pixels: Pixels, mask: Pixels) -> Pixels:
+    """Continue a photo (H, W, 3) smoothly into what of a mask (H, W) is above 0."""
+
+    part = _around(mask)
+    image = pixels[part].astype(np.float32).transpose(2, 0, 1)
+    filled = pixels.copy()
+    smooth = continued(image, mask[part] > 0)
+    filled[part] = smooth.transpose(1, 2, 0).round().clip(0, 255).astype(np.uint8)
+    return filled
+
+
+def _around(mask: Pixels) -> tuple[slice, slice]:
+    """Return the rows and columns of a hole with half its size around it: enough to continue into it."""
+    rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
+    margin = 8 + int(max(np.ptp(rows), np.ptp(columns))) // 2
+    return (
+        slice(max(int(rows[0]) - margin, 0), int(rows[-1]) + margin + 1),
+        slice(max(int(columns[0]) - margin, 0), int(columns[-1]) + margin + 1),
+    )
+
+
+RELAXATIONS = 8  # rounds of averaging at each scale of `spread`
+EDGE = 1 / 64  # how much of a pixel may be hole before it is not trusted
+
+
+class Degradation(Protocol):
+    """phi for each input of a batch, and how its outcome is to be compared."""
+
+    def apply(self, images: Tensor) -> Tensor:
+        """Degrade images (B, 3, R, R); differentiable. What is not known is the same whatever the images."""
+
+    def view(self, degraded: Tensor) -> Tensor:
+        """Return degraded images as the perceptual net should see them, at the prior's resolution."""
+
+    def known(self, degraded: Tensor) -> Tensor:
+        """Return the share (B,) of the entries of `degraded` that say something, in (0, 1]."""
+
+    def seen(self, degraded: Tensor) -> Tensor:
+        """Return the share (B,) of each view that says something, in (0, 1]."""
+
+    def select(self, rows: Tensor) -> Degradation:
+        """Return the degradations of some inputs, by index (int64)."""
+
+    def to(self, device: torch.device | str) -> Degradation:
+        """Return the same on a device."""
+
+
+class Identity:
+    """Nothing was done: inversion."""
+
+    def apply(self, images: Tensor) -> Tensor:
+        """Return the images themselves."""
+        return images
+
+    def view(self, degraded: Tensor) -> Tensor:
+        """Return the images themselves."""
+        return degraded
+
+    def known(self, degraded: Tensor) -> Tensor:
+        """Return ones: every pixel is known."""
+        return degraded.new_ones(len(degraded))
+
+    def seen(self, degraded: Tensor) -> Tensor:
+        """Return ones."""
+        return degraded.new_ones(len(degraded))
+
+    def select(self, rows: Tensor) -> Identity:
+        """Return the same: it is the same for every input."""
+        return self
+
+    def to(self, device: torch.device | str) -> Identity:
+        """Return the same: it holds nothing."""
+        return self
+
+
+class Mask:
+    """A hole was cut into each image: inpainting.
+
+    The hole is filled with the same smooth colours in the generated image and in the input, drawn from the
+    input's own surroundings. So neither loss looks into it, and the perceptual net sees no edge that is not
+    in the photo.
+
+    Args:
+        holes: (B, 1, R, R) in [0, 1], 1 = unknown; whatever is above 1/64 counts as unknown.
+        inputs: (B, 3, R, R), the photos; what is in their holes is not used.
+    """
+
+    def __init__(self, holes: Tensor, inputs: Tensor) -> None:
+        self.holes = (holes > EDGE).to(inputs.dtype)
+        self.fill = spread(inputs, self.holes)
+
+    def apply(self, images: Tensor) -> Tensor:
+        """Fill the holes."""
+        return images * (1 - self.holes) + self.fill * self.holes
+
+    def view(self, degraded: Tensor) -> Tensor:
+        """Return the filled images themselves."""
+        return degraded
+
+    def known(self, degraded: Tensor) -> Tensor:
+        """Return the share of each image outside its hole."""
+        return (1 - self.holes).mean(dim=(1, 2, 3)).clamp(min=1e-3)
+
+    def seen(self, degraded: Tensor) -> Tensor:
+        """Return the same: the view is the image."""
+        return self.known(degraded)
+
+    def select(self, rows: Tensor) -> Mask:
+        """Keep some of the holes."""
+        return self._with(self.holes[rows], self.fill[rows])
+
+    def to(self, device: torch.device | str) -> Mask:
+        """Return the same on a device."""
+        return self._with(self.holes.to(device), self.fill.to(device))
+
+    def _with(self, holes: Tensor, fill: Tensor) -> Mask:
+        made = object.__new__(Mask)
+        made.holes, made.fill = holes, fill
+        return made
+
+
+class Downsample:
+    """Each image was made smaller by an area kernel: upscaling.
+
+    Each input may have a size of its own; smaller ones lie in the batch's top left corner, the rest is 0.
+    The perceptual net sees them enlarged to the prior's resolution, as 16 px are too few for its strides.
+
+    Args:
+        sizes: side in pixels of each degraded image, from 1 to `resolution`.
+        resolution: R.
+    """
+
+    def __init__(self, sizes: Sequence[int], resolution: int) -> None:
+        import torch
+
+        side = max(sizes)
+        down = np.zeros((len(sizes), side, resolution))
+        up = np.zeros((len(sizes), resolution, side))
+        for row, size in enumerate(sizes):
+            down[row, :size] = area_kernel(resolution, size)
+            up[row, :, :size] = linear_kernel(size, resolution)
+        self.down = torch.tensor(down, dtype=torch.float32)  # (B, h, R)
+        self.up = torch.tensor(up, dtype=torch.float32)  # (B, R, h)
+        self.shares = torch.tensor([(size / side) ** 2 for size in sizes], dtype=torch.float32)
+
+    def apply(self, images: Tensor) -> Tensor:
+        """Average over the area of each small pixel: (B, 3, R, R) -> (B, 3, h, h)."""
+        return _separable(self.down, images)
+
+    def view(self, degraded: Tensor) -> Tensor:
+        """Enlarge bilinearly: (B, 3, h, h) -> (B, 3, R, R)."""
+        return _separable(self.up, degraded)
+
+    def known(self, degraded: Tensor) -> Tensor:
+        """Return the share of the batch's side that each input fills, squared."""
+        return self.shares
+
+    def seen(self, degraded: Tensor) -> Tensor:
+        """Return ones: every view is filled."""
+        return degraded.new_ones(len(degraded))
+
+    def select(self, rows: Tensor) -> Downsample:
+        """Keep some of the sizes."""
+        return self._with(self.down[rows], self.up[rows], self.shares[rows])
+
+    def to(self, device: torch.device | str) -> Downsample:
+        """Return the same on a device."""
+        return self._with(self.down.to(device), self.up.to(device), self.shares.to(device))
+
+    def _with(self, down: Tensor, up: Tensor, shares: Tensor) -> Downsample:
+        made = object.__new__(Downsample)
+        made.down, made.up, made.shares = down, up, shares
+        return made
+
+
+def _separable(kernel: Tensor, images: Tensor) -> Tensor:
+    """Apply kernels (B, m, n) to the rows and columns of (B, 3, n, n)."""
+    across = kernel.unsqueeze(1)  # (B, 1, m, n)
+    return across @ images @ across.transpose(2, 3)
+
+
+def spread(images: Tensor, holes: Tensor) -> Tensor:
+    """Continue what is known smoothly into holes.
+
+    Known pixels keep their values; unknown ones approach the membrane through them (each the mean of its four
+    neighbours), coarse to fine.
+
+    Args:
+        images: (B, C, H, W); what is in the holes is not used.
+        holes: (B, 1, H, W), 1 = unknown, 0 = known.
+    """
+    import torch.nn.functional as F
+
+    known = 1 - holes
+    height, width = images.shape[-2:]
+    if min(height, width) <= 1 or bool((holes == 0).all()):
+        total = known.sum(dim=(2, 3), keepdim=True).clamp(min=1e-6)
+        mean = (images * known).sum(dim=(2, 3), keepdim=True) / total
+        return images * known + mean * holes
+    half = ((height + 1) // 2, (width + 1) // 2)
+    weight = F.adaptive_avg_pool2d(known, half)
+    colour = F.adaptive_avg_pool2d(images * known, half) / weight.clamp(min=1e-6)
+    below = spread(colour, (weight <= 0).to(images.dtype))
+    above = F.interpolate(below, (height, width), mode="bilinear", align_corners=False)
+    filled = images * known + above * holes
+    for _ in range(RELAXATIONS):
+        near = F.pad(filled, (1, 1, 1, 1), mode="replicate")
+        mean = near[..., :-2, 1:-1] + near[..., 2:, 1:-1] + near[..., 1:-1, :-2] + near[..., 1:-1, 2:]
+        filled = images * known + mean / 4 * holes
+    return filled
+
+
+def continued(images: Floats, hole: Floats | npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """Continue what is known smoothly into a hole; known pixels keep their values.
+
+    Args:
+        images: (..., H, W); what is in the hole is not used.
+        hole: (H, W), 1 = unknown, 0 = known; the same for all images.
+    """
+    images, hole = np.asarray(images, np.float32), np.asarray(hole, np.float32)
+    known = 1 - hole
+    if min(hole.shape) <= 1 or not (hole == 0).any():
+        total = max(float(known.sum()), 1e-6)
+        mean = (images * known).sum(axis=(-2, -1), keepdims=True) / total
+        return np.asarray(images * known + mean * hole, np.float32)
+    weight = _halved(known)
+    colour = _halved(images * known) / np.maximum(weight, 1e-6)
+    below = continued(colour, weight <= 0)
+    base = images * known
+    filled = base + _enlarged(below, hole.shape) * hole
+    margin = [(0, 0)] * (images.ndim - 2) + [(1, 1), (1, 1)]
+    for _ in range(RELAXATIONS):
+        near = np.pad(filled, margin, mode="edge")
+        mean = near[..., :-2, 1:-1] + near[..., 2:, 1:-1] + near[..., 1:-1, :-2] + near[..., 1:-1, 2:]
+        filled = base + mean / 4 * hole
+    return np.asarray(filled, np.float32)
+
+
+def _halved(images: Floats) -> Floats:
+    """Average into half as many rows and columns, rounded up; neighbours overlap where they must."""
+    for axis in (-2, -1):
+        size = images.shape[axis]
+        half = (size + 1) // 2
+        starts = np.arange(half) * size // half
+        ends = -(-(np.arange(half) + 1) * size // half)
+        total = np.take(images, starts, axis) + np.take(images, starts + 1, axis)
+        wide = (ends - starts > 2).astype(images.dtype)
+        counts = 2 + wide
+        if wide.any():
+            shape = [1, 1]
+            shape[axis] = half
+            total = total + np.take(images, np.minimum(starts + 2, size - 1), axis) * wide.reshape(shape)
+            counts = counts.reshape(shape)
+        else:
+            counts = counts[0]
+        images = total / counts
+    return images
+
+
+def _enlarged(images: Floats, shape: tuple[int, ...]) -> Floats:
+    """Interpolate linearly between pixel centres, borders repeated."""
+    for axis, larger in zip((-2, -1), shape, strict=True):
+        size = images.shape[axis]
+        places = np.clip((np.arange(larger) + 0.5) * (size / larger) - 0.5, 0, None)
+        left = np.minimum(places.astype(int), size - 1)
+        bounds = [1, 1]
+        bounds[axis] = larger
+        share = (places - left).astype(np.float32).reshape(bounds)
+        right = np.take(images, np.minimum(left + 1, size - 1), axis)
+        images = np.take(images, left, axis) * (1 - share) + right * share
+    return images

@@ -1,0 +1,323 @@
+"""Projection: the code whose degraded image is nearest to the degraded input (sec. 3.3, eq 4 and 8).
+
+One engine serves inversion, inpainting and upscaling, in P_beta+, P_beta, W+ and W. It works on many inputs
+at once, each as if it were alone: the loss is a sum over inputs, and each has its own learning rate and end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from mystyle_cli.errors import UsageError
+from mystyle_cli.hull import hull
+from mystyle_cli.progress import Progress, Step, silent
+from mystyle_cli.projection.adam import RowAdam
+from mystyle_cli.projection.codes import FreeSpace, HullSpace, Space
+from mystyle_cli.projection.motion import moved
+from mystyle_cli.projection.settings import HULL, Projection, ProjectionSettings
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from mystyle_cli.nets.generator import Generator
+    from mystyle_cli.nets.perceptual import Perceptual
+    from mystyle_cli.projection.degradations import Degradation
+
+
+MOTION_SPREAD: Final = (0.05, 0.05, 0.1, 0.1)
+"""How far faces are usually out of place where they can only be placed roughly; see `motion`."""
+
+MOTION_STEP: Final = 0.08
+"""What share of that a movable face moves in one step at the highest rate."""
+
+MOTION_WEIGHT: Final = 0.002
+"""What a face that is out of place by that much costs in eq 8."""
+
+
+def project(
+    generator: Generator,
+    anchors: npt.ArrayLike | None,
+    targets: Any,
+    degradation: Degradation,
+    perceptual: Perceptual,
+    settings: ProjectionSettings,
+    progress: Progress = silent,
+    start: npt.ArrayLike | None = None,
+) -> Projection:
+    """Find for each degraded input the code that best explains it.
+
+    Args:
+        generator: G_p, or G_d for the domain prior; its device is used.
+        anchors: (N, w_dim); None in W and W+.
+        targets: numpy or torch (B, 3, h, w) in [-1, 1], the degraded inputs.
+        degradation: phi.
+        perceptual: LPIPS.
+        settings: how to search.
+        progress: told after every step.
+        start: alpha (B, N) or alpha_plus (B, num_ws, N) in A_beta, or w (B, w_dim); None: the anchors' mean
+            (B.3), or `w_avg`.
+
+    Returns:
+        The codes, their images and losses. Source: eq 8.
+
+    Raises:
+        UsageError: a space of the person is asked for without anchors.
+    """
+    import torch
+
+    device = next(generator.parameters()).device
+    inputs = torch.as_tensor(np.asarray(targets), dtype=torch.float32, device=device)
+    points = None if anchors is None else torch.as_tensor(np.array(anchors, np.float32), device=device)
+    space = _space(settings, points, generator.num_ws)
+    first = _start(start, generator, points, settings, len(inputs))
+    problem = _Problem(generator, perceptual, degradation.to(device), inputs, settings)
+    leaves = [*space.leaves(first.to(device)), torch.zeros(len(inputs), 4, device=device, requires_grad=True)]
+    search = _Search(problem, space, leaves, settings)
+    while search.open_rows:
+        search.step()
+        progress(Step("project", search.taken, settings.most_steps, {"loss": search.mean_loss}))
+    if search.taken < settings.most_steps:
+        progress(Step("project", settings.most_steps, settings.most_steps, {"loss": search.mean_loss}))
+    return _finish(search, problem, space, points, settings)
+
+
+def _space(settings: ProjectionSettings, anchors: Tensor | None, num_ws: int) -> Space:
+    layered = settings.space.endswith("+")
+    if settings.space in ("w+", "w"):
+        return FreeSpace(num_ws, layered=layered)
+    if anchors is None:
+        raise UsageError(f"{settings.space} is a person's space and needs anchors", "Use space w or w+.")
+    return HullSpace(
+        anchors,
+        num_ws,
+        layered=layered,
+        beta=hull.bound(settings.beta),
+        parametrisation=settings.parametrisation,
+        sharpness=settings.sharpness,
+        weights=(settings.sum_weight, settings.offset_weight),
+    )
+
+
+def _start(
+    start: npt.ArrayLike | None,
+    generator: Generator,
+    anchors: Tensor | None,
+    settings: ProjectionSettings,
+    count: int,
+) -> Tensor:
+    """Return where the inputs start: alpha (B, N), alpha_plus (B, num_ws, N) or w (B, w_dim), float32."""
+    import torch
+
+    if start is not None:
+        return torch.as_tensor(np.array(start, np.float32))
+    if settings.space in ("w+", "w"):
+        mean = generator.w_avg.detach().float()
+        return mean.expand(count, -1)
+    assert anchors is not None  # `_space` has refused this
+    return torch.as_tensor(hull.centre(len(anchors)), dtype=torch.float32).expand(count, -1)
+
+
+class _Problem:
+    """The data term of some inputs: eq 1 behind phi, for each input by itself."""
+
+    def __init__(
+        self,
+        generator: Generator,
+        perceptual: Perceptual,
+        degradation: Degradation,
+        inputs: Tensor,
+        settings: ProjectionSettings,
+    ) -> None:
+        import torch
+
+        self.generator, self.perceptual, self.degradation = generator, perceptual, degradation
+        self.inputs, self.settings = inputs, settings
+        with torch.no_grad():
+            self.features = perceptual.features(degradation.view(inputs))
+
+    def images(self, w_plus: Tensor) -> Tensor:
+        """Return G(w_plus) (B, 3, R, R)."""
+        images: Tensor = self.generator.synthesis(w_plus, noise="const")
+        return images
+
+    def losses(self, images: Tensor, motions: Tensor) -> Tensor:
+        """Return eq 1 (B,) between phi(images, moved) and the inputs, over what is known of them."""
+        if self.settings.movable:
+            images = moved(images, motions)
+        degraded = self.degradation.apply(images)
+        view = self.degradation.view(degraded)
+        perceived = self.perceptual.distance_to(self.features, view) / self.degradation.seen(degraded)
+        squares = (degraded - self.inputs).square().mean(dim=(1, 2, 3)) / self.degradation.known(degraded)
+        losses: Tensor = self.settings.perceptual_weight * perceived + self.settings.pixel_weight * squares
+        return losses
+
+    def select(self, rows: Tensor) -> _Problem:
+        """Keep some inputs, without computing their features again."""
+        kept = object.__new__(_Problem)
+        kept.generator, kept.perceptual, kept.settings = self.generator, self.perceptual, self.settings
+        kept.degradation, kept.inputs = self.degradation.select(rows), self.inputs[rows]
+        kept.features = [feature[rows] for feature in self.features]
+        return kept
+
+
+class _Search:
+    """The optimisation under way. Inputs that have ended leave the batch, so that they cost nothing more.
+
+    The leaves are those of the space, and last the motions (B, 4) in units that suit the learning rate.
+    """
+
+    def __init__(
+        self, problem: _Problem, space: Space, leaves: list[Tensor], settings: ProjectionSettings
+    ) -> None:
+        count = len(problem.inputs)
+        self.problem, self.space, self.settings = problem, space, settings
+        self.leaves, self.adam = leaves, RowAdam(leaves, turned=settings.space in HULL)
+        self.taken, self.mean_loss = 0, math.nan
+        self.open_rows = list(range(count))
+        self.found: list[list[Tensor] | None] = [None] * count
+        self.unsound: list[int] = []
+        self.history: list[npt.NDArray[np.float32]] = []
+        self.schedules = [Schedule(settings) for _ in range(count)]
+
+    def step(self) -> None:
+        """Take one step with every input that has not ended."""
+        *codes, free = self.leaves
+        motions = _motions(free, self.settings)
+        losses = self.problem.losses(self.problem.images(self.space.w_plus(codes)), motions)
+        losses = losses + self.space.penalty(codes)
+        if self.settings.movable:
+            spread = motions.new_tensor(MOTION_SPREAD)
+            losses = losses + MOTION_WEIGHT * (motions / spread).square().sum(dim=1)
+        losses.sum().backward()  # type: ignore[no-untyped-call]
+        values = losses.detach().float().cpu().numpy()
+        unsound = self._drop_unsound(values)
+        open_schedules = [self.schedules[row] for row in self.open_rows]
+        rates = [schedule.rate(float(value)) for schedule, value in zip(open_schedules, values, strict=True)]
+        self.adam.step(losses.new_tensor(rates))
+        self._record(values)
+        self.taken += 1
+        ended = [place for place, schedule in enumerate(open_schedules) if schedule.ended or place in unsound]
+        if ended:
+            self._leave(ended)
+
+    def _drop_unsound(self, values: npt.NDArray[np.float32]) -> list[int]:
+        """Return the places of the batch whose loss or gradient is not finite; they move no further."""
+        import torch
+
+        gradients = [leaf.grad for leaf in self.leaves if leaf.grad is not None]
+        sound = torch.stack([gradient.isfinite().flatten(1).all(dim=1) for gradient in gradients]).all(dim=0)
+        places = np.nonzero(~(sound.cpu().numpy() & np.isfinite(values)))[0].tolist()
+        for gradient in gradients if places else ():
+            gradient[places] = 0.0
+        self.unsound += [self.open_rows[place] for place in places]
+        return places
+
+    def _record(self, values: npt.NDArray[np.float32]) -> None:
+        line = np.full(len(self.schedules), np.nan, np.float32)
+        line[self.open_rows] = values
+        self.history.append(line)
+        self.mean_loss = float(values.mean())
+
+    def _leave(self, ended: Sequence[int]) -> None:
+        """Keep the numbers of the inputs at these places of the batch and go on without them."""
+        import torch
+
+        for place in ended:
+            self.found[self.open_rows[place]] = [leaf.detach()[place] for leaf in self.leaves]
+        stay = [place for place in range(len(self.open_rows)) if place not in set(ended)]
+        self.open_rows = [self.open_rows[place] for place in stay]
+        if stay:
+            rows = torch.tensor(stay, device=self.leaves[0].device)
+            self.leaves = self.adam.select(rows)
+            self.problem = self.problem.select(rows)
+
+    def result(self) -> list[Tensor]:
+        """Return the leaves of all inputs, each as it was at that input's end."""
+        import torch
+
+        rows = [row for row in self.found if row is not None]
+        return [torch.stack(parts) for parts in zip(*rows, strict=True)]
+
+
+class Schedule:
+    """The learning rate of one input: it rises, stays, and falls when time is up or nothing is gained.
+
+    Args:
+        settings: rate, ramps, patience.
+    """
+
+    def __init__(self, settings: ProjectionSettings) -> None:
+        self.settings = settings
+        self.taken, self.ended = 0, False
+        self.best, self.best_at = math.inf, 0
+        self.fall_length = max(1, round(settings.ramp_down * settings.most_steps))
+        self.fall_from = settings.most_steps - self.fall_length
+
+    def rate(self, loss: float) -> float:
+        """Return the rate of the next step, given the loss before it."""
+        settings = self.settings
+        if loss < self.best * (1 - settings.tolerance):
+            self.best, self.best_at = loss, self.taken
+        idle = self.taken - self.best_at
+        if settings.patience and idle >= settings.patience and self.taken < self.fall_from:
+            share = settings.ramp_down / max(1 - settings.ramp_down, 1e-6)
+            self.fall_from = self.taken
+            self.fall_length = max(1, min(self.fall_length, round(share * self.taken)))
+        rise = min(1.0, (self.taken + 1) / max(1.0, settings.ramp_up * settings.most_steps))
+        fallen = max(0, self.taken - self.fall_from + 1) / (self.fall_length + 1)
+        self.taken += 1
+        self.ended = self.taken >= min(settings.most_steps, self.fall_from + self.fall_length)
+        return settings.rate * rise * (0.5 + 0.5 * math.cos(math.pi * min(fallen, 1.0)))
+
+
+def _motions(free: Tensor, settings: ProjectionSettings) -> Tensor:
+    """Return motions (B, 4) for free numbers that Adam moves at the rate of the codes."""
+    return free * free.new_tensor(MOTION_SPREAD) * (MOTION_STEP / settings.rate)
+
+
+def _finish(
+    search: _Search, problem: _Problem, space: Space, anchors: Tensor | None, settings: ProjectionSettings
+) -> Projection:
+    """Put the found coefficients exactly into A_beta and see what the generator makes of them."""
+    import torch
+
+    with torch.no_grad():
+        *leaves, free = search.result()
+        found, w_plus, motions = space.alpha_plus(leaves), space.w_plus(leaves), _motions(free, settings)
+        alpha_plus = None
+        if found is not None and anchors is not None:
+            alpha_plus = in_a_beta(found.cpu().double().numpy(), settings.beta)
+            codes = hull.combine(alpha_plus, anchors.cpu().double().numpy())
+            w_plus = torch.as_tensor(codes, dtype=torch.float32, device=anchors.device)
+        images = problem.images(w_plus)
+        losses = problem.losses(images, motions)
+        images[search.unsound], losses[search.unsound] = math.nan, math.nan
+    return Projection(
+        alpha_plus=alpha_plus,
+        w_plus=_numpy(w_plus),
+        images=_numpy(images),
+        losses=_numpy(losses),
+        history=np.array(search.history, np.float32),
+        steps=np.array([schedule.taken for schedule in search.schedules], np.int64),
+        motions=_numpy(motions),
+    )
+
+
+def in_a_beta(alpha_plus: npt.NDArray[np.float64], beta: float | None) -> npt.NDArray[np.float64]:
+    """Normalise coefficients (..., N) to the sum 1 (sec. 3.3) and move them to the nearest point of A_beta.
+
+    Division alone would let an entry at -beta fall below it where the sum is under 1.
+    """
+    total = alpha_plus.sum(axis=-1, keepdims=True)
+    scaled = np.where(total > 0.5, alpha_plus / np.where(total > 0.5, total, 1.0), alpha_plus)
+    return np.asarray(hull.project_onto_hull(scaled, beta), np.float64)
+
+
+def _numpy(tensor: torch.Tensor) -> npt.NDArray[np.float32]:
+    return np.asarray(tensor.detach().float().cpu().numpy(), np.float32)

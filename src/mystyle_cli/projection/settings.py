@@ -1,0 +1,112 @@
+"""How a projection searches, and what it found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from mystyle_cli.errors import UsageError, check_choice
+from mystyle_cli.hull import hull
+from mystyle_cli.projection.codes import Parametrisation
+
+SpaceName = Literal["p+", "p", "w+", "w"]
+
+HULL: Final = ("p+", "p")
+"""The person's spaces."""
+
+STEPS: Final = {"person": 25, "w": 300}
+"""Steps of a search in the person's spaces, and in W and W+. With more, the photo is met still better and the
+person less: what a small photo leaves open goes into codes that no anchor is near to."""
+
+RATES: Final = {"softplus": 2e-2, "simplex": 2.5e-1, "w": 2e-2}
+"""Adam's rate for each kind of free numbers, where none is given."""
+
+
+@dataclass(frozen=True)
+class ProjectionSettings:
+    """How a projection searches.
+
+    Args:
+        space: "p+" (P_beta+), "p" (P_beta), "w+" or "w".
+        beta: dilation of the person's space, or None for no bound; without meaning in W and W+.
+        steps: Adam steps at most; None takes those of `STEPS`.
+        parametrisation: how A_beta is kept; see `HullSpace`.
+        learning_rate: highest rate; None takes the one of `RATES`.
+        ramp_up: share of the steps over which the rate rises. Source: Karras 2020, projector.
+        ramp_down: share of the steps over which it falls to 0, along a cosine.
+        sharpness: s of eq 5 (B.3).
+        perceptual_weight: weight of LPIPS in eq 1.
+        pixel_weight: lambda_L2 of eq 1 (B.3).
+        sum_weight: weight of eq 6 in eq 8.
+        offset_weight: lambda_reg of eq 8; smaller than B.3's 10, with which short searches go into
+            keeping the offsets at 0.
+        patience: steps without gain after which an input's rate begins to fall; 0 never stops early.
+        tolerance: the relative fall of the loss that counts as a gain.
+        movable: the faces may be a little out of place, so each image may move before it is compared.
+    """
+
+    space: SpaceName = "p+"
+    beta: float | None = 0.05
+    steps: int | None = None
+    parametrisation: Parametrisation = "softplus"
+    learning_rate: float | None = None
+    ramp_up: float = 0.05
+    ramp_down: float = 0.25
+    sharpness: float = hull.SHARPNESS
+    perceptual_weight: float = 1.0
+    pixel_weight: float = 1.0
+    sum_weight: float = 1.0
+    offset_weight: float = 0.03
+    patience: int = 15
+    tolerance: float = 2e-3
+    movable: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense."""
+        hull.bound(self.beta)
+        check_choice("space", self.space, SpaceName)
+        check_choice("parametrisation", self.parametrisation, Parametrisation)
+        if self.steps is not None and self.steps < 1:
+            raise UsageError(f"a projection of {self.steps} steps does not exist", "Give --steps 1 or more.")
+        if not 0 <= self.ramp_up + self.ramp_down <= 1:
+            raise UsageError("the ramps are longer than the projection", "Let them sum to 1 at most.")
+
+    @property
+    def most_steps(self) -> int:
+        """Return the number of steps at most."""
+        return self.steps or STEPS["person" if self.space in HULL else "w"]
+
+    @property
+    def rate(self) -> float:
+        """Return the highest learning rate."""
+        kind: str = self.parametrisation if self.space in HULL else "w"
+        if kind == "simplex" and hull.bound(self.beta) is None:
+            kind = "softplus"  # unbounded, both forms are linear
+        return RATES[kind] if self.learning_rate is None else self.learning_rate
+
+
+@dataclass(frozen=True)
+class Projection:
+    """What a projection found, for B inputs.
+
+    Args:
+        alpha_plus: float64 (B, num_ws, N), every layer's vector in A_beta to 1e-6; None in W and W+.
+        w_plus: float32 (B, num_ws, w_dim).
+        images: float32 (B, 3, R, R), what the generator makes of `w_plus`; NaN for an input whose loss or
+            gradient was not finite.
+        losses: float32 (B,), eq 1 of the returned codes.
+        history: float32 (steps, B), eq 8 as it fell; NaN after an input's end.
+        steps: int64 (B,), steps taken.
+        motions: float32 (B, 4), where the faces turned out to be (see `motion`); 0 if they cannot move.
+    """
+
+    alpha_plus: npt.NDArray[np.float64] | None
+    w_plus: npt.NDArray[np.float32]
+    images: npt.NDArray[np.float32]
+    losses: npt.NDArray[np.float32]
+    history: npt.NDArray[np.float32] = field(repr=False)
+    steps: npt.NDArray[np.int64]
+    motions: npt.NDArray[np.float32]

@@ -1,0 +1,236 @@
+"""What answers for located faces: a search (sec. 3.3), or the person's own net without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mystyle_cli.errors import UsageError
+from mystyle_cli.find.locate import Located
+from mystyle_cli.hull import hull
+from mystyle_cli.instant.net import LOSS, open_instant
+from mystyle_cli.instant.steps import STEPS, improve
+from mystyle_cli.nets.cost import plan_search
+from mystyle_cli.person.layout import GENERATOR
+from mystyle_cli.progress import Progress, Step
+from mystyle_cli.projection.projection import project
+from mystyle_cli.projection.settings import HULL, Projection, ProjectionSettings
+from mystyle_cli.restore.task import FAST_STEPS, RestoreSettings, TaskName
+from mystyle_cli.restore.views import degrade, degraded_photo, view_of
+
+if TYPE_CHECKING:
+    from mystyle_cli.instant.net import InstantNet
+    from mystyle_cli.nets.exported import Degraded
+    from mystyle_cli.nets.generator import Generator
+    from mystyle_cli.nets.perceptual import Perceptual
+    from mystyle_cli.person.profile import Profile
+    from mystyle_cli.projection.degradations import Degradation
+
+Floats = NDArray[np.float32]
+Array = NDArray[np.float64]
+
+
+class Answering(Protocol):
+    """What answers for photos whose face is found.
+
+    Args:
+        profile: the person.
+        settings: how photos are restored.
+        projection: how codes are searched, beta among it.
+        resolution: R.
+        at_once: photos answered together.
+    """
+
+    profile: Profile
+    settings: RestoreSettings
+    projection: ProjectionSettings
+    resolution: int
+    at_once: int
+
+    @property
+    def notice(self) -> str:
+        """Say what the user should know about how it is done, or ""."""
+
+    def answer(self, located: Sequence[Located], task: TaskName, progress: Progress) -> Projection:
+        """Return a code and its picture for each photo."""
+
+    def save_memory(self) -> bool:
+        """Work on one photo with less memory from now on; False where that cannot be done."""
+
+
+def open_engine(profile: Profile, settings: RestoreSettings) -> Answering:
+    """Return what answers with the quality that is asked for.
+
+    Raises:
+        ProfileError: the profile is not tuned, or damaged, or has no net for an instant or fast answer.
+        UsageError: an instant or fast answer is to begin, or to be searched, otherwise than its net allows.
+    """
+    if settings.quality != "full":
+        _refuse_other_ways(settings)
+    if settings.quality == "instant":
+        return InstantEngine(profile, settings)
+    return Engine(profile, settings)
+
+
+def _refuse_other_ways(settings: RestoreSettings) -> None:
+    """Refuse what contradicts an answer that begins at the net's."""
+    quality, space = settings.quality, settings.projection.space
+    if quality == "instant" and settings.projection.steps is not None:
+        raise UsageError(
+            "the steps of an instant answer are fixed", "Leave out --steps, or use --quality fast."
+        )
+    if settings.start != "auto":
+        raise UsageError(
+            f"--quality {quality} begins at the net's, not at --start {settings.start}",
+            "Leave out --start, or use --quality full.",
+        )
+    spaces = ("p+",) if quality == "instant" else HULL
+    if settings.domain_prior or space not in spaces:
+        raise UsageError(
+            f"--quality {quality} answers with a code of {' or '.join(spaces)}, not of {space}",
+            f"Use --space {spaces[0]}, or --quality full.",
+        )
+
+
+class Engine:
+    """What all photos share: the generator, the perceptual net, the anchors.
+
+    Args:
+        profile: the person, with the device to work on.
+        settings: how photos are restored.
+    """
+
+    def __init__(self, profile: Profile, settings: RestoreSettings) -> None:
+        self.profile, self.settings = profile, settings
+        prior = profile.prior
+        self.generator: Generator = (prior if settings.domain_prior else profile).generator()
+        self.perceptual: Perceptual = prior.perceptual()
+        self.anchors = None if settings.domain_prior else profile.anchors()
+        plan = plan_search(self.generator, self.perceptual, settings.batch, profile.device)
+        self.at_once, self.generator.synthesis.recompute = plan.at_once, plan.recompute
+        self.projection = settings.projection
+        if settings.quality == "fast" and self.projection.steps is None:
+            self.projection = replace(self.projection, steps=FAST_STEPS)
+        if settings.domain_prior:
+            self.projection = replace(self.projection, space="w+")
+        self.resolution, self.notice = self.generator.resolution, ""
+        self.instant = self._instant_net()
+
+    def _instant_net(self) -> InstantNet | None:
+        """Return the net from whose answers the search starts, or None for another start."""
+        from mystyle_cli.instant.net import instant_state
+
+        if self.settings.start != "auto" or self.projection.space not in HULL:
+            return None
+        there = instant_state(self.profile.manifest) == "fresh"
+        return open_instant(self.profile, helper=True) if there or self.settings.quality == "fast" else None
+
+    def save_memory(self) -> bool:
+        """Compute the generator's blocks again on the way back, instead of keeping what is in them."""
+        synthesis = self.generator.synthesis
+        saved, synthesis.recompute = not synthesis.recompute, True
+        return saved
+
+    def answer(self, located: Sequence[Located], task: TaskName, progress: Progress) -> Projection:
+        """Project what was degraded."""
+        targets, degradation = degrade(located, task, self.resolution)
+        start = self._start(located, task, targets, degradation)
+        # landmarks of a tiny or half hidden face are rough; by those of a clear one the prior was aligned
+        movable = task != "invert" and not self.settings.aligned
+        settings = replace(self.projection, movable=movable)
+        return project(
+            self.generator,
+            self.anchors,
+            targets,
+            degradation,
+            self.perceptual,
+            settings,
+            progress,
+            start,
+        )
+
+    def _start(
+        self, located: Sequence[Located], task: TaskName, targets: Floats, degradation: Degradation
+    ) -> NDArray[np.float64] | None:
+        from mystyle_cli.hull.sampling import sample_three_anchors
+        from mystyle_cli.hull.solve import nearest_alpha
+
+        if self.instant is not None:
+            return self.instant.alpha_plus(view_of(located, task, self.resolution), self.projection.beta)
+        anchors = None if self.projection.space in ("w", "w+") else self.anchors
+        if self.settings.start == "encoder":
+            import torch
+
+            codes = self.profile.prior.encode(degradation.view(torch.from_numpy(targets)).numpy())
+            if anchors is None:
+                return np.asarray(codes, np.float64)
+            return nearest_alpha(codes, anchors, self.projection.beta)
+        if self.settings.start == "random" and self.anchors is not None:
+            drawn = sample_three_anchors(len(self.anchors), [self.settings.seed])
+            # half way to the centre, so that every anchor can still move
+            mixed = np.repeat((drawn + hull.centre(len(self.anchors))) / 2, len(targets), axis=0)
+            return mixed if anchors is not None else hull.combine(mixed, self.anchors.astype(np.float64))
+        return None
+
+
+class InstantEngine:
+    """Answers without torch. Takes the place of `engine.Engine`.
+
+    Args:
+        profile: the person, with a net that fits their generator.
+        settings: how photos are restored, with codes of P_beta+; of the projection only beta counts.
+
+    Raises:
+        ProfileError: the person has no such net.
+    """
+
+    def __init__(self, profile: Profile, settings: RestoreSettings) -> None:
+        from mystyle_cli.nets.exported import open_gradient
+        from mystyle_cli.nets.memory import at_once
+        from mystyle_cli.sample.rendering import open_renderer
+
+        self.profile, self.settings, self.projection = profile, settings, settings.projection
+        self.resolution = profile.manifest.prior.resolution
+        self.at_once = at_once(self.resolution, settings.batch)
+        self.net = open_instant(profile)
+        self.gradient = open_gradient(profile.file(LOSS), profile.anchors(), profile.device)
+        self.renderer = open_renderer(profile)
+
+    @property
+    def notice(self) -> str:
+        """Why the pictures are not rendered by the exported generator, or ""."""
+        return self.renderer.notice
+
+    def save_memory(self) -> bool:
+        """Say that one photo takes what it takes."""
+        return False
+
+    def answer(self, located: Sequence[Located], task: TaskName, progress: Progress) -> Projection:
+        """Return codes a few steps from the net's answers; the faces stay where they are."""
+        first = self.net.alpha_plus(view_of(located, task, self.resolution), self.projection.beta)
+        found = []
+        for number, (item, start) in enumerate(zip(located, first, strict=True)):
+            found.append(self._improved(degraded_photo(item, task, self.resolution), start, STEPS[task]))
+            progress(Step("instant", number + 1, len(located)))
+        alpha_plus = np.stack([alpha for alpha, _ in found])
+        w_plus = (alpha_plus @ self.profile.anchors().astype(np.float64)).astype(np.float32)
+        count, history = len(located), np.stack([losses for _, losses in found], axis=1)
+        return Projection(
+            alpha_plus=alpha_plus,
+            w_plus=w_plus,
+            images=self.profile.refuse_odd(GENERATOR, self.renderer.render(w_plus)),
+            losses=np.full(count, np.nan, np.float32),
+            history=history,
+            steps=np.isfinite(history).sum(axis=0, dtype=np.int64),
+            motions=np.zeros((count, 4), np.float32),
+        )
+
+    def _improved(self, photo: Degraded, start: Array, steps: int) -> tuple[Array, Floats]:
+        """Take the steps; without a known pixel there is nothing to step towards."""
+        if not photo.known.any():
+            return start, np.full(steps, np.nan, np.float32)
+        return improve(self.gradient, photo, start, self.projection.beta, steps)

@@ -1,0 +1,117 @@
+"""What is asked of a restoration, and what comes of it: tasks, settings, results."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_UPSCALE
+from mystyle_cli.errors import MystyleError, UsageError, check_choice
+from mystyle_cli.find.locate import Located
+from mystyle_cli.projection.settings import ProjectionSettings
+
+if TYPE_CHECKING:
+    from mystyle_cli.photos.pixels import Pixels
+
+Floats = npt.NDArray[np.float32]
+
+
+TaskName = Literal["invert", "inpaint", "upscale"]
+Start = Literal["auto", "centre", "encoder", "random"]
+Quality = Literal["instant", "fast", "full"]
+
+FAST_STEPS: Final = 16
+"""Of a search that starts from the instant net's answer and ends soon."""
+
+BETAS: Final = {"invert": BETA_INVERT, "inpaint": BETA_INPAINT, "upscale": BETA_UPSCALE}
+"""The paper's dilation for each task."""
+
+
+@dataclass(frozen=True)
+class RestoreSettings:
+    """How photos are restored.
+
+    Args:
+        projection: how codes are searched, beta among it.
+        start: where the search starts: the anchors' mean (B.3), the encoder's answer to the degraded photo,
+            or a mix of three anchors drawn with `seed`, which shows how much the photo leaves open; "auto" is
+            the instant net's answer where the person has such a net, and else the mean.
+        quality: "full" searches; "fast" starts at the instant net's answer and takes `FAST_STEPS`
+            steps where the projection names no number; "instant" takes a few from there, without torch.
+        seed: of a random start; the same for every photo.
+        aligned: the photos are aligned crops already.
+        force: go on with a face that is not this person's.
+        batch: photos worked on at once, where they fit into memory.
+        domain_prior: use G_d in W+ in place of the person's prior, for comparison.
+    """
+
+    projection: ProjectionSettings = field(default_factory=ProjectionSettings)
+    start: Start = "auto"
+    quality: Quality = "full"
+    seed: int = 0
+    aligned: bool = False
+    force: bool = False
+    batch: int = 8
+    domain_prior: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what nothing would heed."""
+        check_choice("start", self.start, Start)
+        check_choice("quality", self.quality, Quality)
+        if self.batch < 1:
+            raise UsageError(f"{self.batch} photos at a time are none", "Give a batch of 1 or more.")
+        if self.start == "random" and self.domain_prior:
+            raise UsageError("a random start mixes the person's anchors", "Leave out domain_prior or start.")
+
+    @property
+    def drawn(self) -> int | None:
+        """The seed, where something is drawn with it."""
+        return self.seed if self.start == "random" else None
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """What became of one photo.
+
+    Args:
+        name: of the photo.
+        error: why there is no result, or None. Without a result the fields below are empty.
+        pixels: uint8 (H, W, 3), the whole photo.
+        face: uint8 (R, R, 3), the aligned result.
+        located: the photo and where its face was found.
+        alpha_plus: float64 (num_ws, N) in A_beta, or None with the domain prior.
+        w_plus: float32 (num_ws, w_dim).
+        id_score: of the result.
+        input_id: of the photo's face as it was.
+        beta: the dilation allowed, None where it was not bounded.
+        least_dilation: the dilation that the result needs.
+        loss: eq 1 between the degraded result and the photo.
+        steps: of the projection, or of an instant answer, whose loss is not measured.
+        factor: how much larger the result is than the photo.
+        warnings: what the user should know.
+    """
+
+    name: str
+    error: MystyleError | None = None
+    pixels: Pixels | None = None
+    face: Pixels | None = None
+    located: Located | None = None
+    alpha_plus: npt.NDArray[np.float64] | None = None
+    w_plus: Floats | None = None
+    id_score: float = math.nan
+    input_id: float = math.nan
+    beta: float | None = None
+    least_dilation: float = math.nan
+    loss: float = math.nan
+    steps: int = 0
+    factor: float = 1.0
+    warnings: tuple[str, ...] = ()
+
+
+def default_settings(task: TaskName, quality: Quality = "full") -> RestoreSettings:
+    """Return the settings of a task with the paper's dilation for it."""
+    return RestoreSettings(projection=ProjectionSettings(beta=BETAS[task]), quality=quality)

@@ -1,0 +1,268 @@
+"""What every command shares: the options that work everywhere, and the shape of its help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+from click.core import ParameterSource
+
+from mystyle_cli.errors import UsageError
+from mystyle_cli.nets.processors import settle
+from mystyle_cli.terminal.console import Console
+
+if TYPE_CHECKING:
+    from mystyle_cli.nets.device import Device
+    from mystyle_cli.person.profile import Profile
+    from mystyle_cli.sample.rendering import Backend, Renderer
+    from mystyle_cli.store.store import Store
+
+
+@dataclass
+class App:
+    """What the options that work everywhere said; each may stand before or after the command's name.
+
+    Args:
+        store: `--store`, the folder of profiles.
+        device: `--device`, where networks run.
+        threads: `--threads`, of the CPU; None takes as many as processors are free.
+        verbosity: `-v` counted up, `-q` counted down.
+        json: `--json`.
+        debug: `--debug`, show tracebacks.
+        no_progress: `--no-progress`.
+    """
+
+    store: Path | None = None
+    device: str = "auto"
+    threads: int | None = None
+    verbosity: int = 0
+    json: bool = False
+    debug: bool = False
+    no_progress: bool = False
+
+    @property
+    def console(self) -> Console:
+        """The console that these options ask for."""
+        return Console(verbosity=self.verbosity, json=self.json, bars=not self.no_progress, debug=self.debug)
+
+    def profiles(self) -> Store:
+        """The store of profiles that these options ask for."""
+        from mystyle_cli.files.paths import store_root
+        from mystyle_cli.store.store import Store
+
+        return Store(store_root(self.store))
+
+    def wanted_device(self) -> Device:
+        """Return the device that was asked for, to be settled by who needs it.
+
+        Raises:
+            UsageError: there is no such device.
+        """
+        from mystyle_cli.nets.device import Device
+
+        return Device(self.device, self.console.warn)
+
+    def choose_device(self, *, torch: bool = True) -> Device:
+        """Settle where to compute, and say so.
+
+        Args:
+            torch: whether torch does the work; else the exported nets, which need none.
+
+        Raises:
+            DeviceError: the device that was asked for cannot be had.
+            UsageError: there is no such device.
+        """
+        from mystyle_cli.nets.processors import threads
+
+        device = self.wanted_device()
+        place = device.torch if torch else device.provider.name
+        self.console.info(f"device {place}, {threads()} CPU threads")
+        return device
+
+    def open_renderer(self, profile: Profile, backend: Backend) -> Renderer:
+        """Open a person's generator on the backend that was asked for, and say what it became.
+
+        Args:
+            profile: the person, with the device to render on.
+            backend: what was asked for.
+
+        Raises:
+            DeviceError: the device that was asked for cannot be had.
+            ProfileError: the profile is not tuned, or its export was asked for and cannot be used.
+        """
+        from mystyle_cli.sample.rendering import open_renderer
+
+        renderer = open_renderer(profile, backend)
+        if renderer.notice:
+            self.console.warn(renderer.notice)
+        self.console.info(f"backend {renderer.backend}, {renderer.place}")
+        return renderer
+
+
+pass_app = click.make_pass_decorator(App, ensure=True)
+
+
+class Unused(NamedTuple):
+    """A case in which options would do nothing, and are therefore refused where they were typed.
+
+    Args:
+        options: the parameters' names.
+        where: tells of all values whether this is the case.
+        why: what it is that leaves them without a use, the end of a sentence.
+        hint: what to do next.
+    """
+
+    options: tuple[str, ...]
+    where: Callable[[Mapping[str, Any]], bool]
+    why: str
+    hint: str
+
+
+def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def callback(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        source = context.get_parameter_source(str(parameter.name))
+        if source is ParameterSource.ENVIRONMENT and context.parent is not None:
+            return  # the program has read it, before what was typed there
+        if value not in (None, False, 0):
+            setattr(context.ensure_object(App), name, value)
+
+    return callback
+
+
+def _louder(sign: int) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def callback(context: click.Context, parameter: click.Parameter, value: int) -> None:
+        context.ensure_object(App).verbosity += sign * value
+
+    return callback
+
+
+def everywhere_options() -> list[click.Option]:
+    """Return new copies of the options that the program and every command take."""
+    eager: dict[str, Any] = {"expose_value": False, "is_eager": True}
+    return [
+        click.Option(
+            ["--store"],
+            type=click.Path(file_okay=False, path_type=Path),
+            metavar="DIR",
+            callback=_remember("store"),
+            help="Folder of profiles.  [default: MYSTYLE_HOME/profiles, or the user's data folder]",
+            **eager,
+        ),
+        click.Option(
+            ["--device"],
+            metavar="auto|cpu|cuda[:i]|mps|directml[:i]",
+            envvar="MYSTYLE_DEVICE",
+            callback=_remember("device"),
+            help="Where to compute; a device that cannot be had is an error.  [default: auto]",
+            **eager,
+        ),
+        click.Option(
+            ["--threads"],
+            type=click.IntRange(min=1),
+            metavar="N",
+            envvar="MYSTYLE_THREADS",
+            callback=_remember("threads"),
+            help="CPU threads; a result is the same to the byte only with the same number.  "
+            "[default: as many as processors are free]",
+            **eager,
+        ),
+        click.Option(
+            ["--json"],
+            is_flag=True,
+            callback=_remember("json"),
+            help="Results as one JSON document.",
+            **eager,
+        ),
+        click.Option(
+            ["-v", "--verbose"], count=True, callback=_louder(1), help="Say more on stderr.", **eager
+        ),
+        click.Option(
+            ["-q", "--quiet"], count=True, callback=_louder(-1), help="Only warnings and errors.", **eager
+        ),
+        click.Option(
+            ["--no-progress"],
+            is_flag=True,
+            callback=_remember("no_progress"),
+            help="No progress bars or lines.",
+            **eager,
+        ),
+        click.Option(
+            ["--debug"],
+            is_flag=True,
+            callback=_remember("debug"),
+            help="Show the traceback of an error.",
+            **eager,
+        ),
+    ]
+
+
+class _Everywhere(click.Command):
+    """A command that also takes the options of every command and shows its examples."""
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.examples = tuple(examples)
+        self._everywhere = everywhere_options()
+        self.params = [*self.params, *self._everywhere]
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the command's own options first, those of every command after them."""
+        own: list[tuple[str, str]] = []
+        shared: list[tuple[str, str]] = []
+        for parameter in self.get_params(context):
+            record = parameter.get_help_record(context)
+            if record is not None and isinstance(parameter, click.Option):
+                (shared if parameter in self._everywhere else own).append(record)
+        for title, rows in (("Options", own), ("Options of every command", shared)):
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples last, where a reader of a long page ends up."""
+        if self.examples:
+            with formatter.section("Examples"):
+                for example in self.examples:
+                    formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
+
+
+class Command(_Everywhere):
+    """A command of the program.
+
+    Args:
+        unused: the cases in which some of its options would do nothing.
+    """
+
+    def __init__(self, *args: Any, unused: Sequence[Unused] = (), **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.unused = tuple(unused)
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command, unless an option was typed that would do nothing.
+
+        Raises:
+            UsageError: one was.
+        """
+        for case in self.unused:
+            if not case.where(context.params):
+                continue
+            for parameter in self.params:
+                typed = context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+                if typed and parameter.name in case.options:
+                    raise UsageError(f"{parameter.opts[-1]} does nothing here: {case.why}", case.hint)
+        settle(context.ensure_object(App).threads)  # before a library that has threads is loaded
+        return super().invoke(context)
+
+
+class Group(_Everywhere, click.Group):
+    """A noun with its verbs."""
+
+    command_class = Command
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write options, then the verbs."""
+        super().format_options(context, formatter)
+        self.format_commands(context, formatter)

@@ -1,0 +1,277 @@
+"""What `profile create`, `ingest` and `tune` share: how to tune, what it will take, what was learned."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from mystyle_cli.config import TUNE_BATCH, TUNE_PASSES, TUNE_RATE
+from mystyle_cli.terminal.app import App, Unused
+from mystyle_cli.terminal.console import columns
+from mystyle_cli.terminal.options import SEEDS, Number, bundle
+
+if TYPE_CHECKING:
+    from mystyle_cli.curate.records import PhotoRecord
+    from mystyle_cli.learn.estimate import Estimate
+    from mystyle_cli.learn.learn import Learned
+    from mystyle_cli.learn.settings import LearnSettings
+    from mystyle_cli.nets.device import Device, Precision
+
+
+@dataclass(frozen=True)
+class TuningOptions:
+    """How the generator is tuned.
+
+    Args:
+        passes: how often every photo is seen.
+        tune_batch: photos a step.
+        learning_rate: the highest, as `TuneSettings` has it.
+        precision: arithmetic of the networks.
+        seed: of everything that is drawn; fixed by default, so that the same command can go on.
+        no_export: leave the ONNX nets out.
+        no_instant: leave out the net that answers at once.
+        whole: keep all that tuning changed in half precision.
+    """
+
+    passes: int
+    tune_batch: int
+    learning_rate: float
+    precision: Precision
+    seed: int
+    no_export: bool
+    no_instant: bool
+    whole: bool
+
+    def settings(self, device: Device, *, tune: bool = True) -> LearnSettings:
+        """Return the core's settings of learning.
+
+        Args:
+            device: where to learn.
+            tune: False stops before tuning.
+        """
+        from mystyle_cli.instant.net import InstantSettings
+        from mystyle_cli.learn.settings import LearnSettings
+        from mystyle_cli.tuning.settings import TuneSettings
+
+        tuning = TuneSettings(
+            passes=self.passes,
+            batch=self.tune_batch,
+            learning_rate=self.learning_rate,
+            precision=self.precision,
+            seed=self.seed,
+        )
+        return LearnSettings(
+            tune=tune,
+            export=not self.no_export,
+            instant=None if self.no_instant else InstantSettings(),
+            whole=self.whole,
+            tuning=tuning,
+            seed=self.seed,
+            device=device,
+        )
+
+
+UNTUNED: Final = Unused(
+    ("passes", "tune_batch", "learning_rate", "precision", "whole", "dry_run"),
+    lambda values: values["no_tune"],
+    "with --no-tune nothing is tuned",
+    "Leave one of the two out, or give it to `mystyle tune` later.",
+)
+"""Options of a tuning that does not take place.
+
+What leaves nets out counts even so: for the photos that a profile was tuned on its nets are made, or not.
+"""
+
+tuning_options: Final = bundle(
+    "tuning",
+    TuningOptions,
+    (
+        click.option(
+            "--passes",
+            type=click.IntRange(1),
+            default=TUNE_PASSES,
+            show_default=True,
+            help="How often every photo is seen; more takes longer and shows the person more exactly.",
+        ),
+        click.option(
+            "--batch",
+            "tune_batch",
+            type=click.IntRange(1),
+            default=TUNE_BATCH,
+            show_default=True,
+            help="Photos a step.",
+        ),
+        click.option(
+            "--learning-rate",
+            type=Number(0, min_open=True),
+            default=TUNE_RATE,
+            show_default=True,
+            help="Highest rate of the tuning.",
+        ),
+        click.option(
+            "--precision",
+            type=click.Choice(["auto", "float32", "bfloat16"]),
+            default="auto",
+            show_default=True,
+            help="Arithmetic; auto takes bfloat16 where the device has units for it.",
+        ),
+        click.option(
+            "--seed",
+            type=SEEDS,
+            default=0,
+            show_default=True,
+            help="Makes the run repeatable, and the same command able to go on where it stopped.",
+        ),
+        click.option(
+            "--no-export",
+            is_flag=True,
+            help="Leave out the ONNX net: a smaller profile, slower samples; `mystyle export` adds it.",
+        ),
+        click.option(
+            "--no-instant",
+            is_flag=True,
+            help="Leave out the net for `--quality instant` and `fast`, from whose answers searches start.",
+        ),
+        click.option(
+            "--whole",
+            is_flag=True,
+            help="Keep every tuned weight in half precision: ten times the bytes, the same to the eye.",
+        ),
+    ),
+)
+
+
+def show_learned(app: App, command: str, learned: Learned) -> None:
+    """Show what came of the photos and how well the person is known now; the profile's folder is the result.
+
+    Args:
+        app: what the options of every command said.
+        command: for the JSON document.
+        learned: what the core did.
+    """
+    from mystyle_cli.person.layout import CONTACT_SHEET
+
+    console, profile = app.console, learned.profile
+    records, results = profile.records, profile.manifest.results
+    for record in records:
+        if not record.kept:
+            console.detail(f"refused {record.file}: {record.detail}")
+    console.info(photo_summary(records))
+    for warning in learned.warnings:
+        console.warn(warning)
+    for line in result_lines(results):
+        console.info(line)
+    sheet = profile.path / CONTACT_SHEET
+    console.info(f"every photo with its verdict: {sheet}")
+    if not profile.tuned:
+        console.info(f"not tuned yet; next: mystyle tune {profile.name}")
+    console.result(str(profile.path))
+    console.document(
+        command,
+        {
+            "ok": True,
+            "name": profile.name,
+            "folder": str(profile.path),
+            "contact_sheet": str(sheet),
+            "tuned": profile.tuned,
+            "stages_worked": list(learned.worked),
+            "seconds": dict(learned.seconds),
+            "counts": dict(profile.manifest.counts),
+            "photos": [record.to_json() for record in records],
+            "results": {line: dict(figures) for line, figures in results.items()},
+            "identity": dict(profile.manifest.identity),
+            "warnings": list(learned.warnings),
+        },
+    )
+
+
+def photo_summary(records: Sequence[PhotoRecord]) -> str:
+    """Return how many photos were kept, and how many were refused for each reason."""
+    splits = Counter(record.split for record in records if record.kept)
+    kept = sum(splits.values())
+    text = (
+        f"{len(records)} photos: {kept} kept ({splits['train']} to learn from, {splits['held-out']} held out)"
+    )
+    refused = Counter(str(record.reason) for record in records if not record.kept)
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(refused.items()))
+    return f"{text}, {len(records) - kept} refused ({reasons})" if refused else text
+
+
+def result_lines(results: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Lay the result table out: a line for before and after tuning, a column for each figure."""
+    if not results:
+        return []
+    figures = list(next(iter(results.values())))
+    rows = [
+        [name, *(f"{line[figure]:.4g}" if figure in line else "-" for figure in figures)]
+        for name, line in results.items()
+    ]
+    return columns(["", *[figure.replace("_", " ") for figure in figures]], rows)
+
+
+GIB: Final = 1 << 30
+
+dry_run_option: Final = click.option(
+    "--dry-run", is_flag=True, help="Show the memory and time that tuning will take here, and stop."
+)
+
+
+def show_estimate(app: App, command: str, estimate: Estimate) -> None:
+    """Show what tuning will take, with advice where it does not fit.
+
+    Args:
+        app: what the options of every command said.
+        command: for the JSON document.
+        estimate: of the core.
+    """
+    for line in estimate_lines(estimate):
+        app.console.show(line)
+    for sentence in estimate.advice:
+        app.console.warn(sentence)
+    app.console.document(
+        command,
+        {
+            "ok": True,
+            "dry_run": True,
+            **asdict(estimate),
+            "left": estimate.left,
+            "seconds": estimate.seconds,
+            "fits": estimate.fits,
+            "advice": list(estimate.advice),
+        },
+    )
+
+
+def estimate_lines(estimate: Estimate) -> list[str]:
+    """Lay an estimate out, one matter a line."""
+    plan, size = estimate.plan, estimate.resolution
+    ways = ["blocks recomputed"] if plan.recompute else []
+    ways += [] if plan.cache else ["features not kept"]
+    free = "" if estimate.free is None else f" of {estimate.free / GIB:.1f} GB that there are"
+    fits = "it fits" if estimate.fits else "it does not fit"
+    taken = f"; {estimate.taken} taken before, {estimate.left} left" if estimate.taken else ""
+    lines = [
+        f"pictures  {estimate.pictures} of {size} px",
+        f"steps     {estimate.steps}: {estimate.passes} passes, {estimate.batch} pictures a step{taken}",
+    ]
+    if not estimate.left:
+        return [*lines, "already tuned so: nothing to tune"]
+    lines += [
+        f"at once   {', '.join([str(plan.at_once), *ways])}, {estimate.precision} on {estimate.device}",
+        f"memory    {estimate.memory / GIB:.1f} GB{free}: {fits}",
+    ]
+    if estimate.seconds is None or estimate.seconds_per_step is None:
+        return [*lines, "time      not measured"]
+    each = estimate.seconds_per_step
+    return [*lines, f"time      {each:.3g} s a step, {duration(estimate.seconds)} in all"]
+
+
+def duration(seconds: float) -> str:
+    """Say a time in the unit that suits it."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,71 @@
+"""What every result says about itself: made by AI, by which command, from whom, with which seed."""
+
+from __future__ import annotations
+
+import math
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from mystyle_cli import __version__
+from mystyle_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from mystyle_cli.person.profile import Profile
+    from mystyle_cli.photos.marks import Drawn, Provenance
+
+
+def provenance(
+    command: str,
+    profile: Profile,
+    beta: float | None,
+    seed: int | None,
+    *,
+    hull: bool = True,
+    id_score: float | None = None,
+    drawn: Drawn | None = None,
+    code: bytes = b"",
+) -> Provenance:
+    """Return the record that is embedded in a result.
+
+    Args:
+        command: the command's name.
+        profile: the person's profile.
+        beta: dilation; None is unbounded.
+        seed: what repeats the result; None where nothing was drawn.
+        hull: whether the result is of the person's own space, which alone has a dilation.
+        id_score: how much the result looks like the person.
+        drawn: how a sample was drawn.
+        code: what a photo's face was drawn from, where that is kept.
+    """
+    from mystyle_cli.person.layout import GENERATOR
+    from mystyle_cli.photos.marks import Provenance, source_type
+
+    return Provenance(
+        command=command,
+        profile=profile.name,
+        prior=profile.manifest.prior.name,
+        beta=(math.inf if beta is None else beta) if hull else None,
+        seed=seed,
+        version=__version__,
+        digital_source_type=source_type(command),
+        created=_given_date(),
+        id_score=None if id_score is None or not math.isfinite(id_score) else round(id_score, 3),
+        generator=profile.manifest.digests().get(GENERATOR, ""),
+        drawn=drawn,
+        code=code,
+    )
+
+
+def _given_date() -> str | None:
+    """Return the date that SOURCE_DATE_EPOCH gives to what is made, or None; the clock has no say."""
+    seconds = os.environ.get("SOURCE_DATE_EPOCH")
+    if not seconds:
+        return None
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError) as error:
+        raise UsageError(
+            f"SOURCE_DATE_EPOCH is {seconds!r}, not a number of seconds since 1970",
+            "Unset it, or give a whole number.",
+        ) from error

@@ -1,0 +1,252 @@
+"""Options that several commands share, each bundle handed to the command as one frozen object."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import wraps
+from typing import Any, Final, Literal
+
+import click
+
+from mystyle_cli.errors import UsageError
+from mystyle_cli.terminal.app import App
+from mystyle_cli.terminal.console import Console
+
+Function = Callable[..., Any]
+Decorator = Callable[[Function], Function]
+
+
+class Number(click.FloatRange):
+    """A finite number within bounds; what a range of click's own lets through are nan and infinity."""
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> float:
+        """Parse what was typed."""
+        number = float(super().convert(value, param, context))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number", param, context)
+        return number
+
+
+class Beta(click.ParamType):  # type: ignore[type-arg]  # older clicks know no generic ones
+    """A dilation: a number from 0 up, or `none` for unbounded, which becomes None."""
+
+    name = "number|none"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> float | None:
+        """Parse what was typed."""
+        if isinstance(value, str) and value.lower() == "none":
+            return None
+        try:
+            beta = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor none", param, context)
+        if not math.isfinite(beta) or beta < 0:
+            self.fail(f"{value} is not a dilation; use 0 or more, or none", param, context)
+        return beta
+
+
+def bundle(name: str, kind: type, options: Sequence[Decorator]) -> Decorator:
+    """Return a decorator that adds options and passes their values on as one object.
+
+    Args:
+        name: the argument that the command gets.
+        kind: a dataclass whose fields are named as the options.
+        options: click's decorators, in the order of the help.
+    """
+    names = [field.name for field in fields(kind)]
+
+    def decorate(function: Function) -> Function:
+        @wraps(function)
+        def gathered(*args: Any, **values: Any) -> Any:
+            values[name] = kind(**{field: values.pop(field) for field in names})
+            return function(*args, **values)
+
+        decorated: Function = gathered
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
+
+
+Marking = Literal["record", "visible", "c2pa", "none"]
+"""How a result says that it is AI-made: in its metadata, in its corner too, signed, or not at all."""
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """What is worked on, and where the results go.
+
+    Args:
+        inputs: files, folders, patterns or `-`, as typed.
+        output: file, folder or `-`; None puts each result beside its input.
+        format_name: suffix of results whose name is made up here; None is png.
+        quality: of jpeg and webp; None is that of `outputs.QUALITY`.
+        overwrite: replace results that are there.
+        skip_existing: leave out inputs whose result is there.
+        recursive: search folders below folders.
+        batch: inputs worked on at once.
+        keep_metadata: carry EXIF data over to results.
+        mark: how results say that they are AI-made, None for the default.
+        no_mark: they do not say so.
+    """
+
+    inputs: tuple[str, ...]
+    output: str | None
+    format_name: str | None
+    quality: int | None
+    overwrite: bool
+    skip_existing: bool
+    recursive: bool
+    batch: int
+    keep_metadata: bool
+    mark: Marking | None
+    no_mark: bool
+
+    @property
+    def marking(self) -> Marking:
+        """How results say that they are AI-made; raises UsageError where options contradict each other."""
+        return marking_of(self.mark, self.no_mark)
+
+
+output_option: Final = click.option(
+    "-o",
+    "--output",
+    metavar="FILE|DIR|-",
+    help="Where results go: a name without an ending is a folder. Photos that differ only in their ending "
+    "keep it: a.jpg.png, a.webp.png.  [default: beside each input]",
+)
+format_option: Final = click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(["png", "jpg", "webp"]),
+    help="Format of results when -o names no file.  [default: png]",
+)
+quality_option: Final = click.option(
+    "--jpeg-quality",
+    "quality",
+    type=click.IntRange(1, 100),
+    help="Quality of jpg and webp.  [default: 95]",
+)
+overwrite_option: Final = click.option(
+    "--overwrite", is_flag=True, help="Replace results that are already there."
+)
+recursive_option: Final = click.option(
+    "-r", "--recursive", is_flag=True, help="Search folders below folders; their tree is kept."
+)
+
+mark_option: Final = click.option(
+    "--mark",
+    type=click.Choice(["record", "visible", "c2pa"]),
+    help="How results say that they are AI-made: in their metadata, also in a corner for all to see, or also "
+    "signed with your own certificate (MYSTYLE_C2PA_CERTIFICATE, MYSTYLE_C2PA_KEY; needs c2pa-python).  "
+    "[default: record]",
+)
+no_mark_option: Final = click.option(
+    "--no-mark",
+    is_flag=True,
+    help="Leave that out; then nobody can tell, and you must say so yourself.",
+)
+
+batch_options: Final = bundle(
+    "batch",
+    BatchOptions,
+    (
+        click.argument("inputs", nargs=-1, required=True, metavar="PHOTO..."),
+        output_option,
+        format_option,
+        quality_option,
+        overwrite_option,
+        click.option(
+            "--skip-existing",
+            is_flag=True,
+            help="Leave out photos whose result is already there; with --save-codes, whose code is, too.",
+        ),
+        recursive_option,
+        click.option(
+            "--batch", type=click.IntRange(1), default=8, show_default=True, help="Photos worked on at once."
+        ),
+        click.option(
+            "--keep-metadata",
+            is_flag=True,
+            help="Carry the photo's EXIF data over: place, time, camera and its number, artist, notes.  "
+            "[default: nothing of it is in a result]",
+        ),
+        mark_option,
+        no_mark_option,
+    ),
+)
+
+
+def beta_option(default: float) -> Decorator:
+    """Return `--beta` with a command's default."""
+    return click.option(
+        "--beta",
+        type=Beta(),
+        metavar="NUMBER|none",
+        default=default,
+        show_default=True,
+        help="How far results may leave the photos' own space: 0 is safest, none is unbounded.",
+    )
+
+
+SEEDS: Final = click.IntRange(0, 2**32 - 1)
+"""What a seed may be: all that is drawn where none is given."""
+
+seed_option: Final = click.option(
+    "--seed", type=SEEDS, help="Makes the run repeatable.  [default: drawn and printed]"
+)
+
+
+backend_option: Final = click.option(
+    "--backend",
+    type=click.Choice(["auto", "onnx", "torch"]),
+    default="auto",
+    show_default=True,
+    help="What renders: onnx (the export, which starts at once) or torch; auto takes a fresh export.",
+)
+
+
+def _profile_names(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Complete a profile's name in the shell."""
+    return [name for name in context.ensure_object(App).profiles().names() if name.startswith(begun)]
+
+
+profile_argument: Final = click.argument("name", metavar="NAME", shell_complete=_profile_names)
+
+
+def choose_seed(console: Console, seed: int | None) -> int:
+    """Return the seed asked for, or draw one and say which."""
+    if seed is not None:
+        return seed
+    drawn = secrets.randbelow(2**32)
+    console.info(f"seed {drawn}")
+    return drawn
+
+
+def marking_of(mark: Marking | None, no_mark: bool) -> Marking:
+    """Return how results say that they are AI-made.
+
+    Raises:
+        UsageError: the two options contradict each other.
+    """
+    if mark and no_mark:
+        raise UsageError(f"--mark {mark} and --no-mark contradict each other", "Give one of them.")
+    return "none" if no_mark else mark or "record"
+
+
+def warn_unmarked(console: Console, marking: Marking) -> None:
+    """Warn that nobody can tell what a result is."""
+    if marking == "none":
+        console.warn("--no-mark: the results do not say that they are AI-made; say so where you show them")
+
+
+def warn_unbounded(console: Console, beta: float | None) -> None:
+    """Warn that an unbounded search may leave the person."""
+    if beta is None:
+        console.warn("--beta none lets the result drift away from the person; check the ID score")

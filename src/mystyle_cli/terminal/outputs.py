@@ -1,0 +1,323 @@
+"""Where results go: every name is chosen and looked at before any work is done."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from mystyle_cli.errors import MystyleError, UsageError
+from mystyle_cli.files.writing import check_writable, sweep
+from mystyle_cli.terminal.inputs import STREAM, Input, file_id
+
+if TYPE_CHECKING:
+    from mystyle_cli.photos.pixels import Format
+
+FORMAT: Final = "png"
+"""Ending of results where neither -o nor --format names one."""
+
+QUALITY: Final = 95
+"""Of jpeg and webp, from 1 to 100."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where one result goes.
+
+    Args:
+        path: the file; None is standard output.
+        format: what is written there.
+    """
+
+    path: Path | None
+    format: Format
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return STREAM if self.path is None else str(self.path)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where everything goes that is kept of one input.
+
+    Args:
+        target: the picture's.
+        code: the file of its code; None keeps none.
+    """
+
+    target: Target
+    code: Path | None = None
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files."""
+        return [path for path in (self.target.path, self.code) if path is not None]
+
+
+@dataclass(frozen=True)
+class Originals:
+    """The files that no result may replace, known as the system knows them, whatever way a path takes.
+
+    Args:
+        ids: device and number of each.
+    """
+
+    ids: frozenset[tuple[int, int]] = frozenset()
+
+    @classmethod
+    def of(cls, places: Iterable[Path]) -> Originals:
+        """Return those of files, and of all files in folders; what is not there cannot be replaced."""
+        found = set()
+        for place in places:
+            inner = place.rglob("*") if os.path.isdir(place) else ()
+            for path in (place, *inner):
+                with suppress(OSError):
+                    found.add(file_id(path))
+        return cls(frozenset(found))
+
+    def __or__(self, other: Originals) -> Originals:
+        """Return all of both."""
+        return Originals(self.ids | other.ids)
+
+    def refuse(self, path: Path) -> None:
+        """Refuse to write a result over an original, however its path is written.
+
+        Raises:
+            UsageError: it would.
+        """
+        with suppress(OSError):
+            if file_id(path) in self.ids:
+                raise UsageError(
+                    f"{path} would replace an input", "Originals are never touched: use another -o."
+                )
+
+
+NONE: Final = Originals()
+
+
+@dataclass
+class Ground:
+    """Looks at places where results are to be written, before anything is done for them.
+
+    Args:
+        originals: what no result may replace.
+        overwrite: whether results that are there are replaced.
+        advice: what to do where they are not.
+    """
+
+    originals: Originals
+    overwrite: bool
+    advice: str = "Use --overwrite, or another -o."
+    _folders: dict[Path, str] = field(default_factory=dict)
+
+    def check(self, path: Path) -> None:
+        """Refuse a place where a result could not be written, or where something stays.
+
+        What a killed command left half-written in its folder goes.
+
+        Raises:
+            UsageError: an input, a link or an older result is there.
+            MystyleError: nothing can be written there.
+        """
+        self.originals.refuse(path)
+        if os.path.islink(path):
+            raise UsageError(f"{path} is a link, and no result is written through one", "Use another -o.")
+        if os.path.lexists(path) and not self.overwrite:
+            raise UsageError(f"{path} is already there", self.advice)
+        if refusal := _refusal(lambda: _look(path)) or self._try(path.parent):
+            raise MystyleError(f"{path} cannot be written: {refusal}", "Choose another place with -o.")
+
+    def _try(self, folder: Path) -> str:
+        """Return why nothing can be written in a folder, "" where it can; it is tried once."""
+        if folder not in self._folders:
+            sweep(folder)
+            self._folders[folder] = _refusal(lambda: check_writable(folder))
+        return self._folders[folder]
+
+    def check_all(self, paths: Iterable[Path]) -> None:
+        """Check places of which each is needed.
+
+        Raises:
+            UsageError: as `check`, or two of them are one.
+            MystyleError: as `check`.
+        """
+        seen: set[str] = set()
+        for path in paths:
+            self.check(path)
+            real = os.path.realpath(path)
+            if real in seen:
+                raise UsageError(f"{path} would be written twice", "Use another -o or --grid.")
+            seen.add(real)
+
+
+def _look(path: Path) -> None:
+    """Raise OSError where a name cannot be one, such as one that is too long."""
+    with suppress(FileNotFoundError):
+        path.lstat()
+
+
+def _refusal(act: Callable[[], None]) -> str:
+    """Return why the system refuses something, "" where it does not."""
+    try:
+        act()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def plan(
+    inputs: Sequence[Input],
+    output: str | None,
+    task: str,
+    format_name: str,
+    originals: Originals = NONE,
+    codes: Path | None = None,
+) -> list[Place]:
+    """Choose every file that results go to, before any work is done.
+
+    Args:
+        inputs: what is worked on.
+        output: `-o` as typed: a file, a folder, `-`, or None.
+        task: the command, for names beside the input.
+        format_name: suffix without dot for names that are made up here.
+        originals: what no result may replace besides the inputs.
+        codes: the folder that codes are kept in; None keeps none.
+
+    Raises:
+        UsageError: the results cannot all go there, or one would replace an input.
+    """
+    targets = _targets(inputs, output, task, f".{format_name}")
+    if codes is None:
+        places = [Place(target) for target in targets]
+    else:
+        names = _apart(inputs, lambda item: item.relative, ".safetensors")
+        places = [Place(target, codes / name) for target, name in zip(targets, names, strict=True)]
+    _refuse_clashes(inputs, places, originals)
+    return places
+
+
+def _targets(inputs: Sequence[Input], output: str | None, task: str, suffix: str) -> list[Target]:
+    """Choose the place of each picture."""
+    if output == STREAM or (output is None and len(inputs) == 1 and inputs[0].path is None):
+        if len(inputs) > 1:
+            raise UsageError(f"{len(inputs)} results cannot go to standard output", "Use -o FOLDER.")
+        return [Target(None, target_for(Path(STREAM + suffix)).format)]
+    if output is None:
+        return [target_for(path) for path in _apart(inputs, _beside, f".{task}{suffix}")]
+    if names_folder(output):
+        return [
+            target_for(Path(output) / name) for name in _apart(inputs, lambda item: item.relative, suffix)
+        ]
+    if len(inputs) > 1 or inputs[0].from_folder:
+        raise needs_folder(
+            output, "the results of a folder" if len(inputs) == 1 else f"{len(inputs)} results"
+        )
+    return [target_for(Path(output))]
+
+
+def names_folder(output: str) -> bool:
+    """Tell whether `-o` names a folder: one that is there, or a name without an ending or ending in `/`."""
+    return output.endswith(("/", "\\")) or os.path.isdir(output) or not Path(output).suffix
+
+
+def needs_folder(output: str, what: str) -> UsageError:
+    """Return what is said where `-o` names a file and results need a folder."""
+    return UsageError(f"{output} names a file, and {what} need a folder", f"For a folder: -o {output}/")
+
+
+def _beside(item: Input) -> Path:
+    if item.from_folder or item.path is None:
+        raise UsageError(f"{item.name}: where should its result go?", "Use -o FOLDER.")
+    return item.path
+
+
+def _apart(inputs: Sequence[Input], place: Callable[[Input], Path], suffix: str) -> list[Path]:
+    """Name a file for each input, with another ending.
+
+    Inputs that differ only in their ending keep it: a.jpg.png, a.webp.png; and so does an input whose name
+    one of those has then.
+
+    Args:
+        inputs: what is worked on.
+        place: the folder of an input's file and the input's own name.
+        suffix: the ending.
+    """
+    whole: set[int] = set()
+    while True:
+        places = [place(item) for item in inputs]
+        names = [
+            path.with_name((path.name if number in whole else path.stem) + suffix)
+            for number, path in enumerate(places)
+        ]
+        count = Counter(names)
+        more = {number for number, name in enumerate(names) if count[name] > 1} - whole
+        if not more:
+            return names
+        whole |= more
+
+
+def target_for(path: Path) -> Target:
+    """Return the place of a result whose file is known; its ending says the format.
+
+    Raises:
+        UsageError: nothing is written under that ending.
+    """
+    from mystyle_cli.photos.encode import format_of
+
+    return Target(path, format_of(path))
+
+
+def refuse_idle(targets: Sequence[Target], format_name: str | None, quality: int | None) -> None:
+    """Refuse a format or a quality that no result would have.
+
+    Args:
+        targets: where results go.
+        format_name: `--format` as typed, or None.
+        quality: `--jpeg-quality` as typed, or None.
+
+    Raises:
+        UsageError: a result is of another format, or none of a format that has a quality.
+    """
+    if format_name is not None:
+        if not targets:
+            raise UsageError(
+                "--format does nothing here: the one picture has a name", "Leave it out, or give -o DIR."
+            )
+        wanted = target_for(Path(f"{STREAM}.{format_name}")).format
+        for target in targets:
+            if target.format != wanted:
+                raise UsageError(
+                    f"-o {target.name} and --format {format_name} contradict each other", "Give one of them."
+                )
+    if quality is not None and all(target.format == "png" for target in targets):
+        raise UsageError(
+            "--jpeg-quality does nothing here: what is written is png, which keeps every pixel",
+            "Leave it out, or use --format jpg or webp.",
+        )
+
+
+def _refuse_clashes(inputs: Sequence[Input], places: Sequence[Place], originals: Originals) -> None:
+    """Refuse results that would replace an input or each other."""
+    named = {os.path.realpath(item.path) for item in inputs if item.path is not None}  # even missing ones
+    originals |= Originals.of(item.path for item in inputs if item.path is not None)
+    seen: dict[str, Input] = {}
+    for item, place in zip(inputs, places, strict=True):
+        for path in place.paths:
+            originals.refuse(path)
+            real = os.path.realpath(path)
+            if real in named:
+                raise UsageError(
+                    f"{path} would replace an input", "Originals are never touched: use another -o."
+                )
+            if real in seen:
+                raise UsageError(
+                    f"{seen[real].name} and {item.name} would both become {path}",
+                    "Give the folder above them with --recursive, so that the tree is kept.",
+                )
+            seen[real] = item

@@ -1,0 +1,192 @@
+"""What `invert`, `inpaint`, `upscale` and `edit` share: how the person's space is searched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from mystyle_cli.errors import UsageError
+from mystyle_cli.terminal.app import App, Unused
+from mystyle_cli.terminal.options import SEEDS, BatchOptions, beta_option, bundle, choose_seed
+
+if TYPE_CHECKING:
+    from mystyle_cli.projection.settings import SpaceName
+    from mystyle_cli.restore.task import Quality, RestoreSettings, Start, TaskName
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How the person's space is searched.
+
+    Args:
+        beta: dilation; None is unbounded.
+        steps: of the search; None is the core's own number.
+        seed: what makes it repeatable; None draws one.
+        space: of codes.
+        start: where the search begins.
+        aligned: inputs are aligned crops.
+        landmarks: file or folder of face points.
+        force: work on faces that are not this person's.
+    """
+
+    beta: float | None
+    steps: int | None
+    seed: int | None
+    space: SpaceName
+    start: Start
+    aligned: bool
+    landmarks: Path | None
+    force: bool
+
+
+def search_options(beta: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the options of a search, with a command's own default dilation."""
+    return bundle(
+        "search",
+        SearchOptions,
+        (
+            beta_option(beta),
+            click.option(
+                "--steps", type=click.IntRange(1), help="Steps of the search.  [default: 25; in w and w+ 300]"
+            ),
+            click.option(
+                "--seed",
+                type=SEEDS,
+                help="Repeats what --start random draws, the only chance in a search.  "
+                "[default: drawn and printed]",
+            ),
+            click.option(
+                "--space",
+                type=click.Choice(["p+", "p", "w+", "w"]),
+                default="p+",
+                show_default=True,
+                help="Codes to search: p+ and p keep to the person, w+ and w do not.",
+            ),
+            click.option(
+                "--start",
+                type=click.Choice(["auto", "centre", "encoder", "random"]),
+                default="auto",
+                show_default=True,
+                help="Where the search begins; auto: at the instant answer, or at the centre where the "
+                "profile has no net for that. Random starts show how much a photo leaves open.",
+            ),
+            click.option(
+                "--aligned", is_flag=True, help="Inputs are aligned square crops of the face already."
+            ),
+            click.option(
+                "--landmarks",
+                type=click.Path(exists=True, path_type=Path),
+                metavar="FILE|DIR",
+                help="68 face points for photos in which no face is found: .npy or lines of `x y`.",
+            ),
+            click.option("--force", is_flag=True, help="Work on a face even if it is not this person's."),
+        ),
+    )
+
+
+UNUSED: Final = (
+    Unused(
+        ("seed",),
+        lambda values: values["start"] != "random",
+        "only a random start draws anything, and every other search repeats itself",
+        "Leave it out, or add --start random.",
+    ),
+    Unused(
+        ("beta",),
+        lambda values: values["space"] in ("w", "w+"),
+        "only codes of the person's own space have a dilation",
+        "Leave it out, or use --space p+ or p.",
+    ),
+    Unused(
+        ("landmarks",),
+        lambda values: values["aligned"],
+        "an aligned crop shows where its face is",
+        "Leave out one of --landmarks and --aligned.",
+    ),
+)
+"""Options of a search that others leave without a use."""
+
+
+@dataclass(frozen=True)
+class QualityOptions:
+    """How much is done for a result.
+
+    Args:
+        effort: instant, fast or full.
+        instant: short for the first.
+    """
+
+    effort: Quality | None
+    instant: bool
+
+    @property
+    def chosen(self) -> Quality:
+        """What counts in the end.
+
+        Raises:
+            UsageError: the two contradict each other.
+        """
+        if self.instant and self.effort not in (None, "instant"):
+            raise UsageError(
+                f"--instant and --quality {self.effort} contradict each other", "Give one of them."
+            )
+        return "instant" if self.instant else self.effort or "full"
+
+
+quality_options: Final = bundle(
+    "effort",
+    QualityOptions,
+    (
+        click.option(
+            "--quality",
+            "effort",
+            type=click.Choice(["instant", "fast", "full"]),
+            help="instant: the person's own nets, without torch; fast: a short search; full: a whole one.  "
+            "[default: full]",
+        ),
+        click.option("--instant", is_flag=True, help="Short for --quality instant."),
+    ),
+)
+
+
+save_codes_option: Final = click.option(
+    "--save-codes",
+    "codes",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Keep each photo's code there, so that `edit --codes DIR` need not search again.",
+)
+
+
+def seed_of(app: App, search: SearchOptions, quality: Quality) -> int:
+    """Return the seed; without one, only a random start of a full search draws and prints one."""
+    drawn = search.start == "random" and quality == "full"
+    return choose_seed(app.console, search.seed) if drawn else 0
+
+
+def settings_of(
+    app: App, task: TaskName, batch: BatchOptions, search: SearchOptions, quality: Quality = "full"
+) -> RestoreSettings:
+    """Return the core's settings for what was typed."""
+    from mystyle_cli.restore.task import default_settings
+
+    settings = default_settings(task, quality)
+    projection = replace(
+        settings.projection,
+        beta=search.beta,
+        space=search.space,
+        steps=search.steps or settings.projection.steps,
+    )
+    return replace(
+        settings,
+        projection=projection,
+        aligned=search.aligned,
+        force=search.force,
+        start=search.start,
+        seed=seed_of(app, search, quality),
+        batch=batch.batch,
+    )

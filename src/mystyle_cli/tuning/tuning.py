@@ -1,0 +1,381 @@
+"""Tuning: from the domain prior's generator G_d to the personal G_p. Source: sec. 3.1, eq 1; app. B.3."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mystyle_cli.errors import ProfileError, ran_out
+from mystyle_cli.files.documents import Items, Number, Record, Whole
+from mystyle_cli.files.parsing import json_of
+from mystyle_cli.nets.cost import Plan, plan_tuning
+from mystyle_cli.nets.device import Device
+from mystyle_cli.person.files import load_tensors, save_tensors
+from mystyle_cli.progress import Progress, Step, deferred_interrupt, silent
+from mystyle_cli.tuning.muon import Muon
+from mystyle_cli.tuning.settings import (
+    LossPoint,
+    TuneResult,
+    TuneSettings,
+    batches_of_pass,
+    learning_rate_at,
+)
+
+if TYPE_CHECKING:
+    from mystyle_cli.nets.generator import Generator
+    from mystyle_cli.nets.perceptual import Perceptual
+
+
+STATE_FILE = "state.safetensors"
+METHOD: Final = "muon 1"
+"""Names the way weights are moved. What another way has begun or tuned is not taken for this one's."""
+
+OTHERS: Final = 0.3
+"""The rate of everything but the kernels, in parts of theirs."""
+
+Images = NDArray[np.float32] | NDArray[np.uint8]
+"""Pictures (N, 3, R, R), in [-1, 1] or, at a quarter of the memory, in 8 bits a colour."""
+
+
+def tuned_parameters(generator: Generator) -> dict[str, torch.nn.Parameter]:
+    """Return the parameters that tuning may change: the synthesis network's. The mapping stays G_d's."""
+    return {name: p for name, p in generator.named_parameters() if name.startswith("synthesis.")}
+
+
+def _kind(name: str, parameter: torch.Tensor) -> str:
+    """Tell Muon's "kernel" and "affine" (what turns codes into styles) from Adam's "vector".
+
+    What makes colours counts as the last: its weights are a tenth as large as others.
+    """
+    if parameter.ndim not in (2, 4) or name.endswith(".torgb.weight"):
+        return "vector"
+    return "affine" if ".affine." in name else "kernel"
+
+
+def plan_for(
+    generator: Generator, perceptual: Perceptual, pictures: int, settings: TuneSettings, device: Device
+) -> Plan:
+    """Cut the steps of a tuning so that they fit into the memory that is free."""
+    half = device.precision(settings.precision) == "bfloat16"
+    return plan_tuning(generator, perceptual, pictures, settings.batch, device, half=half)
+
+
+def tune(
+    generator: Generator,
+    anchors: NDArray[np.float32],
+    images: Images,
+    perceptual: Perceptual,
+    settings: TuneSettings,
+    state_dir: Path | None = None,
+    progress: Progress = silent,
+    plan: Plan | None = None,
+) -> TuneResult:
+    """Tune a generator so that each anchor gives back its photo.
+
+    Interrupted (Ctrl-C) it saves its state at the end of the step and raises KeyboardInterrupt; killed, it
+    has the state of a few seconds before. The same call goes on from there, and ends with the same weights as
+    if nothing had happened.
+
+    Args:
+        generator: a copy of G_d on the device to work on; it is changed in place into G_p.
+        anchors: (N, w_dim), one code for each photo.
+        images: (N, 3, R, R), the reference set in the same order.
+        perceptual: LPIPS on the same device.
+        settings: how to tune.
+        state_dir: where the state is kept; None keeps none.
+        progress: called after every step.
+        plan: how steps are cut to fit into memory; None cuts nothing.
+
+    Raises:
+        KeyboardInterrupt: after the state was saved.
+        ProfileError: the loss is not finite.
+
+    Source: sec. 3.1, eq 1.
+    """
+    if len(anchors) != len(images) or not len(anchors):
+        raise ValueError(f"{len(anchors)} anchors for {len(images)} images")
+    run = _Run(generator, anchors, images, perceptual, settings, state_dir, plan)
+    run.restore()
+    with deferred_interrupt() as wish:
+        for _ in run.steps(progress):
+            if wish.is_set():
+                run.save()
+                raise KeyboardInterrupt
+    return run.result()
+
+
+def steps_taken(
+    generator: Generator,
+    anchors: NDArray[np.float32],
+    images: Images,
+    perceptual: Perceptual,
+    settings: TuneSettings,
+    state_dir: Path,
+) -> int:
+    """Return after how many steps an interrupted `tune` would go on; its arguments are those of `tune`."""
+    if not (state_dir / STATE_FILE).exists():
+        return 0
+    plan = Plan(at_once=settings.batch, cache=False)
+    run = _Run(generator, anchors, images, perceptual, settings, state_dir, plan)
+    run.restore()
+    return run.step
+
+
+class _Run:
+    """One tuning: parameters, optimiser, place in the schedule, and how they are kept and found again."""
+
+    def __init__(
+        self,
+        generator: Generator,
+        anchors: NDArray[np.float32],
+        images: Images,
+        perceptual: Perceptual,
+        settings: TuneSettings,
+        state_dir: Path | None,
+        plan: Plan | None,
+    ) -> None:
+        self.generator, self.perceptual, self.settings = generator, perceptual, settings
+        self.plan = plan or Plan(at_once=settings.batch)
+        generator.synthesis.recompute = self.plan.recompute
+        self.parameters = tuned_parameters(generator)
+        self.device = next(iter(self.parameters.values())).device
+        self.place = Device(str(self.device))
+        self.precision = self.place.precision(settings.precision)
+        self.state_path = None if state_dir is None else state_dir / STATE_FILE
+        self.key = self._key(anchors, images) if state_dir is not None else ""
+        self.anchors = torch.tensor(anchors).to(self.device)  # a copy: they are read-only
+        self.images = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
+        self.per_pass = math.ceil(len(anchors) / settings.batch)
+        self.total = settings.passes * self.per_pass
+        self.step, self.seconds = 0, 0.0
+        self.curve: list[LossPoint] = []
+        self.sums: list[float] = [0.0, 0.0, 0.0]
+        for parameter in self.parameters.values():
+            parameter.requires_grad_(True)
+        groups: dict[str, list[torch.nn.Parameter]] = {"kernel": [], "affine": [], "vector": []}
+        for name, parameter in self.parameters.items():
+            groups[_kind(name, parameter)].append(parameter)
+        self.muon = Muon(
+            [{"params": groups["kernel"], "share": 1.0}, {"params": groups["affine"], "share": OTHERS}]
+        )
+        self.adam = torch.optim.Adam([{"params": groups["vector"], "share": OTHERS}], foreach=True)
+        self.features = self._features() if self.plan.cache else None
+
+    def _key(self, anchors: NDArray[np.float32], images: Images) -> str:
+        """Return the digest of everything that the outcome depends on."""
+        kept = dataclasses.replace(self.settings, save_seconds=0.0)
+        digest = hashlib.sha256(repr((METHOD, kept, self.precision, anchors.shape, images.shape)).encode())
+        digest.update(np.ascontiguousarray(anchors).tobytes())
+        digest.update(np.ascontiguousarray(images).tobytes())
+        for name, parameter in self.parameters.items():
+            digest.update(name.encode() + parameter.detach().cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    def _features(self) -> list[torch.Tensor]:
+        """Compute what the perceptual net sees in the photos, once for all passes."""
+        kept: list[torch.Tensor] = []
+        for start in range(0, len(self.images), self.plan.at_once):
+            part = slice(start, start + self.plan.at_once)
+            levels = self._seen(self._photos(part))
+            kept = kept or [level.new_empty((len(self.images), *level.shape[1:])) for level in levels]
+            for whole, level in zip(kept, levels, strict=True):
+                whole[part] = level
+        return kept
+
+    def _seen(self, photos: torch.Tensor) -> list[torch.Tensor]:
+        """Return what the perceptual net sees in photos (B, 3, R, R)."""
+        with torch.no_grad(), self.place.arithmetic(self.precision):
+            return self.perceptual.features(photos)
+
+    def _photos(self, index: torch.Tensor | slice) -> torch.Tensor:
+        """Return some of the photos (B, 3, R, R) in [-1, 1]."""
+        photos = self.images[index]
+        return photos.float() / 127.5 - 1.0 if photos.dtype == torch.uint8 else photos
+
+    def steps(self, progress: Progress) -> Iterator[int]:
+        """Work through the schedule from where it stands, saving the state every few seconds."""
+        saved = started = time.monotonic()
+        before = self.seconds
+        while self.step < self.total:
+            number, place = divmod(self.step, self.per_pass)
+            batches = batches_of_pass(len(self.images), self.settings.batch, self.settings.seed, number)
+            loss = self._take_step(batches[place])
+            now = time.monotonic()
+            self.seconds = before + now - started
+            progress(Step("tune", self.step, self.total, {"loss": loss, "pass": number + 1}))
+            if now - saved >= self.settings.save_seconds and self.step < self.total:
+                self.save()
+                saved = time.monotonic()
+            yield self.step
+
+    def _take_step(self, chosen: NDArray[np.int64]) -> float:
+        """Take one step on a batch, and note its losses."""
+        rate = learning_rate_at(self.settings, self.step, self.total)
+        sums = self._gradients(chosen)
+        perceptual, l2 = (math.fsum(values) for values in zip(*sums, strict=True))
+        loss = perceptual + self.settings.weight_l2 * l2
+        for optimiser in (self.muon, self.adam):
+            for group in optimiser.param_groups:
+                group["lr"] = group["share"] * rate
+            optimiser.step()
+        self._note_losses(len(chosen), loss, perceptual, l2, rate)
+        return loss
+
+    def _gradients(self, chosen: NDArray[np.int64]) -> list[tuple[float, float]]:
+        """Compute a batch's gradients; where memory runs out, in smaller parts from now on."""
+        while True:
+            for parameter in self.parameters.values():
+                parameter.grad = None
+            try:
+                return [self._add_gradients(part, len(chosen)) for part in self._parts(chosen)]
+            except Exception as error:
+                plan = self.plan.smaller(len(chosen)) if ran_out(error) else None
+                if plan is None:
+                    raise
+                self.plan, self.generator.synthesis.recompute = plan, plan.recompute
+                self.features = self.features if plan.cache else None
+            self.place.give_back()
+
+    def _parts(self, chosen: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Split a batch into what is worked on at once."""
+        return np.array_split(chosen, math.ceil(len(chosen) / self.plan.at_once))
+
+    def _add_gradients(self, part: NDArray[np.int64], count: int) -> tuple[float, float]:
+        """Add the gradients of a part of a batch of `count`; returns its share of eq 1's two terms."""
+        perceptual, l2 = self._losses(torch.from_numpy(part).to(self.device))
+        share = len(part) / count
+        loss = (perceptual + self.settings.weight_l2 * l2) * share
+        if not torch.isfinite(loss):
+            raise ProfileError(
+                f"the loss of tuning is not finite at step {self.step + 1}",
+                "Give a lower --learning-rate or --precision float32.",
+            )
+        loss.backward()  # type: ignore[no-untyped-call]
+        return perceptual.item() * share, l2.item() * share
+
+    def _losses(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return eq 1's two terms, means over a batch of indices (B,)."""
+        photos = self._photos(index)
+        seen = self._seen(photos) if self.features is None else [level[index] for level in self.features]
+        with self.place.arithmetic(self.precision):
+            codes = self.anchors[index].unsqueeze(1).expand(-1, self.generator.num_ws, -1)
+            made = self.generator.synthesis(codes, noise="const")
+            perceptual = self.perceptual.distance_to(seen, made)
+        l2 = (made.float() - photos).square().mean()
+        return perceptual.float().mean(), l2
+
+    def _note_losses(self, count: int, loss: float, perceptual: float, l2: float, rate: float) -> None:
+        """Add a batch to the current pass; at its end, add a point to the curve."""
+        self.sums = [
+            total + count * value for total, value in zip(self.sums, (loss, perceptual, l2), strict=True)
+        ]
+        self.step += 1
+        if self.step % self.per_pass == 0:
+            loss, perceptual, l2 = (total / len(self.images) for total in self.sums)
+            self.curve.append(LossPoint(self.step // self.per_pass, loss, perceptual, l2, rate))
+            self.sums = [0.0, 0.0, 0.0]
+
+    def save(self) -> None:
+        """Write the state, whole or not at all."""
+        if self.state_path is None:
+            return
+        tensors: dict[str, NDArray[np.generic]] = {}
+        for name, parameter in self.parameters.items():
+            tensors[f"weight:{name}"] = parameter.detach().cpu().numpy()
+            for part, value in self._state(name).items():
+                tensors[f"{part}:{name}"] = value.detach().cpu().numpy()
+        place = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "sums": self.sums,
+            "curve": [dataclasses.astuple(point) for point in self.curve],
+        }
+        save_tensors(self.state_path, tensors, {"key": self.key, "place": json.dumps(place)}, private=True)
+
+    def restore(self) -> None:
+        """Go on from a saved state, when there is one of this very tuning; any other is ignored."""
+        if self.state_path is None or not self.state_path.exists():
+            return
+        try:
+            tensors, notes = load_tensors(self.state_path)
+        except ProfileError:
+            return  # a state only saves time: without a readable one the tuning starts again
+        if notes.get("key") != self.key:
+            return
+        try:
+            place = _PLACE.read(json_of(notes.get("place", "")), "place")
+        except ValueError:
+            return
+        sizes = {len(place["sums"]), *(len(point) + 3 - _COLUMNS for point in place["curve"])}
+        if place["step"] > self.total or sizes != {3} or not self._fits(tensors):
+            return
+        self.step, self.seconds, self.sums = place["step"], place["seconds"], place["sums"]
+        self.curve = [LossPoint(*point) for point in place["curve"]]
+        with torch.no_grad():
+            for key, array in tensors.items():
+                part, _, name = key.partition(":")
+                parameter, value = self.parameters[name], torch.from_numpy(array.copy())
+                if part == "weight":
+                    parameter.copy_(value)
+                elif part == "step":  # Adam's count, which stays on the CPU
+                    self._state(name)[part] = value
+                else:
+                    value = value.to(self.device).contiguous(memory_format=_layout_of(parameter))
+                    self._state(name)[part] = value
+
+    def _fits(self, tensors: Mapping[str, NDArray[np.generic]]) -> bool:
+        """Tell whether the tensors of a saved state are every weight, and numbers of its optimiser for it."""
+        sizes = {name: tuple(parameter.shape) for name, parameter in self.parameters.items()}
+        for key, array in tensors.items():
+            part, _, name = key.partition(":")
+            if name not in sizes or part not in _PARTS:
+                return False
+            if array.dtype.kind != "f" or array.shape != (() if part == "step" else sizes[name]):
+                return False
+        return all(f"weight:{name}" in tensors for name in sizes)
+
+    def _state(self, name: str) -> dict[str, torch.Tensor]:
+        """Return what the optimiser of a parameter keeps of it."""
+        parameter = self.parameters[name]
+        optimiser = self.adam if _kind(name, parameter) == "vector" else self.muon
+        return cast("dict[str, torch.Tensor]", optimiser.state[parameter])
+
+    def result(self) -> TuneResult:
+        """Close the run: freeze the generator and hand out what was learned."""
+        self.generator.synthesis.recompute = False
+        for parameter in self.parameters.values():
+            parameter.requires_grad_(False)
+        state = {name: p.detach().cpu().contiguous().clone() for name, p in self.parameters.items()}
+        return TuneResult(state, tuple(self.curve), self.seconds, self.precision)
+
+
+_COLUMNS: Final = len(dataclasses.fields(LossPoint))
+_PLACE: Final = Record(
+    {
+        "step": Whole(),
+        "seconds": Number(0),
+        "sums": Items(Number(), 3),
+        "curve": Items(Items(Number(), _COLUMNS)),
+    }
+)
+"""Where a saved tuning stands."""
+
+_PARTS: Final = ("weight", "step", "exp_avg", "exp_avg_sq", "momentum")
+"""What is saved of each parameter: itself, what Adam keeps of it, and what Muon does."""
+
+
+def _layout_of(parameter: torch.Tensor) -> torch.memory_format:
+    """Return how a parameter lies in memory, so that its moments lie the same way."""
+    if parameter.dim() == 4 and parameter.is_contiguous(memory_format=torch.channels_last):
+        return torch.channels_last
+    return torch.contiguous_format
