@@ -14,7 +14,8 @@ from mystyle_cli.fetch.licences import read_ledger
 from mystyle_cli.files.paths import home
 from mystyle_cli.files.writing import lock_of
 from mystyle_cli.prior.registry import Prior, bundled_priors, imported_priors, open_prior
-from mystyle_cli.store.store import LOCKS, Store
+from mystyle_cli.store.locks import LOCKS
+from mystyle_cli.store.store import Store
 
 LITTLE_ROOM: Final = 2e9
 """Bytes free below which a tune or a fetch may not find the room that it needs."""

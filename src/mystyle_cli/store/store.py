@@ -5,22 +5,22 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mystyle_cli.errors import MystyleError, ProfileError, UsageError
-from mystyle_cli.files.owned import PASSING, Owned
+from mystyle_cli.errors import MystyleError, ProfileError
+from mystyle_cli.files.owned import Owned
 from mystyle_cli.files.paths import check_name
-from mystyle_cli.files.writing import OWNER_FOLDER, lock_of, make_private, sync_folder
+from mystyle_cli.files.writing import sync_folder
 from mystyle_cli.person.files import unwritable
 from mystyle_cli.person.layout import LAYOUT, MARKER, TOMBSTONE, deleting, is_there, owned
 from mystyle_cli.person.manifest import NAME, Manifest, read_manifest, remedy
 from mystyle_cli.person.migrations import NewerFormatError
 from mystyle_cli.store.draft import Draft, made_by_us, refuse_foreign, roll_forward
+from mystyle_cli.store.locks import LOCKS, Locks
 from mystyle_cli.store.looks import (
     TRASH,
     can_be_called,
@@ -33,8 +33,6 @@ from mystyle_cli.store.looks import (
 )
 
 if TYPE_CHECKING:
-    from filelock import BaseFileLock
-
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.prior.registry import Prior
 
@@ -46,15 +44,6 @@ _PARTS: Final = {
     "anchors.safetensors": "anchors",
     "onnx": EXPORTED,
 }
-LOCKS: Final = ".locks"
-GATE: Final = ".store.lock"
-"""Held while a lock is taken or its file removed, so that nobody takes one whose file is gone."""
-
-PATIENCE: Final = 0.2
-"""Seconds to wait for another command that has a profile."""
-
-GATE_PATIENCE: Final = 10.0
-"""Seconds to wait for the gate, which nobody holds for long."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +76,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._locks = Locks(root)
 
     def names(self) -> list[str]:
         """Return the names of all profiles, finished or not, sorted.
@@ -226,81 +216,12 @@ class Store:
         keys = sorted({check_name(name).casefold(): name for name in names}.items())
         with ExitStack() as stack:
             for key, name in keys:
-                stack.enter_context(self._lock(key, name))
+                stack.enter_context(self._locks.held(key, name))
             for _, name in keys:
                 self._settle(self.folder(name), settle)
             self._sweep_trash()
-            self._sweep_locks()
+            self._locks.sweep(self.names)
             yield
-
-    @contextmanager
-    def _lock(self, key: str, name: str) -> Iterator[None]:
-        """Hold the lock of one name; its file goes with the profile."""
-        path = self.root / LOCKS / f"{key}.lock"
-        lock = self._take(path, name)
-        try:
-            yield
-        finally:
-            with self._gate():
-                gone = not is_profile(self.folder(name))
-                try:
-                    if gone:  # a command that ends early may leave something under way, too
-                        owned(self.folder(name)).sweep()
-                finally:
-                    lock.release()
-                if gone:
-                    path.unlink(missing_ok=True)
-
-    def _take(self, path: Path, name: str) -> BaseFileLock:
-        """Take a lock, with some patience.
-
-        Raises:
-            ProfileError: another command holds it, or the store cannot be written to.
-        """
-        from filelock import Timeout
-
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            with self._gate():
-                try:
-                    lock = lock_of(path)
-                    lock.acquire(timeout=0)
-                    return lock
-                except Timeout as error:
-                    if time.monotonic() > deadline:
-                        raise ProfileError(
-                            f"profile '{name}' is being changed by another command",
-                            "Wait until it has ended.",
-                        ) from error
-                except OSError as error:
-                    raise self._unwritable(error) from error
-            time.sleep(PATIENCE / 10)
-
-    @contextmanager
-    def _gate(self) -> Iterator[None]:
-        """Keep others from taking and removing locks."""
-        from filelock import Timeout
-
-        folder = self.root / LOCKS
-        try:
-            self.root.mkdir(OWNER_FOLDER, parents=True, exist_ok=True)
-            make_private(folder)
-            gate = lock_of(folder / GATE)
-            gate.acquire(timeout=GATE_PATIENCE)
-        except Timeout as error:
-            raise ProfileError(f"the locks of {self.root} are held", "Wait, and try again.") from error
-        except OSError as error:
-            raise self._unwritable(error) from error
-        try:
-            yield
-        finally:
-            gate.release()
-
-    def _unwritable(self, error: OSError) -> ProfileError:
-        return ProfileError(
-            f"the store {self.root} cannot be written to: {error.strerror} ({error.filename})",
-            "Check its permissions, or choose another with --store.",
-        )
 
     def draft(self, name: str) -> Draft:
         """Return the profile's next version, as far as it was made. Call it under `locked`.
@@ -377,7 +298,7 @@ class Store:
         """
         if not is_profile(self.folder(name)) and (self.root / LOCKS).is_dir():
             with suppress(ProfileError):  # an interrupted deletion may have left its lock
-                self._sweep_locks()
+                self._locks.sweep(self.names)
         folder = self.path(name)
         with self.locked(name, settle=False):  # so that a damaged commit can be deleted
             here = owned(folder)
@@ -466,28 +387,6 @@ class Store:
         for name in self._trash():
             with suppress(OSError):
                 Owned(self.root, name, LAYOUT).clear()
-
-    def _sweep_locks(self) -> None:
-        """Remove the locks of killed commands, whose names have no profile, and what they left under way."""
-        from filelock import Timeout
-
-        with self._gate():
-            taken = {name.casefold() for name in self.names()}
-            for path in sorted((self.root / LOCKS).glob("*.lock")):
-                if path.name == GATE or path.stem in taken:
-                    continue
-                try:
-                    with lock_of(path).acquire(timeout=0):
-                        for name in self._passing(path.stem):
-                            owned(self.folder(name)).sweep()
-                except (Timeout, OSError, UsageError):
-                    continue
-                path.unlink(missing_ok=True)
-
-    def _passing(self, key: str) -> list[str]:
-        """Return the names of profiles that are not there yet or no longer, of those that share a lock."""
-        names = [name.removeprefix(PASSING) for name in os.listdir(self.root) if name.startswith(PASSING)]
-        return [name for name in names if name.casefold() == key]
 
 
 _INTERRUPTED: Final = "its creation was interrupted"
