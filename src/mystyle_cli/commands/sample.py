@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -16,6 +18,7 @@ from mystyle_cli.terminal.options import (
     Beta,
     Marking,
     backend_option,
+    bundle,
     choose_seed,
     format_option,
     mark_option,
@@ -40,8 +43,85 @@ from mystyle_cli.terminal.outputs import (
 )
 
 if TYPE_CHECKING:
+    from mystyle_cli.person.profile import Profile
+    from mystyle_cli.photos.pixels import Pixels, Sheet
     from mystyle_cli.sample.rendering import Backend, Renderer
-    from mystyle_cli.sample.samples import Sampler
+    from mystyle_cli.sample.samples import Sampler, Samples
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """What is drawn, and where it goes.
+
+    Args:
+        count: of pictures.
+        output: file, folder or `-` for single pictures; None is this folder, or nowhere beside a sheet.
+        grid: the file of a sheet of all pictures.
+        sampler: "anchors" or "uniform".
+        anchors: photos in a mix.
+        beta: dilation, None where it is unbounded.
+        seed: of the first picture, None to draw one.
+        format_name: suffix of results whose name is made up here; None is png.
+        quality: of jpeg and webp; None is that of `outputs.QUALITY`.
+        overwrite: replace results that are there.
+        mark: how results say that they are AI-made, None for the default.
+        no_mark: they do not say so.
+    """
+
+    count: int
+    output: str | None
+    grid: str | None
+    sampler: Sampler
+    anchors: int
+    beta: float | None
+    seed: int | None
+    format_name: str | None
+    quality: int | None
+    overwrite: bool
+    mark: Marking | None
+    no_mark: bool
+
+    @property
+    def dilation(self) -> float:
+        """The dilation; raises UsageError where there is no bound."""
+        if self.beta is None:
+            raise UsageError("an unbounded hull cannot be sampled", "Give a number, such as --beta 0.02.")
+        return self.beta
+
+
+sample_options: Final = bundle(
+    "options",
+    SampleOptions,
+    (
+        click.option("-n", "--count", type=click.IntRange(1), default=1, show_default=True, help="Pictures."),
+        click.option("-o", "--output", metavar="FILE|DIR|-", help="Where single pictures go."),
+        click.option("--grid", metavar="FILE", help="All pictures as one; without -o only this is written."),
+        click.option(
+            "--sampler",
+            type=click.Choice(["anchors", "uniform"]),
+            default="anchors",
+            show_default=True,
+            help="Mix a few of the person's photos, or draw uniformly from the whole dilated hull.",
+        ),
+        click.option(
+            "--anchors", type=click.IntRange(1), default=3, show_default=True, help="Photos in a mix."
+        ),
+        click.option(
+            "--beta",
+            type=Beta(),
+            metavar="NUMBER",
+            default=0.0,
+            show_default=True,
+            help="Dilation for --sampler uniform.",
+        ),
+        seed_option,
+        format_option,
+        quality_option,
+        overwrite_option,
+        mark_option,
+        no_mark_option,
+    ),
+)
 
 
 @click.command(
@@ -68,110 +148,134 @@ if TYPE_CHECKING:
     ),
 )
 @profile_argument
-@click.option("-n", "--count", type=click.IntRange(1), default=1, show_default=True, help="Pictures.")
-@click.option("-o", "--output", metavar="FILE|DIR|-", help="Where single pictures go.")
-@click.option("--grid", metavar="FILE", help="All pictures as one; without -o only this is written.")
-@click.option(
-    "--sampler",
-    type=click.Choice(["anchors", "uniform"]),
-    default="anchors",
-    show_default=True,
-    help="Mix a few of the person's photos, or draw uniformly from the whole dilated hull.",
-)
-@click.option("--anchors", type=click.IntRange(1), default=3, show_default=True, help="Photos in a mix.")
-@click.option(
-    "--beta",
-    type=Beta(),
-    metavar="NUMBER",
-    default=0.0,
-    show_default=True,
-    help="Dilation for --sampler uniform.",
-)
-@seed_option
-@format_option
-@quality_option
-@overwrite_option
-@mark_option
-@no_mark_option
+@sample_options
 @backend_option
 @pass_app
-def command(
-    app: App,
-    name: str,
-    count: int,
-    output: str | None,
-    grid: str | None,
-    sampler: Sampler,
-    anchors: int,
-    beta: float | None,
-    seed: int | None,
-    format_name: str | None,
-    quality: int | None,
-    overwrite: bool,
-    mark: Marking | None,
-    no_mark: bool,
-    backend: Backend,
-) -> None:
+def command(app: App, name: str, options: SampleOptions, backend: Backend) -> None:
     """Make new pictures of the person.
 
     Picture i is drawn with seed + i, so a picture can be had again alone: --seed 12 -n 1.
     """
-    if beta is None:
-        raise UsageError("an unbounded hull cannot be sampled", "Give a number, such as --beta 0.02.")
-    marking = marking_of(mark, no_mark)
-    warn_unmarked(app.console, marking)
-    first = choose_seed(app.console, seed)
-    seeds = range(first, first + count)
-    singles = _places(name, seeds, output, format_name or FORMAT, grid)
-    sheet = target_for(Path(grid)) if grid else None
-    wanted = [*singles, *([sheet] if sheet else [])]
-    refuse_idle(singles, format_name, None)
-    refuse_idle(wanted, None, quality)
-    check_stream(app.console, singles)
-    profile = app.profiles().open(name).on(app.wanted_device())
-    originals = Originals.of([profile.path])
-    Ground(originals, overwrite).check_all(target.path for target in wanted if target.path is not None)
-    seal = seal_for(marking)
-    from mystyle_cli.photos.marks import Drawn
-    from mystyle_cli.photos.pixels import Sheet
     from mystyle_cli.sample.samples import draw_parts
 
-    resolution = profile.manifest.prior.resolution
-    laid = Sheet(count, (resolution, resolution)) if sheet else None
+    beta, marking = options.dilation, marking_of(options.mark, options.no_mark)
+    warn_unmarked(app.console, marking)
+    first = choose_seed(app.console, options.seed)
+    seeds = range(first, first + options.count)
+    singles = _places(name, seeds, options)
+    sheet = target_for(Path(options.grid)) if options.grid else None
+    wanted = [*singles, *([sheet] if sheet else [])]
+    refuse_idle(singles, options.format_name, None)
+    refuse_idle(wanted, None, options.quality)
+    check_stream(app.console, singles)
+    profile = app.profiles().open(name).on(app.wanted_device())
+    work = SampleWork(app, profile, options, marking, singles, sheet)
+    ground = Ground(work.originals, options.overwrite)
+    ground.check_all(target.path for target in wanted if target.path is not None)
+    work.lay_out()
     renderer = app.open_renderer(profile, backend)
-    results: list[dict[str, object]] = []
-    scores: list[float] = []
     with app.console.progress() as progress:
-        for part in draw_parts(profile, renderer, seeds, sampler, beta, anchors, progress):
-            for index, seed in enumerate(part.seeds):
-                score, drawn = float(part.id_scores[index]), Drawn(sampler, anchors)
-                marks = provenance("sample", profile, beta, seed, id_score=score, drawn=drawn)
-                target = singles[len(results)] if singles else None
-                if target:
-                    picture = marked(Picture(part.pixels[index], marks), marking, seal)
-                    write(app.console, target, picture, quality or QUALITY, originals)
-                    _name(app, target)
-                if laid:
-                    laid.add(part.pixels[index])
-                scores.append(score)
-                results.append(
-                    {
-                        "output": target.name if target else None,
-                        "seed": seed,
-                        "id": score,
-                        "alpha": part.alphas[index].tolist(),
-                    }
-                )
-    if sheet and laid:
-        marks = provenance("sample", profile, beta, first, drawn=Drawn(sampler, anchors, count))
-        picture = marked(Picture(laid.pixels, marks), marking, seal)
-        write(app.console, sheet, picture, quality or QUALITY, originals)
-        _name(app, sheet)
-    _account(app, renderer, results, scores, sheet)
+        for part in draw_parts(profile, renderer, seeds, options.sampler, beta, options.anchors, progress):
+            work.take(part)
+    work.finish(first)
+    work.account(renderer)
 
 
-def _places(name: str, seeds: range, output: str | None, format_name: str, grid: str | None) -> list[Target]:
+class SampleWork:
+    """Pictures as they are drawn: each is written to its place, laid on the sheet and accounted for.
+
+    Args:
+        app: of the command.
+        profile: the person.
+        options: what was asked for.
+        marking: how results say that they are AI-made.
+        singles: a place for each single picture; none when only the sheet is wanted.
+        sheet: the place of all pictures as one.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        profile: Profile,
+        options: SampleOptions,
+        marking: Marking,
+        singles: Sequence[Target],
+        sheet: Target | None,
+    ) -> None:
+        self.app, self.profile, self.options, self.marking = app, profile, options, marking
+        self.singles, self.sheet = singles, sheet
+        self.originals, self.seal = Originals.of([profile.path]), seal_for(marking)
+        self.laid: Sheet | None = None
+        self.results: list[dict[str, object]] = []
+        self.scores: list[float] = []
+
+    def lay_out(self) -> None:
+        """Make room for the sheet, before any work; raises UsageError where it would be too large."""
+        from mystyle_cli.photos.pixels import Sheet
+
+        resolution = self.profile.manifest.prior.resolution
+        if self.sheet:
+            self.laid = Sheet(self.options.count, (resolution, resolution))
+
+    def take(self, part: Samples) -> None:
+        """Keep some pictures, the next ones."""
+        for row, seed in enumerate(part.seeds):
+            score = float(part.id_scores[row])
+            target = self.singles[len(self.results)] if self.singles else None
+            if target:
+                self._keep(target, part.pixels[row], seed, score)
+            if self.laid:
+                self.laid.add(part.pixels[row])
+            self.scores.append(score)
+            self.results.append(
+                {
+                    "output": target.name if target else None,
+                    "seed": seed,
+                    "id": score,
+                    "alpha": part.alphas[row].tolist(),
+                }
+            )
+
+    def finish(self, first: int) -> None:
+        """Write the sheet, whose pictures have the seeds from the first on."""
+        if self.sheet and self.laid:
+            self._keep(self.sheet, self.laid.pixels, first)
+
+    def _keep(self, target: Target, pixels: Pixels, seed: int, score: float | None = None) -> None:
+        """Write a picture, or the sheet, which has no score of its own; say where."""
+        from mystyle_cli.photos.marks import Drawn
+
+        options = self.options
+        drawn = Drawn(options.sampler, options.anchors, 1 if score is not None else options.count)
+        marks = provenance("sample", self.profile, options.beta, seed, id_score=score, drawn=drawn)
+        picture = marked(Picture(pixels, marks), self.marking, self.seal)
+        write(self.app.console, target, picture, options.quality or QUALITY, self.originals)
+        if target.path is not None:
+            self.app.console.result(target.name)
+
+    def account(self, renderer: Renderer) -> None:
+        """Say how much the pictures look like the person."""
+        console, scores = self.app.console, self.scores
+        if len(scores) == 1:
+            console.info(f"1 picture, ID {scores[0]:.3f}")
+        else:
+            mean = sum(scores) / len(scores)
+            console.info(f"{len(scores)} pictures, ID {mean:.3f} (lowest {min(scores):.3f})")
+        console.document(
+            "sample",
+            {
+                "ok": True,
+                "backend": renderer.backend,
+                "provider": renderer.place,
+                "grid": self.sheet.name if self.sheet else None,
+                "results": self.results,
+            },
+        )
+
+
+def _places(name: str, seeds: range, options: SampleOptions) -> list[Target]:
     """Return a place for each single picture, none when only the grid is wanted."""
+    output, grid, format_name = options.output, options.grid, options.format_name or FORMAT
     if output == STREAM:
         if grid or len(seeds) > 1:
             what = f"{len(seeds)} results" if len(seeds) > 1 else "a picture and --grid"
@@ -185,34 +289,3 @@ def _places(name: str, seeds: range, output: str | None, format_name: str, grid:
             raise needs_folder(output, f"{len(seeds)} results")
         return [target_for(folder)]
     return [target_for(folder / f"{name}.sample-{seed}.{format_name}") for seed in seeds]
-
-
-def _name(app: App, target: Target) -> None:
-    """Tell where a picture was written."""
-    if target.path is not None:
-        app.console.result(target.name)
-
-
-def _account(
-    app: App,
-    renderer: Renderer,
-    results: list[dict[str, object]],
-    scores: list[float],
-    sheet: Target | None,
-) -> None:
-    """Say how much the pictures look like the person."""
-    if len(scores) == 1:
-        app.console.info(f"1 picture, ID {scores[0]:.3f}")
-    else:
-        mean = sum(scores) / len(scores)
-        app.console.info(f"{len(scores)} pictures, ID {mean:.3f} (lowest {min(scores):.3f})")
-    app.console.document(
-        "sample",
-        {
-            "ok": True,
-            "backend": renderer.backend,
-            "provider": renderer.place,
-            "grid": sheet.name if sheet else None,
-            "results": results,
-        },
-    )
