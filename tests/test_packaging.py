@@ -71,12 +71,11 @@ def third_party_imports() -> set[str]:
 def test_imports_are_declared() -> None:
     """Each library that the package imports is among its dependencies or extras."""
     extras = PROJECT["optional-dependencies"]
-    declared = [*PROJECT["dependencies"], *extras["heic"], *extras["raw"]]
+    declared = [*PROJECT["dependencies"], *extras["heic"], *extras["raw"], *extras["c2pa"]]
     names = {re.split(r"[^\w.-]", line)[0].lower().replace("_", "-") for line in declared}
     owners = packages_distributions()
     for module in third_party_imports():
-        if module == "dlib":  # which says in its metadata that it is dlib
-            module = "dlib-bin"
+        module = {"dlib": "dlib-bin", "c2pa": "c2pa-python"}.get(module, module)  # named otherwise, or absent
         distributions = {owner.lower().replace("_", "-") for owner in owners.get(module, [module])}
         assert distributions & names, f"{module} (of {', '.join(distributions)}) is imported and not declared"
 
