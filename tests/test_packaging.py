@@ -76,7 +76,7 @@ def test_imports_are_declared() -> None:
     owners = packages_distributions()
     for module in third_party_imports():
         module = {"dlib": "dlib-bin", "c2pa": "c2pa-python"}.get(module, module)  # named otherwise, or absent
-        distributions = {owner.lower().replace("_", "-") for owner in owners.get(module, [module])}
+        distributions = {module, *(owner.lower().replace("_", "-") for owner in owners.get(module, []))}
         assert distributions & names, f"{module} (of {', '.join(distributions)}) is imported and not declared"
 
 
