@@ -58,6 +58,24 @@ def test_pages_of_the_site_link_to_pages_of_the_site() -> None:
             assert inside, f"{page.name} links to {target}"
 
 
+def test_messages_are_quoted_as_they_are() -> None:
+    """What the pages quote under "you see" is what the program says, but for what stands in its place."""
+    files = (path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py"))
+    said = "\n".join(re.sub(r'"\s*\n\s*f?"', "", text) for text in files)  # strings in parts are one
+    quoted = [
+        (page.name, piece.strip(" ,"))
+        for page in ROOT.glob("docs/*.md")
+        for table in re.findall(
+            r"^\| you see \|.*?\n\n", page.read_text("utf-8") + "\n\n", re.MULTILINE | re.DOTALL
+        )
+        for cell in re.findall(r"^\| ([^|]*) \|", table, flags=re.MULTILINE)
+        for message in re.findall(r'"([^"]+)"', cell)
+        for piece in re.split(r"\.\.\.|adele|<[a-z]+>", message)
+    ]
+    assert len(quoted) > 20
+    assert [(page, piece) for page, piece in quoted if piece not in said] == []
+
+
 def test_a_mask_is_made_as_it_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lines of docs/fill.md make a mask that is taken, of the upright photo's size."""
     monkeypatch.chdir(tmp_path)
