@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import tomli_w
+from hypothesis import HealthCheck, settings
 
 from mystyle_cli.nets.processors import settle
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 RESOLUTION, W_DIM = 32, 16
 
 settle()  # before torch is loaded, as in the program
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")  # however slow it is, and whatever else it does
 
 
 def _onnx_net(path: Path, body: list[object], weights: dict[str, np.ndarray], rank: int) -> None:

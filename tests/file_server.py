@@ -30,7 +30,7 @@ class Page:
     ranges: bool = True
     faults: list[tuple[int, dict[str, str]] | int] = field(default_factory=list)
     kind: str = "application/octet-stream"
-    before_chunk: Callable[[int], None] = lambda position: None
+    before_chunk: Callable[[int], object] = lambda position: None
 
 
 @dataclass

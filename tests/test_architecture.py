@@ -170,12 +170,13 @@ def test_cheap_commands_import_nothing_heavy(code: str) -> None:
 
 
 def test_help_is_quick() -> None:
-    """`mystyle --help` takes less than a quarter of a second of the processor, start of Python included."""
-    command = [sys.executable, "-c", "from mystyle_cli.cli import main; main()", "--help"]
-    spent = []
-    for _ in range(3):  # processor time, best of three: other work on the machine must not decide
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(command, capture_output=True, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(spent) < 0.25
+    """`mystyle --help` takes less than three times what Python takes to start and to import click alone."""
+    spent: dict[str, list[float]] = {"import click": [], "from mystyle_cli.cli import main; main()": []}
+    for _ in range(3):  # in turn, the processor's time, the best of three: what else runs must not decide
+        for code, seconds in spent.items():
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, check=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    bare, ours = map(min, spent.values())
+    assert ours < 3 * bare

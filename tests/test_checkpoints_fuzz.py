@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.effort import HANGS
+
 
 @pytest.mark.skipif(sys.platform != "linux", reason="bounds the address space as Linux does")
 @pytest.mark.parametrize(
@@ -19,7 +21,7 @@ def test_mutated_files(tmp_path: Path, count: int, seed: int) -> None:
     """
     command = [sys.executable, "-m", "tests.fuzz_checkpoints", str(count), str(seed), str(tmp_path)]
     root = Path(__file__).parents[1]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=HANGS)
     assert done.returncode == 0, done.stderr[-2000:]
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["errors"] == []
@@ -27,5 +29,5 @@ def test_mutated_files(tmp_path: Path, count: int, seed: int) -> None:
     assert not told["canary"]
     assert told["read"] + told["refused"] == count
     assert min(told["read"], told["refused"]) > count // 20
-    assert told["slowest"] < 5  # seconds of the processor
+    assert told["slowest"] < 30 * told["unmutated"]  # seconds of the processor
     assert told["growth"] < 256 << 20

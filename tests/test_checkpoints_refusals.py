@@ -20,6 +20,7 @@ import torch
 from mystyle_cli.checkpoints.reading import read_checkpoint
 from mystyle_cli.errors import ModelError
 from tests.checkpoints import Persistent, published_names
+from tests.effort import calls
 
 pytestmark = pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")
 
@@ -113,9 +114,10 @@ def test_huge_file(tmp_path: Path) -> None:
     path = tmp_path / "ffhq.pkl"
     with path.open("wb") as file:
         file.truncate(20_000_000_000)
-    before = time.process_time()
     assert "20.0 GB" in refusal(path).message
-    assert time.process_time() - before < 0.5
+    asked = calls(lambda: refusal(path))
+    assert asked.total() < 1000
+    assert asked.keys().isdisjoint({"read", "readinto", "pread", "mmap"})
 
 
 def archive(*names: str, compression: int = zipfile.ZIP_STORED) -> bytes:
@@ -287,14 +289,24 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def sound_seconds(tmp_path_factory: pytest.TempPathFactory) -> float:
+    """Seconds of the processor in which a sound file of a hundred thousand lists is read."""
+    path = tmp_path_factory.mktemp("sound") / "lists.pkl"
+    path.write_bytes(pickle.dumps([[] for _ in range(100_000)], protocol=4))
+    before = time.process_time()
+    assert len(read_checkpoint(path).content) == 100_000
+    return time.process_time() - before
+
+
 @pytest.mark.parametrize("name", BOMBS)
-def test_bombs(tmp_path: Path, name: str) -> None:
+def test_bombs(tmp_path: Path, name: str, sound_seconds: float) -> None:
     """Small files that ask for endless work or memory are refused in seconds, before memory is taken."""
     path = tmp_path / "bomb.pkl"
     path.write_bytes(BOMBS[name]())
     before = time.process_time()
     refusal(path)
-    assert time.process_time() - before < 8
+    assert time.process_time() - before < 15 * sound_seconds
 
 
 def rewritten(data: bytes, change: Callable[[str, bytes], bytes]) -> bytes:

@@ -11,20 +11,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from mystyle_cli.curate.checks import brightness, colour, cover, eyes, fault, lab, sharpness
 from mystyle_cli.curate.records import Reason
 from mystyle_cli.curate.settings import CurateSettings
-
-SIZE = 128
-GOOD = {
-    "side": 200.0,
-    "colour": 9.0,
-    "sharpness": 0.6,
-    "brightness": 130.0,
-    "contrast": 30.0,
-    "yaw": 10.0,
-    "pitch": -5.0,
-    "cut": 0.0,
-    "cover": 0.05,
-    "eyes": 0.6,
-}
+from tests.curation import GOOD, SIZE
 
 
 def landmarks() -> np.ndarray:
@@ -103,7 +90,7 @@ def test_colour_of_grey_toned_and_coloured() -> None:
     assert colour(np.array(face())) > 2 * limit
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.floats(0.3, 1.0))
 def test_sharpness_is_blind_to_contrast_and_falls_with_blur(seed: int, contrast: float) -> None:
     """Less contrast changes little, blur lowers the score, and three pixels of it fall below the limit."""

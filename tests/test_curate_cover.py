@@ -15,9 +15,8 @@ from mystyle_cli.curate.curate import curate
 from mystyle_cli.curate.records import Reason
 from mystyle_cli.curate.settings import CurateSettings
 from mystyle_cli.prior.registry import FACE_PARTS, open_prior
+from tests.curation import GOOD, SIZE, Prior
 from tests.portraits import DEMONSTRATION
-from tests.test_curate_checks import GOOD, SIZE
-from tests.test_curate_curate import Prior
 
 # x and y of a spot on each part, in crop sides
 SPOTS = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +16,10 @@ from mystyle_cli.curate.settings import CurateSettings
 from mystyle_cli.errors import NoFaceError
 from mystyle_cli.faces.align import FFHQ, Crop
 from mystyle_cli.progress import Step
+from tests.curation import Prior
 from tests.portraits import DEMONSTRATION, clear, expected, planted, real
 
 needs_portraits = pytest.mark.skipif(not real(), reason="the real portraits are not on this machine")
-
-
-@dataclass(frozen=True)
-class Prior:
-    """A domain prior as far as curation looks at it."""
-
-    resolution: int = 128
-    crop: Crop = FFHQ
 
 
 def reasons(paths: list[Path], **options: object) -> dict[str, Reason]:

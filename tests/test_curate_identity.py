@@ -63,7 +63,7 @@ def test_nearness_follows_the_nearest() -> None:
     assert nearness(np.array([[0.9] * 5 + [0.1] * 20]))[0] == pytest.approx(0.9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6), st.integers(3, 30), st.lists(st.integers(1, 4), max_size=6))
 def test_groups_are_the_people(seed: int, main: int, others: list[int]) -> None:
     """Photos of several people fall into one group per person, the most photographed first."""
@@ -89,7 +89,7 @@ def test_people_who_look_alike_to_the_net_are_still_told_apart(seed: int) -> Non
     assert sorted(found.values()) == list(range(40))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.randoms(use_true_random=False))
 def test_order_does_not_matter(seed: int, random: object) -> None:
     """Whatever the order of the photos, the same ones are chosen."""

@@ -47,7 +47,7 @@ def test_damaged_records_are_refused(row: dict[str, str]) -> None:
         PhotoRecord.from_json(row)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.integers(0, 80),
     st.integers(0, 20),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import shutil
@@ -26,32 +25,12 @@ from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.progress import Step
 from mystyle_cli.store.check import refuse_unusable
 from mystyle_cli.store.store import Store
-from tests.test_learn import QUICK, fake_curate, make_photos
-from tests.test_person_store import NEW, OLD, manifest_of, put
+from tests.albums import QUICK, fake_curate, make_photos
+from tests.belongings import HOSTILE, INSIDE, Belongings, mine
 from tests.tiny_store import make_store
+from tests.versions import NEW, OLD, manifest_of, put
 
 Act = Callable[[Store], object]
-MINE = b"the user's own"
-
-
-def mine(path: Path) -> Path:
-    """Write a file of the user's."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(MINE + str(path).encode())
-    return path
-
-
-class Belongings:
-    """Files of the user's, with their digests as they were."""
-
-    def __init__(self, *paths: Path) -> None:
-        self.digests = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
-
-    def check(self, after: str) -> None:
-        """See that each is there and as it was."""
-        for path, digest in self.digests.items():
-            assert path.is_file(), f"{after}: {path} is gone"
-            assert hashlib.sha256(path.read_bytes()).hexdigest() == digest, f"{after}: {path} has changed"
 
 
 def tried(act: Callable[[], object]) -> str:
@@ -101,10 +80,6 @@ BESIDE = (
         ".deleted-mine/a.png",
     ),
     *(".deleted-0123abcd/faces/mine.png", ".locks/notes.txt", ".new-photos/a.png", ".notes.tmp"),
-)
-INSIDE = (
-    *("notes.txt", "extra.safetensors", "faces/holiday.png", "faces/2024/0001.png", "onnx/mine.onnx"),
-    *("onnx/notes.txt", "runs/diary.txt", "mine/profile.toml", ".notes.tmp", "faces/.holiday.png.tmp"),
 )
 
 
@@ -244,30 +219,6 @@ def test_a_damaged_commit_is_told_and_can_be_deleted(tmp_path: Path, text: str) 
     assert not (store.root / "ada").exists()
 
 
-HOSTILE = (
-    *(
-        "/nowhere/mine",
-        "../../mine",
-        "..",
-        ".",
-        "",
-        "faces/../../../mine",
-        "a//b",
-        "faces/",
-        "./profile.toml",
-    ),
-    *(
-        "..\\mine",
-        "C:\\mine",
-        "C:mine",
-        "\\\\host\\share",
-        "a\0b",
-        "a\nb",
-        "\x1b[2J",
-        "x" * 300,
-        "a/" * 9 + "b",
-    ),
-)
 ODD: tuple[object, ...] = (1, True, 1.5, [], ["a"], {})
 
 

@@ -121,7 +121,7 @@ def test_projecting_goes_on_where_stopping_ends():
     assert along[1] > along[0]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 300), st.floats(1, 60), st.floats(-60, -1))
 def test_the_strengths_reached_are_those_of_the_code_that_is_returned(seed, strength, turn):
     """What a code moved, less the reported strengths' steps, is at right angles to both directions' steps."""

@@ -23,6 +23,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.effort import HANGS
 from tests.kills.scenes import state_of
 from tests.tiny_store import make_store, picture
 
@@ -52,8 +53,6 @@ WRITING = (
     ("profile", "delete", "ada", "--yes"),
 )
 MEANT = {0, 1, 2, 3, 4, 5}
-LONGEST = 60
-"""Seconds after which a command is taken to hang."""
 
 
 class Child:
@@ -77,7 +76,7 @@ class Child:
             os.dup2(self.said.fileno(), 1)
             os.dup2(self.said.fileno(), 2)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            signal.alarm(LONGEST)
+            signal.alarm(int(HANGS))
             if before is not None:
                 before()
             from mystyle_cli.cli import main

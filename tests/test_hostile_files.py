@@ -9,7 +9,6 @@ import os
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,8 +32,9 @@ from mystyle_cli.person.layout import LOSS_TABLE, PHOTOS
 from mystyle_cli.person.manifest import LONGEST_CONSENT, NAME, read_manifest
 from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.store.store import Store
-from tests.test_person_store import OLD, put
+from tests.effort import calls
 from tests.tiny_store import make_store
+from tests.versions import OLD, put
 
 MANY = 1 << 20
 
@@ -63,13 +63,13 @@ def test_hostile_profiles_and_priors(tmp_path: Path, tiny_prior: Path, count: in
         str(tiny_prior),
     ]
     root = Path(__file__).parents[1]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=7200, check=False)
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["problems"] == []
     assert told["right"] == count
     assert told["sound"] < count / 2  # most of what is done to files is noticed
-    assert told["slowest"][0] < 10  # seconds of the processor
+    assert told["slowest"][0] < 30 * told["unspoilt"]  # seconds of the processor
     assert told["growth"] < 512 << 20  # the libraries take 300 MB, after 250 cases as after 2000
 
 
@@ -147,12 +147,16 @@ def test_what_the_user_names_may_be_a_link_to_a_file_and_to_nothing_else(tmp_pat
 )
 def test_toml_beyond_bounds_is_refused_before_it_is_parsed(text: str) -> None:
     """Brackets, dots, lines, digits; quickly, with a message of one short line."""
-    started = time.process_time()
     with pytest.raises(DocumentError) as caught:
         toml_of(text.encode())
-    assert time.process_time() - started < 2
     assert len(str(caught.value)) < 300
     assert str(caught.value).isprintable()
+
+    def refused() -> None:
+        with pytest.raises(DocumentError):
+            toml_of(text.encode())
+
+    assert calls(refused).total() < 1000
 
 
 def test_brackets_and_dots_in_texts_and_comments_do_not_count() -> None:
@@ -367,6 +371,8 @@ def test_a_hostile_profile_hides_no_other(tmp_path: Path) -> None:
     for name in ("good", "pipe", "deep", "long", "link", "folder", "inf"):
         put(store, name, OLD)
     where = {name: tmp_path / name / NAME for name in store.names()}
+    mystyle(tmp_path, "profile", "list")  # imports what it needs
+    sound = calls(lambda: mystyle(tmp_path, "profile", "list"))
     text = where["good"].read_text()
     for name in ("pipe", "link", "folder"):
         where[name].unlink()
@@ -380,9 +386,8 @@ def test_a_hostile_profile_hides_no_other(tmp_path: Path) -> None:
     where["inf"].write_text(text.replace("resolution = 32", "resolution = inf"))
     (tmp_path / "not a name").mkdir()
     (tmp_path / "not a name" / NAME).write_text("")
-    started = time.process_time()
     listed = mystyle(tmp_path, "profile", "list")
-    assert time.process_time() - started < 3
+    assert calls(lambda: mystyle(tmp_path, "profile", "list")).total() < 2 * sound.total()
     assert listed.exit_code == 0
     states = {line.split("  ")[0]: line.split()[-1] for line in listed.stdout.splitlines()[1:]}
     assert set(states) == {"good", *where, "not a name"}

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import textwrap
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from mystyle_cli.curate.records import PhotoRecord, Reason
 from mystyle_cli.errors import DecodeError, ModelError, ProfileError
-from mystyle_cli.faces.align import AlignedFace
-from mystyle_cli.instant.net import FILE, InstantSettings, instant_state
+from mystyle_cli.instant.net import FILE, instant_state
 from mystyle_cli.learn import stages
 from mystyle_cli.learn.learn import estimate, export, ingest, learn, retune
-from mystyle_cli.learn.settings import LearnSettings
 from mystyle_cli.person.layout import GENERATOR
 from mystyle_cli.person.reference import HELD_OUT
 from mystyle_cli.prior.registry import Prior, open_prior
@@ -34,44 +25,8 @@ from mystyle_cli.store.check import refuse_unusable
 from mystyle_cli.store.store import Store
 from mystyle_cli.terminal.learning import estimate_lines
 from mystyle_cli.tuning.settings import TuneSettings
-
-NET = InstantSettings(samples=8, views=1, width=4, steps=4, batch=4)
-QUICK = LearnSettings(instant=NET, tuning=TuneSettings(passes=2, batch=3, save_seconds=0.0))
-LONG = dataclasses.replace(QUICK, tuning=dataclasses.replace(QUICK.tuning, passes=25))
-
-
-def fake_curate(
-    paths: Sequence[Path], *, prior: Prior, known: Any, seed: int, progress: Any, **_: Any
-) -> Any:
-    """Stand in for curation, which needs real faces: every picture is kept but those named bad."""
-    from mystyle_cli.curate.curate import Curation
-
-    records, faces = [], {}
-    for number, path in enumerate(sorted(paths, key=lambda path: path.name)):
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        good = "bad" not in path.name
-        split = None if not good else "held-out" if "held" in path.name else "train"
-        reason = Reason.KEPT if good else Reason.NO_FACE
-        records.append(PhotoRecord(digest, path.name, reason, "", {"yaw": 1.0}, None, split))
-        if good:
-            size = prior.resolution
-            pixels = np.asarray(Image.open(path).convert("RGB").resize((size, size)))
-            faces[digest] = AlignedFace(pixels, np.zeros((4, 2)), np.ones((size, size), np.float32))
-        progress(Step("curate", number + 1, len(paths)))
-    return Curation(tuple(records), faces, {}, ())
-
-
-def make_photos(folder: Path, count: int, start: int = 0) -> list[Path]:
-    """Write smooth random pictures; every sixth is bad and every fifth is to be held out."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for number in range(start, start + count):
-        rng = np.random.default_rng(number)
-        small = rng.integers(0, 256, (4, 4, 3), np.uint8)
-        kind = "bad" if number % 6 == 5 else "held" if number % 5 == 4 else "good"
-        paths.append(folder / f"{number:02d}-{kind}.png")
-        Image.fromarray(small).resize((48, 48), Image.Resampling.BICUBIC).save(paths[-1])
-    return paths
+from tests.albums import NET, QUICK, fake_curate, make_photos
+from tests.learner import LONG, Learner, Order
 
 
 @pytest.fixture(scope="module")
@@ -397,56 +352,6 @@ def test_an_interrupted_ingest_leaves_the_profile_usable(tmp_path: Path, store: 
     assert ingest(store, "adele", more, QUICK).worked == ("tune", "measure", "instant", "export")
 
 
-CHILD = textwrap.dedent(
-    """
-    import dataclasses, os, sys
-    from pathlib import Path
-    sys.path.insert(0, sys.argv[3])
-    import test_learn as t
-    t.stages.curate = t.fake_curate
-    photos, prior = sorted(Path(sys.argv[1]).glob("*.png")), t.open_prior(sys.argv[2])
-    for line in sys.stdin:
-        child = os.fork()
-        if not child:
-            code = 1
-            try:
-                t.learn(t.Store(Path(line.strip())), "adele", photos, prior, t.LONG)
-                code = 0
-            except KeyboardInterrupt:
-                code = 130
-            finally:
-                os._exit(code)
-        print(child, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-    """
-)
-
-
-class Learner:
-    """A process that has imported what takes long, and learns in children of its own, which may be killed."""
-
-    def __init__(self, photos: Path, prior: Path) -> None:
-        command = [sys.executable, "-c", CHILD, photos, prior, Path(__file__).parent]
-        self.process = subprocess.Popen(
-            [*map(str, command)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def start(self, store: Path) -> int:
-        """Start to learn; returns the number of the process."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{store}\n")
-        self.process.stdin.flush()
-        return self._answer()
-
-    def code(self) -> int:
-        """Wait for its end; returns its exit code, minus the signal's number when it was killed."""
-        return self._answer()
-
-    def _answer(self) -> int:
-        assert self.process.stdout is not None
-        return int(self.process.stdout.readline())
-
-
 @pytest.fixture(scope="module")
 def learner(photos: list[Path], tiny_prior: Path) -> Iterator[Learner]:
     """The process that learns."""
@@ -457,38 +362,23 @@ def learner(photos: list[Path], tiny_prior: Path) -> Iterator[Learner]:
     made.process.communicate()
 
 
-def wait_for(path: Path) -> None:
-    """Wait until a file is there."""
-    deadline = time.monotonic() + 60
-    while not path.exists():
-        assert time.monotonic() < deadline, path
-        time.sleep(0.005)
-
-
 def test_ctrl_c_saves_the_state(tmp_path: Path, learner: Learner) -> None:
     """SIGINT ends the command cleanly with its tuning saved, and the next one goes on from there."""
-    child = learner.start(tmp_path / "store")
-    state = tmp_path / "store/adele/runs/next/tune/state.safetensors"
-    wait_for(state)
-    os.kill(child, signal.SIGINT)
-    assert learner.code() == 130
-    assert state.exists()
+    assert learner.learn(Order(str(tmp_path / "store"), interrupted="tune")) == 130
+    assert (tmp_path / "store/adele/runs/next/tune/state.safetensors").exists()
     assert Store(tmp_path / "store").entry("adele").state == "unfinished"
 
 
-def test_killed_at_random_times_it_ends_as_if_never_killed(
+def test_killed_at_random_instants_it_ends_as_if_never_killed(
     tmp_path: Path, prior: Prior, photos: list[Path], learner: Learner
 ) -> None:
-    """SIGKILLed again and again at random times, the same command reaches the same profile."""
-    rng = np.random.default_rng(int(time.time()))
-    for _ in range(5):
-        child = learner.start(tmp_path / "store")
-        time.sleep(rng.uniform(0.05, 1.0))
-        os.kill(child, signal.SIGKILL)
-        assert learner.code() in (-signal.SIGKILL, 0)
+    """SIGKILLed again and again, somewhere in its work, the same command reaches the same profile."""
+    where, rng = str(tmp_path / "store"), np.random.default_rng(12)
+    for most in (12, 30, 30, 30, 30):  # steps; the first kill may come before any photo is looked at
+        order = Order(where, steps=int(rng.integers(1, most)), calls=int(rng.integers(0, 20_000)))
+        assert learner.learn(order) in (-signal.SIGKILL, 0)
         assert Store(tmp_path / "store").names() in ([], ["adele"])
-    learner.start(tmp_path / "store")
-    assert learner.code() == 0
+    assert learner.learn(Order(where)) == 0
     whole = learn(Store(tmp_path / "whole"), "adele", photos, prior, LONG).profile.manifest
     store = Store(tmp_path / "store")
     assert store.open("adele", prior).manifest.digests() == whole.digests()

@@ -23,7 +23,7 @@ from mystyle_cli.restore import composite, engine
 from mystyle_cli.sample import samples
 from mystyle_cli.sample.rendering import TorchRenderer
 from tests.journeys import Run
-from tests.test_restore_search import marks
+from tests.squares import marks
 from tests.tiny_store import picture
 
 SHORT = ("--steps", 2, "--aligned")

@@ -28,6 +28,7 @@ from mystyle_cli.photos import encode
 from mystyle_cli.photos.pixels import Pixels
 from mystyle_cli.restore import composite, engine
 from tests.bad_files import ODD_SHAPES, noise, write_bad_files
+from tests.effort import HANGS
 from tests.journeys import Run
 from tests.portraits import clear
 from tests.tiny_store import picture
@@ -143,7 +144,7 @@ def test_a_pipe_is_refused_at_once(run: Run, words: Sequence[str]) -> None:
     noise((64, 64)).save("a.png")
     os.mkfifo("pipe.png")
     before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("it waits for somebody who writes"))
-    signal.alarm(60)
+    signal.alarm(int(HANGS))
     try:
         done = run(*words, "-o", "out.png")
     finally:

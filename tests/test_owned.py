@@ -15,7 +15,7 @@ from mystyle_cli.files.owned import Owned
 from mystyle_cli.files.reading import StrangeFileError, read_file
 from mystyle_cli.files.writing import lock_of
 from mystyle_cli.person.layout import owned
-from tests.test_do_no_harm import HOSTILE, INSIDE, Belongings, mine
+from tests.belongings import HOSTILE, INSIDE, Belongings, mine
 
 FILE = "faces/0001.png"
 

@@ -64,7 +64,7 @@ def test_without_an_encoder_codes_are_found_by_optimisation(prior: Prior) -> Non
     np.testing.assert_allclose(alone[0], found.codes[0], atol=1e-3)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 12), st.integers(1, 8), st.integers(1, 8), st.integers(0, 10_000))
 def test_rank_agrees_with_the_singular_values(count: int, dim: int, rank: int, seed: int) -> None:
     """The rank is numpy's, and the anchors that are not dependent span what all span."""

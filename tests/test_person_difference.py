@@ -76,7 +76,7 @@ def shapes_of(prior: Prior) -> dict[str, tuple[int, ...]]:
     return {name: tuple(p.shape) for name, p in prior.generator().named_parameters()}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     arrays.arrays(np.int16, st.integers(0, 300), elements=st.integers(-32767, 32767)),
     st.sampled_from([0, 1, 2, 3, 7, 8, 127, 128, 32767]),
@@ -89,7 +89,7 @@ def test_packing_is_exact(values: np.ndarray, largest: int) -> None:
     np.testing.assert_array_equal(unpack(data, len(values), found), values)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 10_000), st.integers(1, 255), st.integers(0, 3))
 def test_damaged_packing_is_noticed(seed: int, change: int, cut: int) -> None:
     """A changed byte, a short stream or a wrong count raises, or changes nothing of what is read."""
@@ -115,7 +115,7 @@ def test_small_integers_take_their_entropy() -> None:
     assert 8 * len(pack(values)[0]) / len(values) < 1.05 * entropy
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000), st.floats(-8, 4), st.floats(-12, 4), st.booleans())
 def test_rounding_is_bounded_by_half_a_step(seed: int, scale: float, accuracy: float, heavy: bool) -> None:
     """Whatever the scale and the tails, an entry errs by half its step at most, as its facts give it."""

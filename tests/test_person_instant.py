@@ -80,7 +80,7 @@ def faces_of(profile):
     return Pictures(np.rint((profile.faces() + 1) * 127.5).astype(np.uint8))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6), size=st.sampled_from([0.0, 0.1, 3.0, 100.0]), beta=st.floats(0, 1))
 def test_whatever_the_weights_the_answer_is_in_a_beta(seed, size, beta):
     """Eq 2 holds for every layer by the form of the last layer, not by what was learned."""

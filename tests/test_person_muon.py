@@ -22,7 +22,7 @@ def bent(singular: torch.Tensor) -> torch.Tensor:
     return singular
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SHAPES)
 def test_only_the_singular_values_change(shape: tuple[int, int, int]) -> None:
     """Worked in the Gram matrix it is the published polynomial of the singular values, tall or wide."""

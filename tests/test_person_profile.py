@@ -135,7 +135,7 @@ def test_a_missing_prior_says_which(profile: Profile) -> None:
         lost.generator()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 6), st.integers(2, 6), st.integers(0, 10_000))
 def test_id_score_is_the_largest_cosine(count: int, references: int, seed: int) -> None:
     """Against a plain loop, with one reference left out for each picture."""

@@ -20,31 +20,11 @@ from mystyle_cli.files.reading import open_file
 from mystyle_cli.files.writing import lock_of
 from mystyle_cli.person.files import write_whole
 from mystyle_cli.person.layout import MARKER, place_of
-from mystyle_cli.person.manifest import NAME, Manifest, PriorMark, read_manifest
+from mystyle_cli.person.manifest import NAME, Manifest, read_manifest
 from mystyle_cli.person.migrations import FORMAT, Migration, migrate
-from mystyle_cli.store.draft import Draft
 from mystyle_cli.store.store import Store
-
-MARK = PriorMark("tiny", "", "0" * 64, 32, 16, 8)
-
-
-def manifest_of(draft: Draft, **changes: str) -> Manifest:
-    """Return a manifest that lists what a draft holds."""
-    facts = {"created": "2026-01-01T00:00:00Z", "changed": "2026-01-01T00:00:00Z"} | changes
-    return Manifest(MARK, **facts, made_by="0", consent="", stages=draft.stages(), files=draft.files())
-
-
-def put(store: Store, name: str, content: dict[str, str], **changes: str) -> None:
-    """Make `content` (texts by file name) the profile, as one new version."""
-    with store.locked(name):
-        draft = store.draft(name)
-        inputs = hashlib.sha256(repr(content).encode()).hexdigest()
-        assert not draft.done("curate", inputs)
-        digests: dict[str, str] = {}
-        for file, text in content.items():
-            digests |= draft.write(file, text.encode())
-        draft.finish("curate", inputs, digests, {"n": len(content)})
-        draft.commit(manifest_of(draft, **changes))
+from tests.effort import HANGS
+from tests.versions import MARK, NEW, OLD, manifest_of, put
 
 
 def content_of(folder: Path) -> dict[str, str]:
@@ -53,10 +33,6 @@ def content_of(folder: Path) -> dict[str, str]:
     for name, digest in listed.items():
         assert hashlib.sha256(place_of(folder, name).read_bytes()).hexdigest() == digest, name
     return {name: place_of(folder, name).read_text() for name in listed}
-
-
-OLD = {"photos.jsonl": "old", "anchors.safetensors": "a1", "faces/0001.png": "p", "faces/0002.png": "q"}
-NEW = {"photos.jsonl": "new", "generator.safetensors": "g2", "faces/0002.png": "Q", "faces/0003.png": "r"}
 
 
 @pytest.mark.parametrize("name", ["adele", "Zoë", "a", "2024", "jean-luc_p.2", "x" * 64, "李雷"])
@@ -335,7 +311,7 @@ def test_manifest_survives_a_round_trip(tmp_path: Path) -> None:
 def _hold(root: str, ready: object, release: object) -> None:
     with Store(Path(root)).locked("adele"):
         ready.set()  # type: ignore[attr-defined]
-        release.wait(20)  # type: ignore[attr-defined]
+        release.wait(HANGS)  # type: ignore[attr-defined]
 
 
 def test_a_profile_that_another_command_changes_is_locked(tmp_path: Path) -> None:
@@ -347,14 +323,14 @@ def test_a_profile_that_another_command_changes_is_locked(tmp_path: Path) -> Non
     holder = context.Process(target=_hold, args=(str(tmp_path), ready, release))
     holder.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(HANGS)
         with pytest.raises(ProfileError, match="being changed by another command"):
             store.delete("adele")
         assert store.entry("adele").state == "untuned"
         put(store, "other", OLD)
     finally:
         release.set()
-        holder.join(10)
+        holder.join()
     store.delete("adele")
     assert store.names() == ["other"]
 

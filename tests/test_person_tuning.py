@@ -46,7 +46,7 @@ def run(prior: Prior, data: tuple[np.ndarray, np.ndarray], how: TuneSettings, fo
     return tune(prior.generator(), *data, prior.perceptual(), how, folder, progress).state
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 200), st.integers(1, 40), st.integers(0, 9), st.integers(0, 50))
 def test_each_pass_sees_every_photo_once(count: int, batch: int, seed: int, number: int) -> None:
     """Batches cover the set, none is larger than asked for, and their sizes differ by one at most."""
@@ -66,7 +66,7 @@ def test_passes_differ_and_repeat_with_their_seed() -> None:
     assert (first != np.concatenate(batches_of_pass(50, 8, 4, 7))).any()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 500), st.floats(0, 0.99))
 def test_the_rate_rises_then_falls_to_nothing(steps: int, warmup: float) -> None:
     """The schedule has one top, at the rate given, is never 0 and ends near it."""

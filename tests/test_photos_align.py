@@ -20,6 +20,7 @@ from mystyle_cli.faces.align import (
     valid_mask,
     warp,
 )
+from tests.squares import centres, picture, square, wave
 
 
 def landmarks() -> np.ndarray:
@@ -32,30 +33,6 @@ def landmarks() -> np.ndarray:
     return points
 
 
-def square(x: float, y: float, side: float, degrees: float) -> np.ndarray:
-    """Return the corners of a square around (x, y), turned clockwise."""
-    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    corners = np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]]) * side / 2
-    return corners @ np.array([[c, s], [-s, c]]) + [x, y]
-
-
-def wave(points: np.ndarray, length: float = 24.0) -> np.ndarray:
-    """Return a smooth three-channel function of photo coordinates (..., 2), in [28, 228]."""
-    x, y = points[..., 0], points[..., 1]
-    phases = (x + 0.4 * y, y - 0.3 * x, 0.6 * x + 0.7 * y)
-    return np.stack([128 + 100 * np.sin(2 * np.pi * phase / length) for phase in phases], axis=-1)
-
-
-def centres(height: int, width: int) -> np.ndarray:
-    """Return the pixel centres (H, W, 2) of a photo."""
-    return np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), axis=-1)
-
-
-def picture(height: int, width: int, length: float = 24.0) -> np.ndarray:
-    """Return the wave as a photo."""
-    return np.rint(wave(centres(height, width), length)).astype(np.uint8)
-
-
 def test_quad_of_an_upright_face() -> None:
     """For a level face the square follows from the paper's formula by hand."""
     quad = face_quad(landmarks(), FFHQ)
@@ -63,7 +40,7 @@ def test_quad_of_an_upright_face() -> None:
     np.testing.assert_allclose(quad, square(100, 104.5, 162, 0), atol=1e-9)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.floats(-180, 180), st.floats(0.1, 20), st.floats(-500, 500), st.floats(-500, 500), st.integers(0, 99)
 )
@@ -78,7 +55,7 @@ def test_quad_moves_with_the_face(degrees: float, scale: float, x: float, y: flo
     np.testing.assert_allclose(sides, quad_side(quad), rtol=1e-9)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.floats(-180, 180), st.floats(0.2, 9), st.floats(0.05, 2), st.floats(-1, 1))
 def test_a_crop_s_corners_from_first_principles(
     degrees: float, zoom: float, scale: float, down: float
@@ -100,7 +77,7 @@ def test_a_crop_s_corners_from_first_principles(
     np.testing.assert_allclose(found, np.array(upright) @ turn + [7, -3], atol=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(0.05, 2), st.floats(-1, 1), st.floats(-180, 180))
 def test_places_on_a_crop_and_on_the_ffhq_square_are_the_same_places(
     scale: float, down: float, degrees: float
@@ -137,7 +114,7 @@ def test_what_is_no_crop_is_refused(scale: float, down: float) -> None:
         Crop(scale, down)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(-180, 180), st.floats(5, 500), st.integers(2, 300))
 def test_coordinates_are_inverse(degrees: float, side: float, size: int) -> None:
     """Crop and photo coordinates map onto each other, corners onto corners."""
@@ -187,7 +164,7 @@ def test_enlarging_a_small_face_is_smooth() -> None:
     assert row[-10] == 200
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(-40, 140), st.floats(-40, 140), st.floats(20, 150), st.floats(-180, 180), st.integers(8, 64))
 def test_valid_tells_how_much_is_photo(x: float, y: float, side: float, degrees: float, size: int) -> None:
     """The mask's total is the share of the square inside the photo, counted by points."""

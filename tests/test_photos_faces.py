@@ -26,7 +26,7 @@ from mystyle_cli.faces.paste import paste
 from mystyle_cli.photos.decode import decode
 from mystyle_cli.photos.pixels import Pixels, resize
 from tests.portraits import DEMONSTRATION, clear, expected, real
-from tests.test_photos_align import square
+from tests.squares import square
 
 
 def photo(person: str = "ada", number: int = 0) -> Pixels:
@@ -46,7 +46,7 @@ def turned(yaw: float, pitch: float, roll: float, distance: float = 1e6) -> np.n
     return points
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.floats(-50, 50), st.floats(-35, 35), st.floats(-40, 40))
 def test_pose_of_a_turned_head(yaw: float, pitch: float, roll: float) -> None:
     """A head that was turned by known angles is told to be turned by them, with the right signs."""

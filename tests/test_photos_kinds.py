@@ -16,7 +16,7 @@ from mystyle_cli.errors import DecodeError
 from mystyle_cli.photos import decode as decoding
 from mystyle_cli.photos import pixels as photos_pixels
 from mystyle_cli.photos.decode import decode
-from tests.test_photos_decode import UPRIGHT, icc, photo, saved
+from tests.photo_files import UPRIGHT, icc, photo, saved
 
 SRGB_D50 = [(0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141)]
 GREY = np.linspace(0, 65535, 24 * 32).reshape(24, 32).astype(np.uint16)

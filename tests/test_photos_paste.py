@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mystyle_cli.faces.align import warp
 from mystyle_cli.faces.paste import paste, worked_region
-from tests.test_photos_align import centres, picture, square
+from tests.squares import centres, picture, square
 
 SQUARES = st.builds(
     square, st.floats(-30, 130), st.floats(-30, 110), st.floats(12, 150), st.floats(-180, 180)
@@ -26,7 +26,7 @@ def inside(quad: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.all(turns, axis=0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SQUARES, st.integers(4, 80), st.floats(0, 0.4), st.integers(0, 99))
 def test_pixels_outside_keep_their_bits(quad: np.ndarray, size: int, feather: float, seed: int) -> None:
     """Wherever the square lies, nothing outside it changes by a bit, and the photo given is left alone."""
@@ -40,7 +40,7 @@ def test_pixels_outside_keep_their_bits(quad: np.ndarray, size: int, feather: fl
     assert not (worked_region(photo.shape, quad) & outside).any()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SQUARES, st.integers(0, 99))
 def test_mask_restricts(quad: np.ndarray, seed: int) -> None:
     """With a mask only its region changes, and `worked_region` tells which pixels may."""

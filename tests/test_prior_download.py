@@ -10,10 +10,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from mystyle_cli.errors import DownloadError, ModelError, MystyleError
-from mystyle_cli.fetch import assets
+from mystyle_cli.fetch import assets, web
 from mystyle_cli.fetch import download as downloading
 from mystyle_cli.fetch.assets import Asset
 from mystyle_cli.fetch.download import DownloadSettings, download
@@ -98,15 +98,16 @@ def test_killed_process_goes_on(server: FileServer, asked: Asked, tmp_path: Path
         f"asset = Asset('net.pkl', 'generator', 'x', ({server.url + '/file'!r},), {len(DATA)}, {SHA!r})\n"
         f"download(asset, Path({str(tmp_path)!r}), DownloadSettings(frozenset(), print, print))\n"
     )
-    page = server.pages["/file"]
-    page.before_chunk = lambda position: time.sleep(30 if position > 2_000_000 else 0)
-    running = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL)
+    page, killed = server.pages["/file"], threading.Event()
+    page.before_chunk = lambda position: position < 2_000_000 or killed.wait()
+    running = subprocess.Popen([sys.executable, "-u", "-c", program], stdout=subprocess.PIPE, text=True)
     part = tmp_path / "net.pkl.part"
-    while not (part.exists() and part.stat().st_size >= 1 << 20):
-        assert running.poll() is None
-        time.sleep(0.01)
-    running.send_signal(signal.SIGKILL)
+    assert running.stdout is not None
+    with running.stdout as told:
+        assert any("done=1," in line for line in told), "it has ended"
+        running.send_signal(signal.SIGKILL)
     assert running.wait() == -signal.SIGKILL
+    killed.set()
     assert names(tmp_path) == ["net.pkl.part", "net.pkl.part.json"]
     arrived = part.stat().st_size
     page.before_chunk = lambda position: None
@@ -193,13 +194,22 @@ def test_missing_everywhere(server: FileServer, asked: Asked, tmp_path: Path) ->
     assert names(tmp_path) == []
 
 
-def test_busy_server_is_left_alone(server: FileServer, asked: Asked, tmp_path: Path) -> None:
+def test_busy_server_is_left_alone(
+    server: FileServer, asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After 429 and 503 the file is asked for again when the server says so, in seconds or as a date."""
-    later = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Clock:
+            return cls(2030, 1, 1, 12, tzinfo=tz)
+
+    monkeypatch.setattr(web, "datetime", Clock)
+    later = format_datetime(Clock.now(UTC) + timedelta(seconds=60), usegmt=True)
     faults: list[Any] = [(429, {"Retry-After": "7"}), (503, {"Retry-After": later}), (503, {})]
     server.pages["/file"].faults = faults
     assert download(asset(server), tmp_path, asked.settings).read_bytes() == DATA
-    assert asked.waits == [7, pytest.approx(60, abs=3), 4]
+    assert asked.waits == [7, 60, 4]
     assert "429" in asked.said[0]
 
 

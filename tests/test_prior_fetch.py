@@ -29,6 +29,7 @@ from mystyle_cli.nets.generator import Generator
 from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.progress import silent
 from tests.checkpoints import write_nvidia_pickle
+from tests.effort import HANGS
 from tests.file_server import FileServer, Page, serve
 
 W_DIM = 8
@@ -354,13 +355,13 @@ def test_second_fetch_waits_its_turn(recipe: Recipe, heard: Heard, server: FileS
 
     def hold(position: int) -> None:
         begun.set()
-        go_on.wait(30)
+        go_on.wait(HANGS)
 
     server.pages["/net.pkl"].before_chunk = hold
     plan = accepted_plan(recipe, heard, without=["encoder"])
     first = threading.Thread(target=fetch_prior, args=(plan, heard.settings))
     first.start()
-    assert begun.wait(30)
+    assert begun.wait(HANGS)
     with pytest.raises(MystyleError, match="another command"):
         fetch_prior(plan, Heard().settings)
     go_on.set()

@@ -82,7 +82,7 @@ def test_published_shape() -> None:
     assert sum(b.numel() for b in generator.buffers()) == 2_797_104
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(batch=st.integers(1, 4), seed=st.integers(0, 99))
 def test_batch_independent(batch: int, seed: int) -> None:
     """A code renders the same alone and in any batch."""

@@ -9,7 +9,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from mystyle_cli.errors import UsageError
 from mystyle_cli.hull import hull
@@ -18,22 +17,10 @@ from mystyle_cli.projection.adam import RowAdam
 from mystyle_cli.projection.degradations import Downsample, Identity, Mask
 from mystyle_cli.projection.projection import Schedule, in_a_beta, project
 from mystyle_cli.projection.settings import ProjectionSettings
+from tests.pooled import Pooled
 
 SIZE = 16
 SHORT = ProjectionSettings(steps=25, patience=0)
-
-
-class Pooled:
-    """A stand-in for LPIPS with its interface: squared differences of two blurred copies."""
-
-    def features(self, images):
-        """Return the copies, one list entry each."""
-        return [F.avg_pool2d(images, 2), F.avg_pool2d(images, 4)]
-
-    def distance_to(self, features, images):
-        """Return (B,) distances to images whose features are known."""
-        pairs = zip(features, self.features(images), strict=True)
-        return sum((a - b).square().mean(dim=(1, 2, 3)) for a, b in pairs)
 
 
 @pytest.fixture(scope="module")

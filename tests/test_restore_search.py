@@ -19,7 +19,8 @@ from mystyle_cli.projection.degradations import Identity, fill_hole
 from mystyle_cli.projection.motion import moved, moved_quad
 from mystyle_cli.projection.projection import project
 from mystyle_cli.projection.settings import ProjectionSettings
-from tests.test_restore_projection import Pooled
+from tests.pooled import Pooled
+from tests.squares import marks
 
 
 def texture(seed, size, detail=7):
@@ -130,15 +131,6 @@ def test_a_hidden_face_is_looked_for_at_its_own_size(crop, monkeypatch):
     found = find_quads(texture(1, 300), mask, lambda: None, crop, tiny=False)
     np.testing.assert_allclose(found, [quad_of(np.array([220.0, 140.0, 160.0, 0.0]), crop)], atol=1e-6)
     assert enlarged == [pytest.approx(SEEN_WIDTH / (FACE_SHARE * 160))]
-
-
-def marks(x, y, side):
-    """Return landmarks (68, 2) whose FFHQ square is level, has this middle and this side."""
-    points = np.full((68, 2), [x, y], np.float64)
-    half, down = side / 8, side / 3.7  # 4.0 * across is the larger
-    points[36:42], points[42:48] = [x - half, y - 0.1 * down], [x + half, y - 0.1 * down]
-    points[48], points[54] = [x - half, y + 0.9 * down], [x + half, y + 0.9 * down]
-    return points
 
 
 def test_a_photo_that_is_all_hole_suggests_nothing():

@@ -32,7 +32,7 @@ class Bowl:
         return float(self.steep * np.square(off).sum()), 2 * self.steep * off
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 10**6), steep=st.sampled_from([0.0, 1e-6, 1.0, 1e6]), beta=st.floats(0, 0.2))
 def test_every_step_is_in_a_beta(seed, steep, beta):
     """Whatever the gradients, and wherever the least of the loss is."""
