@@ -21,7 +21,7 @@ from mystyle_cli.nets.processors import settle
 if TYPE_CHECKING:
     from click.testing import Result
 
-    from tests.journeys import Run
+    from tests.support.journeys import Run
 
 RESOLUTION, W_DIM = 32, 16
 
@@ -156,7 +156,7 @@ def tiny_prior(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def made_store(tiny_prior: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store as it is made once."""
-    from tests.tiny_store import make_store
+    from tests.support.tiny_store import make_store
 
     root = tmp_path_factory.mktemp("store")
     make_store(root, tiny_prior)

@@ -22,7 +22,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tests.effort import HANGS
+from tests.support.effort import HANGS
 
 SIGNALS = {
     "KILL": (signal.SIGKILL,),
