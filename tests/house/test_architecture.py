@@ -14,6 +14,7 @@ import pytest
 import mystyle_cli
 
 SOURCE = Path(mystyle_cli.__file__).parent
+TESTS = Path(__file__).parents[1]
 
 # The rooms from the roof to the ground, one on a floor: a room knows those below it and none above.
 ROOMS = [
@@ -67,6 +68,20 @@ def imports_of(path: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.module
             if node.module == "mystyle_cli":
                 yield from ((node.lineno, f"mystyle_cli.{alias.name}") for alias in node.names)
+
+
+def test_tests_mirror_the_rooms() -> None:
+    """Every folder of tests is a room's, or one of what lies across rooms; none imports another test."""
+    beside = {"benchmarks", "house", "kills", "safety", "support", "tools"}
+    folders = {path.parent.name for path in TESTS.glob("*/*.py")}
+    assert folders - beside <= set(ROOMS)
+    for path in TESTS.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [alias.name for alias in node.names]
+                names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                found = [name for name in names if ".test_" in f".{name}"]
+                assert not found, f"{path}:{node.lineno}: imports {found}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(SOURCE).as_posix())
