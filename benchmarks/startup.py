@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.measure import Report, interleaved, ratio, spread
 from mystyle_cli.learn.learn import export
 from mystyle_cli.prior.registry import open_prior
-from tests.tiny_store import make_store
+from tests.support.tiny_store import make_store
 from tools.portraits import PRIOR
 
 COUNT = 16

@@ -14,17 +14,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import tomli_w
+from hypothesis import HealthCheck, settings
 
 from mystyle_cli.nets.processors import settle
 
 if TYPE_CHECKING:
     from click.testing import Result
 
-    from tests.journeys import Run
+    from tests.support.journeys import Run
 
 RESOLUTION, W_DIM = 32, 16
 
 settle()  # before torch is loaded, as in the program
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")  # however slow it is, and whatever else it does
 
 
 def _onnx_net(path: Path, body: list[object], weights: dict[str, np.ndarray], rank: int) -> None:
@@ -153,7 +156,7 @@ def tiny_prior(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def made_store(tiny_prior: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store as it is made once."""
-    from tests.tiny_store import make_store
+    from tests.support.tiny_store import make_store
 
     root = tmp_path_factory.mktemp("store")
     make_store(root, tiny_prior)

@@ -17,7 +17,7 @@ from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.instant.net import InstantSettings
 from mystyle_cli.learn.learn import export
 from mystyle_cli.restore.saved import load_code
-from tests.tiny_store import add_instant, make_store, picture
+from tests.support.tiny_store import add_instant, make_store, picture
 
 FEW = InstantSettings(samples=16, views=1, width=8, steps=10, batch=8)
 HOLE = np.zeros((32, 32), np.uint8)

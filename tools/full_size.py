@@ -105,8 +105,8 @@ def write_files(folder: Path, resolution: int) -> dict[str, Path]:
     from mystyle_cli.foreign.nets import ArcFace, WEncoder
     from mystyle_cli.nets.generator import Generator
     from mystyle_cli.nets.perceptual import Perceptual, trunk_tensors
-    from tests.checkpoints import write_nvidia_pickle
-    from tests.rosinality import rosinality_tensors
+    from tests.support.checkpoints import write_nvidia_pickle
+    from tests.support.rosinality import rosinality_tensors
 
     files = {
         "generator": folder / "ffhq.pkl",

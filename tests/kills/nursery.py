@@ -22,6 +22,8 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tests.support.effort import HANGS
+
 SIGNALS = {
     "KILL": (signal.SIGKILL,),
     "TERM": (signal.SIGTERM,),
@@ -33,9 +35,6 @@ SIGNALS = {
 
 PROGRAM = "from mystyle_cli.cli import main; main()"
 """What the installed `mystyle` does."""
-
-LONGEST = 120.0
-"""Seconds after which a command is taken to hang."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,7 +181,7 @@ def _run(order: Order) -> Outcome:
             break
         if left and seconds >= order.after:
             os.kill(child, left.pop(0))
-        if seconds > LONGEST:
+        if seconds > HANGS:
             os.kill(child, signal.SIGKILL)
         time.sleep(0.002)
     changes = 0

@@ -85,7 +85,7 @@ def stand_in(words: Sequence[str], server: str, root: Path) -> None:
     """Replace, in a child, what needs faces or the network."""
     if set(words) & {"create", "ingest"}:
         from mystyle_cli.learn import stages
-        from tests.test_learn import fake_curate
+        from tests.support.albums import fake_curate
 
         stages.curate = fake_curate
     if "fetch" in words:
@@ -94,7 +94,7 @@ def stand_in(words: Sequence[str], server: str, root: Path) -> None:
 
 def act(root: Path) -> None:
     """Make a version, or go on with one, as a command that learns does."""
-    from tests.test_person_store import NEW, manifest_of
+    from tests.support.versions import NEW, manifest_of
 
     store = Store(root / "home/profiles")
     with store.locked("ada"):
@@ -238,8 +238,8 @@ def make_folders(folder: Path, prior: Path) -> dict[str, Path]:
     from mystyle_cli.foreign.importing import import_prior
     from mystyle_cli.foreign.making import Parts
     from mystyle_cli.store.archive import pack
-    from tests.test_person_store import OLD, put
-    from tests.tiny_store import make_store
+    from tests.support.tiny_store import make_store
+    from tests.support.versions import OLD, put
 
     begun = {name: folder / name for name in ("empty", "old", "ada", "mine")}
     _make_empty(begun["empty"], prior)
@@ -257,9 +257,9 @@ def make_folders(folder: Path, prior: Path) -> dict[str, Path]:
 def _make_empty(root: Path, prior: Path) -> None:
     import torch
 
-    from tests.checkpoints import write_nvidia_pickle
-    from tests.test_learn import make_photos
-    from tests.tiny_store import picture
+    from tests.support.albums import make_photos
+    from tests.support.checkpoints import write_nvidia_pickle
+    from tests.support.tiny_store import picture
 
     make_photos(root / "photos", 9)
     make_photos(root / "more", 8, start=30)

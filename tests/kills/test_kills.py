@@ -16,9 +16,9 @@ from random import Random
 
 import pytest
 
-from tests.file_server import FileServer, Page, serve
 from tests.kills.nursery import SIGNALS, Order, Outcome
 from tests.kills.scenes import COMMANDS, State, belongings, copy, listing, make_folders, stamps, state_of
+from tests.support.file_server import FileServer, Page, serve
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks")
 

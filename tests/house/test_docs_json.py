@@ -1,0 +1,206 @@
+"""docs/json.md says what the commands' JSON documents hold, every field of every command."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import numpy as np
+import pytest
+from PIL import Image
+
+from mystyle_cli.cli import cli
+from mystyle_cli.fetch.licences import LICENCES, accept_licences
+from tests.support.journeys import Run
+from tests.support.tiny_store import picture
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "json.md"
+
+TYPES = {
+    "text": (str,),
+    "number": (int, float),
+    "whole number": (int,),
+    "true": (bool,),
+    "false": (bool,),
+    "null": (type(None),),
+    "any": (str, int, float, bool, type(None)),
+}
+
+Keys = tuple[str, ...]
+"""Keys from the outside in; "[]" for an entry of a list, "*" on the page for any key."""
+
+
+class Field(NamedTuple):
+    """One row of the page."""
+
+    path: Keys
+    types: tuple[type, ...]
+
+
+def described() -> dict[tuple[str, ...], list[Field]]:
+    """Return the page's fields by the commands of a heading, those of every document among them."""
+    found: dict[tuple[str, ...], list[Field]] = {}
+    every: list[Field] = []
+    current = every
+    for line in PAGE.read_text("utf-8").splitlines():
+        if line.startswith("## "):
+            current = found.setdefault(tuple(re.findall(r"`([^`]+)`", line)), [*every])
+        elif row := re.match(r"\| `([^`]+)` \| ([^|]+) \|", line):
+            words = re.split(r", | or ", row[2].strip())
+            keys = tuple(key for part in row[1].split(".") for key in re.findall(r"\[\]|[^\[\]]+", part))
+            current.append(Field(keys, tuple(kind for word in words for kind in TYPES[word])))
+    return found
+
+
+def leaves(value: Any, path: Keys = ()) -> Iterator[tuple[Keys, Any]]:
+    """Yield every value that holds no others, with the keys that lead to it; empty containers, too."""
+    if isinstance(value, dict | list) and value:
+        inner = value.items() if isinstance(value, dict) else (("[]", entry) for entry in value)
+        for key, entry in inner:
+            yield from leaves(entry, (*path, key))
+    else:
+        yield path, value
+
+
+def fits(path: Keys, field: Keys) -> bool:
+    """Tell whether a path is one that a row of the page, or the beginning of a row, describes."""
+    return len(path) <= len(field) and all(
+        wanted in ("*", key) for key, wanted in zip(path, field, strict=False)
+    )
+
+
+def commands(group: click.Group, before: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield the names of all commands that are no groups."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, (*before, name))
+        else:
+            yield " ".join((*before, name))
+
+
+def test_every_command_has_its_fields() -> None:
+    """The page has a heading for each command, and for none that is not there."""
+    named = [name for heading in described() for name in heading if not name.endswith(" --dry-run")]
+    assert sorted(named) == sorted(["error", *commands(cli)])
+
+
+LINES = (
+    "profile list",
+    "profile show ada",
+    "profile path ada",
+    "profile consent ada agreed --until 2099-01-01",
+    "profile show ada",
+    "profile verify",
+    "tune ada --dry-run --passes 1",
+    "invert ada in.png moving.gif bad.png --aligned --force --steps 1 --save-codes codes -o inverted",
+    "invert ada in.png --aligned --steps 1 --save-codes codes -o inverted --skip-existing",
+    "upscale ada small.png --aligned --force --steps 1 -o large.png",
+    "inpaint ada in.png --mask hole.png --aligned --steps 1 --start random --beta none -o filled.png",
+    "edit ada in.png bad.png -d smile -s 9 --codes codes -o edited",
+    "edit ada in.png -d yaw --sweep=-1:1:2 --codes codes -o strip.png --beta none",
+    "edit ada moving.gif -d yaw -s 1 --aligned --steps 1 -o moved.png",
+    "edit ada moving.gif -d yaw -s 1 --codes codes -o moved.png --skip-existing",
+    "sample ada -n 2 -o samples --seed 1 --grid grid.png",
+    "inspect samples/ada.sample-1.png grid.png filled.png in.png bad.png",
+    "verify samples/ada.sample-1.png",
+    "export ada",
+    "profile show ada",
+    "profile export ada ada.mystyle",
+    "profile import ada.mystyle eve --prior {prior}",
+    "prior list",
+    "prior show faces",
+    "prior verify {prior}",
+    "prior fetch ffhq-1024 --dry-run",
+    "prior import ffhq-1024 --generator {prior}/generator.safetensors",
+    "prior fetch ffhq-1024",
+    "prior show ffhq-1024",
+    "prior verify ffhq-1024",
+    "tune ada --passes 1 --no-instant --no-export",
+    "licences",
+    "doctor",
+    "completion bash",
+    "profile rename ada bob",
+)
+
+
+AFTER_DAMAGE = (
+    "profile verify",
+    "profile list",
+    "prior verify ffhq-1024",
+    "prior list",
+    "prior remove ffhq-1024 --yes",
+    "profile delete bob --yes",
+    "profile show bob",
+)
+
+TAKING_LONG = {"profile create", "ingest", "profile create --dry-run"}
+"""Commands that look through photos: what they write is what `tune` writes, by the same function."""
+
+UNSEEN = {
+    *(("results", "[]", "signature", key) for key in ("state", "signer", "issuer", "source_type")),
+    ("photos", "[]", "scores", "*"),
+    ("advice", "[]"),
+}
+"""What only signed pictures have, photos that were looked through, and machines with too little memory."""
+
+
+def test_documents_hold_what_the_page_says(
+    run: Run, tmp_path: Path, tiny_prior: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every field that a command writes is on the page with its type, and each on the page is written."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("MYSTYLE_HOME", str(home))
+    Image.fromarray(picture(3, 64)).save("in.png")
+    Image.fromarray(picture(3, 16)).save("small.png")
+    moving = [Image.fromarray(picture(number, 64)) for number in (4, 5)]
+    moving[0].save("moving.gif", save_all=True, append_images=moving[1:])
+    Image.fromarray(np.eye(64, dtype=np.uint8) * 255).save("hole.png")
+    Path("bad.png").write_bytes(b"no picture")
+    accept_licences("ffhq-1024", {"ffhq.pkl": next(iter(LICENCES))}, lambda licences: True)
+    page = described()
+    fields = {name: page[heading] for heading in page for name in heading}
+    written: dict[str, set[Keys]] = {name: set() for name in fields}
+
+    def read(line: str) -> None:
+        done = run("--json", *line.format(prior=tiny_prior).split())
+        document = json.loads(done.stdout)
+        command = document["command"]
+        command += " --dry-run" if document.get("dry_run") and f"{command} --dry-run" in fields else ""
+        assert command == "error" or line.startswith(command.removesuffix(" --dry-run")), done.stderr
+        for path, value in leaves(document):
+            rows = [field for field in fields[command] if fits(path, field.path)]
+            assert rows, f"{line}: docs/json.md does not say what {path} is"
+            if not isinstance(value, dict | list):
+                kinds = {kind for field in rows if len(field.path) == len(path) for kind in field.types}
+                assert type(value) in kinds, f"{line}: {path} is {value!r}, and should be one of {kinds}"
+            written[command].add(path)
+
+    for line in LINES:
+        read(line)
+    (tmp_path / "store/bob/anchors.safetensors").write_bytes(b"")
+    (tmp_path / "store/bob/mine.txt").write_text("mine")
+    (home / "priors/ffhq-1024/generator.safetensors").write_bytes(b"")
+    (home / "priors/ffhq-1024/mine.txt").write_text("mine")
+    (home / "priors/spoilt").mkdir()
+    (home / "priors/spoilt/prior.toml").write_text("format = 1")
+    for line in AFTER_DAMAGE:
+        read(line)
+    assert {name for name, paths in written.items() if not paths} == TAKING_LONG
+    missing = [
+        (heading, ".".join(field.path))
+        for heading, rows in page.items()
+        for field in rows
+        if field.path not in UNSEEN
+        and not any(
+            len(path) == len(field.path) and fits(path, field.path)
+            for name in heading
+            for path in written[name]
+        )
+    ]
+    assert missing == []

@@ -1,0 +1,58 @@
+"""Photos of nobody, and a curation that keeps them: for learning without faces."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mystyle_cli.curate.records import PhotoRecord, Reason
+from mystyle_cli.faces.align import AlignedFace
+from mystyle_cli.instant.net import InstantSettings
+from mystyle_cli.learn.settings import LearnSettings
+from mystyle_cli.prior.registry import Prior
+from mystyle_cli.progress import Step
+from mystyle_cli.tuning.settings import TuneSettings
+
+NET = InstantSettings(samples=8, views=1, width=4, steps=4, batch=4)
+
+
+QUICK = LearnSettings(instant=NET, tuning=TuneSettings(passes=2, batch=3, save_seconds=0.0))
+
+
+def fake_curate(
+    paths: Sequence[Path], *, prior: Prior, known: Any, seed: int, progress: Any, **_: Any
+) -> Any:
+    """Stand in for curation, which needs real faces: every picture is kept but those named bad."""
+    from mystyle_cli.curate.curate import Curation
+
+    records, faces = [], {}
+    for number, path in enumerate(sorted(paths, key=lambda path: path.name)):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        good = "bad" not in path.name
+        split = None if not good else "held-out" if "held" in path.name else "train"
+        reason = Reason.KEPT if good else Reason.NO_FACE
+        records.append(PhotoRecord(digest, path.name, reason, "", {"yaw": 1.0}, None, split))
+        if good:
+            size = prior.resolution
+            pixels = np.asarray(Image.open(path).convert("RGB").resize((size, size)))
+            faces[digest] = AlignedFace(pixels, np.zeros((4, 2)), np.ones((size, size), np.float32))
+        progress(Step("curate", number + 1, len(paths)))
+    return Curation(tuple(records), faces, {}, ())
+
+
+def make_photos(folder: Path, count: int, start: int = 0) -> list[Path]:
+    """Write smooth random pictures; every sixth is bad and every fifth is to be held out."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for number in range(start, start + count):
+        rng = np.random.default_rng(number)
+        small = rng.integers(0, 256, (4, 4, 3), np.uint8)
+        kind = "bad" if number % 6 == 5 else "held" if number % 5 == 4 else "good"
+        paths.append(folder / f"{number:02d}-{kind}.png")
+        Image.fromarray(small).resize((48, 48), Image.Resampling.BICUBIC).save(paths[-1])
+    return paths

@@ -1,0 +1,34 @@
+"""What work costs, counted: clocks depend on the machine and on what else runs there."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from types import CodeType, FrameType
+from typing import Any
+
+HANGS = 900.0
+"""Seconds of the clock after which something is taken to hang, however busy the machine is."""
+
+
+def calls(work: Callable[[], object]) -> Counter[str]:
+    """Return how often functions of each name, those of C among them, are called in this thread by work."""
+    ours: Counter[CodeType] = Counter()
+    of_c: Counter[str] = Counter()
+
+    def called(frame: FrameType, event: str, function: Any) -> None:
+        if event == "call":
+            ours[frame.f_code] += 1
+        elif event == "c_call":
+            of_c[function.__name__] += 1
+
+    before = sys.getprofile()
+    sys.setprofile(called)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    for code, count in ours.items():
+        of_c[code.co_name] += count
+    return of_c
