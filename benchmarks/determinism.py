@@ -1,4 +1,4 @@
-"""The same seed again, one photo at a time, on two threads: how far are the results from the same bytes?
+"""The same seed again, one photo at a time, on two threads, and on two again: how far from the same bytes?
 
 A figure is the largest difference of any pixel's value, of 255; 0 is the same bytes.
 """
@@ -43,10 +43,12 @@ class Way(NamedTuple):
 
 
 FIRST: Final = Way(1, PHOTOS)
-OTHERS: Final = {
-    "again": FIRST,
-    f"one photo at a time, not {PHOTOS}": Way(1, 1),
-    "two threads, not one": Way(2, PHOTOS),
+SECOND: Final = Way(2, PHOTOS)
+PAIRS: Final = {
+    "again": (FIRST, FIRST),
+    f"one photo at a time, not {PHOTOS}": (FIRST, Way(1, 1)),
+    "two threads, not one": (FIRST, SECOND),
+    "two threads, again": (SECOND, SECOND),
 }
 
 
@@ -66,9 +68,9 @@ def report(profile: Profile, faces: np.ndarray) -> Report:
     before, figures = threads(), {}
     try:
         for name, work in _works(profile, faces).items():
-            first = _done(work, FIRST)
-            for how, way in OTHERS.items():
-                difference = int(np.abs(_done(work, way) - first).max())
+            first = {way: _done(work, way) for way in (FIRST, SECOND)}
+            for how, (one, other) in PAIRS.items():
+                difference = int(np.abs(_done(work, other) - first[one]).max())
                 figures[f"{name}, {how}"] = Spread(difference, difference, difference, 1)
     finally:
         settle(before)
