@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mystyle_cli.commands.edit import _listed
 from mystyle_cli.photos.marks import read_marks
 from mystyle_cli.sample import samples
 from tests.support.journeys import Run, document
@@ -377,6 +378,11 @@ def test_edit_reports_what_was_reached(run: Run, crops: Path) -> None:
     assert edit["reached"]["smile"] == pytest.approx(edit["largest"]["smile"])
     assert 0 < edit["reached"]["smile"] < 99
     assert Image.open("e.png").size == (32, 32)
+
+
+def test_no_strength_is_less_than_none() -> None:
+    """Where nothing can be reached the other way, that is 0 and not -0."""
+    assert _listed({"smile": -0.0, "yaw": -0.5}) == "smile 0, yaw -0.5"
 
 
 def test_edit_sweep_is_a_strip(run: Run, crops: Path) -> None:

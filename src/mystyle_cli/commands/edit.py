@@ -349,7 +349,7 @@ def _frame_line(frame: Frame) -> str:
 
 
 def _listed(strengths: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {strength:.3g}" for name, strength in strengths.items())
+    return ", ".join(f"{name} {strength:z.3g}" for name, strength in strengths.items())
 
 
 def _largest(frame: Frame) -> dict[str, float | None]:

@@ -1,4 +1,4 @@
-"""The folder of profiles: which there are, under what names, and who may change one now."""
+"""The folder of profiles: which there are, under what names, and how each comes, changes and goes."""
 
 from __future__ import annotations
 
