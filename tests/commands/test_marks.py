@@ -88,9 +88,9 @@ def test_a_sample_is_what_it_says(run: Run, words: tuple[object, ...], ending: s
     changed[8:24, 4:20] = changed[8:24, 20:4:-1]  # a face turned round inside
     record = read_marks(other)
     assert record is not None
-    from mystyle_cli.photos.encode import encode
+    from mystyle_cli.photos.encode import Beside, encode
 
-    encode(changed, other, marks=record)
+    encode(changed, other, Beside(marks=record))
     refused = run("verify", other)
     assert refused.exit_code == 1, info
     assert "is not what it says" in refused.stdout

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mystyle_cli.photos.encode import encode
+from mystyle_cli.photos.encode import Beside, encode
 from mystyle_cli.photos.marks import read_marks
 from mystyle_cli.prior.registry import Prior
 from tests.support.journeys import Run, document
@@ -56,7 +56,7 @@ def retouched(path: Path) -> Path:
     height, width = pixels.shape[:2]
     rows, columns = slice(height // 3, height * 2 // 3), slice(width // 4, width * 3 // 4)
     pixels[rows, columns] = pixels[rows, columns][:, ::-1]
-    encode(pixels, path.with_stem("other"), marks=marks)
+    encode(pixels, path.with_stem("other"), Beside(marks=marks))
     return path.with_stem("other")
 
 
@@ -160,7 +160,7 @@ def test_a_code_that_is_damaged_is_refused(run: Run, change: object) -> None:
     assert marks is not None
     assert callable(change)
     with Image.open(path) as image:
-        encode(np.array(image), Path("evil.png"), marks=replace(marks, code=change(marks.code)))
+        encode(np.array(image), Path("evil.png"), Beside(marks=replace(marks, code=change(marks.code))))
     done = run("verify", "evil.png")
     assert done.exit_code == 2, done.output
     assert "saved code" in done.stderr

@@ -20,7 +20,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from mystyle_cli.errors import DecodeError, MystyleError, UsageError
 from mystyle_cli.photos.decode import decode
-from mystyle_cli.photos.encode import encode, format_of
+from mystyle_cli.photos.encode import Beside, encode, format_of
 from mystyle_cli.photos.marks import Provenance
 from mystyle_cli.photos.pixels import resize, to_pixels, to_unit
 from tests.support.photo_files import UPRIGHT, icc, photo, saved
@@ -270,7 +270,7 @@ def test_a_side_that_a_format_cannot_hold_is_said(format: Any, side: int) -> Non
 def test_exif_that_has_no_room_does_not_cost_the_picture() -> None:
     """A JPEG is written without an EXIF block that does not fit into it."""
     target = io.BytesIO()
-    encode(photo(), target, format="jpeg", exif=b"Exif\0\0" + bytes(70_000))
+    encode(photo(), target, Beside(exif=b"Exif\0\0" + bytes(70_000)), format="jpeg")
     assert decode(target.getvalue()).exif is None
 
 
@@ -333,7 +333,7 @@ def test_encode_carries_alpha_exif_and_marks(tmp_path: Path) -> None:
         "edit", "a", "p", 0.1, 1, "0", "compositeWithTrainedAlgorithmicMedia", "2026-01-01T00:00:00Z"
     )
     alpha = np.full((24, 32), 128, dtype=np.uint8)
-    encode(photo(), tmp_path / "a.png", alpha=alpha, exif=exif.tobytes(), marks=marks)
+    encode(photo(), tmp_path / "a.png", Beside(alpha, exif.tobytes(), marks))
     result = decode(tmp_path / "a.png")
     np.testing.assert_array_equal(result.alpha, alpha)
     np.testing.assert_array_equal(result.pixels, photo())
@@ -344,9 +344,7 @@ def test_encode_carries_alpha_exif_and_marks(tmp_path: Path) -> None:
 def test_jpeg_lays_alpha_on_white() -> None:
     """Where a format has no alpha, what is transparent turns white, not black."""
     buffer = io.BytesIO()
-    encode(
-        np.zeros((16, 16, 3), dtype=np.uint8), buffer, format="jpeg", alpha=np.zeros((16, 16), dtype=np.uint8)
-    )
+    encode(np.zeros((16, 16, 3), np.uint8), buffer, Beside(np.zeros((16, 16), np.uint8)), format="jpeg")
     assert decode(buffer.getvalue()).pixels.min() > 250
 
 

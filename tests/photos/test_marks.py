@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mystyle_cli.errors import DecodeError
-from mystyle_cli.photos.encode import encode
+from mystyle_cli.photos.encode import Beside, encode
 from mystyle_cli.photos.marks import Provenance, read_marks, source_type
 
 PIXELS = np.full((16, 16, 3), 120, dtype=np.uint8)
@@ -35,7 +35,7 @@ def marks(**changes: object) -> Provenance:
 @pytest.mark.parametrize("changes", [{}, {"beta": None, "seed": None}, {"beta": 1e-7}, {"created": None}])
 def test_marks_come_back(name: str, changes: dict[str, object], tmp_path: Path) -> None:
     """Every format gives back the very record that was written, odd names and open bounds included."""
-    encode(PIXELS, tmp_path / name, marks=marks(**changes))
+    encode(PIXELS, tmp_path / name, Beside(marks=marks(**changes)))
     assert read_marks(tmp_path / name) == marks(**changes)
 
 

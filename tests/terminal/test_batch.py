@@ -66,7 +66,7 @@ def options(*inputs: Path | str, output: Path | str | None = None, **changes: ob
         "inputs": tuple(map(str, inputs)),
         "output": None if output is None else str(output),
         "format_name": None,
-        "quality": None,
+        "jpeg_quality": None,
         "overwrite": False,
         "skip_existing": False,
         "recursive": False,

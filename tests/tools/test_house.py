@@ -36,3 +36,11 @@ def test_the_house_is_counted(tmp_path: Path) -> None:
 def test_a_longer_way_round_is_a_circle() -> None:
     """A circle counts however many modules it goes through, and who only leads to it does not."""
     assert in_circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}, "e": set()}) == {"a", "b", "c"}
+
+
+def test_names_that_users_give_are_not_counted(tmp_path: Path) -> None:
+    """Many parameters count everywhere but in the package's own face."""
+    many = "def many(a, b, c, d, e, f, g, h):\n    return a\n"
+    write(tmp_path / "mystyle_cli", "api.py", many)
+    write(tmp_path / "mystyle_cli", "room/core.py", many)
+    assert figures(read(tmp_path / "mystyle_cli"))["functions of more than 7 parameters"] == 1

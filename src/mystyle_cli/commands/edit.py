@@ -17,7 +17,7 @@ from mystyle_cli.progress import Progress
 from mystyle_cli.terminal.app import App, Command, Unused, pass_app
 from mystyle_cli.terminal.batch import Job, Picture, finished, run_batch
 from mystyle_cli.terminal.console import finite
-from mystyle_cli.terminal.marking import provenance
+from mystyle_cli.terminal.marking import Origin, provenance
 from mystyle_cli.terminal.options import (
     BatchOptions,
     Number,
@@ -296,8 +296,8 @@ class EditWork:
         limit = None if self.settings.at_limit == "continue" else answer.frames[0].edited.limit
         score = answer.frames[0].id_score if len(answer.frames) == 1 else None
         code = answer.code(self.profile) if self.keep_code else b""
-        seed = self.settings.restore.drawn
-        marks = provenance(self.name, self.profile, limit, seed, id_score=score, code=code)
+        origin = Origin(limit, self.settings.restore.drawn, code=code)
+        marks = provenance(self.name, self.profile, origin, score)
         if len(answer.frames) == 1:
             return finished(job, answer.frames[0].pixels, marks)
         faces = np.stack([frame.face for frame in answer.frames])

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from mystyle_cli.errors import ModelError, UsageError
 from mystyle_cli.terminal.app import App, Command, pass_app
+from mystyle_cli.terminal.options import bundle
 
 if TYPE_CHECKING:
     from mystyle_cli.faces.align import Crop
+    from mystyle_cli.foreign.making import Parts
 
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -50,6 +53,84 @@ class CropNumbers(click.ParamType):  # type: ignore[type-arg]  # older clicks kn
             self.fail(f"{value!r} is no crop SCALE,DOWN such as 0.58,0.054: {error}", param, context)
 
 
+@dataclass(frozen=True)
+class FilesOptions:
+    """What a prior is made of; see `making.Parts`, which has the same names.
+
+    Args:
+        licence: terms of all these files.
+    """
+
+    generator: Path
+    encoder: Path | None
+    identity: Path | None
+    perceptual: Path | None
+    mapping: str | None
+    directions: tuple[tuple[str, Path], ...]
+    crop: Crop | None
+    licence: str
+
+    def parts(self) -> Parts:
+        """Return the files as the core takes them."""
+        from mystyle_cli.foreign.making import Parts
+
+        files = [self.generator, self.encoder, self.identity, self.perceptual]
+        files += [path for _, path in self.directions]
+        return Parts(
+            self.generator,
+            self.encoder,
+            self.identity,
+            self.perceptual,
+            self.mapping,
+            self.directions,
+            licences={path.name: self.licence for path in files if path is not None and self.licence},
+            crop=self.crop,
+        )
+
+
+files_options: Final = bundle(
+    "files",
+    FilesOptions,
+    (
+        click.option(
+            "--generator",
+            type=_file,
+            required=True,
+            metavar="FILE",
+            help="StyleGAN2: NVIDIA's .pkl, rosinality's .pt, what MyStyle or PTI saved, or safetensors.",
+        ),
+        click.option(
+            "--encoder", type=_file, metavar="FILE", help="Photo to code: HyperStyle's W encoder, e4e, pSp."
+        ),
+        click.option(
+            "--identity", type=_file, metavar="FILE", help="Recognition net: ArcFace IR-SE-50, or ONNX."
+        ),
+        click.option("--perceptual", type=_file, metavar="FILE", help="AlexNet or VGG trunk for LPIPS."),
+        click.option(
+            "--mapping",
+            metavar="FILE|NAME",
+            help="Take the mapping network from this generator; MyStyle's own files lack it.",
+        ),
+        click.option(
+            "--direction",
+            "directions",
+            type=NamedFile(),
+            multiple=True,
+            metavar="[NAME=]FILE",
+            help="Direction of editing; may be repeated.",
+        ),
+        click.option(
+            "--crop",
+            type=CropNumbers(),
+            metavar="SCALE,DOWN",
+            help="Square that the generator's pictures show, in sides of the FFHQ square: how large, and how "
+            "much lower. Default 1,0: FFHQ's own.",
+        ),
+        click.option("--licence", default="", metavar="TEXT", help="Terms of the files, noted in the prior."),
+    ),
+)
+
+
 @click.command(
     "import",
     cls=Command,
@@ -60,73 +141,18 @@ class CropNumbers(click.ParamType):  # type: ignore[type-arg]  # older clicks kn
     ),
 )
 @click.argument("name", metavar="NAME")
-@click.option(
-    "--generator",
-    type=_file,
-    required=True,
-    metavar="FILE",
-    help="StyleGAN2: NVIDIA's .pkl, rosinality's .pt, what MyStyle or PTI saved, or safetensors.",
-)
-@click.option(
-    "--encoder", type=_file, metavar="FILE", help="Photo to code: HyperStyle's W encoder, e4e, pSp."
-)
-@click.option("--identity", type=_file, metavar="FILE", help="Recognition net: ArcFace IR-SE-50, or ONNX.")
-@click.option("--perceptual", type=_file, metavar="FILE", help="AlexNet or VGG trunk for LPIPS.")
-@click.option(
-    "--mapping",
-    metavar="FILE|NAME",
-    help="Take the mapping network from this generator; MyStyle's own files lack it.",
-)
-@click.option(
-    "--direction",
-    "directions",
-    type=NamedFile(),
-    multiple=True,
-    metavar="[NAME=]FILE",
-    help="Direction of editing; may be repeated.",
-)
-@click.option(
-    "--crop",
-    type=CropNumbers(),
-    metavar="SCALE,DOWN",
-    help="Square that the generator's pictures show, in sides of the FFHQ square: how large, and how much "
-    "lower. Default 1,0: FFHQ's own.",
-)
-@click.option("--licence", default="", metavar="TEXT", help="Terms of the files, noted in the prior.")
+@files_options
 @click.option("--overwrite", is_flag=True, help="Replace the imported prior of that name.")
 @pass_app
-def import_prior(
-    app: App,
-    name: str,
-    generator: Path,
-    encoder: Path | None,
-    identity: Path | None,
-    perceptual: Path | None,
-    mapping: str | None,
-    directions: tuple[tuple[str, Path], ...],
-    crop: Crop | None,
-    licence: str,
-    overwrite: bool,
-) -> None:
+def import_prior(app: App, name: str, files: FilesOptions, overwrite: bool) -> None:
     """Make a prior of a StyleGAN2 generator and its companions.
 
     The files are read without running anything in them, and converted: they may be deleted afterwards.
     """
-    from mystyle_cli.foreign import importing, making
+    from mystyle_cli.foreign import importing
 
-    given = [generator, encoder, identity, perceptual, *(path for _, path in directions)]
-    parts = making.Parts(
-        generator,
-        encoder,
-        identity,
-        perceptual,
-        mapping,
-        directions,
-        licences={path.name: licence for path in given if path is not None and licence},
-        crop=crop,
-    )
     with app.console.progress() as progress:
-        made = importing.import_prior(name, parts, overwrite=overwrite, progress=progress)
+        made = importing.import_prior(name, files.parts(), overwrite=overwrite, progress=progress)
     for note in made.notes:
         app.console.info(note)
     app.console.result(str(made.path))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -19,7 +21,87 @@ from mystyle_cli.terminal.learning import (
     show_learned,
     tuning_options,
 )
-from mystyle_cli.terminal.options import Number, profile_argument, recursive_option
+from mystyle_cli.terminal.options import Number, bundle, profile_argument, recursive_option
+
+
+@dataclass(frozen=True)
+class AlbumOptions:
+    """Where photos of the person are: files, folders or patterns, as typed."""
+
+    photos: tuple[str, ...]
+    recursive: bool
+
+    def paths(self, app: App) -> list[Path]:
+        """Return the photos; what is left out of their folders is said."""
+        paths = expand_paths(self.photos, self.recursive)
+        if others := left_out(self.photos, self.recursive):
+            app.console.warn(others)
+        return paths
+
+
+album_options: Final = bundle(
+    "album",
+    AlbumOptions,
+    (click.argument("photos", nargs=-1, required=True, metavar="PHOTOS..."), recursive_option),
+)
+no_tune_option: Final = click.option(
+    "--no-tune", is_flag=True, help="Stop before tuning; `mystyle tune` does it later."
+)
+
+
+@dataclass(frozen=True)
+class PersonOptions:
+    """Who is learned, and from which prior.
+
+    Args:
+        reference: a photo of the person, alone; None takes whoever is in most photos.
+        held_out: share of the usable photos that is kept out of learning.
+        no_tune: stop before tuning.
+        prior: name or folder.
+        consent: what the person agreed to; None asks on a terminal.
+        until: the consent's last day, ISO 8601; "" has no end.
+        replace: learn anew if the profile is there.
+    """
+
+    reference: Path | None
+    held_out: float
+    no_tune: bool
+    prior: str
+    consent: str | None
+    until: str
+    replace: bool
+
+
+person_options: Final = bundle(
+    "person",
+    PersonOptions,
+    (
+        click.option(
+            "--reference",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            metavar="PHOTO",
+            help="A photo of the person, alone.  [default: whoever is in most photos]",
+        ),
+        click.option(
+            "--held-out",
+            type=Number(0, 0.5),
+            default=0.1,
+            show_default=True,
+            help="Share of the usable photos that is kept out of learning, to judge by.",
+        ),
+        no_tune_option,
+        click.option(
+            "--prior",
+            default=DEFAULT_PRIOR,
+            show_default=True,
+            metavar="NAME|DIR",
+            help="Generator to start from.",
+        ),
+        consent_option,
+        until_option,
+        click.option("--replace", is_flag=True, help="Learn anew if the profile is there already."),
+    ),
+)
 
 
 @click.command(
@@ -34,45 +116,13 @@ from mystyle_cli.terminal.options import Number, profile_argument, recursive_opt
     ),
 )
 @profile_argument
-@click.argument("photos", nargs=-1, required=True, metavar="PHOTOS...")
-@recursive_option
-@click.option(
-    "--reference",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="PHOTO",
-    help="A photo of the person, alone.  [default: whoever is in most photos]",
-)
-@click.option(
-    "--held-out",
-    type=Number(0, 0.5),
-    default=0.1,
-    show_default=True,
-    help="Share of the usable photos that is kept out of learning, to judge by.",
-)
-@click.option("--no-tune", is_flag=True, help="Stop before tuning; `mystyle tune` does it later.")
-@click.option(
-    "--prior", default=DEFAULT_PRIOR, show_default=True, metavar="NAME|DIR", help="Generator to start from."
-)
-@consent_option
-@until_option
-@click.option("--replace", is_flag=True, help="Learn anew if the profile is there already.")
+@album_options
+@person_options
 @dry_run_option
 @tuning_options
 @pass_app
 def create(
-    app: App,
-    name: str,
-    photos: tuple[str, ...],
-    recursive: bool,
-    reference: Path | None,
-    held_out: float,
-    no_tune: bool,
-    prior: str,
-    consent: str | None,
-    until: str,
-    replace: bool,
-    dry_run: bool,
-    tuning: TuningOptions,
+    app: App, name: str, album: AlbumOptions, person: PersonOptions, dry_run: bool, tuning: TuningOptions
 ) -> None:
     """Learn a person from photos: choose, find anchors, tune.
 
@@ -80,33 +130,31 @@ def create(
     are never changed. Interrupted at any point, the same command goes on from where it stopped. On a terminal
     it asks once who agreed to this; in scripts say so with --consent.
     """
-    paths = expand_paths(photos, recursive)
-    if others := left_out(photos, recursive):
-        app.console.warn(others)
-    if not dry_run:
-        consent = ask_consent(app, name, consent, until)
+    paths = album.paths(app)
+    consent = None if dry_run else ask_consent(app, name, person.consent, person.until)
     from mystyle_cli.curate.settings import CurateSettings
     from mystyle_cli.learn.learn import learn
     from mystyle_cli.prior.registry import open_prior
 
     settings = dataclasses.replace(
-        tuning.settings(app.choose_device(), tune=not no_tune),
-        curation=CurateSettings(held_out=held_out),
-        reference=reference,
+        tuning.settings(app.choose_device(), tune=not person.no_tune),
+        curation=CurateSettings(held_out=person.held_out),
+        reference=person.reference,
         consent=consent or "",
-        consent_until=until,
-        replace=replace,
+        consent_until=person.until,
+        replace=person.replace,
     )
     if dry_run:  # as if every photo were kept
         from mystyle_cli.curate.advice import held_out_of
         from mystyle_cli.learn.estimate import estimate_tuning
 
-        count, instant = len(paths) - held_out_of(len(paths), held_out), settings.instant is not None
-        estimate = estimate_tuning(open_prior(prior).on(settings.device), count, settings.tuning, instant)
+        count, instant = len(paths) - held_out_of(len(paths), person.held_out), settings.instant is not None
+        prior = open_prior(person.prior).on(settings.device)
+        estimate = estimate_tuning(prior, count, settings.tuning, instant)
         show_estimate(app, "profile create", estimate)
         return
     with app.console.progress() as progress:
-        learned = learn(app.profiles(), name, paths, open_prior(prior), settings, progress)
+        learned = learn(app.profiles(), name, paths, open_prior(person.prior), settings, progress)
     show_learned(app, "profile create", learned)
 
 
@@ -125,22 +173,17 @@ def create(
     examples=("mystyle ingest adele ./new-photos", "mystyle ingest adele one.jpg two.heic --no-tune"),
 )
 @profile_argument
-@click.argument("photos", nargs=-1, required=True, metavar="PHOTOS...")
-@recursive_option
-@click.option("--no-tune", is_flag=True, help="Stop before tuning; `mystyle tune` does it later.")
+@album_options
+@no_tune_option
 @tuning_options
 @pass_app
-def ingest(
-    app: App, name: str, photos: tuple[str, ...], recursive: bool, no_tune: bool, tuning: TuningOptions
-) -> None:
+def ingest(app: App, name: str, album: AlbumOptions, no_tune: bool, tuning: TuningOptions) -> None:
     """Add photos to a profile.
 
     Photos that the profile has seen are left out; the new ones are judged against the person it knows, and
     the generator is tuned again.
     """
-    paths = expand_paths(photos, recursive)
-    if others := left_out(photos, recursive):
-        app.console.warn(others)
+    paths = album.paths(app)
     from mystyle_cli.learn.learn import ingest
 
     settings = tuning.settings(app.choose_device(), tune=not no_tune)

@@ -14,7 +14,7 @@ from mystyle_cli.progress import Progress
 from mystyle_cli.terminal.app import App, Command, Unused, pass_app
 from mystyle_cli.terminal.batch import Job, Picture, finished, run_batch
 from mystyle_cli.terminal.console import finite
-from mystyle_cli.terminal.marking import provenance
+from mystyle_cli.terminal.marking import Origin, provenance
 from mystyle_cli.terminal.options import (
     BatchOptions,
     batch_options,
@@ -129,16 +129,13 @@ class RestoreWork:
         assert answer.pixels is not None
         from mystyle_cli.restore.saved import code_bytes
 
-        beta, hull = self.settings.projection.beta, answer.alpha_plus is not None
-        marks = provenance(
-            self.name,
-            self.profile,
-            beta,
+        origin = Origin(
+            self.settings.projection.beta,
             self.settings.drawn,
-            hull=hull,
-            id_score=answer.id_score,
+            hull=answer.alpha_plus is not None,
             code=code_bytes(self.profile, answer, aligned=self.settings.aligned) if self.keep_code else b"",
         )
+        marks = provenance(self.name, self.profile, origin, answer.id_score)
         return finished(job, answer.pixels, marks)
 
     def summary(self, job: Job, answer: Restoration) -> str:
@@ -223,7 +220,7 @@ def upscale(
     app: App,
     name: str,
     batch: BatchOptions,
-    effort: QualityOptions,
+    quality: QualityOptions,
     codes: Path | None,
     keep_code: bool,
     search: SearchOptions,
@@ -235,7 +232,7 @@ def upscale(
     has a matte net, which tells the person from what is behind them.
     """
     return run_restore(
-        app, name, "upscale", batch, search, codes=codes, quality=effort.chosen, keep_code=keep_code
+        app, name, "upscale", batch, search, codes=codes, quality=quality.chosen, keep_code=keep_code
     )
 
 
@@ -268,7 +265,7 @@ def inpaint(
     name: str,
     batch: BatchOptions,
     mask: Path,
-    effort: QualityOptions,
+    quality: QualityOptions,
     codes: Path | None,
     keep_code: bool,
     search: SearchOptions,
@@ -278,7 +275,7 @@ def inpaint(
     Nothing outside the mask changes, not by one bit.
     """
     masks = mask_companions(mask)
-    return run_restore(app, name, "inpaint", batch, search, masks, codes, effort.chosen, keep_code)
+    return run_restore(app, name, "inpaint", batch, search, masks, codes, quality.chosen, keep_code)
 
 
 @click.command(

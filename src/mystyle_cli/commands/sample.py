@@ -13,7 +13,7 @@ from mystyle_cli.errors import UsageError
 from mystyle_cli.terminal.app import App, Command, Unused, pass_app
 from mystyle_cli.terminal.batch import Picture, check_stream, marked, seal_for, write
 from mystyle_cli.terminal.inputs import STREAM
-from mystyle_cli.terminal.marking import provenance
+from mystyle_cli.terminal.marking import Origin, provenance
 from mystyle_cli.terminal.options import (
     Beta,
     Marking,
@@ -21,18 +21,18 @@ from mystyle_cli.terminal.options import (
     bundle,
     choose_seed,
     format_option,
+    jpeg_quality_option,
     mark_option,
     marking_of,
     no_mark_option,
     overwrite_option,
     profile_argument,
-    quality_option,
     seed_option,
     warn_unmarked,
 )
 from mystyle_cli.terminal.outputs import (
     FORMAT,
-    QUALITY,
+    JPEG_QUALITY,
     Ground,
     Originals,
     Target,
@@ -62,7 +62,7 @@ class SampleOptions:
         beta: dilation, None where it is unbounded.
         seed: of the first picture, None to draw one.
         format_name: suffix of results whose name is made up here; None is png.
-        quality: of jpeg and webp; None is that of `outputs.QUALITY`.
+        jpeg_quality: of webp, too; None is that of `outputs.JPEG_QUALITY`.
         overwrite: replace results that are there.
         mark: how results say that they are AI-made, None for the default.
         no_mark: they do not say so.
@@ -76,7 +76,7 @@ class SampleOptions:
     beta: float | None
     seed: int | None
     format_name: str | None
-    quality: int | None
+    jpeg_quality: int | None
     overwrite: bool
     mark: Marking | None
     no_mark: bool
@@ -116,7 +116,7 @@ sample_options: Final = bundle(
         ),
         seed_option,
         format_option,
-        quality_option,
+        jpeg_quality_option,
         overwrite_option,
         mark_option,
         no_mark_option,
@@ -166,7 +166,7 @@ def command(app: App, name: str, options: SampleOptions, backend: Backend) -> No
     sheet = target_for(Path(options.grid)) if options.grid else None
     wanted = [*singles, *([sheet] if sheet else [])]
     refuse_idle(singles, options.format_name, None)
-    refuse_idle(wanted, None, options.quality)
+    refuse_idle(wanted, None, options.jpeg_quality)
     check_stream(app.console, singles)
     profile = app.profiles().open(name).on(app.wanted_device())
     work = SampleWork(app, profile, options, marking, singles, sheet)
@@ -247,9 +247,9 @@ class SampleWork:
 
         options = self.options
         drawn = Drawn(options.sampler, options.anchors, 1 if score is not None else options.count)
-        marks = provenance("sample", self.profile, options.beta, seed, id_score=score, drawn=drawn)
+        marks = provenance("sample", self.profile, Origin(options.beta, seed, drawn=drawn), score)
         picture = marked(Picture(pixels, marks), self.marking, self.seal)
-        write(self.app.console, target, picture, options.quality or QUALITY, self.originals)
+        write(self.app.console, target, picture, options.jpeg_quality or JPEG_QUALITY, self.originals)
         if target.path is not None:
             self.app.console.result(target.name)
 

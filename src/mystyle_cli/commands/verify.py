@@ -2,21 +2,73 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.terminal.app import App, Command, pass_app
-from mystyle_cli.terminal.options import backend_option
+from mystyle_cli.terminal.options import backend_option, bundle
 
 if TYPE_CHECKING:
+    from mystyle_cli.photos.marks import Provenance
     from mystyle_cli.restore.claims import Evidence
     from mystyle_cli.sample.claims import Claim
     from mystyle_cli.sample.rendering import Backend
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@dataclass(frozen=True)
+class EvidenceOptions:
+    """The files that a result is compared with, besides itself."""
+
+    photo: Path | None
+    mask: Path | None
+    code: Path | None
+
+    def read(self, file: Path, marks: Provenance) -> Evidence:
+        """Read them.
+
+        Args:
+            file: the result.
+            marks: what it says of itself.
+
+        Raises:
+            DecodeError: the photo or the mask cannot be read.
+            UsageError: one of them is of no use to such a result, or the mask is none.
+        """
+        from mystyle_cli.find.locate import mask_of
+        from mystyle_cli.photos.decode import decode
+        from mystyle_cli.restore.claims import Evidence
+
+        if marks.command == "sample" and (self.photo or self.mask or self.code):
+            raise UsageError(f"{file} is a sample, made of no photo", "Leave out --photo, --mask and --code.")
+        if self.mask and (marks.command != "inpaint" or self.photo is None):
+            raise UsageError(
+                "--mask does nothing here: it belongs to the photo of an inpainted result",
+                "Leave it out, or give that photo, too: --photo FILE.",
+            )
+        photo = decode(self.photo) if self.photo else None
+        return Evidence(photo, mask_of(decode(self.mask)) if self.mask else None, self.code)
+
+
+evidence_options: Final = bundle(
+    "evidence",
+    EvidenceOptions,
+    (
+        click.option("--photo", type=FILE, metavar="FILE", help="The photo that it was made from."),
+        click.option("--mask", type=FILE, metavar="FILE", help="What of that photo `inpaint` filled."),
+        click.option(
+            "--code",
+            type=FILE,
+            metavar="FILE",
+            help="What --save-codes kept of that photo.  [default: what --keep-code wrote into the picture]",
+        ),
+    ),
+)
 
 
 @click.command(
@@ -32,25 +84,10 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--profile", "name", metavar="NAME", help="The profile now.  [default: as the picture says]")
-@click.option("--photo", type=FILE, metavar="FILE", help="The photo that it was made from.")
-@click.option("--mask", type=FILE, metavar="FILE", help="What of that photo `inpaint` filled.")
-@click.option(
-    "--code",
-    type=FILE,
-    metavar="FILE",
-    help="What --save-codes kept of that photo.  [default: what --keep-code wrote into the picture]",
-)
+@evidence_options
 @backend_option
 @pass_app
-def command(
-    app: App,
-    file: Path,
-    name: str | None,
-    photo: Path | None,
-    mask: Path | None,
-    code: Path | None,
-    backend: Backend,
-) -> int:
+def command(app: App, file: Path, name: str | None, evidence: EvidenceOptions, backend: Backend) -> int:
     """Draw a result again, and see whether it is what it says.
 
     A sample says its seed, and with the same profile the same picture comes of it. A photo that was worked
@@ -70,21 +107,19 @@ def command(
             f"{file} says nothing of mystyle, so there is nothing to verify",
             "Give a result as mystyle wrote it; programs that pass pictures on often drop what they say.",
         )
-    sample = marks.command == "sample"
-    if sample and (photo or mask or code):
-        raise UsageError(f"{file} is a sample, made of no photo", "Leave out --photo, --mask and --code.")
-    if mask and (marks.command != "inpaint" or photo is None):
-        raise UsageError(
-            "--mask does nothing here: it belongs to the photo of an inpainted result",
-            "Leave it out, or give that photo, too: --photo FILE.",
-        )
-    evidence = _read(photo, mask, code)
+    read = evidence.read(file, marks)
     profile = app.profiles().open(name or marks.profile)
     renderer = app.open_renderer(profile, backend)
-    if sample:
+    if marks.command == "sample":
         claim = check_sample(file, marks, profile, renderer)
     else:
-        claim = check_restored(file, marks, profile, renderer, evidence)
+        claim = check_restored(file, marks, profile, renderer, read)
+    _show(app, file, profile.name, claim)
+    return 0 if claim.holds else MystyleError.exit_code
+
+
+def _show(app: App, file: Path, profile: str, claim: Claim) -> None:
+    """Say what came of it."""
     verdict = "is what it says" if claim.holds else "is not what it says"
     app.console.show(f"{file}: {verdict} ({_reason(claim)})")
     if claim.part == "face":
@@ -94,29 +129,12 @@ def command(
         {
             "ok": claim.holds,
             "file": str(file),
-            "profile": profile.name,
+            "profile": profile,
             "compared": claim.part,
             "largest_difference": claim.largest,
             "largest_square": claim.square,
             "lossless": claim.lossless,
         },
-    )
-    return 0 if claim.holds else MystyleError.exit_code
-
-
-def _read(photo: Path | None, mask: Path | None, code: Path | None) -> Evidence:
-    """Return what else a result is compared with.
-
-    Raises:
-        DecodeError: the photo or the mask cannot be read.
-        UsageError: the mask is none.
-    """
-    from mystyle_cli.find.locate import mask_of
-    from mystyle_cli.photos.decode import decode
-    from mystyle_cli.restore.claims import Evidence
-
-    return Evidence(
-        photo=decode(photo) if photo else None, mask=mask_of(decode(mask)) if mask else None, code=code
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,28 +59,41 @@ def check_room(format: Format, shape: tuple[int, ...]) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What a file holds beside its colours.
+
+    Args:
+        alpha: uint8 (H, W) opacity; jpeg has none and is laid on white.
+        exif: EXIF block to carry over; one that has no room in a jpeg is left out.
+        marks: provenance to embed.
+        seal: signs the file; with `marks` only.
+    """
+
+    alpha: Pixels | None = None
+    exif: bytes | None = None
+    marks: Provenance | None = None
+    seal: Seal | None = None
+
+
+NOTHING: Final = Beside()
+
+
 def encode(
     pixels: Pixels,
     target: Path | BinaryIO,
+    beside: Beside = NOTHING,
     *,
     format: Format | None = None,
-    quality: int = 95,
-    alpha: Pixels | None = None,
-    exif: bytes | None = None,
-    marks: Provenance | None = None,
-    seal: Seal | None = None,
+    jpeg_quality: int = 95,
 ) -> None:
     """Write pixels to a file, whole or not at all, or to a stream.
 
     Args:
         pixels: uint8 (H, W, 3) sRGB, or (H, W) grey.
         target: path, whose folder exists, or binary stream.
-        format: png, jpeg or webp; by default what the path's ending says, png for a stream.
-        quality: 1 to 100, of jpeg and webp.
-        alpha: uint8 (H, W) opacity; jpeg has none and is laid on white.
-        exif: EXIF block to carry over; one that has no room in a jpeg is left out.
-        marks: provenance to embed.
-        seal: signs the file; with `marks` only.
+        format: by default what the path's ending says, png for a stream.
+        jpeg_quality: 1 to 100, of jpeg and webp.
 
     Raises:
         MystyleError: it cannot be signed.
@@ -87,25 +101,18 @@ def encode(
         OSError: a link is in its place, or it cannot be written.
     """
     chosen = format or (format_of(target) if isinstance(target, Path) else "png")
-    data = _encoded(pixels, chosen, quality, alpha, exif, marks)
-    if seal is not None and marks is not None:
-        data = seal.sign(data, chosen, marks.digital_source_type)
+    data = _encoded(pixels, beside, chosen, jpeg_quality)
+    if beside.seal is not None and beside.marks is not None:
+        data = beside.seal.sign(data, chosen, beside.marks.digital_source_type)
     if not isinstance(target, Path):
         target.write(data)
         return
     write_result(target, data)
 
 
-def _encoded(
-    pixels: Pixels,
-    format: Format,
-    quality: int,
-    alpha: Pixels | None,
-    exif: bytes | None,
-    marks: Provenance | None,
-) -> bytes:
-    """Return the bytes of the file."""
+def _encoded(pixels: Pixels, beside: Beside, format: Format, jpeg_quality: int) -> bytes:
     check_room(format, pixels.shape)
+    alpha, exif = beside.alpha, beside.exif
     image = Image.fromarray(np.ascontiguousarray(pixels))
     if alpha is not None and format == "jpeg":
         image = Image.composite(
@@ -114,13 +121,13 @@ def _encoded(
     elif alpha is not None:
         image = image.convert("RGB")
         image.putalpha(Image.fromarray(alpha))
-    options: dict[str, Any] = {} if format == "png" else {"quality": quality}
+    options: dict[str, Any] = {} if format == "png" else {"quality": jpeg_quality}
     if format == "jpeg":
-        options["subsampling"] = 0 if quality >= 90 else 2
+        options["subsampling"] = 0 if jpeg_quality >= 90 else 2
     if exif is not None and (format != "jpeg" or len(exif) <= _LARGEST_EXIF):
         options["exif"] = exif
-    if marks is not None:
-        options.update(marks.save_options(format))
+    if beside.marks is not None:
+        options.update(beside.marks.save_options(format))
     buffer = io.BytesIO()
     image.save(buffer, format, **options)
     return buffer.getvalue()

@@ -139,63 +139,40 @@ def _louder(sign: int) -> Callable[[click.Context, click.Parameter, Any], None]:
     return callback
 
 
+def _option(*names: str, **settings: Any) -> click.Option:
+    """Return an option that is read before others, into the field of `App` that is called as it is."""
+    settings.setdefault("callback", _remember(names[-1].removeprefix("--").replace("-", "_")))
+    return click.Option(names, expose_value=False, is_eager=True, **settings)
+
+
 def everywhere_options() -> list[click.Option]:
     """Return new copies of the options that the program and every command take."""
-    eager: dict[str, Any] = {"expose_value": False, "is_eager": True}
     return [
-        click.Option(
-            ["--store"],
+        _option(
+            "--store",
             type=click.Path(file_okay=False, path_type=Path),
             metavar="DIR",
-            callback=_remember("store"),
             help="Folder of profiles.  [default: MYSTYLE_HOME/profiles, or the user's data folder]",
-            **eager,
         ),
-        click.Option(
-            ["--device"],
+        _option(
+            "--device",
             metavar="auto|cpu|cuda[:i]|mps|directml[:i]",
             envvar="MYSTYLE_DEVICE",
-            callback=_remember("device"),
             help="Where to compute; a device that cannot be had is an error.  [default: auto]",
-            **eager,
         ),
-        click.Option(
-            ["--threads"],
+        _option(
+            "--threads",
             type=click.IntRange(min=1),
             metavar="N",
             envvar="MYSTYLE_THREADS",
-            callback=_remember("threads"),
             help="CPU threads; a result is the same to the byte only with the same number.  "
             "[default: as many as processors are free]",
-            **eager,
         ),
-        click.Option(
-            ["--json"],
-            is_flag=True,
-            callback=_remember("json"),
-            help="Results as one JSON document.",
-            **eager,
-        ),
-        click.Option(
-            ["-v", "--verbose"], count=True, callback=_louder(1), help="Say more on stderr.", **eager
-        ),
-        click.Option(
-            ["-q", "--quiet"], count=True, callback=_louder(-1), help="Only warnings and errors.", **eager
-        ),
-        click.Option(
-            ["--no-progress"],
-            is_flag=True,
-            callback=_remember("no_progress"),
-            help="No progress bars or lines.",
-            **eager,
-        ),
-        click.Option(
-            ["--debug"],
-            is_flag=True,
-            callback=_remember("debug"),
-            help="Show the traceback of an error.",
-            **eager,
-        ),
+        _option("--json", is_flag=True, help="Results as one JSON document."),
+        _option("-v", "--verbose", count=True, callback=_louder(1), help="Say more on stderr."),
+        _option("-q", "--quiet", count=True, callback=_louder(-1), help="Only warnings and errors."),
+        _option("--no-progress", is_flag=True, help="No progress bars or lines."),
+        _option("--debug", is_flag=True, help="Show the traceback of an error."),
     ]
 
 

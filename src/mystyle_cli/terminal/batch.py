@@ -18,8 +18,8 @@ from mystyle_cli.terminal.inputs import Input, expand, left_out
 from mystyle_cli.terminal.options import BatchOptions, Marking, warn_unmarked
 from mystyle_cli.terminal.outputs import (
     FORMAT,
+    JPEG_QUALITY,
     NONE,
-    QUALITY,
     Ground,
     Originals,
     Place,
@@ -216,7 +216,7 @@ def run_batch(
     originals |= Originals.of(item.path for item in inputs if item.path is not None)
     places = plan(inputs, options.output, work.name, options.format_name or FORMAT, originals, codes)
     targets = [place.target for place in places]
-    refuse_idle(targets, options.format_name, options.quality)
+    refuse_idle(targets, options.format_name, options.jpeg_quality)
     check_stream(console, targets, inputs)
     batch, seal = Batch(), seal_for(options.marking)
     ground = Ground(originals, options.overwrite, "Use --overwrite or --skip-existing.")
@@ -268,7 +268,7 @@ def _settle(
         warnings, summary, report = work.warnings(answer), work.summary(job, answer), work.report(job, answer)
         if job.wanted:
             picture = marked(work.picture(job, answer), options.marking, seal)
-            write(console, job.target, picture, options.quality or QUALITY, originals)
+            write(console, job.target, picture, options.jpeg_quality or JPEG_QUALITY, originals)
     except BrokenPipeError:  # nobody reads standard output any more
         raise
     except Exception as error:
@@ -331,7 +331,9 @@ def _read(
             yield Job(item, place.target, photo, code, wanted)
 
 
-def write(console: Console, target: Target, picture: Picture, quality: int, originals: Originals) -> None:
+def write(
+    console: Console, target: Target, picture: Picture, jpeg_quality: int, originals: Originals
+) -> None:
     """Write one picture whole or not at all; folders on the way are made.
 
     Raises:
@@ -339,32 +341,24 @@ def write(console: Console, target: Target, picture: Picture, quality: int, orig
     """
     if target.path is None:
         buffer = io.BytesIO()
-        _encode(picture, buffer, target.format, quality)
+        _encode(picture, buffer, target.format, jpeg_quality)
         console.binary(buffer.getvalue())
         return
     originals.refuse(target.path)
     try:
         target.path.parent.mkdir(parents=True, exist_ok=True)
-        _encode(picture, target.path, target.format, quality)
+        _encode(picture, target.path, target.format, jpeg_quality)
     except OSError as error:
         raise MystyleError(
             f"{target.path}: {error.strerror or error}", "Choose another place with -o."
         ) from error
 
 
-def _encode(picture: Picture, place: Path | BinaryIO, format_name: Format, quality: int) -> None:
-    from mystyle_cli.photos.encode import encode
+def _encode(picture: Picture, file: Path | BinaryIO, format: Format, jpeg_quality: int) -> None:
+    from mystyle_cli.photos.encode import Beside, encode
 
-    encode(
-        picture.pixels,
-        place,
-        format=format_name,
-        quality=quality,
-        alpha=picture.alpha,
-        exif=picture.exif,
-        marks=picture.marks,
-        seal=picture.seal,
-    )
+    beside = Beside(picture.alpha, picture.exif, picture.marks, picture.seal)
+    encode(picture.pixels, file, beside, format=format, jpeg_quality=jpeg_quality)
 
 
 def _account(console: Console, batch: Batch, total: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,28 +16,30 @@ if TYPE_CHECKING:
     from mystyle_cli.photos.marks import Drawn, Provenance
 
 
-def provenance(
-    command: str,
-    profile: Profile,
-    beta: float | None,
-    seed: int | None,
-    *,
-    hull: bool = True,
-    id_score: float | None = None,
-    drawn: Drawn | None = None,
-    code: bytes = b"",
-) -> Provenance:
-    """Return the record that is embedded in a result.
+@dataclass(frozen=True)
+class Origin:
+    """What a result came of.
 
     Args:
-        command: the command's name.
-        profile: the person's profile.
         beta: dilation; None is unbounded.
         seed: what repeats the result; None where nothing was drawn.
         hull: whether the result is of the person's own space, which alone has a dilation.
-        id_score: how much the result looks like the person.
         drawn: how a sample was drawn.
         code: what a photo's face was drawn from, where that is kept.
+    """
+
+    beta: float | None
+    seed: int | None
+    hull: bool = True
+    drawn: Drawn | None = None
+    code: bytes = b""
+
+
+def provenance(command: str, profile: Profile, origin: Origin, id_score: float | None) -> Provenance:
+    """Return the record that is embedded in a result.
+
+    Args:
+        id_score: how much the result looks like the person; None or nan where that is not measured.
     """
     from mystyle_cli.person.layout import GENERATOR
     from mystyle_cli.photos.marks import Provenance, source_type
@@ -45,15 +48,15 @@ def provenance(
         command=command,
         profile=profile.name,
         prior=profile.manifest.prior.name,
-        beta=(math.inf if beta is None else beta) if hull else None,
-        seed=seed,
+        beta=(math.inf if origin.beta is None else origin.beta) if origin.hull else None,
+        seed=origin.seed,
         version=__version__,
         digital_source_type=source_type(command),
         created=_given_date(),
         id_score=None if id_score is None or not math.isfinite(id_score) else round(id_score, 3),
         generator=profile.manifest.digests().get(GENERATOR, ""),
-        drawn=drawn,
-        code=code,
+        drawn=origin.drawn,
+        code=origin.code,
     )
 
 

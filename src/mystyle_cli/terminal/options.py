@@ -86,7 +86,7 @@ class BatchOptions:
         inputs: files, folders, patterns or `-`, as typed.
         output: file, folder or `-`; None puts each result beside its input.
         format_name: suffix of results whose name is made up here; None is png.
-        quality: of jpeg and webp; None is that of `outputs.QUALITY`.
+        jpeg_quality: of webp, too; None is that of `outputs.JPEG_QUALITY`.
         overwrite: replace results that are there.
         skip_existing: leave out inputs whose result is there.
         recursive: search folders below folders.
@@ -99,7 +99,7 @@ class BatchOptions:
     inputs: tuple[str, ...]
     output: str | None
     format_name: str | None
-    quality: int | None
+    jpeg_quality: int | None
     overwrite: bool
     skip_existing: bool
     recursive: bool
@@ -127,9 +127,8 @@ format_option: Final = click.option(
     type=click.Choice(["png", "jpg", "webp"]),
     help="Format of results when -o names no file.  [default: png]",
 )
-quality_option: Final = click.option(
+jpeg_quality_option: Final = click.option(
     "--jpeg-quality",
-    "quality",
     type=click.IntRange(1, 100),
     help="Quality of jpg and webp.  [default: 95]",
 )
@@ -160,7 +159,7 @@ batch_options: Final = bundle(
         click.argument("inputs", nargs=-1, required=True, metavar="PHOTO..."),
         output_option,
         format_option,
-        quality_option,
+        jpeg_quality_option,
         overwrite_option,
         click.option(
             "--skip-existing",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FORMAT: Final = "png"
 """Ending of results where neither -o nor --format names one."""
 
-QUALITY: Final = 95
+JPEG_QUALITY: Final = 95
 """Of jpeg and webp, from 1 to 100."""
 
 
@@ -273,13 +273,13 @@ def target_for(path: Path) -> Target:
     return Target(path, format_of(path))
 
 
-def refuse_idle(targets: Sequence[Target], format_name: str | None, quality: int | None) -> None:
+def refuse_idle(targets: Sequence[Target], format_name: str | None, jpeg_quality: int | None) -> None:
     """Refuse a format or a quality that no result would have.
 
     Args:
         targets: where results go.
         format_name: `--format` as typed, or None.
-        quality: `--jpeg-quality` as typed, or None.
+        jpeg_quality: `--jpeg-quality` as typed, or None.
 
     Raises:
         UsageError: a result is of another format, or none of a format that has a quality.
@@ -295,7 +295,7 @@ def refuse_idle(targets: Sequence[Target], format_name: str | None, quality: int
                 raise UsageError(
                     f"-o {target.name} and --format {format_name} contradict each other", "Give one of them."
                 )
-    if quality is not None and all(target.format == "png" for target in targets):
+    if jpeg_quality is not None and all(target.format == "png" for target in targets):
         raise UsageError(
             "--jpeg-quality does nothing here: what is written is png, which keeps every pixel",
             "Leave it out, or use --format jpg or webp.",

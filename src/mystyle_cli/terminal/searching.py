@@ -116,11 +116,11 @@ class QualityOptions:
     """How much is done for a result.
 
     Args:
-        effort: instant, fast or full.
+        quality: instant, fast or full; None is full.
         instant: short for the first.
     """
 
-    effort: Quality | None
+    quality: Quality | None
     instant: bool
 
     @property
@@ -130,20 +130,19 @@ class QualityOptions:
         Raises:
             UsageError: the two contradict each other.
         """
-        if self.instant and self.effort not in (None, "instant"):
+        if self.instant and self.quality not in (None, "instant"):
             raise UsageError(
-                f"--instant and --quality {self.effort} contradict each other", "Give one of them."
+                f"--instant and --quality {self.quality} contradict each other", "Give one of them."
             )
-        return "instant" if self.instant else self.effort or "full"
+        return "instant" if self.instant else self.quality or "full"
 
 
 quality_options: Final = bundle(
-    "effort",
+    "quality",
     QualityOptions,
     (
         click.option(
             "--quality",
-            "effort",
             type=click.Choice(["instant", "fast", "full"]),
             help="instant: the person's own nets, without torch; fast: a short search; full: a whole one.  "
             "[default: full]",
