@@ -28,29 +28,32 @@ _asked_to_end: Final = threading.Event()
 class Entry(NamedTuple):
     """Where a command lives and the line that `mystyle --help` shows, so that help imports no command."""
 
-    function: str  # "module:name" in commands/
+    module: str  # in commands/
+    name: str
     short_help: str
 
 
 COMMANDS: Final = MappingProxyType(
     {
-        "profile": Entry("profile:command", "Learn a person from photos; list, show, check profiles."),
-        "ingest": Entry("learn:ingest", "Add photos to a profile."),
-        "tune": Entry("learn:tune", "Tune a profile's generator to its photos."),
-        "upscale": Entry("restore:upscale", "Enlarge photos of the person."),
-        "inpaint": Entry("restore:inpaint", "Fill in the hidden part of photos of the person."),
-        "invert": Entry("restore:invert", "Reproduce photos inside the person's own space."),
-        "edit": Entry("edit:command", "Change pose, smile or light in photos of the person."),
-        "sample": Entry("sample:command", "Make new pictures of the person."),
-        "inspect": Entry("inspect:command", "Show what pictures say of how they were made."),
-        "verify": Entry("verify:command", "Draw a result again, and see whether it is what it says."),
-        "export": Entry("export:export", "Write the person's nets as ONNX files."),
+        "profile": Entry("profile", "command", "Learn a person from photos; list, show, check profiles."),
+        "ingest": Entry("learn", "ingest", "Add photos to a profile."),
+        "tune": Entry("learn", "tune", "Tune a profile's generator to its photos."),
+        "upscale": Entry("restore", "upscale", "Enlarge photos of the person."),
+        "inpaint": Entry("restore", "inpaint", "Fill in the hidden part of photos of the person."),
+        "invert": Entry("restore", "invert", "Reproduce photos inside the person's own space."),
+        "edit": Entry("edit", "command", "Change pose, smile or light in photos of the person."),
+        "sample": Entry("sample", "command", "Make new pictures of the person."),
+        "inspect": Entry("inspect", "command", "Show what pictures say of how they were made."),
+        "verify": Entry("verify", "command", "Draw a result again, and see whether it is what it says."),
+        "export": Entry("export", "export", "Write the person's nets as ONNX files."),
         "prior": Entry(
-            "prior:command", "The generators that profiles start from: list, check, bring, remove."
+            "prior", "command", "The generators that profiles start from: list, check, bring, remove."
         ),
-        "licences": Entry("machine:licences", "Show the terms of every model file, and what you accepted."),
-        "doctor": Entry("machine:doctor", "Check this machine, and say what to do about each problem."),
-        "completion": Entry("machine:completion", "Print the shell completion script."),
+        "licences": Entry(
+            "machine", "licences", "Show the terms of every model file, and what you accepted."
+        ),
+        "doctor": Entry("machine", "doctor", "Check this machine, and say what to do about each problem."),
+        "completion": Entry("machine", "completion", "Print the shell completion script."),
     }
 )
 
@@ -66,8 +69,8 @@ class Root(Group):
         """Import and return one command."""
         if name not in COMMANDS:
             return None
-        module, _, attribute = COMMANDS[name].function.partition(":")
-        command = getattr(importlib.import_module(f"mystyle_cli.commands.{module}"), attribute)
+        entry = COMMANDS[name]
+        command = getattr(importlib.import_module(f"mystyle_cli.commands.{entry.module}"), entry.name)
         assert isinstance(command, click.Command)
         return command
 

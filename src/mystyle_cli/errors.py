@@ -111,15 +111,15 @@ def contained(name: str, error: Exception) -> MystyleError:
     if ran_out(error):
         return MystyleError(f"{name}: out of memory", "Use a smaller photo, or close other programs.")
     if isinstance(error, OSError):
-        place = f" ({error.filename})" if error.filename and str(error.filename) != name else ""
+        file = f" ({error.filename})" if error.filename and str(error.filename) != name else ""
         reason = error.strerror or reason_of(error)
-        return MystyleError(f"{name}: {reason}{place}", "Check the file and the place of its result.")
-    found = MystyleError(
+        return MystyleError(f"{name}: {reason}{file}", "Check the file and the place of its result.")
+    fault = MystyleError(
         f"{name}: unexpected {type(error).__name__}: {reason_of(error)}",
         "This is a fault in mystyle; --debug shows where.",
     )
-    found.__cause__ = error
-    return found
+    fault.__cause__ = error
+    return fault
 
 
 OUT_OF_MEMORY: Final = (

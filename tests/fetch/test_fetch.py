@@ -393,8 +393,8 @@ def test_manifest_is_consistent() -> None:
     assert len({asset.file for asset in FFHQ.assets}) == len(FFHQ.assets)
     for asset in FFHQ.assets:
         assert asset.licence in LICENCES
-        assert asset.places
-        assert all(re.match("https://", place) for place in asset.places)
+        assert asset.addresses
+        assert all(re.match("https://", address) for address in asset.addresses)
         assert asset.planned > 0
         assert bool(asset.sha256) == (asset.digest_of != "nobody")
         assert bool(asset.member) == bool(asset.member_sha256)

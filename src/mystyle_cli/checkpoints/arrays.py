@@ -85,10 +85,10 @@ def _header(window: Window) -> tuple[tuple[int, ...], bool, str]:
         raise Refused(f"is an .npy file of version {version}", "save it anew with numpy.save")
     if (length := window.number("<H" if version == (1, 0) else "<I")) > ARRAY_HEADER:
         raise Refused(f"has a header of {length:,} bytes, more than an array needs")
-    found = FORM.fullmatch(window.take(length))
-    if found is None:
+    header = FORM.fullmatch(window.take(length))
+    if header is None:
         raise Refused("is a damaged .npy file, or an array of records", "save it anew as an array of numbers")
-    code, fortran, shape = (group.decode() for group in found.groups())
+    code, fortran, shape = (group.decode() for group in header.groups())
     return tuple(int(part) for part in shape.split(",") if part.strip()), fortran == "True", code
 
 

@@ -98,7 +98,8 @@ class Machine:
 
     def items(self) -> list[Any]:
         """What was pushed since the last mark."""
-        items, self.stack = self.stack, self.marks.pop()
+        items = self.stack
+        self.stack = self.marks.pop()
         return items
 
     def top(self, kind: type) -> Any:
@@ -166,7 +167,8 @@ def _appends(machine: Machine) -> None:
 
 
 def _set_item(machine: Machine) -> None:
-    value, key = machine.stack.pop(), machine.stack.pop()
+    value = machine.stack.pop()
+    key = machine.stack.pop()
     machine.top(dict)[scalar(key)] = value
 
 

@@ -45,15 +45,17 @@ def read_checkpoint(path: Path, limits: Limits = Limits()) -> Checkpoint:  # noq
 
 def _size(path: Path, limits: Limits) -> int:
     """Size of the file, known before anything of it is read."""
-    found = os.stat(path)
-    if stat.S_ISDIR(found.st_mode):
+    status = os.stat(path)
+    if stat.S_ISDIR(status.st_mode):
         raise Refused("is a folder", "give the file of weights itself")
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise Refused("is no ordinary file", "copy it to a file first")
-    if found.st_size > limits.file_bytes:
-        most = f"{found.st_size / GIGA:.1f} GB, more than the {limits.file_bytes / GIGA:.1f} GB that are read"
+    if status.st_size > limits.file_bytes:
+        most = (
+            f"{status.st_size / GIGA:.1f} GB, more than the {limits.file_bytes / GIGA:.1f} GB that are read"
+        )
         raise Refused(f"has {most}", "give the weights alone, without optimizers and training state")
-    return found.st_size
+    return status.st_size
 
 
 def _read(path: Path, file: BinaryIO, size: int, limits: Limits) -> tuple[Container, Any, dict[str, str]]:
@@ -133,9 +135,9 @@ class Finish:
 
     def _inside(self, key: object, value: object) -> Any:
         self._trail.append(key)
-        found = self._plain(value)
+        plain = self._plain(value)
         self._trail.pop()
-        return found
+        return plain
 
     def _long(self, span: Span) -> str | bytes:
         window = span.window.copy()

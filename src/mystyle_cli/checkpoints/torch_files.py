@@ -59,8 +59,8 @@ def read_archive(file: BinaryIO, window: Window, budget: Budget) -> object:
     known: dict[str, Storage] = {}
 
     def storage(dtype: Any, key: str, count: int) -> Storage:
-        place = entries.get(f"{root}data/{key}")
-        return _same(known, key, Storage(dtype, count, place and place.copy()))
+        entry = entries.get(f"{root}data/{key}")
+        return _same(known, key, Storage(dtype, count, entry and entry.copy()))
 
     words = Words(budget, lambda inner: read_storage(inner, budget), storage)
     return Machine(entries[pickles[0]], budget, words).run()
@@ -91,10 +91,10 @@ def read_storage(window: Window, budget: Budget) -> Storage:
     Raises:
         Refused: it is something else, or damaged.
     """
-    found = _row(window, budget, None)
-    if not isinstance(found, Storage):
+    storage = _row(window, budget, None)
+    if not isinstance(storage, Storage):
         raise Refused("holds something else where a tensor's values should be")
-    return found
+    return storage
 
 
 def _row(window: Window, budget: Budget, load_bytes: Callable[[Window], Storage] | None) -> object:
@@ -114,19 +114,19 @@ def _row(window: Window, budget: Budget, load_bytes: Callable[[Window], Storage]
     if type(keys) is not list or any(type(key) is not str for key in keys) or sorted(keys) != sorted(known):
         raise Refused("is damaged: its list of storages is not that of its tensors")
     for key in keys:
-        found = known[key]
-        if (count := window.number("<q")) != found.count:
-            raise Refused(f"is damaged: a storage has {count:,} values where {found.count:,} are declared")
-        found.window = window.part(count * found.dtype.itemsize)
+        declared = known[key]
+        if (count := window.number("<q")) != declared.count:
+            raise Refused(f"is damaged: a storage has {count:,} values where {declared.count:,} are declared")
+        declared.window = window.part(count * declared.dtype.itemsize)
     return value
 
 
 def _same(known: dict[str, Storage], key: str, storage: Storage) -> Storage:
     """The storage of this key: the one known already, which must agree."""
-    found = known.setdefault(key, storage)
-    if (found.dtype, found.count) != (storage.dtype, storage.count):
+    first = known.setdefault(key, storage)
+    if (first.dtype, first.count) != (storage.dtype, storage.count):
         raise Refused("is damaged: it declares one storage in two ways")
-    return found
+    return first
 
 
 def _entries(file: BinaryIO, window: Window) -> dict[str, Window]:

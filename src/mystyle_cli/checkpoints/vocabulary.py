@@ -162,23 +162,23 @@ class Words:
 
     def _decoded(self, window: Window) -> Window:
         """The bytes that protocol 2 spelt as text."""
-        source, found = window.copy(), io.BytesIO()
+        source, decoded = window.copy(), io.BytesIO()
         self._budget.allocate(source.left)
         decoder = codecs.getincrementaldecoder("utf-8")()
         try:
             while source.left:
-                found.write(decoder.decode(source.take(min(source.left, 1 << 20))).encode("latin-1"))
+                decoded.write(decoder.decode(source.take(min(source.left, 1 << 20))).encode("latin-1"))
             decoder.decode(b"", final=True)
         except UnicodeError as error:
             raise Refused("is damaged: text that stands for bytes does not") from error
-        return Window(found, 0, found.tell())
+        return Window(decoded, 0, decoded.tell())
 
     def _encode(self, arguments: Args) -> bytes | Span:
         if len(arguments) != 2 or arguments[1] != "latin1":
             raise Refused("encodes text in another way than pickles do")
-        found = latin(arguments[0])
-        self._budget.step(len(found) // 8 if isinstance(found, bytes) else 0)
-        return found
+        encoded = latin(arguments[0])
+        self._budget.step(len(encoded) // 8 if isinstance(encoded, bytes) else 0)
+        return encoded
 
 
 def _persistent_object(arguments: Args) -> Record:

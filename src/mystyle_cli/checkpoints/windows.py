@@ -101,7 +101,8 @@ class Window:
         skip = start - self._ahead_at
         if skip < 0 or skip + count > len(self._ahead):
             self._file.seek(start)
-            self._ahead, self._ahead_at = self._file.read(min(max(count, AHEAD), self.end - start)), start
+            self._ahead = self._file.read(min(max(count, AHEAD), self.end - start))
+            self._ahead_at = start
             skip = 0
         data = self._ahead[skip : skip + count]
         if len(data) != count:

@@ -165,7 +165,7 @@ def _state(item: Item) -> str:
     """Return where a file is or comes from."""
     if item.state != "missing":
         return f"here: {item.path}" if item.state == "given" else "downloaded before"
-    host = urlsplit(item.asset.places[0]).hostname
+    host = urlsplit(item.asset.addresses[0]).hostname
     begun = f", {item.arrived / 1e6:.1f} MB of it are here" if item.arrived else ""
     return f"from {host}{begun}"
 
@@ -186,7 +186,7 @@ def _describe(plan: Plan) -> dict[str, object]:
                 "sha256": item.asset.sha256 or None,
                 "digest_of": item.asset.digest_of,
                 "licence": item.asset.licence,
-                "places": list(item.asset.places),
+                "places": list(item.asset.addresses),
                 "page": item.asset.page,
             }
             for item in plan.items

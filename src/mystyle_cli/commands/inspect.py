@@ -40,17 +40,17 @@ def command(app: App, files: tuple[Path, ...]) -> int:
     write it: that it is there proves nothing, and neither does that it is not. A signed record (C2PA) is
     read where c2pa-python is installed: whether anything was changed since, and who says to have signed it.
     """
-    found, failed = [], []
+    results, failures = [], []
     for path in files:
         try:
-            found.append(_look(app, path))
+            results.append(_look(app, path))
         except MystyleError as error:
             app.console.error(error.message, error.hint)
-            failed.append({"file": str(path), "error": error.message, "hint": error.hint})
-    app.console.document("inspect", {"ok": not failed, "results": found, "failures": failed})
-    if not failed:
+            failures.append({"file": str(path), "error": error.message, "hint": error.hint})
+    app.console.document("inspect", {"ok": not failures, "results": results, "failures": failures})
+    if not failures:
         return 0
-    return SOME_FAILED if found else MystyleError.exit_code
+    return SOME_FAILED if results else MystyleError.exit_code
 
 
 def _look(app: App, path: Path) -> dict[str, object]:

@@ -48,8 +48,8 @@ def licences(app: App) -> None:
     """Show the terms of every model file, and what you accepted."""
     from mystyle_cli.fetch.licences import LICENCES, ledger_path, notices, read_ledger
 
-    console, found, ledger = app.console, notices(), read_ledger()
-    rows = [[notice.place, notice.file, _USE[notice.commercial], notice.licence or "-"] for notice in found]
+    console, files, ledger = app.console, notices(), read_ledger()
+    rows = [[notice.place, notice.file, _USE[notice.commercial], notice.licence or "-"] for notice in files]
     console.table(["OF", "FILE", "COMMERCIAL USE", "LICENCE"], rows)
     accepted = [
         [entry.accepted, entry.prior, ", ".join(entry.files), entry.licence] for entry in reversed(ledger)
@@ -59,7 +59,7 @@ def licences(app: App) -> None:
         console.table(["ACCEPTED", "FOR", "FILES", "LICENCE"], accepted)
     else:
         console.show("no terms had to be accepted yet")
-    used = {notice.licence for notice in found} | {entry.licence for entry in ledger}
+    used = {notice.licence for notice in files} | {entry.licence for entry in ledger}
     for licence in LICENCES.values():
         if licence.id in used:
             console.show(f"\n{licence.id}\n{licence.terms}")
@@ -68,7 +68,7 @@ def licences(app: App) -> None:
         {
             "ledger": str(ledger_path()),
             "accepted": [asdict(entry) for entry in ledger],
-            "files": [{**asdict(notice), "commercial": notice.commercial} for notice in found],
+            "files": [{**asdict(notice), "commercial": notice.commercial} for notice in files],
             "licences": [asdict(licence) for licence in LICENCES.values() if licence.id in used],
         },
     )

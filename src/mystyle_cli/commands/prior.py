@@ -40,8 +40,8 @@ def list_priors(app: App) -> None:
     """List the priors that are there."""
     from mystyle_cli.prior.registry import bundled_priors, imported_priors
 
-    found = [_entry(name, "bundled") for name in bundled_priors()]
-    found += [_entry(name, "imported") for name in imported_priors()]
+    priors = [_entry(name, "bundled") for name in bundled_priors()]
+    priors += [_entry(name, "imported") for name in imported_priors()]
     rows = [
         [
             str(entry["name"]),
@@ -50,10 +50,10 @@ def list_priors(app: App) -> None:
             ", ".join(entry["roles"]),
             str(entry["folder"]),
         ]
-        for entry in found
+        for entry in priors
     ]
     app.console.table(["NAME", "SIZE", "KIND", "ROLES", "FOLDER"], rows)
-    app.console.document("prior list", {"priors": found})
+    app.console.document("prior list", {"priors": priors})
 
 
 def _entry(name: str, kind: str) -> dict[str, Any]:

@@ -179,16 +179,16 @@ def verify(app: App, names: tuple[str, ...]) -> int:
     Without a name, all profiles are checked.
     """
     store = app.profiles()
-    found = {name: store.verify(name) for name in names or store.names()}
-    for name, problems in found.items():
+    checked = {name: store.verify(name) for name in names or store.names()}
+    for name, problems in checked.items():
         app.console.show(f"{name}: {_verdict(store, name, problems)}")
         for problem in problems:
             app.console.error(f"{name}: {problem.message}")
         for hint in dict.fromkeys(problem.hint for problem in problems):
             app.console.info(f"  {hint}")
-    damaged = any(found.values())
-    messages = {name: [problem.message for problem in problems] for name, problems in found.items()}
-    hints = {name: list(dict.fromkeys(problem.hint for problem in found[name])) for name in found}
+    damaged = any(checked.values())
+    messages = {name: [problem.message for problem in problems] for name, problems in checked.items()}
+    hints = {name: list(dict.fromkeys(problem.hint for problem in checked[name])) for name in checked}
     app.console.document("profile verify", {"ok": not damaged, "problems": messages, "hints": hints})
     return ProfileError.exit_code if damaged else 0
 

@@ -192,8 +192,8 @@ def run_restore(
         refuse_long_codes(profile, batch)
     settings = settings_of(app, task, batch, search, quality)
     reader = SubjectReader(masks, landmark_companions(search.landmarks))
-    places = (search.landmarks, masks.place if masks else None)
-    originals = Originals.of([profile.path, *(place for place in places if place is not None)])
+    beside = (search.landmarks, masks.path if masks else None)
+    originals = Originals.of([profile.path, *(path for path in beside if path is not None)])
     work = RestoreWork(profile, task, settings, reader, keep_code)
     return run_batch(app.console, batch, work, originals, codes)
 

@@ -60,9 +60,9 @@ def look_at_locks(store: Store) -> Iterator[Finding]:
     """Yield which locks another command holds now; a lock dies with its command."""
     from filelock import Timeout
 
-    places = [*sorted((store.root / LOCKS).glob("*.lock")), downloads() / LOCK]
+    locks = [*sorted((store.root / LOCKS).glob("*.lock")), downloads() / LOCK]
     held = []
-    for path in places:
+    for path in locks:
         if not path.exists():
             continue
         try:
@@ -113,11 +113,11 @@ def look_at_encoder(prior: Prior) -> Iterator[Finding]:
         text = f"its encoder was trained for this very generator ({count} tensors, largest difference "
         yield ok("prior", prior.name, f"{text}{difference:.1g})")
     else:
-        found = f"their tensors differ by {difference:.2g}" if own else "it was compared with another one"
+        reason = f"their tensors differ by {difference:.2g}" if own else "it was compared with another one"
         yield problem(
             "prior",
             prior.name,
-            f"its encoder was not trained for its generator: {found}; anchors will be off",
+            f"its encoder was not trained for its generator: {reason}; anchors will be off",
             f"Bring both that belong together: mystyle prior remove {prior.name}, then import or fetch.",
         )
 

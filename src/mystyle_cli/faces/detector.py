@@ -33,7 +33,7 @@ _OVERLAP = 64  # pixels that neighbouring windows share at least
 
 
 @dataclass(frozen=True)
-class Found:
+class Detection:
     """Where a face may be.
 
     Args:
@@ -49,7 +49,7 @@ class Found:
     probability: float
 
 
-def detect(pixels: Pixels) -> list[Found]:
+def detect(pixels: Pixels) -> list[Detection]:
     """Return where faces may be, likeliest first, no two on one place.
 
     Unless one is likely on the photo as it is, it is looked at on its sides and its head too; of what is then
@@ -63,31 +63,31 @@ def detect(pixels: Pixels) -> list[Found]:
         scale = level * SEEN / max(pixels.shape[:2])
         shape = (max(1, round(pixels.shape[0] * scale)), max(1, round(pixels.shape[1] * scale)))
         copies.append((scale, resize(pixels, shape, "area" if scale < 1 else "bilinear")))
-    found: list[Found] = []
+    detections: list[Detection] = []
     for quarter_turns in range(4):
-        found += [one for scale, copy in copies for one in _detect(copy, scale, quarter_turns)]
-        if quarter_turns == 0 and any(one.probability >= LIKELY for one in found):
+        detections += [one for scale, copy in copies for one in _detect(copy, scale, quarter_turns)]
+        if quarter_turns == 0 and any(one.probability >= LIKELY for one in detections):
             break
-    return _apart(sorted(found, key=lambda one: -one.probability))
+    return _apart(sorted(detections, key=lambda one: -one.probability))
 
 
-def _detect(copy: Pixels, scale: float, quarter_turns: int) -> list[Found]:
+def _detect(copy: Pixels, scale: float, quarter_turns: int) -> list[Detection]:
     """Return where faces may be on a photo of which a copy was scaled, and is turned now."""
     turned = np.rot90(copy, quarter_turns)
     corners, windows = zip(*_windows(turned), strict=True)
-    found = []
+    detections = []
     for corner, answers in zip(corners, face_detector()(np.stack(windows)), strict=True):
         for one in _read(answers):
-            place = _turned_back(one.centre + corner, turned.shape[:2], quarter_turns) / scale
+            point = _turned_back(one.centre + corner, turned.shape[:2], quarter_turns) / scale
             tilt = (one.tilt + 90 * quarter_turns + 180) % 360 - 180
-            found.append(Found(place, one.width / scale, tilt, one.probability))
-    return found
+            detections.append(Detection(point, one.width / scale, tilt, one.probability))
+    return detections
 
 
-def _apart(found: list[Found]) -> list[Found]:
+def _apart(detections: list[Detection]) -> list[Detection]:
     """Keep the first of those on one place."""
-    kept: list[Found] = []
-    for one in found:
+    kept: list[Detection] = []
+    for one in detections:
         if all(math.dist(one.centre, other.centre) > max(one.width, other.width) / 2 for other in kept):
             kept.append(one)
     return kept
@@ -110,16 +110,16 @@ def _starts(length: int) -> list[int]:
     return [round(start) for start in np.linspace(0, last, math.ceil(last / (SEEN - _OVERLAP)) + 1)]
 
 
-def _read(answers: np.ndarray) -> list[Found]:
+def _read(answers: np.ndarray) -> list[Detection]:
     """Return what the net says of one window, float32 (2304, 17), in pixels of the window."""
     certain = 1 / (1 + np.exp(-answers[:, 16].clip(-50, 50)))
-    found = []
-    for place in np.flatnonzero(certain >= LEAST):
-        cell = (np.array([place % _GRID, place // _GRID]) + 0.5) * (SEEN / _GRID)
-        middle, size, *points = answers[place, :12].reshape(6, 2).astype(np.float64)
+    detections = []
+    for index in np.flatnonzero(certain >= LEAST):
+        cell = (np.array([index % _GRID, index // _GRID]) + 0.5) * (SEEN / _GRID)
+        middle, size, *points = answers[index, :12].reshape(6, 2).astype(np.float64)
         tilt = _tilt(points[0], points[1], points[3])
-        found.append(Found(cell + middle, float(size[0]), tilt, float(certain[place])))
-    return found
+        detections.append(Detection(cell + middle, float(size[0]), tilt, float(certain[index])))
+    return detections
 
 
 def _tilt(left_eye: Points, right_eye: Points, mouth: Points) -> float:

@@ -18,7 +18,7 @@ from mystyle_cli.faces.align import (
     to_photo,
     warp,
 )
-from mystyle_cli.faces.detector import Found
+from mystyle_cli.faces.detector import Detection
 from mystyle_cli.faces.landmarks import find_landmarks, turned_square
 from mystyle_cli.faces.models import LOCK, descriptor_net
 from mystyle_cli.photos.pixels import Pixels
@@ -139,9 +139,9 @@ def face_in_box(pixels: Pixels, box: Box, score: float, tilt: float) -> Face:
     return Face(box, landmarks.points, score, landmarks.spread, landmarks.certainty)
 
 
-def face_found(pixels: Pixels, found: Found) -> Face:
+def face_detected(pixels: Pixels, detection: Detection) -> Face:
     """Find the landmarks of a face that the second detector found, and the box that dlib would see."""
-    landmarks = find_landmarks(pixels, found.centre, _AROUND_TURNED * found.width, found.tilt)
+    landmarks = find_landmarks(pixels, detection.centre, _AROUND_TURNED * detection.width, detection.tilt)
     quad = face_quad(landmarks.points, FFHQ)
     (left, _), (right, _) = _ALIGNED_BOX
     half = (right - left) * quad_side(quad) / 2

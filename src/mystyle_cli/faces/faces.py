@@ -16,7 +16,7 @@ from PIL import Image, ImageFilter
 
 from mystyle_cli.faces.align import to_photo, warp
 from mystyle_cli.faces.detector import detect
-from mystyle_cli.faces.face import SURE, Box, Face, face_found, face_in_box
+from mystyle_cli.faces.face import SURE, Box, Face, face_detected, face_in_box
 from mystyle_cli.faces.landmarks import turned_square
 from mystyle_cli.faces.models import LOCK, any_pose_detector, frontal_detector
 from mystyle_cli.photos.pixels import Pixels, resize
@@ -127,8 +127,8 @@ def _find(pixels: Pixels, looks: Iterable[_Look]) -> list[Face]:
     for look in looks:
         if best and (max(score for score, _, _ in best) >= SURE):
             break
-        found = [(score, look, box) for box, score in _detect(pixels, look)]
-        best = max(best, found, key=lambda faces: max((score for score, _, _ in faces), default=-1.0))
+        seen = [(score, look, box) for box, score in _detect(pixels, look)]
+        best = max(best, seen, key=lambda faces: max((score for score, _, _ in faces), default=-1.0))
     return _largest_first(face_in_box(pixels, box, score, look.tilt) for score, look, box in best)
 
 
@@ -137,7 +137,7 @@ def _find_turned(pixels: Pixels) -> list[Face]:
     if why_unsearched(pixels) is not None:
         return []
     return _largest_first(
-        face for face in (face_found(pixels, found) for found in detect(pixels)) if face.certainty >= _CERTAIN
+        face for face in (face_detected(pixels, one) for one in detect(pixels)) if face.certainty >= _CERTAIN
     )
 
 
@@ -168,12 +168,13 @@ def find_hidden_faces(pixels: Pixels) -> list[Face]:
     scale = min(1.0, _ANY_POSE / max(pixels.shape[:2]))
     small = resize(pixels, (round(pixels.shape[0] * scale), round(pixels.shape[1] * scale)), "area")
     with LOCK:
-        found = any_pose_detector()(small, 0)
+        detections = any_pose_detector()(small, 0)
     faces = []
-    for item in sorted(found, key=lambda item: -item.confidence):
-        edges = (item.rect.left(), item.rect.top(), item.rect.right() + 1, item.rect.bottom() + 1)
+    for detection in sorted(detections, key=lambda detection: -detection.confidence):
+        box = detection.rect
+        edges = (box.left(), box.top(), box.right() + 1, box.bottom() + 1)
         left, top, right, bottom = (edge / scale for edge in edges)
-        faces.append(face_in_box(pixels, (left, top, right, bottom), float(item.confidence), 0.0))
+        faces.append(face_in_box(pixels, (left, top, right, bottom), float(detection.confidence), 0.0))
     return faces
 
 
@@ -232,15 +233,15 @@ def _detect(pixels: Pixels, look: _Look) -> list[tuple[Box, float]]:
     """Run the detector; boxes in photo coordinates, for a tilted look around the upright face."""
     height, width = pixels.shape[:2]
     if look.tilt == 0:
-        found = [
+        boxes = [
             ((left + x0, top + y0, left + x1, top + y1), score)
             for left, top, part in _tiles(pixels, look.scale)
             for (x0, y0, x1, y1), score in _upright_boxes(part, look.scale)
         ]
     else:
-        found = _turned_boxes(pixels, look)
+        boxes = _turned_boxes(pixels, look)
     kept: list[tuple[Box, float]] = []
-    for box, score in sorted(found, key=lambda item: -item[1]):
+    for box, score in sorted(boxes, key=lambda item: -item[1]):
         x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
         inside = 0 < x < width and 0 < y < height
         if inside and score >= look.least and not any(_same(box, other) for other, _ in kept):
@@ -273,11 +274,11 @@ def _upright_boxes(pixels: Pixels, scale: float) -> list[tuple[Box, float]]:
     height, width = pixels.shape[:2]
     seen = resize(pixels, (max(1, round(height * scale)), max(1, round(width * scale))), "bilinear")
     across, down = width / seen.shape[1], height / seen.shape[0]
-    found = []
+    boxes = []
     for (x, y), half, score in _seen(seen):
         half *= across
-        found.append(((x * across - half, y * down - half, x * across + half, y * down + half), score))
-    return found
+        boxes.append(((x * across - half, y * down - half, x * across + half, y * down + half), score))
+    return boxes
 
 
 def _turned_boxes(pixels: Pixels, look: _Look) -> list[tuple[Box, float]]:
@@ -286,12 +287,12 @@ def _turned_boxes(pixels: Pixels, look: _Look) -> list[tuple[Box, float]]:
     side = max(height, width) * 1.2
     quad = turned_square(np.array([width, height]) / 2, side, look.tilt)
     seen = warp(pixels, quad, round(side * look.scale))
-    found = []
+    boxes = []
     for centre, half, score in _seen(seen):
         x, y = to_photo(np.array(centre), quad, seen.shape[0]).tolist()
         half *= side / seen.shape[0]
-        found.append(((x - half, y - half, x + half, y + half), score))
-    return found
+        boxes.append(((x - half, y - half, x + half, y + half), score))
+    return boxes
 
 
 def _seen(picture: Pixels) -> list[tuple[tuple[float, float], float, float]]:

@@ -115,5 +115,5 @@ def _pick(mesh: Points) -> Points:
 def _steps(line: Points, count: int) -> Points:
     """Return points (count, 2) at equal steps along a line (n, 2), its ends included."""
     passed = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
-    places = np.linspace(0, passed[-1], count)
-    return np.stack([np.interp(places, passed, line[:, axis]) for axis in (0, 1)], axis=1)
+    lengths = np.linspace(0, passed[-1], count)
+    return np.stack([np.interp(lengths, passed, line[:, axis]) for axis in (0, 1)], axis=1)

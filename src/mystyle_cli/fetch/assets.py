@@ -58,7 +58,7 @@ class Asset:
     extra: bool = False
 
     @property
-    def places(self) -> tuple[str, ...]:
+    def addresses(self) -> tuple[str, ...]:
         """Every address to try, best first; Google Drive hands large files out only sometimes."""
         return (*self.urls, DRIVE_FILE.format(quote(self.drive))) if self.drive else self.urls
 

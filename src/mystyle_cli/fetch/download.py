@@ -174,7 +174,7 @@ def download(asset: Asset, folder: Path, settings: DownloadSettings) -> Path:
     with _disk_faults(part, asset):
         folder.mkdir(parents=True, exist_ok=True)
         with open_connection() as connection:
-            for url in asset.places:
+            for url in asset.addresses:
                 try:
                     _whole_from_place(connection, url, part, asset, settings)
                 except (Refused, ModelError) as refusal:
@@ -203,20 +203,20 @@ def verify(asset: Asset, path: Path, settings: DownloadSettings) -> str:
     Raises:
         ModelError: its digest is neither the expected one nor one that the user vouches for.
     """
-    found = sha256_of(path)
-    if found == asset.sha256:
-        return found
-    if found in settings.trusted:
-        settings.notify(f"{asset.file}: taken on your word, its sha256 is {found}")
+    digest = sha256_of(path)
+    if digest == asset.sha256:
+        return digest
+    if digest in settings.trusted:
+        settings.notify(f"{asset.file}: taken on your word, its sha256 is {digest}")
     elif not asset.sha256:
-        settings.notify(f"{asset.file}: nobody has published its digest; its sha256 is {found}")
+        settings.notify(f"{asset.file}: nobody has published its digest; its sha256 is {digest}")
     else:
         source = "its authors publish" if asset.digest_of == "authors" else "its users noted"
         raise ModelError(
-            f"{asset.file} has the sha256 {found}, not the {asset.sha256} that {source}",
-            f"If you trust what you got, say so: --trust-digest {found}",
+            f"{asset.file} has the sha256 {digest}, not the {asset.sha256} that {source}",
+            f"If you trust what you got, say so: --trust-digest {digest}",
         )
-    return found
+    return digest
 
 
 def how_by_hand(*assets: Asset) -> str:

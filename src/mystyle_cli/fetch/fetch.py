@@ -96,14 +96,14 @@ def make_plan(
     Raises:
         UsageError: the given folder does not exist.
     """
-    found = recognise(recipe, given, settings) if given is not None else {}
-    for file in found.keys() - {asset.file for asset in chosen}:
-        settings.notify(f"{found[file]} is not used; to take it: --use {file}")
+    recognised = recognise(recipe, given, settings) if given is not None else {}
+    for file in recognised.keys() - {asset.file for asset in chosen}:
+        settings.notify(f"{recognised[file]} is not used; to take it: --use {file}")
     items = []
     for asset in chosen:
         kept = downloads() / asset.file
-        if asset.file in found:
-            items.append(Item(asset, "given", found[asset.file]))
+        if asset.file in recognised:
+            items.append(Item(asset, "given", recognised[asset.file]))
         elif kept.is_file():
             items.append(Item(asset, "here", kept))
         else:
@@ -128,7 +128,7 @@ def recognise(recipe: Recipe, folder: Path, settings: DownloadSettings) -> dict[
     """
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder", "Give the folder that holds what you downloaded.")
-    found: dict[str, Path] = {}
+    recognised: dict[str, Path] = {}
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
         size = path.stat().st_size
         likely = [asset for asset in recipe.assets if size == asset.size or path.name in _names(asset)]
@@ -138,13 +138,13 @@ def recognise(recipe: Recipe, folder: Path, settings: DownloadSettings) -> dict[
         digest = sha256_of(path)
         for asset in likely:
             if digest in (asset.sha256, asset.member_sha256):
-                found[asset.file] = path
+                recognised[asset.file] = path
         for stranger in strange:
             if digest == stranger.sha256:
                 settings.notify(f"{path} is not used: {stranger.advice}")
-        if path not in found.values():
-            _recognise_by_name(path, size, digest, likely, found, settings)
-    return found
+        if path not in recognised.values():
+            _recognise_by_name(path, size, digest, likely, recognised, settings)
+    return recognised
 
 
 def _names(asset: Asset) -> tuple[str, ...]:
@@ -156,17 +156,17 @@ def _recognise_by_name(
     size: int,
     digest: str,
     likely: Sequence[Asset],
-    found: dict[str, Path],
+    recognised: dict[str, Path],
     settings: DownloadSettings,
 ) -> None:
     """Take a file by its name although its digest is not the noted one: if its size is right, or on trust."""
     for asset in likely:
-        if path.name != asset.file or asset.file in found:
+        if path.name != asset.file or asset.file in recognised:
             continue
         if digest in settings.trusted or (size == (asset.size or size) and asset.digest_of != "authors"):
             noted = f", not {asset.sha256}" if asset.sha256 else ""
             settings.notify(f"{path} is taken by its name and size; its sha256 is {digest}{noted}")
-            found[asset.file] = path
+            recognised[asset.file] = path
         else:
             settings.notify(
                 f"{path} is not used: it has {size} bytes and the sha256 {digest}, "
@@ -333,10 +333,10 @@ def _usable(item: Item) -> Item:
                 shutil.copyfileobj(source, stream)
                 stream.flush()
                 os.fsync(stream.fileno())
-        found = sha256_of(part)
-        if found != asset.member_sha256:
+        digest = sha256_of(part)
+        if digest != asset.member_sha256:
             raise ModelError(
-                f"{asset.member} in {item.path} has the sha256 {found}, not {asset.member_sha256}"
+                f"{asset.member} in {item.path} has the sha256 {digest}, not {asset.member_sha256}"
             )
         move_in_place(part, target)
     except (StopIteration, zipfile.BadZipFile) as error:

@@ -296,19 +296,19 @@ class Notice:
 
 def notices() -> list[Notice]:
     """Return the terms of every model file, bundled priors first; a damaged prior is left out."""
-    found = []
+    terms = []
     for name in bundled_priors():
-        found += _of_prior(open_prior(name), "bundled prior")
-    found += [
+        terms += _of_prior(open_prior(name), "bundled prior")
+    terms += [
         Notice(f"package {companion.package}", companion.file, companion.licence, companion.used_for)
         for companion in COMPANIONS
     ]
     for name in imported_priors():
         try:
-            found += _of_prior(open_prior(name), "prior")
+            terms += _of_prior(open_prior(name), "prior")
         except ModelError:
             continue  # `mystyle doctor` tells of it
-    return found
+    return terms
 
 
 def _of_prior(prior: Prior, kind: str) -> list[Notice]:

@@ -230,12 +230,12 @@ class Record(Kind):
         missing = [key for key in self.needed if key not in value]
         if missing:
             raise DocumentError(f"it has no `{_inner(name, missing[0])}`")
-        found = {}
+        fields = {}
         for key, item in value.items():
             kind = self.needed.get(key) or self.free.get(key) or self.rest
             if kind is not None:
-                found[_KEY.read(key, f"a name in {name or 'it'}")] = kind.read(item, _inner(name, key))
-        return found
+                fields[_KEY.read(key, f"a name in {name or 'it'}")] = kind.read(item, _inner(name, key))
+        return fields
 
 
 _KEY: Final = Text()

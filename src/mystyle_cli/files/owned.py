@@ -196,12 +196,12 @@ class Owned:
         """
         if not self.layout.private or not GUARDED or not self.exists():
             return
-        found = self.content()
-        for folder in ("", *found.folders):
+        content = self.content()
+        for folder in ("", *content.folders):
             with self._at(folder) as place:
                 if place.handle is not None:
                     shut(place.handle)
-        for name in found.files:
+        for name in content.files:
             folder, _, last = name.rpartition("/")
             with self._at(folder) as place, suppress(PermissionError):
                 handle = os.open(place.of(last), LOOK, dir_fd=place.handle)
@@ -249,8 +249,8 @@ class Owned:
         strangers: list[str] = []
         try:
             with self._at(folder) as place:
-                found = sorted(os.listdir(place.path if place.handle is None else place.handle))
-                kinds = {name: place.kind(name) for name in found}
+                names = sorted(os.listdir(place.path if place.handle is None else place.handle))
+                kinds = {name: place.kind(name) for name in names}
         except FileNotFoundError:
             return Content((), (), ())
         for last, kind in kinds.items():
@@ -272,10 +272,10 @@ class Owned:
         Returns:
             The names of strangers, which stay, and with them the folders that they are in.
         """
-        found = self.content(folder)
-        self._remove(found, ())
+        content = self.content(folder)
+        self._remove(content, ())
         self.remove_empty(folder)
-        return found.strangers
+        return content.strangers
 
     def vanish(self, last: tuple[str, ...]) -> tuple[str, ...]:
         """Remove the program's files, and the folder with the last of them unless strangers are in it.
@@ -286,24 +286,24 @@ class Owned:
         Returns:
             The names of strangers, which stay.
         """
-        found = self.content()
-        self._remove(found, last)
+        content = self.content()
+        self._remove(content, last)
         gone = self
-        if not found.strangers and not os.path.lexists(self._passing.path):
+        if not content.strangers and not os.path.lexists(self._passing.path):
             gone = self._passing
             os.rename(self.path, gone.path)
         for name in last:
             gone.remove(name)
-        if not found.strangers:
+        if not content.strangers:
             os.rmdir(gone.path)
-        return found.strangers
+        return content.strangers
 
-    def _remove(self, found: Content, last: tuple[str, ...]) -> None:
+    def _remove(self, content: Content, last: tuple[str, ...]) -> None:
         """Remove files and the folders that are empty then, and keep the last ones."""
-        for name in found.files:
+        for name in content.files:
             if name not in last:
                 self.remove(name)
-        for folder in found.folders:
+        for folder in content.folders:
             self.remove_empty(folder)
         if not last:
             self.remove_empty("")

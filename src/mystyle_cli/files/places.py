@@ -40,12 +40,12 @@ class Place:
     def kind(self, name: str) -> int:
         """Return what something in it is, as `stat` has it, links not followed; 0 when nothing is there."""
         try:
-            found = os.stat(self.of(name), dir_fd=self.handle, follow_symlinks=False)
+            status = os.stat(self.of(name), dir_fd=self.handle, follow_symlinks=False)
         except FileNotFoundError:
             return 0
-        if getattr(found, "st_reparse_tag", 0) & NAME_SURROGATE:
+        if getattr(status, "st_reparse_tag", 0) & NAME_SURROGATE:
             return stat.S_IFLNK
-        return stat.S_IFMT(found.st_mode)
+        return stat.S_IFMT(status.st_mode)
 
     def open(self, name: str) -> int:
         """Open a folder in it."""

@@ -60,16 +60,16 @@ def _opened(place: Place, name: str, most: int, links: bool) -> BufferedReader:
         raise
 
 
-def _refuse_strange(found: os.stat_result, path: Path, most: int) -> None:
+def _refuse_strange(status: os.stat_result, path: Path, most: int) -> None:
     """Refuse what is not a regular file of bounded size."""
-    if stat.S_ISLNK(found.st_mode) or getattr(found, "st_reparse_tag", 0) & NAME_SURROGATE:
+    if stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) & NAME_SURROGATE:
         raise StrangeFileError(errno.ELOOP, "it is a link, and none is followed there", str(path))
-    if stat.S_ISDIR(found.st_mode):
+    if stat.S_ISDIR(status.st_mode):
         raise StrangeFileError(errno.EISDIR, "it is a folder, not a file", str(path))
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise StrangeFileError(errno.EINVAL, "it is no file but a pipe or device", str(path))
-    if found.st_size > most:
-        what = f"it has {found.st_size:,} bytes, more than the {most:,} that such a file may have"
+    if status.st_size > most:
+        what = f"it has {status.st_size:,} bytes, more than the {most:,} that such a file may have"
         raise StrangeFileError(errno.EFBIG, what, str(path))
 
 

@@ -127,10 +127,10 @@ def _read_header(stream: _Stream) -> tuple[dict[str, _Entry], dict[str, str]]:
     if not isinstance(document, dict):
         raise TensorError("its header is no table")
     notes = _NOTES.read(document.pop("__metadata__", {}), "__metadata__")
-    found = sorted(_TENSORS.read(document, "tensors").items(), key=lambda item: item[1]["data_offsets"])
+    declared = sorted(_TENSORS.read(document, "tensors").items(), key=lambda item: item[1]["data_offsets"])
     entries: dict[str, _Entry] = {}
     start, at = 8 + length, 0
-    for name, entry in found:
+    for name, entry in declared:
         dtype, shape = DTYPES[entry["dtype"]], tuple(entry["shape"])
         width = int(dtype[-1]) if dtype[-1].isdigit() else 1
         if entry["data_offsets"] != [at, at + math.prod(shape) * width]:

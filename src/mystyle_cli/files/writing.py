@@ -49,10 +49,10 @@ def make_private(folder: Path) -> None:
 
 def shut(handle: int) -> None:
     """Take from others what they may do with an open file or folder of this user's."""
-    found = os.fstat(handle)
-    own = found.st_uid == os.geteuid() and (stat.S_ISDIR(found.st_mode) or found.st_nlink == 1)
-    if own and stat.S_IMODE(found.st_mode) & 0o077:
-        os.fchmod(handle, stat.S_IMODE(found.st_mode) & 0o700)
+    status = os.fstat(handle)
+    own = status.st_uid == os.geteuid() and (stat.S_ISDIR(status.st_mode) or status.st_nlink == 1)
+    if own and stat.S_IMODE(status.st_mode) & 0o077:
+        os.fchmod(handle, stat.S_IMODE(status.st_mode) & 0o700)
 
 
 def write(place: Place, name: str, data: bytes, mode: int = 0o666) -> None:
@@ -230,9 +230,9 @@ def lock_of(path: Path) -> BaseFileLock:
     from filelock import FileLock
 
     try:
-        found = path.lstat()
+        status = path.lstat()
     except FileNotFoundError:
         return FileLock(path, mode=OWNER_FILE)
-    if not stat.S_ISREG(found.st_mode) or found.st_size or found.st_nlink > 1:
+    if not stat.S_ISREG(status.st_mode) or status.st_size or status.st_nlink > 1:
         raise OSError(errno.EEXIST, "something that is not a lock is in its place", str(path))
     return FileLock(path, mode=OWNER_FILE)

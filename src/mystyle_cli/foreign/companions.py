@@ -65,7 +65,7 @@ OPTIONS: Final = {
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Named:
     """One set of named tensors in a file, and what kind of net it is."""
 
     kind: str
@@ -85,12 +85,12 @@ def read_encoder(path: Path, w_avg: Tensor | None = None) -> Companion:
     checkpoint = read_checkpoint(path)
     if checkpoint.container == "onnx":
         return _read_onnx(checkpoint, "encoder")
-    found = _recognise(checkpoint, ("w-encoder", "pyramid"), ENCODER_HINT)
+    named = _recognise(checkpoint, ("w-encoder", "pyramid"), ENCODER_HINT)
     options = _options(checkpoint)
-    kind = found.kind
+    kind = named.kind
     if kind == "pyramid":
         kind = "psp" if options.get("encoder_type") == "GradualStyleEncoder" else "e4e"
-    net = _fill(WEncoder if kind == "w-encoder" else FirstRowEncoder, found, path, "an encoder")
+    net = _fill(WEncoder if kind == "w-encoder" else FirstRowEncoder, named, path, "an encoder")
     average, notes = _average(checkpoint, options, kind, w_avg)
     net.register_buffer("average", average, persistent=False)
     return Companion("encoder", kind, path, checkpoint.sha256, net, ENCODER_SIZE, WIDTH, notes)
@@ -105,8 +105,8 @@ def read_identity(path: Path) -> Companion:
     checkpoint = read_checkpoint(path)
     if checkpoint.container == "onnx":
         return _read_onnx(checkpoint, "identity")
-    found = _recognise(checkpoint, ("arcface",), IDENTITY_HINT)
-    net = _fill(ArcFace, found, path, "the identity net IR-SE-50")
+    named = _recognise(checkpoint, ("arcface",), IDENTITY_HINT)
+    net = _fill(ArcFace, named, path, "the identity net IR-SE-50")
     return Companion("identity", "arcface", path, checkpoint.sha256, net, FACE_SIZE, EMBEDDING)
 
 
@@ -122,16 +122,16 @@ def _read_onnx(checkpoint: Checkpoint, role: Literal["encoder", "identity"]) -> 
     return Companion(role, "onnx", checkpoint.path, checkpoint.sha256, net, net.size, answer.shape[1])
 
 
-def _recognise(checkpoint: Checkpoint, wanted: tuple[str, ...], hint: str) -> _Found:
+def _recognise(checkpoint: Checkpoint, wanted: tuple[str, ...], hint: str) -> _Named:
     """Find the net of a wanted kind in a file, or say what the file holds instead."""
     sets = _sets(checkpoint.content)
-    found = [_Found(kind, tensors) for tensors in sets if (kind := _kind(tensors)) is not None]
-    for one in found:
-        if one.kind in wanted:
-            return one
-    if not found:
+    known = [_Named(kind, tensors) for tensors in sets if (kind := _kind(tensors)) is not None]
+    for named in known:
+        if named.kind in wanted:
+            return named
+    if not known:
         raise ModelError(f"{checkpoint.path} holds no net that is known here", hint)
-    kind = found[0].kind
+    kind = known[0].kind
     raise ModelError(f"{checkpoint.path} is {NAMES[kind]}; give it as {OPTIONS[kind]}", hint)
 
 
@@ -140,9 +140,9 @@ def _sets(content: Any) -> list[dict[str, Tensor]]:
     if not isinstance(content, Mapping):
         return []
     sets = []
-    for place in (content.get("state_dict"), content.get("g_ema"), content):
-        if isinstance(place, Mapping):
-            tensors = named_tensors(place)
+    for state in (content.get("state_dict"), content.get("g_ema"), content):
+        if isinstance(state, Mapping):
+            tensors = named_tensors(state)
             parts = {k.removeprefix("encoder."): v for k, v in tensors.items() if k.startswith("encoder.")}
             sets += [part for part in (parts, tensors) if part]
     return sets
@@ -159,13 +159,13 @@ def _options(checkpoint: Checkpoint) -> Mapping[str, Any]:
     return options if isinstance(options, Mapping) else {}
 
 
-def _fill(make: type[nn.Module], found: _Found, path: Path, what: str) -> nn.Module:
+def _fill(make: type[nn.Module], named: _Named, path: Path, what: str) -> nn.Module:
     """Make a net of the tensors of a file, every name and shape compared."""
     with torch.device("meta"):
         net = make()
     expected = {k: tuple(v.shape) for k, v in net.state_dict().items() if not k.endswith(COUNTER)}
-    tensors = {k: v for k, v in found.tensors.items() if not k.endswith(COUNTER) and k != "latent_avg"}
-    beside = pyramid_shapes(_rows(tensors)) if found.kind == "pyramid" else {}
+    tensors = {k: v for k, v in named.tensors.items() if not k.endswith(COUNTER) and k != "latent_avg"}
+    beside = pyramid_shapes(_rows(tensors)) if named.kind == "pyramid" else {}
     compare(expected | beside, tensors, path, what)
     state = {name: plain(name, tensors[name], path) for name in expected}
     counters = {k: torch.zeros((), dtype=torch.long) for k in net.state_dict() if k.endswith(COUNTER)}

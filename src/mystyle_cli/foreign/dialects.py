@@ -166,46 +166,50 @@ def rosinality_layout(tensors: Mapping[str, Tensor], latent_avg: object, path: P
     Raises:
         ModelError: a filter is not the usual one, or the mean of w is no vector.
     """
-    found = dict(_renamed(*item) for item in check_filters(tensors, ".kernel", 4, path).items())
+    renamed = dict(_renamed(*item) for item in check_filters(tensors, ".kernel", 4, path).items())
     if isinstance(latent_avg, Tensor):
         if not latent_avg.dim() or not latent_avg.numel():
             raise ModelError(f"{path}: latent_avg is no vector", HINT)
         rows = latent_avg.reshape(-1, latent_avg.shape[-1])
         if not bool((rows == rows[0]).all()):
             raise ModelError(f"{path}: the rows of latent_avg differ, so it is not the mean of w", HINT)
-        found["mapping.w_avg"] = rows[0]
-    return Layout(found)
+        renamed["mapping.w_avg"] = rows[0]
+    return Layout(renamed)
 
 
 def _renamed(key: str, value: Tensor) -> tuple[str, Tensor]:
     """Return our name of a tensor and its form; a key that is not known stays as it is."""
     if key == "input.input":
         return "synthesis.b4.const", _without_axes(value, 1)
-    if found := re.fullmatch(r"style\.([1-9]\d?)\.(weight|bias)", key):
-        return f"mapping.fc{int(found[1]) - 1}.{found[2]}", value
-    if found := re.fullmatch(r"noises\.noise_(\d{1,2})", key):
-        index = int(found[1])
-        layer = "conv0" if index % 2 else "conv1"
-        return f"synthesis.b{1 << (index + 5) // 2}.{layer}.noise_const", _without_axes(value, 2)
-    found = re.fullmatch(r"(conv1|to_rgb1|convs\.\d{1,2}|to_rgbs\.\d{1,2})\.(.+)", key)
-    if found is None or found[2] not in LAYER:
+    if parts := re.fullmatch(r"style\.([1-9]\d?)\.(weight|bias)", key):
+        return f"mapping.fc{int(parts[1]) - 1}.{parts[2]}", value
+    if parts := re.fullmatch(r"noises\.noise_(\d{1,2})", key):
+        index = int(parts[1])
+        conv = "conv0" if index % 2 else "conv1"
+        return f"synthesis.b{1 << (index + 5) // 2}.{conv}.noise_const", _without_axes(value, 2)
+    parts = re.fullmatch(r"(conv1|to_rgb1|convs|to_rgbs)(?:\.(\d{1,2}))?\.(.+)", key)
+    layer = _layer(parts[1], parts[2]) if parts else None
+    if parts is None or layer is None or parts[3] not in LAYER:
         return key, value
-    name, axes = LAYER[found[2]]
+    name, axes = LAYER[parts[3]]
     value = _without_axes(value, axes)
-    if found[2] == "bias" and value.shape[1:] == (1, 1):
+    if parts[3] == "bias" and value.shape[1:] == (1, 1):
         value = value[:, 0, 0]
-    return f"{_layer(found[1])}.{name}", value
+    return f"{layer}.{name}", value
 
 
-def _layer(name: str) -> str:
-    """Return our name of a layer."""
-    kind, _, index = name.partition(".")
-    if not index:
-        return "synthesis.b4.conv1" if kind == "conv1" else "synthesis.b4.torgb"
-    number = int(index)
-    if kind == "convs":
-        return f"synthesis.b{8 << number // 2}.conv{number % 2}"
-    return f"synthesis.b{8 << number}.torgb"
+def _layer(kind: str, index: str | None) -> str | None:
+    """Return our name of a layer, None where there is none of that kind and index."""
+    match kind, index:
+        case "conv1", None:
+            return "synthesis.b4.conv1"
+        case "to_rgb1", None:
+            return "synthesis.b4.torgb"
+        case "convs", str():
+            return f"synthesis.b{8 << int(index) // 2}.conv{int(index) % 2}"
+        case "to_rgbs", str():
+            return f"synthesis.b{8 << int(index)}.torgb"
+    return None
 
 
 def _without_axes(value: Tensor, axes: int) -> Tensor:

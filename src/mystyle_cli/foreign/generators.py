@@ -96,14 +96,14 @@ def _recognise(checkpoint: Checkpoint) -> tuple[str, Layout]:
 
 def _candidates(content: Mapping[str, object]) -> list[dict[str, Tensor]]:
     """Return the sets of named tensors that may be the generator, the likeliest first."""
-    state = content.get("state_dict")
-    places = [content.get("g_ema"), content.get("G_ema"), content]
-    found = [named_tensors(place) for place in places if isinstance(place, Mapping)]
-    if isinstance(state, Mapping):
-        named = named_tensors(state)
+    trained = content.get("state_dict")
+    states = [content.get("g_ema"), content.get("G_ema"), content]
+    likely = [named_tensors(state) for state in states if isinstance(state, Mapping)]
+    if isinstance(trained, Mapping):
+        named = named_tensors(trained)
         decoder = {name[8:]: value for name, value in named.items() if name.startswith("decoder.")}
-        found += [named_tensors(decoder), named]
-    return found
+        likely += [named_tensors(decoder), named]
+    return likely
 
 
 def _keys(content: Mapping[str, object]) -> str:

@@ -81,11 +81,11 @@ def build(layout: Layout, path: Path) -> tuple[Generator, tuple[str, ...]]:
 
 def named_tensors(state: Mapping[Any, object]) -> dict[str, Tensor]:
     """Return the tensors of a state by their names, without what wrapping the whole net put before them."""
-    found = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
     for wrapper in WRAPPERS * 2:  # one may be inside the other
-        if found and all(name.startswith(wrapper) for name in found):
-            found = {name.removeprefix(wrapper): value for name, value in found.items()}
-    return found
+        if tensors and all(name.startswith(wrapper) for name in tensors):
+            tensors = {name.removeprefix(wrapper): value for name, value in tensors.items()}
+    return tensors
 
 
 def check_filters(tensors: Mapping[str, Tensor], ending: str, gain: float, path: Path) -> dict[str, Tensor]:
@@ -126,9 +126,9 @@ def plain(name: str, value: Tensor, path: Path) -> Tensor:
 def _empty(tensors: Mapping[str, Tensor], layout: Layout, path: Path) -> Generator:
     """Make a generator of the sizes that the tensors have."""
     channels = {
-        int(found[1]): len(value)
+        int(conv1[1]): len(value)
         for name, value in tensors.items()
-        if value.dim() == 4 and (found := re.fullmatch(r"synthesis\.b(\d{1,4})\.conv1\.weight", name))
+        if value.dim() == 4 and (conv1 := re.fullmatch(r"synthesis\.b(\d{1,4})\.conv1\.weight", name))
     }
     layers = sum(bool(re.fullmatch(r"mapping\.fc\d+\.weight", name)) for name in tensors)
     affine, first = (tensors.get(f"{name}.weight") for name in ("synthesis.b4.conv1.affine", "mapping.fc0"))
@@ -183,9 +183,9 @@ def compare(
 
 def _first(names: Iterable[str]) -> str:
     """Return the first few names, and how many there are besides."""
-    found = list(names)
-    rest = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return ", ".join(found[:SHOWN]) + rest
+    every = list(names)
+    rest = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
+    return ", ".join(every[:SHOWN]) + rest
 
 
 def _drawn_noise(expected: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:

@@ -252,9 +252,12 @@ def _named(name: str, path: Path) -> list[tuple[str, Direction]]:
 
     from mystyle_cli.foreign.directions import read_directions
 
-    found = read_directions(path)
-    names = {d.name: d.name if not name else name if len(found) == 1 else f"{name}-{d.name}" for d in found}
-    return [(names[d.name], dataclasses.replace(d, name=names[d.name])) for d in found]
+    directions = read_directions(path)
+    names = {
+        d.name: d.name if not name else name if len(directions) == 1 else f"{name}-{d.name}"
+        for d in directions
+    }
+    return [(names[d.name], dataclasses.replace(d, name=names[d.name])) for d in directions]
 
 
 def _write(path: Path, data: bytes) -> None:

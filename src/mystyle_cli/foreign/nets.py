@@ -178,12 +178,12 @@ class ArcFace(Backbone):
     def __init__(self) -> None:
         """Make the net with random weights."""
         super().__init__()
-        places = (FACE_SIZE // 16) ** 2
+        cells = (FACE_SIZE // 16) ** 2
         self.output_layer = nn.Sequential(
             nn.BatchNorm2d(WIDTH),
             nn.Dropout(),
             nn.Flatten(),
-            nn.Linear(WIDTH * places, EMBEDDING),
+            nn.Linear(WIDTH * cells, EMBEDDING),
             nn.BatchNorm1d(EMBEDDING),
         )
         self.unit = UnitLength()

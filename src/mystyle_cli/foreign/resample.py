@@ -29,8 +29,8 @@ def antialiased(before: int, after: int) -> Matrix:
 
 def _triangles(centres: Matrix, scale: float, before: int) -> Matrix:
     """Return the weights (after, before) of pixels `scale` old ones wide, at centres (after,) in old ones."""
-    places = np.arange(before)[None] + 0.5  # (1, before)
-    weights = np.maximum(0.0, 1 - np.abs(places - centres[:, None]) / max(scale, 1.0))
+    pixels = np.arange(before)[None] + 0.5  # (1, before)
+    weights = np.maximum(0.0, 1 - np.abs(pixels - centres[:, None]) / max(scale, 1.0))
     return np.asarray(weights / weights.sum(1, keepdims=True), np.float64)
 
 
@@ -90,8 +90,8 @@ def face_window(resolution: int, crop: Crop) -> Resample:
         raise ValueError(f"a crop of {crop.scale:g} FFHQ sides, {crop.down:g} lower, cuts through it")
 
     def part(edges: tuple[int, int], axis: int) -> Matrix:
-        places = np.repeat((np.arange(*edges)[:, None] + 0.5) / ENCODER_SIZE, 2, axis=1)  # (n, 2)
-        centres = crop.from_ffhq(places)[:, axis] * resolution
+        points = np.repeat((np.arange(*edges)[:, None] + 0.5) / ENCODER_SIZE, 2, axis=1)  # (n, 2)
+        centres = crop.from_ffhq(points)[:, axis] * resolution
         matrix = _triangles(centres, resolution / (ENCODER_SIZE * crop.scale), resolution)
         return np.asarray(pooled(len(matrix), FACE_SIZE) @ matrix, np.float64)
 

@@ -187,6 +187,6 @@ def _to_xyz(primaries: Primaries) -> NDArray[np.float64]:
     return np.asarray(columns * np.linalg.solve(columns, _xyz([primaries[3]])[:, 0]))
 
 
-def _xyz(places: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
+def _xyz(chromaticities: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
     """Return XYZ as columns (3, n) of chromaticities, at Y = 1."""
-    return np.array([[x / y, 1.0, (1 - x - y) / y] for x, y in places]).T
+    return np.array([[x / y, 1.0, (1 - x - y) / y] for x, y in chromaticities]).T

@@ -78,8 +78,8 @@ def kind_of(data: bytes, ending: str = "") -> str | None:
         return _BRANDS.get(data[8:12])
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WebP"
-    found = next((kind for start, kind in {**_PHOTOS, **_OTHERS}.items() if data.startswith(start)), None)
-    return RAW if found == "TIFF" and (ending.lower() in RAW_ENDINGS or _is_raw(data)) else found
+    kind = next((kind for start, kind in {**_PHOTOS, **_OTHERS}.items() if data.startswith(start)), None)
+    return RAW if kind == "TIFF" and (ending.lower() in RAW_ENDINGS or _is_raw(data)) else kind
 
 
 def _is_raw(data: bytes) -> bool:
@@ -127,15 +127,15 @@ def _as_decoded(key: bytes, depth: int, colours: int) -> bytes:
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes, bool]]:
     """Yield the name, body and bytes of each whole chunk of a PNG, and whether its checksum is right."""
-    place = 8
-    while place + 12 <= len(data):
-        (length,) = struct.unpack(">I", data[place : place + 4])
-        whole = data[place : place + 12 + length]
+    start = 8
+    while start + 12 <= len(data):
+        (length,) = struct.unpack(">I", data[start : start + 4])
+        whole = data[start : start + 12 + length]
         if len(whole) < 12 + length:
             return
         name, body = whole[4:8], whole[8:-4]
         yield name, body, whole, zlib.crc32(whole[4:-4]) == struct.unpack(">I", whole[-4:])[0]
-        place += len(whole)
+        start += len(whole)
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:
@@ -188,35 +188,35 @@ def _properties_of(table: bytes, wanted: int) -> list[int]:
     """Return the numbers, from 1, of an item's properties."""
     wide_ids, wide = table[0] >= 1, bool(table[3] & 1)
     (count,) = struct.unpack(">I", table[4:8])
-    place = 8
+    start = 8
     for _ in range(min(count, 4096)):
         size = 4 if wide_ids else 2
-        item, number = int.from_bytes(table[place : place + size], "big"), table[place + size]
-        place += size + 1
+        item, number = int.from_bytes(table[start : start + size], "big"), table[start + size]
+        start += size + 1
         step = 2 if wide else 1
-        found = [
-            int.from_bytes(table[at : at + step], "big") & (0x7FFF if wide else 0x7F)
-            for at in range(place, place + step * number, step)
+        indices = [
+            int.from_bytes(table[byte : byte + step], "big") & (0x7FFF if wide else 0x7F)
+            for byte in range(start, start + step * number, step)
         ]
         if item == wanted:
-            return [index for index in found if index]
-        place += step * number
+            return [index for index in indices if index]
+        start += step * number
     return []
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield the name and body of each box of a file or box of ISO/IEC 14496-12."""
-    place = 0
-    while place + 8 <= len(data):
-        size, name = struct.unpack(">I4s", data[place : place + 8])
+    at = 0
+    while at + 8 <= len(data):
+        size, name = struct.unpack(">I4s", data[at : at + 8])
         start = 8
         if size == 1:
-            (size,), start = struct.unpack(">Q", data[place + 8 : place + 16]), 16
-        size = size or len(data) - place
+            (size,), start = struct.unpack(">Q", data[at + 8 : at + 16]), 16
+        size = size or len(data) - at
         if size < start:
             return
-        yield name, data[place + start : place + size]
-        place += size
+        yield name, data[at + start : at + size]
+        at += size
 
 
 def ended_jpegs(data: bytes) -> tuple[bytes, bytes]:

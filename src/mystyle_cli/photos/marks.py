@@ -215,10 +215,10 @@ def _attributes(path: Path) -> dict[str, str]:
         root = ElementTree.fromstring(packet)  # noqa: S314
     except (ElementTree.ParseError, ValueError):
         return {}
-    found: dict[str, str] = {}
+    attributes: dict[str, str] = {}
     for description in root.iter(f"{{{_RDF}}}Description"):
-        found |= description.attrib
-    return found
+        attributes |= description.attrib
+    return attributes
 
 
 def _from_attributes(attributes: dict[str, str]) -> Provenance | None:

@@ -141,9 +141,9 @@ def area_kernel(size: int, smaller: int) -> NDArray[np.float64]:
 
 def linear_kernel(size: int, larger: int) -> NDArray[np.float64]:
     """Return the matrix (larger, size) of linear interpolation between pixel centres, borders repeated."""
-    places = np.clip((np.arange(larger) + 0.5) * (size / larger) - 0.5, 0, size - 1)
-    left = np.minimum(places.astype(int), max(size - 2, 0))
-    share = places - left
+    centres = np.clip((np.arange(larger) + 0.5) * (size / larger) - 0.5, 0, size - 1)
+    left = np.minimum(centres.astype(int), max(size - 2, 0))
+    share = centres - left
     kernel = np.zeros((larger, size))
     kernel[np.arange(larger), left] = 1 - share
     kernel[np.arange(larger), np.minimum(left + 1, size - 1)] += share

@@ -176,8 +176,8 @@ def _signature(data: bytes) -> Signature | None:
 
 def _source_type(manifest: dict[str, Any]) -> str:
     """Return the first source type that a manifest's actions name, "" where none does."""
-    found = json.dumps(manifest.get("assertions", []))
-    return found.partition("digitalsourcetype/")[2].partition('"')[0]
+    assertions = json.dumps(manifest.get("assertions", []))
+    return assertions.partition("digitalsourcetype/")[2].partition('"')[0]
 
 
 def _context() -> Any:

@@ -122,10 +122,14 @@ class Prior:
 
         if self._generator is None:
             path = self.file("generator")
-            found = load_generator(path)
-            if (found.resolution, found.w_dim, found.num_ws) != (self.resolution, self.w_dim, self.num_ws):
+            generator = load_generator(path)
+            if (generator.resolution, generator.w_dim, generator.num_ws) != (
+                self.resolution,
+                self.w_dim,
+                self.num_ws,
+            ):
                 raise ModelError(f"{path} has other sizes than prior.toml says", AGAIN)
-            self._generator = found
+            self._generator = generator
         return self._generator.frozen().to(self.device.torch)
 
     def perceptual(self) -> Perceptual:

@@ -78,8 +78,8 @@ class App:
         from mystyle_cli.nets.processors import threads
 
         device = self.wanted_device()
-        place = device.torch if torch else device.provider.name
-        self.console.info(f"device {place}, {threads()} CPU threads")
+        name = device.torch if torch else device.provider.name
+        self.console.info(f"device {name}, {threads()} CPU threads")
         return device
 
     def open_renderer(self, profile: Profile, backend: Backend) -> Renderer:

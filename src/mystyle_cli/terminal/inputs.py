@@ -55,11 +55,11 @@ def expand(arguments: Iterable[str], recursive: bool) -> list[Input]:
     Raises:
         UsageError: a folder or pattern holds no picture.
     """
-    found: dict[str, Input] = {}
+    inputs: dict[str, Input] = {}
     for argument in arguments:
         for item in _expand_one(argument, recursive):
-            found.setdefault(item.name, item)
-    return list(found.values())
+            inputs.setdefault(item.name, item)
+    return list(inputs.values())
 
 
 def expand_paths(arguments: Iterable[str], recursive: bool) -> list[Path]:
@@ -96,36 +96,36 @@ def _expand_one(argument: str, recursive: bool) -> list[Input]:
     if argument == STREAM:
         return [Input(None, Path("stdin"))]
     if os.path.isdir(path):
-        found = _found(path, _files(path, recursive))
-        if not found and path.suffix.lower() in PICTURES:  # a shell's *.jpg took it for a picture
+        pictures = _pictures(path, _files(path, recursive))
+        if not pictures and path.suffix.lower() in PICTURES:  # a shell's *.jpg took it for a picture
             return [Input(path, Path(path.name))]
-        return _some(found, argument, deep=recursive)
+        return _some(pictures, argument, deep=recursive)
     if not os.path.exists(path) and glob.has_magic(argument):
         root, pattern = _root_of(argument)
         matches = glob.glob(os.path.join(glob.escape(str(root)), pattern), recursive=True)
-        return _some(_found(root, map(Path, matches), from_folder=False), argument, deep=True)
+        return _some(_pictures(root, map(Path, matches), from_folder=False), argument, deep=True)
     return [Input(path, Path(path.name))]  # one that is missing fails when it is read, alone
 
 
 def _files(folder: Path, recursive: bool) -> Iterator[Path]:
     """Yield the files of a folder, also of linked folders in it, each folder once."""
     seen: set[tuple[int, int]] = set()
-    for place, inner, names in os.walk(folder, followlinks=True):
+    for inside, inner, names in os.walk(folder, followlinks=True):
         with suppress(OSError):
             known = len(seen)
-            seen.add(file_id(Path(place)))
+            seen.add(file_id(Path(inside)))
             if len(seen) == known:  # a link to a folder above or beside
                 inner.clear()
                 continue
-        yield from (Path(place, name) for name in names)
+        yield from (Path(inside, name) for name in names)
         if not recursive:
             return
 
 
 def file_id(path: Path) -> tuple[int, int]:
     """Return what the system knows a file or folder by, whatever way its path takes: device and number."""
-    found = path.stat()
-    return found.st_dev, found.st_ino
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def _called_picture(path: Path) -> bool:
@@ -133,7 +133,7 @@ def _called_picture(path: Path) -> bool:
     return path.suffix.lower() in PICTURES and not path.name.startswith(".")
 
 
-def _found(root: Path, paths: Iterable[Path], from_folder: bool = True) -> list[Input]:
+def _pictures(root: Path, paths: Iterable[Path], from_folder: bool = True) -> list[Input]:
     """Return what is called a picture; what is none, such as a broken link, fails when it is read, alone."""
     return [
         Input(path, path.relative_to(root), from_folder)
@@ -142,15 +142,15 @@ def _found(root: Path, paths: Iterable[Path], from_folder: bool = True) -> list[
     ]
 
 
-def _some(found: list[Input], argument: str, deep: bool) -> list[Input]:
+def _some(inputs: list[Input], argument: str, deep: bool) -> list[Input]:
     """Return inputs if there are any; `deep` where folders below were searched, or none was meant."""
-    if not found:
+    if not inputs:
         others = left_out([argument], recursive=True)
         raise UsageError(
             f"{argument}: no pictures there{f'; {others}' if others else ''}",
             "Check the path." if deep else "Check the path; --recursive searches folders below.",
         )
-    return found
+    return inputs
 
 
 def _root_of(pattern: str) -> tuple[Path, str]:

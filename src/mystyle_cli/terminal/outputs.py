@@ -71,15 +71,15 @@ class Originals:
     ids: frozenset[tuple[int, int]] = frozenset()
 
     @classmethod
-    def of(cls, places: Iterable[Path]) -> Originals:
+    def of(cls, paths: Iterable[Path]) -> Originals:
         """Return those of files, and of all files in folders; what is not there cannot be replaced."""
-        found = set()
-        for place in places:
-            inner = place.rglob("*") if os.path.isdir(place) else ()
-            for path in (place, *inner):
+        ids = set()
+        for path in paths:
+            inner = path.rglob("*") if os.path.isdir(path) else ()
+            for file in (path, *inner):
                 with suppress(OSError):
-                    found.add(file_id(path))
-        return cls(frozenset(found))
+                    ids.add(file_id(file))
+        return cls(frozenset(ids))
 
     def __or__(self, other: Originals) -> Originals:
         """Return all of both."""

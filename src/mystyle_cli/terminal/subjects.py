@@ -35,12 +35,12 @@ class Companions:
     """Files that belong to inputs: one for all, or a folder with one of each input's name.
 
     Args:
-        place: the file or folder.
+        path: the file or folder.
         endings: of the files that count, lower case.
         what: for messages.
     """
 
-    place: Path
+    path: Path
     endings: frozenset[str]
     what: str
 
@@ -50,25 +50,25 @@ class Companions:
         Raises:
             UsageError: the folder has none of its name, or several.
         """
-        if not self.place.is_dir():
-            return self.place
+        if not self.path.is_dir():
+            return self.path
         wanted = job.item.relative.with_suffix("")
-        folder = self.place / wanted.parent
+        folder = self.path / wanted.parent
         there = [
-            path
-            for path in (sorted(folder.iterdir()) if folder.is_dir() else [])
-            if path.suffix.lower() in self.endings
+            file
+            for file in (sorted(folder.iterdir()) if folder.is_dir() else [])
+            if file.suffix.lower() in self.endings
         ]
         # inputs that differ only in their ending have companions that keep it: a.jpg.png
-        found = [path for path in there if path.stem == job.item.relative.name]
-        found = found or [path for path in there if path.stem == wanted.name]
-        if len(found) != 1:
-            number = "no" if not found else "more than one"
+        matching = [file for file in there if file.stem == job.item.relative.name]
+        matching = matching or [file for file in there if file.stem == wanted.name]
+        if len(matching) != 1:
+            number = "no" if not matching else "more than one"
             raise UsageError(
-                f"{job.item.name}: {number} {self.what} called {wanted}.* in {self.place}",
+                f"{job.item.name}: {number} {self.what} called {wanted}.* in {self.path}",
                 f"Put exactly one {self.what} of that name there.",
             )
-        return found[0]
+        return matching[0]
 
 
 @dataclass(frozen=True)
@@ -101,36 +101,30 @@ def answer_each(
     jobs: Sequence[Job], reader: SubjectReader, core: Callable[[Sequence[Subject]], Sequence[Answer]]
 ) -> list[Answer | MystyleError]:
     """Hand what can be read to the core at once; return an answer or an error for every job, in order."""
-    read: list[Subject | MystyleError] = []
+    subjects: list[Subject | MystyleError] = []
     for job in jobs:
         try:
-            read.append(reader.read(job))
+            subjects.append(reader.read(job))
         except Exception as error:
-            read.append(contained(job.item.name, error))
-    answers = iter(core([subject for subject in read if not isinstance(subject, MystyleError)]))
-    found: list[Answer | MystyleError] = []
-    for subject in read:
-        if isinstance(subject, MystyleError):
-            found.append(subject)
-        else:
-            answer = next(answers)
-            found.append(answer.error or answer)
-    return found
+            subjects.append(contained(job.item.name, error))
+    given = core([subject for subject in subjects if not isinstance(subject, MystyleError)])
+    answers = iter([answer.error or answer for answer in given])
+    return [subject if isinstance(subject, MystyleError) else next(answers) for subject in subjects]
 
 
-def mask_companions(place: Path) -> Companions:
+def mask_companions(path: Path) -> Companions:
     """Return where masks are found."""
-    return Companions(place, PICTURES, "mask")
+    return Companions(path, PICTURES, "mask")
 
 
-def landmark_companions(place: Path | None) -> Companions | None:
+def landmark_companions(path: Path | None) -> Companions | None:
     """Return where face points are found, if anywhere."""
-    return Companions(place, frozenset({".npy", ".txt"}), "file of points") if place else None
+    return Companions(path, frozenset({".npy", ".txt"}), "file of points") if path else None
 
 
-def code_companions(place: Path) -> Companions:
+def code_companions(path: Path) -> Companions:
     """Return where saved codes are found."""
-    return Companions(place, frozenset({".safetensors"}), "saved code")
+    return Companions(path, frozenset({".safetensors"}), "saved code")
 
 
 def read_landmarks(path: Path) -> NDArray[np.float64]:
@@ -147,18 +141,18 @@ def read_landmarks(path: Path) -> NDArray[np.float64]:
     try:
         data = read_file(path)
         if path.suffix.lower() == ".npy":
-            points = np.load(io.BytesIO(data), allow_pickle=False)
+            numbers = np.load(io.BytesIO(data), allow_pickle=False)
         else:
-            points = np.array(
+            numbers = np.array(
                 [line.replace(",", " ").split() for line in data.decode("utf-8").splitlines() if line]
             )
-        found = np.asarray(points, np.float64)
-        if found.shape != (68, 2) or not np.isfinite(found).all():
-            raise ValueError(f"its shape is {found.shape}")
+        points = np.asarray(numbers, np.float64)
+        if points.shape != (68, 2) or not np.isfinite(points).all():
+            raise ValueError(f"its shape is {points.shape}")
     except DecodeError:
         raise
     except Exception as error:  # numpy raises several kinds on a damaged header
         raise UsageError(
             f"{path} does not hold 68 points: {reason_of(error)}", "Write 68 lines of `x y`."
         ) from error
-    return found
+    return points
