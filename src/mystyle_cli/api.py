@@ -90,9 +90,7 @@ class Person(Profile):
         """Fill the masked part of a photo; raises as `upscale` does.
 
         Args:
-            photo: the photo.
             mask: uint8 (H, W) of its size, 255 = fill.
-            beta, quality, steps, aligned, force, device, progress: see the class.
 
         Source: sec. 3.3, 5.2.1.
         """
@@ -135,7 +133,6 @@ class Person(Profile):
         """Change a photo along directions such as {"smile": 1.0, "yaw": -0.5}; raises as `upscale` does.
 
         Args:
-            photo: the photo.
             strengths: by a direction's name or file.
             beta: dilation that the edit may use, None = unbounded.
             at_limit: what to do where more would be needed: "stop", "project" or "continue".
@@ -143,7 +140,6 @@ class Person(Profile):
                 `force` are refused.
             backend: what renders; a search needs "torch", with a saved code "auto" takes the export if it is
                 up to date.
-            steps, aligned, force, device, progress: see the class.
 
         Source: sec. 3.4, app. B.4.
         """
@@ -172,7 +168,6 @@ class Person(Profile):
         """Keep the code of a photo that was inverted, inpainted or upscaled, for edits without a search.
 
         Args:
-            found: what the method returned.
             path: a .safetensors file.
             aligned: the photo is an aligned crop.
 
@@ -200,7 +195,6 @@ class Person(Profile):
             sampler: "anchors" mixes three anchors, "uniform" draws from the whole of A_beta.
             beta: dilation for "uniform".
             backend: "onnx" renders without torch; "auto" does where the profile's export is up to date.
-            device, progress: see the class.
 
         Source: app. B.1.
         """
@@ -221,7 +215,6 @@ class Person(Profile):
     def _restore(
         self, task: TaskName, subject: Subject, settings: RestoreSettings, progress: Progress
     ) -> Restoration:
-        """Restore one photo, raising what its result carries."""
         from mystyle_cli.restore.restore import restore
 
         (result,) = restore(self, [subject], task, settings, progress)
@@ -231,7 +224,6 @@ class Person(Profile):
 
 
 def _subject(photo: Picture, mask: Pixels | None) -> Subject:
-    """Wrap a photo as the engine takes it."""
     from mystyle_cli.find.locate import Subject
 
     return Subject(Path(photo) if isinstance(photo, str) else photo, mask)
@@ -244,7 +236,6 @@ def _settings(
     force: bool,
     quality: Quality = "full",
 ) -> RestoreSettings:
-    """Return the engine's settings."""
     from mystyle_cli.restore.task import default_settings
 
     settings = default_settings("invert", quality)

@@ -112,7 +112,6 @@ class Root(Group):
 
 
 def _interrupted(app: App) -> int:
-    """Say that the command was interrupted; returns its exit code."""
     app.console.error("interrupted", "What was finished is kept; the same command goes on from there.")
     return INTERRUPTED
 

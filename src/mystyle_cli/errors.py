@@ -77,11 +77,6 @@ class DeviceError(MystyleError):
 def check_choice(what: str, value: str, choices: Any) -> None:
     """Refuse a word that is none of a `Literal`'s, which would otherwise count as whatever comes last.
 
-    Args:
-        what: the setting's name.
-        value: what was given.
-        choices: the `Literal`.
-
     Raises:
         UsageError: it is none.
     """
@@ -100,12 +95,7 @@ def one_line(text: object) -> str:
 
 
 def contained(name: str, error: Exception) -> MystyleError:
-    """Return what is said of a photo on which work failed; nothing to add where that was foreseen.
-
-    Args:
-        name: of the photo.
-        error: what arose.
-    """
+    """Return what is said of a photo on which work failed; nothing to add where that was foreseen."""
     if isinstance(error, MystyleError):
         return error
     if ran_out(error):

@@ -14,7 +14,6 @@ def install_command(package: str, *, again: bool = False) -> str:
     of this program, which a checkout, a wheel and an address of git would each spell differently.
 
     Args:
-        package: what the index calls it.
         again: it is there, and damaged.
     """
     python = shlex.quote(sys.executable)

@@ -93,5 +93,4 @@ def _header(window: Window) -> tuple[tuple[int, ...], bool, str]:
 
 
 def _shown(text: str) -> str:
-    """Text of the file, safe for a terminal."""
     return ascii(text)[1:-1][:SHOWN]

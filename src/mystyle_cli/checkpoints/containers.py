@@ -59,7 +59,6 @@ def kind_of(window: Window) -> Kind:
 
 
 def _stranger(head: bytes) -> Refused:
-    """Say what the file seems to be, and what to do about it."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith(PAGE):
         return Refused(

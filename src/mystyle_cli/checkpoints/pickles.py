@@ -21,7 +21,6 @@ class Word:
     """A global that files of weights may name, standing for what it means here.
 
     Args:
-        name: the global.
         make: what calling it gives; None where it may only be named.
     """
 
@@ -34,7 +33,6 @@ class Span:
     """A long string, left in the file.
 
     Args:
-        window: its bytes.
         kind: what they are; `latin-1` is text that stands for bytes, as protocol 2 spells them.
     """
 
@@ -56,16 +54,9 @@ class Vocabulary(Protocol):
 
 
 class Machine:
-    """Runs the instructions of one pickle after another from a window.
-
-    Args:
-        window: the file's bytes, at the start of a pickle.
-        budget: charged for every instruction.
-        vocabulary: what the file's names mean.
-    """
+    """Runs the instructions of one pickle after another from a window."""
 
     def __init__(self, window: Window, budget: Budget, vocabulary: Vocabulary) -> None:
-        """Keep what the instructions may use."""
         self.window, self.budget, self.vocabulary = window, budget, vocabulary
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []

@@ -23,7 +23,6 @@ def read_checkpoint(path: Path, limits: Limits = Limits()) -> Checkpoint:  # noq
     Args:
         path: a pickle of stylegan2-ada-pytorch, what torch.save wrote, safetensors or .npy, told apart by
             content. An ONNX model is recognised and left unread.
-        limits: on the file and what it asks for.
 
     Raises:
         ModelError: the file cannot be read, is of another kind, damaged, or asks for more than weights need.
@@ -44,7 +43,6 @@ def read_checkpoint(path: Path, limits: Limits = Limits()) -> Checkpoint:  # noq
 
 
 def _size(path: Path, limits: Limits) -> int:
-    """Size of the file, known before anything of it is read."""
     status = os.stat(path)
     if stat.S_ISDIR(status.st_mode):
         raise Refused("is a folder", "give the file of weights itself")
@@ -84,13 +82,9 @@ class Finish:
 
     Every reference is followed as if it were a copy, so whoever walks the content later does no more work
     than was done here: a pickle that multiplies a list by naming it again and again runs out of its budget.
-
-    Args:
-        budget: charged for each value, and for tensors.
     """
 
     def __init__(self, budget: Budget) -> None:
-        """Start at the top."""
         self._budget = budget
         self._trail: list[object] = []
 

@@ -21,7 +21,6 @@ class Record:
 
     Args:
         class_name: name of the class where the file was written, such as `Generator`.
-        state: the object's attributes.
     """
 
     class_name: str
@@ -33,8 +32,6 @@ class Checkpoint:
     """The content of one file.
 
     Args:
-        path: the file.
-        sha256: its digest, in hexadecimal.
         container: how it was written; ONNX files are recognised and left unread.
         content: dicts, lists, tuples, sets, strings, bytes, numbers, None, CPU tensors and records, nested.
         metadata: the header of a safetensors file.

@@ -27,7 +27,6 @@ class Storage:
     """A run of values.
 
     Args:
-        dtype: of the values.
         count: how many the file says there are.
         window: where their bytes lie, once that is known.
     """
@@ -67,7 +66,6 @@ class View:
     """A tensor: a shape laid over a storage.
 
     Args:
-        storage: the values.
         offset, size, stride: as in torch, checked to lie within the storage.
     """
 

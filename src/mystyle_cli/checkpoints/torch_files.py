@@ -25,7 +25,6 @@ class Bounded:
     """A file for zipfile that reads only as much at once as an archive's directory may need."""
 
     def __init__(self, file: BinaryIO) -> None:
-        """Wrap an open file."""
         self._file = file
         self.seek, self.tell = file.seek, file.tell
 
@@ -130,7 +129,6 @@ def _same(known: dict[str, Storage], key: str, storage: Storage) -> Storage:
 
 
 def _entries(file: BinaryIO, window: Window) -> dict[str, Window]:
-    """Windows on the entries of an archive, by name."""
     entries: dict[str, Window] = {}
     try:
         with zipfile.ZipFile(cast(BinaryIO, Bounded(file))) as archive:
@@ -159,7 +157,6 @@ def _place(file: BinaryIO, window: Window, entry: zipfile.ZipInfo) -> Window:
 
 
 def _other_archive(names: set[str]) -> tuple[str, str]:
-    """Say what an archive is that torch did not write, and what to do."""
     if any(name.endswith(".npy") for name in names):
         return "is an .npz archive", "save the one array that is wanted as .npy"
     return "is a zip archive that torch did not write", "unpack it and give the file inside"

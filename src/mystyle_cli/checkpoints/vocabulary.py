@@ -34,7 +34,6 @@ class Words:
     """The vocabulary of one file.
 
     Args:
-        budget: of the file.
         load_bytes: reads the storage that a string of bytes spells, in torch's old format.
         storages: what a persistent id stands for, given dtype, key and count; None where there are none.
     """
@@ -45,13 +44,11 @@ class Words:
         load_bytes: Callable[[Window], Storage] | None,
         storages: Callable[[Any, str, int], Storage] | None,
     ) -> None:
-        """Keep what the words need."""
         self._budget, self._load_bytes, self._storages = budget, load_bytes, storages
         self._words = {name: Word(name, make) for name, make in self._calls().items()}
         self._words |= {f"torch.{name}": Word(f"torch.{name}") for name in DTYPES}
 
     def _calls(self) -> dict[str, Callable[[Args], object]]:
-        """What calling each global gives."""
         if self._load_bytes is None:  # in a string of bytes there is a storage and nothing else
             return {"collections.OrderedDict": self._dict}
         return {
@@ -233,8 +230,6 @@ def _number(arguments: Args) -> float | int | bool:
 
 
 def _advice(name: str) -> str:
-    """What to do about a file that asks for a global."""
-
     def within(modules: Iterable[str]) -> bool:
         return any(name == module or name.startswith(module + ".") for module in modules)
 

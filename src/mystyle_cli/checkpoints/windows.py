@@ -17,11 +17,9 @@ class Refused(Exception):
 
     Args:
         reason: what is refused, a clause without a subject's name.
-        hint: what to do next.
     """
 
     def __init__(self, reason: str, hint: str = AGAIN) -> None:
-        """Keep both parts for the error that people see."""
         super().__init__(reason)
         self.reason = reason
         self.hint = hint
@@ -48,7 +46,6 @@ class Budget:
     """What is left of a file's limits while it is read."""
 
     def __init__(self, limits: Limits, size: int) -> None:
-        """Start the account of a file of `size` bytes."""
         self.limits = limits
         self._steps = limits.steps
         self._bytes = min(limits.tensor_bytes, GROWTH * size + SPARE)
@@ -82,7 +79,6 @@ class Window:
     """A stretch of a file; what is asked for is checked against what is there before memory is taken."""
 
     def __init__(self, file: BinaryIO, start: int, end: int) -> None:
-        """Open the bytes from `start` to `end`."""
         self._file, self.position, self.end = file, start, end
         self._ahead, self._ahead_at = b"", 0  # bytes read ahead, and where they lie
 

@@ -23,17 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FetchOptions:
-    """What to fetch, and how.
-
-    Args:
-        dry_run: only say what would be done.
-        given: a folder with files that were downloaded by hand.
-        use: files to take instead of the default of their role.
-        without: roles to leave out.
-        accept_licence: all terms are accepted.
-        trust_digest: digests that the user vouches for.
-        offline: make no connection.
-    """
+    """What to fetch, and how."""
 
     dry_run: bool
     given: Path | None
@@ -139,7 +129,6 @@ def _asking(app: App, accepted: bool) -> Accept:
 
 
 def _show_plan(app: App, plan: Plan) -> None:
-    """Show what fetching would do."""
     from mystyle_cli.fetch.licences import LICENCES
 
     console = app.console
@@ -171,7 +160,6 @@ def _state(item: Item) -> str:
 
 
 def _describe(plan: Plan) -> dict[str, object]:
-    """Return the plan for the JSON document."""
     return {
         "to_download": plan.to_download,
         "disk_needed": plan.needed,

@@ -97,7 +97,6 @@ def _told(signature: Signature) -> str:
 
 
 def _facts(marks: Provenance) -> dict[str, str]:
-    """Return a record for people."""
     day = f", {marks.created}" if marks.created else ""
     facts = {"made by": f"mystyle {marks.version}{day}", "command": marks.command}
     facts |= {"profile": marks.profile, "prior": marks.prior}

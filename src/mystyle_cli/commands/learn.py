@@ -54,13 +54,8 @@ class PersonOptions:
     """Who is learned, and from which prior.
 
     Args:
-        reference: a photo of the person, alone; None takes whoever is in most photos.
-        held_out: share of the usable photos that is kept out of learning.
-        no_tune: stop before tuning.
-        prior: name or folder.
         consent: what the person agreed to; None asks on a terminal.
         until: the consent's last day, ISO 8601; "" has no end.
-        replace: learn anew if the profile is there.
     """
 
     reference: Path | None

@@ -119,7 +119,6 @@ def verify(app: App, name: str) -> int:
 
 
 def _cure(prior: Prior) -> str:
-    """Say what to do about a damaged prior."""
     from mystyle_cli.prior.registry import bundled_priors
 
     if prior.name in bundled_priors():

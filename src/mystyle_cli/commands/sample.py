@@ -54,18 +54,11 @@ class SampleOptions:
     """What is drawn, and where it goes.
 
     Args:
-        count: of pictures.
         output: file, folder or `-` for single pictures; None is this folder, or nowhere beside a sheet.
-        grid: the file of a sheet of all pictures.
-        sampler: "anchors" or "uniform".
-        anchors: photos in a mix.
         beta: dilation, None where it is unbounded.
         seed: of the first picture, None to draw one.
         format_name: suffix of results whose name is made up here; None is png.
         jpeg_quality: of webp, too; None is that of `outputs.JPEG_QUALITY`.
-        overwrite: replace results that are there.
-        mark: how results say that they are AI-made, None for the default.
-        no_mark: they do not say so.
     """
 
     count: int
@@ -185,10 +178,6 @@ class SampleWork:
     """Pictures as they are drawn: each is written to its place, laid on the sheet and accounted for.
 
     Args:
-        app: of the command.
-        profile: the person.
-        options: what was asked for.
-        marking: how results say that they are AI-made.
         singles: a place for each single picture; none when only the sheet is wanted.
         sheet: the place of all pictures as one.
     """

@@ -32,10 +32,6 @@ class EvidenceOptions:
     def read(self, file: Path, marks: Provenance) -> Evidence:
         """Read them.
 
-        Args:
-            file: the result.
-            marks: what it says of itself.
-
         Raises:
             DecodeError: the photo or the mask cannot be read.
             UsageError: one of them is of no use to such a result, or the mask is none.
@@ -119,7 +115,6 @@ def command(app: App, file: Path, name: str | None, evidence: EvidenceOptions, b
 
 
 def _show(app: App, file: Path, profile: str, claim: Claim) -> None:
-    """Say what came of it."""
     verdict = "is what it says" if claim.holds else "is not what it says"
     app.console.show(f"{file}: {verdict} ({_reason(claim)})")
     if claim.part == "face":

@@ -19,16 +19,7 @@ from mystyle_cli.store.store import Store
 
 
 def examine(store: Store, device: str = "auto", progress: Progress = silent) -> list[Finding]:
-    """Look at everything that mystyle depends on.
-
-    Args:
-        store: the profiles.
-        device: the device that was asked for.
-        progress: told after each part.
-
-    Returns:
-        What was found, good or bad.
-    """
+    """Look at everything that mystyle depends on."""
     parts: tuple[Callable[[], Iterable[Finding]], ...] = (
         look_at_libraries,
         look_at_companions,

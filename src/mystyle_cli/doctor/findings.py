@@ -15,9 +15,6 @@ class Finding:
 
     Args:
         area: what it belongs to: "program", "device", "disk", "prior", "profile", "licences".
-        subject: what was looked at.
-        state: how it is.
-        text: what was found.
         advice: what to do, "" when nothing has to be done.
     """
 

@@ -64,7 +64,6 @@ def look_at_libraries() -> Iterator[Finding]:
 
 
 def _version(packages: tuple[str, ...]) -> tuple[str, str]:
-    """Return the package that is installed, and its version."""
     for package in packages:
         try:
             return package, metadata.version(package)
@@ -90,11 +89,7 @@ def look_at_companions(companions: tuple[Companion, ...] = COMPANIONS) -> Iterat
 
 
 def look_at_devices(wanted: str = "auto") -> Iterator[Finding]:
-    """Yield what torch and onnxruntime really compute on, tried with a tiny net.
-
-    Args:
-        wanted: the device that was asked for.
-    """
+    """Yield what torch and onnxruntime really compute on, tried with a tiny net."""
     from mystyle_cli.nets.device import Device
 
     said: list[str] = []
@@ -108,7 +103,6 @@ def look_at_devices(wanted: str = "auto") -> Iterator[Finding]:
 
 
 def _describe(device: Device) -> str:
-    """Return a device's name and memory."""
     import torch
 
     if not device.has_own_memory:

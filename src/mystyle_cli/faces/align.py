@@ -54,7 +54,6 @@ class Crop:
     down: float
 
     def __post_init__(self) -> None:
-        """Refuse what is no square near a face."""
         if not (math.isfinite(self.scale) and 0 < self.scale <= LARGEST):
             raise ValueError(f"scale is {self.scale}, not above 0 and at most {LARGEST:g}")
         if not (math.isfinite(self.down) and abs(self.down) <= 1):
@@ -111,7 +110,6 @@ def face_quad(landmarks: NDArray[np.floating[Any]], crop: Crop) -> Points:
 
     Args:
         landmarks: (68, 2) photo coordinates.
-        crop: which square about the face.
 
     Source: the FFHQ square is that of Karras et al. 2017, app. C: x' = e1 - e0,
         y' = (e0 + e1)/2 - (m0 + m1)/2, c = (e0 + e1)/2 - 0.1 y',
@@ -172,7 +170,6 @@ def align(pixels: Pixels, landmarks: NDArray[np.floating[Any]], size: int, crop:
         pixels: uint8 (H, W, 3).
         landmarks: (68, 2) photo coordinates.
         size: side of the crop in pixels, at least 2.
-        crop: which square about the face.
     """
     quad = face_quad(landmarks, crop)
     return AlignedFace(warp(pixels, quad, size), quad, valid_mask(pixels.shape[:2], quad, size))

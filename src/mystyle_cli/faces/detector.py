@@ -50,13 +50,10 @@ class Detection:
 
 
 def detect(pixels: Pixels) -> list[Detection]:
-    """Return where faces may be, likeliest first, no two on one place.
+    """Return where faces may be on a photo uint8 (H, W, 3), likeliest first, no two on one place.
 
     Unless one is likely on the photo as it is, it is looked at on its sides and its head too; of what is then
     seen on one place, the likeliest way up is the right one.
-
-    Args:
-        pixels: uint8 (H, W, 3).
     """
     copies = []
     for level in LEVELS:

@@ -98,7 +98,6 @@ def describe(pixels: Pixels, face: Face) -> NDArray[np.float64]:
 
     Args:
         pixels: uint8 (H, W, 3), the photo.
-        face: one of its faces.
     """
     import dlib
 

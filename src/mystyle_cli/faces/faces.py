@@ -95,24 +95,18 @@ def find_faces(pixels: Pixels, upsample: Literal["auto"] | float = "auto") -> li
 
 
 def find_tiny_faces(pixels: Pixels) -> list[Face]:
-    """Find faces of few pixels, largest first, where `find_faces` found none.
+    """Find faces of few pixels on a photo uint8 (H, W, 3), largest first, where `find_faces` found none.
 
     A small photo is enlarged, a large one searched in tiles nearly as large as it is: up to 14 million
     pixels a face of 75 px is found, above that one that is the larger, the larger the photo.
-
-    Args:
-        pixels: uint8 (H, W, 3).
     """
     return _find(pixels, _tiny_looks(pixels.shape[:2]))
 
 
 def find_turned_faces(pixels: Pixels) -> list[Face]:
-    """Find the faces of a photo that lies on its side or stands on its head, largest first.
+    """Find the faces of a photo uint8 (H, W, 3) that lies on its side or stands on its head, largest first.
 
     `find_faces` looks there only where it finds no face upright, be it one that is none.
-
-    Args:
-        pixels: uint8 (H, W, 3).
     """
     scale = _usual_scale(pixels.shape[:2])
     return _find(pixels, (_Look(scale, tilt, SURE) for tilt in _QUARTERS))
@@ -158,10 +152,7 @@ def find_hidden_faces(pixels: Pixels) -> list[Face]:
     """Find faces of any pose, also covered ones, surest first; slow (about half a second), for where
     `find_faces` fails.
 
-    Only faces larger than about an eighth of the photo's long side are seen.
-
-    Args:
-        pixels: uint8 (H, W, 3).
+    Only faces larger than about an eighth of the long side of the photo uint8 (H, W, 3) are seen.
     """
     if why_unsearched(pixels) is not None:
         return []
@@ -181,10 +172,8 @@ def find_hidden_faces(pixels: Pixels) -> list[Face]:
 def near_miss(pixels: Pixels) -> tuple[float, bool] | None:
     """Return the frontal detector's best score below its threshold, and whether a turned template gave it.
 
-    A covered face still half looks like a frontal one; a profile does not. None: nothing came near.
-
-    Args:
-        pixels: uint8 (H, W, 3), on which `find_faces` found nothing.
+    A covered face still half looks like a frontal one; a profile does not. None: nothing came near on a photo
+    uint8 (H, W, 3) on which `find_faces` found nothing.
     """
     if why_unsearched(pixels) is not None:
         return None
@@ -215,7 +204,6 @@ def _looks(shape: tuple[int, ...], upsample: Literal["auto"] | float) -> Iterato
 
 
 def _usual_scale(shape: tuple[int, ...]) -> float:
-    """Return the scale of the first look at a photo of a shape (H, W)."""
     longest = max(shape)
     return min(max(longest, _USUAL[0]), _USUAL[1]) / longest
 

@@ -78,8 +78,6 @@ class Stranger:
     """A public file that is easily taken for one of the assets.
 
     Args:
-        size: in bytes.
-        sha256: its digest.
         advice: what it is, and what to take instead.
     """
 
@@ -93,9 +91,7 @@ class Recipe:
     """What a prior is made of.
 
     Args:
-        name: of the prior.
         assets: every file that can serve; the defaults are taken unless another is chosen for their role.
-        strangers: files that are easily taken for one of them.
     """
 
     name: str
@@ -315,9 +311,6 @@ class Companion:
     Args:
         package: its name on PyPI.
         file: its name inside the package.
-        licence: id of its terms.
-        sha256: its digest.
-        used_for: what mystyle does with it.
         module: what the package is imported as, where that is another name.
     """
 

@@ -64,12 +64,7 @@ Notify = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Hosts:
-    """Which hosts answered so far in this run, and which were given up.
-
-    Args:
-        answered: hosts that answered at all.
-        given_up: hosts that failed too often.
-    """
+    """Which hosts answered so far in this run, and which were given up."""
 
     answered: set[str] = field(default_factory=set)
     given_up: set[str] = field(default_factory=set)
@@ -86,9 +81,7 @@ class DownloadSettings:
 
     Args:
         trusted: digests that the user vouches for, besides those of the manifest.
-        progress: told about every megabyte.
         notify: told in a sentence about waits and about what is not as expected.
-        wait: sleeps for some seconds.
         hosts: what the downloads before this one found out.
     """
 
@@ -143,24 +136,15 @@ class _Part:
 
 
 def forget_part(target: Path) -> None:
-    """Remove what a download that was killed at its last instant has left beside its file.
-
-    Args:
-        target: the file, whole, in the folder of downloads.
-    """
+    """Remove what a download that was killed at its last instant has left beside its file."""
     _Part(target).clear()
 
 
 def download(asset: Asset, folder: Path, settings: DownloadSettings) -> Path:
-    """Download a file, or go on with it, and verify it.
+    """Download a file, or go on with it, verify it and return its path.
 
     Args:
-        asset: the file.
         folder: where it goes, under its own name; made when missing.
-        settings: how.
-
-    Returns:
-        Its path.
 
     Raises:
         DownloadError: no place gave it; the message says what each answered.
@@ -190,15 +174,10 @@ def download(asset: Asset, folder: Path, settings: DownloadSettings) -> Path:
 
 
 def verify(asset: Asset, path: Path, settings: DownloadSettings) -> str:
-    """Compare a file with what the manifest says of it.
+    """Compare a file with what the manifest says of it; returns its sha256.
 
     Args:
-        asset: what it should be.
-        path: the file.
         settings: digests the user vouches for, and whom to tell of a digest that nobody vouches for.
-
-    Returns:
-        Its sha256.
 
     Raises:
         ModelError: its digest is neither the expected one nor one that the user vouches for.
@@ -233,7 +212,6 @@ def how_by_hand(*assets: Asset) -> str:
 
 @contextmanager
 def _disk_faults(part: _Part, asset: Asset) -> Iterator[None]:
-    """Say what a fault of the disk means for the download."""
     try:
         yield
     except OSError as error:

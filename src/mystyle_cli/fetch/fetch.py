@@ -30,9 +30,6 @@ class Item:
     """A file of the prior to be.
 
     Args:
-        asset: what it is.
-        state: whether it is on this machine.
-        path: where it is or will be.
         arrived: bytes of it that an earlier, interrupted download left.
     """
 
@@ -52,8 +49,6 @@ class Plan:
     """What fetching a prior would do.
 
     Args:
-        recipe: what the prior is made of.
-        items: the files, in the recipe's order.
         free: bytes free where downloads and priors are kept.
     """
 
@@ -88,10 +83,7 @@ def make_plan(
     """Find out which files are there. Nothing is written and no connection is made.
 
     Args:
-        recipe: what the prior is made of.
         chosen: the assets to take, from `recipe.choose`.
-        given: a folder with files that the user downloaded.
-        settings: whom to tell about files that are not as expected.
 
     Raises:
         UsageError: the given folder does not exist.
@@ -115,13 +107,7 @@ def make_plan(
 def recognise(recipe: Recipe, folder: Path, settings: DownloadSettings) -> dict[str, Path]:
     """Find assets among the files of a folder: by digest, else by name and size with a warning.
 
-    Args:
-        recipe: the assets to look for.
-        folder: where the user put what they downloaded.
-        settings: digests that the user vouches for, and whom to warn.
-
-    Returns:
-        The path for the name of each asset that was found.
+    Returns the path for the name of each asset that is there.
 
     Raises:
         UsageError: the folder does not exist.
@@ -183,15 +169,7 @@ def prior_is_there(name: str) -> Path | None:
 
 
 def fetch_prior(plan: Plan, settings: DownloadSettings, *, offline: bool = False) -> Path:
-    """Download what is missing and make the prior; its terms were accepted with `accept_licences`.
-
-    Args:
-        plan: what is there, from `make_plan`.
-        settings: how to download.
-        offline: make no connection.
-
-    Returns:
-        The prior's folder.
+    """Download what is missing, make the prior and return its folder; `accept_licences` was asked before.
 
     Raises:
         LicenceError: the terms were not accepted.
@@ -280,7 +258,6 @@ def _all_there(plan: Plan, settings: DownloadSettings, offline: bool) -> list[It
 
 
 def _obtain(item: Item, settings: DownloadSettings, offline: bool) -> Item:
-    """Return a file that is there and verified."""
     asset = item.asset
     if item.state == "given":
         return item  # recognised by its digest a moment ago, or taken with a warning
@@ -300,7 +277,6 @@ def _obtain(item: Item, settings: DownloadSettings, offline: bool) -> Item:
 
 
 def _cannot_be_had(failures: Mapping[Asset, MystyleError]) -> MystyleError:
-    """Return one error for all files that are missing, with what to do for each."""
     wrong = [error for error in failures.values() if isinstance(error, ModelError)]
     absent = [asset for asset, error in failures.items() if error not in wrong]
     roles = dict.fromkeys(asset.role for asset in failures if asset.role != "generator")
@@ -349,7 +325,6 @@ def _usable(item: Item) -> Item:
 
 
 def _free(folder: Path) -> int:
-    """Return the bytes that are free where a folder is or would be."""
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free

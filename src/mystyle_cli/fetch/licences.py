@@ -31,10 +31,7 @@ class Licence:
 
     Args:
         id: SPDX identifier, or a LicenseRef of ours where there is none.
-        title: what its authors call it.
         summary: what it means for the user, in our words.
-        link: where the whole text is.
-        commercial: whether commercial use is allowed.
     """
 
     id: str
@@ -138,13 +135,8 @@ class Acceptance:
     """One line of the ledger.
 
     Args:
-        licence: the licence's id.
-        title: its title then.
         terms: sha256 of what was shown, so that changed terms are asked for again.
-        prior: the prior that it was accepted for.
-        files: the files that come under it.
         accepted: when (ISO 8601, UTC).
-        version: of mystyle.
     """
 
     licence: str
@@ -202,7 +194,6 @@ def accept_licences(prior: str, files: Mapping[str, str], accept: Accept) -> lis
     """Make sure that the terms of files are accepted, asking for those that were not yet.
 
     Args:
-        prior: the prior that the files are for.
         files: the id of its licence for each file's name.
         accept: asked once for all terms that are new.
 
@@ -254,7 +245,6 @@ def _digest(licence: Licence) -> str:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Say what failed when the ledger or its lock cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
@@ -266,7 +256,6 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def _write(path: Path, entries: Sequence[Acceptance]) -> None:
-    """Write the ledger whole or not at all."""
     document: dict[str, Any] = {"format": 1, "accepted": [asdict(entry) for entry in entries]}
     write_result(path, (json.dumps(document, indent=2) + "\n").encode())
 

@@ -28,7 +28,6 @@ class Passing(Exception):
     """A place failed in a way that may pass.
 
     Args:
-        reason: what happened.
         seconds: how long it asks to be left alone, None when it does not say.
     """
 

@@ -32,7 +32,6 @@ class Kind(ABC):
         """Return a value after seeing that it fits.
 
         Args:
-            value: as it was parsed.
             name: of the field, for messages.
 
         Raises:
@@ -151,11 +150,7 @@ _ANY: Final = Number()
 
 @dataclass(frozen=True)
 class OneOf(Kind):
-    """One of some words.
-
-    Args:
-        words: which may stand there.
-    """
+    """One of some words."""
 
     words: tuple[str, ...]
 
@@ -171,7 +166,6 @@ class Items(Kind):
     """A list.
 
     Args:
-        of: what each entry is.
         most: entries.
     """
 
@@ -190,8 +184,6 @@ class Table(Kind):
     """A table whose names are free.
 
     Args:
-        of: what each entry is.
-        names: what the names are.
         most: entries.
     """
 
@@ -243,7 +235,6 @@ DIGEST: Final = Text(64, re.compile("[0-9a-f]{64}"), "a sha256 of 64 digits")
 
 
 def _key(key: object) -> str:
-    """Return a name of a document as messages repeat it."""
     text = str(key)
     return text if len(text) <= SHOWN and text.isprintable() else shown(text)
 

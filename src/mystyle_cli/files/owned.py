@@ -36,10 +36,7 @@ class UnsafeNameError(ValueError):
 
 
 def inside(name: object) -> str:
-    """Return a file's name as it was read from somewhere, after seeing that it lies inside its folder.
-
-    Args:
-        name: relative, its parts divided by `/`.
+    """Return a file's relative name, divided by `/`, after seeing that it lies inside its folder.
 
     Raises:
         UnsafeNameError: it is no name, or one that could lead elsewhere on any system.
@@ -101,7 +98,6 @@ class Owned:
 
     Args:
         base: the folder that holds it, which the user chose; it may be reached through links.
-        name: its own name there.
         layout: the names that the program gives in it.
     """
 
@@ -155,10 +151,6 @@ class Owned:
     def make(self, name: str, data: bytes) -> None:
         """Make the folder with a first file in it, at one instant.
 
-        Args:
-            name: of the first file.
-            data: its content.
-
         Raises:
             OSError: something of the folder's name is there.
         """
@@ -181,7 +173,6 @@ class Owned:
 
         Args:
             name: relative; folders on the way are made.
-            data: the content.
         """
         if not self.layout.owns(inside(name)):
             raise ValueError(f"{name} is no name that is given in {self.path}")

@@ -35,11 +35,7 @@ def home() -> Path:
 
 
 def store_root(explicit: Path | None = None) -> Path:
-    """Return the folder of the profile store.
-
-    Args:
-        explicit: what the user named (`--store`); it wins over `MYSTYLE_HOME` and the platform's folder.
-    """
+    """Return the folder of the profile store: what the user named, else `home()`'s."""
     return explicit.expanduser() if explicit is not None else home() / "profiles"
 
 
@@ -61,10 +57,6 @@ def check_name(name: str, kind: str = "profile") -> str:
 
     Letters and digits of any script, `-`, `_` and `.`; it starts with a letter or digit, does not end with a
     dot, and is at most 64 characters long.
-
-    Args:
-        name: as the user typed it.
-        kind: what is named, for the message.
 
     Raises:
         UsageError: the name breaks a rule, which the message names.

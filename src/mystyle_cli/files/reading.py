@@ -20,7 +20,6 @@ def open_file(path: Path, most: int, beneath: Path | None = None) -> BufferedRea
     """Open a file for reading, if it is a regular one of bounded size; nothing else is ever opened.
 
     Args:
-        path: the file.
         most: bytes that it may have.
         beneath: a folder above it, below which no link is followed; None follows links.
 
@@ -42,7 +41,6 @@ def open_file(path: Path, most: int, beneath: Path | None = None) -> BufferedRea
 
 
 def _opened(place: Place, name: str, most: int, links: bool) -> BufferedReader:
-    """Open a regular file of an open folder."""
     path = place.path / name
     # a pipe put there after the first look would wait for its writer
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -61,7 +59,6 @@ def _opened(place: Place, name: str, most: int, links: bool) -> BufferedReader:
 
 
 def _refuse_strange(status: os.stat_result, path: Path, most: int) -> None:
-    """Refuse what is not a regular file of bounded size."""
     if stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) & NAME_SURROGATE:
         raise StrangeFileError(errno.ELOOP, "it is a link, and none is followed there", str(path))
     if stat.S_ISDIR(status.st_mode):

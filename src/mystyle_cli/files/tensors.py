@@ -69,8 +69,6 @@ class _Entry:
     """Where a tensor lies.
 
     Args:
-        dtype: as numpy calls it.
-        shape: its lengths.
         start: its first byte in the file.
     """
 
@@ -85,7 +83,6 @@ def read_tensors(
     """Read a safetensors file.
 
     Args:
-        path: the file.
         most: bytes that it may have.
         beneath: a folder above it, below which no link is followed; None follows links.
 
@@ -143,7 +140,6 @@ def _read_header(stream: _Stream) -> tuple[dict[str, _Entry], dict[str, str]]:
 
 
 def _read(stream: _Stream, name: str, entry: _Entry) -> NDArray[np.generic]:
-    """Read one tensor."""
     import numpy as np
 
     array: NDArray[np.generic] = np.empty(entry.shape, np.dtype(entry.dtype))

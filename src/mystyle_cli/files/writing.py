@@ -87,11 +87,6 @@ def _half_written(place: Place, name: str, mode: int) -> Iterator[_Half]:
     """Make a file beside the one that it may become; it goes at the end if it is still there.
 
     It is locked while it is open, so that it can be told from what a killed process left (`sweep`).
-
-    Args:
-        place: an open folder.
-        name: of the file that is to be.
-        mode: its.
     """
     half = _Half("", -1)
     try:
@@ -111,7 +106,6 @@ def _locked(handle: int, sure: bool = False) -> bool:
     """Take the lock of an open file, which ends with its process.
 
     Args:
-        handle: the file's.
         sure: whether the answer is no where there are no locks.
     """
     if sys.platform == "win32":  # nothing is removed there that is open
@@ -130,10 +124,8 @@ def _locked(handle: int, sure: bool = False) -> bool:
 def sweep(folder: Path) -> None:
     """Remove what killed commands left half-written in a folder of the user's.
 
-    Files of other names stay, and so do those that a process is writing.
-
-    Args:
-        folder: it may be reached through links, and need not exist.
+    Files of other names stay, and so do those that a process is writing. The folder may be reached through
+    links, and need not exist.
     """
     with suppress(OSError), descend(folder, ()) as place:
         for name in os.listdir(folder if place.handle is None else place.handle):
@@ -159,10 +151,7 @@ def _sweep_one(place: Place, name: str) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """See that a file can be written in a folder, by making one there, or where the folder would be made.
-
-    Args:
-        folder: nothing is left of the trial.
+    """See that a file can be written in a folder, or where it would be made, by making one for a moment.
 
     Raises:
         OSError: it cannot.
@@ -196,8 +185,6 @@ def write_result(path: Path, data: bytes, *, private: bool = False) -> None:
 
     Args:
         path: the file; its folder exists, and may be reached through links.
-        data: the content.
-        private: it is for its owner only.
 
     Raises:
         OSError: a link or a folder is in its place, or it cannot be written.

@@ -76,7 +76,6 @@ def read_encoder(path: Path, w_avg: Tensor | None = None) -> Companion:
     """Read an encoder into W; of e4e and pSp the first row.
 
     Args:
-        path: the file.
         w_avg: the generator's mean of w, (512,); taken where the file adds one but does not hold it.
 
     Raises:
@@ -111,7 +110,6 @@ def read_identity(path: Path) -> Companion:
 
 
 def _read_onnx(checkpoint: Checkpoint, role: Literal["encoder", "identity"]) -> Companion:
-    """Look at an ONNX net and run it once."""
     net = inspect(checkpoint.path)
     answer = open_session(checkpoint.path).run(torch.zeros(2, 3, net.size, net.size).numpy())
     if answer.ndim != 2 or len(answer) != 2:
@@ -149,7 +147,6 @@ def _sets(content: Any) -> list[dict[str, Tensor]]:
 
 
 def _kind(tensors: Mapping[str, Tensor]) -> str | None:
-    """Tell what net a set of names is."""
     return next((kind for mark, kind in MARKS.items() if mark in tensors), None)
 
 
@@ -174,7 +171,6 @@ def _fill(make: type[nn.Module], named: _Named, path: Path, what: str) -> nn.Mod
 
 
 def _rows(tensors: Mapping[str, Tensor]) -> int:
-    """Rows of W+ that an encoder finds."""
     return sum(f"styles.{row}.linear.weight" in tensors for row in range(LONGEST))
 
 
@@ -211,7 +207,6 @@ def read_perceptual(path: Path, size: int) -> Perceptual:
     """Read a trunk and set the published heads on it; nothing is downloaded.
 
     Args:
-        path: the trunk's file.
         size: edge length that the net is to see every picture at.
 
     Raises:

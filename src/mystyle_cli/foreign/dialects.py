@@ -111,7 +111,6 @@ def _flat(made_with: Mapping[str, object]) -> dict[str, object]:
 
 
 def _refuse(settings: Mapping[str, object], w_dim: object, where: str) -> None:
-    """Refuse one setting that is not implemented."""
     for key, value in settings.items():
         # compared as text, for a foreign value may be of a type that does not compare
         if key == "layer_features":
@@ -158,10 +157,8 @@ def rosinality_layout(tensors: Mapping[str, Tensor], latent_avg: object, path: P
     """Give a generator's tensors NVIDIA's names.
 
     Args:
-        tensors: by rosinality's names.
         latent_avg: the mean of w beside them, (w_dim,) or (num_ws, w_dim) with equal rows; anything else
             counts as none.
-        path: the file, for errors.
 
     Raises:
         ModelError: a filter is not the usual one, or the mean of w is no vector.

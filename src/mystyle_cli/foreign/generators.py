@@ -36,7 +36,6 @@ class ImportedGenerator:
     Args:
         generator: float32, eval mode, CPU.
         dialect: what wrote the file: "nvidia", "rosinality" or "mystyle".
-        sha256: of the file.
         notes: what had to be assumed, one sentence each.
     """
 
@@ -107,7 +106,6 @@ def _candidates(content: Mapping[str, object]) -> list[dict[str, Tensor]]:
 
 
 def _keys(content: Mapping[str, object]) -> str:
-    """Name the first few keys."""
     names = [str(key) for key in content]
     return (", ".join(names[:5]) or "nothing") + (", ..." if len(names) > 5 else "")
 

@@ -42,10 +42,7 @@ def import_prior(
     """Make a prior of foreign files, under the user's priors.
 
     Args:
-        name: what it will be called.
-        parts: the files.
         overwrite: replace an imported prior of that name; a bundled one never is.
-        progress: told after each file.
 
     Raises:
         UsageError: the name is no name, or taken.
@@ -108,7 +105,6 @@ def _remove(root: Path, name: str) -> Sequence[str]:
 
 
 def _refuse_link(prior: Owned) -> None:
-    """Refuse to change a prior that is a link to a folder elsewhere."""
     if not prior.exists():
         raise ModelError(
             f"{prior.path} is a link, and what is reached through one is only read",
@@ -160,7 +156,6 @@ def _changing() -> Iterator[Path]:
 
 
 def _clear(root: Path) -> None:
-    """Undo what a killed command left half done."""
     for name in sorted(os.listdir(root)):
         left = Owned(root, name, LAYOUT)
         if not left.exists() or left.content().strangers:

@@ -45,10 +45,6 @@ class Layout:
 def build(layout: Layout, path: Path) -> tuple[Generator, tuple[str, ...]]:
     """Make the generator that a layout describes.
 
-    Args:
-        layout: its tensors and settings.
-        path: the file they came from, for errors.
-
     Returns:
         The generator (float32, eval mode, CPU), and the layout's notes with those on what was filled in.
 
@@ -92,10 +88,8 @@ def check_filters(tensors: Mapping[str, Tensor], ending: str, gain: float, path:
     """Return the tensors without the constant filters, after seeing that these are the usual ones.
 
     Args:
-        tensors: by name.
         ending: how a filter's name ends.
         gain: its sum.
-        path: the file, for errors.
 
     Raises:
         ModelError: a filter is another one.
@@ -124,7 +118,6 @@ def plain(name: str, value: Tensor, path: Path) -> Tensor:
 
 
 def _empty(tensors: Mapping[str, Tensor], layout: Layout, path: Path) -> Generator:
-    """Make a generator of the sizes that the tensors have."""
     channels = {
         int(conv1[1]): len(value)
         for name, value in tensors.items()
@@ -158,8 +151,6 @@ def compare(
 
     Args:
         expected: shape by name.
-        tensors: what the file holds.
-        path: the file, for errors.
         what: the network that it should be, "a ...".
 
     Raises:
@@ -182,14 +173,12 @@ def compare(
 
 
 def _first(names: Iterable[str]) -> str:
-    """Return the first few names, and how many there are besides."""
     every = list(names)
     rest = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
     return ", ".join(every[:SHOWN]) + rest
 
 
 def _drawn_noise(expected: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    """Draw the noise patterns that a file lacks."""
     source = torch.Generator().manual_seed(0)
     return {
         name: torch.randn(shape, generator=source)
@@ -199,7 +188,6 @@ def _drawn_noise(expected: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
 
 
 def _estimate_mean(generator: Generator) -> None:
-    """Set w_avg to the mean of random codes."""
     z = torch.randn(DRAWN, generator.z_dim, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         generator.w_avg.copy_(generator.mapping(z).mean(0))

@@ -61,8 +61,6 @@ class Imported:
     """A prior that was made.
 
     Args:
-        path: its folder.
-        dialect: what wrote the generator's file.
         notes: what was assumed and what the prior lacks, one sentence each.
     """
 
@@ -182,7 +180,6 @@ class Making:
         }
 
     def _identity(self, resolution: int, crop: Crop) -> None:
-        """Export the identity net."""
         if (path := self.parts.identity) is None:
             return
         from mystyle_cli.foreign.companions import read_identity
@@ -205,7 +202,6 @@ class Making:
         self.roles["perceptual"] = self._entry("perceptual.safetensors", path, source_sha256=sha256_of(path))
 
     def _directions(self, w_dim: int) -> None:
-        """Write the directions of every file given."""
         from mystyle_cli.prior.directions import save_direction
 
         for name, path in self.parts.directions:
@@ -223,7 +219,6 @@ class Making:
                 self.directions[title] = self._entry(file, path, source_sha256=sha256_of(path))
 
     def _entry(self, file: str, given: Path, **facts: Any) -> dict[str, Any]:
-        """Return what prior.toml says of one file."""
         written = self.folder / file
         with written.open("rb") as stream:
             os.fsync(stream.fileno())

@@ -32,7 +32,6 @@ class SqueezeExcite(nn.Module):
     """Weighs each channel by what its mean, and that of the others, say."""
 
     def __init__(self, channels: int) -> None:
-        """Make the two 1x1 convolutions."""
         super().__init__()
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.fc1 = nn.Conv2d(channels, channels // REDUCTION, 1, bias=False)
@@ -74,7 +73,6 @@ class Backbone(nn.Module):
     """The net without a head; heads derive from it, so that state dicts have no further prefix."""
 
     def __init__(self) -> None:
-        """Make the net with random weights."""
         super().__init__()
         width = STAGES[0][0]
         self.input_layer = nn.Sequential(
@@ -176,7 +174,6 @@ class ArcFace(Backbone):
     """Face -> unit embedding whose cosine tells people apart."""
 
     def __init__(self) -> None:
-        """Make the net with random weights."""
         super().__init__()
         cells = (FACE_SIZE // 16) ** 2
         self.output_layer = nn.Sequential(

@@ -28,7 +28,6 @@ class OnnxNet:
     """What an ONNX file says of itself.
 
     Args:
-        path: the file.
         entry: name of its one input.
         size: edge length of the pictures that it takes.
     """
@@ -56,7 +55,6 @@ def _load(path: Path) -> onnx.ModelProto:
 
 
 def _read_header(path: Path, model: onnx.ModelProto) -> OnnxNet:
-    """Check what an ONNX file needs and takes."""
     opsets = {entry.domain: entry.version for entry in model.opset_import}
     foreign = sorted(set(opsets) - set(DOMAINS))
     if foreign:
@@ -100,10 +98,7 @@ def prepend(net: OnnxNet, resample: Resample, resolution: int, path: Path) -> No
     """Write a net with a resizing before it, so that it takes pictures (batch, 3, resolution, resolution).
 
     Args:
-        net: the file to take.
         resample: from `resolution` to the net's own size.
-        resolution: edge length of the pictures.
-        path: the file to write.
     """
     head, images = OnnxGraph(), f"mystyle_images_{resolution}"  # a name that the net does not use itself
     rows = head.constant(resample.rows.numpy(), f"{images}_rows")

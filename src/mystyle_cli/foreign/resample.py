@@ -77,10 +77,6 @@ def face_window(resolution: int, crop: Crop) -> Resample:
     and 223, 32 and 220. It is averaged down as in that loss. All that is said of the FFHQ square, from which
     another crop is told.
 
-    Args:
-        resolution: edge length of the prior's pictures.
-        crop: which square about a face they show.
-
     Raises:
         ValueError: they do not show all of the window.
     """

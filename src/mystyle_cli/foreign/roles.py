@@ -32,12 +32,8 @@ class Companion:
     """A net read from a foreign file.
 
     Args:
-        role: what it does for a prior.
         kind: "w-encoder", "e4e", "psp", "arcface" or "onnx".
-        path: the file it came from.
-        sha256: of that file.
         net: images (B, 3, size, size) in [-1, 1] -> (B, dim), in eval mode; or an ONNX file that does so.
-        size: edge length of the images that it takes.
         dim: length of a code or an embedding.
         notes: what had to be assumed, one sentence each.
     """
@@ -56,10 +52,7 @@ def write_role(companion: Companion, path: Path, resolution: int, crop: Crop) ->
     """Write a companion as the ONNX file of its role, crop and resizing inside, and compare the two.
 
     Args:
-        companion: encoder or identity net.
-        path: the file to write.
         resolution: edge length of the prior's pictures, which the file takes.
-        crop: which square about a face they show.
 
     Returns:
         Largest difference from what torch computes, relative to the largest answer.

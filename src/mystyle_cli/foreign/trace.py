@@ -20,9 +20,6 @@ def write_onnx(net: nn.Module, path: Path, shape: Shape, dim: int) -> None:
 
     Args:
         net: made of the layers of `LAYERS`; images (B, *shape) -> (B, dim).
-        path: the file to write.
-        shape: of one image.
-        dim: length of one answer.
 
     Raises:
         TypeError: the net holds a layer of another kind.
@@ -67,12 +64,10 @@ def _emit(graph: OnnxGraph, net: nn.Module, node: fx.Node, names: dict[fx.Node, 
 
 
 def _array(tensor: Tensor) -> Any:
-    """A tensor's values as a contiguous array."""
     return tensor.detach().float().contiguous().numpy()
 
 
 def _conv(graph: OnnxGraph, layer: nn.Conv2d, x: str) -> str:
-    """A convolution without groups or dilation."""
     tensors = [layer.weight] if layer.bias is None else [layer.weight, layer.bias]
     pads = cast(Sequence[int], layer.padding)
     return graph.node(
@@ -85,7 +80,6 @@ def _conv(graph: OnnxGraph, layer: nn.Conv2d, x: str) -> str:
 
 
 def _norm(graph: OnnxGraph, layer: nn.BatchNorm2d | nn.BatchNorm1d, x: str) -> str:
-    """Batch norm by its running statistics."""
     tensors = (layer.weight, layer.bias, layer.running_mean, layer.running_var)
     constants = [graph.constant(_array(cast(Tensor, tensor))) for tensor in tensors]
     return graph.node("BatchNormalization", [x, *constants], epsilon=float(layer.eps))
@@ -97,13 +91,11 @@ def _prelu(graph: OnnxGraph, layer: nn.PReLU, x: str) -> str:
 
 
 def _pool(graph: OnnxGraph, layer: nn.MaxPool2d, x: str) -> str:
-    """Max pooling without padding."""
     kernel, stride = cast(int, layer.kernel_size), cast(int, layer.stride)
     return graph.node("MaxPool", [x], kernel_shape=(kernel, kernel), strides=(stride, stride))
 
 
 def _linear(graph: OnnxGraph, layer: nn.Linear, x: str) -> str:
-    """Linear layer."""
     tensors = [graph.constant(_array(tensor)) for tensor in (layer.weight, layer.bias)]
     return graph.node("Gemm", [x, *tensors], transB=1)
 
@@ -115,13 +107,11 @@ def _fully_connected(graph: OnnxGraph, layer: FullyConnected, x: str) -> str:
 
 
 def _resample(graph: OnnxGraph, layer: Resample, x: str) -> str:
-    """Two products with fixed matrices."""
     x = graph.node("MatMul", [graph.constant(_array(layer.rows)), x])
     return graph.node("MatMul", [x, graph.constant(_array(layer.columns))])
 
 
 def _unit_length(graph: OnnxGraph, layer: UnitLength, x: str) -> str:
-    """Rows divided by their length."""
     return graph.node("Div", [x, graph.node("ReduceL2", [x], axes=(1,), keepdims=1)])
 
 

@@ -88,7 +88,6 @@ def scaled(image: Image.Image, encoding: Encoding) -> tuple[Image.Image, Encodin
 
 
 def _white(image: Image.Image, finite: Floats, tags: Any) -> float:
-    """Return the value that stands for white."""
     peak = float(finite.max())
     if image.mode == "F":
         bright = float(np.quantile(finite[:: max(1, finite.size // 100_000)], 0.99))

@@ -84,10 +84,7 @@ class Photo:
 
 
 def decode(source: Path | str | bytes | BinaryIO) -> Photo:
-    """Read a photo from a file, bytes or a stream.
-
-    Args:
-        source: path, the file's bytes, or a binary stream that is read to its end.
+    """Read a photo from a path, a file's bytes, or a binary stream, which is read to its end.
 
     Raises:
         DecodeError: the source cannot be read, is no picture, is damaged, or is too large.
@@ -110,7 +107,6 @@ def decode(source: Path | str | bytes | BinaryIO) -> Photo:
 
 
 def _decoded(data: bytes, name: str, path: Path | None) -> Photo:
-    """Read a photo from a file's bytes; see `decode`."""
     digest = hashlib.sha256(data).hexdigest()
     kind = kind_of(data, path.suffix if path else "")
     if kind == RAW:
@@ -149,10 +145,7 @@ def _read(source: Path | str | bytes | BinaryIO) -> tuple[bytes, str, Path | Non
 
 
 def read_file(path: Path) -> bytes:
-    """Return the bytes of a file that may be a photo; nothing but a regular file is ever read.
-
-    Args:
-        path: the file, or a link to it.
+    """Return the bytes of a file that may be a photo; only a regular file, or a link to one, is ever read.
 
     Raises:
         DecodeError: it cannot be read, is no regular file, or is too large.
@@ -178,7 +171,6 @@ def read_file(path: Path) -> bytes:
 
 
 def _too_long(name: str) -> DecodeError:
-    """Return what is said of a file of more bytes than a photo has."""
     return DecodeError(f"{name}: has more than {LARGEST_FILE >> 20} MB, too many for a photo", _SMALLER)
 
 
@@ -234,7 +226,6 @@ def _opened(data: bytes, kind: str | None) -> tuple[Image.Image, tuple[str, ...]
 
 
 def _too_large(size: tuple[int, int] | None) -> DecodeError:
-    """Return the refusal of a picture of too many pixels."""
     found = "" if size is None else f" ({size[0]} x {size[1]})"
     most = f"{LARGEST_PICTURE // 1_000_000} million, in a JPEG {LARGEST_JPEG // 1_000_000} million"
     return DecodeError(f"has too many pixels{found}, more than {most}", _SMALLER)
@@ -268,7 +259,6 @@ def _to_first_picture(image: Image.Image) -> tuple[str, ...]:
 
 
 def _shows_something(image: Image.Image) -> bool:
-    """Tell whether a picture is of more than one colour."""
     return any(low != high for low, high in np.reshape(image.getextrema(), (-1, 2)))
 
 
@@ -322,7 +312,6 @@ def _developed(data: bytes) -> Pixels:
 
 
 def _register_heif(name: str) -> None:
-    """Teach Pillow to open HEIC, or say what to install."""
     try:
         import pillow_heif
     except ImportError as error:

@@ -66,7 +66,6 @@ class Beside:
     Args:
         alpha: uint8 (H, W) opacity; jpeg has none and is laid on white.
         exif: EXIF block to carry over; one that has no room in a jpeg is left out.
-        marks: provenance to embed.
         seal: signs the file; with `marks` only.
     """
 

@@ -66,11 +66,7 @@ class Provenance:
 
     Args:
         command: sample, invert, inpaint, upscale or edit.
-        profile: name of the profile.
-        prior: name of its domain prior.
         beta: dilation of the hull, infinite where unbounded; None where no hull was searched.
-        seed: the seed that repeats it.
-        version: of mystyle.
         digital_source_type: IPTC's term, see `source_type`.
         created: ISO 8601 time with zone, or None: the same work is the same bytes then, whenever it is done,
             and no album takes the day of a restoration for that of the photo.
@@ -137,11 +133,7 @@ class Provenance:
 
 
 def stamped(pixels: Pixels) -> Pixels:
-    """Return a picture with a small mark in its lower right corner that says AI, for all who look.
-
-    Args:
-        pixels: uint8 (H, W, 3).
-    """
+    """Return a picture uint8 (H, W, 3) with a small mark in its lower right corner that says AI."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
     size = max(10, round(min(image.size) * _MARK))
     font = ImageFont.load_default(size)
@@ -158,9 +150,6 @@ def stamped(pixels: Pixels) -> Pixels:
 def read_marks(path: Path) -> Provenance | None:
     """Return the provenance embedded in a picture, or None where it has none of ours.
 
-    Args:
-        path: a PNG, JPEG or WebP file.
-
     Raises:
         DecodeError: the file is no picture that can be opened.
     """
@@ -170,9 +159,6 @@ def read_marks(path: Path) -> Provenance | None:
 
 def read_source_type(path: Path) -> str:
     """Return what any program has written as a picture's digital source type, "" where there is none.
-
-    Args:
-        path: a PNG, JPEG or WebP file.
 
     Raises:
         DecodeError: the file is no picture that can be opened.

@@ -35,7 +35,6 @@ def resize(
     Args:
         pixels: uint8 (H, W, 3) or (H, W).
         size: (height, width) wanted, each at least 1.
-        kernel: area, bilinear, bicubic or lanczos.
         alpha: uint8 (H, W) opacity by which a colour picture counts, so that what is clear leaves no fringe.
 
     Raises:

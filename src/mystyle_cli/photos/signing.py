@@ -46,7 +46,6 @@ class Signature:
         state: "intact": nothing was changed since, whoever signed; "broken": it does not fit the picture, or
             is damaged; "unread": it is there, and what reads it is not installed.
         signer: as the certificate names them, "" where it is not known.
-        issuer: who made the certificate.
         source_type: IPTC's term that was signed.
     """
 
@@ -72,11 +71,6 @@ class Seal:
 
     def sign(self, data: bytes, format: Format, source_type: SourceType) -> bytes:
         """Return a picture's file with a signed record in it.
-
-        Args:
-            data: the file.
-            format: of the file.
-            source_type: what kind of picture it is.
 
         Raises:
             MystyleError: it cannot be signed.
@@ -139,9 +133,6 @@ def open_seal() -> Seal:
 def read_signature(path: Path) -> Signature | None:
     """Return what a picture's seal says, None where it has none.
 
-    Args:
-        path: a picture's file.
-
     Raises:
         DecodeError: it cannot be read.
     """
@@ -151,7 +142,6 @@ def read_signature(path: Path) -> Signature | None:
 
 
 def _signature(data: bytes) -> Signature | None:
-    """Read the seal of a picture's file."""
     if b"c2pa" not in data:
         return None
     try:
@@ -181,7 +171,6 @@ def _source_type(manifest: dict[str, Any]) -> str:
 
 
 def _context() -> Any:
-    """Return the library's settings for one use."""
     import c2pa
 
     return c2pa.Context(c2pa.Settings.from_dict(_SETTINGS))
@@ -222,7 +211,6 @@ def _algorithm(pem: bytes) -> str:
 
 
 def _smallest() -> bytes:
-    """Return the file of a picture to try a signature on."""
     from PIL import Image
 
     buffer = io.BytesIO()

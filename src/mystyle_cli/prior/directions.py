@@ -26,7 +26,6 @@ class Direction:
         vector: (w_dim,) float64, unit length.
         step: length along `vector` that makes one `unit` of change; strengths are counted in these.
         unit: what one step means: "10 degrees", "standard deviation", ...
-        source: how the direction was found.
     """
 
     name: str

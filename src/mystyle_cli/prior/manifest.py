@@ -65,7 +65,6 @@ class IdentityLimits:
     least_side: float
 
     def __post_init__(self) -> None:
-        """Refuse figures that cannot be meant."""
         if self.people not in ("real", "rendered"):
             raise ValueError(f"identity.people is {shown(self.people)}, neither 'real' nor 'rendered'")
         if not (0 < self.single < 1 and 0 <= self.tenfold < 1 and self.least_side >= 1):

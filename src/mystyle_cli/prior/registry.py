@@ -54,9 +54,7 @@ class Prior:
     """A domain prior on disk; nets are opened when first asked for, their digests checked then.
 
     Args:
-        path: the folder.
         digest: what profiles know it by; see `_digest`.
-        metadata: what prior.toml says.
         crop: which square about a face its pictures show, and all its nets take.
         identity_limits: what its identity net was found to tell apart, where it was judged on real people.
         device: where its nets compute; `on` gives the same prior elsewhere.
@@ -213,7 +211,6 @@ class Prior:
         return problems
 
     def _draw(self) -> None:
-        """Render the middle of W."""
         import torch
 
         net = self.generator()
@@ -357,7 +354,6 @@ def _crop(metadata: dict[str, Any]) -> Crop:
 
 
 def _entries(metadata: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what prior.toml says of each file."""
     return [*metadata["roles"].values(), *metadata.get("directions", {}).values()]
 
 
@@ -396,7 +392,6 @@ def found_by_name(folder: Path) -> bool:
 
 
 def _roots() -> tuple[Path, ...]:
-    """Return the folders of priors that go by name."""
     return BUNDLED, priors_root()
 
 

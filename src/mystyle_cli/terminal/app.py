@@ -26,13 +26,8 @@ class App:
     """What the options that work everywhere said; each may stand before or after the command's name.
 
     Args:
-        store: `--store`, the folder of profiles.
-        device: `--device`, where networks run.
         threads: `--threads`, of the CPU; None takes as many as processors are free.
         verbosity: `-v` counted up, `-q` counted down.
-        json: `--json`.
-        debug: `--debug`, show tracebacks.
-        no_progress: `--no-progress`.
     """
 
     store: Path | None = None
@@ -85,10 +80,6 @@ class App:
     def open_renderer(self, profile: Profile, backend: Backend) -> Renderer:
         """Open a person's generator on the backend that was asked for, and say what it became.
 
-        Args:
-            profile: the person, with the device to render on.
-            backend: what was asked for.
-
         Raises:
             DeviceError: the device that was asked for cannot be had.
             ProfileError: the profile is not tuned, or its export was asked for and cannot be used.
@@ -112,7 +103,6 @@ class Unused(NamedTuple):
         options: the parameters' names.
         where: tells of all values whether this is the case.
         why: what it is that leaves them without a use, the end of a sentence.
-        hint: what to do next.
     """
 
     options: tuple[str, ...]

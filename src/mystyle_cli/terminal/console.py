@@ -43,9 +43,7 @@ class Console:
 
     Args:
         verbosity: below 0 only warnings and errors, 0 summaries too, above 0 details too.
-        json: one JSON document on stdout instead of lines.
         bars: show progress at all.
-        debug: show where an error arose.
     """
 
     verbosity: int = 0
@@ -110,11 +108,7 @@ class Console:
 
     @contextmanager
     def progress(self) -> Iterator[Progress]:
-        """Draw a bar for each stage on a terminal, write a line now and then elsewhere.
-
-        Yields:
-            The callback to hand to the core.
-        """
+        """Draw a bar for each stage on a terminal, write a line now and then elsewhere."""
         if not self.bars or self.verbosity < 0:
             yield silent
         elif not sys.stderr.isatty():
@@ -167,7 +161,6 @@ def _line(text: str) -> str:
 
 
 def _coloured(word: str, colour: str) -> str:
-    """Colour a word where stderr is a terminal that wants colours."""
     return click.style(word, fg=colour) if sys.stderr.isatty() and "NO_COLOR" not in os.environ else word
 
 
@@ -216,7 +209,6 @@ class _Stages:
         self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, step: Step) -> None:
-        """Move the stage's bar."""
         if step.stage not in self._tasks:
             self._tasks[step.stage] = self._bars.add_task(step.stage, total=step.total, figures="")
         self._bars.update(
@@ -233,7 +225,6 @@ class _Lines:
         self._done: dict[str, int] = {}
 
     def __call__(self, step: Step) -> None:
-        """Write the line if it is due."""
         now = time.monotonic()
         if step.done < self._done.get(step.stage, step.total + 1):  # its first step, or it starts again
             self._started[step.stage] = now, step.done

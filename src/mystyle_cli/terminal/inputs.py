@@ -48,10 +48,6 @@ class Input:
 def expand(arguments: Iterable[str], recursive: bool) -> list[Input]:
     """Turn files, folders, patterns and `-` into inputs: each once, folders and patterns sorted.
 
-    Args:
-        arguments: what was typed, in order.
-        recursive: search folders below folders too.
-
     Raises:
         UsageError: a folder or pattern holds no picture.
     """
@@ -71,12 +67,7 @@ def expand_paths(arguments: Iterable[str], recursive: bool) -> list[Path]:
 
 
 def left_out(arguments: Iterable[str], recursive: bool) -> str:
-    """Say which files of the folders among the arguments are not called pictures, or "".
-
-    Args:
-        arguments: what was typed.
-        recursive: folders below were searched too.
-    """
+    """Say which files of the folders among the arguments are not called pictures, or ""."""
     counts = Counter(
         path.suffix.lower() or "without an ending"
         for argument in arguments
@@ -129,7 +120,6 @@ def file_id(path: Path) -> tuple[int, int]:
 
 
 def _called_picture(path: Path) -> bool:
-    """Tell whether a file's name is one of a picture."""
     return path.suffix.lower() in PICTURES and not path.name.startswith(".")
 
 

@@ -27,14 +27,8 @@ class TuningOptions:
     """How the generator is tuned.
 
     Args:
-        passes: how often every photo is seen.
         tune_batch: photos a step.
-        learning_rate: the highest, as `TuneSettings` has it.
-        precision: arithmetic of the networks.
         seed: of everything that is drawn; fixed by default, so that the same command can go on.
-        no_export: leave the ONNX nets out.
-        no_instant: leave out the net that answers at once.
-        whole: keep all that tuning changed in half precision.
     """
 
     passes: int
@@ -50,7 +44,6 @@ class TuningOptions:
         """Return the core's settings of learning.
 
         Args:
-            device: where to learn.
             tune: False stops before tuning.
         """
         from mystyle_cli.instant.net import InstantSettings
@@ -146,13 +139,7 @@ tuning_options: Final = bundle(
 
 
 def show_learned(app: App, command: str, learned: Learned) -> None:
-    """Show what came of the photos and how well the person is known now; the profile's folder is the result.
-
-    Args:
-        app: what the options of every command said.
-        command: for the JSON document.
-        learned: what the core did.
-    """
+    """Show what came of the photos, and how well the person is known now; the result is the folder."""
     from mystyle_cli.person.layout import CONTACT_SHEET
 
     console, profile = app.console, learned.profile
@@ -221,13 +208,7 @@ dry_run_option: Final = click.option(
 
 
 def show_estimate(app: App, command: str, estimate: Estimate) -> None:
-    """Show what tuning will take, with advice where it does not fit.
-
-    Args:
-        app: what the options of every command said.
-        command: for the JSON document.
-        estimate: of the core.
-    """
+    """Show what tuning will take, with advice where it does not fit."""
     for line in estimate_lines(estimate):
         app.console.show(line)
     for sentence in estimate.advice:

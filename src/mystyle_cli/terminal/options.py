@@ -87,13 +87,7 @@ class BatchOptions:
         output: file, folder or `-`; None puts each result beside its input.
         format_name: suffix of results whose name is made up here; None is png.
         jpeg_quality: of webp, too; None is that of `outputs.JPEG_QUALITY`.
-        overwrite: replace results that are there.
-        skip_existing: leave out inputs whose result is there.
-        recursive: search folders below folders.
-        batch: inputs worked on at once.
-        keep_metadata: carry EXIF data over to results.
         mark: how results say that they are AI-made, None for the default.
-        no_mark: they do not say so.
     """
 
     inputs: tuple[str, ...]
@@ -212,7 +206,6 @@ backend_option: Final = click.option(
 
 
 def _profile_names(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
-    """Complete a profile's name in the shell."""
     return [name for name in context.ensure_object(App).profiles().names() if name.startswith(begun)]
 
 

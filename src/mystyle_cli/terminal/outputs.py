@@ -30,7 +30,6 @@ class Target:
 
     Args:
         path: the file; None is standard output.
-        format: what is written there.
     """
 
     path: Path | None
@@ -47,7 +46,6 @@ class Place:
     """Where everything goes that is kept of one input.
 
     Args:
-        target: the picture's.
         code: the file of its code; None keeps none.
     """
 
@@ -82,7 +80,6 @@ class Originals:
         return cls(frozenset(ids))
 
     def __or__(self, other: Originals) -> Originals:
-        """Return all of both."""
         return Originals(self.ids | other.ids)
 
     def refuse(self, path: Path) -> None:
@@ -107,7 +104,6 @@ class Ground:
 
     Args:
         originals: what no result may replace.
-        overwrite: whether results that are there are replaced.
         advice: what to do where they are not.
     """
 
@@ -182,7 +178,6 @@ def plan(
     """Choose every file that results go to, before any work is done.
 
     Args:
-        inputs: what is worked on.
         output: `-o` as typed: a file, a folder, `-`, or None.
         task: the command, for names beside the input.
         format_name: suffix without dot for names that are made up here.
@@ -203,7 +198,6 @@ def plan(
 
 
 def _targets(inputs: Sequence[Input], output: str | None, task: str, suffix: str) -> list[Target]:
-    """Choose the place of each picture."""
     if output == STREAM or (output is None and len(inputs) == 1 and inputs[0].path is None):
         if len(inputs) > 1:
             raise UsageError(f"{len(inputs)} results cannot go to standard output", "Use -o FOLDER.")
@@ -244,9 +238,7 @@ def _apart(inputs: Sequence[Input], place: Callable[[Input], Path], suffix: str)
     one of those has then.
 
     Args:
-        inputs: what is worked on.
         place: the folder of an input's file and the input's own name.
-        suffix: the ending.
     """
     whole: set[int] = set()
     while True:
@@ -276,11 +268,6 @@ def target_for(path: Path) -> Target:
 def refuse_idle(targets: Sequence[Target], format_name: str | None, jpeg_quality: int | None) -> None:
     """Refuse a format or a quality that no result would have.
 
-    Args:
-        targets: where results go.
-        format_name: `--format` as typed, or None.
-        jpeg_quality: `--jpeg-quality` as typed, or None.
-
     Raises:
         UsageError: a result is of another format, or none of a format that has a quality.
     """
@@ -303,7 +290,6 @@ def refuse_idle(targets: Sequence[Target], format_name: str | None, jpeg_quality
 
 
 def _refuse_clashes(inputs: Sequence[Input], places: Sequence[Place], originals: Originals) -> None:
-    """Refuse results that would replace an input or each other."""
     named = {os.path.realpath(item.path) for item in inputs if item.path is not None}  # even missing ones
     originals |= Originals.of(item.path for item in inputs if item.path is not None)
     seen: dict[str, Input] = {}

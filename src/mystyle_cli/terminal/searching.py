@@ -26,11 +26,6 @@ class SearchOptions:
         beta: dilation; None is unbounded.
         steps: of the search; None is the core's own number.
         seed: what makes it repeatable; None draws one.
-        space: of codes.
-        start: where the search begins.
-        aligned: inputs are aligned crops.
-        landmarks: file or folder of face points.
-        force: work on faces that are not this person's.
     """
 
     beta: float | None
@@ -117,7 +112,6 @@ class QualityOptions:
 
     Args:
         quality: instant, fast or full; None is full.
-        instant: short for the first.
     """
 
     quality: Quality | None

@@ -73,12 +73,7 @@ class Companions:
 
 @dataclass(frozen=True)
 class SubjectReader:
-    """Makes subjects of jobs.
-
-    Args:
-        masks: where masks are, or None.
-        landmarks: where face points are, or None.
-    """
+    """Makes subjects of jobs."""
 
     masks: Companions | None = None
     landmarks: Companions | None = None
