@@ -256,6 +256,8 @@ def _from_place(
         Refused: the place does not have it, or failed too often.
     """
     host, failures = urlsplit(url).hostname or "", 0
+    # urllib3's Retry repeats a request whose answer has not begun, in silence, and waits as long as a server
+    # likes. What breaks off here is mostly a body, which goes on from its last byte, and people are told.
     while True:
         before = part.size
         try:
@@ -295,8 +297,8 @@ def _stream(
     with connection.get(url, headers=asked, stream=True, timeout=TIMEOUT) as answer:
         settings.hosts.answered.add(urlsplit(url).hostname or "")
         if answer.status_code == 416 and whole_size(answer) == have:
-            return
-        size = None if settings.trusted else asset.size
+            return  # all of it had arrived when the last run was killed
+        size = None if settings.trusted else asset.size  # what the user vouches for may be another edition
         total = _check(answer, part, size)
         if answer.status_code != 206:
             part.begin(url, validator_of(answer))

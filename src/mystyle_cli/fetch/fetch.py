@@ -128,8 +128,9 @@ def recognise(recipe: Recipe, folder: Path, settings: DownloadSettings) -> dict[
         for stranger in strange:
             if digest == stranger.sha256:
                 settings.notify(f"{path} is not used: {stranger.advice}")
-        if path not in recognised.values():
-            _recognise_by_name(path, size, digest, likely, recognised, settings)
+        unknown = [asset for asset in likely if asset.file == path.name and asset.file not in recognised]
+        if path not in recognised.values() and unknown and _by_name(path, digest, unknown[0], settings):
+            recognised[path.name] = path
     return recognised
 
 
@@ -137,27 +138,21 @@ def _names(asset: Asset) -> tuple[str, ...]:
     return tuple(name for name in (asset.file, asset.member) if name)
 
 
-def _recognise_by_name(
-    path: Path,
-    size: int,
-    digest: str,
-    likely: Sequence[Asset],
-    recognised: dict[str, Path],
-    settings: DownloadSettings,
-) -> None:
-    """Take a file by its name although its digest is not the noted one: if its size is right, or on trust."""
-    for asset in likely:
-        if path.name != asset.file or asset.file in recognised:
-            continue
-        if digest in settings.trusted or (size == (asset.size or size) and asset.digest_of != "authors"):
-            noted = f", not {asset.sha256}" if asset.sha256 else ""
-            settings.notify(f"{path} is taken by its name and size; its sha256 is {digest}{noted}")
-            recognised[asset.file] = path
-        else:
-            settings.notify(
-                f"{path} is not used: it has {size} bytes and the sha256 {digest}, "
-                f"not {asset.size} bytes and {asset.sha256}; if you trust it: --trust-digest {digest}"
-            )
+def _by_name(path: Path, digest: str, asset: Asset, settings: DownloadSettings) -> bool:
+    """Tell, and say, whether a file of an asset's name is taken, whose digest is not the noted one.
+
+    It is if its size is right and its authors publish no digest, or on the user's word.
+    """
+    size = path.stat().st_size
+    if digest in settings.trusted or (size == (asset.size or size) and asset.digest_of != "authors"):
+        noted = f", not {asset.sha256}" if asset.sha256 else ""
+        settings.notify(f"{path} is taken by its name and size; its sha256 is {digest}{noted}")
+        return True
+    settings.notify(
+        f"{path} is not used: it has {size} bytes and the sha256 {digest}, "
+        f"not {asset.size} bytes and {asset.sha256}; if you trust it: --trust-digest {digest}"
+    )
+    return False
 
 
 def prior_is_there(name: str) -> Path | None:

@@ -77,7 +77,7 @@ def _innermost(error: BaseException) -> BaseException:
 
 def _sentence(error: BaseException) -> str:
     """Return what an error says, without the object that it begins with."""
-    text = str(error).rpartition("): ")[2].rpartition(">: ")[2]
+    text = str(error).rpartition("): ")[2].rpartition(">: ")[2]  # <urllib3...Connection object at 0x...>: why
     return text or type(error).__name__
 
 

@@ -92,6 +92,7 @@ class Whole(Kind):
 
     def read(self, value: object, name: str) -> int:
         """Return the number."""
+        # Python's bools are ints, a document's are not
         if isinstance(value, bool) or not isinstance(value, int) or not self.least <= value <= self.most:
             raise DocumentError(
                 f"`{name}` is {shown(value)}, not a whole number from {self.least:,} to {self.most:,}"

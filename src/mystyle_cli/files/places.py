@@ -76,6 +76,7 @@ def descend(base: Path, parts: Sequence[str], make: int | None = None) -> Iterat
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(place.path / part))
             elif not stat.S_ISDIR(kind):
                 raise _linked(place.path / part)
+            # by the open folder, not by a path, which somebody may turn into a link meanwhile
             inner = Place(place.path / part, place.open(part) if place.handle is not None else None)
             if place.handle is not None:
                 os.close(place.handle)

@@ -170,6 +170,7 @@ def _clear(root: Path) -> None:
 
 def _replace(target: Path, made: Path) -> None:
     """Put a finished folder in its place; until it is there, readers find the one before under its name."""
+    # two renames, for no system swaps folders at one instant; `open_prior` and `_clear` know the first's name
     before = Owned(target.parent, f"{REPLACED}{target.name}", LAYOUT)
     if os.path.lexists(target):
         target.rename(before.path)

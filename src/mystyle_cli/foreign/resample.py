@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -36,11 +35,8 @@ def _triangles(centres: Matrix, scale: float, before: int) -> Matrix:
 
 def pooled(before: int, after: int) -> Matrix:
     """Adaptive average pooling, (after, before): each output is the mean of the pixels its share touches."""
-    matrix = np.zeros((after, before))
-    for i in range(after):
-        first, last = i * before // after, math.ceil((i + 1) * before / after)
-        matrix[i, first:last] = 1 / (last - first)
-    return matrix
+    each = torch.eye(before, dtype=torch.float64)  # (before, before), a pixel alone in each row
+    return np.asarray(F.adaptive_avg_pool1d(each, after).T.numpy(), np.float64)
 
 
 class Resample(nn.Module):

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from mystyle_cli.errors import DecodeError
+from mystyle_cli.photos.pixels import Pixels
 
-Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Curve = Callable[[Floats], Floats]
 Primaries = tuple[tuple[float, float], ...]  # x, y of red, green, blue and white

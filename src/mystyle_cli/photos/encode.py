@@ -8,18 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from mystyle_cli.errors import UsageError
 from mystyle_cli.files.writing import write_result
-from mystyle_cli.photos.pixels import Format
+from mystyle_cli.photos.pixels import Format, Pixels
 
 if TYPE_CHECKING:
     from mystyle_cli.photos.marks import Provenance
     from mystyle_cli.photos.signing import Seal
-
-Pixels = NDArray[np.uint8]
 
 _FORMATS: dict[str, Format] = {
     ".png": "png",
@@ -122,7 +119,9 @@ def _encoded(pixels: Pixels, beside: Beside, format: Format, jpeg_quality: int) 
         image.putalpha(Image.fromarray(alpha))
     options: dict[str, Any] = {} if format == "png" else {"quality": jpeg_quality}
     if format == "jpeg":
-        options["subsampling"] = 0 if jpeg_quality >= 90 else 2
+        options["subsampling"] = (
+            0 if jpeg_quality >= 90 else 2
+        )  # whoever asks for 90 wants the colours' edges
     if exif is not None and (format != "jpeg" or len(exif) <= _LARGEST_EXIF):
         options["exif"] = exif
     if beside.marks is not None:

@@ -224,8 +224,8 @@ class Prior:
 
         given = torch.from_numpy(images)
         with torch.no_grad():
-            found = self.perceptual().distance(given, given)
-        self._refuse_odd("perceptual", found.numpy(), (len(images),))
+            distance = self.perceptual().distance(given, given)
+        self._refuse_odd("perceptual", distance.numpy(), (len(images),))
 
     def _refuse_odd(
         self, role: str, answer: NDArray[np.float32], shape: tuple[int, ...] | None = None
@@ -245,14 +245,14 @@ class Prior:
         if entry["file"] in self._checked:
             return path
         try:
-            found = digest_of(path, LARGEST_NET, _beneath(self.path))
+            digest = digest_of(path, LARGEST_NET, _beneath(self.path))
         except FileNotFoundError as error:
             raise ModelError(f"prior {self.name}: {entry['file']} is missing", AGAIN) from error
         except OSError as error:
             raise ModelError(
                 f"prior {self.name}: {entry['file']} cannot be read: {error.strerror}", AGAIN
             ) from error
-        if found != entry["sha256"]:
+        if digest != entry["sha256"]:
             raise ModelError(
                 f"prior {self.name}: {entry['file']} is not the file that prior.toml names", AGAIN
             )
@@ -265,11 +265,11 @@ class Prior:
         expected = (3, self.resolution, self.resolution)
         if images.ndim != 4 or images.shape[1:] != expected:
             raise ValueError(f"{role} takes images (B, {', '.join(map(str, expected))}), not {images.shape}")
-        place = role, self.device.wanted
-        if place not in self._sessions:
+        key = role, self.device.wanted
+        if key not in self._sessions:
             batch = at_once(self.resolution, 32)
-            self._sessions[place] = open_session(self.file(role), self.device, batch=batch, helper=True)
-        return self._sessions[place].run(images)
+            self._sessions[key] = open_session(self.file(role), self.device, batch=batch, helper=True)
+        return self._sessions[key].run(images)
 
 
 def open_prior(name_or_path: str | Path) -> Prior:
@@ -285,8 +285,8 @@ def open_prior(name_or_path: str | Path) -> Prior:
     named.append(priors_root() / f"{REPLACED}{name_or_path}")
     # a folder here that is called like a prior must not take its place: ./faces names the folder
     bare = isinstance(name_or_path, str) and Path(name_or_path).name == name_or_path
-    places = [*named, Path(name_or_path)] if bare else [Path(name_or_path), *named]
-    folder = next((place for place in places if _is_there(place / "prior.toml")), Path(name_or_path))
+    folders = [*named, Path(name_or_path)] if bare else [Path(name_or_path), *named]
+    folder = next((each for each in folders if _is_there(each / "prior.toml")), Path(name_or_path))
     try:
         raw = read_file(folder / "prior.toml", LARGEST_TOML, _beneath(folder))
     except OSError as error:
@@ -301,8 +301,8 @@ def open_prior(name_or_path: str | Path) -> Prior:
         ) from error
     try:
         document = toml_of(raw)
-        found = document.get("format")
-        if isinstance(found, int) and found > FORMAT:
+        version = document.get("format")
+        if isinstance(version, int) and version > FORMAT:
             raise ModelError(f"{folder / 'prior.toml'} has a format newer than {FORMAT}", "update mystyle")
         crop = _crop(document)
         limits = read_limits(document)
@@ -341,14 +341,14 @@ def _crop(metadata: dict[str, Any]) -> Crop:
 
     if "crop" not in metadata:
         return FFHQ
-    found = metadata["crop"]
-    if not isinstance(found, dict) or set(found) != {"scale", "down"}:
-        raise ValueError(f"crop is {shown(found)}, not {{scale = NUMBER, down = NUMBER}}")
-    for key, value in found.items():
+    table = metadata["crop"]
+    if not isinstance(table, dict) or set(table) != {"scale", "down"}:
+        raise ValueError(f"crop is {shown(table)}, not {{scale = NUMBER, down = NUMBER}}")
+    for key, value in table.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"crop's {key} is {shown(value)}, not a number")
     try:
-        return Crop(float(found["scale"]), float(found["down"]))
+        return Crop(float(table["scale"]), float(table["down"]))
     except (ValueError, OverflowError) as error:
         raise ValueError(f"crop's {error}") from error
 

@@ -116,7 +116,7 @@ def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None
         source = context.get_parameter_source(str(parameter.name))
         if source is ParameterSource.ENVIRONMENT and context.parent is not None:
             return  # the program has read it, before what was typed there
-        if value not in (None, False, 0):
+        if value not in (None, False, 0):  # not given here, and perhaps before the command's name
             setattr(context.ensure_object(App), name, value)
 
     return callback
