@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from mystyle_cli.errors import ModelError, UsageError
+from mystyle_cli.errors import ModelError
 from mystyle_cli.terminal.app import App, Command, pass_app
+from mystyle_cli.terminal.console import confirm_removal
 from mystyle_cli.terminal.options import bundle
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def remove(app: App, name: str, yes: bool, force: bool) -> None:
                 "Delete them first, or say --force: they cannot be used without it.",
             )
         if not yes:
-            _confirm(name)
+            confirm_removal(f"prior {name}")
     folder, left = remove_prior(name)
     app.console.info(f"removed {folder}")
     for path in left:
@@ -193,10 +193,3 @@ def _users(app: App, name: str) -> list[str]:
     folder = str((priors_root() / name).resolve())
     marks = {entry.name: entry.manifest.prior for entry in app.profiles().entries() if entry.manifest}
     return sorted(profile for profile, mark in marks.items() if mark.place in (name, folder))
-
-
-def _confirm(name: str) -> None:
-    if not sys.stdin.isatty():
-        raise UsageError(f"prior {name} would be removed for good", "Say so with --yes.")
-    if not click.confirm(f"Remove prior {name} for good?", err=True):
-        raise UsageError("nothing was removed", "")

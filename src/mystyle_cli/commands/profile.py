@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,8 +12,9 @@ import click
 from mystyle_cli.commands.consent import consent_line, note_consent
 from mystyle_cli.commands.export import export_profile, import_profile
 from mystyle_cli.commands.learn import create
-from mystyle_cli.errors import MystyleError, ProfileError, UsageError
+from mystyle_cli.errors import MystyleError, ProfileError
 from mystyle_cli.terminal.app import App, Command, Group, pass_app
+from mystyle_cli.terminal.console import confirm_removal
 from mystyle_cli.terminal.options import profile_argument
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def delete(app: App, name: str, yes: bool) -> None:
     store = app.profiles()
     folder, files = store.folder(name), store.content(name)
     if not yes:
-        _confirm(store.path(name), files)
+        confirm_removal(str(store.path(name)), f" ({_kinds(files)})")
     left = store.delete(name)
     app.console.info(f"removed {folder}: {_kinds(files)}" if files else f"removed {folder}")
     app.console.info("pictures, codes and exported files that you had written elsewhere are still there")
@@ -153,13 +153,6 @@ def delete(app: App, name: str, yes: bool) -> None:
         "left": [str(path) for path in left],
     }
     app.console.document("profile delete", body)
-
-
-def _confirm(folder: Path, files: Sequence[str]) -> None:
-    if not sys.stdin.isatty():
-        raise UsageError(f"{folder} would be removed for good ({_kinds(files)})", "Say so with --yes.")
-    if not click.confirm(f"Remove {folder} for good ({_kinds(files)})?", err=True):
-        raise UsageError("nothing was removed", "")
 
 
 def _kinds(files: Sequence[str]) -> str:

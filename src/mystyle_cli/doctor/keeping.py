@@ -11,7 +11,7 @@ from mystyle_cli.doctor.findings import Finding, note, ok, problem
 from mystyle_cli.errors import MystyleError
 from mystyle_cli.fetch.fetch import LOCK, downloads
 from mystyle_cli.fetch.licences import read_ledger
-from mystyle_cli.files.paths import home
+from mystyle_cli.files.paths import home, nearest
 from mystyle_cli.files.writing import lock_of
 from mystyle_cli.prior.registry import Prior, bundled_priors, imported_priors, open_prior
 from mystyle_cli.store.locks import LOCKS
@@ -27,9 +27,7 @@ SAME: Final = 1e-6
 def look_at_disk(store: Store) -> Iterator[Finding]:
     """Yield free room, and what is kept where."""
     for subject, folder in {"mystyle's folder": home(), "profiles": store.root}.items():
-        there = folder
-        while not there.exists():
-            there = there.parent
+        there = nearest(folder)
         free = shutil.disk_usage(there).free
         text = f"{folder}: {free / 1e9:.1f} GB free"
         if not os.access(there, os.W_OK):

@@ -15,7 +15,7 @@ from mystyle_cli.errors import DownloadError, ModelError, MystyleError, UsageErr
 from mystyle_cli.fetch.assets import Asset, Recipe
 from mystyle_cli.fetch.download import DownloadSettings, download, forget_part, how_by_hand, verify
 from mystyle_cli.fetch.licences import accept_licences
-from mystyle_cli.files.paths import home
+from mystyle_cli.files.paths import home, nearest
 from mystyle_cli.files.writing import lock_of, move_in_place, open_own, sweep
 from mystyle_cli.prior.registry import imported_priors, open_prior, sha256_of
 
@@ -101,7 +101,7 @@ def make_plan(
         else:
             part = kept.with_name(f"{kept.name}.part")
             items.append(Item(asset, "missing", kept, part.stat().st_size if part.exists() else 0))
-    return Plan(recipe, tuple(items), _free(home()))
+    return Plan(recipe, tuple(items), shutil.disk_usage(nearest(home())).free)
 
 
 def recognise(recipe: Recipe, folder: Path, settings: DownloadSettings) -> dict[str, Path]:
@@ -317,9 +317,3 @@ def _usable(item: Item) -> Item:
     finally:
         part.unlink(missing_ok=True)
     return Item(asset, item.state, target)
-
-
-def _free(folder: Path) -> int:
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free

@@ -44,6 +44,13 @@ def priors_root() -> Path:
     return home() / "priors"
 
 
+def nearest(folder: Path) -> Path:
+    """Return a folder, or, where it is not there, the nearest above it that is."""
+    while not folder.exists():
+        folder = folder.parent
+    return folder
+
+
 def below_home(path: Path) -> str:
     """Return an absolute path as it may stand in a file: what is in the user's home begins with `~`."""
     try:

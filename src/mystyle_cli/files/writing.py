@@ -156,7 +156,7 @@ def check_writable(folder: Path) -> None:
     Raises:
         OSError: it cannot.
     """
-    while not os.path.lexists(folder) and folder != folder.parent:
+    while not os.path.lexists(folder) and folder != folder.parent:  # a link to nowhere is there, and refused
         folder = folder.parent
     with descend(folder, ()) as place, _half_written(place, "trial", OWNER_FILE):
         pass

@@ -119,6 +119,22 @@ class Console:
                 yield _Stages(bars)
 
 
+def confirm_removal(what: str, details: str = "") -> None:
+    """Ask whether something is to be removed for good.
+
+    Args:
+        what: its name or folder.
+        details: what is said behind that, a blank first.
+
+    Raises:
+        UsageError: it is not, or nobody can be asked.
+    """
+    if not sys.stdin.isatty():
+        raise UsageError(f"{what} would be removed for good{details}", "Say so with --yes.")
+    if not click.confirm(f"Remove {what} for good{details}?", err=True):
+        raise UsageError("nothing was removed", "")
+
+
 def fill_closed_streams() -> None:
     """Put nothing in the place of standard streams that the program was started without (`<&-`).
 
