@@ -12,23 +12,22 @@ Floats = npt.NDArray[np.float64]
 
 
 def nearest_alpha(w: npt.ArrayLike, anchors: npt.ArrayLike, beta: float | None) -> Floats:
-    """Return coefficients of the point of P_beta nearest to each code.
+    """Return the alpha (..., N) float64 in A_beta whose code is nearest to each w (..., w_dim).
 
     Args:
-        w: (..., w_dim) codes, numpy or a CPU tensor.
+        w: codes, numpy or a CPU tensor.
         anchors: (N, w_dim).
         beta: dilation, 0 or more; None allows every code of the anchors' affine span.
 
-    Returns:
-        (..., N) float64 in A_beta. Source: B.4, "a simple convex optimization problem".
-
     Raises:
         MystyleError: the solver gave no answer that holds.
+
+    Source: B.4, "a simple convex optimization problem".
     """
     codes, points = np.asarray(w, np.float64), np.asarray(anchors, np.float64)
     beta = hull.bound(beta)
-    flat = codes.reshape(-1, codes.shape[-1])
-    if beta is None:
+    flat = codes.reshape(-1, codes.shape[-1])  # (n, w_dim)
+    if beta is None:  # least squares: only the sum is asked for
         middle = points.mean(axis=0)
         alphas = hull.edit_coordinates(flat - middle, points) + 1.0 / len(points)
     else:
@@ -37,13 +36,14 @@ def nearest_alpha(w: npt.ArrayLike, anchors: npt.ArrayLike, beta: float | None) 
 
 
 def _nearest(code: Floats, anchors: Floats, beta: float) -> Floats:
-    """Solve min |M s - target|^2 over the simplex, where alpha = -beta + (1 + N beta) s."""
+    """Solve min |M s - target|^2 over the simplex, where alpha = -beta + (1 + N beta) s: (N,)."""
     n = len(anchors)
     scale = 1.0 + n * beta
-    middle = anchors.mean(axis=0)
-    points = anchors - middle
+    middle = anchors.mean(axis=0)  # m, (w_dim,)
+    points = anchors - middle  # (N, w_dim)
     # sum alpha_i (w_i - m) = scale * sum s_i (w_i - m), because the differences from the mean cancel
     target = (code - middle) / scale
+    # the solver meets its conditions to some 1e-11; what is handed out meets them exactly
     share = hull.project_onto_hull(_quadratic_on_simplex(points @ points.T, points @ target), 0.0)
     _check_nearest(share, points, target)
     return np.asarray(hull.project_onto_hull(scale * share - beta, beta), np.float64)
@@ -55,9 +55,11 @@ def _quadratic_on_simplex(gram: Floats, pull: Floats) -> Floats:
     from scipy import sparse
 
     n = len(pull)
+    # Clarabel's tolerances are absolute: numbers of about 1 make them mean the same for every prior
     size = max(float(np.trace(gram)) / n, float(np.abs(pull).max(initial=0.0)), 1e-300)
-    rows = sparse.vstack([np.ones((1, n)), -sparse.identity(n)], format="csc")
-    limits = np.concatenate([[1.0], np.zeros(n)])
+    # its form is A s + slack = b: the first row asks for slack 0, the others for slack >= 0
+    rows = sparse.vstack([np.ones((1, n)), -sparse.identity(n)], format="csc")  # A, (1 + N, N)
+    limits = np.concatenate([[1.0], np.zeros(n)])  # b
     cones = [clarabel.ZeroConeT(1), clarabel.NonnegativeConeT(n)]
     settings = clarabel.DefaultSettings()
     settings.verbose = False
