@@ -26,7 +26,7 @@ from mystyle_cli.nets.generator import Generator
 from mystyle_cli.nets.perceptual import Perceptual
 from mystyle_cli.progress import Step
 from mystyle_cli.projection.degradations import Identity
-from mystyle_cli.projection.projection import project
+from mystyle_cli.projection.projection import Problem, project
 from mystyle_cli.projection.settings import ProjectionSettings
 from mystyle_cli.tuning.settings import TuneSettings
 from mystyle_cli.tuning.tuning import plan_for, tune
@@ -163,7 +163,8 @@ def _searched(work: Work) -> list[float]:
     clock, settings = _Clock(), ProjectionSettings(beta=0.02, steps=1 + STEPS)
     images = work.images[:INPUTS]
     targets = _unit(images).cpu()
-    project(work.fresh(), work.anchors, targets, Identity(), work.perceptual, settings, clock.tick)
+    problem = Problem(work.fresh(), work.anchors, targets, Identity(), work.perceptual)
+    project(problem, settings, clock.tick)
     return clock.seconds(len(images))
 
 

@@ -25,8 +25,7 @@ from mystyle_cli.instant.steps import STEPS
 from mystyle_cli.learn.learn import export
 from mystyle_cli.photos.pixels import to_unit
 from mystyle_cli.progress import silent
-from mystyle_cli.projection.codes import Parametrisation
-from mystyle_cli.projection.settings import ProjectionSettings
+from mystyle_cli.projection.settings import Parametrisation, ProjectionSettings
 from mystyle_cli.restore.engine import open_engine
 from mystyle_cli.restore.restore import restore
 from mystyle_cli.restore.task import FAST_STEPS, TaskName, default_settings

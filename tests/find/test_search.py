@@ -17,7 +17,7 @@ from mystyle_cli.find.search import FACE_SHARE, SEEN_WIDTH, find_quads
 from mystyle_cli.photos.pixels import to_unit
 from mystyle_cli.projection.degradations import Identity, fill_hole
 from mystyle_cli.projection.motion import moved, moved_quad
-from mystyle_cli.projection.projection import project
+from mystyle_cli.projection.projection import Problem, project
 from mystyle_cli.projection.settings import ProjectionSettings
 from tests.support.pooled import Pooled
 from tests.support.squares import marks
@@ -72,9 +72,11 @@ def test_projection_finds_where_the_face_is():
     generator = Picture(torch.from_numpy(to_unit(warp(photo, moved_quad(SQUARE, motion), 48))))
     target = to_unit(warp(photo, SQUARE, 48))[None]
     settings = ProjectionSettings(space="w", steps=150, patience=0, movable=True)
-    found = project(generator, None, target, Identity(), Pooled(), settings)
+    found = project(Problem(generator, None, target, Identity(), Pooled()), settings)
     np.testing.assert_allclose(found.motions[0], motion, atol=0.015)
-    fixed = project(generator, None, target, Identity(), Pooled(), ProjectionSettings(space="w", steps=3))
+    fixed = project(
+        Problem(generator, None, target, Identity(), Pooled()), ProjectionSettings(space="w", steps=3)
+    )
     assert not fixed.motions.any()
     assert fixed.losses[0] > found.losses[0]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mystyle_cli.hull import hull
 from mystyle_cli.instant.steps import PULL, RATE, improve
-from mystyle_cli.projection.adam import DAMPING, RowAdam, TurnedMoments
+from mystyle_cli.projection.adam import DAMPING, RowAdam, SoapMoments
 
 STEPS = 8
 
@@ -86,14 +86,14 @@ def test_the_first_move_is_as_long_along_every_axis():
     gradient = np.random.default_rng(0).normal(size=(4, 9))
     u, s, vt = np.linalg.svd(gradient, full_matrices=False)
     expected = u @ np.diag(s / (s + DAMPING * s[0])) @ vt
-    np.testing.assert_allclose(TurnedMoments().move(gradient), expected, atol=1e-9)
+    np.testing.assert_allclose(SoapMoments().move(gradient), expected, atol=1e-9)
 
 
 def test_moves_do_not_depend_on_the_axes_of_the_numbers():
     """Turned gradients give turned moves, step after step."""
     random = np.random.default_rng(1)
     rows, columns = (np.linalg.qr(random.normal(size=(n, n)))[0] for n in (4, 4))
-    plain, turned = TurnedMoments(), TurnedMoments()
+    plain, turned = SoapMoments(), SoapMoments()
     for _ in range(4):
         gradient = random.normal(size=(4, 4))
         expected = rows @ plain.move(gradient) @ columns
@@ -104,7 +104,7 @@ def test_moves_are_those_of_a_search():
     """A matrix in numpy moves as each of a batch of codes does in a search with torch."""
     random = np.random.default_rng(0)
     codes = torch.zeros((2, 4, 7), dtype=torch.float64, requires_grad=True)
-    search, alone = RowAdam([codes], turned=True), [TurnedMoments(), TurnedMoments()]
+    search, alone = RowAdam([codes], soap=True), [SoapMoments(), SoapMoments()]
     expected = np.zeros((2, 4, 7))
     for _ in range(9):
         gradient = random.normal(size=(2, 4, 7))
@@ -116,4 +116,4 @@ def test_moves_are_those_of_a_search():
 
 def test_no_gradient_no_move():
     """A loss that is flat leaves the answer where it is."""
-    assert not np.abs(TurnedMoments().move(np.zeros((3, 5)))).max() > 0
+    assert not np.abs(SoapMoments().move(np.zeros((3, 5)))).max() > 0

@@ -23,7 +23,7 @@ from mystyle_cli.person.score import perceptual_distances, synthesise
 from mystyle_cli.prior.registry import Prior, open_prior
 from mystyle_cli.projection.degradations import Degradation, Downsample, Identity, Mask
 from mystyle_cli.projection.motion import moved, sampled
-from mystyle_cli.projection.projection import project
+from mystyle_cli.projection.projection import Problem, project
 from mystyle_cli.projection.settings import Projection, ProjectionSettings
 from mystyle_cli.tuning.anchors import AnchorSettings, optimise_anchors
 from mystyle_cli.tuning.settings import TuneSettings
@@ -93,8 +93,8 @@ def degradations(photos: np.ndarray) -> dict[str, tuple[Degradation, torch.Tenso
     images = torch.from_numpy(photos)
     holes = torch.zeros(COUNT, 1, 32, 32)
     holes[:, :, 10:20, 12:24] = 1
-    small = Downsample([8, 11, 16], 32)
-    hidden = Mask(holes, images)
+    small = Downsample.of([8, 11, 16], 32)
+    hidden = Mask.of(holes, images)
     return {
         "invert": (Identity(), images),
         "upscale": (small, small.apply(images)),
@@ -107,7 +107,7 @@ def searched(prior: Prior, anchors: np.ndarray, photos: np.ndarray, task: str, s
     degradation, targets = degradations(photos)[task]
     how = ProjectionSettings(space=space, steps=STEPS, movable=True)  # type: ignore[arg-type]
     points = anchors if space == "p+" else None
-    return project(prior.generator(), points, targets.numpy(), degradation, prior.perceptual(), how)
+    return project(Problem(prior.generator(), points, targets.numpy(), degradation, prior.perceptual()), how)
 
 
 @pytest.mark.parametrize(("task", "space"), [("invert", "w+"), ("upscale", "p+"), ("inpaint", "p+")])

@@ -23,7 +23,7 @@ def images(count=2, size=16, seed=0):
 def test_downsampling_by_a_whole_factor_is_average_pooling(factor):
     """The area kernel equals torch's average pooling where the sizes divide."""
     x = images()
-    degraded = Downsample([16 // factor] * 2, 16).apply(x)
+    degraded = Downsample.of([16 // factor] * 2, 16).apply(x)
     torch.testing.assert_close(degraded, F.avg_pool2d(x, factor), atol=1e-6, rtol=0)
 
 
@@ -52,7 +52,7 @@ def test_the_linear_kernel_is_bilinear_interpolation(size, larger):
 @pytest.mark.parametrize("kind", ["mask", "downsample"])
 def test_a_degradation_works_where_the_images_are(kind):
     """Moved to a graphics card, which a fake one stands for, it reads nothing from the CPU."""
-    phi = Mask(torch.ones(2, 1, 16, 16), images()) if kind == "mask" else Downsample([5, 8], 16)
+    phi = Mask.of(torch.ones(2, 1, 16, 16), images()) if kind == "mask" else Downsample.of([5, 8], 16)
     with FakeTensorMode(allow_non_fake_inputs=True):
         there = phi.to("cuda").select(torch.tensor([1], device="cuda"))
         degraded = there.apply(torch.empty(1, 3, 16, 16, device="cuda"))
@@ -63,10 +63,10 @@ def test_a_degradation_works_where_the_images_are(kind):
 def test_inputs_of_different_sizes_share_a_batch():
     """Each input's values and its mean square are those that it would have alone."""
     x, y = images(), images(seed=1)
-    both = Downsample([5, 8], 16)
+    both = Downsample.of([5, 8], 16)
     errors = (both.apply(x) - both.apply(y)).square().mean(dim=(1, 2, 3)) / both.known(both.apply(x))
     for row, size in enumerate([5, 8]):
-        alone = Downsample([size], 16)
+        alone = Downsample.of([size], 16)
         one, other = alone.apply(x[row : row + 1]), alone.apply(y[row : row + 1])
         torch.testing.assert_close(both.apply(x)[row, :, :size, :size], one[0])
         torch.testing.assert_close(errors[row], (one - other).square().mean())
@@ -83,7 +83,7 @@ def test_a_mask_hides_what_is_in_the_hole():
     holes[1, :, :, 14:] = 0.5
     photo, x = images(seed=2), images()
     spoiled = torch.where(holes > 0, torch.full_like(photo, 77.0), photo)
-    mask, same = Mask(holes, photo), Mask(holes, spoiled)
+    mask, same = Mask.of(holes, photo), Mask.of(holes, spoiled)
     torch.testing.assert_close(mask.apply(x), same.apply(x))
     assert mask.apply(x).abs().max() <= 1 + 1e-6
     x.requires_grad_()
@@ -112,7 +112,7 @@ def test_spreading_continues_what_is_known():
 
 def test_a_photo_that_is_all_hole_is_still_finite():
     """Nothing known: a uniform fill and no division by zero."""
-    mask = Mask(torch.ones(1, 1, 8, 8), images(1, 8))
+    mask = Mask.of(torch.ones(1, 1, 8, 8), images(1, 8))
     assert torch.isfinite(mask.apply(images(1, 8))).all()
     assert mask.known(images(1, 8)).item() > 0
 

@@ -15,7 +15,7 @@ from mystyle_cli.hull import hull
 from mystyle_cli.nets.generator import Generator
 from mystyle_cli.projection.adam import RowAdam
 from mystyle_cli.projection.degradations import Downsample, Identity, Mask
-from mystyle_cli.projection.projection import Schedule, in_a_beta, project
+from mystyle_cli.projection.projection import Problem, Schedule, in_a_beta, project
 from mystyle_cli.projection.settings import ProjectionSettings
 from tests.support.pooled import Pooled
 
@@ -58,7 +58,7 @@ def test_every_returned_alpha_lies_in_a_beta(generator, anchors, targets, parame
     settings = replace(
         SHORT, parametrisation=parametrisation, space=space, beta=beta, learning_rate=0.2, sum_weight=0.0
     )
-    found = project(generator, anchors, targets, Identity(), Pooled(), settings)
+    found = project(Problem(generator, anchors, targets, Identity(), Pooled()), settings)
     assert found.alpha_plus.shape == (3, generator.num_ws, 9)
     for alpha in found.alpha_plus.reshape(-1, 9):
         assert abs(math.fsum(alpha) - 1) <= 1e-6
@@ -69,7 +69,7 @@ def test_every_returned_alpha_lies_in_a_beta(generator, anchors, targets, parame
 
 def test_the_result_is_consistent(generator, anchors, targets):
     """Codes are those of the coefficients, images those of the codes, losses those of the images."""
-    found = project(generator, anchors, targets, Identity(), Pooled(), SHORT)
+    found = project(Problem(generator, anchors, targets, Identity(), Pooled()), SHORT)
     np.testing.assert_allclose(found.w_plus, found.alpha_plus @ anchors, atol=1e-5)
     with torch.no_grad():
         images = generator.synthesis(torch.tensor(found.w_plus))
@@ -88,10 +88,10 @@ def test_an_input_fares_alone_as_in_company(generator, anchors, targets, space, 
     targets = targets.flip(0) if turned else targets
     settings = replace(SHORT, space=space, steps=60, patience=6, tolerance=0.05)
     known = None if space.startswith("w") else anchors
-    together = project(generator, known, targets, Identity(), Pooled(), settings)
+    together = project(Problem(generator, known, targets, Identity(), Pooled()), settings)
     assert len(set(together.steps.tolist())) > 1 or (together.steps == 60).all()
     for row in range(3):
-        alone = project(generator, known, targets[row : row + 1], Identity(), Pooled(), settings)
+        alone = project(Problem(generator, known, targets[row : row + 1], Identity(), Pooled()), settings)
         assert alone.steps[0] == together.steps[row]
         np.testing.assert_allclose(alone.w_plus[0], together.w_plus[row], atol=5e-2)  # rounding grows
         np.testing.assert_allclose(alone.losses[0], together.losses[row], rtol=0.02, atol=1e-5)
@@ -101,7 +101,7 @@ def test_an_input_fares_alone_as_in_company(generator, anchors, targets, space, 
 def test_a_member_of_the_hull_is_found_again(generator, anchors, targets, parametrisation):
     """An image that P_0 holds is reproduced far better than the centre does."""
     settings = ProjectionSettings(steps=200, beta=0.02, parametrisation=parametrisation, offset_weight=0.01)
-    found = project(generator, anchors, targets, Identity(), Pooled(), settings)
+    found = project(Problem(generator, anchors, targets, Identity(), Pooled()), settings)
     middle = render(generator, anchors, hull.centre(9)[None]).expand_as(targets)
     before = (middle - targets).square().mean(dim=(1, 2, 3)).numpy()
     after = ((found.images - targets.numpy()) ** 2).mean(axis=(1, 2, 3))
@@ -114,17 +114,17 @@ def test_what_a_hole_hides_does_not_matter(generator, anchors, targets):
     holes[..., 5:11, 4:12] = 1
     spoiled = torch.where(holes > 0, torch.tensor(1.0), targets)
     one, other = (
-        project(generator, anchors, mask.apply(photo), mask, Pooled(), SHORT)
+        project(Problem(generator, anchors, mask.apply(photo), mask, Pooled()), SHORT)
         for photo in (targets, spoiled)
-        for mask in [Mask(holes, photo)]
+        for mask in [Mask.of(holes, photo)]
     )
     np.testing.assert_allclose(one.w_plus, other.w_plus, atol=1e-4)
 
 
 def test_inputs_of_several_sizes_are_upscaled_together(generator, anchors, targets):
     """Sizes may differ within a batch, and each loss falls."""
-    phi = Downsample([4, 6, 8], SIZE)
-    found = project(generator, anchors, phi.apply(targets), phi, Pooled(), replace(SHORT, steps=80))
+    phi = Downsample.of([4, 6, 8], SIZE)
+    found = project(Problem(generator, anchors, phi.apply(targets), phi, Pooled()), replace(SHORT, steps=80))
     assert (found.history[-1] < found.history[0]).all()
     assert found.images.shape == (3, 3, SIZE, SIZE)
 
@@ -133,8 +133,8 @@ def test_early_end_saves_steps_and_little_loss(generator, anchors, targets):
     """With patience an input ends sooner, with a loss close to that of the full run."""
     full = replace(SHORT, steps=300)
     eager = replace(full, patience=15, tolerance=0.02)
-    long = project(generator, anchors, targets, Identity(), Pooled(), full)
-    short = project(generator, anchors, targets, Identity(), Pooled(), eager)
+    long = project(Problem(generator, anchors, targets, Identity(), Pooled()), full)
+    short = project(Problem(generator, anchors, targets, Identity(), Pooled()), eager)
     assert (short.steps < 300).any()
     assert (short.losses <= long.losses + 0.02 * short.history[0]).all()
     for row, steps in enumerate(short.steps):
@@ -146,14 +146,14 @@ def test_a_start_can_be_given(generator, anchors, targets):
     """Starting at the answer, one step leaves the loss near 0; the start need not be the centre."""
     alpha = np.random.default_rng(2).dirichlet(np.full(9, 0.4), 3)
     settings = replace(SHORT, steps=1, learning_rate=1e-6)
-    found = project(generator, anchors, targets, Identity(), Pooled(), settings, start=alpha)
+    found = project(Problem(generator, anchors, targets, Identity(), Pooled()), settings, start=alpha)
     assert (found.losses < 0.02).all()
 
 
 def test_progress_is_told(generator, anchors, targets):
     """A report for each step, the last one complete."""
     seen = []
-    project(generator, anchors, targets, Identity(), Pooled(), SHORT, seen.append)
+    project(Problem(generator, anchors, targets, Identity(), Pooled()), SHORT, seen.append)
     assert [step.done for step in seen] == list(range(1, 26))
     assert seen[-1].done == seen[-1].total
     assert math.isfinite(seen[-1].detail["loss"])
@@ -166,13 +166,13 @@ def test_senseless_settings_are_refused(generator, targets):
     with pytest.raises(UsageError, match="steps"):
         ProjectionSettings(steps=0)
     with pytest.raises(UsageError, match="anchors"):
-        project(generator, None, targets, Identity(), Pooled(), SHORT)
+        project(Problem(generator, None, targets, Identity(), Pooled()), SHORT)
 
 
 def descend(start, loss, steps=40, rate=0.05, optimiser=None):
     """Return where RowAdam, or another optimiser, gets from (B, L, N) or (B, n) with a loss (B,)."""
     mine = start.clone().requires_grad_()
-    adam = RowAdam([mine], turned=True) if optimiser is None else optimiser([mine], lr=rate)
+    adam = RowAdam([mine], soap=True) if optimiser is None else optimiser([mine], lr=rate)
     for _ in range(steps):
         loss(mine).sum().backward()
         if optimiser is None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mystyle_cli.analysis.metrics import lpips
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.projection.degradations import Identity
-from mystyle_cli.projection.projection import project
+from mystyle_cli.projection.projection import Problem, project
 from mystyle_cli.projection.settings import ProjectionSettings
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def sweep_beta(
     found = []
     for beta in betas:
         chosen = replace(settings, beta=beta)
-        result = project(generator, anchors, images, Identity(), judge.perceptual, chosen, progress)
+        problem = Problem(generator, anchors, images, Identity(), judge.perceptual)
+        result = project(problem, chosen, progress)
         assert result.alpha_plus is not None  # the space is the person's
         made = result.images.clip(-1, 1)
         errors = 1.0 - np.asarray(profile.id_score(made), np.float64)

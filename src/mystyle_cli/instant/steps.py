@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mystyle_cli.hull import hull
-from mystyle_cli.projection.adam import TurnedMoments
+from mystyle_cli.projection.adam import SoapMoments
 
 if TYPE_CHECKING:
     from mystyle_cli.nets.exported import Degraded, Gradient
@@ -46,7 +46,7 @@ def improve(
     placed, losses = gradient.place(photo), np.zeros(steps, np.float32)
     common = start.mean(axis=0, keepdims=True)
     own = start - common
-    common_moments, own_moments = TurnedMoments(), TurnedMoments()
+    common_moments, own_moments = SoapMoments(), SoapMoments()
     for step in range(steps):
         losses[step], slope = gradient.at(hull.project_onto_hull(common + own, beta), placed)
         slope -= slope.mean(axis=-1, keepdims=True)  # the sum of coefficients stays

@@ -1,8 +1,8 @@
-"""Adam for many independent problems at once, in the axes along which each problem's gradients vary.
+"""Adam for many independent problems at once, in the eigenbases of each problem's own gradients.
 
 The few hundred coefficients of a code are far from independent: anchors resemble each other, and so do
-layers. Adam scales every number by itself, so it sees little of that; along the principal axes of the
-gradients' own second moments, over layers and over anchors, it needs about a quarter of the steps.
+layers. Adam scales every number by itself, so it sees little of that; in the eigenbases of the gradients' own
+second moments, over layers and over anchors, it needs about a quarter of the steps.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 Array: TypeAlias = Any  # a numpy array or a torch tensor; what comes out is what went in
 
 EVERY: Final = 4
-"""Steps between two searches for the axes, after the first few."""
+"""Steps between two searches for the eigenbases, which take time, after the first few."""
 
 FIRST: Final = 10
-"""Steps at the beginning in each of which the axes are searched."""
+"""Steps at the beginning in each of which they are searched: young moments change much."""
 
 DAMPING: Final = 1e-3
 """Added to the root mean square along an axis, in parts of the largest: axes without gradient stay still."""
@@ -31,8 +31,8 @@ DAMPING: Final = 1e-3
 BETAS: Final = (0.9, 0.999)
 """Decay of the two moments. Source: Kingma & Ba 2015."""
 
-BETAS_TURNED: Final = (0.9, 0.9)
-"""The same along the axes: a search has few steps, and the axes turn."""
+SOAP_BETAS: Final = (0.9, 0.9)
+"""The same in the eigenbases: a search has few steps, and the bases turn."""
 
 EPS: Final = 1e-8
 """Keeps the quotient finite. Source: Kingma & Ba 2015."""
@@ -46,74 +46,83 @@ class Moments:
 
     def __init__(self) -> None:
         """Start without a gradient seen."""
-        self.count = 0
-        self.first: Array = 0.0
-        self.second: Array = 0.0
+        self.t = 0
+        self.m: Array = 0.0
+        self.v: Array = 0.0
 
-    def move(self, gradient: Array) -> Array:
+    def move(self, g: Array) -> Array:
         """Return what the next step takes away at a rate of 1, for a gradient of any shape."""
-        xp, (slow, slower) = array_namespace(gradient), BETAS
-        self.count += 1
-        self.first = slow * self.first + (1 - slow) * gradient
-        self.second = slower * self.second + (1 - slower) * gradient**2
-        scale = xp.sqrt(self.second / (1 - slower**self.count)) + EPS
-        return self.first / (1 - slow**self.count) / scale
+        xp = array_namespace(g)
+        beta1, beta2 = BETAS
+        self.t += 1
+        self.m = beta1 * self.m + (1 - beta1) * g
+        self.v = beta2 * self.v + (1 - beta2) * g**2
+        # the moments begin at 0; divided by 1 - beta^t they are means of the gradients seen so far
+        scale = xp.sqrt(self.v / (1 - beta2**self.t)) + EPS
+        return self.m / (1 - beta1**self.t) / scale
 
     def select(self, rows: Array) -> None:
         """Go on with some rows of the first axis only (int64 indices)."""
-        if self.count:
-            self.first, self.second = self.first[rows], self.second[rows]
+        if self.t:
+            self.m = self.m[rows]
+            self.v = self.v[rows]
 
 
-class TurnedMoments(Moments):
-    """The same for gradients (..., L, N), the second moment kept along the principal axes of L and of N.
+class SoapMoments(Moments):
+    """The same for gradients (..., L, N), the second moment kept in the eigenbases of L and of N.
 
-    Source: Shampoo (Gupta 2018) for the axes, SOAP (Vyas 2024) for Adam along them.
+    Source: Shampoo (Gupta 2018) for the bases, SOAP (Vyas 2024) for Adam in them.
     """
 
     def __init__(self) -> None:
         """Start without a gradient seen."""
         super().__init__()
-        self.spreads: list[Array] = []  # (..., L, L) and (..., N, N)
-        self.axes: list[Array] = []  # their eigenvectors, as columns
+        self.covariances: list[Array] = []  # E[G G^T] (..., L, L) and E[G^T G] (..., N, N)
+        self.eigenbases: list[Array] = []  # their eigenvectors, as columns
 
-    def move(self, gradient: Array) -> Array:
-        """Return what the next step along the axes takes away at a rate of 1."""
-        xp, (slow, slower) = array_namespace(gradient), BETAS_TURNED
-        self.count += 1
-        self.first = slow * self.first + (1 - slow) * gradient
-        self._note_spreads(gradient, slower)
-        if self.count <= FIRST or self.count % EVERY == 0:
-            self._find_axes()
-        layers, anchors = self.axes
-        turned = _turned(layers) @ gradient @ anchors
-        self.second = slower * self.second + (1 - slower) * turned**2
-        scale = xp.sqrt(self.second / (1 - slower**self.count))
-        largest = xp.max(scale, axis=(-2, -1), keepdims=True)
+    def move(self, g: Array) -> Array:
+        """Return what the next step takes away at a rate of 1."""
+        xp = array_namespace(g)
+        beta1, beta2 = SOAP_BETAS
+        self.t += 1
+        self.m = beta1 * self.m + (1 - beta1) * g  # (..., L, N), where it came from: bases may turn under it
+        self._note_covariances(g, beta2)
+        if self.t <= FIRST or self.t % EVERY == 0:
+            self._find_eigenbases()
+        left, right = self.eigenbases  # (..., L, L), (..., N, N)
+        rotated = transposed(left) @ g @ right  # (..., L, N), in the eigenbases
+        self.v = beta2 * self.v + (1 - beta2) * rotated**2
+        scale = xp.sqrt(self.v / (1 - beta2**self.t))
+        # Adam's EPS would let axes that have next to no gradient move as far as all others
+        largest = xp.max(scale, axis=(-2, -1), keepdims=True)  # (..., 1, 1)
         scale = scale + xp.clip(DAMPING * largest, min=EPS**2)
-        ahead = _turned(layers) @ self.first @ anchors / (1 - slow**self.count)
-        return layers @ (ahead / scale) @ _turned(anchors)
+        ahead = transposed(left) @ self.m @ right / (1 - beta1**self.t)
+        return left @ (ahead / scale) @ transposed(right)  # (..., L, N), back from the eigenbases
 
-    def _note_spreads(self, gradient: Array, slower: float) -> None:
+    def _note_covariances(self, g: Array, beta2: float) -> None:
         """Keep the running second moments of the gradient over L and over N."""
-        found = [gradient @ _turned(gradient), _turned(gradient) @ gradient]
-        if self.spreads:
-            pairs = zip(self.spreads, found, strict=True)
-            found = [slower * old + (1 - slower) * new for old, new in pairs]
-        self.spreads = found
+        found = [g @ transposed(g), transposed(g) @ g]  # (..., L, L), (..., N, N)
+        if self.covariances:
+            pairs = zip(self.covariances, found, strict=True)
+            found = [beta2 * old + (1 - beta2) * new for old, new in pairs]
+        self.covariances = found
 
-    def _find_axes(self) -> None:
-        """Turn to the principal axes as they are now; the second moment goes along as far as it can."""
-        axes = [_eigenvectors(spread) for spread in self.spreads]
-        if self.axes:
-            shares = [(_turned(new) @ old) ** 2 for new, old in zip(axes, self.axes, strict=True)]
-            self.second = shares[0] @ self.second @ _turned(shares[1])
-        self.axes = axes
+    def _find_eigenbases(self) -> None:
+        """Turn to the eigenbases as they are now; the second moment goes along as far as it can."""
+        found = [_eigenvectors(covariance) for covariance in self.covariances]
+        if self.eigenbases:
+            # a new axis' second moment is the old ones', by its squared cosines with them: their own
+            # correlation was never kept
+            pairs = zip(found, self.eigenbases, strict=True)
+            left, right = ((transposed(new) @ old) ** 2 for new, old in pairs)
+            self.v = left @ self.v @ transposed(right)
+        self.eigenbases = found
 
     def select(self, rows: Array) -> None:
         """Go on with some rows of the first axis only."""
         super().select(rows)
-        self.spreads, self.axes = [s[rows] for s in self.spreads], [a[rows] for a in self.axes]
+        self.covariances = [covariance[rows] for covariance in self.covariances]
+        self.eigenbases = [basis[rows] for basis in self.eigenbases]
 
 
 class RowAdam:
@@ -123,12 +132,12 @@ class RowAdam:
 
     Args:
         tensors: leaves (B, n) or (B, L, N) with `requires_grad`; they are changed in place.
-        turned: whether tensors (B, L, N) are turned into each row's own axes of L and of N.
+        soap: whether tensors (B, L, N) are moved in each row's own eigenbases.
     """
 
-    def __init__(self, tensors: Sequence[Tensor], turned: bool = False) -> None:
+    def __init__(self, tensors: Sequence[Tensor], soap: bool = False) -> None:
         self.tensors = list(tensors)
-        self.moments = [(TurnedMoments if turned and t.ndim == 3 else Moments)() for t in tensors]
+        self.moments = [(SoapMoments if soap and t.ndim == 3 else Moments)() for t in tensors]
 
     def step(self, rates: Tensor) -> None:
         """Move every row by its own rate (B,), against the gradient that its tensors hold, and clear that."""
@@ -137,7 +146,7 @@ class RowAdam:
         with torch.no_grad():
             for tensor, moments in zip(self.tensors, self.moments, strict=True):
                 if tensor.grad is not None:
-                    shape = (-1, *[1] * (tensor.ndim - 1))
+                    shape = (-1, *[1] * (tensor.ndim - 1))  # (B, 1, ...)
                     tensor -= rates.view(shape).to(tensor) * moments.move(tensor.grad)
                     tensor.grad = None
 
@@ -149,14 +158,14 @@ class RowAdam:
         return self.tensors
 
 
-def _turned(matrices: Array) -> Array:
-    """Return matrices (..., m, n) transposed."""
+def transposed(matrices: Array) -> Array:
+    """Return matrices (..., m, n) as (..., n, m)."""
     return array_namespace(matrices).matrix_transpose(matrices)
 
 
-def _eigenvectors(spread: Array) -> Array:
-    """Return the eigenvectors of symmetric matrices; torch on a Mac's GPU finds them on the CPU only."""
-    xp, where = array_namespace(spread), device(spread)
-    if getattr(where, "type", "cpu") not in WHOLE:
-        return xp.linalg.eigh(spread.cpu())[1].to(where)
-    return xp.linalg.eigh(spread)[1]
+def _eigenvectors(covariance: Array) -> Array:
+    """Return the eigenvectors (..., n, n) of symmetric matrices, as columns."""
+    xp, where = array_namespace(covariance), device(covariance)
+    if getattr(where, "type", "cpu") not in WHOLE:  # torch on a Mac's GPU finds them on the CPU only
+        return xp.linalg.eigh(covariance.cpu())[1].to(where)
+    return xp.linalg.eigh(covariance)[1]

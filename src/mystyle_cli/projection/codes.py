@@ -7,21 +7,21 @@ a common vector of coefficients, whose lengths eq 7 holds down.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from mystyle_cli.errors import UsageError
 from mystyle_cli.hull import hull
+from mystyle_cli.projection.settings import HULL, ProjectionSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Parametrisation = Literal["softplus", "simplex"]
 
 
 class Space(Protocol):
     """Where codes are searched."""
 
     def leaves(self, start: Tensor) -> list[Tensor]:
-        """Return free numbers for starting codes: alpha (B, N), alpha_plus (B, num_ws, N) or w (B, w_dim)."""
+        """Return free numbers for starting codes: alpha (B, N), alpha+ (B, num_ws, N) or w (B, w_dim)."""
 
     def w_plus(self, leaves: Sequence[Tensor]) -> Tensor:
         """Return the codes (B, num_ws, w_dim); differentiable."""
@@ -30,105 +30,107 @@ class Space(Protocol):
         """Return the coefficients (B, num_ws, N), or None in a space without anchors."""
 
     def penalty(self, leaves: Sequence[Tensor]) -> Tensor:
-        """Return what regularises the codes (B,): eq 6 and eq 7, weighted."""
+        """Return what regularises the codes (B,): eq 6 and eq 7, weighted as in eq 8."""
+
+
+def space_of(settings: ProjectionSettings, anchors: Tensor | None, num_ws: int) -> Space:
+    """Return the space that settings name.
+
+    Args:
+        settings: how a projection searches.
+        anchors: M, (N, w_dim); None in W and W+.
+        num_ws: layers of the generator.
+
+    Raises:
+        UsageError: a space of the person is asked for without anchors.
+    """
+    if settings.space not in HULL:
+        return FreeSpace(num_ws, layered=settings.space == "w+")
+    if anchors is None:
+        raise UsageError(f"{settings.space} is a person's space and needs anchors", "Use space w or w+.")
+    return HullSpace(anchors, num_ws, settings)
 
 
 class HullSpace:
-    """P_beta+ and P_beta: combinations of the anchors.
+    """P_beta+ and P_beta: combinations of the anchors M (N, w_dim).
 
-    Args:
-        anchors: (N, w_dim).
-        num_ws: layers of the generator.
-        layered: an alpha for each layer (P_beta+) rather than one (P_beta).
-        beta: dilation, or None.
-        parametrisation: "softplus" bounds every entry and penalises the sum, as printed; "simplex" does both
-            by construction.
-        sharpness: s of eq 5.
-        weights: of eq 6 and of eq 7 in the loss.
+    Free are alpha and, in P_beta+, the layers' offsets Delta from it, both before eq 5. With the simplex form
+    of A_beta in eq 5's place, bounds and sum hold by construction.
     """
 
-    def __init__(
-        self,
-        anchors: Tensor,
-        num_ws: int,
-        *,
-        layered: bool,
-        beta: float | None,
-        parametrisation: Parametrisation,
-        sharpness: float,
-        weights: tuple[float, float],
-    ) -> None:
-        self.anchors, self.num_ws, self.layered, self.beta = anchors, num_ws, layered, beta
-        self.parametrisation, self.sharpness = parametrisation, sharpness
-        self.sum_weight, self.offset_weight = weights
+    def __init__(self, anchors: Tensor, num_ws: int, settings: ProjectionSettings) -> None:
+        self.anchors, self.num_ws, self.settings = anchors, num_ws, settings
+        self.layered = settings.space == "p+"
+        self.beta = hull.bound(settings.beta)
 
     def _bound(self, raw: Tensor) -> Tensor:
-        if self.parametrisation == "simplex":
-            bounded: Tensor = hull.simplex_alpha(raw, self.beta)
+        """Return alpha_beta (..., N) of free numbers."""
+        bounded: Tensor
+        if self.settings.parametrisation == "simplex":
+            bounded = hull.simplex_alpha(raw, self.beta)
         else:
-            bounded = hull.softplus_alpha(raw, self.beta, self.sharpness)
+            bounded = hull.softplus_alpha(raw, self.beta, self.settings.sharpness)  # eq 5
         return bounded
 
     def _raw(self, alpha: Tensor) -> Tensor:
-        if self.parametrisation == "simplex":
-            raw: Tensor = hull.simplex_theta(alpha, self.beta)
+        """Invert `_bound`."""
+        raw: Tensor
+        if self.settings.parametrisation == "simplex":
+            raw = hull.simplex_theta(alpha, self.beta)
         else:
-            raw = hull.softplus_raw(alpha, self.beta, self.sharpness)
+            raw = hull.softplus_raw(alpha, self.beta, self.settings.sharpness)
         return raw
 
     def leaves(self, start: Tensor) -> list[Tensor]:
-        """Return the raw numbers of what the layers of `start` share, and their offsets from it.
+        """Return alpha (B, 1, N) and Delta (B, num_ws, N), as free numbers.
 
         Args:
             start: (B, N), the same for all layers, or (B, num_ws, N).
         """
         rows = start if start.dim() == 3 else start.unsqueeze(1)  # (B, 1 or num_ws, N)
-        common = self._raw(rows.mean(dim=1, keepdim=True))
-        offsets = [(self._raw(rows) - common).expand(-1, self.num_ws, -1)] if self.layered else []
-        return [leaf.detach().clone().requires_grad_() for leaf in (common, *offsets)]
+        alpha = self._raw(rows.mean(dim=1, keepdim=True))  # (B, 1, N)
+        delta = [(self._raw(rows) - alpha).expand(-1, self.num_ws, -1)] if self.layered else []
+        return [leaf.detach().clone().requires_grad_() for leaf in (alpha, *delta)]
 
     def alpha_plus(self, leaves: Sequence[Tensor]) -> Tensor:
-        """Return the bounded coefficients (B, num_ws, N)."""
-        raw = sum(leaves[1:], leaves[0])
+        """Return alpha_beta+ (B, num_ws, N)."""
+        raw = sum(leaves[1:], leaves[0])  # (alpha + Delta_0, ..., alpha + Delta_N)
         return self._bound(raw).expand(-1, self.num_ws, -1)
 
     def w_plus(self, leaves: Sequence[Tensor]) -> Tensor:
-        """Return M alpha for every layer."""
+        """Return M alpha_beta+ (B, num_ws, w_dim)."""
         codes: Tensor = hull.combine(self.alpha_plus(leaves), self.anchors)
         return codes
 
     def penalty(self, leaves: Sequence[Tensor]) -> Tensor:
-        """Return the weighted sum of eq 6 and eq 7, both on bounded coefficients."""
-        alpha_plus = self.alpha_plus(leaves)
-        total: Tensor = self.sum_weight * hull.sum_penalty(alpha_plus)
+        """Return the last two terms of eq 8 (B,)."""
+        alpha_plus = self.alpha_plus(leaves)  # (B, num_ws, N)
+        total: Tensor = self.settings.sum_weight * hull.sum_penalty(alpha_plus)  # eq 6
         if self.layered:
-            total = total + self.offset_weight * hull.offset_penalty(alpha_plus - self._bound(leaves[0]))
+            # the offsets of what is rendered, after eq 5: those before it may be long and change nothing
+            delta = alpha_plus - self._bound(leaves[0])
+            total = total + self.settings.offset_weight * hull.offset_penalty(delta)  # eq 7
         return total
 
 
 class FreeSpace:
-    """W+ and W: any code, as projection with a domain prior searches them.
-
-    Args:
-        num_ws: layers of the generator.
-        layered: a code for each layer (W+) rather than one (W).
-    """
+    """W+ and W: any code, as projection with a domain prior searches them (eq 10)."""
 
     def __init__(self, num_ws: int, *, layered: bool) -> None:
         self.num_ws, self.layered = num_ws, layered
 
     def leaves(self, start: Tensor) -> list[Tensor]:
-        """Return the codes themselves, one for each layer in W+."""
+        """Return the codes themselves: (B, num_ws, w_dim) in W+, (B, 1, w_dim) in W."""
         codes = start.unsqueeze(1).expand(-1, self.num_ws if self.layered else 1, -1)
         return [codes.detach().clone().requires_grad_()]
 
     def w_plus(self, leaves: Sequence[Tensor]) -> Tensor:
         """Return the codes, the same for every layer in W."""
-        return leaves[0].expand(-1, self.num_ws, -1)
+        return leaves[0].expand(-1, self.num_ws, -1)  # (B, num_ws, w_dim)
 
     def alpha_plus(self, leaves: Sequence[Tensor]) -> None:
         """Return None: there are no anchors."""
 
     def penalty(self, leaves: Sequence[Tensor]) -> Tensor:
-        """Return zeros: nothing holds these codes."""
+        """Return zeros (B,): nothing holds these codes."""
         return leaves[0].new_zeros(len(leaves[0]))

@@ -7,6 +7,7 @@ together; `select` keeps some of them. Images are torch (B, 3, R, R) in [-1, 1].
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -22,28 +23,6 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.floating[Any]]
 
-
-def fill_hole(pixels: Pixels, mask: Pixels) -> Pixels:
-    """Continue a photo (H, W, 3) smoothly into what of a mask (H, W) is above 0."""
-
-    part = _around(mask)
-    image = pixels[part].astype(np.float32).transpose(2, 0, 1)
-    filled = pixels.copy()
-    smooth = continued(image, mask[part] > 0)
-    filled[part] = smooth.transpose(1, 2, 0).round().clip(0, 255).astype(np.uint8)
-    return filled
-
-
-def _around(mask: Pixels) -> tuple[slice, slice]:
-    """Return the rows and columns of a hole with half its size around it: enough to continue into it."""
-    rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
-    margin = 8 + int(max(np.ptp(rows), np.ptp(columns))) // 2
-    return (
-        slice(max(int(rows[0]) - margin, 0), int(rows[-1]) + margin + 1),
-        slice(max(int(columns[0]) - margin, 0), int(columns[-1]) + margin + 1),
-    )
-
-
 RELAXATIONS = 8  # rounds of averaging at each scale of `spread`
 EDGE = 1 / 64  # how much of a pixel may be hole before it is not trusted
 
@@ -55,7 +34,7 @@ class Degradation(Protocol):
         """Degrade images (B, 3, R, R); differentiable. What is not known is the same whatever the images."""
 
     def view(self, degraded: Tensor) -> Tensor:
-        """Return degraded images as the perceptual net should see them, at the prior's resolution."""
+        """Return degraded images as the perceptual net should see them, (B, 3, R, R)."""
 
     def known(self, degraded: Tensor) -> Tensor:
         """Return the share (B,) of the entries of `degraded` that say something, in (0, 1]."""
@@ -98,21 +77,31 @@ class Identity:
         return self
 
 
+@dataclass(frozen=True, eq=False)
 class Mask:
     """A hole was cut into each image: inpainting.
 
-    The hole is filled with the same smooth colours in the generated image and in the input, drawn from the
-    input's own surroundings. So neither loss looks into it, and the perceptual net sees no edge that is not
-    in the photo.
+    The hole is filled with the same smooth colours in the generated image and in the input. So neither loss
+    looks into it, and the perceptual net sees no edge that is not in the photo.
 
     Args:
-        holes: (B, 1, R, R) in [0, 1], 1 = unknown; whatever is above 1/64 counts as unknown.
-        inputs: (B, 3, R, R), the photos; what is in their holes is not used.
+        holes: (B, 1, R, R), 1 = unknown, 0 = known.
+        fill: (B, 3, R, R), what stands in the holes.
     """
 
-    def __init__(self, holes: Tensor, inputs: Tensor) -> None:
-        self.holes = (holes > EDGE).to(inputs.dtype)
-        self.fill = spread(inputs, self.holes)
+    holes: Tensor
+    fill: Tensor
+
+    @classmethod
+    def of(cls, holes: Tensor, inputs: Tensor) -> Mask:
+        """Cut holes, and fill them with what the inputs' own surroundings suggest.
+
+        Args:
+            holes: (B, 1, R, R) in [0, 1], 1 = unknown; whatever is above `EDGE` counts as unknown.
+            inputs: (B, 3, R, R), the photos; what is in their holes is not used.
+        """
+        sharp = (holes > EDGE).to(inputs.dtype)
+        return cls(sharp, spread(inputs, sharp))
 
     def apply(self, images: Tensor) -> Tensor:
         """Fill the holes."""
@@ -124,7 +113,7 @@ class Mask:
 
     def known(self, degraded: Tensor) -> Tensor:
         """Return the share of each image outside its hole."""
-        return (1 - self.holes).mean(dim=(1, 2, 3)).clamp(min=1e-3)
+        return (1 - self.holes).mean(dim=(1, 2, 3)).clamp(min=1e-3)  # eq 1 is divided by it
 
     def seen(self, degraded: Tensor) -> Tensor:
         """Return the same: the view is the image."""
@@ -132,41 +121,46 @@ class Mask:
 
     def select(self, rows: Tensor) -> Mask:
         """Keep some of the holes."""
-        return self._with(self.holes[rows], self.fill[rows])
+        return Mask(self.holes[rows], self.fill[rows])
 
     def to(self, device: torch.device | str) -> Mask:
         """Return the same on a device."""
-        return self._with(self.holes.to(device), self.fill.to(device))
-
-    def _with(self, holes: Tensor, fill: Tensor) -> Mask:
-        made = object.__new__(Mask)
-        made.holes, made.fill = holes, fill
-        return made
+        return Mask(self.holes.to(device), self.fill.to(device))
 
 
+@dataclass(frozen=True, eq=False)
 class Downsample:
     """Each image was made smaller by an area kernel: upscaling.
 
-    Each input may have a size of its own; smaller ones lie in the batch's top left corner, the rest is 0.
+    Each input may have a side of its own; smaller ones lie in the batch's top left corner, the rest is 0.
     The perceptual net sees them enlarged to the prior's resolution, as 16 px are too few for its strides.
 
     Args:
-        sizes: side in pixels of each degraded image, from 1 to `resolution`.
-        resolution: R.
+        down: (B, h, R), what makes R rows of an image h, the batch's largest side.
+        up: (B, R, h), what makes h rows R again.
+        shares: (B,), how much of h x h each degraded image fills.
     """
 
-    def __init__(self, sizes: Sequence[int], resolution: int) -> None:
+    down: Tensor
+    up: Tensor
+    shares: Tensor
+
+    @classmethod
+    def of(cls, sizes: Sequence[int], resolution: int) -> Downsample:
+        """Make images of `resolution` R pixels a side smaller, each to its own side from 1 to R."""
         import torch
 
-        side = max(sizes)
+        side = max(sizes)  # h
         down = np.zeros((len(sizes), side, resolution))
         up = np.zeros((len(sizes), resolution, side))
-        for row, size in enumerate(sizes):
+        for row, size in enumerate(sizes):  # rows and columns beyond an image's own side stay 0
             down[row, :size] = area_kernel(resolution, size)
             up[row, :, :size] = linear_kernel(size, resolution)
-        self.down = torch.tensor(down, dtype=torch.float32)  # (B, h, R)
-        self.up = torch.tensor(up, dtype=torch.float32)  # (B, R, h)
-        self.shares = torch.tensor([(size / side) ** 2 for size in sizes], dtype=torch.float32)
+        return cls(
+            torch.tensor(down, dtype=torch.float32),
+            torch.tensor(up, dtype=torch.float32),
+            torch.tensor([(size / side) ** 2 for size in sizes], dtype=torch.float32),
+        )
 
     def apply(self, images: Tensor) -> Tensor:
         """Average over the area of each small pixel: (B, 3, R, R) -> (B, 3, h, h)."""
@@ -177,7 +171,7 @@ class Downsample:
         return _separable(self.up, degraded)
 
     def known(self, degraded: Tensor) -> Tensor:
-        """Return the share of the batch's side that each input fills, squared."""
+        """Return the share of the batch's largest picture that each input fills."""
         return self.shares
 
     def seen(self, degraded: Tensor) -> Tensor:
@@ -186,21 +180,16 @@ class Downsample:
 
     def select(self, rows: Tensor) -> Downsample:
         """Keep some of the sizes."""
-        return self._with(self.down[rows], self.up[rows], self.shares[rows])
+        return Downsample(self.down[rows], self.up[rows], self.shares[rows])
 
     def to(self, device: torch.device | str) -> Downsample:
         """Return the same on a device."""
-        return self._with(self.down.to(device), self.up.to(device), self.shares.to(device))
-
-    def _with(self, down: Tensor, up: Tensor, shares: Tensor) -> Downsample:
-        made = object.__new__(Downsample)
-        made.down, made.up, made.shares = down, up, shares
-        return made
+        return Downsample(self.down.to(device), self.up.to(device), self.shares.to(device))
 
 
 def _separable(kernel: Tensor, images: Tensor) -> Tensor:
-    """Apply kernels (B, m, n) to the rows and columns of (B, 3, n, n)."""
-    across = kernel.unsqueeze(1)  # (B, 1, m, n)
+    """Apply kernels (B, m, n) to the rows and columns of (B, 3, n, n): (B, 3, m, m)."""
+    across = kernel.unsqueeze(1)  # (B, 1, m, n), the same for all colours
     return across @ images @ across.transpose(2, 3)
 
 
@@ -216,31 +205,31 @@ def spread(images: Tensor, holes: Tensor) -> Tensor:
     """
     import torch.nn.functional as F
 
-    known = 1 - holes
+    known = 1 - holes  # (B, 1, H, W)
     height, width = images.shape[-2:]
-    if min(height, width) <= 1 or bool((holes == 0).all()):
+    if min(height, width) <= 1 or bool((holes == 0).all()):  # the coarsest scale: one mean colour
         total = known.sum(dim=(2, 3), keepdim=True).clamp(min=1e-6)
-        mean = (images * known).sum(dim=(2, 3), keepdim=True) / total
+        mean = (images * known).sum(dim=(2, 3), keepdim=True) / total  # (B, C, 1, 1)
         return images * known + mean * holes
     half = ((height + 1) // 2, (width + 1) // 2)
-    weight = F.adaptive_avg_pool2d(known, half)
-    colour = F.adaptive_avg_pool2d(images * known, half) / weight.clamp(min=1e-6)
+    weight = F.adaptive_avg_pool2d(known, half)  # (B, 1, H/2, W/2), how much of each pixel is known
+    colour = F.adaptive_avg_pool2d(images * known, half) / weight.clamp(min=1e-6)  # of what is
     below = spread(colour, (weight <= 0).to(images.dtype))
     above = F.interpolate(below, (height, width), mode="bilinear", align_corners=False)
     filled = images * known + above * holes
-    for _ in range(RELAXATIONS):
-        near = F.pad(filled, (1, 1, 1, 1), mode="replicate")
+    for _ in range(RELAXATIONS):  # Jacobi's, of Laplace's equation; few do, for the start is near
+        near = F.pad(filled, (1, 1, 1, 1), mode="replicate")  # (B, C, H + 2, W + 2)
         mean = near[..., :-2, 1:-1] + near[..., 2:, 1:-1] + near[..., 1:-1, :-2] + near[..., 1:-1, 2:]
         filled = images * known + mean / 4 * holes
     return filled
 
 
 def continued(images: Floats, hole: Floats | npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-    """Continue what is known smoothly into a hole; known pixels keep their values.
+    """Do as `spread` does, without torch, and with one hole for all images.
 
     Args:
         images: (..., H, W); what is in the hole is not used.
-        hole: (H, W), 1 = unknown, 0 = known; the same for all images.
+        hole: (H, W), 1 = unknown, 0 = known.
     """
     images, hole = np.asarray(images, np.float32), np.asarray(hole, np.float32)
     known = 1 - hole
@@ -261,13 +250,36 @@ def continued(images: Floats, hole: Floats | npt.NDArray[np.bool_]) -> npt.NDArr
     return np.asarray(filled, np.float32)
 
 
+def fill_hole(pixels: Pixels, mask: Pixels) -> Pixels:
+    """Continue a photo (H, W, 3) smoothly into what of a mask (H, W) is above 0."""
+    part = _surroundings(mask)
+    image = pixels[part].astype(np.float32).transpose(2, 0, 1)  # (3, h, w)
+    filled = pixels.copy()
+    smooth = continued(image, mask[part] > 0)  # (3, h, w)
+    filled[part] = smooth.transpose(1, 2, 0).round().clip(0, 255).astype(np.uint8)
+    return filled
+
+
+def _surroundings(mask: Pixels) -> tuple[slice, slice]:
+    """Return the rows and columns of a hole with half its size around it: enough to continue into it."""
+    rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
+    margin = 8 + int(max(np.ptp(rows), np.ptp(columns))) // 2
+    return (
+        slice(max(int(rows[0]) - margin, 0), int(rows[-1]) + margin + 1),
+        slice(max(int(columns[0]) - margin, 0), int(columns[-1]) + margin + 1),
+    )
+
+
 def _halved(images: Floats) -> Floats:
-    """Average into half as many rows and columns, rounded up; neighbours overlap where they must."""
+    """Average into half as many rows and columns, rounded up; neighbours overlap where they must.
+
+    The windows are those of torch's adaptive pooling: two entries wide, and here and there three.
+    """
     for axis in (-2, -1):
         size = images.shape[axis]
         half = (size + 1) // 2
         starts = np.arange(half) * size // half
-        ends = -(-(np.arange(half) + 1) * size // half)
+        ends = -(-(np.arange(half) + 1) * size // half)  # rounded up
         total = np.take(images, starts, axis) + np.take(images, starts + 1, axis)
         wide = (ends - starts > 2).astype(images.dtype)
         counts = 2 + wide
@@ -286,6 +298,7 @@ def _enlarged(images: Floats, shape: tuple[int, ...]) -> Floats:
     """Interpolate linearly between pixel centres, borders repeated."""
     for axis, larger in zip((-2, -1), shape, strict=True):
         size = images.shape[axis]
+        # where the new pixels' centres lie among the old ones; before the first one, the first itself
         places = np.clip((np.arange(larger) + 0.5) * (size / larger) - 0.5, 0, None)
         left = np.minimum(places.astype(int), size - 1)
         bounds = [1, 1]

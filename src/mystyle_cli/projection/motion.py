@@ -33,17 +33,19 @@ def moved(images: Tensor, motions: Tensor) -> Tensor:
     right, down, zoom, turn = motions.unbind(1)
     scale, cos, sin = torch.exp(-zoom), torch.cos(turn), torch.sin(turn)
     # where a place of the moved image comes from: turn and zoom about the middle, undone after the shift
-    rows = [[scale * cos, scale * sin], [-scale * sin, scale * cos]]
+    rows = [[scale * cos, scale * sin], [-scale * sin, scale * cos]]  # (B,) each
     linear = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)  # (B, 2, 2)
-    shift = -linear @ torch.stack([2 * right, 2 * down], dim=1).unsqueeze(2)  # the crop spans -1 to 1
-    grid = F.affine_grid(torch.cat([linear, shift], dim=2), list(images.shape), align_corners=False)
+    # a crop is 1 wide for motions and spans -1 to 1 for grids
+    shift = -linear @ torch.stack([2 * right, 2 * down], dim=1).unsqueeze(2)  # (B, 2, 1)
+    affine = torch.cat([linear, shift], dim=2)  # (B, 2, 3)
+    grid = F.affine_grid(affine, list(images.shape), align_corners=False)  # (B, R, R, 2)
     if images.device.type in WHOLE:
         return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return sampled(images, grid)
 
 
 def sampled(images: Tensor, grid: Tensor) -> Tensor:
-    """Return what `grid_sample` does there, in parts that every device of torch has.
+    """Return what `grid_sample` does there, in parts that every device of torch has: (B, C, h, w).
 
     Torch's own, on a Mac's GPU, has neither this border nor a way back before about 2.13.
 
@@ -55,12 +57,14 @@ def sampled(images: Tensor, grid: Tensor) -> Tensor:
     x, y = (((grid[..., axis] + 1) * side - 1) / 2 for axis, side in enumerate((width, height)))
     x, y = x.clamp(0, width - 1).flatten(1), y.clamp(0, height - 1).flatten(1)  # (B, h w)
     left, top = x.detach().floor().clamp(max=width - 2), y.detach().floor().clamp(max=height - 2)
-    corner, flat = (top * width + left).long(), images.flatten(2)
+    # left and top carry no gradient: where a pixel comes from moves its shares of four neighbours, not which
+    corner = (top * width + left).long()  # (B, h w), the upper left neighbour's place
+    flat = images.flatten(2)  # (B, C, H W)
     shares = [(left + 1 - x) * (top + 1 - y), (x - left) * (top + 1 - y)]
     shares += [(left + 1 - x) * (y - top), (x - left) * (y - top)]
     total = flat.new_zeros(())
     for share, offset in zip(shares, (0, 1, width, width + 1), strict=True):
-        places = (corner + offset).unsqueeze(1).expand(-1, images.shape[1], -1)
+        places = (corner + offset).unsqueeze(1).expand(-1, images.shape[1], -1)  # (B, C, h w)
         total = total + flat.gather(2, places) * share.unsqueeze(1)
     return total.view(*images.shape[:2], *grid.shape[1:3])
 
@@ -73,7 +77,7 @@ def moved_quad(quad: Points, motion: npt.NDArray[np.floating[Any]]) -> Points:
         motion: (4,), that of the face within the crop.
     """
     right, down, zoom, turn = (float(value) for value in motion)
-    across, below = quad[3] - quad[0], quad[1] - quad[0]
+    across, below = quad[3] - quad[0], quad[1] - quad[0]  # the crop's sides on the photo
     middle = quad.mean(axis=0) + right * across + down * below
-    turned = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * np.exp(zoom)
-    return np.asarray(middle + (quad - quad.mean(axis=0)) @ turned.T)
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * np.exp(zoom)
+    return np.asarray(middle + (quad - quad.mean(axis=0)) @ rotation.T)

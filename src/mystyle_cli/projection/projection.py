@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from mystyle_cli.errors import UsageError
 from mystyle_cli.hull import hull
 from mystyle_cli.progress import Progress, Step, silent
 from mystyle_cli.projection.adam import RowAdam
-from mystyle_cli.projection.codes import FreeSpace, HullSpace, Space
+from mystyle_cli.projection.codes import Space, space_of
 from mystyle_cli.projection.motion import moved
 from mystyle_cli.projection.settings import HULL, Projection, ProjectionSettings
 
@@ -40,68 +40,61 @@ MOTION_WEIGHT: Final = 0.002
 """What a face that is out of place by that much costs in eq 8."""
 
 
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What eq 4 is asked of.
+
+    Args:
+        generator: G, the personal G_p or the domain prior's G_d; its device is used.
+        anchors: M, (N, w_dim); None in W and W+.
+        targets: I, numpy or torch (B, 3, h, w) in [-1, 1], the degraded inputs.
+        degradation: phi.
+        perceptual: L_lpips.
+    """
+
+    generator: Generator
+    anchors: npt.ArrayLike | None
+    targets: Any
+    degradation: Degradation
+    perceptual: Perceptual
+
+
 def project(
-    generator: Generator,
-    anchors: npt.ArrayLike | None,
-    targets: Any,
-    degradation: Degradation,
-    perceptual: Perceptual,
+    problem: Problem,
     settings: ProjectionSettings,
     progress: Progress = silent,
     start: npt.ArrayLike | None = None,
 ) -> Projection:
-    """Find for each degraded input the code that best explains it.
+    """Find for each degraded input the code that best explains it: the alpha* and Delta* of eq 8.
 
     Args:
-        generator: G_p, or G_d for the domain prior; its device is used.
-        anchors: (N, w_dim); None in W and W+.
-        targets: numpy or torch (B, 3, h, w) in [-1, 1], the degraded inputs.
-        degradation: phi.
-        perceptual: LPIPS.
+        problem: which inputs, and whose codes.
         settings: how to search.
         progress: told after every step.
-        start: alpha (B, N) or alpha_plus (B, num_ws, N) in A_beta, or w (B, w_dim); None: the anchors' mean
+        start: alpha (B, N) or alpha+ (B, num_ws, N) in A_beta, or w (B, w_dim); None: the anchors' mean
             (B.3), or `w_avg`.
-
-    Returns:
-        The codes, their images and losses. Source: eq 8.
 
     Raises:
         UsageError: a space of the person is asked for without anchors.
     """
     import torch
 
-    device = next(generator.parameters()).device
-    inputs = torch.as_tensor(np.asarray(targets), dtype=torch.float32, device=device)
+    generator = problem.generator
+    device = generator.device
+    inputs = torch.as_tensor(np.asarray(problem.targets), dtype=torch.float32, device=device)
+    anchors = problem.anchors
     points = None if anchors is None else torch.as_tensor(np.array(anchors, np.float32), device=device)
-    space = _space(settings, points, generator.num_ws)
+    space = space_of(settings, points, generator.num_ws)
     first = _start(start, generator, points, settings, len(inputs))
-    problem = _Problem(generator, perceptual, degradation.to(device), inputs, settings)
-    leaves = [*space.leaves(first.to(device)), torch.zeros(len(inputs), 4, device=device, requires_grad=True)]
-    search = _Search(problem, space, leaves, settings)
+    term = _Reconstruction.of(problem, inputs, settings)
+    motions = torch.zeros(len(inputs), 4, device=device, requires_grad=True)
+    search = _Search(term, space, [*space.leaves(first.to(device)), motions], settings)
     while search.open_rows:
         search.step()
         progress(Step("project", search.taken, settings.most_steps, {"loss": search.mean_loss}))
     if search.taken < settings.most_steps:
         progress(Step("project", settings.most_steps, settings.most_steps, {"loss": search.mean_loss}))
-    return _finish(search, problem, space, points, settings)
-
-
-def _space(settings: ProjectionSettings, anchors: Tensor | None, num_ws: int) -> Space:
-    layered = settings.space.endswith("+")
-    if settings.space in ("w+", "w"):
-        return FreeSpace(num_ws, layered=layered)
-    if anchors is None:
-        raise UsageError(f"{settings.space} is a person's space and needs anchors", "Use space w or w+.")
-    return HullSpace(
-        anchors,
-        num_ws,
-        layered=layered,
-        beta=hull.bound(settings.beta),
-        parametrisation=settings.parametrisation,
-        sharpness=settings.sharpness,
-        weights=(settings.sum_weight, settings.offset_weight),
-    )
+    return _finish(search, term, space, points, settings)
 
 
 def _start(
@@ -111,38 +104,48 @@ def _start(
     settings: ProjectionSettings,
     count: int,
 ) -> Tensor:
-    """Return where the inputs start: alpha (B, N), alpha_plus (B, num_ws, N) or w (B, w_dim), float32."""
+    """Return where the inputs start: alpha (B, N), alpha+ (B, num_ws, N) or w (B, w_dim), float32."""
     import torch
 
     if start is not None:
         return torch.as_tensor(np.array(start, np.float32))
-    if settings.space in ("w+", "w"):
+    if settings.space not in HULL:
         mean = generator.w_avg.detach().float()
-        return mean.expand(count, -1)
-    assert anchors is not None  # `_space` has refused this
-    return torch.as_tensor(hull.centre(len(anchors)), dtype=torch.float32).expand(count, -1)
+        return mean.expand(count, -1)  # (B, w_dim)
+    assert anchors is not None  # `space_of` has refused this
+    return torch.as_tensor(hull.centre(len(anchors)), dtype=torch.float32).expand(count, -1)  # (B, N)
 
 
-class _Problem:
-    """The data term of some inputs: eq 1 behind phi, for each input by itself."""
+@dataclass(frozen=True, eq=False)
+class _Reconstruction:
+    """L_rec(phi o G, I, .) of eq 8, for each input by itself.
 
-    def __init__(
-        self,
-        generator: Generator,
-        perceptual: Perceptual,
-        degradation: Degradation,
-        inputs: Tensor,
-        settings: ProjectionSettings,
-    ) -> None:
+    Args:
+        generator, perceptual, settings: as in `project`.
+        degradation: phi, on the generator's device.
+        inputs: I, (B, 3, h, w), there too.
+        features: what the perceptual net sees in the inputs, a (B, C, h, w) for each of its layers.
+    """
+
+    generator: Generator
+    perceptual: Perceptual
+    settings: ProjectionSettings
+    degradation: Degradation
+    inputs: Tensor
+    features: list[Tensor]
+
+    @classmethod
+    def of(cls, problem: Problem, inputs: Tensor, settings: ProjectionSettings) -> _Reconstruction:
+        """Bring a problem to where its inputs are, and look at them once for all steps."""
         import torch
 
-        self.generator, self.perceptual, self.degradation = generator, perceptual, degradation
-        self.inputs, self.settings = inputs, settings
+        degradation = problem.degradation.to(inputs.device)
         with torch.no_grad():
-            self.features = perceptual.features(degradation.view(inputs))
+            features = problem.perceptual.features(degradation.view(inputs))
+        return cls(problem.generator, problem.perceptual, settings, degradation, inputs, features)
 
     def images(self, w_plus: Tensor) -> Tensor:
-        """Return G(w_plus) (B, 3, R, R)."""
+        """Return G(w+) (B, 3, R, R) of codes (B, num_ws, w_dim)."""
         images: Tensor = self.generator.synthesis(w_plus, noise="const")
         return images
 
@@ -150,20 +153,23 @@ class _Problem:
         """Return eq 1 (B,) between phi(images, moved) and the inputs, over what is known of them."""
         if self.settings.movable:
             images = moved(images, motions)
-        degraded = self.degradation.apply(images)
-        view = self.degradation.view(degraded)
-        perceived = self.perceptual.distance_to(self.features, view) / self.degradation.seen(degraded)
-        squares = (degraded - self.inputs).square().mean(dim=(1, 2, 3)) / self.degradation.known(degraded)
-        losses: Tensor = self.settings.perceptual_weight * perceived + self.settings.pixel_weight * squares
+        degraded = self.degradation.apply(images)  # phi(G(w+)), (B, 3, h, w)
+        view = self.degradation.view(degraded)  # (B, 3, R, R)
+        # what is not known is equal on both sides and adds nothing: without the division, an input with a
+        # large hole would weigh less against eq 6 and eq 7 than one without
+        lpips = self.perceptual.distance_to(self.features, view) / self.degradation.seen(degraded)  # (B,)
+        l2 = (degraded - self.inputs).square().mean(dim=(1, 2, 3)) / self.degradation.known(degraded)
+        losses: Tensor = self.settings.perceptual_weight * lpips + self.settings.pixel_weight * l2  # eq 1
         return losses
 
-    def select(self, rows: Tensor) -> _Problem:
+    def select(self, rows: Tensor) -> _Reconstruction:
         """Keep some inputs, without computing their features again."""
-        kept = object.__new__(_Problem)
-        kept.generator, kept.perceptual, kept.settings = self.generator, self.perceptual, self.settings
-        kept.degradation, kept.inputs = self.degradation.select(rows), self.inputs[rows]
-        kept.features = [feature[rows] for feature in self.features]
-        return kept
+        return replace(
+            self,
+            degradation=self.degradation.select(rows),
+            inputs=self.inputs[rows],
+            features=[feature[rows] for feature in self.features],
+        )
 
 
 class _Search:
@@ -173,11 +179,11 @@ class _Search:
     """
 
     def __init__(
-        self, problem: _Problem, space: Space, leaves: list[Tensor], settings: ProjectionSettings
+        self, term: _Reconstruction, space: Space, leaves: list[Tensor], settings: ProjectionSettings
     ) -> None:
-        count = len(problem.inputs)
-        self.problem, self.space, self.settings = problem, space, settings
-        self.leaves, self.adam = leaves, RowAdam(leaves, turned=settings.space in HULL)
+        count = len(term.inputs)
+        self.term, self.space, self.settings = term, space, settings
+        self.leaves, self.adam = leaves, RowAdam(leaves, soap=settings.space in HULL)
         self.taken, self.mean_loss = 0, math.nan
         self.open_rows = list(range(count))
         self.found: list[list[Tensor] | None] = [None] * count
@@ -188,14 +194,15 @@ class _Search:
     def step(self) -> None:
         """Take one step with every input that has not ended."""
         *codes, free = self.leaves
-        motions = _motions(free, self.settings)
-        losses = self.problem.losses(self.problem.images(self.space.w_plus(codes)), motions)
-        losses = losses + self.space.penalty(codes)
+        motions = _motions(free, self.settings)  # (B, 4)
+        images = self.term.images(self.space.w_plus(codes))  # G(M alpha_beta+), (B, 3, R, R)
+        losses = self.term.losses(images, motions)  # L_rec, (B,)
+        losses = losses + self.space.penalty(codes)  # eq 8
         if self.settings.movable:
             spread = motions.new_tensor(MOTION_SPREAD)
             losses = losses + MOTION_WEIGHT * (motions / spread).square().sum(dim=1)
         losses.sum().backward()  # type: ignore[no-untyped-call]
-        values = losses.detach().float().cpu().numpy()
+        values = losses.detach().float().cpu().numpy()  # (B,)
         unsound = self._drop_unsound(values)
         open_schedules = [self.schedules[row] for row in self.open_rows]
         rates = [schedule.rate(float(value)) for schedule, value in zip(open_schedules, values, strict=True)]
@@ -211,7 +218,8 @@ class _Search:
         import torch
 
         gradients = [leaf.grad for leaf in self.leaves if leaf.grad is not None]
-        sound = torch.stack([gradient.isfinite().flatten(1).all(dim=1) for gradient in gradients]).all(dim=0)
+        sound = torch.stack([gradient.isfinite().flatten(1).all(dim=1) for gradient in gradients])
+        sound = sound.all(dim=0)  # (B,)
         places = np.nonzero(~(sound.cpu().numpy() & np.isfinite(values)))[0].tolist()
         for gradient in gradients if places else ():
             gradient[places] = 0.0
@@ -235,7 +243,7 @@ class _Search:
         if stay:
             rows = torch.tensor(stay, device=self.leaves[0].device)
             self.leaves = self.adam.select(rows)
-            self.problem = self.problem.select(rows)
+            self.term = self.term.select(rows)
 
     def result(self) -> list[Tensor]:
         """Return the leaves of all inputs, each as it was at that input's end."""
@@ -263,9 +271,11 @@ class Schedule:
         """Return the rate of the next step, given the loss before it."""
         settings = self.settings
         if loss < self.best * (1 - settings.tolerance):
-            self.best, self.best_at = loss, self.taken
+            self.best = loss
+            self.best_at = self.taken
         idle = self.taken - self.best_at
         if settings.patience and idle >= settings.patience and self.taken < self.fall_from:
+            # what is left of a search that ends early is as short against what was taken as in a whole one
             share = settings.ramp_down / max(1 - settings.ramp_down, 1e-6)
             self.fall_from = self.taken
             self.fall_length = max(1, min(self.fall_length, round(share * self.taken)))
@@ -282,22 +292,24 @@ def _motions(free: Tensor, settings: ProjectionSettings) -> Tensor:
 
 
 def _finish(
-    search: _Search, problem: _Problem, space: Space, anchors: Tensor | None, settings: ProjectionSettings
+    search: _Search, term: _Reconstruction, space: Space, anchors: Tensor | None, settings: ProjectionSettings
 ) -> Projection:
     """Put the found coefficients exactly into A_beta and see what the generator makes of them."""
     import torch
 
     with torch.no_grad():
         *leaves, free = search.result()
-        found, w_plus, motions = space.alpha_plus(leaves), space.w_plus(leaves), _motions(free, settings)
+        motions = _motions(free, settings)  # (B, 4)
+        found, w_plus = space.alpha_plus(leaves), space.w_plus(leaves)
         alpha_plus = None
         if found is not None and anchors is not None:
             alpha_plus = in_a_beta(found.cpu().double().numpy(), settings.beta)
-            codes = hull.combine(alpha_plus, anchors.cpu().double().numpy())
+            codes = hull.combine(alpha_plus, anchors.cpu().double().numpy())  # M alpha+, in float64
             w_plus = torch.as_tensor(codes, dtype=torch.float32, device=anchors.device)
-        images = problem.images(w_plus)
-        losses = problem.losses(images, motions)
-        images[search.unsound], losses[search.unsound] = math.nan, math.nan
+        images = term.images(w_plus)  # (B, 3, R, R)
+        losses = term.losses(images, motions)  # (B,)
+        images[search.unsound] = math.nan
+        losses[search.unsound] = math.nan
     return Projection(
         alpha_plus=alpha_plus,
         w_plus=_numpy(w_plus),
@@ -315,6 +327,7 @@ def in_a_beta(alpha_plus: npt.NDArray[np.float64], beta: float | None) -> npt.ND
     Division alone would let an entry at -beta fall below it where the sum is under 1.
     """
     total = alpha_plus.sum(axis=-1, keepdims=True)
+    # a sum far below 1 is no rounding of eq 6: divided by it, entries would go anywhere
     scaled = np.where(total > 0.5, alpha_plus / np.where(total > 0.5, total, 1.0), alpha_plus)
     return np.asarray(hull.project_onto_hull(scaled, beta), np.float64)
 

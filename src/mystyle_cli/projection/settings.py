@@ -10,9 +10,11 @@ import numpy.typing as npt
 
 from mystyle_cli.errors import UsageError, check_choice
 from mystyle_cli.hull import hull
-from mystyle_cli.projection.codes import Parametrisation
 
 SpaceName = Literal["p+", "p", "w+", "w"]
+Parametrisation = Literal["softplus", "simplex"]
+"""How A_beta is kept: "softplus" bounds every entry by eq 5 and penalises the sum by eq 6, as printed;
+"simplex" does both by construction."""
 
 HULL: Final = ("p+", "p")
 """The person's spaces."""
@@ -33,7 +35,7 @@ class ProjectionSettings:
         space: "p+" (P_beta+), "p" (P_beta), "w+" or "w".
         beta: dilation of the person's space, or None for no bound; without meaning in W and W+.
         steps: Adam steps at most; None takes those of `STEPS`.
-        parametrisation: how A_beta is kept; see `HullSpace`.
+        parametrisation: how A_beta is kept.
         learning_rate: highest rate; None takes the one of `RATES`.
         ramp_up: share of the steps over which the rate rises. Source: Karras 2020, projector.
         ramp_down: share of the steps over which it falls to 0, along a cosine.
@@ -76,12 +78,12 @@ class ProjectionSettings:
 
     @property
     def most_steps(self) -> int:
-        """Return the number of steps at most."""
+        """Steps at most."""
         return self.steps or STEPS["person" if self.space in HULL else "w"]
 
     @property
     def rate(self) -> float:
-        """Return the highest learning rate."""
+        """The highest learning rate."""
         kind: str = self.parametrisation if self.space in HULL else "w"
         if kind == "simplex" and hull.bound(self.beta) is None:
             kind = "softplus"  # unbounded, both forms are linear

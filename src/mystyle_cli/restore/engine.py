@@ -17,7 +17,7 @@ from mystyle_cli.instant.steps import STEPS, improve
 from mystyle_cli.nets.cost import plan_search
 from mystyle_cli.person.layout import GENERATOR
 from mystyle_cli.progress import Progress, Step
-from mystyle_cli.projection.projection import project
+from mystyle_cli.projection.projection import Problem, project
 from mystyle_cli.projection.settings import HULL, Projection, ProjectionSettings
 from mystyle_cli.restore.task import FAST_STEPS, RestoreSettings, TaskName
 from mystyle_cli.restore.views import degrade, degraded_photo, view_of
@@ -132,7 +132,8 @@ class Engine:
     def save_memory(self) -> bool:
         """Compute the generator's blocks again on the way back, instead of keeping what is in them."""
         synthesis = self.generator.synthesis
-        saved, synthesis.recompute = not synthesis.recompute, True
+        saved = not synthesis.recompute
+        synthesis.recompute = True
         return saved
 
     def answer(self, located: Sequence[Located], task: TaskName, progress: Progress) -> Projection:
@@ -142,16 +143,8 @@ class Engine:
         # landmarks of a tiny or half hidden face are rough; by those of a clear one the prior was aligned
         movable = task != "invert" and not self.settings.aligned
         settings = replace(self.projection, movable=movable)
-        return project(
-            self.generator,
-            self.anchors,
-            targets,
-            degradation,
-            self.perceptual,
-            settings,
-            progress,
-            start,
-        )
+        problem = Problem(self.generator, self.anchors, targets, degradation, self.perceptual)
+        return project(problem, settings, progress, start)
 
     def _start(
         self, located: Sequence[Located], task: TaskName, targets: Floats, degradation: Degradation

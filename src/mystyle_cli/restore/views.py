@@ -39,12 +39,12 @@ def degrade(located: Sequence[Located], task: TaskName, resolution: int) -> tupl
         small = np.zeros((len(shown), 3, max(sizes), max(sizes)), np.float32)
         for row, (image, size) in enumerate(zip(shown, sizes, strict=True)):
             small[row, :, :size, :size] = image
-        return small, Downsample(sizes, resolution)
+        return small, Downsample.of(sizes, resolution)
     crops = np.stack(shown)
     if task == "invert":
         return crops, Identity()
     holes = torch.from_numpy(np.stack([item.hole for item in located])[:, None])
-    mask = Mask(holes, torch.from_numpy(crops))
+    mask = Mask.of(holes, torch.from_numpy(crops))
     return np.asarray(mask.apply(torch.from_numpy(crops)).numpy()), mask
 
 
