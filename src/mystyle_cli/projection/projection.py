@@ -80,7 +80,7 @@ def project(
     import torch
 
     generator = problem.generator
-    device = generator.device
+    device = next(generator.parameters()).device
     inputs = torch.as_tensor(np.asarray(problem.targets), dtype=torch.float32, device=device)
     anchors = problem.anchors
     points = None if anchors is None else torch.as_tensor(np.array(anchors, np.float32), device=device)
