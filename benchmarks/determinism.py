@@ -23,7 +23,7 @@ from mystyle_cli.restore.restore import restore
 from mystyle_cli.restore.task import Quality, RestoreSettings, default_settings
 from mystyle_cli.sample.samples import draw
 from mystyle_cli.tuning.settings import TuneSettings
-from mystyle_cli.tuning.tuning import tune
+from mystyle_cli.tuning.tuning import Reconstruction, tune
 from tools.figures.common import NAMES, profile_of
 
 PHOTOS: Final = 8
@@ -125,7 +125,7 @@ def _tuned(profile: Profile, faces: np.ndarray) -> Pixels:
     prior = profile.prior
     generator, anchors = prior.generator(), prior.encode(faces)
     how = TuneSettings(passes=PASSES, batch=4, precision="float32")
-    tune(generator, anchors, faces, prior.perceptual(), how)
+    tune(Reconstruction(generator, anchors, faces, prior.perceptual()), how)
     return to_pixels(synthesise(generator.frozen(), anchors).clip(-1, 1))
 
 

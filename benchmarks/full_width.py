@@ -29,7 +29,7 @@ from mystyle_cli.projection.degradations import Identity
 from mystyle_cli.projection.projection import Problem, project
 from mystyle_cli.projection.settings import ProjectionSettings
 from mystyle_cli.tuning.settings import TuneSettings
-from mystyle_cli.tuning.tuning import plan_for, tune
+from mystyle_cli.tuning.tuning import Reconstruction, plan_for, tune
 
 DEVICE: Final = "cuda" if torch.cuda.is_available() else "cpu"
 RESOLUTION: Final = int(os.environ.get("MYSTYLE_RESOLUTION", "1024" if DEVICE == "cuda" else "256"))
@@ -154,7 +154,8 @@ def _tuned(work: Work, settings: TuneSettings, plan: Plan) -> list[float]:
     """Return the seconds a picture of steps of our tuning."""
     clock, count = _Clock(), len(work.images)
     how = replace(settings, passes=1 + STEPS)
-    tune(work.fresh(), work.anchors[:count], work.images, work.perceptual, how, None, clock.tick, plan)
+    objective = Reconstruction(work.fresh(), work.anchors[:count], work.images, work.perceptual)
+    tune(objective, how, None, clock.tick, plan)
     return clock.seconds(count)
 
 

@@ -29,7 +29,7 @@ from mystyle_cli.restore.engine import open_engine
 from mystyle_cli.restore.restore import restore_with
 from mystyle_cli.sample.samples import draw
 from mystyle_cli.tuning.settings import TuneSettings
-from mystyle_cli.tuning.tuning import plan_for, tune
+from mystyle_cli.tuning.tuning import Reconstruction, plan_for, tune
 from tools.figures.common import NAMES, profile_of
 from tools.portraits import PRIOR
 
@@ -81,7 +81,8 @@ def _tune(size: int) -> Callable[[], object]:
     prior, images, settings = open_prior(PRIOR), good_faces(size), TuneSettings(passes=PASSES)
     generator, perceptual, anchors = prior.generator(), prior.perceptual(), prior.encode(images)
     plan = plan_for(generator, perceptual, size, settings, CPU)
-    return lambda: tune(generator, anchors, images, perceptual, settings, plan=plan)
+    objective = Reconstruction(generator, anchors, images, perceptual)
+    return lambda: tune(objective, settings, plan=plan)
 
 
 def _upscale(size: int) -> Callable[[], object]:

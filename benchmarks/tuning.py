@@ -27,7 +27,7 @@ from mystyle_cli.person.score import perceptual_distances, synthesise
 from mystyle_cli.prior.registry import Prior, open_prior
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.tuning.settings import TuneSettings
-from mystyle_cli.tuning.tuning import tune
+from mystyle_cli.tuning.tuning import Reconstruction, tune
 from tools.figures.common import NAMES, truths_of
 from tools.portraits import PRIOR
 
@@ -96,7 +96,8 @@ class Work:
     def ours(self, passes: int, progress: Progress = silent) -> Generator:
         """Return G_p after some passes of our tuning."""
         generator, settings = self.prior.generator(), TuneSettings(passes=passes)
-        tune(generator, self.anchors, self.images, self.perceptual, settings, progress=progress)
+        objective = Reconstruction(generator, self.anchors, self.images, self.perceptual)
+        tune(objective, settings, progress=progress)
         return generator
 
 

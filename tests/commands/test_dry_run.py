@@ -86,7 +86,8 @@ import sys
 import numpy as np
 from mystyle_cli.learn.estimate import estimate_tuning
 from mystyle_cli.nets.memory import peak_memory
-from mystyle_cli.tuning.tuning import TuneSettings, plan_for, tune
+from mystyle_cli.tuning.settings import TuneSettings
+from mystyle_cli.tuning.tuning import Reconstruction, plan_for, tune
 from mystyle_cli.nets.device import CPU
 from mystyle_cli.nets.generator import Generator
 from mystyle_cli.nets.perceptual import Perceptual
@@ -111,7 +112,8 @@ print(estimate_tuning(prior, pictures, how, taken=None).memory)  # None: no step
 net, perceptual = prior.generator(), prior.perceptual()
 photos = np.random.default_rng(0).integers(0, 256, (pictures, 3, size, size), np.uint8)
 plan = plan_for(net, perceptual, pictures, how, CPU)
-tune(net, np.zeros((pictures, 512), np.float32), photos, perceptual, how, plan=plan)
+codes = np.zeros((pictures, 512), np.float32)
+tune(Reconstruction(net, codes, photos, perceptual), how, plan=plan)
 print(peak_memory())
 """
 

@@ -16,7 +16,7 @@ from mystyle_cli.nets.generator import Generator
 from mystyle_cli.nets.memory import free_memory, peak_memory, used_memory
 from mystyle_cli.nets.perceptual import Perceptual, Trunk
 from mystyle_cli.tuning.settings import TuneSettings
-from mystyle_cli.tuning.tuning import tune
+from mystyle_cli.tuning.tuning import Reconstruction, tune
 
 CHANNELS = {4: 16, 8: 16, 16: 16, 32: 12, 64: 8}
 
@@ -103,8 +103,8 @@ def test_a_cut_step_is_the_same_step(plan: Plan) -> None:
     how = TuneSettings(passes=2, batch=5, learning_rate=1e-3, precision="float32")
     whole_nets, cut_nets = nets(), nets()
     exact = photos.astype(np.float32) / 127.5 - 1
-    whole = tune(whole_nets[0], codes, exact, whole_nets[1], how)
-    cut = tune(cut_nets[0], codes, photos, cut_nets[1], how, plan=plan)
+    whole = tune(Reconstruction(whole_nets[0], codes, exact, whole_nets[1]), how)
+    cut = tune(Reconstruction(cut_nets[0], codes, photos, cut_nets[1]), how, plan=plan)
     assert not cut_nets[0].synthesis.recompute
     assert cut.curve[-1].loss == pytest.approx(whole.curve[-1].loss, rel=1e-4)
     start = dict(nets()[0].named_parameters())
@@ -153,8 +153,8 @@ def test_a_tuning_whose_memory_runs_out_goes_on_in_smaller_parts(
     how = TuneSettings(passes=2, batch=5, learning_rate=1e-3, precision="float32")
     (enough, perceptual), (short, limited) = nets(), nets()
     limited.__class__ = kind
-    whole = tune(enough, *small_work(), perceptual, how, plan=plan)
-    found = tune(short, *small_work(), limited, how, plan=plan)
+    whole = tune(Reconstruction(enough, *small_work(), perceptual), how, plan=plan)
+    found = tune(Reconstruction(short, *small_work(), limited), how, plan=plan)
     if isinstance(limited, Failing):
         assert limited.calls == 2 + 3 + 3, "parts of 3 and 2, then of 2, 2 and 1"
     start = dict(nets()[0].named_parameters())
@@ -168,8 +168,9 @@ def test_where_one_picture_is_too_many_the_error_is_raised() -> None:
     generator, limited = nets()
     limited.__class__ = Short
     limited.most = 0
+    objective = Reconstruction(generator, *small_work(), limited)
     with pytest.raises(torch.cuda.OutOfMemoryError):
-        tune(generator, *small_work(), limited, TuneSettings(passes=1, precision="float32"))
+        tune(objective, TuneSettings(passes=1, precision="float32"))
 
 
 def test_a_plan_gets_smaller_until_nothing_is_left_to_save() -> None:

@@ -27,7 +27,7 @@ from mystyle_cli.projection.projection import Problem, project
 from mystyle_cli.projection.settings import Projection, ProjectionSettings
 from mystyle_cli.tuning.anchors import AnchorSettings, optimise_anchors
 from mystyle_cli.tuning.settings import TuneSettings
-from mystyle_cli.tuning.tuning import tune
+from mystyle_cli.tuning.tuning import Reconstruction, tune
 from tests.support.fake_device import NAME, Traffic, fake_device
 
 COUNT = 3
@@ -142,9 +142,13 @@ def test_tuning_ends_the_same(prior: Prior, anchors: np.ndarray, photos: np.ndar
     """The weights are those of the CPU."""
     how = TuneSettings(passes=2, batch=2, learning_rate=3e-3, precision="float32")
     rows = anchors[:COUNT]
-    expected = _on_cpu(lambda: tune(prior.generator(), rows, photos, prior.perceptual(), how).state)
+
+    def tuned_from(start: Prior) -> dict[str, torch.Tensor]:
+        return tune(Reconstruction(start.generator(), rows, photos, start.perceptual()), how).state
+
+    expected = _on_cpu(lambda: tuned_from(prior))
     there = prior.on(where.device)
-    found = tune(there.generator(), rows, photos, there.perceptual(), how).state
+    found = tuned_from(there)
     for name, value in found.items():
         np.testing.assert_allclose(value.cpu().numpy(), expected[name].numpy(), atol=2e-3, err_msg=name)
 

@@ -19,7 +19,7 @@ from mystyle_cli.nets.device import CPU, Device
 from mystyle_cli.prior.registry import Prior, open_prior
 from mystyle_cli.progress import Step
 from mystyle_cli.tuning.settings import TuneSettings, batches_of_pass, learning_rate_at
-from mystyle_cli.tuning.tuning import STATE_FILE, tune
+from mystyle_cli.tuning.tuning import STATE_FILE, Reconstruction, tune
 
 QUICK = TuneSettings(passes=3, batch=2, learning_rate=3e-3, precision="float32", save_seconds=0.0)
 
@@ -43,7 +43,7 @@ def data(prior: Prior) -> tuple[np.ndarray, np.ndarray]:
 def run(prior: Prior, data: tuple[np.ndarray, np.ndarray], how: TuneSettings, folder: Path | None = None,
         progress: Callable[[Step], None] = lambda step: None) -> dict[str, torch.Tensor]:  # fmt: skip
     """Tune a fresh generator; returns the tuned parameters."""
-    return tune(prior.generator(), *data, prior.perceptual(), how, folder, progress).state
+    return tune(Reconstruction(prior.generator(), *data, prior.perceptual()), how, folder, progress).state
 
 
 @settings(max_examples=60)
@@ -127,7 +127,7 @@ def test_the_loss_of_the_curve_is_eq_1(prior: Prior, data: tuple[np.ndarray, np.
     """With no rate to speak of the first pass shows LPIPS + lambda * mean squared error, by plain code."""
     codes, images = (torch.from_numpy(part) for part in data)
     how = dataclasses.replace(QUICK, passes=1, learning_rate=1e-12, weight_l2=0.5)
-    result = tune(prior.generator(), *data, prior.perceptual(), how)
+    result = tune(Reconstruction(prior.generator(), *data, prior.perceptual()), how)
     generator, net = prior.generator(), prior.perceptual().net
     with torch.no_grad():
         made = generator.synthesis(codes[:, None].repeat(1, generator.num_ws, 1))
@@ -144,7 +144,7 @@ def test_tuning_lowers_the_loss_and_leaves_the_mapping(
 ) -> None:
     """Every synthesis weight may move, nothing else does, and the generator comes back frozen."""
     generator, before = prior.generator(), prior.generator().state_dict()
-    result = tune(generator, *data, prior.perceptual(), dataclasses.replace(QUICK, passes=12))
+    result = tune(Reconstruction(generator, *data, prior.perceptual()), dataclasses.replace(QUICK, passes=12))
     assert result.curve[-1].loss < 0.8 * result.curve[0].loss
     assert not any(parameter.requires_grad for parameter in generator.parameters())
     for name, value in generator.state_dict().items():
@@ -177,12 +177,15 @@ def test_stopped_and_resumed_is_bit_for_bit_the_same(
         if step.done == stop:
             raise Stop
 
-    whole = tune(prior.generator(), *data, prior.perceptual(), QUICK)
+    whole = tune(Reconstruction(prior.generator(), *data, prior.perceptual()), QUICK)
     with pytest.raises(Stop):
         run(prior, data, QUICK, tmp_path, report)
     steps: list[int] = []
     again = tune(
-        prior.generator(), *data, prior.perceptual(), QUICK, tmp_path, lambda step: steps.append(step.done)
+        Reconstruction(prior.generator(), *data, prior.perceptual()),
+        QUICK,
+        tmp_path,
+        lambda step: steps.append(step.done),
     )
     assert steps[0] == stop, "the step before the one that was stopped had been saved"
     assert all(torch.equal(whole.state[name], again.state[name]) for name in whole.state)
@@ -246,5 +249,5 @@ def test_bfloat16_comes_close_to_float32(prior: Prior, data: tuple[np.ndarray, n
     losses = []
     for precision in ("float32", "bfloat16"):
         how = dataclasses.replace(QUICK, passes=8, precision=precision)
-        losses.append(tune(prior.generator(), *data, prior.perceptual(), how).curve[-1].loss)
+        losses.append(tune(Reconstruction(prior.generator(), *data, prior.perceptual()), how).curve[-1].loss)
     assert losses[1] == pytest.approx(losses[0], rel=0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -230,10 +231,6 @@ def _covered(scores: Mapping[str, float], settings: CurateSettings) -> tuple[Rea
 
 def _gauss(plane: Plane, sigma: float) -> Plane:
     """Blur a plane (H, W) by a Gaussian of `sigma` pixels, mirrored at the edges."""
-    reach = int(np.ceil(3 * sigma))
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    kernel /= kernel.sum()
-    for _ in range(2):
-        padded = np.pad(plane, ((reach, reach), (0, 0)), mode="symmetric")
-        plane = sum(weight * padded[i : i + len(plane)] for i, weight in enumerate(kernel)).T
-    return plane
+    from scipy.ndimage import gaussian_filter
+
+    return np.asarray(gaussian_filter(plane, sigma, radius=math.ceil(3 * sigma)))

@@ -67,16 +67,16 @@ def groups(similarity: Matrix, threshold: float) -> list[list[int]]:
         similarity: (n, n), symmetric.
         threshold: similarity below which groups stay apart.
     """
-    merges = _merges(similarity)
-    stop = _gap([level for level, _, _ in merges], threshold)
-    members: dict[int, list[int]] = {i: [i] for i in range(len(similarity))}
-    for level, keep, join in merges:
-        if level < stop:
-            break
-        members[keep] = sorted(members[keep] + members.pop(join))
-    return sorted(
-        members.values(), key=lambda group: (-len(group), -float(similarity[np.ix_(group, group)].mean()))
-    )
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    count = len(similarity)
+    if count < 2:
+        return [[face] for face in range(count)]
+    tree = linkage(1 - similarity[np.triu_indices(count, 1)], "average")  # (n - 1, 4), a merge a row
+    stop = _gap((1 - tree[:, 2]).tolist(), threshold)
+    labels = fcluster(tree, 1 - stop, "distance")  # (n,)
+    members = sorted(np.flatnonzero(labels == label).tolist() for label in set(labels.tolist()))
+    return sorted(members, key=lambda group: (-len(group), -float(similarity[np.ix_(group, group)].mean())))
 
 
 def belonging(
@@ -143,25 +143,6 @@ def person(
             break
         members = found
     return chosen, limit
-
-
-def _merges(similarity: Matrix) -> list[tuple[float, int, int]]:
-    """Return average linkage's merges as (similarity, kept index, joined index), in order."""
-    levels = similarity.astype(np.float64).copy()
-    np.fill_diagonal(levels, -np.inf)
-    sizes = np.ones(len(levels))
-    merges = []
-    for _ in range(len(levels) - 1):
-        first, second = sorted(divmod(int(levels.argmax()), len(levels)))
-        merges.append((float(levels[first, second]), first, second))
-        mean = (sizes[first] * levels[first] + sizes[second] * levels[second]) / (
-            sizes[first] + sizes[second]
-        )
-        levels[first] = levels[:, first] = mean
-        levels[first, first] = -np.inf
-        levels[second] = levels[:, second] = -np.inf
-        sizes[first] += sizes[second]
-    return merges
 
 
 def _gap(levels: list[float], threshold: float) -> float:

@@ -15,7 +15,7 @@ from mystyle_cli.nets.cost import Plan, gradient_bytes, picture_cost, planned_by
 from mystyle_cli.nets.memory import used_memory
 from mystyle_cli.progress import Step
 from mystyle_cli.tuning.settings import TuneSettings
-from mystyle_cli.tuning.tuning import plan_for, tune
+from mystyle_cli.tuning.tuning import Reconstruction, plan_for, tune
 
 if TYPE_CHECKING:
     from mystyle_cli.nets.device import Device
@@ -176,7 +176,7 @@ def _measure(prior: Prior, batch: int, settings: TuneSettings, plan: Plan) -> fl
     clock = _Clock(prior.device.finish)
     how = replace(settings, passes=PROBE_STEPS, batch=tried)
     with suppress(_EnoughError):
-        tune(generator, codes, noise, prior.perceptual(), how, None, clock, plan)
+        tune(Reconstruction(generator, codes, noise, prior.perceptual()), how, None, clock, plan)
     return clock.step_seconds * batch / tried
 
 

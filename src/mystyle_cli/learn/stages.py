@@ -57,7 +57,7 @@ from mystyle_cli.progress import Progress, Step
 from mystyle_cli.store.draft import Draft
 from mystyle_cli.tuning.anchors import find_anchors
 from mystyle_cli.tuning.settings import LossPoint
-from mystyle_cli.tuning.tuning import METHOD, plan_for, steps_taken, tune
+from mystyle_cli.tuning.tuning import METHOD, Reconstruction, plan_for, steps_taken, tune
 
 if TYPE_CHECKING:
     from mystyle_cli.nets.generator import Generator
@@ -221,7 +221,8 @@ class Stages:
             return None
         state, nets = self.draft.work / "tune", (self.prior.generator(), self.prior.perceptual())
         faces = self._faces(TRAIN).pixels
-        return steps_taken(nets[0], self._codes(), faces, nets[1], self.settings.tuning, state)
+        objective = Reconstruction(nets[0], self._codes(), faces, nets[1])
+        return steps_taken(objective, self.settings.tuning, state)
 
     def _tune(self) -> Done:
         import torch
@@ -231,7 +232,8 @@ class Stages:
         perceptual, faces = self.prior.perceptual(), self._faces(TRAIN).pixels
         plan = plan_for(generator, perceptual, len(faces), settings, self.prior.device)
         state = self.draft.work / "tune"
-        result = tune(generator, self._codes(), faces, perceptual, settings, state, self.progress, plan)
+        objective = Reconstruction(generator, self._codes(), faces, perceptual)
+        result = tune(objective, settings, state, self.progress, plan)
         whole = self.settings.whole
         stored = store_difference(self.prior, result.state, self._codes(), whole=whole)
         files = self.draft.write_tensors(GENERATOR, stored.tensors, stored.notes)

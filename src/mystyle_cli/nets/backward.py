@@ -23,7 +23,7 @@ Rule = Callable[["_Backward", NodeProto, str, int], str]
 
 
 def add_gradient(graph: OnnxGraph, entries: Sequence[tuple[str, Shape]], loss: str, wanted: str) -> str:
-    """Add the nodes that compute the gradient of a loss; returns the gradient's name.
+    """Add the nodes that compute the gradient of a loss (B,) by one of a graph's inputs; returns its name.
 
     Args:
         graph: with nodes of the kinds in `RULES` wherever `loss` depends on `wanted`.
@@ -71,15 +71,16 @@ class _Backward:
 
     def run(self, loss: str) -> str:
         """Go from the loss to what is wanted."""
+        # every row's loss depends on that row alone: the gradient of their sum is each row's own
         ones = self.node("Expand", [self.constant(np.ones(1, np.float32)), self.node("Shape", [loss])])
-        gradients = {loss: ones}
-        for node in reversed(self.forward):
+        gradients = {loss: ones}  # d loss / d x, by the name of x
+        for node in reversed(self.forward):  # the order they were added in is topological
             gradient = gradients.get(node.output[0])
-            if gradient is None:
+            if gradient is None:  # the loss does not depend on it
                 continue
             for place, name in enumerate(node.input):
                 if name in self.alive:
-                    part = RULES[node.op_type](self, node, gradient, place)
+                    part = RULES[node.op_type](self, node, gradient, place)  # the chain rule, one factor
                     gradients[name] = self.node("Add", [gradients[name], part]) if name in gradients else part
         return gradients[self.wanted]
 
@@ -98,7 +99,7 @@ class _Backward:
     def fit(self, gradient: str, node: NodeProto, place: int) -> str:
         """Sum a gradient, as large as a node's output, over the axes along which an input was repeated."""
         large, small = self.shapes[node.output[0]], self.shapes[node.input[place]]
-        small = (*[1] * (len(large) - len(small)), *small)
+        small = (*[1] * (len(large) - len(small)), *small)  # as broadcasting aligns them, from the right
         axes = [axis for axis, (a, b) in enumerate(zip(large, small, strict=True)) if b == 1 != a]
         return self.node("ReduceSum", [gradient, self.line(*axes)], keepdims=1) if axes else gradient
 
@@ -131,12 +132,13 @@ def _multiply(back: _Backward, node: NodeProto, gradient: str, place: int) -> st
 
 def _divide(back: _Backward, node: NodeProto, gradient: str, place: int) -> str:
     quotient = back.node("Div", [gradient, node.input[1]])
-    if place:
+    if place:  # -g a / b^2, where a / b is there already
         quotient = back.node("Neg", [back.node("Mul", [quotient, node.output[0]])])
     return back.fit(quotient, node, place)
 
 
 def _root(back: _Backward, node: NodeProto, gradient: str, place: int) -> str:
+    # g / (2 sqrt(x)); `nets/loss.py` adds to what it takes roots of, so that none is 0
     return back.node("Div", [back.node("Mul", [gradient, back.number(0.5)]), node.output[0]])
 
 
@@ -146,8 +148,9 @@ def _matrices(back: _Backward, node: NodeProto, gradient: str, place: int) -> st
     _require(back.shapes[node.input[place]][:-2] == back.shapes[node.output[0]][:-2], node)
     other = node.input[1 - place]
     last = len(back.shapes[other]) - 1
-    turned = back.node("Transpose", [other], perm=[*range(last - 1), last, last - 1])
-    return back.node("MatMul", [turned, gradient] if place else [gradient, turned])
+    transposed = back.node("Transpose", [other], perm=[*range(last - 1), last, last - 1])
+    # of Y = A B: G B^T by A, A^T G by B
+    return back.node("MatMul", [transposed, gradient] if place else [gradient, transposed])
 
 
 def _linear(back: _Backward, node: NodeProto, gradient: str, place: int) -> str:
@@ -162,8 +165,8 @@ def _gather(back: _Backward, node: NodeProto, gradient: str, place: int) -> str:
     (index,) = (tensor for tensor in back.graph.constants if tensor.name == node.input[1])
     rows = np.zeros((int(back.shapes[node.input[0]][1]), 1), np.float32)
     rows[int(numpy_helper.to_array(index))] = 1
-    row = back.node("Unsqueeze", [gradient, back.line(1)])
-    return back.node("Mul", [row, back.constant(rows)])
+    row = back.node("Unsqueeze", [gradient, back.line(1)])  # (B, 1, w_dim)
+    return back.node("Mul", [row, back.constant(rows)])  # (B, num_ws, w_dim)
 
 
 def _unsqueeze(back: _Backward, node: NodeProto, gradient: str, place: int) -> str:
@@ -171,7 +174,10 @@ def _unsqueeze(back: _Backward, node: NodeProto, gradient: str, place: int) -> s
 
 
 def _convolution(back: _Backward, node: NodeProto, gradient: str, place: int) -> str:
-    """Convolve back: with strides transposed, without them by the turned kernel, which is faster."""
+    """Convolve back: with strides by a transposed convolution, without them by the flipped kernel.
+
+    The latter is the same sum in the form for which onnxruntime has the faster code.
+    """
     facts, weight = _attributes(node), node.input[1]
     _require(place == 0 and set(facts.get("dilations", [1])) == {1}, node)
     height, width = (int(length) for length in back.shapes[weight][2:])
@@ -180,7 +186,7 @@ def _convolution(back: _Backward, node: NodeProto, gradient: str, place: int) ->
     if list(strides) == [1, 1]:
         _require(group == 1 or back.shapes[weight][1] == 1, node)
         outer = [side - 1 - pad for side, pad in zip(sides * 2, pads, strict=True)]
-        return back.node("Conv", [gradient, _turned(back, weight, group)], pads=outer, group=group)
+        return back.node("Conv", [gradient, _flipped(back, weight, group)], pads=outer, group=group)
     lengths = zip(back.shapes[node.input[0]][2:], back.shapes[node.output[0]][2:], strict=True)
     left = [  # rows and columns at the end that no window reached
         int(before) - ((int(after) - 1) * strides[axis] + sides[axis] - pads[axis] - pads[axis + 2])
@@ -190,16 +196,20 @@ def _convolution(back: _Backward, node: NodeProto, gradient: str, place: int) ->
     return back.node("ConvTranspose", [gradient, weight], output_padding=left, **kept)
 
 
-def _turned(back: _Backward, weight: str, group: int) -> str:
-    """Return a kernel turned by 180 degrees, its channels exchanged; onnxruntime does it once, on opening."""
-    if group == 1:
+def _flipped(back: _Backward, weight: str, group: int) -> str:
+    """Return a kernel (O, I, k, k) with both sides reversed, as (I, O, k, k).
+
+    The nodes depend on weights alone, so onnxruntime computes them once, on opening: the file stays small.
+    """
+    if group == 1:  # with a group for each channel there is one on either side
         weight = back.node("Transpose", [weight], perm=[1, 0, 2, 3])
-    ends = -(2**62)
+    ends = -(2**62)  # beyond the first entry, whatever the length
     bounds = [back.line(-1, -1), back.line(ends, ends), back.line(2, 3), back.line(-1, -1)]
     return back.node("Slice", [weight, *bounds])
 
 
 def _transposed_convolution(back: _Backward, node: NodeProto, gradient: str, place: int) -> str:
+    # it is the way back of a convolution, so its own way back is that convolution
     facts = _attributes(node)
     _require(place == 0 and set(facts.get("dilations", [1])) == {1}, node)
     kept = {name: facts[name] for name in ("strides", "pads", "group") if name in facts}
@@ -208,6 +218,7 @@ def _transposed_convolution(back: _Backward, node: NodeProto, gradient: str, pla
 
 def _leaky(back: _Backward, node: NodeProto, gradient: str, place: int) -> str:
     smaller = back.node("Mul", [gradient, back.number(_attributes(node)["alpha"])])
+    # by the output, which has the input's sign and is kept anyway
     above = back.node("Greater", [node.output[0], back.number(0)])
     return back.where(above, gradient, smaller)
 
@@ -218,6 +229,7 @@ def _cut(back: _Backward, node: NodeProto, gradient: str, place: int) -> str:
 
 
 def _clip(back: _Backward, node: NodeProto, gradient: str, place: int) -> str:
+    # what was not clipped is what it was; so no bound is needed here
     inside = back.node("Equal", [node.input[0], node.output[0]])
     return back.where(inside, gradient, back.number(0))
 
@@ -226,6 +238,7 @@ def _largest(back: _Backward, node: NodeProto, gradient: str, place: int) -> str
     """Give the gradient of each maximum to the pixel that it was taken from; windows may overlap."""
     shape, line = back.node("Shape", [node.input[0]]), back.line(-1)
     zeros = back.node("Expand", [back.number(0), shape])
+    # MaxPool's second output counts places over the whole tensor: one axis does for all
     flat = [back.node("Reshape", [part, line]) for part in (zeros, node.output[1], gradient)]
     summed = back.node("ScatterElements", flat, axis=0, reduction="add")
     return back.node("Reshape", [summed, shape])

@@ -127,8 +127,8 @@ class _Writer:
         scale = node("Div", [self.graph.constant(np.array(self.gain, np.float32)), norm])  # (B, outputs)
         x = node("Mul", [x, self._spread(style)])
         if up:
-            turned = self._weight(np.ascontiguousarray(weight.swapaxes(0, 1)))
-            x = node("ConvTranspose", [x, turned], strides=[2, 2], kernel_shape=[3, 3])
+            transposed = self._weight(np.ascontiguousarray(weight.swapaxes(0, 1)))  # (inputs, outputs, 3, 3)
+            x = node("ConvTranspose", [x, transposed], strides=[2, 2], kernel_shape=[3, 3])
             x = node("Conv", [x, self._kernel(name, len(weight))], pads=[1, 1, 1, 1], group=len(weight))
         else:
             x = node("Conv", [x, self._weight(weight)], pads=[1, 1, 1, 1])

@@ -43,8 +43,8 @@ class FullyConnected(nn.Module):
     """Linear layer with equalised learning rate: the stored weight is scaled by multiplier / sqrt(inputs)."""
 
     def __init__(self, inputs: int, outputs: int, *, bias: float = 0.0, multiplier: float = 1.0) -> None:
-        """Make the layer with unit-normal weights divided by `multiplier`."""
         super().__init__()
+        # stored at a size of 1 / multiplier, so that Adam's steps of one size move the layer by less
         self.weight = nn.Parameter(torch.randn(outputs, inputs) / multiplier)
         self.bias = nn.Parameter(torch.full((outputs,), bias / multiplier))
         self.weight_gain = multiplier / math.sqrt(inputs)
@@ -56,12 +56,11 @@ class FullyConnected(nn.Module):
 
 
 class MappingNetwork(nn.Module):
-    """z -> w: pixel norm and fully connected layers; keeps the running mean `w_avg`."""
+    """z -> w: pixel norm and fully connected layers; keeps the running mean of w, `w_avg` (w_dim,)."""
 
     w_avg: Tensor
 
     def __init__(self, z_dim: int, w_dim: int, layers: int, multiplier: float = 0.01) -> None:
-        """Make `layers` layers of width `w_dim`."""
         super().__init__()
         self.z_dim, self.w_dim, self.layers = z_dim, w_dim, layers
         for i in range(layers):
@@ -71,9 +70,9 @@ class MappingNetwork(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """Map z (B, z_dim) to w (B, w_dim)."""
         x = z.float()
-        x = x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+        x = x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()  # onto the sphere of radius sqrt(z_dim)
         for i in range(self.layers):
-            x = F.leaky_relu(getattr(self, f"fc{i}")(x), SLOPE) * GAIN
+            x = F.leaky_relu(getattr(self, f"fc{i}")(x), SLOPE) * GAIN  # (B, w_dim)
         return x
 
 
@@ -81,11 +80,7 @@ class NoMapping(nn.Module):
     """In the mapping's place where a file holds the synthesis network alone; asked for a code, it says so."""
 
     def forward(self, z: Tensor) -> Tensor:
-        """Refuse.
-
-        Raises:
-            ModelError: always.
-        """
+        """Raise ModelError, always."""
         raise self._error()
 
     @property
@@ -110,10 +105,9 @@ class SynthesisLayer(nn.Module):
     def __init__(
         self, inputs: int, outputs: int, w_dim: int, resolution: int, up: bool, clamp: float | None
     ) -> None:
-        """Make the layer; `resolution` is that of its output."""
         super().__init__()
-        self.resolution, self.up, self.clamp = resolution, up, clamp
-        self.affine = FullyConnected(w_dim, inputs, bias=1.0)
+        self.resolution, self.up, self.clamp = resolution, up, clamp  # the resolution of its output
+        self.affine = FullyConnected(w_dim, inputs, bias=1.0)  # w -> styles, which begin at 1: no modulation
         weight = torch.randn(outputs, inputs, 3, 3).contiguous(memory_format=torch.channels_last)
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(outputs))
@@ -123,31 +117,36 @@ class SynthesisLayer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, noise: Noise) -> Tensor:
         """Map features (B, inputs, h, h) and w (B, w_dim) to (B, outputs, resolution, resolution)."""
-        style = self.affine(w)  # (B, inputs)
+        style = self.affine(w)  # s, (B, inputs)
         energy = self.weight.square().sum((2, 3))  # (outputs, inputs)
+        # 1 / sqrt(sum_ik (s_i w_oik)^2 + eps), which keeps the variance; as s does not depend on the place k,
+        # scaling the input and the output is the same as scaling every picture's own copy of the weights
         demodulation = (F.linear(style.square(), energy) + 1e-8).rsqrt()  # (B, outputs)
-        x = x * style[:, :, None, None].to(x.dtype)
+        x = x * style[:, :, None, None].to(x.dtype)  # (B, inputs, h, h)
         x = self._upsample(x) if self.up else F.conv2d(x, self.weight, padding=1)
         # The gain is folded into scale and offset: lrelu(g x) = g lrelu(x) for g > 0.
-        scale = (GAIN * demodulation)[:, :, None, None].to(x.dtype)
+        scale = (GAIN * demodulation)[:, :, None, None].to(x.dtype)  # (B, outputs, 1, 1)
         x = F.leaky_relu(torch.addcmul(self._offset(x, noise), x, scale), SLOPE, inplace=True)
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
     def _upsample(self, x: Tensor) -> Tensor:
+        # a transposed convolution is zero insertion and the kernel in one; the blur removes what it aliases
         x = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2)  # (B, outputs, 2h + 1, 2h + 1)
         channels = x.shape[1]
+        # 4: three of four values are zeros
         kernel = (4 * self.resample_filter).to(x.dtype).expand(channels, 1, 4, 4)
-        return F.conv2d(x, kernel, padding=1, groups=channels)
+        return F.conv2d(x, kernel, padding=1, groups=channels)  # (B, outputs, 2h, 2h)
 
     def _offset(self, x: Tensor, noise: Noise) -> Tensor:
         """Bias plus noise, broadcastable to x (B, C, r, r)."""
-        bias = self.bias[:, None, None]
+        bias = self.bias[:, None, None]  # (C, 1, 1)
         if noise == "none":
             return (GAIN * bias).to(x.dtype)
         if noise == "const":
-            pattern = self.noise_const
+            pattern = self.noise_const  # (r, r)
         else:
-            pattern = torch.randn(x.shape[0], 1, self.resolution, self.resolution, device=x.device)
+            size = (x.shape[0], 1, self.resolution, self.resolution)  # one pattern for all channels
+            pattern = torch.randn(size, device=x.device)
         return (GAIN * (bias + pattern * self.noise_strength)).to(x.dtype)
 
 
@@ -155,7 +154,6 @@ class ToRgb(nn.Module):
     """Modulated 1x1 convolution to an image, without demodulation."""
 
     def __init__(self, inputs: int, w_dim: int, image_channels: int, clamp: float | None) -> None:
-        """Make the layer."""
         super().__init__()
         self.clamp = clamp
         self.affine = FullyConnected(w_dim, inputs, bias=1.0)
@@ -165,7 +163,7 @@ class ToRgb(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """Map features (B, inputs, r, r) and w (B, w_dim) to an image (B, 3, r, r)."""
-        style = self.affine(w) * self.weight_gain
+        style = self.affine(w) * self.weight_gain  # (B, inputs)
         x = F.conv2d(x * style[:, :, None, None].to(x.dtype), self.weight, self.bias)
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
@@ -178,9 +176,8 @@ class SynthesisBlock(nn.Module):
     def __init__(
         self, inputs: int, outputs: int, w_dim: int, resolution: int, image_channels: int, clamp: float | None
     ) -> None:
-        """Make the block; `inputs` is 0 for the first."""
         super().__init__()
-        self.first = inputs == 0
+        self.first = inputs == 0  # which starts from a constant, at its own resolution
         if self.first:
             self.const = nn.Parameter(torch.randn(outputs, resolution, resolution))
         else:
@@ -194,9 +191,8 @@ class SynthesisBlock(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return features and image of this resolution; `ws` holds one (B, w_dim) per layer and torgb."""
         if x is None or image is None:
-            batch = ws[0].shape[0]
-            start = self.const[None].expand(batch, -1, -1, -1).contiguous(memory_format=torch.channels_last)
-            x = self.conv1(start, ws[0], noise)
+            start = self.const[None].expand(ws[0].shape[0], -1, -1, -1)  # (B, C, 4, 4)
+            x = self.conv1(start.contiguous(memory_format=torch.channels_last), ws[0], noise)
             return x, self.torgb(x, ws[1])
         x = self.conv1(self.conv0(x, ws[0], noise), ws[1], noise)
         return x, self._enlarge(image) + self.torgb(x, ws[2])
@@ -205,7 +201,7 @@ class SynthesisBlock(nn.Module):
         """Double an image's size: zero insertion, then the 4x4 kernel with gain 4."""
         channels = image.shape[1]
         kernel = (4 * self.resample_filter).to(image.dtype).expand(channels, 1, 4, 4)
-        return F.conv_transpose2d(image, kernel, stride=2, padding=1, groups=channels)
+        return F.conv_transpose2d(image, kernel, stride=2, padding=1, groups=channels)  # (B, 3, 2r, 2r)
 
 
 class SynthesisNetwork(nn.Module):
@@ -214,10 +210,9 @@ class SynthesisNetwork(nn.Module):
     def __init__(
         self, w_dim: int, channels: Mapping[int, int], image_channels: int, clamp: float | None
     ) -> None:
-        """Make one block for each resolution of `channels`."""
         super().__init__()
         self.resolutions = sorted(channels)
-        self.num_ws = 2 * len(self.resolutions)
+        self.num_ws = 2 * len(self.resolutions)  # two a block, of three layers: torgb borrows the next one's
         self.recompute = False  # blocks on the way back, instead of keeping what is in them: slower, smaller
         before = 0
         for r in self.resolutions:
@@ -225,16 +220,13 @@ class SynthesisNetwork(nn.Module):
             before = channels[r]
 
     def forward(self, w_plus: Tensor, noise: Noise = "const") -> Tensor:
-        """Render codes.
+        """Render codes (B, num_ws, w_dim) as (B, 3, R, R), nominally in [-1, 1], not clamped.
 
         Args:
-            w_plus: (B, num_ws, w_dim) float.
+            w_plus: the codes.
             noise: "const" uses the stored patterns, "none" leaves noise out, "random" draws it anew.
-
-        Returns:
-            Images (B, 3, R, R), nominally in [-1, 1], not clamped.
         """
-        rows = w_plus.unbind(1)
+        rows = w_plus.unbind(1)  # num_ws times (B, w_dim)
         x = image = None
         for i, r in enumerate(self.resolutions):
             # torgb of a block shares its row with conv0 of the next.
@@ -298,7 +290,7 @@ class Generator(nn.Module):
 
     @property
     def w_avg(self) -> Tensor:
-        """Mean of w, (w_dim,)."""
+        """w bar of B.3, (w_dim,)."""
         return self.mapping.w_avg
 
     @property
@@ -310,9 +302,9 @@ class Generator(nn.Module):
         self, z: Tensor, psi: float = 1.0, noise: Noise = "const", cutoff: int | None = None
     ) -> Tensor:
         """Render z (B, z_dim) with truncation `psi`, of the first `cutoff` rows only, as (B, 3, R, R)."""
-        w = self.mapping(z)
+        w = self.mapping(z)  # (B, w_dim)
         w_plus = w[:, None].repeat(1, self.num_ws, 1)  # (B, num_ws, w_dim)
-        if psi != 1:
+        if psi != 1:  # towards the mean, where pictures are surer and more alike
             w_plus[:, :cutoff] = self.w_avg + psi * (w_plus[:, :cutoff] - self.w_avg)
         return cast(Tensor, self.synthesis(w_plus, noise))
 

@@ -79,14 +79,16 @@ class _Writer:
 
     def loss(self, image: str) -> str:
         """Return eq 1 (B,) between images (B, 3, R, R), degraded, and the targets, over what is known."""
-        off = self._times(self.node("Sub", [self._resized(DOWN, image), TARGET]), KNOWN)
-        squares = self._summed(self._times(off, off), PICTURE)
-        entries = self._times(self._summed(KNOWN, PICTURE), self._number(3))
+        degraded = self._resized(DOWN, image)  # phi(G(w+)), (B, 3, h, h)
+        off = self._times(self.node("Sub", [degraded, TARGET]), KNOWN)
+        squares = self._summed(self._times(off, off), PICTURE)  # (B,)
+        entries = self._times(self._summed(KNOWN, PICTURE), self._number(3))  # known ones, of three colours
         # what is not known is the target's own, so that the perceptual net sees no edge there
-        pair = [self._resized(UP, part) for part in (self.node("Add", [off, TARGET]), TARGET)]
-        seen = self.node("ReduceMean", [self._resized(UP, KNOWN)], axes=PICTURE, keepdims=0)
-        perceived = self.node("Div", [self._distance(*pair), seen])
-        return self.node("Add", [perceived, self.node("Div", [squares, entries])])
+        pair = [self._resized(UP, part) for part in (self.node("Add", [off, TARGET]), TARGET)]  # (B, 3, R, R)
+        seen = self.node("ReduceMean", [self._resized(UP, KNOWN)], axes=PICTURE, keepdims=0)  # (B,)
+        lpips = self.node("Div", [self._distance(*pair), seen])
+        l2 = self.node("Div", [squares, entries])
+        return self.node("Add", [lpips, l2])  # eq 1, lambda_L2 = 1
 
     def _distance(self, made: str, wanted: str) -> str:
         """Return LPIPS (B,) between two batches (B, 3, R, R)."""
@@ -101,8 +103,8 @@ class _Writer:
         """Return the weighted unit features of each layer; see `Perceptual.features`."""
         scaling, heads = self.perceptual.net.scaling_layer, self.perceptual.net.lins
         if self.resize:
-            turned = self.node("Transpose", [self.resize], perm=[1, 0])
-            x = self.node("MatMul", [self.node("MatMul", [self.resize, x]), turned])
+            transposed = self.node("Transpose", [self.resize], perm=[1, 0])
+            x = self.node("MatMul", [self.node("MatMul", [self.resize, x]), transposed])
         x = self.node("Sub", [x, self._weight("shift", scaling.shift)])
         x = self.node("Div", [x, self._weight("scale", scaling.scale)])
         found = []
@@ -131,9 +133,9 @@ class _Writer:
 
     def _resized(self, kernel: str, images: str) -> str:
         """Apply kernels (B, m, n) to the rows and columns of (B, C, n, n)."""
-        across = self.node("Unsqueeze", [kernel, self.line(1)])
-        turned = self.node("Transpose", [across], perm=[0, 1, 3, 2])
-        return self.node("MatMul", [self.node("MatMul", [across, images]), turned])
+        across = self.node("Unsqueeze", [kernel, self.line(1)])  # (B, 1, m, n)
+        transposed = self.node("Transpose", [across], perm=[0, 1, 3, 2])  # (B, 1, n, m)
+        return self.node("MatMul", [self.node("MatMul", [across, images]), transposed])  # (B, C, m, m)
 
     def _weight(self, name: str, values: Tensor) -> str:
         """Store weights once; kernels in half precision, behind a cast that onnxruntime does once."""

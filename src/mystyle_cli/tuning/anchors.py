@@ -123,7 +123,7 @@ def optimise_anchors(
     settings: AnchorSettings,
     progress: Progress = silent,
 ) -> FloatArray:
-    """Find codes in W that give back the images best, each on its own, starting at the mean code.
+    """Find codes (N, w_dim) that give back the images best, each on its own, starting at the mean code.
 
     Args:
         images: (N, 3, R, R) in [-1, 1].
@@ -132,9 +132,6 @@ def optimise_anchors(
         settings: how to search.
         progress: called after every step.
 
-    Returns:
-        (N, w_dim) codes.
-
     Source: app. B.3 (StyleGAN2's projector: Adam, a ramped rate, decaying noise on the code).
     """
     import torch
@@ -142,10 +139,11 @@ def optimise_anchors(
     spread = _spread_of_codes(generator, settings.seed)
     found = []
     for start in range(0, len(images), settings.batch):
-        part = torch.from_numpy(np.ascontiguousarray(images[start : start + settings.batch]))
+        part = torch.from_numpy(np.ascontiguousarray(images[start : start + settings.batch]))  # (B, 3, R, R)
         # one stream of noise for each image, so that its code does not depend on the batch it is in
         streams = [np.random.default_rng([settings.seed, start + row]) for row in range(len(part))]
-        codes = generator.w_avg.detach().clone().expand(len(part), -1).contiguous().requires_grad_(True)
+        mean = generator.w_avg.detach().clone()  # w bar of B.3, (w_dim,)
+        codes = mean.expand(len(part), -1).contiguous().requires_grad_(True)  # (B, w_dim)
         search = _search(codes, part.to(codes.device), generator, perceptual, settings, spread, streams)
         for step, loss in enumerate(search, 1):
             done = start * settings.steps + step * len(part)
@@ -172,14 +170,16 @@ def _search(
     for step in range(settings.steps):
         at = step / settings.steps
         optimiser.param_groups[0]["lr"] = settings.learning_rate * _ramp(at)
+        # noise on the code looks around the next minimum; over the last quarter there is none
         strength = settings.noise * spread * max(0.0, 1 - at / 0.75) ** 2
         drawn = np.stack([stream.standard_normal(codes.shape[1], np.float32) for stream in streams])
-        tried = codes + torch.from_numpy(strength * drawn).to(codes)
-        made = generator.synthesis(tried.unsqueeze(1).expand(-1, generator.num_ws, -1), noise="const")
+        tried = codes + torch.from_numpy(strength * drawn).to(codes)  # (B, w_dim)
+        w_plus = tried.unsqueeze(1).expand(-1, generator.num_ws, -1)  # (B, num_ws, w_dim)
+        made = generator.synthesis(w_plus, noise="const")  # G_d(w), (B, 3, R, R)
         l2 = (made - target).square().mean(dim=(1, 2, 3))
-        loss = perceptual.distance_to(features, made).flatten() + l2  # (B,)
+        loss = perceptual.distance_to(features, made).flatten() + l2  # eq 1, (B,)
         optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss.sum(), inputs=[codes])
+        torch.autograd.backward(loss.sum(), inputs=[codes])  # not of weights, even where they ask for it
         optimiser.step()
         yield float(loss.detach().mean())
 
@@ -196,7 +196,7 @@ def _spread_of_codes(generator: Generator, seed: int) -> float:
 
     z = np.random.default_rng(seed).standard_normal((1024, generator.z_dim), np.float32)
     with torch.no_grad():
-        codes = generator.mapping(torch.from_numpy(z).to(generator.device))
+        codes = generator.mapping(torch.from_numpy(z).to(generator.device))  # (1024, w_dim)
     return float((codes - codes.mean(dim=0)).square().mean().sqrt())
 
 
@@ -210,9 +210,9 @@ def check_rank(codes: NDArray[np.floating], tolerance: float = 1e-6) -> Rank:
 
     Source: app. B.5.
     """
-    rows = np.asarray(codes, np.float64)
+    rows = np.asarray(codes, np.float64)  # (N, w_dim)
     longest = float(np.linalg.norm(rows, axis=1).max(initial=0.0))
-    basis = np.zeros((0, rows.shape[1]))
+    basis = np.zeros((0, rows.shape[1]))  # orthonormal rows, which grow with the rank
     dependent = []
     for index, row in enumerate(rows):
         rest = row - (row @ basis.T) @ basis

@@ -48,9 +48,10 @@ class Muon(torch.optim.Optimizer):
                     continue
                 state = self.state[weight]
                 momentum = state.setdefault("momentum", torch.zeros_like(weight))
-                momentum.lerp_(weight.grad, 1 - MOMENTUM)
-                ahead = weight.grad.lerp(momentum, MOMENTUM)  # Nesterov's
-                weight.sub_(_as_weight(orthogonalise(_rows(ahead)), weight), alpha=group["lr"])
+                momentum.lerp_(weight.grad, 1 - MOMENTUM)  # m = mu m + (1 - mu) g
+                ahead = weight.grad.lerp(momentum, MOMENTUM)  # Nesterov's: the same once more
+                update = orthogonalise(_as_matrix(ahead))  # (O, I k k)
+                weight.sub_(_as_weight(update, weight), alpha=group["lr"])
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:
@@ -58,26 +59,28 @@ def orthogonalise(matrix: Tensor) -> Tensor:
 
     Zero stays zero.
     """
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT
-    gram = wide @ wide.mT
+    # Newton-Schulz: X = (a + b A + c A^2) X with A = X X^T, which changes nothing but singular values
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT  # (m, n), m <= n
+    gram = wide @ wide.mT  # (m, m)
     square = gram.trace() + EPS  # the matrix's norm, squared
-    gram = gram / square
+    gram = gram / square  # A, of singular values of 1 at most
     a, b, c = POLYNOMIAL
     factors: list[Tensor] = []  # polynomials of the same matrix, so their order does not matter
     for _ in range(ROUNDS):
+        # X itself is not needed on the way: with P the last factor, the next A is P A P
         gram = factors[-1] @ gram @ factors[-1] if factors else gram
         factors.append(c * (gram @ gram) + b * gram)
-        factors[-1].diagonal().add_(a)
+        factors[-1].diagonal().add_(a)  # (m, m)
     product = reduce(torch.matmul, factors)
-    found: Tensor = (product * (wide.shape[1] / square).sqrt()) @ wide
+    found: Tensor = (product * (wide.shape[1] / square).sqrt()) @ wide  # (m, n)
     return found if wide is matrix else found.mT
 
 
-def _rows(weight: Tensor) -> Tensor:
+def _as_matrix(weight: Tensor) -> Tensor:
     """See a weight as a matrix, without a copy where the channels lie last in memory."""
-    return weight.movedim(1, -1).flatten(1)
+    return weight.movedim(1, -1).flatten(1)  # (O, I, k, k) -> (O, k, k, I) -> (O, k k I)
 
 
-def _as_weight(rows: Tensor, weight: Tensor) -> Tensor:
-    """See a matrix in a weight's shape again."""
-    return rows.reshape(weight.movedim(1, -1).shape).movedim(-1, 1)
+def _as_weight(matrix: Tensor, weight: Tensor) -> Tensor:
+    """Invert `_as_matrix`."""
+    return matrix.reshape(weight.movedim(1, -1).shape).movedim(-1, 1)

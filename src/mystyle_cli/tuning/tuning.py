@@ -8,8 +8,9 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import torch
@@ -43,6 +44,9 @@ METHOD: Final = "muon 1"
 OTHERS: Final = 0.3
 """The rate of everything but the kernels, in parts of theirs."""
 
+SHARES: Final = {"kernel": 1.0, "affine": OTHERS, "vector": OTHERS}
+"""The rates of the kinds of parameters, see `_kind`."""
+
 Images = NDArray[np.float32] | NDArray[np.uint8]
 """Pictures (N, 3, R, R), in [-1, 1] or, at a quarter of the memory, in 8 bits a colour."""
 
@@ -70,11 +74,33 @@ def plan_for(
     return plan_tuning(generator, perceptual, pictures, settings.batch, device, half=half)
 
 
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """What eq 1 is taken over: L_rec(G, x_i, w_i).
+
+    Args:
+        generator: G, a copy of G_d on the device to work on; tuning changes it in place into G_p.
+        anchors: w_i, (N, w_dim), one code for each photo.
+        images: x_i, (N, 3, R, R), the reference set in the same order.
+        perceptual: L_lpips, on the same device.
+
+    Raises:
+        ValueError: there is no photo, or not one for each anchor.
+    """
+
+    generator: Generator
+    anchors: NDArray[np.float32]
+    images: Images
+    perceptual: Perceptual
+
+    def __post_init__(self) -> None:
+        """Refuse what does not belong together."""
+        if len(self.anchors) != len(self.images) or not len(self.anchors):
+            raise ValueError(f"{len(self.anchors)} anchors for {len(self.images)} images")
+
+
 def tune(
-    generator: Generator,
-    anchors: NDArray[np.float32],
-    images: Images,
-    perceptual: Perceptual,
+    objective: Reconstruction,
     settings: TuneSettings,
     state_dir: Path | None = None,
     progress: Progress = silent,
@@ -87,10 +113,7 @@ def tune(
     if nothing had happened.
 
     Args:
-        generator: a copy of G_d on the device to work on; it is changed in place into G_p.
-        anchors: (N, w_dim), one code for each photo.
-        images: (N, 3, R, R), the reference set in the same order.
-        perceptual: LPIPS on the same device.
+        objective: what is minimised; its generator is changed in place.
         settings: how to tune.
         state_dir: where the state is kept; None keeps none.
         progress: called after every step.
@@ -102,9 +125,7 @@ def tune(
 
     Source: sec. 3.1, eq 1.
     """
-    if len(anchors) != len(images) or not len(anchors):
-        raise ValueError(f"{len(anchors)} anchors for {len(images)} images")
-    run = _Run(generator, anchors, images, perceptual, settings, state_dir, plan)
+    run = _Run(objective, settings, state_dir, plan)
     run.restore()
     with deferred_interrupt() as wish:
         for _ in run.steps(progress):
@@ -114,19 +135,11 @@ def tune(
     return run.result()
 
 
-def steps_taken(
-    generator: Generator,
-    anchors: NDArray[np.float32],
-    images: Images,
-    perceptual: Perceptual,
-    settings: TuneSettings,
-    state_dir: Path,
-) -> int:
+def steps_taken(objective: Reconstruction, settings: TuneSettings, state_dir: Path) -> int:
     """Return after how many steps an interrupted `tune` would go on; its arguments are those of `tune`."""
     if not (state_dir / STATE_FILE).exists():
         return 0
-    plan = Plan(at_once=settings.batch, cache=False)
-    run = _Run(generator, anchors, images, perceptual, settings, state_dir, plan)
+    run = _Run(objective, settings, state_dir, Plan(at_once=settings.batch, cache=False))
     run.restore()
     return run.step
 
@@ -135,41 +148,40 @@ class _Run:
     """One tuning: parameters, optimiser, place in the schedule, and how they are kept and found again."""
 
     def __init__(
-        self,
-        generator: Generator,
-        anchors: NDArray[np.float32],
-        images: Images,
-        perceptual: Perceptual,
-        settings: TuneSettings,
-        state_dir: Path | None,
-        plan: Plan | None,
+        self, objective: Reconstruction, settings: TuneSettings, state_dir: Path | None, plan: Plan | None
     ) -> None:
-        self.generator, self.perceptual, self.settings = generator, perceptual, settings
-        self.plan = plan or Plan(at_once=settings.batch)
-        generator.synthesis.recompute = self.plan.recompute
-        self.parameters = tuned_parameters(generator)
-        self.device = next(iter(self.parameters.values())).device
-        self.place = Device(str(self.device))
-        self.precision = self.place.precision(settings.precision)
+        self.generator, self.perceptual = objective.generator, objective.perceptual
+        self.settings = settings
+        self._follow(plan or Plan(at_once=settings.batch))
+        self.parameters = tuned_parameters(self.generator)
+        where = next(iter(self.parameters.values())).device
+        self.device = Device(str(where))
+        self.precision = self.device.precision(settings.precision)
         self.state_path = None if state_dir is None else state_dir / STATE_FILE
-        self.key = self._key(anchors, images) if state_dir is not None else ""
-        self.anchors = torch.tensor(anchors).to(self.device)  # a copy: they are read-only
-        self.images = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
-        self.per_pass = math.ceil(len(anchors) / settings.batch)
+        self.key = self._key(objective.anchors, objective.images) if state_dir is not None else ""
+        # w_i, (N, w_dim), copied because they are read-only; x_i, (N, 3, R, R)
+        self.anchors = torch.tensor(objective.anchors).to(where)
+        self.images = torch.from_numpy(np.ascontiguousarray(objective.images)).to(where)
+        self.per_pass = math.ceil(len(self.anchors) / settings.batch)
         self.total = settings.passes * self.per_pass
         self.step, self.seconds = 0, 0.0
         self.curve: list[LossPoint] = []
         self.sums: list[float] = [0.0, 0.0, 0.0]
         for parameter in self.parameters.values():
             parameter.requires_grad_(True)
-        groups: dict[str, list[torch.nn.Parameter]] = {"kernel": [], "affine": [], "vector": []}
-        for name, parameter in self.parameters.items():
-            groups[_kind(name, parameter)].append(parameter)
-        self.muon = Muon(
-            [{"params": groups["kernel"], "share": 1.0}, {"params": groups["affine"], "share": OTHERS}]
-        )
-        self.adam = torch.optim.Adam([{"params": groups["vector"], "share": OTHERS}], foreach=True)
+        self.muon = Muon([self._group("kernel"), self._group("affine")])
+        self.adam = torch.optim.Adam([self._group("vector")], foreach=True)
         self.features = self._features() if self.plan.cache else None
+
+    def _follow(self, plan: Plan) -> None:
+        """Cut steps as a plan says, from now on."""
+        self.plan = plan
+        self.generator.synthesis.recompute = plan.recompute
+
+    def _group(self, kind: str) -> dict[str, Any]:
+        """Return the parameters of a kind as torch's optimisers take them."""
+        chosen = [p for name, p in self.parameters.items() if _kind(name, p) == kind]
+        return {"params": chosen, "share": SHARES[kind]}
 
     def _key(self, anchors: NDArray[np.float32], images: Images) -> str:
         """Return the digest of everything that the outcome depends on."""
@@ -183,7 +195,7 @@ class _Run:
 
     def _features(self) -> list[torch.Tensor]:
         """Compute what the perceptual net sees in the photos, once for all passes."""
-        kept: list[torch.Tensor] = []
+        kept: list[torch.Tensor] = []  # one (N, C, h, w) for each layer that is compared
         for start in range(0, len(self.images), self.plan.at_once):
             part = slice(start, start + self.plan.at_once)
             levels = self._seen(self._photos(part))
@@ -194,7 +206,7 @@ class _Run:
 
     def _seen(self, photos: torch.Tensor) -> list[torch.Tensor]:
         """Return what the perceptual net sees in photos (B, 3, R, R)."""
-        with torch.no_grad(), self.place.arithmetic(self.precision):
+        with torch.no_grad(), self.device.arithmetic(self.precision):
             return self.perceptual.features(photos)
 
     def _photos(self, index: torch.Tensor | slice) -> torch.Tensor:
@@ -207,9 +219,9 @@ class _Run:
         saved = started = time.monotonic()
         before = self.seconds
         while self.step < self.total:
-            number, place = divmod(self.step, self.per_pass)
+            number, index = divmod(self.step, self.per_pass)
             batches = batches_of_pass(len(self.images), self.settings.batch, self.settings.seed, number)
-            loss = self._take_step(batches[place])
+            loss = self._take_step(batches[index])
             now = time.monotonic()
             self.seconds = before + now - started
             progress(Step("tune", self.step, self.total, {"loss": loss, "pass": number + 1}))
@@ -222,13 +234,13 @@ class _Run:
         """Take one step on a batch, and note its losses."""
         rate = learning_rate_at(self.settings, self.step, self.total)
         sums = self._gradients(chosen)
-        perceptual, l2 = (math.fsum(values) for values in zip(*sums, strict=True))
-        loss = perceptual + self.settings.weight_l2 * l2
+        lpips, l2 = (math.fsum(values) for values in zip(*sums, strict=True))
+        loss = lpips + self.settings.weight_l2 * l2  # eq 1
         for optimiser in (self.muon, self.adam):
             for group in optimiser.param_groups:
                 group["lr"] = group["share"] * rate
             optimiser.step()
-        self._note_losses(len(chosen), loss, perceptual, l2, rate)
+        self._note_losses(len(chosen), loss, lpips, l2, rate)
         return loss
 
     def _gradients(self, chosen: NDArray[np.int64]) -> list[tuple[float, float]]:
@@ -242,9 +254,9 @@ class _Run:
                 plan = self.plan.smaller(len(chosen)) if ran_out(error) else None
                 if plan is None:
                     raise
-                self.plan, self.generator.synthesis.recompute = plan, plan.recompute
+                self._follow(plan)
                 self.features = self.features if plan.cache else None
-            self.place.give_back()
+            self.device.give_back()  # not while the error, and with it the failed step's tensors, is alive
 
     def _parts(self, chosen: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Split a batch into what is worked on at once."""
@@ -252,37 +264,37 @@ class _Run:
 
     def _add_gradients(self, part: NDArray[np.int64], count: int) -> tuple[float, float]:
         """Add the gradients of a part of a batch of `count`; returns its share of eq 1's two terms."""
-        perceptual, l2 = self._losses(torch.from_numpy(part).to(self.device))
-        share = len(part) / count
-        loss = (perceptual + self.settings.weight_l2 * l2) * share
+        lpips, l2 = self._losses(torch.from_numpy(part).to(self.anchors.device))
+        share = len(part) / count  # parts add up to the mean over the whole batch
+        loss = (lpips + self.settings.weight_l2 * l2) * share  # eq 1
         if not torch.isfinite(loss):
             raise ProfileError(
                 f"the loss of tuning is not finite at step {self.step + 1}",
                 "Give a lower --learning-rate or --precision float32.",
             )
         loss.backward()  # type: ignore[no-untyped-call]
-        return perceptual.item() * share, l2.item() * share
+        return lpips.item() * share, l2.item() * share
 
     def _losses(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return eq 1's two terms, means over a batch of indices (B,)."""
-        photos = self._photos(index)
+        photos = self._photos(index)  # x_i, (B, 3, R, R)
         seen = self._seen(photos) if self.features is None else [level[index] for level in self.features]
-        with self.place.arithmetic(self.precision):
-            codes = self.anchors[index].unsqueeze(1).expand(-1, self.generator.num_ws, -1)
-            made = self.generator.synthesis(codes, noise="const")
-            perceptual = self.perceptual.distance_to(seen, made)
-        l2 = (made.float() - photos).square().mean()
-        return perceptual.float().mean(), l2
+        with self.device.arithmetic(self.precision):
+            w = self.anchors[index]  # w_i, (B, w_dim)
+            w_plus = w.unsqueeze(1).expand(-1, self.generator.num_ws, -1)  # (B, num_ws, w_dim)
+            made = self.generator.synthesis(w_plus, noise="const")  # G(w_i), (B, 3, R, R)
+            lpips = self.perceptual.distance_to(seen, made)  # (B,)
+        l2 = (made.float() - photos).square().mean()  # in float32: small squares vanish in 16 bits
+        return lpips.float().mean(), l2
 
-    def _note_losses(self, count: int, loss: float, perceptual: float, l2: float, rate: float) -> None:
+    def _note_losses(self, count: int, loss: float, lpips: float, l2: float, rate: float) -> None:
         """Add a batch to the current pass; at its end, add a point to the curve."""
-        self.sums = [
-            total + count * value for total, value in zip(self.sums, (loss, perceptual, l2), strict=True)
-        ]
+        pairs = zip(self.sums, (loss, lpips, l2), strict=True)
+        self.sums = [total + count * value for total, value in pairs]
         self.step += 1
         if self.step % self.per_pass == 0:
-            loss, perceptual, l2 = (total / len(self.images) for total in self.sums)
-            self.curve.append(LossPoint(self.step // self.per_pass, loss, perceptual, l2, rate))
+            loss, lpips, l2 = (total / len(self.images) for total in self.sums)
+            self.curve.append(LossPoint(self.step // self.per_pass, loss, lpips, l2, rate))
             self.sums = [0.0, 0.0, 0.0]
 
     def save(self) -> None:
@@ -291,9 +303,9 @@ class _Run:
             return
         tensors: dict[str, NDArray[np.generic]] = {}
         for name, parameter in self.parameters.items():
-            tensors[f"weight:{name}"] = parameter.detach().cpu().numpy()
+            tensors[_key(WEIGHT, name)] = parameter.detach().cpu().numpy()
             for part, value in self._state(name).items():
-                tensors[f"{part}:{name}"] = value.detach().cpu().numpy()
+                tensors[_key(part, name)] = value.detach().cpu().numpy()
         place = {
             "step": self.step,
             "seconds": self.seconds,
@@ -319,30 +331,28 @@ class _Run:
         sizes = {len(place["sums"]), *(len(point) + 3 - _COLUMNS for point in place["curve"])}
         if place["step"] > self.total or sizes != {3} or not self._fits(tensors):
             return
-        self.step, self.seconds, self.sums = place["step"], place["seconds"], place["sums"]
+        self.step = place["step"]
+        self.seconds = place["seconds"]
+        self.sums = place["sums"]
         self.curve = [LossPoint(*point) for point in place["curve"]]
         with torch.no_grad():
-            for key, array in tensors.items():
-                part, _, name = key.partition(":")
-                parameter, value = self.parameters[name], torch.from_numpy(array.copy())
-                if part == "weight":
-                    parameter.copy_(value)
-                elif part == "step":  # Adam's count, which stays on the CPU
-                    self._state(name)[part] = value
-                else:
-                    value = value.to(self.device).contiguous(memory_format=_layout_of(parameter))
+            for name, parameter in self.parameters.items():
+                parameter.copy_(torch.from_numpy(tensors[_key(WEIGHT, name)].copy()))
+                for part in (part for part in KEPT if _key(part, name) in tensors):
+                    value = torch.from_numpy(tensors[_key(part, name)].copy())
+                    if part != COUNT:  # which stays on the CPU
+                        value = value.to(parameter.device).contiguous(memory_format=_layout_of(parameter))
                     self._state(name)[part] = value
 
     def _fits(self, tensors: Mapping[str, NDArray[np.generic]]) -> bool:
         """Tell whether the tensors of a saved state are every weight, and numbers of its optimiser for it."""
-        sizes = {name: tuple(parameter.shape) for name, parameter in self.parameters.items()}
-        for key, array in tensors.items():
-            part, _, name = key.partition(":")
-            if name not in sizes or part not in _PARTS:
-                return False
-            if array.dtype.kind != "f" or array.shape != (() if part == "step" else sizes[name]):
-                return False
-        return all(f"weight:{name}" in tensors for name in sizes)
+        shapes: dict[str, tuple[int, ...]] = {}
+        for name, parameter in self.parameters.items():
+            shapes |= {_key(part, name): tuple(parameter.shape) for part in (WEIGHT, *KEPT)}
+            shapes[_key(COUNT, name)] = ()
+        whole = all(_key(WEIGHT, name) in tensors for name in self.parameters)
+        known = (array.dtype.kind == "f" and array.shape == shapes.get(key) for key, array in tensors.items())
+        return whole and all(known)
 
     def _state(self, name: str) -> dict[str, torch.Tensor]:
         """Return what the optimiser of a parameter keeps of it."""
@@ -370,8 +380,14 @@ _PLACE: Final = Record(
 )
 """Where a saved tuning stands."""
 
-_PARTS: Final = ("weight", "step", "exp_avg", "exp_avg_sq", "momentum")
-"""What is saved of each parameter: itself, what Adam keeps of it, and what Muon does."""
+WEIGHT, COUNT = "weight", "step"
+KEPT: Final = (COUNT, "exp_avg", "exp_avg_sq", "momentum")
+"""What is saved of each parameter beside its weights: what Adam keeps of it, and what Muon does."""
+
+
+def _key(part: str, name: str) -> str:
+    """Return the name under which something of a parameter is saved."""
+    return f"{part}:{name}"
 
 
 def _layout_of(parameter: torch.Tensor) -> torch.memory_format:
