@@ -100,11 +100,12 @@ def draw_codes(anchors: FloatArray, num_ws: int, count: int, random: np.random.G
     n = len(anchors)
 
     def draw(shape: tuple[int, ...]) -> NDArray[np.float64]:
-        noise = random.normal(size=(*shape, n)) / math.sqrt(n)
+        noise = random.normal(size=(*shape, n)) / math.sqrt(n)  # so that codes spread as far as anchors do
         alpha = 1 / n + noise - noise.mean(axis=-1, keepdims=True)
         return np.asarray(hull.project_onto_hull(alpha, LARGEST_BETA), np.float64)
 
     share = random.uniform(0, 0.2, size=(count, 1, 1))
+    # a mean of members of A_beta is one: (count, num_ws, N)
     alpha_plus = (1 - share) * draw((count, 1)) + share * draw((count, num_ws))
     return np.asarray(alpha_plus @ np.asarray(anchors, np.float64), np.float32)
 

@@ -104,7 +104,7 @@ def enlarged(small: Sequence[FloatArray], resolution: int) -> View:
 def hidden(images: FloatArray, holes: FloatArray) -> View:
     """View photos (B, 3, R, R) with holes (B, R, R), 1 = unknown; what is in a hole is not seen."""
     known = (1 - holes).astype(np.float32)
-    shown = images * known[:, None]
+    shown = images * known[:, None]  # (B, 3, R, R)
     total = np.maximum(known.sum(axis=(1, 2)), 1.0)[:, None]
     mean = shown.sum(axis=(2, 3)) / total  # (B, 3)
     filled = shown + mean[:, :, None, None] * (1 - known)[:, None]
@@ -114,10 +114,10 @@ def hidden(images: FloatArray, holes: FloatArray) -> View:
 def features_of(prior: Prior, view: View) -> FloatArray:
     """Return what the net is told of degraded photos, (B, F), beta apart."""
     resolution = view.images.shape[-1]
-    kernel = area_kernel(resolution, min(GRID, resolution)).astype(np.float32)
-    known = kernel @ view.known @ kernel.T
-    coarse = kernel @ (view.images * view.known[:, None]) @ kernel.T
-    size = np.log2(view.sides / resolution)[:, None]
+    kernel = area_kernel(resolution, min(GRID, resolution)).astype(np.float32)  # (GRID, R)
+    known = kernel @ view.known @ kernel.T  # (B, GRID, GRID)
+    coarse = kernel @ (view.images * view.known[:, None]) @ kernel.T  # (B, 3, GRID, GRID)
+    size = np.log2(view.sides / resolution)[:, None]  # (B, 1): halving the side is one step, at any size
     parts = [coarse.reshape(len(coarse), -1), known.reshape(len(known), -1), size]
     if "encoder" in prior.roles:
         parts.append(prior.encode(view.images))
@@ -131,13 +131,7 @@ def with_beta(features: FloatArray, beta: float) -> FloatArray:
 
 
 class InstantNet:
-    """The net, open.
-
-    Args:
-        session: the exported net.
-        prior: the domain prior, whose encoder looks first.
-        anchors: (N, w_dim).
-    """
+    """The net, open, over the anchors (N, w_dim) of its person."""
 
     def __init__(self, session: Session, prior: Prior, anchors: FloatArray) -> None:
         self._session, self._prior, self._anchors = session, prior, anchors
@@ -150,6 +144,7 @@ class InstantNet:
             beta: dilation; what is more than the net was trained for, or None, it does not use.
         """
         bounded = hull.bound(beta)
+        # A_beta lies in every larger one, so the answer for the largest that was learned is one for those too
         used = LARGEST_BETA if bounded is None else min(bounded, LARGEST_BETA)
         given = with_beta(features_of(self._prior, view), used)
         found = self._session.run(given, {BETA: self._session.place(np.array([used], np.float32))})
@@ -183,7 +178,6 @@ def open_instant(profile: Profile, *, helper: bool = False) -> InstantNet:
     """Open a person's net.
 
     Args:
-        profile: the person, with the device to compute on.
         helper: it only gives torch's search its start, see `Device.helpers`.
 
     Raises:

@@ -34,23 +34,22 @@ def improve(
     nearest point of A_beta before it is looked at.
 
     Args:
-        gradient: of eq 1.
-        photo: with what was done to it.
         start: (num_ws, N).
         beta: dilation, or None for no bound.
-        steps: how many.
 
     Returns:
         Coefficients (num_ws, N) in A_beta, and eq 1 before each step (steps,).
     """
     placed, losses = gradient.place(photo), np.zeros(steps, np.float32)
-    common = start.mean(axis=0, keepdims=True)
-    own = start - common
+    common = start.mean(axis=0, keepdims=True)  # alpha, (1, N)
+    own = start - common  # Delta, (num_ws, N)
     common_moments, own_moments = SoapMoments(), SoapMoments()
     for step in range(steps):
         losses[step], slope = gradient.at(hull.project_onto_hull(common + own, beta), placed)
         slope -= slope.mean(axis=-1, keepdims=True)  # the sum of coefficients stays
+        # the last step is half as long: its point is the answer, and nothing corrects it any more
         rate = RATE if step < steps - 1 else RATE / 2
         own = own * (1 - PULL * rate / RATE) - rate * own_moments.move(slope)
+        # d loss / d alpha is the sum over the layers, for each of them is alpha + Delta_i
         common = common - rate * common_moments.move(slope.sum(axis=0, keepdims=True))
     return np.asarray(hull.project_onto_hull(common + own, beta), np.float64), losses

@@ -58,9 +58,6 @@ class Net(nn.Module):
 
     Args:
         features: (K, F) examples, whose mean and spread the net takes out first; beta is the last.
-        num_ws: layers of the generator.
-        n_anchors: N.
-        width: of the hidden layers.
     """
 
     mean: Tensor
@@ -74,7 +71,7 @@ class Net(nn.Module):
         self.first = nn.Linear(features.shape[1], width)
         self.second = nn.Linear(width, width)
         self.last = nn.Linear(width, n_anchors * (1 + num_ws))
-        with torch.no_grad():
+        with torch.no_grad():  # first answers near equal shares of all anchors, where a search starts, too
             self.last.weight.mul_(0.1)
             self.last.bias.zero_()
 
@@ -83,8 +80,8 @@ class Net(nn.Module):
         x = (features - self.mean) * self.scale
         x = nn.functional.leaky_relu(self.first(x), SLOPE)
         x = nn.functional.leaky_relu(self.second(x), SLOPE)
-        logits = self.last(x)
-        own = logits[:, self.n_anchors :].unflatten(1, (self.num_ws, self.n_anchors))
+        logits = self.last(x)  # (B, N + num_ws N): common ones, then the layers' own
+        own = logits[:, self.n_anchors :].unflatten(1, (self.num_ws, self.n_anchors))  # (B, num_ws, N)
         alpha: Tensor = hull.simplex_alpha(logits[:, None, : self.n_anchors] + DELTA * own, beta)
         return alpha
 
@@ -112,16 +109,7 @@ def train_instant(
     settings: InstantSettings,
     progress: Progress = silent,
 ) -> Trained:
-    """Train a person's net.
-
-    Args:
-        prior: the domain prior, whose encoder looks first.
-        generator: G_p, frozen, on the device to work on.
-        anchors: (N, w_dim).
-        faces: the reference set.
-        settings: how to train.
-        progress: told after every step.
-    """
+    """Train a person's net on pictures of G_p, frozen, over anchors (N, w_dim), and on their own photos."""
     examples = make_examples(prior, generator, anchors, faces, settings, progress)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
@@ -167,9 +155,10 @@ class _Training:
         rows = torch.from_numpy(chosen).to(self.device)
         seen = self.features[rows]
         noise = torch.randn(seen.shape, generator=self.random).to(self.device)
-        seen = seen + NOISE * noise / self.net.scale
+        seen = seen + NOISE * noise / self.net.scale  # a few hundred examples are soon known by heart
         seen[:, -1] = beta / LARGEST_BETA
-        codes = hull.combine(self.net(seen, beta), self.anchors)
+        # codes are compared, not coefficients, of which many give nearly the same code
+        codes = hull.combine(self.net(seen, beta), self.anchors)  # (B, num_ws, w_dim)
         loss = (codes - self.codes[rows]).square().sum(dim=-1).mean() / self.size
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -232,8 +221,6 @@ def check_loss(path: Path, nets: tuple[Generator, Perceptual], anchors: FloatArr
     """Return how far an exported gradient of eq 1 is from torch, as a share of its length.
 
     Args:
-        path: of the file.
-        nets: G_p and LPIPS.
         anchors: (N, w_dim); the gradient is taken between their mean and the picture of the first.
 
     Raises:

@@ -29,7 +29,6 @@ def add_gradient(graph: OnnxGraph, entries: Sequence[tuple[str, Shape]], loss: s
         graph: with nodes of the kinds in `RULES` wherever `loss` depends on `wanted`.
         entries: name and shape of the graph's inputs.
         loss: (B,), one for each row of the batch, which depends on that row alone.
-        wanted: the input that the gradient is asked for.
 
     Raises:
         KeyError: a node on the way is of a kind without a rule.
@@ -52,13 +51,7 @@ def _shapes(graph: OnnxGraph, entries: Sequence[tuple[str, Shape]]) -> dict[str,
 
 
 class _Backward:
-    """The way back through one graph.
-
-    Args:
-        graph: more nodes are added to it.
-        shapes: of everything that is in it so far.
-        wanted: the input that the gradient is asked for.
-    """
+    """The way back through one graph."""
 
     def __init__(self, graph: OnnxGraph, shapes: Mapping[str, Dims], wanted: str) -> None:
         self.graph, self.shapes, self.wanted = graph, shapes, wanted

@@ -89,8 +89,6 @@ def picture_cost(generator: Generator, perceptual: Perceptual, *, half: bool = F
     """Count what one picture takes.
 
     Args:
-        generator: any device.
-        perceptual: LPIPS.
         half: the networks compute in 16 bits.
     """
     unit = FLOAT // 2 if half else FLOAT
@@ -178,11 +176,6 @@ def plan_tuning(
     """Cut the steps of tuning so that they fit into the memory that is free.
 
     Args:
-        generator: that will be tuned.
-        perceptual: LPIPS.
-        pictures: in the reference set.
-        batch: pictures a step.
-        device: where it will be tuned.
         half: the networks compute in 16 bits.
         free: bytes; None asks the device.
     """
@@ -191,6 +184,7 @@ def plan_tuning(
     free = device.free_memory() if free is None else free
     if free is None:
         return Plan(at_once=_capped(most, generator.resolution, device))
+    # what is there whatever the batch comes first; features of all targets only from what is left at the end
     room = _share(free, device) - weights_bytes(generator, perceptual) - pictures * reference_bytes(generator)
     plan = _cut(cost, most, room, generator.resolution, device)
     left = room - plan.at_once * cost.step(plan.recompute)
@@ -201,10 +195,7 @@ def plan_search(generator: Generator, perceptual: Perceptual, batch: int, device
     """Cut a search for codes so that it fits into the memory that is free; weights have no gradients there.
 
     Args:
-        generator: that is searched through.
-        perceptual: LPIPS.
         batch: pictures that one would work on at once.
-        device: where.
     """
     free = device.free_memory()
     if free is None:

@@ -30,7 +30,6 @@ def synthesis_file(generator: Generator, *, half: bool = False) -> bytes:
     """Return G's synthesis network as an ONNX file: alpha_plus and anchors in, images out, any batch.
 
     Args:
-        generator: on any device.
         half: store weights as float16, cast to float32 when the file is opened.
 
     Returns:
@@ -48,13 +47,7 @@ def synthesis_file(generator: Generator, *, half: bool = False) -> bytes:
 
 
 def add_synthesis(graph: OnnxGraph, generator: Generator, *, half: bool = False) -> str:
-    """Add G's synthesis network, from `alpha_plus` and `anchors` on, to a graph; returns the images' name.
-
-    Args:
-        graph: nodes are added to it.
-        generator: on any device.
-        half: store weights as float16.
-    """
+    """Add G's synthesis network, from `alpha_plus` and `anchors` on, to a graph; returns the images' name."""
     state = {name: value.detach().cpu().numpy() for name, value in generator.synthesis.state_dict().items()}
     writer = _Writer(graph, state, half, cast("float | None", generator.config["clamp"]))
     return writer.write(generator.synthesis.resolutions)
@@ -64,9 +57,6 @@ class _Writer:
     """The network's layers, one after the other.
 
     Args:
-        graph: nodes are added to it.
-        state: parameters and buffers of the synthesis network by name.
-        half: store weights as float16.
         clamp: bound on activations, or None.
     """
 

@@ -33,12 +33,7 @@ BATCH: Final = 16
 
 
 class Synthesis:
-    """An exported G_p. What stays the same over many pictures is placed in the provider's memory once.
-
-    Args:
-        session: the open net.
-        w_dim: length of a code.
-    """
+    """An exported G_p. What stays the same over many pictures is placed in the provider's memory once."""
 
     def __init__(self, session: Session, w_dim: int) -> None:
         self._session = session
@@ -62,9 +57,6 @@ def open_synthesis(path: Path, w_dim: int, device: Device = CPU, threads: int | 
     """Open an exported generator.
 
     Args:
-        path: the file.
-        w_dim: length of a code.
-        device: where to render.
         threads: CPU threads; as many as were settled when None.
 
     Raises:
@@ -110,11 +102,9 @@ class Degraded:
 
 
 class Gradient:
-    """Eq 1 between what codes look like and a photo, and which way it falls.
+    """Eq 1 between what codes over anchors (N, w_dim) look like and a photo, and which way it falls.
 
-    Args:
-        session: the open net, made by `nets/loss.py`.
-        anchors: (N, w_dim).
+    `nets/loss.py` writes the net.
     """
 
     def __init__(self, session: Session, anchors: FloatArray) -> None:
@@ -133,12 +123,7 @@ class Gradient:
 
 
 def open_gradient(path: Path, anchors: FloatArray, device: Device = CPU) -> Gradient:
-    """Open a net of eq 1.
-
-    Args:
-        path: the file.
-        anchors: (N, w_dim).
-        device: where to compute.
+    """Open a net of eq 1, over anchors (N, w_dim).
 
     Raises:
         DeviceError: onnxruntime has no provider for the device.

@@ -317,8 +317,6 @@ def save_generator(generator: Generator, path: Path, *, half: bool = False) -> N
     """Write a generator as safetensors, its shape in the header.
 
     Args:
-        generator: any device.
-        path: the file to write.
         half: store floating tensors as float16.
     """
     from safetensors.torch import save_file

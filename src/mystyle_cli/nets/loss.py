@@ -31,12 +31,7 @@ PICTURE: Final = (1, 2, 3)
 
 
 def loss_file(generator: Generator, perceptual: Perceptual) -> bytes:
-    """Return eq 1 and its gradient as an ONNX file; see `Gradient` for what goes in and comes out.
-
-    Args:
-        generator: G_p, on any device.
-        perceptual: LPIPS, on any device.
-    """
+    """Return eq 1 and its gradient as an ONNX file; see `Gradient` for what goes in and comes out."""
     size, layers = generator.resolution, generator.num_ws
     entries: list[tuple[str, Shape]] = [
         (ALPHA_PLUS, ("batch", layers, "anchors")),
@@ -56,13 +51,7 @@ def loss_file(generator: Generator, perceptual: Perceptual) -> bytes:
 
 
 class _Writer:
-    """The degradation, and both terms of eq 1.
-
-    Args:
-        graph: nodes are added to it.
-        perceptual: LPIPS.
-        size: R.
-    """
+    """The degradation, and both terms of eq 1."""
 
     def __init__(self, graph: OnnxGraph, perceptual: Perceptual, size: int) -> None:
         from mystyle_cli.nets.perceptual import kernel_to

@@ -68,6 +68,7 @@ class Perceptual(nn.Module):
             images = resized(images, self.size)
         layers = self.net.net(self.net.scaling_layer(images.contiguous(memory_format=torch.channels_last)))
         weighted = []
+        # w (a - b)^2 = (sqrt(w) a - sqrt(w) b)^2: weighted once, a target's features need no weights any more
         for layer, lin in zip(layers, self.net.lins, strict=True):
             # lpips adds only the last term; the first keeps the gradient finite where a layer is all zero.
             norm = (layer.square().sum(1, keepdim=True) + 1e-20).sqrt() + 1e-10
@@ -78,7 +79,7 @@ class Perceptual(nn.Module):
     def distance_to(self, features: Sequence[Tensor], images: Tensor) -> Tensor:
         """Distance (B,) of images (B, 3, H, W) to targets given by their `features`."""
         total = images.new_zeros(images.shape[0])
-        for target, layer in zip(features, self.features(images), strict=True):
+        for target, layer in zip(features, self.features(images), strict=True):  # (B, C, h, w) each
             total = total + (layer - target).square().sum(1).mean((1, 2))
         return total
 
@@ -105,8 +106,6 @@ def save_perceptual(perceptual: Perceptual, path: Path, *, small: bool = False) 
     """Write trunk and layer weights as safetensors, the size it sees in the header.
 
     Args:
-        perceptual: any device.
-        path: the file to write.
         small: store convolution weights as int8 with one scale for each output channel.
     """
     from safetensors.torch import save_file

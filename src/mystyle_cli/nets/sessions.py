@@ -89,8 +89,6 @@ def open_session(
     """Open an ONNX file on the provider that belongs to a device.
 
     Args:
-        path: the file.
-        device: where to compute.
         threads: CPU threads of the net; as many as were settled for the process when None.
         batch: most rows run at once on a graphics card. A CPU runs one after the other: that costs next to
             nothing, and no row then depends on its company, not even in its last bit.

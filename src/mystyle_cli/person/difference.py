@@ -23,6 +23,7 @@ from mystyle_cli.nets.bounds import LARGEST_CODE
 from mystyle_cli.nets.device import CPU
 from mystyle_cli.person.files import load_tensors
 from mystyle_cli.person.quantise import (
+    ENDINGS,
     FINEST_SHIFT,
     SMALL,
     Coded,
@@ -84,7 +85,6 @@ def store_difference(
 
     Args:
         prior: the domain prior, with the device to render on.
-        state: tuned parameters by name.
         codes: the anchors (N, w_dim).
         whole: keep every weight in half precision.
         picture_error: PSNR in dB of what rounding does to a picture.
@@ -107,12 +107,7 @@ def store_difference(
 
 
 def difference(generator: Generator, state: Mapping[str, torch.Tensor]) -> dict[str, FloatArray]:
-    """Return tuned minus domain parameters, float32, by name.
-
-    Args:
-        generator: G_d.
-        state: tuned parameters by name.
-    """
+    """Return tuned minus domain parameters, float32, by name."""
     domain = dict(generator.named_parameters())
     return {name: (tuned.cpu() - domain[name].detach().cpu()).numpy() for name, tuned in state.items()}
 
@@ -135,26 +130,24 @@ def measure_sensitivities(
     average the sum of the squared changes of all pixels: one backward pass serves all weights.
 
     Args:
-        generator: G_p.
-        names: of the parameters.
         codes: the anchors (N, w_dim); `pictures` of them are rendered, one at a time.
-        pictures: how many.
     """
     import torch
 
-    chosen = {name: generator.get_parameter(name).requires_grad_(True) for name in names}
-    chosen = {name: p for name, p in chosen.items() if p.dim() > 1 and p.numel() >= SMALL}
+    found = {name: generator.get_parameter(name) for name in names}
+    chosen = {name: p.requires_grad_(True) for name, p in found.items() if p.dim() > 1 and p.numel() >= SMALL}
     if not chosen:
         return {}
     sums = {name: [torch.zeros(p.shape[0]), torch.zeros(p.shape[1])] for name, p in chosen.items()}
     draw = torch.Generator().manual_seed(0)
     for number in np.linspace(0, len(codes) - 1, pictures).round().astype(int):
-        code = torch.from_numpy(codes[number : number + 1].copy()).to(generator.device)
+        code = torch.from_numpy(codes[number : number + 1].copy()).to(generator.device)  # (1, w_dim)
         with torch.enable_grad():
             picture = generator.synthesis(code.unsqueeze(1).expand(-1, generator.num_ws, -1), noise="const")
         signs = (torch.randint(0, 2, picture.shape, generator=draw) * 2 - 1).to(picture)
         gradients = torch.autograd.grad(picture, list(chosen.values()), signs)
         for (rows, columns), gradient in zip(sums.values(), gradients, strict=True):
+            # (O, I, k k) of kernels, (O, I, 1) of matrices
             square = gradient.square().flatten(2) if gradient.dim() > 2 else gradient.square().unsqueeze(2)
             rows += square.mean((1, 2)).cpu() / (pictures * picture.numel())
             columns += square.mean((0, 2)).cpu() / (pictures * picture.numel())
@@ -179,7 +172,6 @@ def read_changes(
 
     Args:
         path: a `generator.safetensors`.
-        shapes: of G_d's parameters, by name.
         prior_sha256: digest of the prior that it must belong to.
         beneath: the profile's folder; no link in it is followed.
 
@@ -210,14 +202,11 @@ def _group(
     tensors: Mapping[str, NDArray[np.generic]], layers: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, NDArray[np.generic]]]:
     """Put together the parts of each array; what belongs to none stands alone under its own name."""
-    grouped: dict[str, dict[str, NDArray[np.generic]]] = {name: {} for name in layers}
-    for name, tensor in tensors.items():
-        owner, _, end = name.rpartition(".")
-        if owner in layers:
-            grouped[owner][f".{end}"] = tensor
-        else:
-            grouped[name] = {"": tensor}
-    return grouped
+    rest = dict(tensors)
+    grouped = {
+        name: {end: rest.pop(f"{name}{end}") for end in ENDINGS if f"{name}{end}" in rest} for name in layers
+    }
+    return grouped | {name: {"": tensor} for name, tensor in rest.items()}
 
 
 def apply_difference(

@@ -42,6 +42,9 @@ FINEST_SHIFT: Final = 15
 
 BYTE: Final = 127
 
+ENDINGS: Final = (".integers", ".rows", ".columns")
+"""What follows an array's name in the names of its parts."""
+
 
 @dataclass(frozen=True)
 class Sensitivity:
@@ -130,11 +133,6 @@ def decode(
 ) -> FloatArray:
     """Return a change from what `encode` made of it.
 
-    Args:
-        parts: arrays by the ending of their name.
-        facts: as stored.
-        shape: of the weight array.
-
     Raises:
         ValueError: the parts do not belong together or do not fit the shape.
         KeyError, TypeError: a part or a fact is missing or of another kind.
@@ -178,6 +176,7 @@ def _from_grid(
 def _grid_steps(rows: NDArray[Any], columns: NDArray[Any], facts: Mapping[str, Any]) -> FloatArray:
     """Return the steps (O, I) of a grid."""
     step, least, most = (np.float32(facts[name]) for name in ("step", "least", "most"))
+    # the order of the products is part of the format: each is rounded to float32
     wide = (step * rows.astype(np.float32))[:, None] * columns.astype(np.float32)
     steps: FloatArray = np.clip(wide, least, most)
     return steps
@@ -197,14 +196,16 @@ def _bounded(
 def _as_factors(change: FloatArray, sensitivity: Sensitivity, accuracy: float) -> Coded:
     """Round the factors of a matrix: coefficients in its steps, directions as finely as their energy asks."""
     rows = sensitivity.relative_steps()[0]
+    # rows that pictures feel more count for more in what the fewest factors must keep
     scaled = change / rows.astype(np.float32)[:, None]
     left, energy, right = np.linalg.svd(scaled, full_matrices=False)
     step, least, most = _bounded(scaled, float(energy[0]), sensitivity, accuracy)
     step = min(max(step, least), most)
     rank = max(1, int((energy**2 > KEPT_ENERGY * step**2 * sum(change.shape)).sum()))
-    shifts = np.clip(np.ceil(np.log2(energy[:rank] / step)), 0, FINEST_SHIFT).astype(int)
-    coefficients = _to_integers(left[:, :rank] * energy[:rank] / step)
-    directions = _to_integers(right[:rank] * np.exp2(shifts)[:, None])
+    # a direction's error is multiplied by its energy: it takes as many bits as that has steps
+    shifts = np.clip(np.ceil(np.log2(energy[:rank] / step)), 0, FINEST_SHIFT).astype(int)  # (K,)
+    coefficients = _to_integers(left[:, :rank] * energy[:rank] / step)  # a, (O, K)
+    directions = _to_integers(right[:rank] * np.exp2(shifts)[:, None])  # b^T, (K, I)
     data, largest = pack(np.concatenate([coefficients, directions.T]))
     facts = {"how": "factors", "step": step, "shifts": shifts.tolist(), "largest": largest}
     return Coded({".integers": data, ".rows": rows}, facts)
@@ -237,8 +238,6 @@ def _to_integers(values: NDArray[Any]) -> NDArray[np.int16]:
 def pack(integers: NDArray[np.int16]) -> tuple[NDArray[np.uint8], int]:
     """Compress integers by Huffman's code, several to a byte where they are small.
 
-    A code of whole bits wastes much on a symbol that most entries are; several entries as one symbol do not.
-
     Returns:
         A zlib stream, uint8 (n,), and the largest magnitude.
     """
@@ -247,6 +246,7 @@ def pack(integers: NDArray[np.int16]) -> tuple[NDArray[np.uint8], int]:
     if largest > BYTE:
         symbols = flat.astype("<i2").view(np.uint8).reshape(-1, 2).T
     else:
+        # Huffman's code spends a whole bit at least on a symbol, and most entries are worth less
         base, digits = _digits(largest)
         padded = np.pad(flat + largest, (0, -len(flat) % digits)).reshape(-1, digits)
         symbols = (padded @ base ** np.arange(digits)).astype(np.uint8)
@@ -258,7 +258,6 @@ def unpack(data: NDArray[np.generic], count: int, largest: int) -> NDArray[np.in
     """Invert `pack`.
 
     Args:
-        data: a zlib stream.
         count: how many integers it holds.
         largest: their largest magnitude.
 

@@ -37,9 +37,7 @@ def space_of(settings: ProjectionSettings, anchors: Tensor | None, num_ws: int) 
     """Return the space that settings name.
 
     Args:
-        settings: how a projection searches.
         anchors: M, (N, w_dim); None in W and W+.
-        num_ws: layers of the generator.
 
     Raises:
         UsageError: a space of the person is asked for without anchors.

@@ -69,8 +69,6 @@ def project(
 
     Args:
         problem: which inputs, and whose codes.
-        settings: how to search.
-        progress: told after every step.
         start: alpha (B, N) or alpha+ (B, num_ws, N) in A_beta, or w (B, w_dim); None: the anchors' mean
             (B.3), or `w_avg`.
 
@@ -254,11 +252,7 @@ class _Search:
 
 
 class Schedule:
-    """The learning rate of one input: it rises, stays, and falls when time is up or nothing is gained.
-
-    Args:
-        settings: rate, ramps, patience.
-    """
+    """The learning rate of one input: it rises, stays, and falls when time is up or nothing is gained."""
 
     def __init__(self, settings: ProjectionSettings) -> None:
         self.settings = settings

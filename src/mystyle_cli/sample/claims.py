@@ -64,10 +64,7 @@ def check_sample(path: Path, marks: Provenance, profile: Profile, renderer: Rend
     """Draw a sample again from what it says of itself, and compare.
 
     Args:
-        path: the picture.
-        marks: what it says.
         profile: the one that it names, or the one that it is said to be of.
-        renderer: its generator.
 
     Raises:
         DecodeError: it is no picture.
@@ -107,9 +104,7 @@ def compare(path: Path, made: Pixels | None, marks: Provenance) -> Claim:
     """Compare a picture with what was made again.
 
     Args:
-        path: the picture.
         made: uint8 (H, W, 3) without a mark that can be seen; None where it would have another size.
-        marks: what the picture says of itself.
     """
     from mystyle_cli.photos.decode import decode, read_file
     from mystyle_cli.photos.marks import stamped

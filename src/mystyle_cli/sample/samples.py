@@ -56,18 +56,10 @@ def draw(
     progress: Progress = silent,
     backend: Backend = "auto",
 ) -> Samples:
-    """Draw and render one picture for each seed, all kept in memory; see `draw_parts`.
+    """Draw and render one picture for each seed, all kept in memory, as `draw_parts` does (app. B.1).
 
     Args:
-        profile: a tuned profile.
-        seeds: each gives the same picture in any company.
-        sampler: "anchors" mixes k anchors (in P_0); "uniform" draws uniformly from A_beta.
-        beta: dilation for "uniform".
-        k: anchors in a mix for "anchors".
-        progress: called after every batch.
         backend: what renders; "auto" takes the exported net where there is one.
-
-    Source: app. B.1.
     """
     from mystyle_cli.sample.rendering import open_renderer
 
@@ -91,13 +83,10 @@ def draw_parts(
     """Draw one picture for each seed with a renderer that is ready, and yield a few at a time.
 
     Args:
-        profile: a tuned profile.
-        renderer: its generator.
         seeds: each gives the same picture in any company.
         sampler: "anchors" mixes k anchors (in P_0); "uniform" draws uniformly from A_beta.
         beta: dilation for "uniform".
         k: anchors in a mix for "anchors".
-        progress: called after every batch.
 
     Raises:
         UsageError: no seed, or settings that the sampler does not have.
@@ -120,7 +109,7 @@ def draw_parts(
             alphas = sample_uniform(count, beta, part)
         else:
             alphas = sample_three_anchors(count, part, k)
-        codes = (alphas @ anchors).astype(np.float32)  # (b, w_dim)
+        codes = (alphas @ anchors).astype(np.float32)  # M alpha, (b, w_dim), the same for every layer
         images = profile.refuse_odd(GENERATOR, renderer.render(np.repeat(codes[:, None], num_ws, axis=1)))
         scores = profile.id_score(images)
         yield Samples(part, alphas, to_pixels(images), scores, renderer.backend, renderer.place)

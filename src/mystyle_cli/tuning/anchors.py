@@ -91,7 +91,6 @@ def find_anchors(
         images: (N, 3, R, R) in [-1, 1].
         prior: the domain prior, with the device to work on.
         settings: of the optimisation; None takes the defaults.
-        progress: called as images are done.
 
     Source: sec. 3.1.
     """
@@ -127,10 +126,6 @@ def optimise_anchors(
 
     Args:
         images: (N, 3, R, R) in [-1, 1].
-        generator: G_d.
-        perceptual: LPIPS on the same device.
-        settings: how to search.
-        progress: called after every step.
 
     Source: app. B.3 (StyleGAN2's projector: Adam, a ramped rate, decaying noise on the code).
     """

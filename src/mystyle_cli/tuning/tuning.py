@@ -114,9 +114,7 @@ def tune(
 
     Args:
         objective: what is minimised; its generator is changed in place.
-        settings: how to tune.
         state_dir: where the state is kept; None keeps none.
-        progress: called after every step.
         plan: how steps are cut to fit into memory; None cuts nothing.
 
     Raises:
