@@ -111,7 +111,8 @@ class Engine:
         self.perceptual: Perceptual = prior.perceptual()
         self.anchors = None if settings.domain_prior else profile.anchors()
         plan = plan_search(self.generator, self.perceptual, settings.batch, profile.device)
-        self.at_once, self.generator.synthesis.recompute = plan.at_once, plan.recompute
+        self.at_once = plan.at_once
+        self.generator.synthesis.recompute = plan.recompute
         self.projection = settings.projection
         if settings.quality == "fast" and self.projection.steps is None:
             self.projection = replace(self.projection, steps=FAST_STEPS)

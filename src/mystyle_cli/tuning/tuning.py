@@ -301,9 +301,9 @@ class _Run:
             return
         tensors: dict[str, NDArray[np.generic]] = {}
         for name, parameter in self.parameters.items():
-            tensors[_key(WEIGHT, name)] = parameter.detach().cpu().numpy()
+            tensors[_slot(WEIGHT, name)] = parameter.detach().cpu().numpy()
             for part, value in self._state(name).items():
-                tensors[_key(part, name)] = value.detach().cpu().numpy()
+                tensors[_slot(part, name)] = value.detach().cpu().numpy()
         place = {
             "step": self.step,
             "seconds": self.seconds,
@@ -335,9 +335,9 @@ class _Run:
         self.curve = [LossPoint(*point) for point in place["curve"]]
         with torch.no_grad():
             for name, parameter in self.parameters.items():
-                parameter.copy_(torch.from_numpy(tensors[_key(WEIGHT, name)].copy()))
-                for part in (part for part in KEPT if _key(part, name) in tensors):
-                    value = torch.from_numpy(tensors[_key(part, name)].copy())
+                parameter.copy_(torch.from_numpy(tensors[_slot(WEIGHT, name)].copy()))
+                for part in (part for part in KEPT if _slot(part, name) in tensors):
+                    value = torch.from_numpy(tensors[_slot(part, name)].copy())
                     if part != COUNT:  # which stays on the CPU
                         value = value.to(parameter.device).contiguous(memory_format=_layout_of(parameter))
                     self._state(name)[part] = value
@@ -346,9 +346,9 @@ class _Run:
         """Tell whether the tensors of a saved state are every weight, and numbers of its optimiser for it."""
         shapes: dict[str, tuple[int, ...]] = {}
         for name, parameter in self.parameters.items():
-            shapes |= {_key(part, name): tuple(parameter.shape) for part in (WEIGHT, *KEPT)}
-            shapes[_key(COUNT, name)] = ()
-        whole = all(_key(WEIGHT, name) in tensors for name in self.parameters)
+            shapes |= {_slot(part, name): tuple(parameter.shape) for part in (WEIGHT, *KEPT)}
+            shapes[_slot(COUNT, name)] = ()
+        whole = all(_slot(WEIGHT, name) in tensors for name in self.parameters)
         known = (array.dtype.kind == "f" and array.shape == shapes.get(key) for key, array in tensors.items())
         return whole and all(known)
 
@@ -383,7 +383,7 @@ KEPT: Final = (COUNT, "exp_avg", "exp_avg_sq", "momentum")
 """What is saved of each parameter beside its weights: what Adam keeps of it, and what Muon does."""
 
 
-def _key(part: str, name: str) -> str:
+def _slot(part: str, name: str) -> str:
     """Return the name under which something of a parameter is saved."""
     return f"{part}:{name}"
 
