@@ -116,6 +116,14 @@ def parameters(function: Function) -> int:
     return len([name for name in named if name not in ("self", "cls")])
 
 
+def shares(modules: list[Module]) -> tuple[float, float]:
+    """Return how many of 100 lines have a comment, and how many are docstrings."""
+    lines = sum(module.lines for module in modules)
+    comments = sum(module.comments() for module in modules)
+    docstrings = sum(module.docstrings() for module in modules)
+    return round(100 * comments / lines, 1), round(100 * docstrings / lines, 1)
+
+
 def figures(modules: list[Module]) -> dict[str, int | float | str]:
     """Return what the report says of a package."""
     lines = sum(module.lines for module in modules)
@@ -144,20 +152,22 @@ def figures(modules: list[Module]) -> dict[str, int | float | str]:
             if module.name not in PUBLIC
             for function in module.functions()
         ),
-        "lines with a comment, %": round(100 * sum(m.comments() for m in modules) / lines, 1),
-        "lines of docstrings, %": round(100 * sum(m.docstrings() for m in modules) / lines, 1),
+        "lines with a comment, %": shares(modules)[0],
+        "lines of docstrings, %": shares(modules)[1],
     }
 
 
 def main() -> None:
-    """Print the figures, and each room with its files and lines."""
+    """Print the figures, and each room with its files, lines, and shares of comments and docstrings."""
     modules = read(Path(sys.argv[1]) if len(sys.argv) > 1 else SOURCE)
     for name, value in figures(modules).items():
         print(f"{name:40} {value}")
     print()
     for room in sorted({module.room for module in modules if module.room}):
         inside = [module for module in modules if module.room == room and module.lines > 1]
-        print(f"{room:40} {len(inside):3} files {sum(module.lines for module in inside):6} lines")
+        lines, (comments, docstrings) = sum(module.lines for module in inside), shares(inside)
+        said = f"{comments:5} % comments {docstrings:5} % docstrings"
+        print(f"{room:20} {len(inside):3} files {lines:6} lines {said}")
 
 
 if __name__ == "__main__":
