@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from mystyle_cli.curate.checks import fault
 from mystyle_cli.curate.cover import explain, hidden_parts, too_hidden
-from mystyle_cli.curate.curate import curate
 from mystyle_cli.curate.records import Reason
 from mystyle_cli.curate.settings import CurateSettings
 from mystyle_cli.prior.registry import FACE_PARTS, open_prior
-from tests.support.curation import GOOD, SIZE, Prior
+from tests.support.curation import GOOD, SIZE, judge
 from tests.support.portraits import DEMONSTRATION
 
 # x and y of a spot on each part, in crop sides
@@ -103,9 +102,9 @@ def test_curation_asks_the_net_about_every_face() -> None:
     def mouth(images: np.ndarray) -> np.ndarray:
         return np.tile(np.float32([part == "mouth" for part in FACE_PARTS]), (len(images), 1))
 
-    [plain] = curate([photo], prior=Prior()).records
-    [free] = curate([photo], prior=Prior(), cover=lambda images: 0 * mouth(images)).records
-    [hidden] = curate([photo], prior=Prior(), cover=mouth).records
+    [plain] = judge([photo]).records
+    [free] = judge([photo], cover=lambda images: 0 * mouth(images)).records
+    [hidden] = judge([photo], cover=mouth).records
     assert plain.reason is free.reason is Reason.KEPT
     assert hidden.reason is Reason.OCCLUDED
     assert "the mouth" in hidden.detail

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from mystyle_cli.curate.curate import curate
+from mystyle_cli.curate.curate import Known
 from mystyle_cli.curate.records import Reason
 from mystyle_cli.curate.settings import CurateSettings
 from mystyle_cli.errors import NoFaceError
 from mystyle_cli.faces.align import FFHQ, Crop
 from mystyle_cli.progress import Step
-from tests.support.curation import Prior
+from tests.support.curation import judge
 from tests.support.portraits import DEMONSTRATION, clear, expected, planted, real
 
 needs_portraits = pytest.mark.skipif(not real(), reason="the real portraits are not on this machine")
@@ -24,7 +24,7 @@ needs_portraits = pytest.mark.skipif(not real(), reason="the real portraits are 
 
 def reasons(paths: list[Path], **options: object) -> dict[str, Reason]:
     """Return file -> reason."""
-    result = curate(paths, prior=Prior(), **options)  # type: ignore[arg-type]
+    result = judge(paths, **options)  # type: ignore[arg-type]
     return {record.file: record.reason for record in result.records}
 
 
@@ -52,14 +52,14 @@ def test_files_without_faces(tmp_path: Path) -> None:
 
 def test_nothing_to_curate() -> None:
     """No photos give no verdicts."""
-    assert curate([], prior=Prior()).records == ()
+    assert judge([]).records == ()
 
 
 def test_reference_without_a_face(tmp_path: Path) -> None:
     """A reference that shows nobody is an error, which names it."""
     Image.new("RGB", (90, 70), (40, 120, 200)).save(tmp_path / "sky.png")
     with pytest.raises(NoFaceError, match=r"sky\.png"):
-        curate([], prior=Prior(), reference=tmp_path / "sky.png")
+        judge([], Known(reference=tmp_path / "sky.png"))
 
 
 def views(path: Path, folder: Path) -> None:
@@ -106,7 +106,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @needs_portraits
 def test_every_photo_for_its_reason(folder: Path) -> None:
     """Good photos are kept, turned by EXIF or beside a stranger; bad ones are refused for what is wrong."""
-    result = curate(list(folder.iterdir()), prior=Prior(), settings=CurateSettings(held_out=0))
+    result = judge(folder.iterdir(), settings=CurateSettings(held_out=0))
     found = {record.file: record.reason for record in result.records}
     assert {name: reason for name, reason in found.items() if reason is not Reason.KEPT} == {
         "grey.jpg": Reason.GREY,
@@ -125,19 +125,19 @@ def test_every_photo_for_its_reason(folder: Path) -> None:
 def test_order_of_paths_does_not_matter(folder: Path) -> None:
     """The records are the same, in the same order, whatever the order of the arguments."""
     paths = sorted(path for path in folder.iterdir() if path.name.startswith(("me", "copy")))[:5]
-    assert curate(paths, prior=Prior()).records == curate(paths[::-1], prior=Prior()).records
+    assert judge(paths).records == judge(paths[::-1]).records
 
 
 @needs_portraits
 def test_reference_and_known_faces(folder: Path) -> None:
     """A reference chooses the rarer person; a profile's faces decide about new photos, not seen ones."""
     mine = sorted(folder.glob("me [345].jpg"))
-    found = reasons([*mine, folder / "other.jpg"], reference=real()[14])
+    found = reasons([*mine, folder / "other.jpg"], known=Known(reference=real()[14]))
     assert found.pop("other.jpg") is Reason.KEPT
     assert set(found.values()) == {Reason.NOT_THIS_PERSON}
-    first = curate(mine[:2], prior=Prior())
-    known = (first.records, {sha: face.pixels for sha, face in first.faces.items()})
-    later = curate([mine[0], mine[2], folder / "other.jpg"], prior=Prior(), known=known)
+    first = judge(mine[:2])
+    known = Known(first.records, {sha: face.pixels for sha, face in first.faces.items()})
+    later = judge([mine[0], mine[2], folder / "other.jpg"], known)
     assert {record.file: record.reason for record in later.records} == {
         mine[2].name: Reason.KEPT,
         "other.jpg": Reason.NOT_THIS_PERSON,
@@ -150,7 +150,7 @@ def test_verdicts_do_not_depend_on_the_crop() -> None:
     refused = [name for name, verdict in wanted.items() if verdict != "kept"][:4]
     good = [name for name, verdict in wanted.items() if verdict == "kept"][:2]
     paths = [DEMONSTRATION / "ada" / name for name in (*good, *refused)]
-    usual, tight = (curate(paths, prior=Prior(crop=crop)) for crop in (FFHQ, Crop(0.58, 0.054)))
+    usual, tight = (judge(paths, crop=crop) for crop in (FFHQ, Crop(0.58, 0.054)))
     assert len({record.reason for record in usual.records}) > 3
     assert usual.records == tight.records
     sides = [{sha: face.side for sha, face in found.faces.items()} for found in (usual, tight)]
@@ -161,9 +161,9 @@ def test_known_faces_are_recognised_in_their_crop() -> None:
     """A photo that is added later is as like a profile's reference set whatever crop that was cut to."""
     paths, found = [clear("ada", number) for number in range(6)], []
     for crop in (FFHQ, Crop(0.58, 0.054)):
-        first = curate(paths[:5], prior=Prior(crop=crop))
-        known = (first.records, {sha: face.pixels for sha, face in first.faces.items()})
-        (later,) = curate(paths[5:], prior=Prior(crop=crop), known=known).records
+        first = judge(paths[:5], crop=crop)
+        known = Known(first.records, {sha: face.pixels for sha, face in first.faces.items()})
+        (later,) = judge(paths[5:], known, crop=crop).records
         assert later.kept
         found.append(later.scores["identity"])
     assert found[1] == pytest.approx(found[0], abs=0.08)
@@ -181,6 +181,7 @@ def test_demonstration(person: str, good: slice) -> None:
     others = [name for name in expected(person) if name not in planted(person)][good]
     wanted = planted(person) | dict.fromkeys(others, "kept")
     prior = open_prior("portraits-128")
-    result = curate([DEMONSTRATION / person / name for name in wanted], prior=prior, embed=prior.embed)
+    photos = [DEMONSTRATION / person / name for name in wanted]
+    result = judge(photos, resolution=prior.resolution, crop=prior.crop, embed=prior.embed)
     assert {record.file: str(record.reason) for record in result.records} == wanted
     assert len(result.records) == len(wanted)

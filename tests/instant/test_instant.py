@@ -20,6 +20,7 @@ from mystyle_cli.hull import hull
 from mystyle_cli.hull.solve import nearest_alpha
 from mystyle_cli.instant import examples as instant_examples
 from mystyle_cli.instant import net as instant_net
+from mystyle_cli.instant import training
 from mystyle_cli.instant.examples import degrade_at_random, draw_codes, others_codes
 from mystyle_cli.instant.net import (
     FILE,
@@ -35,7 +36,6 @@ from mystyle_cli.instant.net import (
     whole,
 )
 from mystyle_cli.instant.training import Net, check_loss, instant_file, train_instant
-from mystyle_cli.learn import exporting
 from mystyle_cli.nets import loss
 from mystyle_cli.nets.loss import loss_file
 from mystyle_cli.nets.sessions import open_session
@@ -218,7 +218,7 @@ def test_files_that_do_not_do_as_torch_does_are_never_kept(store, tmp_path, monk
                 parameter.mul_(1.2)
         return instant_file(*nets) if file == "instant" else loss_file(*nets)
 
-    place = exporting if file == "instant" else loss
+    place = training if file == "instant" else loss
     monkeypatch.setattr(place, f"{file}_file", lambda *nets: other(*copy.deepcopy(nets)))
     with pytest.raises(ModelError, match="differs from torch"):
         add_instant(Store(tmp_path), "ada", replace(FEW, samples=4, steps=1))

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from mystyle_cli.curate.curate import curate
-from mystyle_cli.curate.settings import CurateSettings
 from mystyle_cli.prior.registry import open_prior
+from tests.support.curation import judge
 from tests.support.journeys import Run, document
 from tests.support.tiny_store import make_store, picture
 
@@ -156,7 +155,7 @@ def test_no_file_of_a_profile_says_who_uses_the_machine(
 
 
 def test_records_of_photos_from_far_apart_name_their_last_folder_only(
-    tiny_prior: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Photos of the home folder and of another disk: no record has the way to them in it."""
     home, disk = tmp_path / "home/ada", tmp_path / "media/ada/disk"
@@ -165,9 +164,7 @@ def test_records_of_photos_from_far_apart_name_their_last_folder_only(
     for place in (home / "pictures", disk):
         place.mkdir(parents=True)
         (place / "1.jpg").write_text(f"no picture, but {place.name}")
-    found = curate(
-        [home / "pictures/1.jpg", disk / "1.jpg"], prior=open_prior(tiny_prior), settings=CurateSettings()
-    )
+    found = judge([home / "pictures/1.jpg", disk / "1.jpg"])
     assert [record.file for record in found.records] == ["disk/1.jpg", "pictures/1.jpg"]
     assert not [record for record in found.records if "home/ada" in str(record)]
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from mystyle_cli.curate.records import PhotoRecord, Reason
 from mystyle_cli.faces.align import AlignedFace
 from mystyle_cli.instant.net import InstantSettings
 from mystyle_cli.learn.settings import LearnSettings
-from mystyle_cli.prior.registry import Prior
 from mystyle_cli.progress import Step
 from mystyle_cli.tuning.settings import TuneSettings
 
@@ -24,25 +22,23 @@ NET = InstantSettings(samples=8, views=1, width=4, steps=4, batch=4)
 QUICK = LearnSettings(instant=NET, tuning=TuneSettings(passes=2, batch=3, save_seconds=0.0))
 
 
-def fake_curate(
-    paths: Sequence[Path], *, prior: Prior, known: Any, seed: int, progress: Any, **_: Any
-) -> Any:
+def fake_curate(photos: Mapping[Path, str], by: Any, known: Any, seed: int, progress: Any) -> Any:
     """Stand in for curation, which needs real faces: every picture is kept but those named bad."""
     from mystyle_cli.curate.curate import Curation
 
     records, faces = [], {}
-    for number, path in enumerate(sorted(paths, key=lambda path: path.name)):
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    for number, path in enumerate(sorted(photos, key=lambda path: path.name)):
+        digest = photos[path]
         good = "bad" not in path.name
         split = None if not good else "held-out" if "held" in path.name else "train"
         reason = Reason.KEPT if good else Reason.NO_FACE
         records.append(PhotoRecord(digest, path.name, reason, "", {"yaw": 1.0}, None, split))
         if good:
-            size = prior.resolution
+            size = by.resolution
             pixels = np.asarray(Image.open(path).convert("RGB").resize((size, size)))
             faces[digest] = AlignedFace(pixels, np.zeros((4, 2)), np.ones((size, size), np.float32))
-        progress(Step("curate", number + 1, len(paths)))
-    return Curation(tuple(records), faces, {}, ())
+        progress(Step("curate", number + 1, len(photos)))
+    return Curation(tuple(records), faces, np.zeros((8, 8, 3), np.uint8), ())
 
 
 def make_photos(folder: Path, count: int, start: int = 0) -> list[Path]:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
-from mystyle_cli.faces.align import FFHQ, Crop
+from mystyle_cli.curate.curate import Curation, Known, curate
+from mystyle_cli.curate.examine import Criteria
+from mystyle_cli.faces.align import FFHQ
+from mystyle_cli.photos.decode import digests_of
+from mystyle_cli.progress import Progress, silent
 
 SIZE = 128
 
@@ -23,9 +29,9 @@ GOOD = {
 }
 
 
-@dataclass(frozen=True)
-class Prior:
-    """A domain prior as far as curation looks at it."""
-
-    resolution: int = 128
-    crop: Crop = FFHQ
+def judge(
+    photos: Iterable[Path], known: Known | None = None, progress: Progress = silent, **criteria: Any
+) -> Curation:
+    """Curate photos by the criteria of a prior of 128 pixels."""
+    by = Criteria(**{"resolution": SIZE, "crop": FFHQ, **criteria})
+    return curate(digests_of(photos), by, known, progress=progress)

@@ -106,10 +106,10 @@ def choose(
     inner = similarity[np.ix_(pool, pool)]
     start = [pool.index(i) for i in group]
     slack = settings.slack_dlib if embed is None else settings.slack
-    found, limit = person(inner, [everyone[i].photo for i in pool], settings.same_person, slack, start)
-    members = [pool[i] for i in found.values()] or group
+    theirs, limit = person(inner, [everyone[i].photo for i in pool], settings.same_person, slack, start)
+    members = [pool[i] for i in theirs.values()] or group
     near, _ = belonging(similarity, members, settings.same_person, slack)
-    chosen = {photo: pool[i] for photo, i in found.items() if photo >= 0}
+    chosen = {photo: pool[i] for photo, i in theirs.items() if photo >= 0}
     return Choice(everyone, similarity, anchors, dict(sorted(chosen.items())), near, limit, warnings)
 
 
@@ -119,8 +119,9 @@ def identities(rows: Sequence[Row], embed: Embed | None) -> Identities:
     if embed is not None:
         batch = at_once(rows[0].crop.shape[0], 32)
         parts = [rows[start : start + batch] for start in range(0, len(rows), batch)]
-        found = [embed(to_unit(np.stack([row.crop for row in part]))) for part in parts]
-        own = np.concatenate(found).astype(np.float64)
+        own = np.concatenate(
+            [embed(to_unit(np.stack([row.crop for row in part]))) for part in parts], dtype=np.float64
+        )
     return Identities(np.stack([row.descriptor for row in rows]), own)
 
 
@@ -136,17 +137,18 @@ def _start(
         return list(anchors), ()
     if not usable:
         return [], ()
-    found = [[usable[i] for i in g] for g in groups(similarity[np.ix_(usable, usable)], settings.same_person)]
+    alike = groups(similarity[np.ix_(usable, usable)], settings.same_person)
+    people = [[usable[i] for i in group] for group in alike]
     if reference is not None:
-        best = max(found, key=lambda group: float(similarity[reference, group].mean()))
+        best = max(people, key=lambda group: float(similarity[reference, group].mean()))
         if float(similarity[reference, best].max()) < settings.same_person:
             return [], ("no photo shows the person of the reference",)
         return best, ()
-    if len(found) > 1 and len(found[1]) >= max(2.0, _RIVAL * len(found[0])):
-        counts = f"{len(found[0])} and {len(found[1])} photos"
-        return found[0], (
+    if len(people) > 1 and len(people[1]) >= max(2.0, _RIVAL * len(people[0])):
+        counts = f"{len(people[0])} and {len(people[1])} photos"
+        return people[0], (
             f"two people are about equally frequent ({counts}): name the one with --reference PHOTO",
         )
-    if len(found) > 2 and len(found[0]) == 1:
-        return found[0], ("no two photos show the same person: name the right one with --reference PHOTO",)
-    return found[0], ()
+    if len(people) > 2 and len(people[0]) == 1:
+        return people[0], ("no two photos show the same person: name the right one with --reference PHOTO",)
+    return people[0], ()

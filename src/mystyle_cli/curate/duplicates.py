@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mystyle_cli.curate.choice import Choice
+from mystyle_cli.curate.examine import Criteria, Examined
 from mystyle_cli.curate.identity import Matrix
 from mystyle_cli.faces.align import Crop
 from mystyle_cli.photos.pixels import Pixels
 
 _OTHERS = 56  # bits, between copies and other photos of a person
+
+
+def repeated_photos(examined: Sequence[Examined], choice: Choice, by: Criteria) -> dict[int, str]:
+    """Return for each chosen photo that repeats a better one that one's name; known faces always stay."""
+    rows = [*choice.anchors, *choice.chosen.values()]
+    hashes = [perceptual_hash(choice.rows[row].crop) for row in rows]
+    worth = [math.inf] * len(choice.anchors) + [
+        _worth(examined[photo], choice.candidate(photo)) for photo in choice.chosen
+    ]
+    similarity = choice.similarity[np.ix_(rows, rows)]
+    bits = most_bits(by.settings.duplicate_bits, by.crop)
+    better = duplicates(similarity, hashes, worth, by.settings.duplicate_identity, bits)
+    names = ["a photo of the profile"] * len(choice.anchors) + [
+        examined[photo].file for photo in choice.chosen
+    ]
+    photos = [-1] * len(choice.anchors) + list(choice.chosen)
+    return {photos[later]: names[first] for later, first in better.items()}
+
+
+def _worth(item: Examined, candidate: int) -> float:
+    """Return how much of a face a file holds: of two copies the larger, less compressed one is the better."""
+    return 4 * math.log(item.candidates[candidate].scores["side"]) + math.log(max(item.bytes, 1))
 
 
 def perceptual_hash(crop: Pixels) -> NDArray[np.bool_]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,13 +12,14 @@ from PIL import Image, ImageDraw
 
 from mystyle_cli.curate.checks import fault, measure
 from mystyle_cli.curate.cover import Cover, hidden_parts
+from mystyle_cli.curate.identity import Embed
 from mystyle_cli.curate.records import Reason
 from mystyle_cli.curate.settings import CurateSettings
 from mystyle_cli.errors import DecodeError, MystyleError, reason_of
 from mystyle_cli.faces.align import AlignedFace, Crop, Points, align
 from mystyle_cli.faces.face import Face, describe
 from mystyle_cli.faces.faces import find_faces, find_hidden_faces, near_miss, why_unsearched
-from mystyle_cli.photos.decode import Photo, decode, read_file
+from mystyle_cli.photos.decode import Photo, decode
 from mystyle_cli.photos.pixels import Pixels, resize
 
 Fault = tuple[Reason, str]
@@ -73,27 +72,23 @@ class Examined:
 
 @dataclass(frozen=True)
 class Criteria:
-    """What every file of a set is held to.
+    """What every photo of a set is held to.
 
     Args:
         resolution: side of the crops.
         crop: which square about a face they are.
         settings: thresholds.
-        cover: the prior's net that tells what is hidden, or None.
+        embed: identity net, float32 (B, 3, R, R) in [-1, 1] -> (B, D) unit rows; dlib's descriptor always
+            counts too.
+        cover: net that tells what hides a face, float32 (B, 3, R, R) in [-1, 1] -> (B, parts) in [0, 1]; None
+            judges by the colours of the skin.
     """
 
     resolution: int
     crop: Crop
-    settings: CurateSettings
+    settings: CurateSettings = field(default_factory=CurateSettings)
+    embed: Embed | None = None
     cover: Cover | None = None
-
-
-def digest_of_photo(path: Path) -> str:
-    """Return the sha256 of a file, or of its name where it cannot be read."""
-    try:
-        return hashlib.sha256(read_file(path)).hexdigest()
-    except DecodeError:
-        return hashlib.sha256(os.fsencode(path.name)).hexdigest()
 
 
 def examine(path: Path, file: str, digest: str, by: Criteria) -> Examined:
@@ -119,12 +114,12 @@ def examine(path: Path, file: str, digest: str, by: Criteria) -> Examined:
 
 def _examined(photo: Photo, path: Path, file: str, digest: str, by: Criteria) -> Examined:
     """Look at a photo that could be read."""
-    found = find_faces(photo.pixels)[: by.settings.faces_looked_at]
-    if not found:
+    faces = find_faces(photo.pixels)[: by.settings.faces_looked_at]
+    if not faces:
         hidden = _hidden(photo, by)
         return Examined(digest, file, hidden, (), _thumbnail(photo, []))
-    lone = len(found) == 1
-    candidates = tuple(_candidate(photo, face, lone, by) for face in found)
+    lone = len(faces) == 1
+    candidates = tuple(_candidate(photo, face, lone, by) for face in faces)
     thumbnail = _thumbnail(photo, [c.aligned.quad for c in candidates])
     return Examined(digest, file, None, candidates, thumbnail, path.stat().st_size)
 

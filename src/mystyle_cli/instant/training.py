@@ -7,6 +7,7 @@ there: forty training steps on pictures made answers no better and took as long 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +23,9 @@ from mystyle_cli.instant.net import (
     ALPHA_PLUS,
     BETA,
     FEATURES,
+    FILE,
     LARGEST_BETA,
+    LOSS,
     InstantSettings,
     with_beta,
 )
@@ -124,6 +127,52 @@ def train_instant(
     for layer in (net.first, net.second):
         layer.weight.data.copy_(layer.weight.data.half())  # as they are stored
     return Trained(net.eval(), loss, examples.features[:4])
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of a person's net, which is written by then.
+
+    Args:
+        loss: of the last step, see `_Training.step`.
+        largest_difference: of the file to torch, in coefficients.
+        gradient_difference: of eq 1's gradient to torch, as a share of its length.
+    """
+
+    loss: float
+    largest_difference: float
+    gradient_difference: float
+
+
+def make_instant(
+    prior: Prior,
+    nets: tuple[Generator, Perceptual],
+    anchors: FloatArray,
+    faces: Pictures,
+    settings: InstantSettings,
+    write: Callable[[str, bytes], Path],
+    progress: Progress = silent,
+) -> Made:
+    """Train a person's net; write it, and eq 1 with its gradient beside it, and compare both with torch.
+
+    Args:
+        prior: the domain prior.
+        nets: G_p and LPIPS on the device to work on.
+        anchors: (N, w_dim).
+        faces: the reference set.
+        settings: how to train.
+        write: takes a file by its name in the profile, and says where it lies.
+        progress: told after every step.
+
+    Raises:
+        ModelError: an exported net answers otherwise than torch.
+    """
+    from mystyle_cli.nets.loss import loss_file
+
+    trained = train_instant(prior, nets[0], anchors, faces, settings, progress)
+    written = write(FILE, instant_file(trained.net)), write(LOSS, loss_file(*nets))
+    difference = check_file(written[0], trained.net, trained.features)
+    return Made(trained.loss, difference, check_loss(written[1], nets, anchors))
 
 
 def _rate(highest: float, step: int, steps: int) -> float:

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from mystyle_cli import __version__
 from mystyle_cli.errors import ModelError
-from mystyle_cli.instant.net import FILE, LOSS, InstantSettings
-from mystyle_cli.instant.training import check_file, check_loss, instant_file, train_instant
 from mystyle_cli.person.layout import ANCHORS, FOLDER, GENERATOR, HALF, PARITY, SYNTHESIS
 from mystyle_cli.progress import Progress
 
 if TYPE_CHECKING:
+    from mystyle_cli.instant.net import InstantSettings
     from mystyle_cli.nets.generator import Generator
     from mystyle_cli.nets.perceptual import Perceptual
     from mystyle_cli.person.manifest import Scalar
@@ -174,12 +173,7 @@ def instant_stage(
 
     Args:
         draft: the next version.
-        prior: the domain prior.
-        nets: G_p and LPIPS on the device to work on.
-        anchors: (N, w_dim).
-        faces: the reference set.
-        settings: how to train.
-        progress: told after every step.
+        prior, nets, anchors, faces, settings, progress: see `make_instant`.
 
     Returns:
         The digests of the files, and the facts that tell whether they are still true.
@@ -187,19 +181,22 @@ def instant_stage(
     Raises:
         ModelError: the exported net answers otherwise than torch.
     """
-    from mystyle_cli.nets.loss import loss_file
+    from mystyle_cli.instant.training import make_instant
 
-    trained = train_instant(prior, nets[0], anchors, faces, settings, progress)
-    files = draft.write(FILE, instant_file(trained.net)) | draft.write(LOSS, loss_file(*nets))
-    difference = check_file(draft.find(FILE), trained.net, trained.features)
-    turn = check_loss(draft.find(LOSS), nets, anchors)
+    files: dict[str, str] = {}
+
+    def write(name: str, data: bytes) -> Path:
+        files.update(draft.write(name, data))
+        return draft.find(name)
+
+    made = make_instant(prior, nets, anchors, faces, settings, write, progress)
     digests = draft.digests()
     return files, {
         **asdict(settings),
         "generator": digests[GENERATOR],
         "anchors": digests[ANCHORS],
         "prior": prior.digest,
-        "last_loss": round(trained.loss, 6),
-        "largest_difference": difference,
-        "gradient_difference": turn,
+        "last_loss": round(made.loss, 6),
+        "largest_difference": made.largest_difference,
+        "gradient_difference": made.gradient_difference,
     }

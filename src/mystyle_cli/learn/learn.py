@@ -20,6 +20,7 @@ from mystyle_cli.store.draft import Draft, intact
 if TYPE_CHECKING:
     from mystyle_cli.learn.estimate import Estimate
     from mystyle_cli.learn.exporting import Net
+    from mystyle_cli.learn.handed import Handed
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.prior.registry import Prior
     from mystyle_cli.store.store import Store
@@ -76,12 +77,12 @@ def learn(
         if stages.draft.current is not None and not stages.settings.consent:
             stages.draft.current.require_consent(name)
         try:
-            stages.curate_all(photos)
+            handed = stages.curate_all(photos)
         except MystyleError:
             if stages.draft.current is None and not stages.draft.changed:
                 stages.draft.discard()  # a name with nothing behind it would only be in the way
             raise
-        return _finish(store, name, stages)
+        return _finish(store, name, stages, handed)
 
 
 def ingest(
@@ -108,8 +109,7 @@ def ingest(
         profile = store.open(name)
         check_roles(profile.prior)
         stages = Stages(store.draft(name), profile.prior, settings or LearnSettings(), progress)
-        stages.curate_more(profile, photos)
-        return _finish(store, name, stages)
+        return _finish(store, name, stages, stages.curate_more(profile, photos))
 
 
 def retune(
@@ -130,8 +130,7 @@ def retune(
     with store.locked(name):
         profile = store.open(name)
         stages = Stages(store.draft(name), profile.prior, settings or LearnSettings(), progress)
-        stages.keep_curation(profile)
-        return _finish(store, name, stages)
+        return _finish(store, name, stages, stages.keep_curation(profile))
 
 
 def estimate(store: Store, name: str, settings: LearnSettings | None = None) -> Estimate:
@@ -150,8 +149,8 @@ def estimate(store: Store, name: str, settings: LearnSettings | None = None) -> 
     settings = settings or LearnSettings()
     profile, instant = store.open(name), settings.instant is not None
     stages = Stages(Draft(profile.path, read_only=True), profile.prior, settings, silent)
-    stages.keep_curation(profile)
-    count, taken = len(profile.photos()), stages.steps_taken()
+    taken = stages.steps_taken(stages.keep_curation(profile))
+    count = len(profile.photos())
     return estimate_tuning(stages.prior, count, settings.tuning, instant, taken)
 
 
@@ -224,14 +223,14 @@ def export_to(profile: Profile, folder: Path) -> list[Net]:
     return export_nets(profile.prior, generator, profile.anchors(), write, generator_sha256=digest)
 
 
-def _finish(store: Store, name: str, stages: Stages) -> Learned:
+def _finish(store: Store, name: str, stages: Stages, handed: Handed) -> Learned:
     """Do what follows curation, and open the result."""
-    advice = stages.advice()
-    stages.finish()
+    advice = handed.advice  # now, while the draft has the photos where they were not curated just now
+    stages.finish(handed)
     profile = store.open(name, stages.prior)
     seconds = {
         stage: float(profile.manifest.fact(stage, "seconds", Number(0)))
         for stage in STAGES
         if stage in profile.manifest.stages
     }
-    return Learned(profile, tuple(stages.worked), tuple(advice), seconds)
+    return Learned(profile, tuple(stages.worked), advice, seconds)

@@ -293,13 +293,3 @@ def mark_of(prior: Prior) -> PriorMark:
         w_dim=prior.w_dim,
         num_ws=prior.num_ws,
     )
-
-
-def tables_of(facts: Mapping[str, Scalar]) -> dict[str, Mapping[str, float]]:
-    """Turn facts named "after.id" into tables: after, id."""
-    tables: dict[str, dict[str, float]] = {}
-    for name in facts:
-        table, dot, key = name.partition(".")
-        if dot:
-            tables.setdefault(table, {})[key] = fact_of({"measure": facts}, "measure", name, Number())
-    return dict(tables)

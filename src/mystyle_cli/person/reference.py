@@ -7,9 +7,9 @@ import io
 import json
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,6 +169,23 @@ class Pictures:
     def __init__(self, pixels: Pixels) -> None:
         self.pixels = pixels
 
+    @classmethod
+    def of(cls, faces: Iterable[Pixels], count: int, resolution: int) -> Self:
+        """Return N faces, each uint8 (R, R, 3), taken one by one.
+
+        Raises:
+            ProfileError: they are more than memory should hold.
+        """
+        if count * 3 * resolution**2 > MOST_BYTES:
+            raise ProfileError(
+                f"{count:,} faces of {resolution} pixels are more than are worked on together",
+                "Create the profile from fewer photos.",
+            )
+        pixels = np.zeros((count, 3, resolution, resolution), np.uint8)
+        for row, face in zip(pixels, faces, strict=True):
+            row[:] = face.transpose(2, 0, 1)
+        return cls(pixels)
+
     def __len__(self) -> int:
         """Return N."""
         return len(self.pixels)
@@ -189,15 +206,7 @@ def read_faces(paths: Sequence[Path], resolution: int, beneath: Path | None = No
     Raises:
         ProfileError: one cannot be read or has another size, or they are more than memory should hold.
     """
-    if len(paths) * 3 * resolution**2 > MOST_BYTES:
-        raise ProfileError(
-            f"{len(paths):,} faces of {resolution} pixels are more than are worked on together",
-            "Create the profile from fewer photos.",
-        )
-    faces = np.zeros((len(paths), 3, resolution, resolution), np.uint8)
-    for face, path in zip(faces, paths, strict=True):
-        face[:] = read_face(path, resolution, beneath).transpose(2, 0, 1)
-    return Pictures(faces)
+    return Pictures.of((read_face(path, resolution, beneath) for path in paths), len(paths), resolution)
 
 
 def read_face(path: Path, resolution: int, beneath: Path | None = None) -> Pixels:

@@ -14,7 +14,7 @@ import math
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,6 +142,18 @@ def _read(source: Path | str | bytes | BinaryIO) -> tuple[bytes, str, Path | Non
         return data, name, None
     path = Path(source)
     return read_file(path), str(path), path
+
+
+def digests_of(paths: Iterable[Path]) -> dict[Path, str]:
+    """Return the sha256 of each file, or of its name where it cannot be read; a path given twice is one."""
+    return {path: _digest_of(path) for path in dict.fromkeys(paths)}
+
+
+def _digest_of(path: Path) -> str:
+    try:
+        return hashlib.sha256(read_file(path)).hexdigest()
+    except DecodeError:
+        return hashlib.sha256(os.fsencode(path.name)).hexdigest()
 
 
 def read_file(path: Path) -> bytes:

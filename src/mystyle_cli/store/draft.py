@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mystyle_cli.errors import ProfileError
-from mystyle_cli.files.documents import DIGEST, Fact, FileName, Record, Table, finite
+from mystyle_cli.files.documents import DIGEST, Fact, FileName, Number, Record, Table, finite
 from mystyle_cli.files.owned import UnsafeNameError
 from mystyle_cli.files.parsing import DocumentError, toml_of
 from mystyle_cli.files.reading import digest_of, read_file
@@ -48,8 +48,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_NOTED: Final = Record({"stages": Table(Table(Fact())), "files": Table(Table(DIGEST, FileName()))})
-"""What `stages.toml` holds."""
+Figures = Mapping[str, Mapping[str, float]]
+"""What was measured, in tables."""
+
+_NOTED: Final = Record(
+    {"stages": Table(Table(Fact())), "files": Table(Table(DIGEST, FileName()))},
+    {"figures": Table(Table(Table(Number())))},
+)
+"""What `stages.toml` holds: by stage facts, digests of files, and tables of figures."""
 
 _WORK_FILES: Final = "Move them away, or remove them if they are not wanted; then give the command again."
 
@@ -77,7 +83,10 @@ class Draft:
             refuse_foreign(folder)
             self._refuse_strangers()
         self.current: Manifest | None = read_manifest(folder) if place_of(folder, NAME).exists() else None
-        self._stages, self._files = self._read()
+        self._stages: dict[str, dict[str, Scalar]] = {}
+        self._files: dict[str, dict[str, str]] = {}
+        self._figures: dict[str, Figures] = {}
+        self._read()
         self._forgotten: set[str] = set()
 
     def _refuse_strangers(self) -> None:
@@ -90,20 +99,27 @@ class Draft:
             named = ", ".join(str(self.folder / name) for name in found[:3])
             raise ProfileError(f"what is not mystyle's stands where it writes: {named}", _WORK_FILES)
 
-    def _read(self) -> tuple[dict[str, dict[str, Scalar]], dict[str, dict[str, str]]]:
+    def _read(self) -> None:
         """Read what an earlier command finished; unreadable notes count as nothing finished."""
         try:
-            document = _NOTED.read(toml_of(read_file(self.folder / STAGES, largest(STAGES), self.folder)))
+            noted = _NOTED.read(toml_of(read_file(self.folder / STAGES, largest(STAGES), self.folder)))
         except (OSError, DocumentError, UnsafeNameError):
-            return {}, {}
-        stages, files = document["stages"], document["files"]
-        return (stages, {name: files[name] for name in stages}) if stages.keys() <= files.keys() else ({}, {})
+            return
+        if not noted["stages"].keys() <= noted["files"].keys():
+            return
+        for stage, facts in noted["stages"].items():
+            if any("." in name for name in facts):  # figures, as earlier versions noted them: measured anew
+                continue
+            self._stages[stage], self._files[stage] = facts, noted["files"][stage]
+        self._figures = {
+            stage: noted["figures"][stage] for stage in noted.get("figures", {}) if stage in self._stages
+        }
 
     def _note(self) -> None:
         """Write down which stages are done."""
         import tomli_w
 
-        text = tomli_w.dumps({"stages": self._stages, "files": self._files})
+        text = tomli_w.dumps({"stages": self._stages, "files": self._files, "figures": self._figures})
         self._put(STAGES, text.encode())
 
     def _put(self, name: str, data: bytes) -> str:
@@ -136,6 +152,7 @@ class Draft:
             return
         files = self._files.pop(stage)
         del self._stages[stage]
+        self._figures.pop(stage, None)
         if self.read_only:
             return
         self._note()
@@ -160,20 +177,33 @@ class Draft:
         """Write one safetensors file of the next version; returns as `write` does."""
         return self.write(name, tensor_bytes(tensors, notes))
 
-    def finish(self, stage: str, inputs: str, files: Mapping[str, str], facts: Mapping[str, Scalar]) -> None:
+    def finish(
+        self,
+        stage: str,
+        inputs: str,
+        files: Mapping[str, str],
+        facts: Mapping[str, Scalar],
+        figures: Figures | None = None,
+    ) -> None:
         """Remember that a stage is done.
 
         Args:
             stage: its name.
             inputs: digest of what its result depends on.
             files: digests by name of the files that it wrote.
-            facts: settings, costs and figures worth keeping; numbers that are not finite are none.
+            facts: settings and costs worth keeping; numbers that are not finite are none.
+            figures: what it measured; the same holds for them.
         """
         self._stages[stage] = {
             "inputs": inputs,
             **{name: value for name, value in facts.items() if isinstance(value, str) or finite(value)},
         }
         self._files[stage] = dict(files)
+        if figures is not None:
+            self._figures[stage] = {
+                table: {name: value for name, value in row.items() if finite(value)}
+                for table, row in figures.items()
+            }
         self._note()
 
     def forget(self, stage: str) -> None:
@@ -191,6 +221,10 @@ class Draft:
         """Return, for each stage that is done, the digest of its inputs and its facts."""
         current = self.current.stages if self.current is not None else {}
         return {name: table for name, table in current.items() if name not in self._forgotten} | self._stages
+
+    def figures(self, stage: str) -> Figures | None:
+        """Return what a stage measured here; None where the profile as it is has its figures."""
+        return self._figures.get(stage)
 
     def files(self) -> dict[str, Mapping[str, str]]:
         """Return, for each stage that is done, the digests of its files; those under runs/ do not count."""
