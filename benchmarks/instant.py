@@ -35,9 +35,9 @@ from mystyle_cli.instant.steps import STEPS
 from mystyle_cli.nets.processors import usable_processors
 from mystyle_cli.photos.pixels import to_unit
 from mystyle_cli.restore.engine import Answering, open_engine
+from mystyle_cli.restore.given import Given, targets_of
 from mystyle_cli.restore.restore import restore_with
 from mystyle_cli.restore.task import Quality, default_settings
-from mystyle_cli.restore.views import degrade
 from tools.figures.common import NAMES, profile_of, truths_of
 
 COUNT = int(os.environ.get("MYSTYLE_COUNT", "12"))
@@ -153,7 +153,7 @@ def _plain(restorer: Restorer, task: Task, row: int) -> float:
     truths = restorer.truths
     (subject,) = subjects(truths.crops[row : row + 1], task, ["plain"], truths.crop)
     located = locate(restorer.profile, subject, aligned=True, force=True, tiny=False)
-    targets, phi = degrade([located], task, restorer.profile.prior.resolution)
+    targets, phi = targets_of([Given(located, task, restorer.profile.prior.resolution)])
     settings = default_settings(task).projection
     profile = restorer.profile
     nets = profile.generator(), profile.prior.perceptual()

@@ -29,9 +29,9 @@ from mystyle_cli.person.score import synthesise
 from mystyle_cli.photos.pixels import Pixels, to_pixels, to_unit
 from mystyle_cli.projection.projection import in_a_beta
 from mystyle_cli.restore.engine import Answering, open_engine
+from mystyle_cli.restore.given import Given, targets_of
 from mystyle_cli.restore.restore import restore_with
 from mystyle_cli.restore.task import default_settings
-from mystyle_cli.restore.views import degrade
 from tools.figures.common import NAMES, profile_of, truths_of
 
 TASKS: Final[tuple[Task, ...]] = ("upscale", "inpaint")
@@ -141,7 +141,7 @@ def _plain(task: Task, crop: Pixels) -> Answers:
     settings = default_settings(task).projection
     (subject,) = subjects(crop[None], task, ["photo"], profile.prior.crop)
     located = locate(profile, subject, aligned=True, force=True, tiny=False)
-    targets, phi = degrade([located], task, profile.prior.resolution)
+    targets, phi = targets_of([Given(located, task, profile.prior.resolution)])
     target, generator, perceptual = torch.from_numpy(targets), profile.generator(), profile.prior.perceptual()
     started = time.perf_counter()
     anchors = torch.from_numpy(profile.anchors().copy())

@@ -27,9 +27,9 @@ from mystyle_cli.photos.pixels import to_unit
 from mystyle_cli.progress import silent
 from mystyle_cli.projection.settings import Parametrisation, ProjectionSettings
 from mystyle_cli.restore.engine import open_engine
+from mystyle_cli.restore.given import Given, targets_of, view_of
 from mystyle_cli.restore.restore import restore
 from mystyle_cli.restore.task import FAST_STEPS, TaskName, default_settings
-from mystyle_cli.restore.views import degrade, degraded_photo, view_of
 from mystyle_cli.store.store import Store
 from tests.support.tiny_store import add_instant, make_store, picture
 
@@ -190,8 +190,8 @@ def test_photos_are_compared_as_in_a_search(made: Path) -> None:
     ]
     for task, subject in cases:
         located = locate(profile, subject, aligned=True, force=True, tiny=task == "upscale")
-        target, phi = degrade([located], task, 32)
-        found = degraded_photo(located, task, 32)
+        given = Given(located, task, 32)
+        (target, phi), found = targets_of([given]), given.degraded
         np.testing.assert_allclose(found.target, target[0], atol=1e-5)
         small = (
             found.known * (found.down @ image[0].numpy() @ found.down.T) + (1 - found.known) * found.target
@@ -209,14 +209,15 @@ def test_an_instant_answer_is_nearer_to_the_photo_than_the_nets(made: Path) -> N
     engine = open_engine(profile, replace(default_settings("upscale", "instant"), aligned=True, force=True))
     subjects, seen = [Subject(picture(side, side)) for side in (8, 12, 20)], []
     located = [locate(profile, subject, aligned=True, force=True, tiny=True) for subject in subjects]
-    found = engine.answer(located, "upscale", lambda step: seen.append(step.done))
+    given = [Given(item, "upscale", 32) for item in located]
+    found = engine.answer(given, lambda step: seen.append(step.done))
     assert seen == [1, 2, 3]
     assert found.history.shape == (STEPS["upscale"], 3)
     assert (found.history[-1] < found.history[0]).all()
     assert found.alpha_plus is not None
     assert in_hull(found.alpha_plus, 0.05, tol=1e-9).all()
-    for row, item in enumerate(located):
-        alone = engine.answer([item], "upscale", silent)
+    for row, item in enumerate(given):
+        alone = engine.answer([item], silent)
         np.testing.assert_allclose(alone.history[:, 0], found.history[:, row], rtol=1e-4)
         np.testing.assert_allclose(alone.alpha_plus[0], found.alpha_plus[row], atol=1e-3)
 
@@ -227,7 +228,7 @@ def test_the_net_sees_nothing_of_what_is_to_be_filled(made: Path) -> None:
     located = locate(profile, Subject(picture(1, 32), mask=hole), aligned=True, force=True, tiny=False)
     inside = (located.hole > 0.5)[..., None]
     other = replace(located, crop=np.where(inside, 255 - located.crop, located.crop))
-    view = view_of([located, other], "inpaint", 32)
+    view = view_of([Given(item, "inpaint", 32) for item in (located, other)])
     np.testing.assert_array_equal(view.images[0], view.images[1])
     np.testing.assert_array_equal(view.known, 1 - np.stack([inside[..., 0]] * 2))
 
@@ -239,7 +240,7 @@ def test_a_photo_that_is_hidden_whole_is_the_nets_own_answer(made: Path) -> None
     hole = np.asarray(Image.open(made / "hole.png"))
     subjects = [Subject(picture(1, 32), mask=mask) for mask in (np.full_like(hole, 255), hole)]
     located = [locate(profile, subject, aligned=True, force=True, tiny=False) for subject in subjects]
-    found = engine.answer(located, "inpaint", silent)
+    found = engine.answer([Given(item, "inpaint", 32) for item in located], silent)
     assert found.steps.tolist() == [0, STEPS["inpaint"]]
     assert np.isfinite(found.images).all()
     assert found.alpha_plus is not None

@@ -210,9 +210,9 @@ def test_what_the_format_cannot_hold_is_said_before_the_work(
     worked: list[str] = []
     answer = engine.Engine.answer
 
-    def note(self: Any, located: Any, *rest: Any) -> Any:
-        worked.extend(item.name for item in located)
-        return answer(self, located, *rest)
+    def note(self: Any, given: Any, *rest: Any) -> Any:
+        worked.extend(item.located.name for item in given)
+        return answer(self, given, *rest)
 
     monkeypatch.setattr(engine.Engine, "answer", note)
     done = run("invert", "ada", "wide.png", "a.png", "-o", "out", "--format", "webp", *SHORT)

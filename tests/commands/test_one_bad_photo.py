@@ -159,16 +159,16 @@ def test_a_number_that_is_none_fails_its_row_alone(run: Run, monkeypatch: pytest
     batch_of(3)
     alone = run("upscale", "ada", "in", "-o", "alone", *SHORT)
     assert alone.exit_code == 0, alone.stderr
-    degrade = engine.degrade
+    targets_of = engine.targets_of
 
-    def spoil(located: Sequence[Any], *rest: Any) -> Any:
-        targets, degradation = degrade(located, *rest)
-        for row, item in enumerate(located):
-            if "good1" in item.name:
+    def spoil(given: Sequence[Any]) -> Any:
+        targets, degradation = targets_of(given)
+        for row, item in enumerate(given):
+            if "good1" in item.located.name:
                 targets[row, 0, 3, 3] = np.nan
         return targets, degradation
 
-    monkeypatch.setattr(engine, "degrade", spoil)
+    monkeypatch.setattr(engine, "targets_of", spoil)
     done = run("upscale", "ada", "in", "-o", "out", *SHORT)
     assert done.exit_code == 3, done.stderr
     [line] = said(done)
@@ -197,10 +197,10 @@ def test_a_fault_in_the_work_on_one_photo_fails_that_photo(
     else:
         answer = engine.Engine.answer
 
-        def fail_together(self: Any, located: Sequence[Any], *rest: Any) -> Any:
-            if any("good1" in item.name for item in located):
+        def fail_together(self: Any, given: Sequence[Any], *rest: Any) -> Any:
+            if any("good1" in item.located.name for item in given):
                 raise ArithmeticError("an assertion of a library")
-            return answer(self, located, *rest)
+            return answer(self, given, *rest)
 
         monkeypatch.setattr(engine.Engine, "answer", fail_together)
     done = run("--json", "upscale", "ada", "in", "-o", "out", *SHORT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,12 @@ import pytest
 from PIL import Image
 
 from mystyle_cli.errors import MystyleError, NotThisPersonError, UsageError
+from mystyle_cli.find.locate import Subject, as_photo
 from mystyle_cli.photos.marks import Provenance, source_type
-from mystyle_cli.progress import Progress
-from mystyle_cli.terminal.batch import Job, Picture, run_batch
+from mystyle_cli.terminal.batch import Job, Picture, Result, open_batch
 from mystyle_cli.terminal.console import Console
 from mystyle_cli.terminal.options import BatchOptions
+from mystyle_cli.terminal.subjects import SubjectReader, answer_each
 
 
 def marks() -> Provenance:
@@ -33,7 +35,7 @@ class Negative:
     def __init__(self) -> None:
         self.chunks: list[int] = []
 
-    def run(self, jobs: Sequence[Job], progress: Progress) -> list[np.ndarray | MystyleError]:
+    def run(self, jobs: Sequence[Job]) -> list[np.ndarray | MystyleError]:
         """Return the negatives."""
         self.chunks.append(len(jobs))
         return [
@@ -43,21 +45,19 @@ class Negative:
             for job in jobs
         ]
 
-    def picture(self, job: Job, answer: np.ndarray) -> Picture:
-        """Return what is written."""
-        return Picture(answer, marks())
+    def finish(self, job: Job, answer: np.ndarray) -> Result:
+        """Return what is written and said."""
+        report = {"mean": float(answer.mean())}
+        return Result(lambda: Picture(answer, marks()), f"{job.item.name} turned", [], report)
 
-    def summary(self, job: Job, answer: np.ndarray) -> str:
-        """Return the line for people."""
-        return f"{job.item.name} turned"
 
-    def warnings(self, answer: np.ndarray) -> list[str]:
-        """Return none."""
-        return []
-
-    def report(self, job: Job, answer: np.ndarray) -> dict[str, object]:
-        """Return the JSON part."""
-        return {"mean": float(answer.mean())}
+def run_batch(console: Console, options: BatchOptions, work: Negative, codes: Path | None = None) -> int:
+    """Work through all inputs as a command does."""
+    with open_batch(console, options, work.name, codes=codes) as batch:
+        for jobs in batch.groups():
+            for job, answer in zip(jobs, work.run(jobs), strict=True):
+                batch.settle(job, answer, work.finish)
+    return batch.exit_code
 
 
 def options(*inputs: Path | str, output: Path | str | None = None, **changes: object) -> BatchOptions:
@@ -103,16 +103,28 @@ def test_one_bad_file_does_not_stop_the_rest(
     assert np.asarray(Image.open(tmp_path / "out/d.png"))[0, 0].tolist() == [253, 255, 255]
 
 
+@dataclass(frozen=True)
+class Turned:
+    """An answer of a core."""
+
+    pixels: np.ndarray
+    error: MystyleError | None = None
+
+
 def test_a_fault_in_the_work_on_some_at_once_is_one_photo_s(
     album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Where the work on several raises, each is tried alone: one fails, named, and the others are written."""
 
     class Failing(Negative):
-        def run(self, jobs: Sequence[Job], progress: Progress) -> list[np.ndarray | MystyleError]:
-            if any("b.png" in job.item.name for job in jobs):
+        def run(self, jobs: Sequence[Job]) -> list[np.ndarray | MystyleError]:
+            answers = answer_each(jobs, SubjectReader(), self.turn)
+            return [answer.pixels if isinstance(answer, Turned) else answer for answer in answers]
+
+        def turn(self, subjects: Sequence[Subject]) -> list[Turned]:
+            if any("b.png" in subject.name for subject in subjects):
                 raise ArithmeticError("an assertion of a library")
-            return super().run(jobs, progress)
+            return [Turned(255 - as_photo(subject.photo).pixels) for subject in subjects]
 
     out = tmp_path / "out"
     assert run_batch(Console(), options(album, output=out, batch=8), Failing()) == 3
@@ -221,12 +233,12 @@ def test_unwritable_place_is_that_inputs_failure(album: Path, tmp_path: Path) ->
 class Keeping(Negative):
     """The same, with a file of its own for each answer, as codes are."""
 
-    def run(self, jobs: Sequence[Job], progress: Progress) -> list[np.ndarray | MystyleError]:
+    def run(self, jobs: Sequence[Job]) -> list[np.ndarray | MystyleError]:
         """Write each code and return the negatives."""
         for job in jobs:
             if job.code is not None:
                 job.code.write_text(job.item.name)
-        return super().run(jobs, progress)
+        return super().run(jobs)
 
 
 def test_a_code_that_is_there_is_told_before_any_work(album: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from mystyle_cli.config import BETA_EDIT
 from mystyle_cli.errors import MystyleError, UsageError, contained
 from mystyle_cli.progress import Progress
 from mystyle_cli.terminal.app import App, Command, Unused, pass_app
-from mystyle_cli.terminal.batch import Job, Picture, finished, run_batch
+from mystyle_cli.terminal.batch import Job, Picture, Result, finished, open_batch
 from mystyle_cli.terminal.console import finite
 from mystyle_cli.terminal.marking import Origin, provenance
 from mystyle_cli.terminal.options import (
@@ -23,6 +23,7 @@ from mystyle_cli.terminal.options import (
     Number,
     backend_option,
     batch_options,
+    bundle,
     profile_argument,
     warn_unbounded,
 )
@@ -91,6 +92,89 @@ class SweepType(click.ParamType):  # type: ignore[type-arg]  # older clicks know
         return sweep
 
 
+@dataclass(frozen=True)
+class ChangeOptions:
+    """What is changed, and how far.
+
+    Args:
+        directions: names or files.
+        strengths: one for each, the last apart where there is a sweep.
+        sweep: strengths of the last direction, or None.
+        at_limit: what to do where the edit would leave the person's space.
+    """
+
+    directions: tuple[str, ...]
+    strengths: tuple[float, ...]
+    sweep: Sweep | None
+    at_limit: AtLimit
+
+
+change_options: Final = bundle(
+    "change",
+    ChangeOptions,
+    (
+        click.option(
+            "-d",
+            "--direction",
+            "directions",
+            multiple=True,
+            required=True,
+            metavar="NAME|FILE",
+            help="What to change; `mystyle prior show` lists the names. Several are stacked.",
+        ),
+        click.option(
+            "-s",
+            "--strength",
+            "strengths",
+            multiple=True,
+            type=Number(),
+            help="How far, in the direction's unit; one for each --direction, in the same order.",
+        ),
+        click.option(
+            "--sweep", type=SweepType(), help="Strengths of the last --direction; the faces side by side."
+        ),
+        click.option(
+            "--at-limit",
+            type=click.Choice(["stop", "project", "continue"]),
+            default="project",
+            show_default=True,
+            help="Where the edit would leave the person's space: stop, project back into it, or continue.",
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class DrawingOptions:
+    """What pictures are drawn from, and by what.
+
+    Args:
+        codes: of the photos, saved before; None: they are searched.
+        keep_code: results hold theirs.
+        backend: what renders.
+    """
+
+    codes: Path | None
+    keep_code: bool
+    backend: Backend
+
+
+drawing_options: Final = bundle(
+    "drawing",
+    DrawingOptions,
+    (
+        click.option(
+            "--codes",
+            type=click.Path(exists=True, path_type=Path),
+            metavar="FILE|DIR",
+            help="What `invert --save-codes` kept of these photos: nothing is searched again.",
+        ),
+        keep_code_option,
+        backend_option,
+    ),
+)
+
+
 @click.command(
     "edit",
     cls=Command,
@@ -125,52 +209,16 @@ class SweepType(click.ParamType):  # type: ignore[type-arg]  # older clicks know
 )
 @profile_argument
 @batch_options
-@click.option(
-    "-d",
-    "--direction",
-    "directions",
-    multiple=True,
-    required=True,
-    metavar="NAME|FILE",
-    help="What to change; `mystyle prior show` lists the names. Several are stacked.",
-)
-@click.option(
-    "-s",
-    "--strength",
-    "strengths",
-    multiple=True,
-    type=Number(),
-    help="How far, in the direction's unit; one for each --direction, in the same order.",
-)
-@click.option("--sweep", type=SweepType(), help="Strengths of the last --direction; the faces side by side.")
-@click.option(
-    "--at-limit",
-    type=click.Choice(["stop", "project", "continue"]),
-    default="project",
-    show_default=True,
-    help="Where the edit would leave the person's space: stop, project back into it, or continue.",
-)
-@click.option(
-    "--codes",
-    type=click.Path(exists=True, path_type=Path),
-    metavar="FILE|DIR",
-    help="What `invert --save-codes` kept of these photos: nothing is searched again.",
-)
-@keep_code_option
-@backend_option
+@change_options
+@drawing_options
 @search_options(BETA_EDIT)
 @pass_app
 def command(
     app: App,
     name: str,
     batch: BatchOptions,
-    directions: tuple[str, ...],
-    strengths: tuple[float, ...],
-    sweep: Sweep | None,
-    at_limit: AtLimit,
-    codes: Path | None,
-    keep_code: bool,
-    backend: Backend,
+    change: ChangeOptions,
+    drawing: DrawingOptions,
     search: SearchOptions,
 ) -> int:
     """Change pose, smile or light in photos of the person.
@@ -180,7 +228,8 @@ def command(
     needs, and the largest strength within --beta. With --codes nothing is searched, and the exported net is
     enough.
     """
-    _check_counts(directions, strengths, sweep)
+    codes = drawing.codes
+    _check_counts(change)
     warn_unbounded(app.console, search.beta)
     device = app.choose_device() if codes is None else app.wanted_device()
     profile = app.profiles().open(name).on(device)
@@ -189,27 +238,32 @@ def command(
     from mystyle_cli.photos.pixels import sheet_size
     from mystyle_cli.restore.task import RestoreSettings
 
-    check_backend(backend, codes is not None)
-    if keep_code:
+    check_backend(drawing.backend, codes is not None)
+    if drawing.keep_code:
         refuse_long_codes(profile, batch)
-    edits = edits_of([find_direction(profile.prior, name) for name in directions], strengths, sweep)
+    edits = edits_of([find_direction(profile.prior, name) for name in change.directions], change)
     if codes is None:
-        settings = settings_for(search.beta, at_limit, settings_of(app, "invert", batch, search))
+        settings = settings_for(search.beta, change.at_limit, settings_of(app, "invert", batch, search))
         reader = SubjectReader(landmarks=landmark_companions(search.landmarks))
         answer = searching(profile, edits, settings, reader)
     else:
-        settings = settings_for(search.beta, at_limit, RestoreSettings())
-        renderer = app.open_renderer(profile, backend)
+        settings = settings_for(search.beta, change.at_limit, RestoreSettings())
+        renderer = app.open_renderer(profile, drawing.backend)
         answer = recalling(profile, renderer, edits, settings, code_companions(codes))
     companions = [place for place in (codes, search.landmarks) if place is not None]
-    files = [path for path in map(Path, directions) if path.is_file()]
-    originals = Originals.of([profile.path, *companions, *files])
-    work, side = EditWork(profile, settings, answer, keep_code), profile.manifest.prior.resolution
+    files = [path for path in map(Path, change.directions) if path.is_file()]
+    originals, sweep = Originals.of([profile.path, *companions, *files]), change.sweep
+    work, side = _Editing(profile, settings, drawing.keep_code), profile.manifest.prior.resolution
     size = sheet_size(sweep.count, (side, side), columns=sweep.count) if sweep else None
-    return run_batch(app.console, batch, work, originals, size=size)
+    with open_batch(app.console, batch, "edit", originals, size=size) as inputs:
+        for jobs in inputs.groups():
+            for job, photo in zip(jobs, answer(jobs, inputs.progress), strict=True):
+                inputs.settle(job, photo, work.finish)
+    return inputs.exit_code
 
 
-def _check_counts(directions: Sequence[str], strengths: Sequence[float], sweep: Sweep | None) -> None:
+def _check_counts(change: ChangeOptions) -> None:
+    directions, strengths, sweep = change.directions, change.strengths, change.sweep
     needed = len(directions) - (1 if sweep else 0)
     if len(strengths) != needed:
         last = " (the last has --sweep)" if sweep else ""
@@ -221,14 +275,12 @@ def _check_counts(directions: Sequence[str], strengths: Sequence[float], sweep: 
         )
 
 
-def edits_of(
-    directions: Sequence[Direction], strengths: Sequence[float], sweep: Sweep | None
-) -> list[Strengths]:
+def edits_of(directions: Sequence[Direction], change: ChangeOptions) -> list[Strengths]:
     """Return the edits that were asked for: one, or one for each strength of a sweep."""
     from mystyle_cli.edit.photos import sweep_edits
 
-    held = list(zip(directions, strengths, strict=False))
-    return sweep_edits(directions[-1], sweep.strengths(), held) if sweep else [held]
+    held = list(zip(directions, change.strengths, strict=False))
+    return sweep_edits(directions[-1], change.sweep.strengths(), held) if change.sweep else [held]
 
 
 def searching(
@@ -252,42 +304,47 @@ def recalling(
     from mystyle_cli.restore.saved import load_code
 
     def answer(jobs: Sequence[Job], progress: Progress) -> list[EditedPhoto | MystyleError]:
-        found: list[EditedPhoto | MystyleError] = []
+        photos: list[EditedPhoto | MystyleError] = []
         for job in jobs:
             try:
                 code = load_code(codes.of(job), profile)
                 subject = Subject(job.photo, name=job.item.name)
-                found.append(edit_saved(profile, renderer, subject, code, edits, settings))
+                photos.append(edit_saved(profile, renderer, subject, code, edits, settings))
             except Exception as error:
-                found.append(contained(job.item.name, error))
-        return found
+                photos.append(contained(job.item.name, error))
+        return photos
 
     return answer
 
 
-class EditWork:
-    """Edits as the work of a batch.
+class _Editing:
+    """Edited photos made results.
 
     Args:
         profile: the person.
-        settings: how to invert and edit.
-        answer: edits the photos, after a search or with codes saved before.
+        settings: how they were inverted and edited.
         keep_code: results hold their codes.
     """
 
-    name = "edit"
+    def __init__(self, profile: Profile, settings: EditSettings, keep_code: bool) -> None:
+        self.profile, self.settings, self.keep_code = profile, settings, keep_code
 
-    def __init__(
-        self, profile: Profile, settings: EditSettings, answer: Answer, keep_code: bool = False
-    ) -> None:
-        self.profile, self.settings, self.answer = profile, settings, answer
-        self.keep_code = keep_code
+    def finish(self, job: Job, answer: EditedPhoto) -> Result:
+        """Say what was reached, what it needed and how much of the person is kept."""
+        inversion = answer.inversion
+        assert inversion is not None
+        lines = [f"{job.item.name}: inverted with ID {inversion.id_score:.3f}"]
+        lines += [f"  {_frame_line(frame)}" for frame in answer.frames]
+        report = {
+            "inversion_id": finite(inversion.id_score),
+            "beta": self.settings.beta,
+            "seed": self.settings.restore.drawn,
+            "edits": [_frame_report(frame) for frame in answer.frames],
+            "warnings": list(inversion.warnings),
+        }
+        return Result(lambda: self._picture(job, answer), "\n".join(lines), inversion.warnings, report)
 
-    def run(self, jobs: Sequence[Job], progress: Progress) -> list[EditedPhoto | MystyleError]:
-        """Edit a few photos at once."""
-        return self.answer(jobs, progress)
-
-    def picture(self, job: Job, answer: EditedPhoto) -> Picture:
+    def _picture(self, job: Job, answer: EditedPhoto) -> Picture:
         """Return the whole photo, or the faces of a sweep side by side."""
         import numpy as np
 
@@ -297,44 +354,24 @@ class EditWork:
         score = answer.frames[0].id_score if len(answer.frames) == 1 else None
         code = answer.code(self.profile) if self.keep_code else b""
         origin = Origin(limit, self.settings.restore.drawn, code=code)
-        marks = provenance(self.name, self.profile, origin, score)
+        marks = provenance("edit", self.profile, origin, score)
         if len(answer.frames) == 1:
             return finished(job, answer.frames[0].pixels, marks)
         faces = np.stack([frame.face for frame in answer.frames])
         return Picture(grid(faces, columns=len(faces)), marks, exif=job.photo.exif)
 
-    def summary(self, job: Job, answer: EditedPhoto) -> str:
-        """Say what was reached, what it needed and how much of the person is kept."""
-        assert answer.inversion is not None
-        lines = [f"{job.item.name}: inverted with ID {answer.inversion.id_score:.3f}"]
-        lines += [f"  {_frame_line(frame)}" for frame in answer.frames]
-        return "\n".join(lines)
 
-    def warnings(self, answer: EditedPhoto) -> Sequence[str]:
-        """Return the inversion's warnings."""
-        return answer.inversion.warnings if answer.inversion else ()
-
-    def report(self, job: Job, answer: EditedPhoto) -> dict[str, object]:
-        """Return every figure of every edit."""
-        assert answer.inversion is not None
-        return {
-            "inversion_id": finite(answer.inversion.id_score),
-            "beta": self.settings.beta,
-            "seed": self.settings.restore.drawn,
-            "edits": [
-                {
-                    "strengths": frame.strengths,
-                    "reached": frame.reached,
-                    "largest": _largest(frame),
-                    "limit": frame.edited.limit,
-                    "least_dilation": frame.edited.least_dilation,
-                    "projected": frame.edited.projected,
-                    "id": finite(frame.id_score),
-                }
-                for frame in answer.frames
-            ],
-            "warnings": list(answer.inversion.warnings),
-        }
+def _frame_report(frame: Frame) -> dict[str, object]:
+    """Return every figure of an edit."""
+    return {
+        "strengths": frame.strengths,
+        "reached": frame.reached,
+        "largest": _largest(frame),
+        "limit": frame.edited.limit,
+        "least_dilation": frame.edited.least_dilation,
+        "projected": frame.edited.projected,
+        "id": finite(frame.id_score),
+    }
 
 
 def _frame_line(frame: Frame) -> str:

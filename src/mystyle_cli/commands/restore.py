@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_UPSCALE
-from mystyle_cli.errors import MystyleError, UsageError, contained
+from mystyle_cli.errors import UsageError
 from mystyle_cli.progress import Progress
 from mystyle_cli.terminal.app import App, Command, Unused, pass_app
-from mystyle_cli.terminal.batch import Job, Picture, finished, run_batch
+from mystyle_cli.terminal.batch import Job, Picture, Result, finished, open_batch
 from mystyle_cli.terminal.console import finite
 from mystyle_cli.terminal.marking import Origin, provenance
 from mystyle_cli.terminal.options import (
     BatchOptions,
     batch_options,
+    bundle,
     profile_argument,
     warn_unbounded,
 )
@@ -40,6 +42,7 @@ from mystyle_cli.terminal.subjects import (
 )
 
 if TYPE_CHECKING:
+    from mystyle_cli.find.locate import Subject
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.restore.task import Quality, Restoration, RestoreSettings, TaskName
 
@@ -50,6 +53,22 @@ keep_code_option: Final = click.option(
     help="Keep the photo's code in the result, so that `mystyle verify` can draw it again. It says how the "
     "profile's photos are mixed, and holds the photo's digest.",
 )
+
+
+@dataclass(frozen=True)
+class CodeOptions:
+    """Where photos' codes are kept.
+
+    Args:
+        folder: one file for each photo there, or None.
+        keep_code: in the results.
+    """
+
+    folder: Path | None
+    keep_code: bool
+
+
+code_options: Final = bundle("codes", CodeOptions, (save_codes_option, keep_code_option))
 
 UNMARKED: Final = Unused(
     ("keep_code",),
@@ -77,83 +96,85 @@ def refuse_long_codes(profile: Profile, batch: BatchOptions) -> None:
         )
 
 
-class RestoreWork:
-    """One task of the restoring engine as the work of a batch.
+@dataclass(frozen=True)
+class Ask:
+    """What is asked of photos.
+
+    Args:
+        task: invert, inpaint or upscale.
+        quality: how much is done for it.
+        masks: where they are, for inpainting.
+    """
+
+    task: TaskName
+    quality: Quality = "full"
+    masks: Companions | None = None
+
+
+def run_restore(
+    app: App, name: str, ask: Ask, batch: BatchOptions, search: SearchOptions, codes: CodeOptions
+) -> int:
+    """Restore all inputs of a command, and keep their codes in a folder, or in the results.
+
+    Returns:
+        The exit code.
+    """
+    from mystyle_cli.projection.settings import HULL
+
+    if (codes.folder is not None or codes.keep_code) and search.space not in HULL:
+        raise UsageError("only codes of the person's own space are saved", "Use --space p+ or p.")
+    warn_unbounded(app.console, search.beta)
+    profile = app.profiles().open(name).on(app.choose_device(torch=ask.quality != "instant"))
+    if codes.keep_code:
+        refuse_long_codes(profile, batch)
+    settings = settings_of(app, ask.task, batch, search, ask.quality)
+    beside = (search.landmarks, ask.masks.path if ask.masks else None)
+    originals = Originals.of([profile.path, *(path for path in beside if path is not None)])
+    work = _Restoring(profile, ask.task, settings, codes.keep_code)
+    reader = SubjectReader(ask.masks, landmark_companions(search.landmarks))
+    with open_batch(app.console, batch, ask.task, originals, codes.folder) as inputs:
+        for jobs in inputs.groups():
+            answers = answer_each(jobs, reader, lambda subjects: work.restore(subjects, inputs.progress))
+            for job, answer in zip(jobs, answers, strict=True):
+                inputs.settle(job, answer, work.finish)
+    return inputs.exit_code
+
+
+class _Restoring:
+    """One task of the restoring engine on many photos.
 
     Args:
         profile: the person.
         task: invert, inpaint or upscale.
         settings: how to search.
-        reader: where masks and face points are.
         keep_code: results hold their codes.
     """
 
-    def __init__(
-        self,
-        profile: Profile,
-        task: TaskName,
-        settings: RestoreSettings,
-        reader: SubjectReader,
-        keep_code: bool = False,
-    ) -> None:
+    def __init__(self, profile: Profile, task: TaskName, settings: RestoreSettings, keep_code: bool) -> None:
         from mystyle_cli.restore.engine import open_engine
 
-        self.profile, self.task, self.settings = profile, task, settings
-        self.reader, self.engine = reader, open_engine(profile, settings)
-        self.name: str = task
-        self.keep_code = keep_code
+        self.profile, self.task, self.settings, self.keep_code = profile, task, settings, keep_code
+        self.engine = open_engine(profile, settings)
 
-    def run(self, jobs: Sequence[Job], progress: Progress) -> list[Restoration | MystyleError]:
+    def restore(self, subjects: Sequence[Subject], progress: Progress) -> Sequence[Restoration]:
         """Restore a few photos at once."""
         from mystyle_cli.restore.restore import restore_with
 
-        answers = answer_each(
-            jobs, self.reader, lambda subjects: restore_with(self.engine, subjects, self.task, progress)
-        )
-        return [self._keep(job, answer) for job, answer in zip(jobs, answers, strict=True)]
+        return restore_with(self.engine, subjects, self.task, progress)
 
-    def _keep(self, job: Job, answer: Restoration | MystyleError) -> Restoration | MystyleError:
-        """Write an answer's code where that is wanted; returns the answer, or why it could not be kept."""
+    def finish(self, job: Job, answer: Restoration) -> Result:
+        """Keep an answer's code where that is wanted, and say how much it looks like the person."""
         from mystyle_cli.restore.saved import save_code
 
-        if isinstance(answer, MystyleError) or job.code is None:
-            return answer
-        try:
+        if job.code is not None:
             save_code(job.code, self.profile, answer, aligned=self.settings.aligned)
-        except Exception as error:
-            return contained(job.item.name, error)
-        return answer
-
-    def picture(self, job: Job, answer: Restoration) -> Picture:
-        """Return the whole photo."""
-        assert answer.pixels is not None
-        from mystyle_cli.restore.saved import code_bytes
-
-        origin = Origin(
-            self.settings.projection.beta,
-            self.settings.drawn,
-            hull=answer.alpha_plus is not None,
-            code=code_bytes(self.profile, answer, aligned=self.settings.aligned) if self.keep_code else b"",
-        )
-        marks = provenance(self.name, self.profile, origin, answer.id_score)
-        return finished(job, answer.pixels, marks)
-
-    def summary(self, job: Job, answer: Restoration) -> str:
-        """Say how much the result looks like the person, and what it took."""
-        size = f", {answer.factor:.3g} times" if self.name == "upscale" else ""
+        size = f", {answer.factor:.3g} times" if self.task == "upscale" else ""
         dilation = "" if answer.alpha_plus is None else f"dilation {answer.least_dilation:.4f}, "
-        return (
+        summary = (
             f"{job.item.name}: ID {answer.id_score:.3f} (input {answer.input_id:.3f}), "
             f"{dilation}{answer.steps} steps{size}"
         )
-
-    def warnings(self, answer: Restoration) -> Sequence[str]:
-        """Return the core's own warnings."""
-        return answer.warnings
-
-    def report(self, job: Job, answer: Restoration) -> dict[str, object]:
-        """Return every figure of the answer."""
-        return {
+        report = {
             "id": finite(answer.id_score),
             "input_id": finite(answer.input_id),
             "beta": answer.beta,
@@ -164,38 +185,21 @@ class RestoreWork:
             "seed": self.settings.drawn,
             "warnings": list(answer.warnings),
         }
+        return Result(lambda: self._picture(job, answer), summary, answer.warnings, report)
 
+    def _picture(self, job: Job, answer: Restoration) -> Picture:
+        """Return the whole photo."""
+        assert answer.pixels is not None
+        from mystyle_cli.restore.saved import code_bytes
 
-def run_restore(
-    app: App,
-    name: str,
-    task: TaskName,
-    batch: BatchOptions,
-    search: SearchOptions,
-    masks: Companions | None = None,
-    codes: Path | None = None,
-    quality: Quality = "full",
-    keep_code: bool = False,
-) -> int:
-    """Restore all inputs of a command, and keep their codes in the folder `codes`, or in the results.
-
-    Returns:
-        The exit code.
-    """
-    from mystyle_cli.projection.settings import HULL
-
-    if (codes is not None or keep_code) and search.space not in HULL:
-        raise UsageError("only codes of the person's own space are saved", "Use --space p+ or p.")
-    warn_unbounded(app.console, search.beta)
-    profile = app.profiles().open(name).on(app.choose_device(torch=quality != "instant"))
-    if keep_code:
-        refuse_long_codes(profile, batch)
-    settings = settings_of(app, task, batch, search, quality)
-    reader = SubjectReader(masks, landmark_companions(search.landmarks))
-    beside = (search.landmarks, masks.path if masks else None)
-    originals = Originals.of([profile.path, *(path for path in beside if path is not None)])
-    work = RestoreWork(profile, task, settings, reader, keep_code)
-    return run_batch(app.console, batch, work, originals, codes)
+        origin = Origin(
+            self.settings.projection.beta,
+            self.settings.drawn,
+            hull=answer.alpha_plus is not None,
+            code=code_bytes(self.profile, answer, aligned=self.settings.aligned) if self.keep_code else b"",
+        )
+        marks = provenance(self.task, self.profile, origin, answer.id_score)
+        return finished(job, answer.pixels, marks)
 
 
 @click.command(
@@ -212,8 +216,7 @@ def run_restore(
 @profile_argument
 @batch_options
 @quality_options
-@save_codes_option
-@keep_code_option
+@code_options
 @search_options(BETA_UPSCALE)
 @pass_app
 def upscale(
@@ -221,8 +224,7 @@ def upscale(
     name: str,
     batch: BatchOptions,
     quality: QualityOptions,
-    codes: Path | None,
-    keep_code: bool,
+    codes: CodeOptions,
     search: SearchOptions,
 ) -> int:
     """Enlarge photos of the person.
@@ -231,9 +233,7 @@ def upscale(
     generator draws. Around the face the photo is enlarged by Lanczos; behind it, too, if the profile's prior
     has a matte net, which tells the person from what is behind them.
     """
-    return run_restore(
-        app, name, "upscale", batch, search, codes=codes, quality=quality.chosen, keep_code=keep_code
-    )
+    return run_restore(app, name, Ask("upscale", quality.chosen), batch, search, codes)
 
 
 @click.command(
@@ -256,8 +256,7 @@ def upscale(
     help="Picture of the photo's size, white where to fill; or a folder with one for each photo.",
 )
 @quality_options
-@save_codes_option
-@keep_code_option
+@code_options
 @search_options(BETA_INPAINT)
 @pass_app
 def inpaint(
@@ -266,16 +265,15 @@ def inpaint(
     batch: BatchOptions,
     mask: Path,
     quality: QualityOptions,
-    codes: Path | None,
-    keep_code: bool,
+    codes: CodeOptions,
     search: SearchOptions,
 ) -> int:
     """Fill in the hidden part of photos of the person.
 
     Nothing outside the mask changes, not by one bit.
     """
-    masks = mask_companions(mask)
-    return run_restore(app, name, "inpaint", batch, search, masks, codes, quality.chosen, keep_code)
+    ask = Ask("inpaint", quality.chosen, mask_companions(mask))
+    return run_restore(app, name, ask, batch, search, codes)
 
 
 @click.command(
@@ -290,15 +288,12 @@ def inpaint(
 )
 @profile_argument
 @batch_options
-@save_codes_option
-@keep_code_option
+@code_options
 @search_options(BETA_INVERT)
 @pass_app
-def invert(
-    app: App, name: str, batch: BatchOptions, codes: Path | None, keep_code: bool, search: SearchOptions
-) -> int:
+def invert(app: App, name: str, batch: BatchOptions, codes: CodeOptions, search: SearchOptions) -> int:
     """Reproduce photos inside the person's own space.
 
     Shows what the profile can express: the closer to the photo, the better it knows the person.
     """
-    return run_restore(app, name, "invert", batch, search, codes=codes, keep_code=keep_code)
+    return run_restore(app, name, Ask("invert"), batch, search, codes)

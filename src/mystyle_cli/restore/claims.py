@@ -16,6 +16,7 @@ import numpy as np
 from mystyle_cli.errors import UsageError
 from mystyle_cli.find.locate import place
 from mystyle_cli.restore import composite
+from mystyle_cli.restore.given import Given
 from mystyle_cli.restore.saved import FURTHEST, load_code, parse_code
 from mystyle_cli.restore.whole import COMMANDS, Floats, Whole
 from mystyle_cli.sample.claims import FORGED, Claim, compare, refuse_other_generator
@@ -133,7 +134,8 @@ def _whole_again(
     if (height, width) != decode(path).pixels.shape[:2]:
         return None
     located = place(name, photo, code.quad, image.shape[-1], mask if whole.command == "inpaint" else None)
-    return whole.lay(located, whole.meet(located, image), code.factor)
+    met = whole.meet(Given(located, whole.task, image.shape[-1]), image)
+    return whole.lay(located, met, code.factor)
 
 
 def _face_again(path: Path, whole: Whole, code: SavedCode, image: Floats) -> Pixels:
@@ -141,17 +143,17 @@ def _face_again(path: Path, whole: Whole, code: SavedCode, image: Floats) -> Pix
     from mystyle_cli.faces.paste import paste, worked_region
     from mystyle_cli.photos.decode import decode
 
-    found, size = decode(path), image.shape[-1]
-    height, width = found.pixels.shape[:2]
+    result, size = decode(path), image.shape[-1]
+    height, width = result.pixels.shape[:2]
     quad = code.quad
     if whole.enlarges(code.factor):  # by whole pixels, as the photo's sides were
         quad = quad * [side / max(1, round(side / code.factor)) for side in (width, height)]
     if np.abs(quad).max() > FURTHEST:
         raise UsageError(f"{path}: its code's face lies on no photo", FORGED)
-    located = place(str(path), found, quad, size)
-    image = whole.meet(located, image)
+    located = place(str(path), result, quad, size)
+    image = whole.meet(Given(located, whole.task, size), image)
     margin = math.ceil(REACH * max(1.0, size / located.side))
     alone = composite.drawn_alone(whole.shown(located, image), whole.prior.crop, whole.aligned, margin)
-    if np.count_nonzero(worked_region(found.pixels.shape, quad, alone)) < LEAST:
+    if np.count_nonzero(worked_region(result.pixels.shape, quad, alone)) < LEAST:
         raise UsageError(f"{path}: too little of it comes from its code alone", "Give --photo PHOTO.")
-    return paste(found.pixels, whole.face(located, image), quad, alone, 0.0)
+    return paste(result.pixels, whole.face(located, image), quad, alone, 0.0)

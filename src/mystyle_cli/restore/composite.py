@@ -207,8 +207,8 @@ def _coarse(difference: Floats, shown: Floats, cells: int) -> Floats:
     cells = min(cells, size)
     smooth = (linear_kernel(cells, size) @ area_kernel(size, cells)).astype(np.float32)
     planes = np.concatenate([difference * shown[..., None], shown[..., None]], axis=-1).transpose(2, 0, 1)
-    found = (smooth @ planes @ smooth.T).transpose(1, 2, 0)  # (R, R, 4)
-    return np.asarray(found[..., :3] / np.maximum(found[..., 3:], 1e-3), np.float32)
+    coarse = (smooth @ planes @ smooth.T).transpose(1, 2, 0)  # (R, R, 4)
+    return np.asarray(coarse[..., :3] / np.maximum(coarse[..., 3:], 1e-3), np.float32)
 
 
 def seamless(image: Floats, crop: Floats, hole: Floats) -> Floats:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mystyle_cli.errors import UsageError
-from mystyle_cli.find.locate import Located
 from mystyle_cli.hull import hull
 from mystyle_cli.instant.net import LOSS, open_instant
 from mystyle_cli.instant.steps import STEPS, improve
@@ -19,8 +18,8 @@ from mystyle_cli.person.layout import GENERATOR
 from mystyle_cli.progress import Progress, Step
 from mystyle_cli.projection.projection import Problem, project
 from mystyle_cli.projection.settings import HULL, Projection, ProjectionSettings
-from mystyle_cli.restore.task import FAST_STEPS, RestoreSettings, TaskName
-from mystyle_cli.restore.views import degrade, degraded_photo, view_of
+from mystyle_cli.restore.given import Given, targets_of, view_of
+from mystyle_cli.restore.task import FAST_STEPS, RestoreSettings
 
 if TYPE_CHECKING:
     from mystyle_cli.instant.net import InstantNet
@@ -55,8 +54,8 @@ class Answering(Protocol):
     def notice(self) -> str:
         """Say what the user should know about how it is done, or ""."""
 
-    def answer(self, located: Sequence[Located], task: TaskName, progress: Progress) -> Projection:
-        """Return a code and its picture for each photo."""
+    def answer(self, given: Sequence[Given], progress: Progress) -> Projection:
+        """Return a code and its picture for each photo; all are of one task."""
 
     def save_memory(self) -> bool:
         """Work on one photo with less memory from now on; False where that cannot be done."""
@@ -137,24 +136,24 @@ class Engine:
         synthesis.recompute = True
         return saved
 
-    def answer(self, located: Sequence[Located], task: TaskName, progress: Progress) -> Projection:
+    def answer(self, given: Sequence[Given], progress: Progress) -> Projection:
         """Project what was degraded."""
-        targets, degradation = degrade(located, task, self.resolution)
-        start = self._start(located, task, targets, degradation)
+        targets, degradation = targets_of(given)
+        start = self._start(given, targets, degradation)
         # landmarks of a tiny or half hidden face are rough; by those of a clear one the prior was aligned
-        movable = task != "invert" and not self.settings.aligned
+        movable = given[0].task != "invert" and not self.settings.aligned
         settings = replace(self.projection, movable=movable)
         problem = Problem(self.generator, self.anchors, targets, degradation, self.perceptual)
         return project(problem, settings, progress, start)
 
     def _start(
-        self, located: Sequence[Located], task: TaskName, targets: Floats, degradation: Degradation
+        self, given: Sequence[Given], targets: Floats, degradation: Degradation
     ) -> NDArray[np.float64] | None:
         from mystyle_cli.hull.sampling import sample_three_anchors
         from mystyle_cli.hull.solve import nearest_alpha
 
         if self.instant is not None:
-            return self.instant.alpha_plus(view_of(located, task, self.resolution), self.projection.beta)
+            return self.instant.alpha_plus(view_of(given), self.projection.beta)
         anchors = None if self.projection.space in ("w", "w+") else self.anchors
         if self.settings.start == "encoder":
             import torch
@@ -203,16 +202,17 @@ class InstantEngine:
         """Say that one photo takes what it takes."""
         return False
 
-    def answer(self, located: Sequence[Located], task: TaskName, progress: Progress) -> Projection:
+    def answer(self, given: Sequence[Given], progress: Progress) -> Projection:
         """Return codes a few steps from the net's answers; the faces stay where they are."""
-        first = self.net.alpha_plus(view_of(located, task, self.resolution), self.projection.beta)
-        found = []
-        for number, (item, start) in enumerate(zip(located, first, strict=True)):
-            found.append(self._improved(degraded_photo(item, task, self.resolution), start, STEPS[task]))
-            progress(Step("instant", number + 1, len(located)))
-        alpha_plus = np.stack([alpha for alpha, _ in found])
+        first, count = self.net.alpha_plus(view_of(given), self.projection.beta), len(given)
+        answers, losses = [], []
+        for number, (item, start) in enumerate(zip(given, first, strict=True)):
+            alpha, before = self._improved(item.degraded, start, STEPS[item.task])
+            answers.append(alpha)
+            losses.append(before)
+            progress(Step("instant", number + 1, count))
+        alpha_plus, history = np.stack(answers), np.stack(losses, axis=1)  # (B, num_ws, N), (steps, B)
         w_plus = (alpha_plus @ self.profile.anchors().astype(np.float64)).astype(np.float32)
-        count, history = len(located), np.stack([losses for _, losses in found], axis=1)
         return Projection(
             alpha_plus=alpha_plus,
             w_plus=w_plus,

@@ -21,8 +21,8 @@ from mystyle_cli.progress import Progress, silent
 from mystyle_cli.projection.settings import Projection
 from mystyle_cli.restore import composite
 from mystyle_cli.restore.engine import Answering, open_engine
+from mystyle_cli.restore.given import Given
 from mystyle_cli.restore.task import Restoration, RestoreSettings, TaskName, default_settings
-from mystyle_cli.restore.views import moved
 from mystyle_cli.restore.whole import Whole
 
 if TYPE_CHECKING:
@@ -83,40 +83,39 @@ def _restore_batch(
     engine: Answering, subjects: Sequence[Subject], task: TaskName, progress: Progress
 ) -> list[Restoration]:
     """Locate, project together, and paste each; a photo that fails leaves the batch."""
-    found: list[Located | Restoration] = []
+    photos: list[Given | Restoration] = []
     for subject in subjects:
         try:
-            found.append(_locate(engine, subject, task))
+            photos.append(Given(_locate(engine, subject, task), task, engine.resolution))
         except Exception as error:
             if ran_out(error) or isinstance(error, ImportError):
                 raise
-            found.append(Restoration(subject.name, contained(subject.name or "the photo", error)))
-    done = iter(_answered(engine, [item for item in found if isinstance(item, Located)], task, progress))
-    return [item if isinstance(item, Restoration) else next(done) for item in found]
+            photos.append(Restoration(subject.name, contained(subject.name or "the photo", error)))
+    restored = iter(_answered(engine, [photo for photo in photos if isinstance(photo, Given)], progress))
+    return [photo if isinstance(photo, Restoration) else next(restored) for photo in photos]
 
 
-def _answered(
-    engine: Answering, located: Sequence[Located], task: TaskName, progress: Progress
-) -> list[Restoration]:
+def _answered(engine: Answering, given: Sequence[Given], progress: Progress) -> list[Restoration]:
     """Project together and finish each; where that fails for all, each is tried alone."""
-    if not located:
+    if not given:
         return []
     try:
-        projection = engine.answer(located, task, progress)
+        projection = engine.answer(given, progress)
     except Exception as error:
         if ran_out(error) or isinstance(error, (MystyleError, ImportError)):
             raise
-        if len(located) == 1:
-            return [Restoration(located[0].name, contained(located[0].name, error))]
-        return [result for one in located for result in _answered(engine, [one], task, progress)]
+        if len(given) == 1:
+            name = given[0].located.name
+            return [Restoration(name, contained(name, error))]
+        return [result for one in given for result in _answered(engine, [one], progress)]
     results = []
-    for row, item in enumerate(located):
+    for row, item in enumerate(given):
         try:
-            results.append(_finish(engine, item, projection, row, task))
+            results.append(_finish(engine, item, projection, row))
         except Exception as error:
             if ran_out(error):
                 raise
-            results.append(Restoration(item.name, contained(item.name, error)))
+            results.append(Restoration(item.located.name, contained(item.located.name, error)))
     return results
 
 
@@ -157,27 +156,26 @@ def _refuse_large_result(located: Located, factor: float) -> None:
         )
 
 
-def _finish(
-    engine: Answering, found: Located, projection: Projection, row: int, task: TaskName
-) -> Restoration:
+def _finish(engine: Answering, first: Given, projection: Projection, row: int) -> Restoration:
     """Blend and paste one result; how large it becomes follows from where the face was found at first.
 
     So a photo becomes as large whatever the quality: only some searches move the face.
     """
     from mystyle_cli.photos.pixels import to_unit
 
-    whole = Whole(engine.profile.prior, task, engine.settings.aligned)
-    located = moved(found, projection.motions[row])
-    image = projection.images[row]
+    whole = Whole(engine.profile.prior, first.task, engine.settings.aligned)
+    given = first.moved(projection.motions[row])
+    located, image = given.located, projection.images[row]
     if not np.isfinite(image).all():
         raise MystyleError(
             f"{located.name}: the search came upon a number that is not finite",
             "Try another --quality or --start.",
         )
-    image = whole.meet(located, image)
-    face, factor = whole.face(located, image), engine.resolution / found.side if task == "upscale" else 1.0
+    image = whole.meet(given, image)
+    face = whole.face(located, image)
+    factor = engine.resolution / first.located.side if first.task == "upscale" else 1.0
     warnings = [*located.warnings, *([engine.notice] if engine.notice else [])]
-    if task == "inpaint" and (outside := composite.hole_outside(located)) > 0.01:
+    if first.task == "inpaint" and (outside := composite.hole_outside(located)) > 0.01:
         warnings.append(f"{outside:.0%} of the mask is not face and was only filled smoothly")
     alpha_plus = None if projection.alpha_plus is None else projection.alpha_plus[row]
     return Restoration(

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mystyle_cli.restore import composite
-from mystyle_cli.restore.views import degraded_photo
 
 if TYPE_CHECKING:
     from mystyle_cli.find.locate import Located
     from mystyle_cli.photos.pixels import Pixels
     from mystyle_cli.prior.registry import Prior
+    from mystyle_cli.restore.given import Given
+    from mystyle_cli.restore.task import TaskName
 
 Floats = npt.NDArray[np.float32]
 Command = Literal["invert", "inpaint", "upscale", "edit"]
@@ -37,23 +38,26 @@ class Whole:
     command: Command
     aligned: bool
 
-    def meet(self, located: Located, image: Floats) -> Floats:
+    @property
+    def task(self) -> TaskName:
+        """What was assumed of the photo: what is edited was inverted."""
+        return "invert" if self.command == "edit" else self.command
+
+    def meet(self, given: Given, image: Floats) -> Floats:
         """Return a generated face made to agree with what its photo says.
 
         Args:
-            located: the photo and where its face lies; for "inpaint" with its hole.
+            given: what that is.
             image: (3, R, R), finite.
 
         Returns:
             (3, R, R) in [-1, 1].
         """
-        from mystyle_cli.photos.pixels import to_unit
-
         if self.command == "upscale":
-            image = composite.consistent(image, degraded_photo(located, "upscale", image.shape[-1]))
+            image = composite.consistent(image, given.degraded)
         image = image.clip(-1, 1)
         if self.command == "inpaint":
-            image = composite.seamless(image, to_unit(located.crop), located.hole).clip(-1, 1)
+            image = composite.seamless(image, given.shown, given.located.hole).clip(-1, 1)
         return image
 
     def face(self, located: Located, image: Floats) -> Pixels:

@@ -1,18 +1,19 @@
-"""The one loop over many inputs: read, work on some at a time, write each whole, account for failures."""
+"""Many inputs: read a few at a time for whoever works on them, each result written whole, failures told."""
 
 from __future__ import annotations
 
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from mystyle_cli.errors import MystyleError, UsageError, contained
-from mystyle_cli.progress import Progress, Step
+from mystyle_cli.progress import Progress, Step, silent
 from mystyle_cli.terminal.console import Console, is_closed
 from mystyle_cli.terminal.inputs import Input, expand, left_out
 from mystyle_cli.terminal.options import BatchOptions, Marking, warn_unmarked
@@ -120,29 +121,21 @@ class Job:
     wanted: bool = True
 
 
-class Work(Protocol[Answer]):
-    """What a command does with its inputs.
+@dataclass(frozen=True)
+class Result:
+    """What a command made of an input.
 
     Args:
-        name: the command's name.
+        picture: makes what is written; asked for only where it is.
+        summary: a line for people.
+        warnings: what the user should know about it.
+        report: its part of the JSON document.
     """
 
-    name: str
-
-    def run(self, jobs: Sequence[Job], progress: Progress) -> Sequence[Answer | MystyleError]:
-        """Return an answer, or why there is none, for each job."""
-
-    def picture(self, job: Job, answer: Answer) -> Picture:
-        """Return what is written for an answer."""
-
-    def summary(self, job: Job, answer: Answer) -> str:
-        """Return a line for people."""
-
-    def warnings(self, answer: Answer) -> Sequence[str]:
-        """Return what the user should know about an answer."""
-
-    def report(self, job: Job, answer: Answer) -> dict[str, object]:
-        """Return the answer's part of the JSON document."""
+    picture: Callable[[], Picture]
+    summary: str
+    warnings: Sequence[str]
+    report: Mapping[str, object]
 
 
 def finished(job: Job, pixels: Pixels, marks: Provenance) -> Picture:
@@ -155,54 +148,24 @@ def finished(job: Job, pixels: Pixels, marks: Provenance) -> Picture:
     return Picture(pixels, marks, alpha, job.photo.exif)
 
 
-@dataclass
-class Batch:
-    """What came of all inputs.
-
-    Args:
-        done: the JSON report of each that succeeded, in the order of the inputs.
-        failed: every input that did not.
-        skipped: those whose result was there.
-    """
-
-    done: list[dict[str, object]] = field(default_factory=list)
-    failed: list[Failure] = field(default_factory=list)
-    skipped: list[Input] = field(default_factory=list)
-
-    @property
-    def count(self) -> int:
-        """Inputs that are accounted for."""
-        return len(self.done) + len(self.failed) + len(self.skipped)
-
-    @property
-    def exit_code(self) -> int:
-        """0 when nothing failed, the failures' own code when all failed alike, otherwise 3."""
-        if not self.failed:
-            return 0
-        codes = {failure.error.exit_code for failure in self.failed}
-        return codes.pop() if len(codes) == 1 and not self.done and not self.skipped else SOME_FAILED
-
-
-def run_batch(
+@contextmanager
+def open_batch(
     console: Console,
     options: BatchOptions,
-    work: Work[Answer],
+    command: str,
     originals: Originals = NONE,
     codes: Path | None = None,
     size: tuple[int, int] | None = None,
-) -> int:
-    """Work through all inputs of a command and write what came of them.
+) -> Iterator[Batch]:
+    """Plan where the results of all inputs go; at the end, say what came of them.
 
     Args:
         console: where results, summaries and failures go.
         options: inputs and outputs.
-        work: what to do with them.
+        command: its name.
         originals: what no result may replace besides the inputs.
-        codes: the folder in which the work keeps codes, if any.
+        codes: the folder in which the command keeps codes, if any.
         size: height and width of every result, where that is known; None: about those of its photo.
-
-    Returns:
-        The exit code.
 
     Raises:
         UsageError: inputs and outputs do not fit together; nothing has been done then.
@@ -214,72 +177,156 @@ def run_batch(
     if others := left_out(options.inputs, options.recursive):
         console.warn(others)
     originals |= Originals.of(item.path for item in inputs if item.path is not None)
-    places = plan(inputs, options.output, work.name, options.format_name or FORMAT, originals, codes)
+    places = plan(inputs, options.output, command, options.format_name or FORMAT, originals, codes)
     targets = [place.target for place in places]
     refuse_idle(targets, options.format_name, options.jpeg_quality)
     check_stream(console, targets, inputs)
-    batch, seal = Batch(), seal_for(options.marking)
-    ground = Ground(originals, options.overwrite, "Use --overwrite or --skip-existing.")
-    jobs = _read(inputs, places, options, ground, batch, size)
-    with console.progress() as progress:
-        if len(inputs) > 1:
-            progress(Step("photos", 0, len(inputs)))
-        while chunk := list(islice(jobs, options.batch)):
-            answers = _answers(work, chunk, progress)
-            for job, answer in zip(chunk, answers, strict=True):
-                _settle(console, batch, work, job, answer, options, originals, seal)
-            if len(inputs) > 1:
-                progress(Step("photos", batch.count, len(inputs)))
-    _account(console, batch, len(inputs))
-    _document(console, work.name, batch)
-    return batch.exit_code
+    batch = Batch(console, options, inputs, places, originals, size)
+    with console.progress() as batch.progress:
+        yield batch
+    batch.account()
+    batch.document(command)
 
 
-def _answers(work: Work[Answer], jobs: Sequence[Job], progress: Progress) -> Sequence[Answer | MystyleError]:
-    """Return an answer or an error for each job; where work on some at once fails, each is tried alone.
+class Batch:
+    """Inputs on their way, and what came of them; `open_batch` makes it.
 
-    Raises:
-        MystyleError: of what all jobs need, such as the profile.
+    Args:
+        console: where results, summaries and failures go.
+        options: inputs and outputs.
+        inputs: all of them.
+        places: where their results go.
+        originals: what no result may replace.
+        size: height and width of every result, where that is known.
     """
-    try:
-        return work.run(jobs, progress)
-    except (MystyleError, ImportError):
-        raise
-    except Exception as error:
-        if len(jobs) == 1:
-            return [contained(jobs[0].item.name, error)]
-    return [answer for job in jobs for answer in _answers(work, [job], progress)]
 
+    def __init__(
+        self,
+        console: Console,
+        options: BatchOptions,
+        inputs: Sequence[Input],
+        places: Sequence[Place],
+        originals: Originals,
+        size: tuple[int, int] | None,
+    ) -> None:
+        self.console, self.options, self.seal = console, options, seal_for(options.marking)
+        self.inputs, self.places, self.originals, self.size = inputs, places, originals, size
+        self.progress: Progress = silent
+        self.done: list[dict[str, object]] = []
+        self.failed: list[Failure] = []
+        self.skipped: list[Input] = []
 
-def _settle(
-    console: Console,
-    batch: Batch,
-    work: Work[Answer],
-    job: Job,
-    answer: Answer | MystyleError,
-    options: BatchOptions,
-    originals: Originals,
-    seal: Seal | None,
-) -> None:
-    """Write an answer and say so, or file its error."""
-    try:
-        if isinstance(answer, MystyleError):
-            raise answer
-        warnings, summary, report = work.warnings(answer), work.summary(job, answer), work.report(job, answer)
-        if job.wanted:
-            picture = marked(work.picture(job, answer), options.marking, seal)
-            write(console, job.target, picture, options.jpeg_quality or JPEG_QUALITY, originals)
-    except BrokenPipeError:  # nobody reads standard output any more
-        raise
-    except Exception as error:
-        batch.failed.append(Failure(job.item, contained(job.item.name, error)))
-        return
-    for warning in warnings:
-        console.warn(f"{job.item.name}: {warning}")
-    console.info(summary)
-    if job.target.path is not None:
-        console.result(job.target.name)
-    batch.done.append({"input": job.item.name, "output": job.target.name, **report})
+    @property
+    def exit_code(self) -> int:
+        """0 when nothing failed, the failures' own code when all failed alike, otherwise 3."""
+        if not self.failed:
+            return 0
+        codes = {failure.error.exit_code for failure in self.failed}
+        return codes.pop() if len(codes) == 1 and not self.done and not self.skipped else SOME_FAILED
+
+    def groups(self) -> Iterator[list[Job]]:
+        """Yield what can be worked on, a few photos at a time; each of them is to be settled."""
+        jobs = self._read()
+        self._tell()
+        while group := list(islice(jobs, self.options.batch)):
+            yield group
+            self._tell()
+
+    def _tell(self) -> None:
+        """Report how many of several inputs are accounted for."""
+        if len(self.inputs) > 1:
+            accounted = len(self.done) + len(self.failed) + len(self.skipped)
+            self.progress(Step("photos", accounted, len(self.inputs)))
+
+    def _read(self) -> Iterator[Job]:
+        """Yield what can be worked on; file the rest under failed or skipped."""
+        from mystyle_cli.photos.decode import decode
+        from mystyle_cli.photos.encode import check_room
+
+        options = self.options
+        ground = Ground(self.originals, options.overwrite, "Use --overwrite or --skip-existing.")
+        for item, place in zip(self.inputs, self.places, strict=True):
+            there = [path for path in place.paths if os.path.lexists(path)] if options.skip_existing else []
+            if there and there == place.paths:
+                self.skipped.append(item)
+                continue
+            wanted = place.target.path not in there
+            try:
+                for path in place.paths:
+                    if path not in there:
+                        ground.check(path)
+                photo = decode(sys.stdin.buffer if item.path is None else item.path)
+                if wanted:
+                    check_room(place.target.format, self.size or photo.pixels.shape)
+                if not options.keep_metadata:  # where, when, with what and by whom it was taken stays here
+                    photo = replace(photo, exif=None)
+            except Exception as error:
+                self.failed.append(Failure(item, contained(item.name, error)))
+            else:
+                code = None if place.code in there else place.code
+                yield Job(item, place.target, photo, code, wanted)
+
+    def settle(
+        self, job: Job, answer: Answer | MystyleError, finish: Callable[[Job, Answer], Result]
+    ) -> None:
+        """Write what was made of a job and say so, or file why there is nothing.
+
+        Args:
+            job: one that `groups` yielded.
+            answer: the core's, or why there is none.
+            finish: makes a result of an answer; what fails there fails this job alone.
+        """
+        options, name = self.options, job.item.name
+        try:
+            if isinstance(answer, MystyleError):
+                raise answer
+            result = finish(job, answer)
+            if job.wanted:
+                picture = marked(result.picture(), options.marking, self.seal)
+                write(self.console, job.target, picture, options.jpeg_quality or JPEG_QUALITY, self.originals)
+        except BrokenPipeError:  # nobody reads standard output any more
+            raise
+        except Exception as error:
+            self.failed.append(Failure(job.item, contained(name, error)))
+            return
+        for warning in result.warnings:
+            self.console.warn(f"{name}: {warning}")
+        self.console.info(result.summary)
+        if job.target.path is not None:
+            self.console.result(job.target.name)
+        self.done.append({"input": name, "output": job.target.name, **result.report})
+
+    def account(self) -> None:
+        """List every failure at the end, and count when there was more than one input."""
+        console = self.console
+        for failure in self.failed:
+            message = failure.error.message
+            known = failure.item.name in message
+            text = message if known else f"{failure.item.name}: {message}"
+            console.error(text, failure.error.hint, failure.error.__cause__)
+        if len(self.inputs) == 1 and self.skipped:
+            console.info(f"{self.skipped[0].name}: left out, its result is already there")
+        if len(self.inputs) > 1:
+            counts = [f"{len(self.done)} done"]
+            counts += [f"{len(self.skipped)} skipped"] if self.skipped else []
+            counts += [f"{len(self.failed)} failed"] if self.failed else []
+            console.info(f"{len(self.inputs)} photos: {', '.join(counts)}")
+
+    def document(self, command: str) -> None:
+        """Print the JSON document, where it is wanted."""
+        failures = [
+            {
+                "input": failure.item.name,
+                "error": failure.error.message,
+                "hint": failure.error.hint,
+                "exit_code": failure.error.exit_code,
+            }
+            for failure in self.failed
+        ]
+        skipped = [item.name for item in self.skipped]
+        self.console.document(
+            command, {"ok": not failures, "results": self.done, "failures": failures, "skipped": skipped}
+        )
 
 
 def check_stream(console: Console, targets: Sequence[Target], inputs: Sequence[Input] = ()) -> None:
@@ -295,40 +342,6 @@ def check_stream(console: Console, targets: Sequence[Target], inputs: Sequence[I
             raise UsageError(
                 "a picture cannot be shown in a terminal", "Redirect it (> out.png) or use -o FILE."
             )
-
-
-def _read(
-    inputs: Sequence[Input],
-    places: Sequence[Place],
-    options: BatchOptions,
-    ground: Ground,
-    batch: Batch,
-    size: tuple[int, int] | None,
-) -> Iterator[Job]:
-    """Yield what can be worked on; file the rest under failed or skipped."""
-    from mystyle_cli.photos.decode import decode
-    from mystyle_cli.photos.encode import check_room
-
-    for item, place in zip(inputs, places, strict=True):
-        there = [path for path in place.paths if os.path.lexists(path)] if options.skip_existing else []
-        if there and there == place.paths:
-            batch.skipped.append(item)
-            continue
-        wanted = place.target.path not in there
-        try:
-            for path in place.paths:
-                if path not in there:
-                    ground.check(path)
-            photo = decode(sys.stdin.buffer if item.path is None else item.path)
-            if wanted:
-                check_room(place.target.format, size or photo.pixels.shape)
-            if not options.keep_metadata:  # where, when, with what and by whom it was taken stays here
-                photo = replace(photo, exif=None)
-        except Exception as error:
-            batch.failed.append(Failure(item, contained(item.name, error)))
-        else:
-            code = None if place.code in there else place.code
-            yield Job(item, place.target, photo, code, wanted)
 
 
 def write(
@@ -359,35 +372,3 @@ def _encode(picture: Picture, file: Path | BinaryIO, format: Format, jpeg_qualit
 
     beside = Beside(picture.alpha, picture.exif, picture.marks, picture.seal)
     encode(picture.pixels, file, beside, format=format, jpeg_quality=jpeg_quality)
-
-
-def _account(console: Console, batch: Batch, total: int) -> None:
-    """List every failure at the end, and count when there was more than one input."""
-    for failure in batch.failed:
-        message = failure.error.message
-        known = failure.item.name in message
-        text = message if known else f"{failure.item.name}: {message}"
-        console.error(text, failure.error.hint, failure.error.__cause__)
-    if total == 1 and batch.skipped:
-        console.info(f"{batch.skipped[0].name}: left out, its result is already there")
-    if total > 1:
-        counts = [f"{len(batch.done)} done"]
-        counts += [f"{len(batch.skipped)} skipped"] if batch.skipped else []
-        counts += [f"{len(batch.failed)} failed"] if batch.failed else []
-        console.info(f"{total} photos: {', '.join(counts)}")
-
-
-def _document(console: Console, command: str, batch: Batch) -> None:
-    failures = [
-        {
-            "input": failure.item.name,
-            "error": failure.error.message,
-            "hint": failure.error.hint,
-            "exit_code": failure.error.exit_code,
-        }
-        for failure in batch.failed
-    ]
-    skipped = [item.name for item in batch.skipped]
-    console.document(
-        command, {"ok": not failures, "results": batch.done, "failures": failures, "skipped": skipped}
-    )

@@ -148,7 +148,7 @@ quality_options: Final = bundle(
 
 save_codes_option: Final = click.option(
     "--save-codes",
-    "codes",
+    "folder",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
     help="Keep each photo's code there, so that `edit --codes DIR` need not search again.",

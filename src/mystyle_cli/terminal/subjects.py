@@ -95,16 +95,35 @@ class SubjectReader:
 def answer_each(
     jobs: Sequence[Job], reader: SubjectReader, core: Callable[[Sequence[Subject]], Sequence[Answer]]
 ) -> list[Answer | MystyleError]:
-    """Hand what can be read to the core at once; return an answer or an error for every job, in order."""
+    """Hand what can be read to the core together; return an answer or an error for every job, in order.
+
+    Raises:
+        MystyleError: of what all jobs need, such as the profile.
+    """
     subjects: list[Subject | MystyleError] = []
     for job in jobs:
         try:
             subjects.append(reader.read(job))
         except Exception as error:
             subjects.append(contained(job.item.name, error))
-    given = core([subject for subject in subjects if not isinstance(subject, MystyleError)])
-    answers = iter([answer.error or answer for answer in given])
-    return [subject if isinstance(subject, MystyleError) else next(answers) for subject in subjects]
+    answers = iter(_together([one for one in subjects if not isinstance(one, MystyleError)], core))
+    return [one if isinstance(one, MystyleError) else next(answers) for one in subjects]
+
+
+def _together(
+    subjects: Sequence[Subject], core: Callable[[Sequence[Subject]], Sequence[Answer]]
+) -> list[Answer | MystyleError]:
+    """Return an answer or an error for each; where work on some at once fails, each is tried alone."""
+    if not subjects:
+        return []
+    try:
+        return [answer.error or answer for answer in core(subjects)]
+    except (MystyleError, ImportError):
+        raise
+    except Exception as error:
+        if len(subjects) == 1:
+            return [contained(subjects[0].name, error)]
+    return [answer for subject in subjects for answer in _together([subject], core)]
 
 
 def mask_companions(path: Path) -> Companions:
