@@ -214,8 +214,8 @@ def fault(
         (pitch > limit.largest_pitch, Reason.EXTREME_POSE, f"the head is tilted {up} by {pitch:.0f} degrees"),
         (s["cut"] > limit.largest_cut, Reason.OCCLUDED, "part of the face lies outside the photo"),
     )
-    found = next(((reason, detail) for failed, reason, detail in checks if failed), None)
-    return found or _covered(scores, settings)
+    first = next(((reason, detail) for failed, reason, detail in checks if failed), None)
+    return first or _covered(scores, settings)
 
 
 def _covered(scores: Mapping[str, float], settings: CurateSettings) -> tuple[Reason, str] | None:

@@ -43,9 +43,9 @@ def degrees(scores: Mapping[str, float], settings: CurateSettings) -> dict[str, 
     """Return each part's hidden share over the share that may be hidden: above 1 is too much."""
     share = {part: scores[_score(part)] for part in FACE_PARTS}
     limits = dict.fromkeys(("nose", "mouth"), settings.largest_hidden)
-    found = {part: share[part] / limits.get(part, settings.largest_hidden_side) for part in FACE_PARTS}
+    over = {part: share[part] / limits.get(part, settings.largest_hidden_side) for part in FACE_PARTS}
     both = sum(share[eye] for eye in _EYES) / len(_EYES) / settings.largest_hidden_eyes
-    return found | {eye: max(found[eye], both) for eye in _EYES}
+    return over | {eye: max(over[eye], both) for eye in _EYES}
 
 
 def too_hidden(scores: Mapping[str, float], settings: CurateSettings) -> list[str]:

@@ -138,10 +138,10 @@ def person(
             photo = photos[face]
             if photo not in chosen or near[face] > near[chosen[photo]]:
                 chosen[photo] = face
-        found = sorted(chosen.values())
-        if found == members or not found:
+        now = sorted(chosen.values())
+        if now == members or not now:
             break
-        members = found
+        members = now
     return chosen, limit
 
 

@@ -60,8 +60,8 @@ def _read(path: Path) -> Direction:
     if path.suffix.lower() != ".npy":
         return _read_foreign(path)
     try:
-        found = np.load(io.BytesIO(read_file(path, LARGEST_FILE)), allow_pickle=False)
-        vector = np.asarray(found, np.float64).reshape(-1)
+        numbers = np.load(io.BytesIO(read_file(path, LARGEST_FILE)), allow_pickle=False)
+        vector = np.asarray(numbers, np.float64).reshape(-1)
     except Exception as error:  # numpy raises several kinds on a damaged header
         reason = error.strerror if isinstance(error, OSError) else reason_of(error)
         raise ModelError(
@@ -79,13 +79,13 @@ def _read_foreign(path: Path) -> Direction:
     """Read what others publish, a .pt of InterFaceGAN for instance."""
     from mystyle_cli.foreign.directions import read_directions
 
-    found = read_directions(path)
-    if len(found) > 1:
+    directions = read_directions(path)
+    if len(directions) > 1:
         raise ModelError(
-            f"{path} holds {len(found)} directions: {found[0].name}, {found[1].name}, ...",
+            f"{path} holds {len(directions)} directions: {directions[0].name}, {directions[1].name}, ...",
             "Import them into a prior with `mystyle prior import --direction`, then name one.",
         )
-    return found[0]
+    return directions[0]
 
 
 def gamma_of(direction: Direction, anchors: npt.ArrayLike) -> Floats:

@@ -77,19 +77,19 @@ def edit(
     largest = float(np.min(hull.largest_step(start, step, limit)))
     projected = False
     if largest >= 1 or at_limit == "continue":
-        found = start + step
+        edited = start + step
     elif at_limit == "project":
         # each different layer once: P_beta's codes are the same in all
         layers, where = np.unique(start, axis=0, return_inverse=True)
-        found = nearest_alpha((layers + step) @ points, points, limit)[where.reshape(-1)]
+        edited = nearest_alpha((layers + step) @ points, points, limit)[where.reshape(-1)]
         projected = True
     else:
-        found = start + largest * step
+        edited = start + largest * step
     return Edited(
-        alpha_plus=found,
-        least_dilation=float(hull.least_dilation(found).max()),
+        alpha_plus=edited,
+        least_dilation=float(hull.least_dilation(edited).max()),
         limit=limit,
-        reached=_reached(points, (found - start).mean(axis=0), [direction for direction, _ in strengths]),
+        reached=_reached(points, (edited - start).mean(axis=0), [direction for direction, _ in strengths]),
         largest=largest,
         projected=projected,
     )
@@ -148,5 +148,5 @@ def _reached(anchors: Floats, change: Floats, directions: Sequence[Direction]) -
     asked for, whatever share of the direction is kept.
     """
     steps = np.stack([gamma_of(direction, anchors) @ anchors for direction in directions], axis=1)
-    found = np.linalg.lstsq(steps, change @ anchors, rcond=None)[0]
-    return tuple(float(strength) for strength in found)
+    reached = np.linalg.lstsq(steps, change @ anchors, rcond=None)[0]
+    return tuple(float(strength) for strength in reached)

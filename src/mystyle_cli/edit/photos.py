@@ -168,17 +168,17 @@ def edit_with(
     _refuse_none(edits)
     inversions = restore_with(engine, subjects, "invert", progress)
     renderer = TorchRenderer(engine.generator)
-    found = []
+    edited = []
     for inversion in inversions:
         error = inversion.error
         if error is None:
             try:
-                found.append(_edit_one(engine.profile, renderer, inversion, edits, settings))
+                edited.append(_edit_one(engine.profile, renderer, inversion, edits, settings))
                 continue
             except Exception as fault:  # what goes wrong with one photo is in its own result
                 error = contained(inversion.name, fault)
-        found.append(EditedPhoto(inversion.name, error))
-    return found
+        edited.append(EditedPhoto(inversion.name, error))
+    return edited
 
 
 def check_backend(backend: Backend, saved: bool) -> None:

@@ -73,13 +73,13 @@ def find_by_likeness(pixels: Pixels, mask: Pixels, faces: Floats, crop: Crop) ->
         best = same[np.argmax(scores[same])]
         if np.isfinite(scores[best]):
             leaders.append(_refine(comparison, poses[best]))
-    found: list[tuple[float, Poses, int]] = []
+    places: list[tuple[float, Poses, int]] = []
     for leader in sorted(leaders, key=lambda leader: -leader[0]):
-        if all(abs(np.log(leader[1][2] / other[1][2])) > DISTINCT for other in found):
-            found.append(leader)
+        if all(abs(np.log(leader[1][2] / other[1][2])) > DISTINCT for other in places):
+            places.append(leader)
     return [
         _guess(pixels, mask, quad_of(pose, crop), score, faces[rows[row]])
-        for score, pose, row in found[:LEADERS]
+        for score, pose, row in places[:LEADERS]
     ]
 
 
@@ -103,11 +103,11 @@ def _candidates(mask: Pixels) -> Poses:
     y, x = np.nonzero(mask)
     low, high = np.array([x.min(), y.min()]), np.array([x.max() + 1, y.max() + 1])
     middle, extent = (low + high) / 2, float((high - low).max())
-    found = []
+    poses = []
     for side, tilt, right, below in itertools.product(SIDES * extent, TILTS, OFFSETS, OFFSETS):
         turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
-        found.append([*(middle - turn @ (np.array([right, below]) * side)), side, tilt])
-    return np.array(found)
+        poses.append([*(middle - turn @ (np.array([right, below]) * side)), side, tilt])
+    return np.array(poses)
 
 
 def _refine(comparison: _Comparison, pose: Poses) -> tuple[float, Poses, int]:
@@ -155,7 +155,7 @@ class _Comparison:
 
         Where little of the face would be visible, the likeness is -inf.
         """
-        found, which = np.full(len(poses), -np.inf), np.zeros(len(poses), np.int64)
+        likenesses, which = np.full(len(poses), -np.inf), np.zeros(len(poses), np.int64)
         sides = poses[:, 2] * self.crop.scale
         levels = np.floor(np.log2(np.maximum(sides / SIZE, 1))).astype(int)
         for level in np.unique(levels):
@@ -163,8 +163,8 @@ class _Comparison:
             for first in range(0, len(rows), CHUNK):
                 part = rows[first : first + CHUNK]
                 best, where = self._scores_at(poses[part], int(level)).max(dim=1)
-                found[part], which[part] = best.numpy(), where.numpy()
-        return found, which
+                likenesses[part], which[part] = best.numpy(), where.numpy()
+        return likenesses, which
 
     def _scores_at(self, poses: Poses, level: int) -> torch.Tensor:
         """Return likenesses (K, N) of crops of a photo halved `level` times."""
@@ -179,8 +179,8 @@ class _Comparison:
         weight = self.weight * (visible > 0.99)  # (K, P)
         total = weight.sum(dim=1, keepdim=True)
         share = total / self.weight.sum()
-        found = _correlations(colour, self.references, weight / total.clamp(min=1e-6))
-        likeness = torch.atanh(found.clamp(-0.999, 0.999)) * share.sqrt()
+        correlations = _correlations(colour, self.references, weight / total.clamp(min=1e-6))
+        likeness = torch.atanh(correlations.clamp(-0.999, 0.999)) * share.sqrt()
         return torch.where(share < LEAST_SEEN, -torch.inf, likeness)
 
     def _grid(self, pose: Poses) -> Poses:

@@ -246,9 +246,10 @@ def _choose(
         quads = look()
         seen += len(quads)
         scores = _id_scores(profile, photo, subject.mask, quads)
-        found = list(zip(scores, quads, strict=True))
-        best = max([*([best] if best else []), *found], key=lambda one: one[0], default=None)
-        if best is not None:
+        faces = list(zip(scores, quads, strict=True))
+        nearest = max(faces, key=lambda face: face[0], default=None)
+        if nearest is not None and (best is None or nearest[0] > best[0]):
+            best = nearest
             located, gate = _gated(profile, subject, photo, name, *best)
             if located.id_score >= gate.others:
                 break
@@ -259,7 +260,7 @@ def _choose(
         raise NoFaceError(f"{name}: {why}", _no_face_hint(subject.mask is not None))
     score = located.id_score
     if score >= gate.theirs:
-        others = sum(other >= gate.theirs and _apart(quad, located.quad) for other, quad in found)
+        others = sum(other >= gate.theirs and _apart(quad, located.quad) for other, quad in faces)
         twice = f"{others + 1} faces look like {profile.name}: the one most like them is worked on"
         return located.warned(twice) if others else located
     if score >= gate.others:

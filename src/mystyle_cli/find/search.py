@@ -75,17 +75,17 @@ def _behind(pixels: Pixels, mask: Pixels, faces: list[Face], references: Floats,
     from mystyle_cli.faces.faces import find_faces
     from mystyle_cli.find.likeness import find_by_likeness
 
-    found = [(face.score, face_quad(face.landmarks, crop)) for face in faces if _hides(mask, face)]
+    candidates = [(face.score, face_quad(face.landmarks, crop)) for face in faces if _hides(mask, face)]
     for guess in find_by_likeness(pixels, mask, references, crop):
         side = quad_side(guess.quad) / crop.scale  # of the FFHQ square
         part, corner = _window(guess.completed, guess.quad.mean(axis=0), SEEN_SIDES * side)
         for face in find_faces(part, upsample=SEEN_WIDTH / (FACE_SHARE * side)):
             quad = face_quad(face.landmarks + corner, crop)
             if np.abs(quad - guess.quad).max() < side / 2:
-                found.append((face.score, quad))
-    if not found:  # the hole lies beside every face
+                candidates.append((face.score, quad))
+    if not candidates:  # the hole lies beside every face
         return [face_quad(face.landmarks, crop) for face in faces[:FACES]]
-    return [max(found, key=lambda candidate: candidate[0])[1]]
+    return [max(candidates, key=lambda candidate: candidate[0])[1]]
 
 
 def _window(pixels: Pixels, centre: Points, reach: float) -> tuple[Pixels, Points]:

@@ -89,18 +89,18 @@ class Estimate:
     @property
     def advice(self) -> tuple[str, ...]:
         """What to change, one sentence each, where it does not fit or is cut small."""
-        found: list[str] = []
+        lines: list[str] = []
         if not self.left:
             return ()
         if not self.fits and self.later:
-            found.append("The nets for instant answers take the most: leave them out with --no-instant.")
+            lines.append("The nets for instant answers take the most: leave them out with --no-instant.")
         if not self.fits:
-            found.append("There is too little free memory: close other programs, or take a larger machine.")
+            lines.append("There is too little free memory: close other programs, or take a larger machine.")
         if self.plan.recompute:
-            found.append("Memory is short, so much is computed twice: about a third slower.")
+            lines.append("Memory is short, so much is computed twice: about a third slower.")
         if not self.plan.cache:
-            found.append("The targets' features are computed again in every step: they do not fit.")
-        return tuple(found)
+            lines.append("The targets' features are computed again in every step: they do not fit.")
+        return tuple(lines)
 
 
 def estimate_tuning(

@@ -79,12 +79,12 @@ def _given_back(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return embeddings (N, D) of what is made of codes, and its LPIPS and PSNR (N,) to the photos."""
     batch = at_once(generator.resolution, BATCH)
-    found = []
+    measured = []
     for start in range(0, len(codes), batch):
         made, truth = synthesise(generator, codes[start : start + batch]), photos[start : start + batch]
         distances = perceptual_distances(perceptual, made, truth)
-        found.append((prior.embed(made), distances, peak_signal_to_noise(made, truth)))
-    embeddings, lpips, psnr = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        measured.append((prior.embed(made), distances, peak_signal_to_noise(made, truth)))
+    embeddings, lpips, psnr = (np.concatenate(parts) for parts in zip(*measured, strict=True))
     return embeddings, lpips, psnr
 
 

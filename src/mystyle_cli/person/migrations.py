@@ -62,16 +62,16 @@ def migrate(
         NewerFormatError: the format is newer than the target.
         ProfileError: it is not a number, or no step leads on from it.
     """
-    found = document.get("format")
-    if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found <= LARGEST:
+    written = document.get("format")
+    if not isinstance(written, int) or isinstance(written, bool) or not 0 <= written <= LARGEST:
         raise ProfileError(f"{where}: `format` is no whole number", "Restore the file from a backup.")
-    if found > target:
+    if written > target:
         raise NewerFormatError(
-            f"{where} was written by a newer mystyle: format {found}, this version reads up to {target}",
+            f"{where} was written by a newer mystyle: format {written}, this version reads up to {target}",
             UPDATE,
         )
     by_format = {step.since: step for step in steps}
-    for number in range(found, target):
+    for number in range(written, target):
         step = by_format.get(number)
         if step is None:
             raise ProfileError(

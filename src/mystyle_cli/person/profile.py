@@ -111,12 +111,12 @@ class Profile:
             raise ProfileError(f"profile '{self.name}' has no {name}", "Run `mystyle profile verify`.")
         otherwise = remedy(self.manifest, self.name, [name])
         try:
-            found = digest_of_data(self.path, name)
+            digest = digest_of_data(self.path, name)
         except FileNotFoundError as error:
             raise ProfileError(f"{path} is missing", f"Restore it from a backup, or {otherwise}.") from error
         except OSError as error:
             raise unreadable(path, error) from error
-        if found != expected:
+        if digest != expected:
             raise ProfileError(
                 f"{path} is not what was written (its digest differs): it is damaged, "
                 "or another command has just changed the profile",
@@ -167,11 +167,11 @@ class Profile:
 
     def on(self, device: Device) -> Self:
         """Return the same profile with the nets that it works with on a device."""
-        found = copy.copy(self)
-        found.device = device
-        if "prior" in found.__dict__:  # open already
-            found.__dict__["prior"] = self.prior.on(device)
-        return found
+        moved = copy.copy(self)
+        moved.device = device
+        if "prior" in moved.__dict__:  # open already
+            moved.__dict__["prior"] = self.prior.on(device)
+        return moved
 
     def generator(self) -> Generator:
         """Return G_p, a fresh copy on the profile's device.
@@ -232,13 +232,13 @@ class Profile:
     @property
     def id_threshold(self) -> float:
         """The ID score under which a photo counts as not this person's, from their own photos' scores."""
-        found = self.manifest.identity.get("threshold")
-        if found is None:
+        threshold = self.manifest.identity.get("threshold")
+        if threshold is None:
             raise ProfileError(
                 f"{self.path / NAME} has no `identity.threshold`",
                 f"Measure it again: mystyle tune {self.name}",
             )
-        return float(found)
+        return float(threshold)
 
 
 _NAMES: Final = Items(Text())
@@ -260,10 +260,15 @@ def read_anchors(path: Path, names: Sequence[str], w_dim: int, beneath: Path) ->
     tensors, notes = load_tensors(path, beneath)
     codes = tensors.get("anchors")
     try:
-        found = _NAMES.read(json_of(notes.get("names", "[]")), "names")
+        listed = _NAMES.read(json_of(notes.get("names", "[]")), "names")
     except ValueError as error:
         raise ProfileError(f"{path} is damaged: {error}", _AGAIN) from error
-    if codes is None or codes.dtype.kind != "f" or codes.shape != (len(names), w_dim) or found != list(names):
+    if (
+        codes is None
+        or codes.dtype.kind != "f"
+        or codes.shape != (len(names), w_dim)
+        or listed != list(names)
+    ):
         raise ProfileError(f"{path} does not fit the profile's {len(names)} photos", _AGAIN)
     anchors = _float32(codes, path)
     anchors.flags.writeable = False
@@ -284,10 +289,10 @@ def read_embeddings(path: Path, count: int, beneath: Path) -> FloatArray:
     rows = load_tensors(path, beneath)[0].get("embeddings")
     if rows is None or rows.dtype.kind != "f" or rows.ndim != 2 or len(rows) != count or not rows.size:
         raise ProfileError(f"{path} does not hold the embeddings of {count} photos", _AGAIN)
-    found = _float32(rows, path)
-    if np.linalg.norm(found.astype(np.float64), axis=1).max() > 1 + SLACK:
+    embeddings = _float32(rows, path)
+    if np.linalg.norm(embeddings.astype(np.float64), axis=1).max() > 1 + SLACK:
         raise ProfileError(f"{path} holds embeddings that are longer than 1", _AGAIN)
-    return found
+    return embeddings
 
 
 SLACK: Final = 1e-2
@@ -297,7 +302,7 @@ SLACK: Final = 1e-2
 def _float32(values: NDArray[np.generic], path: Path) -> FloatArray:
     """Return numbers in float32, which all of them must fit."""
     with np.errstate(over="ignore"):
-        found = values.astype(np.float32)
-    if not np.isfinite(found).all():
+        numbers = values.astype(np.float32)
+    if not np.isfinite(numbers).all():
         raise ProfileError(f"{path} holds numbers that are too large", _AGAIN)
-    return found
+    return numbers

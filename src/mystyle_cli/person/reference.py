@@ -119,13 +119,13 @@ def refuse_too_few(records: Sequence[PhotoRecord], least: int) -> None:
     Raises:
         ProfileError: it says how many photos were refused for which reason.
     """
-    found = counts_of(records)["train"]
-    if found >= least:
+    usable = counts_of(records)["train"]
+    if usable >= least:
         return
     reasons = Counter(str(record.reason) for record in records if not record.kept)
     why = ", ".join(f"{number} {reason}" for reason, number in reasons.most_common()) or "none was refused"
     raise ProfileError(
-        f"{found} of {len(records)} photos can be used, {least} are needed at least ({why})",
+        f"{usable} of {len(records)} photos can be used, {least} are needed at least ({why})",
         "Add clear photos of one person, best about 100 of different occasions.",
     )
 

@@ -79,12 +79,12 @@ def perceptual_distances(
     import torch
 
     device = next(iter(perceptual.parameters())).device
-    found = []
+    distances = []
     with torch.no_grad():
         for start in range(0, len(made), batch):
             pair = [torch.from_numpy(part[start : start + batch]).to(device) for part in (made, truth)]
-            found.append(perceptual.distance(*pair).flatten().float().cpu())
-    return torch.cat(found).numpy()
+            distances.append(perceptual.distance(*pair).flatten().float().cpu())
+    return torch.cat(distances).numpy()
 
 
 def peak_signal_to_noise(made: FloatArray, truth: FloatArray) -> FloatArray:

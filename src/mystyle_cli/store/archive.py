@@ -262,7 +262,7 @@ def _check_end(source: Path, stream: BinaryIO) -> None:
 
 def _checked(source: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """Return the members by name; each has a name that profiles have, is a plain file and lies by itself."""
-    found: dict[str, zipfile.ZipInfo] = {}
+    members: dict[str, zipfile.ZipInfo] = {}
     end = 0
     for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
         name = member.orig_filename
@@ -274,7 +274,7 @@ def _checked(source: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInf
         problem = ""
         if not known or name != member.filename:
             problem = "is no file that a profile has"
-        elif name in found:  # names of profiles differ in more than case
+        elif name in members:  # names of profiles differ in more than case
             problem = "is in it twice"
         elif kind not in (0, stat.S_IFREG) or member.is_dir():
             problem = "is a link or a folder"
@@ -287,10 +287,10 @@ def _checked(source: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInf
         if problem:
             raise _refused(source, f"{name} {problem}")
         end = member.header_offset + 30 + len(name) + member.compress_size
-        found[name] = member
-    if NAME not in found:
+        members[name] = member
+    if NAME not in members:
         raise _refused(source, f"it has no {NAME}")
-    return found
+    return members
 
 
 def _manifest(source: Path, data: bytes) -> Manifest:

@@ -163,12 +163,12 @@ def _look_at_instant(profile: Profile) -> None:
     mark, count = profile.manifest.prior, len(profile.anchors())
     side, shape = mark.resolution, (mark.num_ws, count)
     grey = np.zeros((1, 3, side, side), np.float32)
-    found = instant_net.open_instant(profile).alpha_plus(instant_net.whole(grey), 0.0)
+    answers = instant_net.open_instant(profile).alpha_plus(instant_net.whole(grey), 0.0)
     same = np.eye(side, dtype=np.float32)
     net = open_gradient(profile.file(instant_net.LOSS), profile.anchors())
     photo = net.place(Degraded(same, same, np.ones((side, side), np.float32), grey[0]))
     loss, gradient = net.at(np.full(shape, 1 / count), photo)
-    right = found.shape == (1, *shape) and np.isfinite(found).all()
+    right = answers.shape == (1, *shape) and np.isfinite(answers).all()
     if not (right and np.isfinite(loss) and np.isfinite(gradient).all()):
         raise ProfileError(
             f"the nets for instant answers of profile '{profile.name}' give what is no answer",

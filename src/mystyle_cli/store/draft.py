@@ -92,11 +92,11 @@ class Draft:
     def _refuse_strangers(self) -> None:
         """Refuse to work among files that are not the program's, or through links."""
         with _changing(self.folder):
-            found = [name for name in self._own.content().strangers if name in LAYOUT.folders]
-            for part in () if found else (NEXT, COMMIT):
-                found += self._own.content(part).strangers
-        if found:
-            named = ", ".join(str(self.folder / name) for name in found[:3])
+            strangers = [name for name in self._own.content().strangers if name in LAYOUT.folders]
+            for part in () if strangers else (NEXT, COMMIT):
+                strangers += self._own.content(part).strangers
+        if strangers:
+            named = ", ".join(str(self.folder / name) for name in strangers[:3])
             raise ProfileError(f"what is not mystyle's stands where it writes: {named}", _WORK_FILES)
 
     def _read(self) -> None:
@@ -229,10 +229,10 @@ class Draft:
     def files(self) -> dict[str, Mapping[str, str]]:
         """Return, for each stage that is done, the digests of its files; those under runs/ do not count."""
         current = self.current.files if self.current is not None else {}
-        found = {name: table for name, table in current.items() if name not in self._forgotten} | self._files
+        tables = {name: table for name, table in current.items() if name not in self._forgotten} | self._files
         return {
             stage: {name: digest for name, digest in table.items() if not name.startswith(f"{RUNS}/")}
-            for stage, table in found.items()
+            for stage, table in tables.items()
         }
 
     def digests(self) -> dict[str, str]:
@@ -245,13 +245,13 @@ class Draft:
         Raises:
             ProfileError: no stage wrote it.
         """
-        found = self.digests().get(name)
-        if found is None:
+        digest = self.digests().get(name)
+        if digest is None:
             raise ProfileError(
                 f"{self.folder / NAME} lists no {name}",
                 "Restore it from a backup, or create the profile again.",
             )
-        return found
+        return digest
 
     @property
     def learning(self) -> bool:
@@ -331,10 +331,10 @@ def roll_forward(folder: Path) -> None:
     if not here.exists():
         return
     with _changing(folder):
-        found = here.content()
+        content = here.content()
         staged = [
             name.removeprefix(f"{COMMIT}/")
-            for name in found.files
+            for name in content.files
             if name.startswith(f"{COMMIT}/") and data_name(name.removeprefix(f"{COMMIT}/"))
         ]
         if NAME in staged:
@@ -346,7 +346,7 @@ def roll_forward(folder: Path) -> None:
             here.move(f"{COMMIT}/{name}", name)
         for changed in sorted({name.rpartition("/")[0] for name in staged}):
             here.sync(changed)
-        if COMMIT in found.folders:
+        if COMMIT in content.folders:
             here.clear(COMMIT)
             here.sync()
         for name in here.content().files:
@@ -411,9 +411,9 @@ def made_by_us(folder: Path) -> bool:
             read_manifest(folder)
             read_records(place_of(folder, "photos.jsonl"), folder)
             return True
-        found = here.content()
-        work = [name for name in found.files if name.startswith(f"{NEXT}/")]
-        return bool(work) and len(work) == len(found.files) and not found.strangers
+        content = here.content()
+        work = [name for name in content.files if name.startswith(f"{NEXT}/")]
+        return bool(work) and len(work) == len(content.files) and not content.strangers
     except NewerFormatError:
         return here.has("photos.jsonl")
     except (ProfileError, OSError):

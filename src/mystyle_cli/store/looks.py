@@ -40,15 +40,15 @@ def twice(look: Callable[[], Found], wrong: Callable[[Found], object]) -> Found:
         look: takes one look.
         wrong: tells what is wrong in what was found.
     """
-    found = look()
+    seen = look()
     for _ in range(LOOKS):
-        before = wrong(found)
+        before = wrong(seen)
         if not before:
             break
-        found = look()
-        if wrong(found) == before:
+        seen = look()
+        if wrong(seen) == before:
             break
-    return found
+    return seen
 
 
 def can_be_called(name: str) -> bool:
@@ -61,8 +61,8 @@ def can_be_called(name: str) -> bool:
 
 def is_trash(folder: Path) -> bool:
     """Tell whether a folder is what a deletion left: a profile, or files of one and nothing else."""
-    found = Owned(folder.parent, folder.name, LAYOUT)
-    return found.exists() and (not found.content().strangers or made_by_us(folder))
+    here = Owned(folder.parent, folder.name, LAYOUT)
+    return here.exists() and (not here.content().strangers or made_by_us(folder))
 
 
 def wait_for_commit(folder: Path) -> None:

@@ -196,9 +196,9 @@ class Store:
         with reading(folder):
             for outer, _, files in os.walk(folder):
                 for path in (Path(outer, file) for file in files):
-                    found = path.lstat()
-                    if stat.S_ISREG(found.st_mode):
-                        sizes[_PARTS.get(path.relative_to(folder).parts[0], "other")] += found.st_size
+                    details = path.lstat()
+                    if stat.S_ISREG(details.st_mode):
+                        sizes[_PARTS.get(path.relative_to(folder).parts[0], "other")] += details.st_size
         return sizes
 
     @contextmanager
@@ -347,13 +347,13 @@ class Store:
         try:
             manifest = self._open(name, prior).manifest
             problems, closed = damaged_files(folder, manifest)
-            found: list[MystyleError] = list(closed)
+            unusable: list[MystyleError] = list(closed)
             if not problems and not closed:
-                found = _unusable(self._open(name, prior))
+                unusable = _unusable(self._open(name, prior))
         except MystyleError as error:
             return [error]
         hint = f"Restore what is damaged from a backup, or {remedy(manifest, folder.name, problems)}."
-        return [*found, *(ProfileError(problem, hint) for problem in problems.values())]
+        return [*unusable, *(ProfileError(problem, hint) for problem in problems.values())]
 
     def _settle(self, folder: Path, commit: bool) -> None:
         """Finish or clear what a killed command left of a profile. The caller holds its lock."""
@@ -379,8 +379,8 @@ class Store:
         """Return the folders of the program's that interrupted deletions of earlier versions left."""
         if not self.root.is_dir():
             return []
-        found = [self.root / name for name in sorted(os.listdir(self.root)) if TRASH.fullmatch(name)]
-        return [path.name for path in found if is_trash(path)]
+        trash = [self.root / name for name in sorted(os.listdir(self.root)) if TRASH.fullmatch(name)]
+        return [path.name for path in trash if is_trash(path)]
 
     def _sweep_trash(self) -> None:
         """Finish those deletions; what cannot be removed stays listed."""
