@@ -27,6 +27,7 @@ from mystyle_cli.terminal.learning import estimate_lines
 from mystyle_cli.tuning.settings import TuneSettings
 from tests.support.albums import NET, QUICK, fake_curate, make_photos
 from tests.support.learner import LONG, Learner, Order
+from tests.support.walks import rooms_passed
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +50,29 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, prior: Prior, photos: list[Path]) -> Path:
-    """A store with the profile `adele`, made once for all tests of this module."""
+def walked(
+    tmp_path_factory: pytest.TempPathFactory, prior: Prior, photos: list[Path]
+) -> tuple[Path, list[str]]:
+    """A store with the profile `adele`, made once for all tests here, and the rooms passed for it."""
     root = tmp_path_factory.mktemp("finished")
-    learn(Store(root), "adele", photos, prior, QUICK)
-    return root
+    passed, _ = rooms_passed(
+        lambda: learn(Store(root), "adele", photos, prior, QUICK),
+        "learn",
+        {"curate", "tuning", "instant"},
+        {fake_curate.__code__: "curate"},
+    )
+    return root, passed
+
+
+@pytest.fixture(scope="module")
+def finished(walked: tuple[Path, list[str]]) -> Path:
+    """The store alone."""
+    return walked[0]
+
+
+def test_an_album_passes_each_room_once(walked: tuple[Path, list[str]]) -> None:
+    """The walk of docs/architecture.md: what one room made is handed on, and none is asked again."""
+    assert walked[1] == ["curate", "tuning", "instant"]
 
 
 @pytest.fixture

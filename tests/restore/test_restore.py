@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from mystyle_cli.errors import DecodeError, NoFaceError, NotThisPersonError, UsageError
+from mystyle_cli.faces import align as align_room
 from mystyle_cli.faces.align import FFHQ, Crop, align, quad_side
 from mystyle_cli.faces.faces import find_faces
 from mystyle_cli.faces.paste import worked_region
@@ -24,6 +25,7 @@ from mystyle_cli.restore.engine import open_engine
 from mystyle_cli.restore.restore import restore, restore_with
 from mystyle_cli.restore.task import RestoreSettings, default_settings
 from tests.support.tiny_store import make_store, picture
+from tests.support.walks import rooms_passed
 
 PHOTO = Path(__file__).parents[2] / "profiles/photos/ada-held-out/03.jpg"
 FEW = RestoreSettings(projection=ProjectionSettings(steps=6, beta=0.03))
@@ -64,6 +66,25 @@ def in_a_beta(alpha_plus, beta):
 def test_the_paper_s_beta_is_the_default(task, beta):
     """Each task has the dilation of section 5 unless told otherwise."""
     assert default_settings(task).projection.beta == beta
+
+
+def test_a_photo_passes_each_room_once(profile, monkeypatch):
+    """The walk of docs/architecture.md: the face is found, cut out once and searched; none is asked again."""
+    engine, cut, warp = open_engine(profile, CROPS), [], align_room.warp
+
+    def noted(pixels, quad, size):
+        cut.append(size)
+        return warp(pixels, quad, size)
+
+    monkeypatch.setattr(align_room, "warp", noted)
+    passed, (done,) = rooms_passed(
+        lambda: restore_with(engine, [Subject(picture(1, 12))], "upscale"),
+        "restore",
+        {"find", "projection"},
+    )
+    assert done.error is None
+    assert passed == ["find", "projection"]
+    assert cut.count(12) == 1
 
 
 def test_an_aligned_crop_is_inverted(profile):
