@@ -37,7 +37,7 @@ def rooms_passed(
         return rooms[code]
 
     def asked(code: CodeType) -> bool:
-        """Tell whether a function of a station was called; attributes of what it answered are no questions."""
+        """Tell whether a function of a station was called; attributes of its answers are no questions."""
         return room_of(code) in stations and ("." not in code.co_qualname or code in (instead or {}))
 
     def called(frame: FrameType, event: str, _: object) -> None:
