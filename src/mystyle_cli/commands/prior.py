@@ -108,7 +108,7 @@ def verify(app: App, name: str) -> int:
     from mystyle_cli.prior.registry import open_prior
 
     prior = open_prior(name)
-    problems = prior.verify()
+    problems = [error.message for error in prior.verify()]
     app.console.show(f"{prior.name}: {'damaged' if problems else 'sound'} ({', '.join(prior.roles)})")
     for problem in problems:
         app.console.error(problem)

@@ -90,7 +90,7 @@ def look_at_priors() -> Iterator[Finding]:
             if name in bundled_priors()
             else f"Remove and bring it anew: mystyle prior remove {name}"
         )
-        yield from (problem("prior", name, text, advice) for text in problems)
+        yield from (problem("prior", name, error.message, advice) for error in problems)
         if not problems:
             size = sum(path.stat().st_size for path in prior.path.rglob("*") if path.is_file())
             yield ok("prior", name, f"sound: {', '.join(prior.roles)} ({size / 1e6:.1f} MB, {prior.path})")

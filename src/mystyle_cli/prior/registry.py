@@ -173,22 +173,22 @@ class Prior:
         entries = self.metadata.get("directions", {})
         return {name: load_direction(self._check(entry)) for name, entry in entries.items()}
 
-    def verify(self) -> list[str]:
-        """Problems of the prior, one sentence each.
+    def verify(self) -> list[ModelError]:
+        """Return what is wrong with the prior.
 
         Empty when every file is there and unchanged, and every net, used once, gives what its role should.
         """
-        problems = []
+        problems: list[ModelError] = []
         for entry in _entries(self.metadata):
             self._checked.discard(entry["file"])
             try:
                 self._check(entry)
             except ModelError as error:
-                problems.append(error.message)
+                problems.append(error)
         return problems or self.on(CPU)._use_all()
 
-    def _use_all(self) -> list[str]:
-        """Use every net and direction once; returns a sentence for each that fails."""
+    def _use_all(self) -> list[ModelError]:
+        """Use every net and direction once; returns what fails."""
         import numpy as np
 
         grey = np.zeros((1, 3, self.resolution, self.resolution), np.float32)
@@ -200,14 +200,15 @@ class Prior:
             "matte": lambda: self.matte(grey),
             "cover": lambda: self.cover(grey),
         }
-        problems = []
+        problems: list[ModelError] = []
         for what, use in [*((role, uses[role]) for role in self.roles), ("directions", self.directions)]:
             try:
                 use()
             except ModelError as error:
-                problems.append(error.message)
+                problems.append(error)
             except Exception as error:  # of torch and onnxruntime, which share no base class
-                problems.append(f"prior {self.name}: its {what} cannot be used: {reason_of(error)}")
+                message = f"prior {self.name}: its {what} cannot be used: {reason_of(error)}"
+                problems.append(ModelError(message, AGAIN))
         return problems
 
     def _draw(self) -> None:

@@ -100,7 +100,7 @@ def _look_at_faces(profile: Profile) -> None:
 
 def _look_at_prior(profile: Profile) -> None:
     for problem in profile.prior.verify():
-        raise ProfileError(problem, f"See what to do: mystyle prior verify {profile.prior.name}")
+        raise ProfileError(problem.message, f"See what to do: mystyle prior verify {profile.prior.name}")
 
 
 def _look_at_references(profile: Profile) -> None:
