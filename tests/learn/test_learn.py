@@ -27,7 +27,7 @@ from mystyle_cli.terminal.learning import estimate_lines
 from mystyle_cli.tuning.settings import TuneSettings
 from tests.support.albums import NET, QUICK, fake_curate, make_photos
 from tests.support.learner import LONG, Learner, Order
-from tests.support.walks import rooms_passed
+from tests.support.walks import walk
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +53,15 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def walked(
     tmp_path_factory: pytest.TempPathFactory, prior: Prior, photos: list[Path]
 ) -> tuple[Path, list[str]]:
-    """A store with the profile `adele`, made once for all tests here, and the rooms passed for it."""
+    """A store with the profile `adele`, made once for all tests here, and what learning asked for it."""
     root = tmp_path_factory.mktemp("finished")
-    passed, _ = rooms_passed(
+    asked, _ = walk(
         lambda: learn(Store(root), "adele", photos, prior, QUICK),
         "learn",
         {"curate", "tuning", "instant"},
-        {fake_curate.__code__: "curate"},
+        {fake_curate.__code__: "curate/curate"},
     )
-    return root, passed
+    return root, asked
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,8 @@ def finished(walked: tuple[Path, list[str]]) -> Path:
 
 def test_an_album_passes_each_room_once(walked: tuple[Path, list[str]]) -> None:
     """The walk of docs/architecture.md: what one room made is handed on, and none is asked again."""
-    assert walked[1] == ["curate", "tuning", "instant"]
+    tuning = ["tuning/find_anchors", "tuning/plan_for", "tuning/tune"]
+    assert walked[1] == ["curate/curate", *tuning, "instant/make_instant"]
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from mystyle_cli.restore.engine import open_engine
 from mystyle_cli.restore.restore import restore, restore_with
 from mystyle_cli.restore.task import RestoreSettings, default_settings
 from tests.support.tiny_store import make_store, picture
-from tests.support.walks import rooms_passed
+from tests.support.walks import walk
 
 PHOTO = Path(__file__).parents[2] / "profiles/photos/ada-held-out/03.jpg"
 FEW = RestoreSettings(projection=ProjectionSettings(steps=6, beta=0.03))
@@ -77,13 +77,13 @@ def test_a_photo_passes_each_room_once(profile, monkeypatch):
         return warp(pixels, quad, size)
 
     monkeypatch.setattr(align_room, "warp", noted)
-    passed, (done,) = rooms_passed(
+    asked, (done,) = walk(
         lambda: restore_with(engine, [Subject(picture(1, 12))], "upscale"),
         "restore",
-        {"find", "projection"},
+        {"find", "projection", "instant"},
     )
     assert done.error is None
-    assert passed == ["find", "projection"]
+    assert asked == ["find/locate", "projection/project"]
     assert cut.count(12) == 1
 
 

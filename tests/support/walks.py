@@ -15,40 +15,41 @@ SOURCE = Path(mystyle_cli.__file__).parent
 Made = TypeVar("Made")
 
 
-def rooms_passed(
+def walk(
     work: Callable[[], Made], walker: str, stations: set[str], instead: Mapping[CodeType, str] | None = None
 ) -> tuple[list[str], Made]:
-    """Do some work; return the rooms that its walker asked, each as often as it came back to it.
+    """Do some work; return what its walker asked of other rooms, in order: "find/locate".
+
+    Functions count, as often as they are called; attributes and methods of what they returned are none.
 
     Args:
         work: what to do, in this thread.
         walker: the room whose calls count; what is asked further below does not.
         stations: the rooms that count; the others are ground.
-        instead: functions of tests that stand for a room's.
+        instead: functions of tests that stand for one of a room, and its name.
     """
-    passed: list[str] = []
-    rooms: dict[CodeType, str] = dict(instead or {})
+    asked: list[str] = []
+    names: dict[CodeType, tuple[str, str]] = {}  # room and function
+    for code, name in (instead or {}).items():
+        names[code] = (name.partition("/")[0], name)
 
-    def room_of(code: CodeType) -> str:
-        if code not in rooms:
+    def name_of(code: CodeType) -> tuple[str, str]:
+        if code not in names:
             path = Path(code.co_filename)
             inside = path.is_relative_to(SOURCE) and path.parent != SOURCE
-            rooms[code] = path.relative_to(SOURCE).parts[0] if inside else ""
-        return rooms[code]
-
-    def asked(code: CodeType) -> bool:
-        """Tell whether a function of a station was called; attributes of its answers are no questions."""
-        return room_of(code) in stations and ("." not in code.co_qualname or code in (instead or {}))
+            room = path.relative_to(SOURCE).parts[0] if inside else ""
+            names[code] = room, f"{room}/{code.co_qualname}"
+        return names[code]
 
     def called(frame: FrameType, event: str, _: object) -> None:
-        if event != "call" or not asked(frame.f_code):
+        room, name = name_of(frame.f_code)
+        if event != "call" or room not in stations or "." in name or frame.f_code.co_name.startswith("<"):
             return
         caller = frame.f_back
-        while caller is not None and not room_of(caller.f_code):  # libraries between
+        while caller is not None and not name_of(caller.f_code)[0]:  # libraries between
             caller = caller.f_back
-        room = room_of(frame.f_code)
-        if caller is not None and room_of(caller.f_code) == walker and passed[-1:] != [room]:
-            passed.append(room)
+        if caller is not None and name_of(caller.f_code)[0] == walker:
+            asked.append(name)
 
     before = sys.getprofile()
     sys.setprofile(called)
@@ -56,4 +57,4 @@ def rooms_passed(
         made = work()
     finally:
         sys.setprofile(before)
-    return passed, made
+    return asked, made

@@ -83,7 +83,8 @@ def pack(profile: Profile, *, photos: bool = True) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, data in content.items():
             member = zipfile.ZipInfo(name, _ONCE)
-            member.create_system, member.external_attr = 3, _MEMBER << 16
+            member.create_system = 3
+            member.external_attr = _MEMBER << 16
             archive.writestr(member, data)
     return buffer.getvalue()
 

@@ -110,7 +110,8 @@ class Draft:
         for stage, facts in noted["stages"].items():
             if any("." in name for name in facts):  # figures, as earlier versions noted them: measured anew
                 continue
-            self._stages[stage], self._files[stage] = facts, noted["files"][stage]
+            self._stages[stage] = facts
+            self._files[stage] = noted["files"][stage]
         self._figures = {
             stage: noted["figures"][stage] for stage in noted.get("figures", {}) if stage in self._stages
         }
