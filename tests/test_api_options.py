@@ -58,6 +58,7 @@ CASES: Mapping[str, Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]] =
         **SEARCHED,
         "strengths": ({}, {"strengths": {"yaw": 1.0}}),
         "at_limit": ({}, {"at_limit": "stop"}),
+        "refine": ({}, {"refine": True}),
         "code": ({"aligned": False, "steps": None}, {"code": "saved"}),
         "backend": (
             {"aligned": False, "steps": None, "code": "saved", "store": "bare"},
@@ -83,6 +84,7 @@ REFUSED: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("edit", {"code": "saved", "steps": None}),  # with aligned
     ("edit", {"code": "saved", "steps": None, "aligned": False, "force": True}),
     ("edit", {"backend": "onnx"}),
+    ("edit", {"backend": "onnx", "refine": True, "code": "saved", "steps": None, "aligned": False}),
     ("edit", {"strengths": {"smile": float("nan")}}),
     ("edit", {"at_limit": "projekt"}),
     ("upscale", {"quality": "fst"}),

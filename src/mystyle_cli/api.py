@@ -123,6 +123,7 @@ class Person(Profile):
         beta: float | None = BETA_EDIT,
         at_limit: AtLimit = "project",
         code: Path | str | None = None,
+        refine: bool = False,
         backend: Backend = "auto",
         steps: int | None = None,
         aligned: bool = False,
@@ -138,28 +139,34 @@ class Person(Profile):
             at_limit: what to do where more would be needed: "stop", "project" or "continue".
             code: what `save_code` kept of this photo; nothing is searched then, and `steps`, `aligned` and
                 `force` are refused.
-            backend: what renders; a search needs "torch", with a saved code "auto" takes the export if it is
-                up to date.
+            refine: tune the generator on the photo first, so that the edit keeps the photo's own details;
+                what comes of it is kept in the profile for the next edit of the photo.
+            backend: what renders; a search and refining need "torch", with a saved code "auto" takes the
+                export if it is up to date.
 
         Source: sec. 3.4, app. B.4.
         """
         from mystyle_cli.edit.directions import find_direction
         from mystyle_cli.edit.photos import check_backend, edit_photos, edit_saved, settings_for
+        from mystyle_cli.edit.refined import Refiner
         from mystyle_cli.restore.saved import load_code
         from mystyle_cli.restore.task import RestoreSettings
         from mystyle_cli.sample.rendering import open_renderer
+        from mystyle_cli.store.refined import KeptRefinements
 
         person = self._placed(device)
-        check_backend(backend, code is not None)
+        check_backend(backend, code is not None, refine)
         if code is not None and (steps is not None or aligned or force):
             raise UsageError("a saved code is not searched again", "Leave out steps, aligned and force.")
         directions = [(find_direction(self.prior, name), value) for name, value in strengths.items()]
+        refiner = Refiner(person, KeptRefinements(person)) if refine else None
         if code is not None:
             settings = settings_for(beta, at_limit, RestoreSettings())
             renderer, saved = open_renderer(person, backend), load_code(Path(code), self)
-            return edit_saved(person, renderer, _subject(photo, None), saved, [directions], settings)
+            subject = _subject(photo, None)
+            return edit_saved(person, renderer, subject, saved, [directions], settings, progress, refiner)
         settings = settings_for(beta, at_limit, _settings(beta, steps, aligned, force))
-        (result,) = edit_photos(person, [_subject(photo, None)], [directions], settings, progress)
+        (result,) = edit_photos(person, [_subject(photo, None)], [directions], settings, progress, refiner)
         if result.error is not None:
             raise result.error
         return result

@@ -104,6 +104,7 @@ LINES = (
     "inpaint ada in.png --mask hole.png --aligned --steps 1 --start random --beta none -o filled.png",
     "edit ada in.png bad.png -d smile -s 9 --codes codes -o edited",
     "edit ada in.png -d yaw --sweep=-1:1:2 --codes codes -o strip.png --beta none",
+    "edit ada in.png -d yaw -s 1 --aligned --steps 1 --refine -o refined.png",
     "edit ada moving.gif -d yaw -s 1 --aligned --steps 1 -o moved.png",
     "edit ada moving.gif -d yaw -s 1 --codes codes -o moved.png --skip-existing",
     "sample ada -n 2 -o samples --seed 1 --grid grid.png",

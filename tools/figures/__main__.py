@@ -23,6 +23,7 @@ FIGURES = {
     "enhancement": "upscaling and inpainting against the domain prior (fig 9)",
     "albums": "two albums of real people: kept, refused, restored",
     "editing": "the two people edited: what changes, and whether they stay themselves",
+    "refine": "edits with and without tuning on the photo first",
     "hull": "every code in A_beta, and 500 anchors",
 }
 

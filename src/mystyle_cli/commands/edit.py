@@ -40,6 +40,7 @@ from mystyle_cli.terminal.subjects import (
 if TYPE_CHECKING:
     from mystyle_cli.edit.edit import AtLimit
     from mystyle_cli.edit.photos import EditedPhoto, EditSettings, Frame, Strengths
+    from mystyle_cli.edit.refined import Refiner
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.prior.directions import Direction
     from mystyle_cli.sample.rendering import Backend, Renderer
@@ -150,11 +151,13 @@ class DrawingOptions:
 
     Args:
         codes: of the photos, saved before; None: they are searched.
+        refine: the generator is tuned on each photo first.
         keep_code: results hold theirs.
         backend: what renders.
     """
 
     codes: Path | None
+    refine: bool
     keep_code: bool
     backend: Backend
 
@@ -169,6 +172,12 @@ drawing_options: Final = bundle(
             metavar="FILE|DIR",
             help="What `invert --save-codes` kept of these photos: nothing is searched again.",
         ),
+        click.option(
+            "--refine",
+            is_flag=True,
+            help="Tune the generator on the photo first, so that its own details stay; kept for its next "
+            "edit.",
+        ),
         keep_code_option,
         backend_option,
     ),
@@ -182,6 +191,7 @@ drawing_options: Final = bundle(
         "mystyle edit adele in.png --direction smile --strength 2 -o out.png",
         "mystyle edit adele in.png --direction yaw --strength 1 --direction smile --strength -1 -o out.png",
         "mystyle edit adele in.png --direction yaw --sweep=-3:3:7 -o strip.png",
+        "mystyle edit adele in.png --direction smile --strength 2 --refine -o out.png",
         "mystyle edit adele in.png --codes codes --direction smile --strength 2   # invert --save-codes",
     ),
     unused=(
@@ -202,6 +212,12 @@ drawing_options: Final = bundle(
             lambda values: values["sweep"] is not None,
             "the faces of a sweep have as many codes",
             "Leave it out, or give one --strength.",
+        ),
+        Unused(
+            ("keep_code",),
+            lambda values: values["refine"],
+            "no code alone draws what --refine has tuned",
+            "Leave out one of the two.",
         ),
         *UNUSED,
         UNMARKED,
@@ -226,7 +242,8 @@ def command(
     The photo is inverted into the person's own space, moved along the directions there, and put back. Printed
     are the strength that was reached, where it is another than the one asked for, the dilation that the edit
     needs, and the largest strength within --beta. With --codes nothing is searched, and the exported net is
-    enough.
+    enough. With --refine the result keeps what the photo shows and the profile does not know; the first edit
+    of a photo takes longer then, and what was tuned on it lies in the profile until that is deleted.
     """
     codes = drawing.codes
     _check_counts(change)
@@ -238,18 +255,19 @@ def command(
     from mystyle_cli.photos.pixels import sheet_size
     from mystyle_cli.restore.task import RestoreSettings
 
-    check_backend(drawing.backend, codes is not None)
+    check_backend(drawing.backend, codes is not None, drawing.refine)
+    refiner = _refiner(profile) if drawing.refine else None
     if drawing.keep_code:
         refuse_long_codes(profile, batch)
     edits = edits_of([find_direction(profile.prior, name) for name in change.directions], change)
     if codes is None:
         settings = settings_for(search.beta, change.at_limit, settings_of(app, "invert", batch, search))
         reader = SubjectReader(landmarks=landmark_companions(search.landmarks))
-        answer = searching(profile, edits, settings, reader)
+        answer = searching(profile, edits, settings, reader, refiner)
     else:
         settings = settings_for(search.beta, change.at_limit, RestoreSettings())
         renderer = app.open_renderer(profile, drawing.backend)
-        answer = recalling(profile, renderer, edits, settings, code_companions(codes))
+        answer = recalling(profile, renderer, edits, settings, code_companions(codes), refiner)
     companions = [place for place in (codes, search.landmarks) if place is not None]
     files = [path for path in map(Path, change.directions) if path.is_file()]
     originals, sweep = Originals.of([profile.path, *companions, *files]), change.sweep
@@ -283,20 +301,37 @@ def edits_of(directions: Sequence[Direction], change: ChangeOptions) -> list[Str
     return sweep_edits(directions[-1], change.sweep.strengths(), held) if change.sweep else [held]
 
 
+def _refiner(profile: Profile) -> Refiner:
+    """Return what tunes the person's generator on photos, and keeps what comes of it in the profile."""
+    from mystyle_cli.edit.refined import Refiner
+    from mystyle_cli.store.refined import KeptRefinements
+
+    return Refiner(profile, KeptRefinements(profile))
+
+
 def searching(
-    profile: Profile, edits: list[Strengths], settings: EditSettings, reader: SubjectReader
+    profile: Profile,
+    edits: list[Strengths],
+    settings: EditSettings,
+    reader: SubjectReader,
+    refiner: Refiner | None,
 ) -> Answer:
     """Return what edits photos after finding their codes."""
     from mystyle_cli.edit.photos import edit_engine, edit_with
 
     engine = edit_engine(profile, settings)
     return lambda jobs, progress: answer_each(
-        jobs, reader, lambda subjects: edit_with(engine, subjects, edits, settings, progress)
+        jobs, reader, lambda subjects: edit_with(engine, subjects, edits, settings, progress, refiner)
     )
 
 
 def recalling(
-    profile: Profile, renderer: Renderer, edits: list[Strengths], settings: EditSettings, codes: Companions
+    profile: Profile,
+    renderer: Renderer,
+    edits: list[Strengths],
+    settings: EditSettings,
+    codes: Companions,
+    refiner: Refiner | None,
 ) -> Answer:
     """Return what edits photos whose codes were saved before."""
     from mystyle_cli.edit.photos import edit_saved
@@ -309,7 +344,9 @@ def recalling(
             try:
                 code = load_code(codes.of(job), profile)
                 subject = Subject(job.photo, name=job.item.name)
-                photos.append(edit_saved(profile, renderer, subject, code, edits, settings))
+                photos.append(
+                    edit_saved(profile, renderer, subject, code, edits, settings, progress, refiner)
+                )
             except Exception as error:
                 photos.append(contained(job.item.name, error))
         return photos
@@ -333,13 +370,14 @@ class _Editing:
         """Say what was reached, what it needed and how much of the person is kept."""
         inversion = answer.inversion
         assert inversion is not None
-        lines = [f"{job.item.name}: inverted with ID {inversion.id_score:.3f}"]
+        lines = [f"{job.item.name}: inverted with ID {inversion.id_score:.3f}{_refined(answer)}"]
         lines += [f"  {_frame_line(frame)}" for frame in answer.frames]
         report = {
             "inversion_id": finite(inversion.id_score),
             "beta": self.settings.beta,
             "seed": self.settings.restore.drawn,
             "edits": [_frame_report(frame) for frame in answer.frames],
+            "refined": _refinement(answer),
             "warnings": list(inversion.warnings),
         }
         return Result(lambda: self._picture(job, answer), "\n".join(lines), inversion.warnings, report)
@@ -353,12 +391,30 @@ class _Editing:
         limit = None if self.settings.at_limit == "continue" else answer.frames[0].edited.limit
         score = answer.frames[0].id_score if len(answer.frames) == 1 else None
         code = answer.code(self.profile) if self.keep_code else b""
-        origin = Origin(limit, self.settings.restore.drawn, code=code)
+        drawer = answer.refined.generator if answer.refined else ""
+        origin = Origin(limit, self.settings.restore.drawn, code=code, generator=drawer)
         marks = provenance("edit", self.profile, origin, score)
         if len(answer.frames) == 1:
             return finished(job, answer.frames[0].pixels, marks)
         faces = np.stack([frame.face for frame in answer.frames])
         return Picture(grid(faces, columns=len(faces)), marks, exif=job.photo.exif)
+
+
+def _refined(answer: EditedPhoto) -> str:
+    """Say how near the photo the generator was tuned."""
+    found = answer.refined
+    if found is None:
+        return ""
+    when = ", for an earlier edit" if found.kept else ""
+    return f"; refined from loss {found.before:.3f} to {found.after:.3f} in {found.steps} steps{when}"
+
+
+def _refinement(answer: EditedPhoto) -> dict[str, object] | None:
+    """Return the same as figures."""
+    found = answer.refined
+    if found is None:
+        return None
+    return {"kept": found.kept, "steps": found.steps, "before": found.before, "after": found.after}
 
 
 def _frame_report(frame: Frame) -> dict[str, object]:

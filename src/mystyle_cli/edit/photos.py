@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from mystyle_cli.config import BETA_EDIT
 from mystyle_cli.edit.edit import AtLimit, Edited, edit
+from mystyle_cli.edit.refined import Refined, Refiner, saved, searched
 from mystyle_cli.errors import MystyleError, UsageError, check_choice, contained
 from mystyle_cli.find.locate import Subject
 from mystyle_cli.person.layout import GENERATOR
@@ -101,6 +102,7 @@ class EditedPhoto:
         inversion: the photo as the person's space shows it, unedited.
         frames: one for each edit that was asked for.
         aligned: the photo is an aligned crop.
+        refined: the generator that was tuned on the photo and drew it; None where it was the person's own.
     """
 
     name: str
@@ -108,12 +110,21 @@ class EditedPhoto:
     inversion: Restoration | None = None
     frames: tuple[Frame, ...] = ()
     aligned: bool = False
+    refined: Refined | None = None
 
     def code(self, profile: Profile) -> bytes:
-        """Return what the first frame was drawn from, as `restore.saved.code_bytes` writes it."""
+        """Return what the first frame was drawn from, as `restore.saved.code_bytes` writes it.
+
+        Raises:
+            UsageError: it was drawn by a generator tuned on the photo, so that a code is not enough.
+        """
         from mystyle_cli.restore.saved import code_bytes
 
         assert self.inversion is not None
+        if self.refined is not None:
+            raise UsageError(
+                f"{self.name}: no code alone draws what was refined", "Leave one of the two out."
+            )
         frame = self.frames[0]
         drawn = replace(self.inversion, alpha_plus=frame.edited.alpha_plus, id_score=frame.id_score)
         return code_bytes(profile, drawn, aligned=self.aligned)
@@ -125,6 +136,7 @@ def edit_photos(
     edits: Sequence[Strengths],
     settings: EditSettings | None = None,
     progress: Progress = silent,
+    refiner: Refiner | None = None,
 ) -> list[EditedPhoto]:
     """Edit photos of a person.
 
@@ -134,6 +146,7 @@ def edit_photos(
         edits: each a list of (direction, strength), applied together; several edits make a sweep.
         settings: None takes the defaults.
         progress: told of every step of the inversions.
+        refiner: tunes the generator on each photo before it draws the edits; None leaves it as it is.
 
     Returns:
         One result per subject, in their order, each with one frame per edit.
@@ -142,7 +155,7 @@ def edit_photos(
         UsageError: there is no edit, or it is asked for with the domain prior, which has no hull.
     """
     settings = settings or EditSettings()
-    return edit_with(edit_engine(profile, settings), subjects, edits, settings, progress)
+    return edit_with(edit_engine(profile, settings), subjects, edits, settings, progress, refiner)
 
 
 def edit_engine(profile: Profile, settings: EditSettings) -> Engine:
@@ -163,6 +176,7 @@ def edit_with(
     edits: Sequence[Strengths],
     settings: EditSettings,
     progress: Progress = silent,
+    refiner: Refiner | None = None,
 ) -> list[EditedPhoto]:
     """Edit photos with an engine that is ready; see `edit_photos`."""
     _refuse_none(edits)
@@ -173,7 +187,9 @@ def edit_with(
         error = inversion.error
         if error is None:
             try:
-                edited.append(_edit_one(engine.profile, renderer, inversion, edits, settings))
+                code_of = searched(engine.profile, settings.restore)
+                refined = refiner.refine(inversion, code_of, progress) if refiner else None
+                edited.append(_edit_one(engine.profile, renderer, inversion, edits, settings, refined))
                 continue
             except Exception as fault:  # what goes wrong with one photo is in its own result
                 error = contained(inversion.name, fault)
@@ -181,16 +197,19 @@ def edit_with(
     return edited
 
 
-def check_backend(backend: Backend, saved: bool) -> None:
-    """Refuse to search with a net that has no gradients.
+def check_backend(backend: Backend, saved: bool, refine: bool = False) -> None:
+    """Refuse to search or to tune with a net that has no gradients.
 
     Args:
         backend: what is to render.
         saved: the photo's code was saved before.
+        refine: a generator is tuned on the photo.
 
     Raises:
-        UsageError: a code is to be found without torch.
+        UsageError: a code is to be found, or a generator tuned, without torch.
     """
+    if backend == "onnx" and refine:
+        raise UsageError("tuning on a photo needs torch", "Leave out the backend, or refining.")
     if backend == "onnx" and not saved:
         raise UsageError("finding a photo's code needs torch", "Give a saved code, or leave the backend out.")
 
@@ -202,6 +221,8 @@ def edit_saved(
     code: SavedCode,
     edits: Sequence[Strengths],
     settings: EditSettings,
+    progress: Progress = silent,
+    refiner: Refiner | None = None,
 ) -> EditedPhoto:
     """Edit a photo whose code was saved; nothing is searched, so that the exported net is enough.
 
@@ -210,7 +231,8 @@ def edit_saved(
         renderer: their generator.
         subject: the photo that the code is of.
         code: as `restore.saved.load_code` read it.
-        edits, settings: see `edit_photos`.
+        edits, settings, refiner: see `edit_photos`.
+        progress: told of every step of a tuning.
 
     Raises:
         DecodeError: the photo cannot be read.
@@ -218,7 +240,9 @@ def edit_saved(
     """
     _refuse_none(edits)
     own = replace(settings, restore=replace(settings.restore, aligned=code.aligned))
-    return _edit_one(profile, renderer, code.inversion(profile, subject), edits, own)
+    inversion = code.inversion(profile, subject)
+    refined = refiner.refine(inversion, saved(inversion), progress) if refiner else None
+    return _edit_one(profile, renderer, inversion, edits, own, refined)
 
 
 def _refuse_none(edits: Sequence[Strengths]) -> None:
@@ -237,6 +261,7 @@ def _edit_one(
     inversion: Restoration,
     edits: Sequence[Strengths],
     settings: EditSettings,
+    refined: Refined | None = None,
 ) -> EditedPhoto:
     assert inversion.alpha_plus is not None
     anchors = profile.anchors()
@@ -245,7 +270,7 @@ def _edit_one(
         for strengths in edits
     ]
     codes = np.stack([result.alpha_plus for result in results]) @ anchors.astype(np.float64)
-    images = renderer.render(codes.astype(np.float32))
+    images = (refined.renderer if refined else renderer).render(codes.astype(np.float32))
     if not np.isfinite(images).all():
         raise UsageError(f"{inversion.name}: nothing can be drawn so far away", "Give a smaller strength.")
     images = profile.refuse_odd(GENERATOR, images).clip(-1, 1)
@@ -255,7 +280,9 @@ def _edit_one(
         _frame(profile.prior, inversion, strengths, result, image, float(score), aligned)
         for strengths, result, image, score in zip(edits, results, images, scores, strict=True)
     )
-    return EditedPhoto(inversion.name, None, inversion, frames, aligned)
+    if refined is not None and (notices := refined.notices(inversion)):
+        inversion = replace(inversion, warnings=(*inversion.warnings, *notices))
+    return EditedPhoto(inversion.name, None, inversion, frames, aligned, refined)
 
 
 def _frame(

@@ -21,7 +21,7 @@ from mystyle_cli.files.documents import Items, Number, OneOf, Record, Table, Tex
 from mystyle_cli.files.parsing import json_of
 from mystyle_cli.nets.bounds import LARGEST_CODE
 from mystyle_cli.nets.device import CPU
-from mystyle_cli.person.files import load_tensors
+from mystyle_cli.person.files import load_tensors, parse_whole
 from mystyle_cli.person.quantise import (
     ENDINGS,
     FINEST_SHIFT,
@@ -181,7 +181,17 @@ def read_changes(
     Raises:
         ProfileError: the file is damaged, of another prior, or does not fit its generator.
     """
-    tensors, notes = load_tensors(path, beneath)
+    return _changes(path, *load_tensors(path, beneath), shapes, prior_sha256)
+
+
+def _changes(
+    path: Path,
+    tensors: Mapping[str, NDArray[np.generic]],
+    notes: Mapping[str, str],
+    shapes: Mapping[str, tuple[int, ...]],
+    prior_sha256: str,
+) -> dict[str, FloatArray]:
+    """Decode what tuning changed; see `read_changes`."""
     if notes.get("prior") != prior_sha256 or notes.get("kind") not in (QUANTISED, HALF):
         raise ProfileError(f"{path} does not fit the prior's generator", "Create the profile again.")
     try:
@@ -223,11 +233,40 @@ def apply_difference(
     Raises:
         ProfileError: the file is damaged, of another prior, or does not fit this generator.
     """
+    _add(generator, read_changes(path, _shapes(generator), prior_sha256, beneath))
+
+
+def apply_bytes(generator: Generator, path: Path, data: bytes, prior_sha256: str) -> Mapping[str, str]:
+    """Turn G_d into what a file says that was read already.
+
+    Args:
+        generator: a copy of G_d on the CPU; changed in place.
+        path: the file's, for messages.
+        data: its content.
+        prior_sha256: digest of the prior that it must belong to.
+
+    Returns:
+        The file's notes.
+
+    Raises:
+        ProfileError: it is damaged, of another prior, or does not fit this generator.
+    """
+    try:
+        tensors, notes = parse_whole(data)
+    except ValueError as error:
+        raise ProfileError(f"{path} cannot be read: {error}", "Remove it.") from error
+    _add(generator, _changes(path, tensors, notes, _shapes(generator), prior_sha256))
+    return notes
+
+
+def _shapes(generator: Generator) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(parameter.shape) for name, parameter in generator.named_parameters()}
+
+
+def _add(generator: Generator, changes: Mapping[str, FloatArray]) -> None:
     import torch
 
     parameters = dict(generator.named_parameters())
-    shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
-    changes = read_changes(path, shapes, prior_sha256, beneath)
     with torch.no_grad():
         for name, change in changes.items():
             parameters[name].add_(torch.from_numpy(change))

@@ -40,6 +40,9 @@ STAGES: Final = "runs/next/stages.toml"
 LOSS_TABLE: Final = "runs/loss.csv"
 """The loss curve of a tuning; only a record, which no work depends on."""
 
+REFINED: Final = "refined"
+"""Generators tuned on one photo each, kept so that a second edit of it need not; all can be spared."""
+
 MARK: Final = b'made_by = "mystyle"\nkind = "profile"\n'
 
 _DATA: Final = (
@@ -48,12 +51,13 @@ _DATA: Final = (
     r"|onnx/((synthesis|synthesis-fp16|encoder|identity|matte|instant|instant-loss)\.onnx|parity\.toml)"
 )
 _WORK: Final = rf"({re.escape(COMMIT)}/|{PAYLOAD}/)?({_DATA})|{STAGES}|{TUNE}/state\.safetensors"
+_SPARED: Final = rf"{REFINED}/[0-9a-f]{{12}}-[0-9a-f]{{40}}\.safetensors"
 _INNER: Final = ("faces", "onnx", RUNS)
 
 LAYOUT: Final = Layout(
-    files=re.compile(rf"{re.escape(MARKER)}|{re.escape(TOMBSTONE)}|{_WORK}"),
+    files=re.compile(rf"{re.escape(MARKER)}|{re.escape(TOMBSTONE)}|{_WORK}|{_SPARED}"),
     folders=frozenset(
-        [*_INNER, COMMIT, NEXT, PAYLOAD, TUNE]
+        [*_INNER, REFINED, COMMIT, NEXT, PAYLOAD, TUNE]
         + [f"{outer}/{inner}" for outer in (COMMIT, PAYLOAD) for inner in _INNER]
     ),
     private=True,
@@ -105,6 +109,16 @@ def place_of(folder: Path, name: str) -> Path:
 def read_data(folder: Path, name: str) -> bytes:
     """Return the content of a profile's data file as readers find it; raises as `reading.read_file` does."""
     return read_file(place_of(folder, name), largest(name), folder)
+
+
+def refined_name(generator: str, key: str) -> str:
+    """Return the name under which a generator tuned on one photo is kept.
+
+    Args:
+        generator: sha256 of G_p, from which it was tuned.
+        key: sha256 of all that it depends on.
+    """
+    return f"{REFINED}/{generator[:12]}-{key[:40]}.safetensors"
 
 
 def digest_of_data(folder: Path, name: str) -> str:

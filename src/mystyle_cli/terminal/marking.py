@@ -26,6 +26,7 @@ class Origin:
         hull: whether the result is of the person's own space, which alone has a dilation.
         drawn: how a sample was drawn.
         code: what a photo's face was drawn from, where that is kept.
+        generator: sha256 of what drew it; "" is the profile's own.
     """
 
     beta: float | None
@@ -33,6 +34,7 @@ class Origin:
     hull: bool = True
     drawn: Drawn | None = None
     code: bytes = b""
+    generator: str = ""
 
 
 def provenance(command: str, profile: Profile, origin: Origin, id_score: float | None) -> Provenance:
@@ -54,7 +56,7 @@ def provenance(command: str, profile: Profile, origin: Origin, id_score: float |
         digital_source_type=source_type(command),
         created=_given_date(),
         id_score=None if id_score is None or not math.isfinite(id_score) else round(id_score, 3),
-        generator=profile.manifest.digests().get(GENERATOR, ""),
+        generator=origin.generator or profile.manifest.digests().get(GENERATOR, ""),
         drawn=origin.drawn,
         code=origin.code,
     )

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -64,6 +64,23 @@ def _kind(name: str, parameter: torch.Tensor) -> str:
     if parameter.ndim not in (2, 4) or name.endswith(".torgb.weight"):
         return "vector"
     return "affine" if ".affine." in name else "kernel"
+
+
+def optimisers_of(parameters: Mapping[str, torch.nn.Parameter]) -> tuple[torch.optim.Optimizer, ...]:
+    """Return what moves parameters by name: Muon for matrices, Adam for all others; see `set_rate`."""
+
+    def group(kind: str) -> dict[str, Any]:
+        chosen = [p for name, p in parameters.items() if _kind(name, p) == kind]
+        return {"params": chosen, "share": SHARES[kind]}
+
+    return Muon([group("kernel"), group("affine")]), torch.optim.Adam([group("vector")], foreach=True)
+
+
+def set_rate(optimisers: Iterable[torch.optim.Optimizer], rate: float) -> None:
+    """Set how far the next step of `optimisers_of` moves a kernel; other weights move in proportion."""
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = group["share"] * rate
 
 
 def plan_for(
@@ -167,19 +184,13 @@ class _Run:
         self.sums: list[float] = [0.0, 0.0, 0.0]
         for parameter in self.parameters.values():
             parameter.requires_grad_(True)
-        self.muon = Muon([self._group("kernel"), self._group("affine")])
-        self.adam = torch.optim.Adam([self._group("vector")], foreach=True)
+        self.muon, self.adam = self.optimisers = optimisers_of(self.parameters)
         self.features = self._features() if self.plan.cache else None
 
     def _follow(self, plan: Plan) -> None:
         """Cut steps as a plan says, from now on."""
         self.plan = plan
         self.generator.synthesis.recompute = plan.recompute
-
-    def _group(self, kind: str) -> dict[str, Any]:
-        """Return the parameters of a kind as torch's optimisers take them."""
-        chosen = [p for name, p in self.parameters.items() if _kind(name, p) == kind]
-        return {"params": chosen, "share": SHARES[kind]}
 
     def _key(self, anchors: NDArray[np.float32], images: Images) -> str:
         """Return the digest of everything that the outcome depends on."""
@@ -234,9 +245,8 @@ class _Run:
         sums = self._gradients(chosen)
         lpips, l2 = (math.fsum(values) for values in zip(*sums, strict=True))
         loss = lpips + self.settings.weight_l2 * l2  # eq 1
-        for optimiser in (self.muon, self.adam):
-            for group in optimiser.param_groups:
-                group["lr"] = group["share"] * rate
+        set_rate(self.optimisers, rate)
+        for optimiser in self.optimisers:
             optimiser.step()
         self._note_losses(len(chosen), loss, lpips, l2, rate)
         return loss
