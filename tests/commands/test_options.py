@@ -49,6 +49,7 @@ EDIT = "edit ada {w}/crop.png --aligned -o out.png -d smile -s 40"
 CODES = "edit ada {w}/crop.png --codes {w}/codes -o out.png -d smile -s 1"
 VERIFY = "verify {w}/x.png"
 SAMPLE = "sample ada --seed 1 -o out.png"
+STUDY = "study make ada -o out"
 CREATE = "profile create eva {w}/album --prior {w}/tiny-32"
 INGEST = "ingest ada {w}/album"
 TUNE = "tune ada"
@@ -171,6 +172,13 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "--mask": ("verify {w}/filled.png --photo {w}/crop.png", "--mask {w}/hole.png"),
         "--backend": ("verify {w}/drawn.png", "--backend torch"),
     },
+    "study make": {
+        "--output": (STUDY, "-o other"),
+        "--against": (STUDY, "--against {w}/rivals"),
+        "--photos": (STUDY, "--photos 1"),
+        "--seed": (STUDY, "--seed 2"),
+    },
+    "study score": {"--key": ("study score {w}/answers.json --key {w}/key.json", "--key {w}/other-key.json")},
     "profile create": {
         **of_tuning(CREATE),
         "--recursive": (CREATE, "--recursive"),
@@ -344,6 +352,15 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_prior: Path) -> Path:
         hole[rows, 8:24] = 255
         save(folder / f"{name}.png", hole)
     save(folder / "masks/large.png", np.pad(hole, ((64, 0), (64, 0))))
+    for number in (7, 8):
+        save(folder / f"rivals/{number:04}.png", picture(number + 40, 32))
+    study = {"format": 1, "study": "s"}
+    for name, shows in (("key", "photo"), ("other-key", "personal prior")):
+        questions = {"q001": {"kind": "real", "shows": [shows]}}
+        key = {"mystyle": "study key", **study, "questions": questions}
+        (folder / f"{name}.json").write_text(json.dumps(key))
+    answered = {"mystyle": "study answers", **study, "answers": {"q001": "first"}}
+    (folder / "answers.json").write_text(json.dumps(answered))
     points = np.full((68, 2), 4.0)
     points[36:42], points[42:48], points[48:55] = (3, 3), (5, 3), (4, 5.5)
     np.savetxt(folder / "points.txt", points)

@@ -109,6 +109,8 @@ LINES = (
     "edit ada moving.gif -d yaw -s 1 --codes codes -o moved.png --skip-existing",
     "sample ada -n 2 -o samples --seed 1 --grid grid.png",
     "inspect samples/ada.sample-1.png grid.png filled.png in.png bad.png",
+    "study make ada -o study",
+    "study score answers.json bad.png --key study/key.json",
     "verify samples/ada.sample-1.png",
     "export ada",
     "profile show ada",
@@ -164,6 +166,7 @@ def test_documents_hold_what_the_page_says(
     Image.fromarray(np.eye(64, dtype=np.uint8) * 255).save("hole.png")
     Path("bad.png").write_bytes(b"no picture")
     accept_licences("ffhq-1024", {"ffhq.pkl": next(iter(LICENCES))}, lambda licences: True)
+    answers = {"mystyle": "study answers", "format": 1, "study": "", "answers": {"q001": "first"}}
     page = described()
     fields = {name: page[heading] for heading in page for name in heading}
     written: dict[str, set[Keys]] = {name: set() for name in fields}
@@ -183,6 +186,9 @@ def test_documents_hold_what_the_page_says(
             written[command].add(path)
 
     for line in LINES:
+        if line.startswith("study score"):
+            answers["study"] = json.loads(Path("study/key.json").read_text())["study"]
+            Path("answers.json").write_text(json.dumps(answers))
         read(line)
     (tmp_path / "store/bob/anchors.safetensors").write_bytes(b"")
     (tmp_path / "store/bob/mine.txt").write_text("mine")

@@ -1,0 +1,205 @@
+"""`mystyle study`: a page for people, a key for its maker, and the answers counted."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mystyle_cli.photos.marks import read_marks
+from tests.support.journeys import Run, document
+from tests.support.tiny_store import HELD_OUT, picture
+
+MAKE = ("study", "make", "ada")
+
+
+def page_of(path: Path) -> dict[str, Any]:
+    """Return what the page holds of its study."""
+    [found] = re.findall(r"^const study = (.*);$", path.read_text(), flags=re.MULTILINE)
+    return json.loads(found)
+
+
+def pixels_of(source: str) -> np.ndarray:
+    """Return a picture of the page."""
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))))
+
+
+def answer(page: Path, key: Path, choose: Any) -> str:
+    """Return the file of somebody who chooses by what the pictures show."""
+    shows = {name: one["shows"] for name, one in json.loads(key.read_text())["questions"].items()}
+    study = page_of(page)
+    chosen = {one["name"]: choose(one["kind"], shows[one["name"]]) for one in study["questions"]}
+    return json.dumps({"mystyle": "study answers", "format": 1, "study": study["study"], "answers": chosen})
+
+
+def test_a_study_from_page_to_shares(run: Run, tmp_path: Path) -> None:
+    """Who sees all finds every photo and chooses ours; whoever guesses does not; each is one person."""
+    made = document(run(*MAKE, "-o", "study", "--json"))
+    page, key = Path(made["page"]), Path(made["key"])
+    assert (page, key) == (Path("study/study.html"), Path("study/key.json"))
+    assert made["questions"] == 2 * HELD_OUT
+    seeing = answer(
+        page,
+        key,
+        lambda kind, shows: ("first", "second")[
+            shows[0] != "photo" if kind == "real" else shows.index("personal prior")
+        ],
+    )
+    Path("a.json").write_text(seeing)
+    Path("b.json").write_text(answer(page, key, lambda kind, shows: "first"))
+    found = document(run("study", "score", "a.json", "b.json", "a.json", "--key", key, "--json"))
+    assert (found["people"], found["study"]) == (2, made["study"])
+    shares = {one["what"]: (one["count"], one["answers"]) for one in found["shares"]}
+    assert shares["photo taken for a photograph"] == (2, 2)
+    assert shares["personal prior taken for a photograph"] == (1, 2)
+    alike = shares["personal prior chosen over domain prior"]
+    assert alike[1] == 2 * HELD_OUT
+    assert alike[0] >= HELD_OUT
+    told = run("study", "score", "a.json", "--key", key)
+    assert re.search(r"personal prior chosen over domain prior +2 of 2 +100% +34% to 100%", told.stdout)
+
+
+def test_the_page_does_not_hold_what_is_true(run: Run, tmp_path: Path) -> None:
+    """No word, name or mark tells photos from what was made; all say that AI may have made them."""
+    assert run(*MAKE, "-o", "study").exit_code == 0
+    text = Path("study/study.html").read_text()
+    bare = re.sub(r"base64,[A-Za-z0-9+/=]+", "", text)
+    for word in ("prior", 'photo"', "ada", "shows", "http:", "https:", 'src="', "fetch("):
+        assert word not in bare
+    study = page_of(Path("study/study.html"))
+    marks = set()
+    for number, source in enumerate(
+        [*study["references"], *(one for each in study["questions"] for one in each["pictures"])]
+    ):
+        path = tmp_path / f"{number}.png"
+        path.write_bytes(base64.b64decode(source.partition(",")[2]))
+        found = read_marks(path)
+        assert found is not None
+        marks.add(found)
+    assert len(marks) == 1
+    assert next(iter(marks)).digital_source_type == "compositeWithTrainedAlgorithmicMedia"
+    if os.name == "posix":
+        modes = [stat.S_IMODE(path.stat().st_mode) for path in (Path("study"), *Path("study").iterdir())]
+        assert modes == [0o700, 0o600, 0o600]
+
+
+def test_questions_show_what_the_key_says(run: Run, tmp_path: Path) -> None:
+    """Photos are held-out faces, those above pairs are of the reference set, and the rest was made."""
+    assert run(*MAKE, "-o", "study").exit_code == 0
+    faces = [np.asarray(Image.open(path)) for path in sorted((tmp_path / "store/ada/faces").iterdir())]
+    study, key = page_of(Path("study/study.html")), json.loads(Path("study/key.json").read_text())
+    kinds = [question["kind"] for question in study["questions"]]
+    assert kinds == sorted(kinds, reverse=True)
+    for question in study["questions"]:
+        for source, shows in zip(
+            question["pictures"], key["questions"][question["name"]]["shows"], strict=True
+        ):
+            same = [bool((pixels_of(source) == face).all()) for face in faces]
+            assert any(same[-HELD_OUT:]) == (shows == "photo")
+            assert not any(same[:-HELD_OUT])
+    for source in study["references"]:
+        assert any((pixels_of(source) == face).all() for face in faces[:-HELD_OUT])
+
+
+def test_the_seed_decides(run: Run) -> None:
+    """The same seed makes the same page to the byte; another one another order."""
+    for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert run(*MAKE, "-o", folder, "--seed", seed).exit_code == 0
+    a, b, c = (Path(folder, "study.html").read_bytes() for folder in "abc")
+    assert a == b != c
+
+
+def test_another_tool_is_asked_about_too(run: Run, tmp_path: Path) -> None:
+    """By its results' names; one that is missing is named."""
+    Path("theirs").mkdir()
+    for name, number in (("0007.png", 50), ("7.png", 51)):
+        Image.fromarray(picture(number, 48)).save(f"theirs/{name}")
+    made = document(run(*MAKE, "-o", "study", "--against", "theirs", "--json"))
+    assert made["questions"] == 3 * HELD_OUT
+    key = json.loads(Path("study/key.json").read_text())
+    shown = [name for one in key["questions"].values() for name in one["shows"]]
+    assert shown.count("theirs (yours)") == HELD_OUT
+    Path("theirs/7.png").unlink()
+    refused = run(*MAKE, "-o", "again", "--against", "theirs")
+    assert refused.exit_code == 2
+    assert "no result for the held-out photo 7" in refused.stderr
+    assert not Path("again").exists()
+
+
+def test_answers_that_are_none_stop_no_others(run: Run) -> None:
+    """They are named; all of them bad, the command fails."""
+    assert run(*MAKE, "-o", "study").exit_code == 0
+    page, key = Path("study/study.html"), Path("study/key.json")
+    Path("good.json").write_text(answer(page, key, lambda kind, shows: "first"))
+    Path("bad.json").write_text("[" * 1000)
+    done = run("study", "score", "good.json", "bad.json", "none.json", "--key", key, "--json")
+    assert done.exit_code == 3
+    found = json.loads(done.stdout)
+    assert (found["people"], len(found["failures"])) == (1, 2)
+    assert run("study", "score", "bad.json", "--key", key).exit_code == 2
+    assert run("study", "score", "good.json", "--key", "bad.json").exit_code == 2
+
+
+def test_nothing_is_replaced(run: Run, tmp_path: Path) -> None:
+    """A study that is there stays, for its answers may be under way."""
+    assert run(*MAKE, "-o", "study").exit_code == 0
+    before = Path("study/key.json").read_bytes()
+    refused = run(*MAKE, "-o", "study", "--seed", 3)
+    assert refused.exit_code == 2
+    assert "already there" in refused.stderr
+    assert Path("study/key.json").read_bytes() == before
+
+
+DRIVER = """
+const fs = require("fs"), vm = require("vm");
+const keys = [], made = {};
+const element = (id) => ({
+  id, hidden: false, children: [], listeners: {}, textContent: "",
+  append(...more) { this.children.push(...more); }, replaceChildren(...all) { this.children = all; },
+  addEventListener(name, act) { this.listeners[name] = act; },
+  click() { if (this.listeners.click) this.listeners.click(); if (this.download) made.name = this.download; },
+});
+const known = {};
+const world = {
+  document: {
+    getElementById: (id) => (known[id] = known[id] || element(id)), createElement: (kind) => element(kind),
+    addEventListener: (name, act) => keys.push(act),
+  },
+  URL: { createObjectURL: (blob) => { made.text = blob.text; return "blob:"; }, revokeObjectURL() {} },
+  Blob: class { constructor(parts) { this.text = parts.join(""); } },
+};
+const page = fs.readFileSync(process.argv[2], "utf8");
+vm.runInNewContext(page.split("<script>")[1].split("</script>")[0], world);
+const press = (key) => keys[0]({ key, preventDefault() {} });
+press("2"); press("Backspace"); press("1"); press("ArrowRight");
+known.choices.children[1].click();
+while (!known.page.hidden) press("ArrowLeft");
+known.save.click();
+console.log(JSON.stringify(made));
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="nothing here runs the page's script")
+def test_the_page_saves_what_was_chosen(run: Run, tmp_path: Path) -> None:
+    """By keys and by buttons, back and on; what it saves is what `study score` takes."""
+    assert run(*MAKE, "-o", "study").exit_code == 0
+    (tmp_path / "driver.js").write_text(DRIVER)
+    words = ["node", str(tmp_path / "driver.js"), "study/study.html"]
+    made = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    study = page_of(Path("study/study.html"))
+    assert made["name"] == f"answers-{study['study']}.json"
+    Path("saved.json").write_text(made["text"])
+    chosen = json.loads(made["text"])["answers"]
+    assert list(chosen.values()) == ["first", "second", "second", *["first"] * (len(study["questions"]) - 3)]
+    assert run("study", "score", "saved.json", "--key", "study/key.json").exit_code == 0
