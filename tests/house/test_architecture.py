@@ -24,6 +24,7 @@ ROOMS = [
         "terminal",
         "api",
         "analysis",
+        "baselines",
         "doctor",
         "fetch",
         "learn",

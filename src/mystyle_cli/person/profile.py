@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float32]
 
+DRAWN: Final = ("export", "instant")
+"""Stages whose nets belong to the generator that a profile was tuned to."""
+
 
 class Profile:
     """One person, as learned. Files are read when they are first needed, and checked against their digests.
@@ -52,6 +56,7 @@ class Profile:
         self.name = folder.name
         self.manifest = manifest
         self._given_prior = prior
+        self._drawn_by: Generator | None = None
         self.device = CPU if prior is None else prior.device
 
     def __repr__(self) -> str:
@@ -173,12 +178,31 @@ class Profile:
             moved.__dict__["prior"] = self.prior.on(device)
         return moved
 
+    def drawn_by(self, generator: Generator, anchors: FloatArray | None = None) -> Self:
+        """Return the same person drawn by another generator, for comparison.
+
+        What was exported of them, and the net that answers at once, belong to G_p and are not there then.
+
+        Args:
+            generator: of the prior's shape; copies of it are handed out.
+            anchors: (N, w_dim), the codes of the reference set in it; None keeps the profile's.
+        """
+        found = copy.copy(self)
+        found._drawn_by = generator
+        others = {name: files for name, files in self.manifest.files.items() if name not in DRAWN}
+        found.manifest = replace(self.manifest, files=others)
+        if anchors is not None:
+            found.__dict__["_anchors"] = anchors
+        return found
+
     def generator(self) -> Generator:
         """Return G_p, a fresh copy on the profile's device.
 
         Raises:
             ProfileError: the profile is not tuned yet, or its file is damaged or of another prior.
         """
+        if self._drawn_by is not None:
+            return self._drawn_by.frozen().to(self.device.torch)
         if not self.tuned:
             raise ProfileError(
                 f"profile '{self.name}' is not tuned yet", f"Tune it: mystyle tune {self.name}"

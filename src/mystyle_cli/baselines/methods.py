@@ -1,0 +1,20 @@
+"""All baselines, in the order in which tables show them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mystyle_cli.baselines.baseline import Baseline
+from mystyle_cli.baselines.untuned import DomainPrior, MyStyle, NearestAnchor
+
+BASELINES: Final[tuple[Baseline, ...]] = (DomainPrior(), NearestAnchor(), MyStyle())
+"""Each with the settings that it was found to do best with on the demonstration people; ours last."""
+
+
+def baseline_named(name: str) -> Baseline:
+    """Return a baseline by the name that tables show.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
+    return {baseline.name: baseline for baseline in BASELINES}[name]
