@@ -23,11 +23,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mystyle_cli.baselines.discriminator import Discriminator
 from mystyle_cli.nets.generator import FullyConnected
 from mystyle_cli.nets.perceptual import Perceptual, load_perceptual
 from tools.faces.autoencoder import CHANNELS, W_DIM, Autoencoder, grow, load_start
 from tools.faces.crops import Crops, face_weight
-from tools.faces.discriminator import Discriminator
 from tools.faces.fused import fuse
 from tools.portraits.pictures import face_masks, grid, to_bytes
 from tools.portraits.train_autoencoder import pixel_loss, psnr

@@ -10,29 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mystyle_cli.nets.generator import GAIN, SLOPE, FullyConnected
-
-
-class EqualisedConv(nn.Module):
-    """3x3 convolution with equalised learning rate."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
-        """Make the layer with unit-normal weights."""
-        super().__init__()
-        weight = torch.randn(outputs, inputs, 3, 3).contiguous(memory_format=torch.channels_last)
-        self.weight = nn.Parameter(weight)
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        self.gain = 1 / math.sqrt(9 * inputs)
-        self.stride = stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, inputs, h, w) to (B, outputs, h / stride, w / stride)."""
-        return F.conv2d(x, self.weight * self.gain, self.bias, self.stride, 1)
-
-
-def activate(x: Tensor) -> Tensor:
-    """Leaky ReLU that keeps the variance."""
-    return F.leaky_relu(x, SLOPE) * GAIN
+from mystyle_cli.baselines.discriminator import EqualisedConv, activate
+from mystyle_cli.nets.generator import FullyConnected
 
 
 class ResidualBlock(nn.Module):

@@ -112,7 +112,7 @@ class Baseline(ABC):
     def revive(self, profile: Profile, state: State) -> Trained:
         """Return what was trained, from what `Trained.state` returned."""
         generator = profile.prior.generator()
-        _fill(dict(generator.named_parameters()), state, "generator.")
+        fill(dict(generator.named_parameters()), state, "generator.")
         anchors = state.get("anchors")
         return Trained(generator, None if anchors is None else np.asarray(anchors, np.float32))
 
@@ -170,7 +170,7 @@ def draw_codes(generator: Generator, count: int, seed: int, psi: float) -> Float
     return np.asarray(codes.float().cpu().numpy(), np.float32)
 
 
-def _fill(parameters: Mapping[str, Tensor], state: State, prefix: str) -> None:
+def fill(parameters: Mapping[str, Tensor], state: State, prefix: str) -> None:
     """Copy what a state holds under a prefix into parameters."""
     import torch
 

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import Final
 
+from mystyle_cli.baselines.adversarial import CrossDomain, DiffAugment
 from mystyle_cli.baselines.baseline import Baseline
+from mystyle_cli.baselines.fitted import Glo, Restorer
 from mystyle_cli.baselines.untuned import DomainPrior, MyStyle, NearestAnchor
 
-BASELINES: Final[tuple[Baseline, ...]] = (DomainPrior(), NearestAnchor(), MyStyle())
-"""Each with the settings that it was found to do best with on the demonstration people; ours last."""
+BASELINES: Final[tuple[Baseline, ...]] = (
+    DomainPrior(),
+    Restorer(),
+    DiffAugment(),
+    CrossDomain(),
+    Glo(),
+    NearestAnchor(),
+    MyStyle(),
+)
+"""Each with the settings that did best on the demonstration people; ours last."""
 
 
 def baseline_named(name: str) -> Baseline:

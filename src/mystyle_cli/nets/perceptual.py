@@ -113,12 +113,17 @@ def save_perceptual(perceptual: Perceptual, path: Path, *, small: bool = False) 
     state: dict[str, Tensor] = {}
     for key, tensor in unique_state(perceptual).items():
         weight = tensor.detach().cpu().contiguous()
-        if small and weight.ndim == 4 and weight.shape[0] > 1:
-            scale = weight.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12) / 127
-            state[key], state[f"{key}{SCALE}"] = (weight / scale).round().to(torch.int8), scale
-        else:
-            state[key] = weight
+        state |= as_bytes(key, weight) if small else {key: weight}
     save_file(state, path, metadata={"size": str(perceptual.size), "trunk": perceptual.trunk})
+
+
+def as_bytes(key: str, weight: Tensor) -> dict[str, Tensor]:
+    """Return a weight by its name, in int8 with one scale for each output where it has several of both."""
+    if weight.ndim not in (2, 4) or weight.shape[0] == 1:
+        return {key: weight}
+    sides = tuple(range(1, weight.ndim))
+    scale = weight.abs().amax(sides, keepdim=True).clamp(min=1e-12) / 127
+    return {key: (weight / scale).round().to(torch.int8), f"{key}{SCALE}": scale}
 
 
 def load_perceptual(path: Path) -> Perceptual:
@@ -137,7 +142,7 @@ def load_perceptual(path: Path) -> Perceptual:
             raise ValueError(f"its tensors are not the expected {len(own)}")
         with torch.no_grad():
             for key, tensor in own.items():
-                tensor.copy_(_weight(arrays, key, tuple(tensor.shape)))
+                tensor.copy_(from_bytes(arrays, key, tuple(tensor.shape)))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ModelError(
@@ -150,8 +155,13 @@ SIZE = Whole(16, LARGEST_SIDE)
 TRUNKS = OneOf(get_args(Trunk))
 
 
-def _weight(arrays: Mapping[str, NDArray[np.generic]], key: str, shape: tuple[int, ...]) -> Tensor:
-    """Return one weight, times its scales where it has some."""
+def from_bytes(arrays: Mapping[str, NDArray[np.generic]], key: str, shape: tuple[int, ...]) -> Tensor:
+    """Return one weight, times its scales where it has some.
+
+    Raises:
+        KeyError: it is not there.
+        ValueError: it has another shape.
+    """
     weight, scale = arrays[key], arrays.get(f"{key}{SCALE}")
     scales = (*shape[:1], *(1 for _ in shape[1:]))
     if weight.shape != shape or (scale is not None and scale.shape != scales):
