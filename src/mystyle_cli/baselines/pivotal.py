@@ -1,7 +1,7 @@
 """PTI for editing: a photo inverted in W, the generator tuned on it alone, then any step along a direction.
 
 Source: Roich et al. 2021; MyStyle, sec. 5.3, where every generator is edited so. Deviations: both searches
-are shorter, and the weights move as in a person's tuning; there is no locality term, as in their published runs.
+are shorter, the weights move as in a person's tuning, and there is no locality term, as in their own runs.
 """
 
 from __future__ import annotations

@@ -1,0 +1,233 @@
+"""Each method learns a person, answers for photos and draws new ones; each as it was published."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mystyle_cli.baselines.adversarial import AdversarialSettings, CorrespondingDuel, CrossDomain, DiffAugment
+from mystyle_cli.baselines.baseline import Baseline, Trained, draw_codes
+from mystyle_cli.baselines.discriminator import Discriminator
+from mystyle_cli.baselines.fitted import Glo, Restorer
+from mystyle_cli.baselines.methods import BASELINES, baseline_named
+from mystyle_cli.baselines.pivotal import PivotSettings, find_pivot
+from mystyle_cli.baselines.untuned import DomainPrior, MyStyle, NearestAnchor
+from mystyle_cli.errors import ModelError
+from mystyle_cli.find.locate import Subject
+from mystyle_cli.person.profile import Profile
+from mystyle_cli.person.score import synthesise
+from mystyle_cli.photos.pixels import to_pixels
+from mystyle_cli.projection.settings import ProjectionSettings
+from mystyle_cli.restore.task import RestoreSettings
+from mystyle_cli.tuning.anchors import AnchorSettings
+from mystyle_cli.tuning.settings import TuneSettings
+
+SHORT = TuneSettings(passes=2, batch=3)
+DUEL = AdversarialSettings(batch=4, steps=4)
+METHODS: tuple[Baseline, ...] = (
+    DomainPrior(),
+    Restorer(tuning=SHORT),
+    DiffAugment(tuning=DUEL),
+    CrossDomain(tuning=DUEL),
+    Glo(tuning=SHORT),
+    NearestAnchor(references=2),
+    MyStyle(),
+)
+SEARCH = RestoreSettings(projection=ProjectionSettings(steps=3), aligned=True, force=True)
+
+
+def pictures_of(method: Baseline, profile: Profile, trained: Trained) -> np.ndarray:
+    """Return three samples (3, 3, R, R)."""
+    return synthesise(trained.generator, method.sample(profile, trained, 3, seed=1))
+
+
+def holed(profile: Profile, count: int = 2) -> list[Subject]:
+    """Return reference photos with a hole each."""
+    mask = np.zeros((32, 32), np.uint8)
+    mask[10:20, 8:24] = 255
+    return [Subject(crop, mask, name=f"{row}") for row, crop in enumerate(to_pixels(profile.faces()[:count]))]
+
+
+@pytest.mark.usefixtures("judged")
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_methods_repeat_and_are_kept(profile: Profile, method: Baseline) -> None:
+    """A seed gives the same weights; they draw and restore the same when they are read again."""
+    trained = method.train(profile, seed=3)
+    again = method.train(profile, seed=3)
+    state = trained.state()
+    assert all(np.array_equal(value, again.state()[name]) for name, value in state.items())
+    revived = method.revive(profile, state)
+    assert np.array_equal(pictures_of(method, profile, revived), pictures_of(method, profile, trained))
+    first, second = (
+        method.restore(profile, one, holed(profile), "inpaint", SEARCH) for one in (trained, revived)
+    )
+    for before, after, subject in zip(first, second, holed(profile), strict=True):
+        assert before.error is None
+        assert after.error is None
+        assert before.pixels is not None
+        assert after.pixels is not None
+        assert np.array_equal(before.pixels, after.pixels)
+        assert isinstance(subject.photo, np.ndarray)
+        assert np.array_equal(before.pixels[:5], subject.photo[:5])  # blended as the commands do
+
+
+@pytest.mark.usefixtures("judged")
+@pytest.mark.parametrize(
+    "method", [method for method in METHODS if hasattr(method, "tuning")], ids=lambda method: method.name
+)
+def test_training_depends_on_the_seed_and_changes_the_generator(profile: Profile, method: Baseline) -> None:
+    """Another seed gives other weights; none are G_d's; the mapping stays G_d's."""
+    one, other = (method.train(profile, seed=seed).generator for seed in (0, 1))
+    domain = profile.prior.generator()
+    for name, parameter in domain.named_parameters():
+        same = torch.equal(dict(one.named_parameters())[name], parameter)
+        if name.startswith("mapping."):
+            assert same
+    weight = "synthesis.b16.conv1.weight"
+    values = [dict(net.named_parameters())[weight] for net in (domain, one, other)]
+    assert not any(torch.equal(values[a], values[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
+    assert not any(parameter.requires_grad for parameter in one.parameters())
+
+
+@pytest.mark.usefixtures("judged")
+def test_diffaugment_draws_nearer_to_the_person(profile: Profile) -> None:
+    """After tuning, samples score a higher ID than those of G_d, of the same codes."""
+    method = DiffAugment(tuning=AdversarialSettings(steps=60, half_life=5.0))
+    trained = method.train(profile, seed=0)
+    codes = method.sample(profile, trained, 24, seed=0)
+    before, after = (
+        profile.id_score(synthesise(generator, codes).clip(-1, 1)).mean()
+        for generator in (profile.prior.generator(), trained.generator)
+    )
+    assert after > before + 0.02
+
+
+def test_correspondence_is_kept(profile: Profile) -> None:
+    """At the beginning nothing is out of correspondence; with more weight, less is at the end."""
+    judge = Discriminator(32)
+    method = CrossDomain(tuning=replace(DUEL, steps=12, half_life=1.0))
+    ends = []
+    for weight in (0.0, 1e5):
+        duel = CorrespondingDuel(profile, judge, replace(method, consistency=weight), 0)
+        measure = partial(duel.made, duel.codes(1))
+        duel.method = replace(method, consistency=1.0)
+        assert float(measure()[1]) == pytest.approx(0, abs=1e-6)
+        duel.method = replace(method, consistency=weight)
+        duel.run()
+        duel.method = replace(method, consistency=1.0)
+        ends.append(float(measure()[1].detach()))
+    assert ends[1] < 0.8 * ends[0]
+
+
+def test_without_a_discriminator_a_method_is_refused(profile: Profile) -> None:
+    """The tiny prior has none: the method says so, and which prior it is about."""
+    for method in (DiffAugment(), CrossDomain()):
+        assert method.lacking(profile)
+        with pytest.raises(ModelError, match=r"tiny-32.*no discriminator"):
+            method.train(profile, 0)
+    assert not any(
+        method.lacking(profile) for method in METHODS if not isinstance(method, DiffAugment | CrossDomain)
+    )
+
+
+def test_glo_trains_anchors(profile: Profile) -> None:
+    """Anchors begin as codes of nobody and move; samples are mixtures of three of them; eq 1 falls."""
+    losses: list[float] = []
+    method = Glo(tuning=replace(SHORT, passes=12))
+    trained = method.train(profile, 0, lambda step: losses.append(step.detail["loss"]))
+    assert trained.anchors is not None
+    first = draw_codes(profile.prior.generator(), len(profile.anchors()), 0, 1.0)
+    assert float(np.abs(trained.anchors - first).max()) > 0.01
+    assert np.mean(losses[-2:]) < 0.9 * np.mean(losses[:2])
+    shares = method.sample(profile, trained, 4, 0) @ np.linalg.pinv(trained.anchors)
+    assert shares.min() > -1e-3
+    assert np.allclose(shares.sum(1), 1, atol=1e-3)
+    assert ((shares > 1e-3).sum(1) <= 3).all()
+
+
+def test_restorer_answers_in_one_pass(profile: Profile) -> None:
+    """Its code is what the tuned encoder says of the photo as it is shown to a search; eq 1 falls."""
+    losses: list[float] = []
+    method = Restorer(tuning=replace(SHORT, passes=20))
+    trained = method.train(profile, 0, lambda step: losses.append(step.detail["loss"]))
+    assert np.mean(losses[-4:]) < 0.9 * np.mean(losses[:4])
+    answer = method.restore(profile, trained, holed(profile, 1), "invert", SEARCH)[0]
+    assert answer.error is None
+    assert answer.steps == 0
+    assert answer.w_plus is not None
+    assert trained.encoder is not None
+    code = trained.encoder(torch.from_numpy(profile.faces()[:1])).numpy()
+    assert np.allclose(answer.w_plus, code, atol=1e-5)
+    assert len(np.unique(answer.w_plus, axis=0)) == 1
+
+
+def test_few_references_are_the_most_similar(profile: Profile) -> None:
+    """A reference photo's own anchor is among those it is mixed from, and no more than asked for are."""
+    method = NearestAnchor(references=2)
+    trained = method.train(profile, 0)
+    answers = method.restore(profile, trained, holed(profile, 3), "invert", SEARCH)
+    for row, answer in enumerate(answers):
+        assert answer.alpha_plus is not None
+        used = np.nonzero(answer.alpha_plus.any(axis=0))[0]
+        assert row in used
+        assert len(used) == 2
+        assert answer.alpha_plus.min() >= -1e-6
+    embeddings = profile.prior.embed(profile.faces()[:1]) @ profile.reference_embeddings().T
+    assert answers[0].alpha_plus is not None
+    assert set(np.argsort(-embeddings[0])[:2]) == set(np.nonzero(answers[0].alpha_plus.any(axis=0))[0])
+
+
+def test_ours_is_what_the_commands_answer(profile: Profile) -> None:
+    """MyStyle's answer is that of `restore`, and its samples are mixtures of the anchors drawn by G_p."""
+    from mystyle_cli.restore.restore import restore
+
+    method = baseline_named("MyStyle")
+    trained = method.train(profile, 0)
+    ours = method.restore(profile, trained, holed(profile, 1), "inpaint", SEARCH)[0]
+    theirs = restore(profile, holed(profile, 1), "inpaint", SEARCH)[0]
+    assert ours.pixels is not None
+    assert theirs.pixels is not None
+    assert np.array_equal(ours.pixels, theirs.pixels)
+
+
+def test_pivot_gives_the_photo_back_and_moves_along_directions(profile: Profile) -> None:
+    """Tuned, the generator meets the photo better than before; a step is the direction's, unbounded."""
+    prior, photo = profile.prior, profile.faces()[0]
+    settings = PivotSettings(AnchorSettings(steps=20), TuneSettings(passes=30, batch=1))
+    domain = prior.generator()
+    pivot = find_pivot(domain, prior.perceptual(), photo, settings)
+    before, after = (
+        np.square(synthesise(net, pivot.code[None])[0] - photo).mean() for net in (domain, pivot.generator)
+    )
+    assert after < 0.8 * before
+    direction = prior.directions()["smile"]
+    edits = pivot.edited(direction, [0.0, 40.0])
+    assert np.allclose(edits[0], synthesise(pivot.generator, pivot.code[None])[0], atol=1e-5)
+    code = pivot.code + 40.0 * direction.step * direction.vector
+    assert np.allclose(edits[1], synthesise(pivot.generator, code.astype(np.float32)[None])[0], atol=1e-4)
+    assert torch.equal(  # what it was found with stays
+        next(domain.parameters()), next(prior.generator().parameters())
+    )
+
+
+def test_every_method_documents_itself() -> None:
+    """Names are the paper's and differ; each has a source, and settings of plain numbers and words."""
+    assert len({method.name for method in BASELINES}) == len(BASELINES)
+    assert {type(method) for method in BASELINES} == {type(method) for method in METHODS}
+    for method in BASELINES:
+        assert method.source
+        assert all(isinstance(value, float | int | str) for value in method.settings.values())
+
+
+def test_the_notes_tell_the_settings() -> None:
+    """docs/notes/baselines.md has a line with the settings of every method as they are."""
+    notes = (Path(__file__).parents[2] / "docs/notes/baselines.md").read_text("utf-8")
+    told = {method.name: method.settings for method in BASELINES} | {"PTI": PivotSettings().shown()}
+    for name, settings in told.items():
+        listed = ", ".join(f"{key} {value}" for key, value in settings.items())
+        assert f"| {name} | {listed} |" in notes
