@@ -28,7 +28,7 @@ from mystyle_cli.tuning.anchors import AnchorSettings
 from mystyle_cli.tuning.settings import TuneSettings
 
 SHORT = TuneSettings(passes=2, batch=3)
-DUEL = AdversarialSettings(batch=4, steps=4)
+DUEL = AdversarialSettings(batch=3, steps=2)
 METHODS: tuple[Baseline, ...] = (
     DomainPrior(),
     Restorer(tuning=SHORT),
@@ -97,9 +97,9 @@ def test_training_depends_on_the_seed_and_changes_the_generator(profile: Profile
 @pytest.mark.usefixtures("judged")
 def test_diffaugment_draws_nearer_to_the_person(profile: Profile) -> None:
     """After tuning, samples score a higher ID than those of G_d, of the same codes."""
-    method = DiffAugment(tuning=AdversarialSettings(steps=60, half_life=5.0))
+    method = DiffAugment(tuning=AdversarialSettings(batch=4, steps=40, half_life=5.0))
     trained = method.train(profile, seed=0)
-    codes = method.sample(profile, trained, 24, seed=0)
+    codes = method.sample(profile, trained, 16, seed=0)
     before, after = (
         profile.id_score(synthesise(generator, codes).clip(-1, 1)).mean()
         for generator in (profile.prior.generator(), trained.generator)
@@ -110,13 +110,13 @@ def test_diffaugment_draws_nearer_to_the_person(profile: Profile) -> None:
 def test_correspondence_is_kept(profile: Profile) -> None:
     """At the beginning nothing is out of correspondence; with more weight, less is at the end."""
     judge = Discriminator(32)
-    method = CrossDomain(tuning=replace(DUEL, steps=12, half_life=1.0))
+    method = CrossDomain(tuning=replace(DUEL, steps=8, half_life=1.0))
     ends = []
     for weight in (0.0, 1e5):
         duel = CorrespondingDuel(profile, judge, replace(method, consistency=weight), 0)
         measure = partial(duel.made, duel.codes(1))
         duel.method = replace(method, consistency=1.0)
-        assert float(measure()[1]) == pytest.approx(0, abs=1e-6)
+        assert float(measure()[1].detach()) == pytest.approx(0, abs=1e-6)
         duel.method = replace(method, consistency=weight)
         duel.run()
         duel.method = replace(method, consistency=1.0)
@@ -153,7 +153,7 @@ def test_glo_trains_anchors(profile: Profile) -> None:
 def test_restorer_answers_in_one_pass(profile: Profile) -> None:
     """Its code is what the tuned encoder says of the photo as it is shown to a search; eq 1 falls."""
     losses: list[float] = []
-    method = Restorer(tuning=replace(SHORT, passes=20))
+    method = Restorer(tuning=replace(SHORT, passes=12))
     trained = method.train(profile, 0, lambda step: losses.append(step.detail["loss"]))
     assert np.mean(losses[-4:]) < 0.9 * np.mean(losses[:4])
     answer = method.restore(profile, trained, holed(profile, 1), "invert", SEARCH)[0]
@@ -198,7 +198,7 @@ def test_ours_is_what_the_commands_answer(profile: Profile) -> None:
 def test_pivot_gives_the_photo_back_and_moves_along_directions(profile: Profile) -> None:
     """Tuned, the generator meets the photo better than before; a step is the direction's, unbounded."""
     prior, photo = profile.prior, profile.faces()[0]
-    settings = PivotSettings(AnchorSettings(steps=20), TuneSettings(passes=30, batch=1))
+    settings = PivotSettings(AnchorSettings(steps=10), TuneSettings(passes=20, batch=1))
     domain = prior.generator()
     pivot = find_pivot(domain, prior.perceptual(), photo, settings)
     before, after = (

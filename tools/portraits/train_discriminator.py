@@ -65,7 +65,7 @@ def train(net: Discriminator, prior: Prior, true: Tensor, steps: int) -> None:
             (R1_EVERY * R1_WEIGHT * gradient.square().sum((1, 2, 3)).mean()).backward()
         optimiser.step()
         if step % 20 == 0:
-            told = f"{float(real.float().mean()):.2f} {float(drawn.float().mean()):.2f}"
+            told = f"{real.detach().float().mean():.2f} {drawn.detach().float().mean():.2f}"
             print(
                 f"step {step}: {float(loss.detach()):.3f}, logits {told}, {time.monotonic() - started:.0f} s",
                 flush=True,

@@ -219,9 +219,9 @@ class DiffAugment(Adversarial):
         """The tuning, the policy, the search and the truncation (B.3)."""
         return {
             **self.tuning.shown(),
-            "augmentation": "colour, translation, cutout",
+            "augmentation": "colour + translation + cutout",
             "space": self.space,
-            "steps": self.steps or 0,
+            "search steps": self.steps or 0,
             "psi": self.psi,
         }
 
@@ -257,7 +257,7 @@ class CrossDomain(Adversarial):
             "spread of z around anchors": self.anchor_spread,
             "halvings before patches": self.halvings,
             "space": self.space,
-            "steps": self.steps or 0,
+            "search steps": self.steps or 0,
             "psi": self.psi,
         }
 
@@ -346,10 +346,10 @@ def inconsistency(source: list[Tensor], target: list[Tensor]) -> Tensor:
         target: the same, of the one that is tuned.
     """
     between = slice(1, -1) if len(source) > 2 else slice(None)
-    parts = [
-        F.kl_div(_likeness(after), _likeness(before), reduction="mean", log_target=True)
-        for before, after in zip(source[between], target[between], strict=True)
-    ]
+    parts = []
+    for before, after in zip(source[between], target[between], strict=True):
+        likeness = _likeness(before)
+        parts.append((likeness.exp() * (likeness - _likeness(after))).mean())
     return torch.stack(parts).mean()
 
 

@@ -77,4 +77,5 @@ def _cut_out(images: Tensor, random: torch.Generator, strength: float) -> Tensor
     at = torch.arange(side)
     rows, columns = (at >= first) & (at < first + size)  # each (B, R)
     hole = (rows[:, :, None] & columns[:, None, :])[:, None]
-    return images * (~hole).to(images)
+    seen: Tensor = images * (~hole).to(images)
+    return seen

@@ -206,7 +206,7 @@ class Restorer(Baseline):
             "largest photo": self.sizes[1],
             "smallest hole": self.holes[0],
             "largest hole": self.holes[1],
-            "space": "one pass, w",
+            "space": "w in one pass",
             "psi": self.psi,
         }
 

@@ -36,7 +36,7 @@ class DomainPrior(Baseline):
     @property
     def settings(self) -> Settings:
         """The search and the truncation."""
-        return {"space": self.space, "steps": self.steps or 0, "psi": self.psi}
+        return {"space": self.space, "search steps": self.steps or 0, "psi": self.psi}
 
     def train(self, profile: Profile, seed: int, progress: Progress = silent) -> Trained:
         """Return G_d."""
