@@ -19,6 +19,7 @@ from mystyle_cli.baselines.pivotal import PivotSettings, find_pivot
 from mystyle_cli.baselines.untuned import DomainPrior, MyStyle, NearestAnchor
 from mystyle_cli.errors import ModelError
 from mystyle_cli.find.locate import Subject
+from mystyle_cli.person.layout import FOLDER, SYNTHESIS
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.score import synthesise
 from mystyle_cli.photos.pixels import to_pixels
@@ -231,3 +232,22 @@ def test_the_notes_tell_the_settings() -> None:
     for name, settings in told.items():
         listed = ", ".join(f"{key} {value}" for key, value in settings.items())
         assert f"| {name} | {listed} |" in notes
+
+
+def test_a_person_drawn_by_another_generator(profile: Profile) -> None:
+    """Copies of it draw them, behind the anchors given; what was exported of them is not there then."""
+    files = {**profile.manifest.files, "export": {f"{FOLDER}/{SYNTHESIS}": "0" * 64}}
+    exported = profile.drawn_by(profile.generator())
+    exported.manifest = replace(profile.manifest, files=files)
+    assert exported.export_state != "none"
+    other = profile.prior.generator()
+    anchors = np.zeros_like(profile.anchors())
+    found = exported.drawn_by(other, anchors)
+    codes = profile.anchors()[:2]
+    assert np.array_equal(synthesise(found.generator(), codes), synthesise(other, codes))
+    assert not np.array_equal(synthesise(profile.generator(), codes), synthesise(other, codes))
+    assert found.generator() is not other
+    assert found.anchors() is anchors
+    assert found.export_state == "none"
+    assert np.array_equal(found.on(profile.device).anchors(), anchors)
+    assert profile.anchors().any()

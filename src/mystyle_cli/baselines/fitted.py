@@ -35,7 +35,7 @@ from mystyle_cli.projection.settings import Projection
 from mystyle_cli.restore.engine import Engine
 from mystyle_cli.restore.views import degrade
 from mystyle_cli.tuning.settings import TuneSettings, batches_of_pass, learning_rate_at
-from mystyle_cli.tuning.tuning import optimisers_of, tuned_parameters
+from mystyle_cli.tuning.tuning import optimisers_of, plan_for, tuned_parameters
 
 if TYPE_CHECKING:
     from mystyle_cli.find.locate import Located
@@ -61,6 +61,9 @@ class Fit:
         self.photos = torch.from_numpy(profile.faces()).to(self.generator.device)
         self.place = Device(str(self.generator.device))
         self.precision = self.place.precision(settings.precision)
+        nets = self.generator, self.perceptual
+        self.plan = plan_for(*nets, len(self.photos), settings, profile.device)
+        self.generator.synthesis.recompute = self.plan.recompute
 
     @abstractmethod
     def free(self) -> list[nn.Parameter]:
@@ -86,11 +89,15 @@ class Fit:
                 optimiser.zero_grad()
                 for group in optimiser.param_groups:
                     group["lr"] = group.get("share", self.rate / settings.learning_rate) * share
-            loss = self._loss(rows)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss = 0.0
+            for part in np.array_split(rows, math.ceil(len(rows) / self.plan.at_once)):
+                term = self._loss(part) * (len(part) / len(rows))
+                term.backward()  # type: ignore[no-untyped-call]
+                loss += float(term.detach())
             for optimiser in (*weights, others):
                 optimiser.step()
-            progress(Step("tune", step + 1, total, {"loss": float(loss.detach())}))
+            progress(Step("tune", step + 1, total, {"loss": loss}))
+        self.generator.synthesis.recompute = False
         return self.generator.requires_grad_(False)
 
     def _loss(self, rows: NDArray[np.int64]) -> Tensor:
