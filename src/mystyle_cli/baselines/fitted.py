@@ -278,7 +278,7 @@ class RestorerFit(Fit):
         side = self.generator.resolution
         low, high = (math.log(part * side) for part in self.method.sizes)
         sizes = np.exp(self.numbers.uniform(low, high, max(count, 1))).round().astype(int)
-        return Downsample(sizes.tolist(), side).to(self.photos.device)
+        return Downsample.of(sizes.tolist(), side).to(self.photos.device)
 
     def _holed(self, photos: Tensor) -> Degradation:
         """Cut a hole with upright edges into each photo."""
@@ -288,7 +288,7 @@ class RestorerFit(Fit):
             height, width = (self.numbers.uniform(*self.method.holes, 2) * side).round().astype(int)
             top, left = self.numbers.integers(side - height + 1), self.numbers.integers(side - width + 1)
             hole[top : top + height, left : left + width] = 1
-        return Mask(torch.from_numpy(holes).to(photos), photos)
+        return Mask.of(torch.from_numpy(holes).to(photos), photos)
 
 
 class OnePass(Engine):

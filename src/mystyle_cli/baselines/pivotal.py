@@ -17,7 +17,7 @@ from mystyle_cli.person.score import synthesise
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.tuning.anchors import AnchorSettings, optimise_anchors
 from mystyle_cli.tuning.settings import TuneSettings
-from mystyle_cli.tuning.tuning import tune
+from mystyle_cli.tuning.tuning import Reconstruction, tune
 
 if TYPE_CHECKING:
     from mystyle_cli.nets.generator import Generator
@@ -86,5 +86,6 @@ def find_pivot(
     """
     settings, tuned = settings or PivotSettings(), generator.frozen()
     code = optimise_anchors(photo[None], tuned, perceptual, settings.inversion, progress)
-    tune(tuned, code, photo[None], perceptual, settings.tuning, progress=progress)
+    objective = Reconstruction(tuned, code, photo[None], perceptual)
+    tune(objective, settings.tuning, progress=progress)
     return Pivot(tuned, code[0])

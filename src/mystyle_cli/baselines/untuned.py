@@ -10,7 +10,7 @@ import numpy as np
 from mystyle_cli.baselines.baseline import Baseline, Floats, Settings, Trained
 from mystyle_cli.hull.sampling import sample_three_anchors
 from mystyle_cli.progress import Progress, Step, silent
-from mystyle_cli.projection.projection import project
+from mystyle_cli.projection.projection import Problem, project
 from mystyle_cli.projection.settings import Projection
 from mystyle_cli.restore.engine import Engine
 from mystyle_cli.restore.views import degrade
@@ -141,9 +141,8 @@ class NearestEngine(Engine):
         for number, (item, row) in enumerate(zip(located, cosines, strict=True)):
             chosen = np.argsort(-row, kind="stable")[: self.references]
             targets, degradation = degrade([item], task, self.resolution)
-            part = project(
-                self.generator, anchors[chosen], targets, degradation, self.perceptual, self.projection
-            )
+            problem = Problem(self.generator, anchors[chosen], targets, degradation, self.perceptual)
+            part = project(problem, self.projection)
             assert part.alpha_plus is not None
             alpha_plus = np.zeros((*part.alpha_plus.shape[:2], len(anchors)))
             alpha_plus[..., chosen] = part.alpha_plus
