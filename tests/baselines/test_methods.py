@@ -98,14 +98,15 @@ def test_training_depends_on_the_seed_and_changes_the_generator(profile: Profile
 @pytest.mark.usefixtures("judged")
 def test_diffaugment_draws_nearer_to_the_person(profile: Profile) -> None:
     """After tuning, samples score a higher ID than those of G_d, of the same codes."""
-    method = DiffAugment(tuning=AdversarialSettings(batch=4, steps=40, half_life=5.0))
+    tuning = AdversarialSettings(batch=4, steps=30, rate=1e-2, judge_rate=1e-2, half_life=3.0)
+    method = DiffAugment(tuning=tuning)
     trained = method.train(profile, seed=0)
     codes = method.sample(profile, trained, 16, seed=0)
     before, after = (
         profile.id_score(synthesise(generator, codes).clip(-1, 1)).mean()
         for generator in (profile.prior.generator(), trained.generator)
     )
-    assert after > before + 0.02
+    assert after > before + 0.08
 
 
 def test_correspondence_is_kept(profile: Profile) -> None:
