@@ -50,7 +50,7 @@ class AdversarialSettings:
     """
 
     batch: int = 8
-    steps: int = 200
+    steps: int = 150
     rate: float = 2e-3
     judge_rate: float = 2e-3
     r1: float = 1.0
@@ -241,7 +241,7 @@ class CrossDomain(Adversarial):
     name: ClassVar[str] = "Ojha et al."
     source: ClassVar[str] = "Ojha et al. 2021"
 
-    tuning: AdversarialSettings = field(default_factory=lambda: AdversarialSettings(batch=4))
+    tuning: AdversarialSettings = field(default_factory=lambda: AdversarialSettings(batch=4, steps=200))
     consistency: float = 1000.0
     anchor_every: int = 4
     anchor_spread: float = 0.1

@@ -33,16 +33,16 @@ from mystyle_cli.progress import Progress, Step, silent
 from mystyle_cli.projection.degradations import Degradation, Downsample, Mask
 from mystyle_cli.projection.settings import Projection
 from mystyle_cli.restore.engine import Engine
-from mystyle_cli.restore.views import degrade
+from mystyle_cli.restore.given import targets_of
 from mystyle_cli.tuning.settings import TuneSettings, batches_of_pass, learning_rate_at
 from mystyle_cli.tuning.tuning import optimisers_of, plan_for, tuned_parameters
 
 if TYPE_CHECKING:
-    from mystyle_cli.find.locate import Located
     from mystyle_cli.nets.generator import Generator
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.projection.settings import SpaceName
-    from mystyle_cli.restore.task import RestoreSettings, TaskName
+    from mystyle_cli.restore.given import Given
+    from mystyle_cli.restore.task import RestoreSettings
 
 
 class Fit:
@@ -304,10 +304,10 @@ class OnePass(Engine):
         super().__init__(profile, settings)
         self.encoder = encoder
 
-    def answer(self, located: Sequence[Located], task: TaskName, progress: Progress) -> Projection:
+    def answer(self, given: Sequence[Given], progress: Progress) -> Projection:
         """Encode what is left of the photos and draw their codes."""
-        targets, phi = degrade(located, task, self.resolution)
-        count, device = len(located), self.generator.device
+        targets, phi = targets_of(given)
+        count, device = len(given), self.generator.device
         inputs, phi = torch.from_numpy(targets).to(device), phi.to(device)
         with torch.no_grad():
             codes = _layers(self.encoder(phi.view(inputs)), self.generator)

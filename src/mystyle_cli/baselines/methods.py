@@ -18,7 +18,7 @@ BASELINES: Final[tuple[Baseline, ...]] = (
     NearestAnchor(),
     MyStyle(),
 )
-"""Each with the settings that did best on the demonstration people; ours last."""
+"""Each with the settings of docs/notes/baselines.md; ours last."""
 
 
 def baseline_named(name: str) -> Baseline:

@@ -13,15 +13,15 @@ from mystyle_cli.progress import Progress, Step, silent
 from mystyle_cli.projection.projection import Problem, project
 from mystyle_cli.projection.settings import Projection
 from mystyle_cli.restore.engine import Engine
-from mystyle_cli.restore.views import degrade
+from mystyle_cli.restore.given import targets_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mystyle_cli.find.locate import Located
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.projection.settings import SpaceName
-    from mystyle_cli.restore.task import RestoreSettings, TaskName
+    from mystyle_cli.restore.given import Given
+    from mystyle_cli.restore.task import RestoreSettings
 
 
 @dataclass(frozen=True)
@@ -130,24 +130,24 @@ class NearestEngine(Engine):
         super().__init__(profile, settings)
         self.references = references
 
-    def answer(self, located: Sequence[Located], task: TaskName, progress: Progress) -> Projection:
+    def answer(self, given: Sequence[Given], progress: Progress) -> Projection:
         """Project each photo by itself, among its own references."""
         import torch
 
         anchors, found = self.profile.anchors(), []
-        targets, degradation = degrade(located, task, self.resolution)
+        targets, degradation = targets_of(given)
         seen = self.profile.prior.embed(degradation.view(torch.from_numpy(targets)).numpy())
         cosines = seen @ self.profile.reference_embeddings().T  # (B, N)
-        for number, (item, row) in enumerate(zip(located, cosines, strict=True)):
+        for number, (item, row) in enumerate(zip(given, cosines, strict=True)):
             chosen = np.argsort(-row, kind="stable")[: self.references]
-            targets, degradation = degrade([item], task, self.resolution)
+            targets, degradation = targets_of([item])
             problem = Problem(self.generator, anchors[chosen], targets, degradation, self.perceptual)
             part = project(problem, self.projection)
             assert part.alpha_plus is not None
             alpha_plus = np.zeros((*part.alpha_plus.shape[:2], len(anchors)))
             alpha_plus[..., chosen] = part.alpha_plus
             found.append(replace(part, alpha_plus=alpha_plus))
-            progress(Step("project", number + 1, len(located)))
+            progress(Step("project", number + 1, len(given)))
         return joined(found)
 
 
