@@ -213,6 +213,9 @@ class DiffAugment(Adversarial):
 
     psi: float = 0.7
     steps: int | None = 60
+    tuning: AdversarialSettings = field(
+        default_factory=lambda: AdversarialSettings(rate=5e-4, judge_rate=2e-3, r1=0.3)
+    )
 
     @property
     def settings(self) -> Settings:
