@@ -141,7 +141,7 @@ def test_errors_as_json(program: Root) -> None:
     done = CliRunner().invoke(program, ["--json", "fail", "ProfileError"])
     document = json.loads(done.stdout)
     assert document == {
-        "schema": 1,
+        "schema": 2,
         "command": "error",
         "ok": False,
         "error": "it broke",

@@ -140,7 +140,7 @@ def _failed(app: App, message: str, hint: str, code: int, said: bool = False) ->
         traceback.print_exc()
     if not said:
         app.console.error(message, hint)
-    app.console.document("error", {"ok": False, "error": message, "hint": hint, "exit_code": code})
+    app.console.document("error", {"error": message, "hint": hint, "exit_code": code}, ok=False)
     return code
 
 

@@ -97,10 +97,10 @@ def test_a_missing_file_is_seen_at_once(run: Run, tmp_path: Path) -> None:
 def test_a_missing_export_is_not_called_fresh(run: Run, tmp_path: Path) -> None:
     """`show` looks whether the exported nets are there."""
     assert run("export", "ada").exit_code == 0
-    assert document(run("profile", "show", "ada", "--json"))["onnx export"] == "fresh"
+    assert document(run("profile", "show", "ada", "--json"))["onnx_export"] == "fresh"
     (tmp_path / "store/ada/onnx/synthesis.onnx").unlink()
     shown = document(run("profile", "show", "ada", "--json"))
-    assert (shown["state"], shown["onnx export"]) == ("damaged", "missing")
+    assert (shown["state"], shown["onnx_export"]) == ("damaged", "missing")
 
 
 def test_a_profile_of_a_newer_version_is_not_damaged(run: Run, tmp_path: Path) -> None:

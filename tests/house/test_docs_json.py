@@ -30,6 +30,13 @@ TYPES = {
     "any": (str, int, float, bool, type(None)),
 }
 
+NAMED = {
+    *("directions", "units", "strengths", "reached", "largest"),  # by directions
+    *("problems", "hints"),  # by profiles
+    "largest_difference",  # by files
+}
+"""What holds names of other things for keys; all other keys are the program's own."""
+
 Keys = tuple[str, ...]
 """Keys from the outside in; "[]" for an entry of a list, "*" on the page for any key."""
 
@@ -174,10 +181,13 @@ def test_documents_hold_what_the_page_says(
     def read(line: str) -> None:
         done = run("--json", *line.format(prior=tiny_prior).split())
         document = json.loads(done.stdout)
+        assert document["ok"] == (done.exit_code == 0), line
         command = document["command"]
         command += " --dry-run" if document.get("dry_run") and f"{command} --dry-run" in fields else ""
         assert command == "error" or line.startswith(command.removesuffix(" --dry-run")), done.stderr
         for path, value in leaves(document):
+            for before, key in zip(("", *path), path, strict=False):
+                assert before in NAMED or re.fullmatch(r"\[\]|[a-z][a-z0-9_]*", key), f"{line}: {path}"
             rows = [field for field in fields[command] if fits(path, field.path)]
             assert rows, f"{line}: docs/json.md does not say what {path} is"
             if not isinstance(value, dict | list):

@@ -16,6 +16,6 @@ def document(done: Result) -> dict[str, Any]:
     """Return the JSON document of a run that went well."""
     assert done.exit_code == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["schema"] == 1
+    assert found["schema"] == 2
     assert isinstance(found, dict)
     return found

@@ -136,7 +136,7 @@ def test_json_tells_everything(album: Path, tmp_path: Path, capsys: pytest.Captu
     """With --json stdout is one document with a schema version, results and failures."""
     run_batch(Console(json=True), options(album, output=tmp_path / "out"), Negative())
     document = json.loads(capsys.readouterr().out)
-    assert document["schema"] == 1
+    assert document["schema"] == 2
     assert document["command"] == "negative"
     assert document["ok"] is False
     assert [Path(result["output"]).name for result in document["results"]] == ["a.png", "b.png", "d.png"]

@@ -91,7 +91,7 @@ def note_consent(app: App, name: str, text: str, until: str) -> None:
         raise UsageError("nothing is noted by an empty text", "Write who agreed, to what, and when.")
     noted = app.profiles().note_consent(name, text.strip(), until)
     app.console.info(f"'{name}': {consent_line(noted.consent, noted.consent_until)}")
-    body = {"ok": True, "name": name, "consent": noted.consent, "consent_until": noted.consent_until or None}
+    body = {"name": name, "consent": noted.consent, "consent_until": noted.consent_until or None}
     app.console.document("profile consent", body)
 
 

@@ -56,7 +56,7 @@ def export_profile(app: App, name: str, file: Path, without_photos: bool, overwr
     photos = "without photos" if bare else f"with {profile.manifest.counts['kept']} faces"
     app.console.info(f"'{name}' {photos}, {len(data) / 1e6:.1f} MB")
     app.console.result(str(file))
-    app.console.document("profile export", {"ok": True, "name": name, "file": str(file), "bytes": len(data)})
+    app.console.document("profile export", {"name": name, "file": str(file), "bytes": len(data)})
 
 
 @click.command(
@@ -91,7 +91,7 @@ def import_profile(app: App, file: Path, name: str | None, prior: str | None) ->
     app.console.result(str(profile.path))
     app.console.document(
         "profile import",
-        {"ok": True, "name": profile.name, "folder": str(profile.path), "consent": profile.manifest.consent},
+        {"name": profile.name, "folder": str(profile.path), "consent": profile.manifest.consent},
     )
 
 
@@ -134,4 +134,4 @@ def _show(app: App, folder: Path, nets: list[Net]) -> None:
         app.console.info(f"{net.file}: {said}")
     app.console.result(str(folder))
     differences = {net.file: net.largest_difference for net in nets}
-    app.console.document("export", {"ok": True, "folder": str(folder), "largest_difference": differences})
+    app.console.document("export", {"folder": str(folder), "largest_difference": differences})

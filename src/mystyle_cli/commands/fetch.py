@@ -112,7 +112,8 @@ def fetch(app: App, name: str, options: FetchOptions) -> None:
             folder = fetch_prior(plan, replace(settings, progress=progress), offline=options.offline)
         console.info(f"next: mystyle profile create NAME PHOTOS --prior {name}")
     console.result(str(folder))
-    console.document("prior fetch", {"ok": True, "name": name, "folder": str(folder), **_describe(plan)})
+    body = {"name": name, "dry_run": False, "folder": str(folder), **_describe(plan)}
+    console.document("prior fetch", body)
 
 
 def _asking(app: App, accepted: bool) -> Accept:
@@ -145,9 +146,8 @@ def _show_plan(app: App, plan: Plan) -> None:
     others = [asset.file for asset in plan.recipe.assets if asset.file not in plan.licences]
     if others:
         console.info(f"others that can be taken with --use: {', '.join(others)}")
-    console.document(
-        "prior fetch", {"ok": True, "name": plan.recipe.name, "dry_run": True, **_describe(plan)}
-    )
+    body = {"name": plan.recipe.name, "dry_run": True, "folder": None, **_describe(plan)}
+    console.document("prior fetch", body)
 
 
 def _state(item: Item) -> str:

@@ -47,7 +47,7 @@ def command(app: App, files: tuple[Path, ...]) -> int:
         except MystyleError as error:
             app.console.error(error.message, error.hint)
             failures.append({"file": str(path), "error": error.message, "hint": error.hint})
-    app.console.document("inspect", {"ok": not failures, "results": results, "failures": failures})
+    app.console.document("inspect", {"results": results, "failures": failures}, ok=not failures)
     if not failures:
         return 0
     return SOME_FAILED if results else MystyleError.exit_code

@@ -34,8 +34,8 @@ def doctor(app: App) -> int:
     problems = sum(each.state == "problem" for each in findings)
     counted = "1 problem: see above" if problems == 1 else f"{problems} problems: see above"
     console.info(counted if problems else "all is well")
-    body = {"ok": not problems, "problems": problems, "findings": [asdict(each) for each in findings]}
-    console.document("doctor", body)
+    body = {"problems": problems, "findings": [asdict(each) for each in findings]}
+    console.document("doctor", body, ok=not problems)
     return 1 if problems else 0
 
 

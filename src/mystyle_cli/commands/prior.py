@@ -45,7 +45,7 @@ def list_priors(app: App) -> None:
     rows = [
         [
             str(entry["name"]),
-            f"{entry['resolution']} px" if "resolution" in entry else "damaged",
+            f"{entry['resolution']} px" if entry["problem"] is None else "damaged",
             str(entry["kind"]),
             ", ".join(entry["roles"]),
             str(entry["folder"]),
@@ -65,9 +65,10 @@ def _entry(name: str, kind: str) -> dict[str, Any]:
         prior = open_prior(name)
     except ModelError as error:
         folder = str(priors_root() / name)
-        return {"name": name, "kind": kind, "roles": (), "folder": folder, "problem": error.message}
-    facts = {"name": name, "kind": kind, "resolution": prior.resolution}
-    return {**facts, "roles": prior.roles, "folder": str(prior.path)}
+        facts = {"name": name, "kind": kind, "resolution": None, "roles": ()}
+        return {**facts, "folder": folder, "problem": error.message}
+    facts = {"name": name, "kind": kind, "resolution": prior.resolution, "roles": prior.roles}
+    return {**facts, "folder": str(prior.path), "problem": None}
 
 
 @command.command("show", cls=Command, examples=("mystyle prior show faces",))
@@ -114,7 +115,7 @@ def verify(app: App, name: str) -> int:
         app.console.error(problem)
     if problems:
         app.console.info(_cure(prior))
-    app.console.document("prior verify", {"ok": not problems, "name": prior.name, "problems": problems})
+    app.console.document("prior verify", {"name": prior.name, "problems": problems}, ok=not problems)
     return ModelError.exit_code if problems else 0
 
 

@@ -77,14 +77,14 @@ def show(app: App, name: str) -> None:
         "folder": str(folder),
         "size": _size(sizes),
         "prior": f"{manifest.prior.name} ({manifest.prior.resolution} px)",
-        "onnx export": "missing" if _lacks(folder, manifest, "export") else export_state(manifest, GENERATOR),
+        "onnx_export": "missing" if _lacks(folder, manifest, "export") else export_state(manifest, GENERATOR),
         "created": manifest.created,
         "changed": manifest.changed,
-        "made by": f"mystyle {manifest.made_by}",
+        "made_by": f"mystyle {manifest.made_by}",
         "consent": consent_line(manifest.consent, manifest.consent_until),
     }
     tables = {"photos": manifest.counts, **manifest.stages, **manifest.results, "identity": manifest.identity}
-    shown = {title: " ".join(text.split()) for title, text in facts.items()}
+    shown = {key.replace("_", " "): " ".join(text.split()) for key, text in facts.items()}
     shown |= {title: _inline(table) for title, table in tables.items() if table}
     width = max(len(title) for title in shown)
     for title, text in shown.items():
@@ -182,7 +182,7 @@ def verify(app: App, names: tuple[str, ...]) -> int:
     damaged = any(checked.values())
     messages = {name: [problem.message for problem in problems] for name, problems in checked.items()}
     hints = {name: list(dict.fromkeys(problem.hint for problem in checked[name])) for name in checked}
-    app.console.document("profile verify", {"ok": not damaged, "problems": messages, "hints": hints})
+    app.console.document("profile verify", {"problems": messages, "hints": hints}, ok=not damaged)
     return ProfileError.exit_code if damaged else 0
 
 

@@ -253,7 +253,6 @@ class SampleWork:
         console.document(
             "sample",
             {
-                "ok": True,
                 "backend": renderer.backend,
                 "provider": renderer.place,
                 "grid": self.sheet.name if self.sheet else None,

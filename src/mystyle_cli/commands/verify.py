@@ -122,7 +122,6 @@ def _show(app: App, file: Path, profile: str, claim: Claim) -> None:
     app.console.document(
         "verify",
         {
-            "ok": claim.holds,
             "file": str(file),
             "profile": profile,
             "compared": claim.part,
@@ -130,6 +129,7 @@ def _show(app: App, file: Path, profile: str, claim: Claim) -> None:
             "largest_square": claim.square,
             "lossless": claim.lossless,
         },
+        ok=claim.holds,
     )
 
 

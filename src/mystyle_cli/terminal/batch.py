@@ -324,9 +324,8 @@ class Batch:
             for failure in self.failed
         ]
         skipped = [item.name for item in self.skipped]
-        self.console.document(
-            command, {"ok": not failures, "results": self.done, "failures": failures, "skipped": skipped}
-        )
+        body = {"results": self.done, "failures": failures, "skipped": skipped}
+        self.console.document(command, body, ok=not failures)
 
 
 def check_stream(console: Console, targets: Sequence[Target], inputs: Sequence[Input] = ()) -> None:

@@ -30,7 +30,7 @@ def finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-JSON_SCHEMA: Final = 1
+JSON_SCHEMA: Final = 2
 """Version of every JSON document on stdout; it rises when a key changes its meaning or goes away."""
 
 LINE_EVERY_S: Final = 10.0
@@ -69,10 +69,17 @@ class Console:
         for line in columns(headers, rows):
             self.show(line)
 
-    def document(self, command: str, body: Mapping[str, object]) -> None:
-        """Write the command's JSON document to stdout (nothing without --json)."""
+    def document(self, command: str, body: Mapping[str, object], *, ok: bool = True) -> None:
+        """Write the command's JSON document to stdout (nothing without --json).
+
+        Args:
+            command: which one.
+            body: what it says besides, its keys snake_case.
+            ok: whether the exit code is 0.
+        """
         if self.json:
-            _say(json.dumps({"schema": JSON_SCHEMA, "command": command, **body}, indent=2), sys.stdout)
+            head = {"schema": JSON_SCHEMA, "command": command, "ok": ok}
+            _say(json.dumps({**head, **body}, indent=2), sys.stdout)
 
     def binary(self, data: bytes) -> None:
         """Write a picture to stdout; a terminal is refused."""

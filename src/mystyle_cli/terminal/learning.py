@@ -160,7 +160,7 @@ def show_learned(app: App, command: str, learned: Learned) -> None:
     console.document(
         command,
         {
-            "ok": True,
+            "dry_run": False,
             "name": profile.name,
             "folder": str(profile.path),
             "contact_sheet": str(sheet),
@@ -216,7 +216,6 @@ def show_estimate(app: App, command: str, estimate: Estimate) -> None:
     app.console.document(
         command,
         {
-            "ok": True,
             "dry_run": True,
             **asdict(estimate),
             "left": estimate.left,
