@@ -632,6 +632,66 @@ from mystyle_cli.cli import main
 main()
 """
 
+HARMLESS = (
+    f"{UPSCALE} -o {{w}}/small.png",
+    "upscale ada {w}/small.png --aligned -o there.png",
+    "upscale ada {w}/small.png {w}/middle.png --aligned -o out.png",
+    "upscale ada {w}/nowhere.png --aligned -o out.png",
+    "upscale nobody {w}/small.png --aligned -o out.png",
+    "invert ada {w}/empty -o out",
+    "invert ada - -o out.png",  # which is closed
+    "inpaint ada {w}/album --mask {w}/hole.png --aligned -o out/a.png",
+    "inpaint ada {w}/crop.png --mask {w}/nowhere.png -o out.png",
+    f"{EDIT} -d nowhere -s 1",
+    f"{EDIT} -s 3",
+    "edit ada {w}/crop.png --codes {w}/codes -o there.png -d smile -s 1",
+    "sample ada -n 2 -o out.png",
+    "sample ada -o there.png",
+    "sample nobody -o out.png",
+    "verify {w}/nowhere.png",
+    "verify {w}/crop.png",
+    "verify {w}/drawn.png --profile nobody",
+    "inspect {w}/nowhere.png",
+    "export nobody",
+    "tune nobody",
+    "tune ../ada",
+    "ingest nobody {w}/album",
+    "ingest ada {w}/empty",
+    "profile create eva {w}/empty",
+    "profile create eva {w}/album --prior nowhere",
+    "profile create ../eva {w}/album",
+    "profile create eva {w}/album --until 2999-01-01",
+    "profile show nobody",
+    "profile verify nobody",
+    "profile rename nobody eva",
+    "profile delete ada",
+    "profile consent nobody yes",
+    "profile export ada there.mystyle",
+    "profile export ada {w}/out.zip",
+    "profile import {w}/crop.png eva",
+    "profile import {w}/nowhere.mystyle",
+    "prior show nowhere",
+    "prior verify nowhere",
+    "prior remove spare",
+    "prior import faces --generator {w}/small.png",
+    "prior fetch nowhere",
+    "prior fetch ffhq-1024 --offline",
+)
+"""What can be refused without any net: names, places and files that do not fit what is asked for."""
+
+LIGHT = """
+import json, sys
+from mystyle_cli.cli import main
+
+for line in json.load(sys.stdin):
+    sys.argv[1:], sys.stdin, code = line, None, 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code
+    print(json.dumps([code, sorted({"torch", "dlib"} & set(sys.modules))]))
+"""
+
 
 @pytest.mark.parametrize(
     ("words", "streams", "said"),
@@ -657,3 +717,26 @@ def test_closed_streams_are_no_fault(
     assert done.returncode == (5 if streams == "2>&-" else 2), done.stderr
     assert said in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_refused_loads_no_nets(world: Path, tmp_path: Path) -> None:
+    """Whatever is wrong with what was typed is said before a library is loaded that takes seconds."""
+    (world / "empty").mkdir(exist_ok=True)
+    for name in THERE:
+        (tmp_path / name).write_bytes(b"here before")
+    refused = [f"{words} {given}" for words, given, _ in REFUSED]
+    lines = [shlex.split(line.format(w=world)) for line in (*HARMLESS, *refused)]
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT],
+        input=json.dumps([["--store", str(world / "store"), *line] for line in lines]),
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "MYSTYLE_HOME": str(world / "home")},
+    )
+    ends = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    for line, (code, loaded) in zip(lines, ends, strict=True):
+        assert code, f"{line} is not refused"
+        assert not loaded, f"{line} loads {loaded}"
+    assert {path.name for path in tmp_path.iterdir()} == set(THERE)

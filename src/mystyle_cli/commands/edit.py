@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -248,35 +249,41 @@ def command(
     codes = drawing.codes
     _check_counts(change)
     warn_unbounded(app.console, search.beta)
-    device = app.choose_device() if codes is None else app.wanted_device()
-    profile = app.profiles().open(name).on(device)
+    profile = app.profiles().open(name)
     from mystyle_cli.edit.directions import find_direction
     from mystyle_cli.edit.photos import check_backend, settings_for
     from mystyle_cli.photos.pixels import sheet_size
     from mystyle_cli.restore.task import RestoreSettings
 
     check_backend(drawing.backend, codes is not None, drawing.refine)
-    refiner = _refiner(profile) if drawing.refine else None
     if drawing.keep_code:
         refuse_long_codes(profile, batch)
     edits = edits_of([find_direction(profile.prior, name) for name in change.directions], change)
-    if codes is None:
-        settings = settings_for(search.beta, change.at_limit, settings_of(app, "invert", batch, search))
-        reader = SubjectReader(landmarks=landmark_companions(search.landmarks))
-        answer = searching(profile, edits, settings, reader, refiner)
-    else:
-        settings = settings_for(search.beta, change.at_limit, RestoreSettings())
-        renderer = app.open_renderer(profile, drawing.backend)
-        answer = recalling(profile, renderer, edits, settings, code_companions(codes), refiner)
     companions = [place for place in (codes, search.landmarks) if place is not None]
     files = [path for path in map(Path, change.directions) if path.is_file()]
     originals, sweep = Originals.of([profile.path, *companions, *files]), change.sweep
-    work, side = _Editing(profile, settings, drawing.keep_code), profile.manifest.prior.resolution
+    side = profile.manifest.prior.resolution
     size = sheet_size(sweep.count, (side, side), columns=sweep.count) if sweep else None
+
+    @cache
+    def work() -> tuple[_Editing, Answer]:  # opened for the first photo: nets take seconds to load
+        person = profile.on(app.choose_device() if codes is None else app.wanted_device())
+        refiner = _refiner(person) if drawing.refine else None
+        if codes is None:
+            settings = settings_for(search.beta, change.at_limit, settings_of(app, "invert", batch, search))
+            reader = SubjectReader(landmarks=landmark_companions(search.landmarks))
+            answer = searching(person, edits, settings, reader, refiner)
+        else:
+            settings = settings_for(search.beta, change.at_limit, RestoreSettings())
+            renderer = app.open_renderer(person, drawing.backend)
+            answer = recalling(person, renderer, edits, settings, code_companions(codes), refiner)
+        return _Editing(person, settings, drawing.keep_code), answer
+
     with open_batch(app.console, batch, "edit", originals, size=size) as inputs:
         for jobs in inputs.groups():
+            editing, answer = work()
             for job, photo in zip(jobs, answer(jobs, inputs.progress), strict=True):
-                inputs.settle(job, photo, work.finish)
+                inputs.settle(job, photo, editing.finish)
     return inputs.exit_code
 
 

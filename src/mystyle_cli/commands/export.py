@@ -119,12 +119,14 @@ def export(app: App, name: str, output: Path | None) -> None:
     in float32 and, a second time, with weights in half precision; encoder, identity and matte are the
     prior's. Each is compared with torch, and parity.toml keeps the largest difference.
     """
+    store = app.profiles()
+    store.path(name)  # which raises where there is none, before torch is loaded
     from mystyle_cli.learn.learn import export, export_to
 
     if output is None:
-        folder, nets = export(app.profiles(), name)
+        folder, nets = export(store, name)
     else:
-        folder, nets = output, export_to(app.profiles().open(name), output)
+        folder, nets = output, export_to(store.open(name), output)
     _show(app, folder, nets)
 
 

@@ -127,9 +127,12 @@ def create(
     """
     paths = album.paths(app)
     consent = None if dry_run else ask_consent(app, name, person.consent, person.until)
+    from mystyle_cli.prior.registry import open_prior
+
+    start, store = open_prior(person.prior), app.profiles()
+    store.folder(name)  # what can be refused is, before torch is loaded
     from mystyle_cli.curate.settings import CurateSettings
     from mystyle_cli.learn.learn import learn
-    from mystyle_cli.prior.registry import open_prior
 
     settings = dataclasses.replace(
         tuning.settings(app.choose_device(), tune=not person.no_tune),
@@ -144,12 +147,11 @@ def create(
         from mystyle_cli.learn.estimate import estimate_tuning
 
         count, instant = len(paths) - held_out_of(len(paths), person.held_out), settings.instant is not None
-        prior = open_prior(person.prior).on(settings.device)
-        estimate = estimate_tuning(prior, count, settings.tuning, instant)
+        estimate = estimate_tuning(start.on(settings.device), count, settings.tuning, instant)
         show_estimate(app, "profile create", estimate)
         return
     with app.console.progress() as progress:
-        learned = learn(app.profiles(), name, paths, open_prior(person.prior), settings, progress)
+        learned = learn(store, name, paths, start, settings, progress)
     show_learned(app, "profile create", learned)
 
 
@@ -179,11 +181,13 @@ def ingest(app: App, name: str, album: AlbumOptions, no_tune: bool, tuning: Tuni
     the generator is tuned again.
     """
     paths = album.paths(app)
+    store = app.profiles()
+    store.path(name)  # which raises where there is none, before torch is loaded
     from mystyle_cli.learn.learn import ingest
 
     settings = tuning.settings(app.choose_device(), tune=not no_tune)
     with app.console.progress() as progress:
-        learned = ingest(app.profiles(), name, paths, settings, progress)
+        learned = ingest(store, name, paths, settings, progress)
     show_learned(app, "ingest", learned)
 
 
@@ -205,12 +209,14 @@ def tune(app: App, name: str, dry_run: bool, tuning: TuningOptions) -> None:
     Each photo's anchor is made to give back that photo (sec. 3.1, eq 1 of the paper). Interrupted, the same
     command goes on from where it stopped.
     """
+    store = app.profiles()
+    store.path(name)  # which raises where there is none, before torch is loaded
     from mystyle_cli.learn.learn import estimate, retune
 
     settings = tuning.settings(app.choose_device())
     if dry_run:
-        show_estimate(app, "tune", estimate(app.profiles(), name, settings))
+        show_estimate(app, "tune", estimate(store, name, settings))
         return
     with app.console.progress() as progress:
-        learned = retune(app.profiles(), name, settings, progress)
+        learned = retune(store, name, settings, progress)
     show_learned(app, "tune", learned)

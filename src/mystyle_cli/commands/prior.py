@@ -61,14 +61,16 @@ def _entry(name: str, kind: str) -> dict[str, Any]:
     from mystyle_cli.files.paths import priors_root
     from mystyle_cli.prior.registry import open_prior
 
+    facts: dict[str, Any]
     try:
         prior = open_prior(name)
     except ModelError as error:
         folder = str(priors_root() / name)
-        facts = {"name": name, "kind": kind, "resolution": None, "roles": ()}
-        return {**facts, "folder": folder, "problem": error.message}
-    facts = {"name": name, "kind": kind, "resolution": prior.resolution, "roles": prior.roles}
-    return {**facts, "folder": str(prior.path), "problem": None}
+        facts = {"resolution": None, "roles": (), "folder": folder, "problem": error.message}
+    else:
+        facts = {"resolution": prior.resolution, "roles": prior.roles, "folder": str(prior.path)}
+        facts["problem"] = None
+    return {"name": name, "kind": kind, **facts}
 
 
 @command.command("show", cls=Command, examples=("mystyle prior show faces",))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -124,19 +125,24 @@ def run_restore(
     if (codes.folder is not None or codes.keep_code) and search.space not in HULL:
         raise UsageError("only codes of the person's own space are saved", "Use --space p+ or p.")
     warn_unbounded(app.console, search.beta)
-    profile = app.profiles().open(name).on(app.choose_device(torch=ask.quality != "instant"))
+    profile = app.profiles().open(name)
     if codes.keep_code:
         refuse_long_codes(profile, batch)
-    settings = settings_of(app, ask.task, batch, search, ask.quality)
     beside = (search.landmarks, ask.masks.path if ask.masks else None)
     originals = Originals.of([profile.path, *(path for path in beside if path is not None)])
-    work = _Restoring(profile, ask.task, settings, codes.keep_code)
+
+    @cache
+    def work() -> _Restoring:  # opened for the first photo that can be worked on: nets take seconds to load
+        device = app.choose_device(torch=ask.quality != "instant")
+        settings = settings_of(app, ask.task, batch, search, ask.quality)
+        return _Restoring(profile.on(device), ask.task, settings, codes.keep_code)
+
     reader = SubjectReader(ask.masks, landmark_companions(search.landmarks))
     with open_batch(app.console, batch, ask.task, originals, codes.folder) as inputs:
         for jobs in inputs.groups():
-            answers = answer_each(jobs, reader, lambda subjects: work.restore(subjects, inputs.progress))
+            answers = answer_each(jobs, reader, lambda subjects: work().restore(subjects, inputs.progress))
             for job, answer in zip(jobs, answers, strict=True):
-                inputs.settle(job, answer, work.finish)
+                inputs.settle(job, answer, work().finish)
     return inputs.exit_code
 
 
