@@ -11,17 +11,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from mystyle_cli import __version__
+from mystyle_cli import __version__, errors
 from mystyle_cli.cli import COMMANDS, Root, cli
-from mystyle_cli.errors import (
-    DecodeError,
-    DeviceError,
-    ModelError,
-    NoFaceError,
-    NotThisPersonError,
-    ProfileError,
-    UsageError,
-)
 from mystyle_cli.terminal.app import App, Command, pass_app
 
 
@@ -34,23 +25,12 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Root:
     @pass_app
     def fail(app: App, kind: str) -> None:
         """Raise."""
-        kinds = {
-            kind.__name__: kind("it broke", "Mend it.")
-            for kind in (
-                DecodeError,
-                DeviceError,
-                ModelError,
-                NoFaceError,
-                NotThisPersonError,
-                ProfileError,
-                UsageError,
-            )
-        }
         if kind == "nothing":
             app.console.result(f"{app.store} {app.device} {app.verbosity}")
             return
+        if made := getattr(errors, kind, None):
+            raise made("it broke", "Mend it.")
         raise {
-            **kinds,
             "disk": OSError(28, "No space left on device", "x.png"),
             "ctrl-c": KeyboardInterrupt(),
             "memory": MemoryError(),

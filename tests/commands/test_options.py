@@ -14,7 +14,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,14 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import ExifTags, Image
 
-from mystyle_cli.cli import COMMANDS, cli
+from mystyle_cli.cli import cli
 from mystyle_cli.errors import MystyleError
 from mystyle_cli.fetch.assets import find_recipe
 from mystyle_cli.instant.net import InstantSettings
 from mystyle_cli.learn.learn import Learned, export
 from mystyle_cli.store.store import Store
-from mystyle_cli.terminal.app import everywhere_options
+from tests.support.journeys import EVERYWHERE as ALL
+from tests.support.journeys import all_options, commands, long_name, own_options
 from tests.support.tiny_store import add_instant, make_store, picture
 
 FEW = InstantSettings(samples=16, views=1, width=8, steps=10, batch=8)
@@ -292,29 +293,6 @@ MODES = (
 """Ways of searching, in each of which every option of a search changes the result or is refused."""
 
 
-def commands() -> Iterator[tuple[str, click.Command]]:
-    """Yield every command with its name, the program itself left out."""
-    context = click.Context(cli)
-    for name in COMMANDS:
-        found = cli.get_command(context, name)
-        assert found is not None
-        if isinstance(found, click.Group):
-            yield from ((f"{name} {below}", command) for below, command in found.commands.items())
-        else:
-            yield name, found
-
-
-def own_options(command: click.Command) -> list[click.Option]:
-    """Return a command's options, those of every command left out."""
-    shared = {option.name for option in everywhere_options()}
-    return [one for one in command.params if isinstance(one, click.Option) and one.name not in shared]
-
-
-def long_name(option: click.Option) -> str:
-    """Return how an option is spelled out."""
-    return next(name for name in option.opts if name.startswith("--"))
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, tiny_prior: Path) -> Path:
     """A folder with photos, masks, points, codes, priors and stores; only read."""
@@ -491,9 +469,8 @@ def results(end: Outcome) -> Outcome:
 
 def test_every_option_has_a_case() -> None:
     """No option without a case, and no case without an option."""
-    there = {(name, long_name(option)) for name, command in commands() for option in own_options(command)}
-    assert {(name, option) for name, cases in CASES.items() for option in cases} == there
-    assert {long_name(option) for option in everywhere_options()} == EVERYWHERE.keys()
+    cases = {(name, option) for name, cases in CASES.items() for option in cases}
+    assert cases | {(ALL, option) for option in EVERYWHERE} == all_options()
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from mystyle_cli.progress import silent
 from tests.support.checkpoints import write_nvidia_pickle
 from tests.support.effort import HANGS
 from tests.support.file_server import FileServer, Page, serve
+from tests.support.journeys import journey
 
 W_DIM = 8
 
@@ -408,6 +409,7 @@ def run(*words: object) -> Result:
     return CliRunner().invoke(cli, list(map(str, words)))
 
 
+@journey("prior fetch", "--dry-run")
 def test_dry_run_writes_nothing(recipe: Recipe, home: Path, server: FileServer, pickle: bytes) -> None:
     """`--dry-run` says what would be downloaded, from where and under what terms; no server is asked."""
     done = run("prior", "fetch", "small-16", "--dry-run")
@@ -423,6 +425,7 @@ def test_dry_run_writes_nothing(recipe: Recipe, home: Path, server: FileServer, 
     assert not home.exists()
 
 
+@journey("prior fetch", "--without", "--accept-licence")
 def test_command(recipe: Recipe) -> None:
     """`prior fetch` shows the terms, insists on them, makes the prior, and then says that it is there."""
     words = ("prior", "fetch", "small-16", "--without", "encoder")
@@ -441,6 +444,25 @@ def test_command(recipe: Recipe) -> None:
     of_prior = {file["file"]: file for file in accepted["files"] if file["place"] == "prior small-16"}
     assert of_prior["generator.safetensors"]["commercial"] is False
     assert run("prior", "fetch", "nobody").exit_code == 2
+
+
+@journey("prior fetch", "--from", "--use", "--trust-digest", "--offline")
+def test_what_lies_in_a_folder_is_taken_without_a_connection(
+    recipe: Recipe, server: FileServer, tmp_path: Path, pickle: bytes, smile: bytes
+) -> None:
+    """--from gives files, --use names one to take; one of another digest counts where that is vouched for."""
+    hand = tmp_path / "hand"
+    hand.mkdir()
+    (hand / "net.pkl").write_bytes(pickle)
+    buffer = io.BytesIO()
+    torch.save(-torch.load(io.BytesIO(smile), weights_only=True), buffer)
+    (hand / "smile.pt").write_bytes(buffer.getvalue())
+    words = ("prior", "fetch", "small-16", "--without", "encoder", "--from", hand, "--accept-licence")
+    vouched = ("--use", "smile.pt", "--trust-digest", sha(buffer.getvalue()), "--offline")
+    done = run(*words, *vouched)
+    assert done.exit_code == 0, done.stderr
+    assert server.asked == []
+    assert (open_prior("small-16").directions()["smile"].vector < 0).all()
 
 
 def test_offline_by_environment(recipe: Recipe, server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:

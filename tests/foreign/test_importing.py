@@ -23,6 +23,7 @@ from mystyle_cli.learn.figures import identity_statistics
 from mystyle_cli.nets.perceptual import Perceptual, trunk_tensors
 from mystyle_cli.prior.registry import imported_priors, open_prior
 from tests.support.checkpoints import write_nvidia_pickle, write_nvidia_torch
+from tests.support.journeys import journey
 from tests.support.rosinality import write_rosinality
 from tests.support.tiny_store import make_store
 
@@ -187,6 +188,10 @@ def test_tuned_network_borrows_its_mapping(run: Run, parts: Parts, home: Path, t
     assert torch.allclose(open_prior("tuned").generator().mapping(z), generator.mapping(z), atol=1e-5)
 
 
+@journey("prior import", "--generator", "--encoder", "--licence", "--direction")
+@journey("prior list")
+@journey("prior show")
+@journey("prior verify")
 def test_commands(run: Run, parts: Parts, home: Path) -> None:
     """import, list, show and verify on the command line, as lines and as JSON."""
     files = ("--generator", parts.generator, "--encoder", parts.encoder, "--licence", "mine alone")
@@ -206,6 +211,31 @@ def test_commands(run: Run, parts: Parts, home: Path) -> None:
     done = run("prior", "verify", "mine")
     assert done.exit_code == 5
     assert "encoder.onnx" in done.stderr
+
+
+@journey("prior import", "--identity", "--perceptual", "--mapping", "--crop", "--overwrite")
+def test_companions_are_imported_on_the_command_line(
+    run: Run, parts: Parts, home: Path, tiny_prior: Path
+) -> None:
+    """Each does in the prior what it did in its file; one of that name is replaced only with --overwrite."""
+    source = open_prior(tiny_prior)
+    tuned = write_nvidia_torch(home.parent / "tuned.pt", source.generator(), whole=False)
+    trunk = {name: value.clone() for name, value in trunk_tensors(Perceptual(32)).items()}
+    torch.save(trunk, home.parent / "alexnet.pth")
+    assert run("prior", "import", "mine", "--generator", parts.generator).exit_code == 0
+    words = ("--generator", tuned, "--mapping", "mine", "--crop", "0.5,0.1", "--identity", parts.identity)
+    done = run("prior", "import", "tuned", *words, "--perceptual", home.parent / "alexnet.pth")
+    assert done.exit_code == 0, done.stderr
+    prior = open_prior("tuned")
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 3, 32, 32)).astype(np.float32)
+    assert np.allclose(prior.embed(images), source.embed(images), atol=1e-3)
+    assert prior.crop == Crop(0.5, 0.1)
+    assert prior.perceptual().distance(torch.zeros(1, 3, 32, 32), torch.ones(1, 3, 32, 32)).item() > 0
+    z = torch.randn(2, source.generator().z_dim)
+    assert torch.allclose(prior.generator().mapping(z), source.generator().mapping(z), atol=1e-5)
+    assert run("prior", "import", "tuned", "--generator", parts.generator).exit_code == 2
+    assert run("prior", "import", "tuned", "--generator", parts.generator, "--overwrite").exit_code == 0
+    assert open_prior("tuned").crop == FFHQ
 
 
 def test_threshold_without_strangers(parts: Parts, home: Path, tiny_prior: Path) -> None:
@@ -238,6 +268,7 @@ def test_refused_file_is_an_error(run: Run, home: Path, tmp_path: Path) -> None:
     assert imported_priors() == []
 
 
+@journey("prior remove", "--yes", "--force")
 def test_remove(run: Run, parts: Parts, home: Path) -> None:
     """A prior goes only when asked for, and not under a profile that needs it unless that is forced."""
     import_prior("mine", parts)
