@@ -242,7 +242,7 @@ def crops(run: Run, learned: Path) -> None:
         save(f"masks/{name}.png", hole)
     save("large.png", picture(3, 96))
     save("middle.png", picture(3, 48))
-    save("large-mask.png", np.pad(np.full((16, 16), 255, np.uint8), ((8, 72), (8, 72))))
+    save("large-mask.png", np.pad(np.full((4, 8), 255, np.uint8), ((12, 80), (12, 76))))
     points = np.full((68, 2), 16.0)
     points[36:42], points[42:48], points[48:55] = (12, 12), (20, 12), (16, 22)
     np.savetxt("points.txt", points)
