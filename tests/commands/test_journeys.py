@@ -221,7 +221,7 @@ def test_photos_are_added(run: Run, tmp_path: Path, tiny_prior: Path) -> None:
     assert digests(folder) >= tuned
     done = run("ingest", "ada", "new", "--recursive", *TUNING, "--quiet")
     assert done.exit_code == 0
-    assert done.stderr == ""
+    assert all(line.startswith("warning:") for line in done.stderr.splitlines())
     assert digests(Path("new")) <= {one["sha256"] for one in photos(folder)}
     check_tuning(folder, tiny_prior, sum(one["split"] == "train" for one in photos(folder)))
 
