@@ -11,7 +11,7 @@ import json
 import shutil
 import tomllib
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -265,13 +265,14 @@ def source(command: str) -> str:
 
 def check_batch(run: Run, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Go through the options of inputs and outputs."""
-    chunks, answers = [], batch._answers
+    chunks, groups = [], batch.Batch.groups
 
-    def counted(work: Any, jobs: Sequence[Any], progress: Any) -> Any:
-        chunks.append(len(jobs))
-        return answers(work, jobs, progress)
+    def counted(some: batch.Batch) -> Iterator[list[batch.Job]]:
+        for jobs in groups(some):
+            chunks.append(len(jobs))
+            yield jobs
 
-    monkeypatch.setattr(batch, "_answers", counted)
+    monkeypatch.setattr(batch.Batch, "groups", counted)
     whole = (command, "ada", source(command), *WORDS[command], *SHORT, "-o", "out", "--recursive")
     options = ("--format", "webp", "--jpeg-quality", 5, "--batch", 1, "--keep-metadata", "--mark", "visible")
     done = run(*whole, *options)
