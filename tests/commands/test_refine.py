@@ -17,7 +17,7 @@ from mystyle_cli.photos.marks import read_marks
 from mystyle_cli.store.store import Store
 from mystyle_cli.tuning import refining
 from mystyle_cli.tuning.refining import RefineSettings
-from tests.support.journeys import Run, document
+from tests.support.journeys import Run, document, journey
 from tests.support.tiny_store import picture
 
 EDIT = ["edit", "ada", "in.png", "--aligned", "--steps", 2, "-d", "yaw", "--overwrite"]
@@ -56,6 +56,7 @@ def error_of(name: str, photo: np.ndarray) -> float:
     return float(np.square(np.asarray(Image.open(name), float) - photo).mean())
 
 
+@journey("edit", "--refine")
 def test_an_edit_keeps_the_photo_s_details(run: Run, photo: np.ndarray) -> None:
     """At strength 0 the result is nearer the photo than what the person's space has of it."""
     assert run(*STAY, "-o", "plain.png").exit_code == 0

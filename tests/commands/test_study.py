@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from mystyle_cli.photos.marks import read_marks
-from tests.support.journeys import Run, document
+from tests.support.journeys import Run, document, journey
 from tests.support.tiny_store import HELD_OUT, picture
 
 MAKE = ("study", "make", "ada")
@@ -43,6 +43,8 @@ def answer(page: Path, key: Path, choose: Any) -> str:
     return json.dumps({"mystyle": "study answers", "format": 1, "study": study["study"], "answers": chosen})
 
 
+@journey("study make", "--output")
+@journey("study score", "--key")
 def test_a_study_from_page_to_shares(run: Run, tmp_path: Path) -> None:
     """Who sees all finds every photo and chooses ours; whoever guesses does not; each is one person."""
     made = document(run(*MAKE, "-o", "study", "--json"))
@@ -112,14 +114,18 @@ def test_questions_show_what_the_key_says(run: Run, tmp_path: Path) -> None:
         assert any((pixels_of(source) == face).all() for face in faces[:-HELD_OUT])
 
 
+@journey("study make", "--seed", "--photos")
 def test_the_seed_decides(run: Run) -> None:
-    """The same seed makes the same page to the byte; another one another order."""
+    """The same seed makes the same page to the byte; another one another order. One photo: two questions."""
+    assert run(*MAKE, "-o", "one", "--photos", 1).exit_code == 0
+    assert len(page_of(Path("one/study.html"))["questions"]) == 2
     for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
         assert run(*MAKE, "-o", folder, "--seed", seed).exit_code == 0
     a, b, c = (Path(folder, "study.html").read_bytes() for folder in "abc")
     assert a == b != c
 
 
+@journey("study make", "--against")
 def test_another_tool_is_asked_about_too(run: Run, tmp_path: Path) -> None:
     """By its results' names; one that is missing is named."""
     Path("theirs").mkdir()

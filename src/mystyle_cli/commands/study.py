@@ -81,7 +81,7 @@ def make(app: App, name: str, folder: Path, against: Path | None, photos: int, s
     count = len(study.questions)
     app.console.info(f"{count} questions; give people {page}, and keep {key} to yourself")
     app.console.result(str(page))
-    body = {"ok": True, "name": name, "study": study.name, "page": str(page), "key": str(key)}
+    body = {"name": name, "study": study.name, "page": str(page), "key": str(key)}
     app.console.document("study make", {**body, "questions": count})
 
 
@@ -123,8 +123,8 @@ def score_answers(app: App, files: tuple[Path, ...], key: Path) -> int:
     if rows:
         app.console.table(["", "ANSWERS", "SHARE", "95 %"], rows)
     shares = [{**asdict(one), "share": one.share} for one in found]
-    body = {"ok": not failed, "study": truth.study, "people": len(people), "shares": shares}
-    app.console.document("study score", {**body, "failures": failed})
+    body = {"study": truth.study, "people": len(people), "shares": shares, "failures": failed}
+    app.console.document("study score", body, ok=not failed)
     if not failed:
         return 0
     return SOME_FAILED if people else UsageError.exit_code
