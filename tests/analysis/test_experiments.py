@@ -21,13 +21,11 @@ from mystyle_cli.analysis.baselines import (
 from mystyle_cli.analysis.enhancement import METHODS, enhance, targets
 from mystyle_cli.analysis.judge import Judge, Truths
 from mystyle_cli.analysis.membership import excess, with_many_anchors
-from mystyle_cli.analysis.tradeoff import sweep_beta
 from mystyle_cli.analysis.tuned import Interpolation, draw_pairs, interpolate
 from mystyle_cli.errors import ProfileError
 from mystyle_cli.faces.align import FFHQ, Crop
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.score import synthesise
-from mystyle_cli.photos.pixels import to_unit
 from mystyle_cli.projection.settings import ProjectionSettings
 from tests.support.tiny_store import TRAIN, make_store, picture
 
@@ -156,15 +154,6 @@ def test_interpolation_figures() -> None:
     assert found.below_both() == pytest.approx(3 / 4)  # 0.4 < 0.5; 0.2 and 0.1 < 0.3
     assert found.below_both(0.15) == pytest.approx(1 / 4)
     np.testing.assert_allclose(found.from_better(after), [[0.6, 0.7, 0.4, 0.5], [0.9, 0.1, 0.2, 0.3]])
-
-
-def test_sweep_of_beta_stays_inside(profile: Profile, truths: Truths) -> None:
-    """Codes lie in the A_beta asked for, whatever beta is."""
-    found = sweep_beta(Judge(profile), to_unit(truths.crops), (0.0, 0.1, None), STEPS)
-    assert [item.beta for item in found] == [0.0, 0.1, None]
-    for item in found:
-        assert item.id_error.shape == item.lpips.shape == (3,)
-        assert excess(item.alpha_plus, item.beta) <= 1e-6
 
 
 def test_excess_finds_the_worst() -> None:

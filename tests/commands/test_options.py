@@ -40,7 +40,7 @@ OURS = b"urn:mystyle"
 CODE = b"mystyle:code="
 Outcome = tuple[object, ...]
 Try = Callable[..., Outcome]
-THERE = ["there.mystyle", "there.png"]  # in every folder that a command runs in
+THERE = ["there.mystyle", "there.png", "there.html"]  # in every folder that a command runs in
 
 UPSCALE = "upscale ada {w}/small.png --aligned -o out.png"
 INVERT = "invert ada {w}/crop.png --aligned -o out.png"
@@ -115,6 +115,8 @@ def of_quality(one: str) -> dict[str, tuple[str, str]]:
     return {"--quality": (one, "--quality instant"), "--instant": (one, "--instant")}
 
 
+EVALUATE = "evaluate ada --only walks -o out"
+
 CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "upscale": {
         **of_batches("upscale ada"),
@@ -172,6 +174,19 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "--photo": (f"{VERIFY} --code {{w}}/codes/crop.safetensors", "--photo {w}/crop.png"),
         "--mask": ("verify {w}/filled.png --photo {w}/crop.png", "--mask {w}/hole.png"),
         "--backend": ("verify {w}/drawn.png", "--backend torch"),
+    },
+    "evaluate": {
+        "--paper": (EVALUATE, "--paper"),
+        "--quick": (EVALUATE, "--quick"),
+        "--share": (f"{EVALUATE} --paper", "--share 0.1"),
+        "--compare": ("evaluate ada eve --quick", "--compare"),
+        "--only": (EVALUATE, "--only reconstruction"),
+        "--output": (EVALUATE, "-o other"),
+        "--seed": (EVALUATE, "--seed 2"),
+    },
+    "profile advise": {
+        "--page": ("profile advise ada", "--page advice.html"),
+        "--overwrite": ("profile advise ada --page there.html", "--overwrite"),
     },
     "study make": {
         "--output": (STUDY, "-o other"),

@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from mystyle_cli.analysis.properties import measure_properties
 from mystyle_cli.faces.align import Crop
 from mystyle_cli.faces.face import aligned_face
 from mystyle_cli.nets.generator import Generator, save_generator
@@ -40,7 +41,6 @@ from tools.faces.find_directions import (
     read_properties,
     wear_glasses,
 )
-from tools.faces.find_directions import measure as measure_crops
 from tools.faces.train_autoencoder import sharpness
 from tools.faces.train_perceptual import judge
 from tools.portraits.export import enlarged, render
@@ -121,7 +121,7 @@ def sight(
         crops = np.concatenate([to_bytes(part) for part in drawn])
         marks = np.stack([aligned_face(one, crop).landmarks / len(one) for one in crops])
         again = torch.cat([model.encoder(part) for part in drawn])
-        return measure_crops(marks, crops) | labelled(again.numpy())
+        return measure_properties(marks, crops) | labelled(again.numpy())
 
     return see
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mystyle_cli.analysis.properties import TURN, measure_properties
 from mystyle_cli.prior.directions import Direction
 from tools.faces.crops import AGES, Crops
 from tools.faces.disguises import clear_glasses
@@ -22,7 +23,6 @@ from tools.faces.drawing import Scene
 MIDDLES = dict(zip(AGES, (1, 6, 15, 25, 35, 45, 55, 65, 75), strict=True))  # years
 RIDGE = 0.1  # of the codes' mean variance, that readers of labels are held back by
 FACTORS = (0.5, 3.0)  # by which measuring may change a step in all
-TURN = 0.08  # of the eyes' outer corners' distance by which 10 degrees move the nose
 
 
 class Property(NamedTuple):
@@ -55,35 +55,9 @@ def read_properties(
         crops: (N, R, R, 3) bytes.
         names: labels "age", "gender", "race", each (N,).
     """
-    return measure(landmarks, crops) | {
+    return measure_properties(landmarks, crops) | {
         "age": np.array([MIDDLES[str(age)] for age in names["age"]], float),
         "gender": (names["gender"] == "Male").astype(float) * 2 - 1,
-    }
-
-
-def measure(landmarks: np.ndarray, crops: np.ndarray) -> dict[str, np.ndarray]:
-    """Measure what landmarks and pixels tell of each face; arguments as `read_properties` takes them."""
-    size = crops.shape[1]
-    outer = landmarks[:, 45] - landmarks[:, 36]  # (N, 2) from one outer eye corner to the other
-    apart = np.linalg.norm(outer, axis=1)
-    eyes, mouth = landmarks[:, 36:48].mean(1), landmarks[:, 48:60].mean(1)
-    down = mouth[:, 1] - eyes[:, 1]
-
-    def gap(upper: tuple[int, ...], lower: tuple[int, ...]) -> np.ndarray:
-        return (landmarks[:, list(lower), 1] - landmarks[:, list(upper), 1]).mean(1) / apart
-
-    def brightness(column: slice) -> np.ndarray:
-        rows = slice(int(0.45 * size), int(0.75 * size))
-        return np.asarray(crops[:, rows, column].reshape(len(crops), -1).mean(1) / 255)
-
-    left, right = slice(int(0.15 * size), int(0.4 * size)), slice(int(0.6 * size), int(0.85 * size))
-    return {
-        "yaw": (landmarks[:, 30, 0] - (landmarks[:, 36, 0] + landmarks[:, 45, 0]) / 2) / apart,
-        "pitch": (landmarks[:, 30, 1] - eyes[:, 1]) / down,
-        "smile": np.linalg.norm(landmarks[:, 54] - landmarks[:, 48], axis=1) / apart,
-        "mouth": gap((61, 62, 63), (67, 66, 65)),
-        "eyes-open": gap((37, 38, 43, 44), (41, 40, 47, 46)),
-        "light": brightness(right) - brightness(left),
     }
 
 

@@ -7,7 +7,7 @@ import importlib
 import sys
 import time
 
-from mystyle_cli.analysis.report import Report, to_text
+from mystyle_cli.report.report import Report, to_text
 from tools.figures.common import machine, save
 
 FIGURES = {
@@ -17,9 +17,6 @@ FIGURES = {
     "identity": "the identity net on people it has never seen",
     "curation": "the demonstration folders: every planted photo and its verdict",
     "portraits": "real photographs: found, aligned, pasted back, curated",
-    "reconstruction": "the reference set before and after tuning (fig 17)",
-    "interpolation": "identity between anchors (fig 4, 15, 16)",
-    "beta": "prior against expressiveness (fig 5)",
     "enhancement": "upscaling and inpainting against the domain prior (fig 9)",
     "albums": "two albums of real people: kept, refused, restored",
     "editing": "the two people edited: what changes, and whether they stay themselves",

@@ -29,7 +29,6 @@ from mystyle_cli.analysis.baselines import (
 from mystyle_cli.analysis.enhancement import METHODS, Enhancement, enhance
 from mystyle_cli.analysis.judge import Judge, Truths
 from mystyle_cli.analysis.metrics import describe_faces, lpips
-from mystyle_cli.analysis.report import Cell, Report, Table, Target
 from mystyle_cli.config import DEFAULT_PRIOR
 from mystyle_cli.curate.settings import CurateSettings
 from mystyle_cli.faces.align import FFHQ, align, warp
@@ -42,6 +41,7 @@ from mystyle_cli.person.reference import HELD_OUT
 from mystyle_cli.photos.decode import decode
 from mystyle_cli.photos.pixels import Pixels, grid, to_pixels, to_unit
 from mystyle_cli.prior.registry import open_prior
+from mystyle_cli.report.report import Cell, Report, Table, Target
 from mystyle_cli.restore.task import default_settings
 from mystyle_cli.store.store import Store
 from tools.faces import judge as outside

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mystyle_cli.analysis.report import Report, to_data
 from mystyle_cli.progress import Step
+from mystyle_cli.report.report import Report, to_data
 from tools.portraits import PRIOR
 
 if TYPE_CHECKING:

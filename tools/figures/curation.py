@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mystyle_cli.analysis.report import Cell, Report, Table, Target
 from mystyle_cli.curate.records import PhotoRecord
+from mystyle_cli.report.report import Cell, Report, Table, Target
 from tools.figures.common import Person, people, profile_of
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from mystyle_cli.analysis.report import Cell, Report, Table, Target
+from mystyle_cli.analysis.properties import measure_properties
 from mystyle_cli.config import DEFAULT_PRIOR
 from mystyle_cli.edit.directions import find_direction
 from mystyle_cli.edit.photos import EditSettings, Frame, edit_photos
@@ -18,8 +18,8 @@ from mystyle_cli.find.locate import Subject
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.reference import HELD_OUT
 from mystyle_cli.photos.pixels import Pixels, grid, to_pixels
+from mystyle_cli.report.report import Cell, Report, Table, Target
 from tools.faces import judge as outside
-from tools.faces.find_directions import measure
 from tools.figures.albums import ALBUMS, HELD, PEOPLE, album_photos, learn_photos, outside_judge
 from tools.figures.common import report_progress, save_picture, spread
 
@@ -118,7 +118,7 @@ def _property(profile: Profile, crops: Pixels, name: str, judge: outside.Judge |
     if name == "age" and judge is not None:
         return judge.ages(np.stack([judge.cut(*pair) for pair in zip(crops, marks, strict=True)]))
     if name in MEASURED:
-        return measure(np.stack(marks) / crops.shape[1], crops)[name]
+        return measure_properties(np.stack(marks) / crops.shape[1], crops)[name]
     return np.full(len(crops), np.nan)
 
 

@@ -11,9 +11,9 @@ from mystyle_cli.analysis.baselines import DOMAIN_STEPS, Task
 from mystyle_cli.analysis.enhancement import METHODS, Enhancement, enhance, targets
 from mystyle_cli.analysis.judge import Judge
 from mystyle_cli.analysis.membership import excess
-from mystyle_cli.analysis.report import Cell, Report, Table, Target
 from mystyle_cli.photos.pixels import grid
 from mystyle_cli.projection.settings import STEPS
+from mystyle_cli.report.report import Cell, Report, Table, Target
 from mystyle_cli.restore.task import RestoreSettings, default_settings
 from tools.figures.common import people, profile_of, report_progress, save_picture, spread, truths_of
 

@@ -14,12 +14,12 @@ import numpy as np
 
 from mystyle_cli.analysis.baselines import Task, hole_mask, shrink, subjects
 from mystyle_cli.analysis.membership import excess, with_many_anchors
-from mystyle_cli.analysis.report import Cell, Report, Table, Target
 from mystyle_cli.faces.align import FFHQ
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.photos.encode import encode
 from mystyle_cli.photos.pixels import Pixels
 from mystyle_cli.projection.codes import Parametrisation
+from mystyle_cli.report.report import Cell, Report, Table, Target
 from mystyle_cli.restore.restore import restore
 from mystyle_cli.restore.task import default_settings
 from mystyle_cli.store.store import Store

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mystyle_cli.analysis.report import Cell, Report, Table, Target
 from mystyle_cli.prior.registry import open_prior
+from mystyle_cli.report.report import Cell, Report, Table, Target
 from tools.figures.common import spread
 from tools.figures.renderer import area_under_curve
 from tools.figures.strangers import draw_strangers

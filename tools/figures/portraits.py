@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mystyle_cli.analysis.report import Cell, Report, Table, Target
 from mystyle_cli.curate.examine import Criteria, examine
 from mystyle_cli.curate.records import Reason
 from mystyle_cli.curate.settings import CurateSettings
@@ -15,6 +14,7 @@ from mystyle_cli.faces.faces import find_faces
 from mystyle_cli.faces.paste import paste, worked_region
 from mystyle_cli.photos.decode import decode
 from mystyle_cli.photos.pixels import Pixels, grid
+from mystyle_cli.report.report import Cell, Report, Table, Target
 from tools.figures.common import ROOT, save_picture
 
 FOLDER = ROOT.parent / "shared" / "portraits"

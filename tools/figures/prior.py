@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from mystyle_cli.analysis.metrics import lpips, psnr
-from mystyle_cli.analysis.report import Report, Table, Target
 from mystyle_cli.nets.generator import Generator
 from mystyle_cli.person.score import synthesise
 from mystyle_cli.photos.pixels import grid, to_pixels
 from mystyle_cli.prior.registry import open_prior
+from mystyle_cli.report.report import Report, Table, Target
 from tools.figures.common import save_picture, spread
 from tools.figures.strangers import draw_strangers
 from tools.portraits import PRIOR

@@ -13,7 +13,6 @@ from typing import Final
 import numpy as np
 
 from mystyle_cli.analysis.metrics import describe_faces, lpips, nearest_distance, psnr
-from mystyle_cli.analysis.report import Cell, Report, Table, Target
 from mystyle_cli.config import DEFAULT_PRIOR
 from mystyle_cli.edit.directions import find_direction
 from mystyle_cli.edit.photos import EditedPhoto, EditSettings, edit_photos
@@ -24,6 +23,7 @@ from mystyle_cli.person.reference import HELD_OUT
 from mystyle_cli.person.score import id_scores
 from mystyle_cli.photos.pixels import Pixels, grid, to_pixels, to_unit
 from mystyle_cli.prior.registry import open_prior
+from mystyle_cli.report.report import Cell, Report, Table, Target
 from tools.figures.albums import ALBUMS, HELD, PEOPLE, album_photos, learn_photos
 from tools.figures.common import NAMES, profile_of, report_progress, save_picture, spread, truths_of
 from tools.portraits import PRIOR

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mystyle_cli.analysis.report import Cell, Report, Table, Target
+from mystyle_cli.report.report import Cell, Report, Table, Target
 from tools.portraits.identity import draw_identity
 from tools.portraits.render import Portrait, render
 from tools.portraits.scene import draw_scene, draw_state

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from mystyle_cli.analysis.report import Report, Table, Target
+from mystyle_cli.report.report import Report, Table, Target
 
 RUNS = 9
 COMMANDS = (["--help"], ["upscale", "--help"], ["--version"], ["profile", "list"])

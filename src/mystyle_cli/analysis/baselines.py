@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mystyle_cli.photos.pixels import Pixels, resize
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.restore.restore import restore
-from mystyle_cli.restore.task import RestoreSettings, default_settings
+from mystyle_cli.restore.task import Quality, RestoreSettings, Start, TaskName, default_settings
 
 if TYPE_CHECKING:
     from mystyle_cli.faces.align import Crop
@@ -75,14 +75,23 @@ def subjects(
     return [Subject(pixels, mask, name=name) for pixels, name in zip(hidden, names, strict=True)]
 
 
-def comparison_settings(task: Task, base: RestoreSettings | None = None) -> RestoreSettings:
+def comparison_settings(
+    task: TaskName,
+    base: RestoreSettings | None = None,
+    *,
+    start: Start = "auto",
+    quality: Quality = "full",
+) -> RestoreSettings:
     """Return settings for degraded aligned crops of the person: nobody is refused, so none is left out.
 
     Args:
         task: for its beta.
-        base: what to start from; None takes the task's defaults.
+        base: what to start from; None takes the task's defaults, with the two below.
+        start: of the search.
+        quality: of the answer.
     """
-    return replace(base or default_settings(task), aligned=True, force=True)
+    chosen = base or replace(default_settings(task, quality), start=start)
+    return replace(chosen, aligned=True, force=True)
 
 
 def personal(
@@ -136,5 +145,15 @@ def lanczos(small: Pixels, resolution: int) -> Pixels:
 
 
 def pictures(answers: Sequence[Restoration]) -> Pixels:
-    """Return the pictures uint8 (B, R, R, 3) of answers to aligned crops."""
-    return np.stack([answer.pixels for answer in answers if answer.pixels is not None])
+    """Return the pictures uint8 (B, R, R, 3) of answers to aligned crops.
+
+    Raises:
+        MystyleError: there is none for one of them.
+    """
+    found = []
+    for answer in answers:
+        if answer.error is not None:
+            raise answer.error
+        assert answer.pixels is not None
+        found.append(answer.pixels)
+    return np.stack(found)

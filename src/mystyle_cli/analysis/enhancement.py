@@ -20,8 +20,8 @@ from mystyle_cli.analysis.baselines import (
     shrink,
     subjects,
 )
-from mystyle_cli.analysis.report import Target
 from mystyle_cli.progress import Progress, silent
+from mystyle_cli.report.report import Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What tuning changes: identity between anchors (fig 4, 15, 16), the reference set given back (fig 17)."""
+"""What tuning changes: identity along lines between anchors (fig 4, 15, 16)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from mystyle_cli.learn.figures import reconstruction_figures
-from mystyle_cli.person.reference import HELD_OUT
 from mystyle_cli.person.score import synthesise
 from mystyle_cli.progress import Progress, Step, silent
 
@@ -111,24 +109,3 @@ def _scores(
     images = synthesise(generator, codes.astype(np.float32)).clip(-1, 1)
     left_out = [[int(index) for index in pair]] * len(thetas)
     return profile.id_score(images, left_out)
-
-
-def reconstruction(profile: Profile) -> dict[str, dict[str, float]]:
-    """Measure G_d and G_p at the anchors, and at the encoder's codes of the profile's held-out photos.
-
-    Args:
-        profile: a tuned profile.
-
-    Returns:
-        For "before" and "after" the figures of `reconstruction_figures`.
-    """
-    prior, held_out = profile.prior, profile.faces(HELD_OUT)
-    perceptual = prior.perceptual()
-    own = (profile.anchors(), profile.faces())
-    encoded = "encoder" in prior.roles and len(held_out) > 0
-    unseen = (prior.encode(held_out) if encoded else profile.anchors()[:0], held_out)
-    generators = {"before": prior.generator(), "after": profile.generator()}
-    return {
-        name: reconstruction_figures(generator, prior, perceptual, own, unseen)
-        for name, generator in generators.items()
-    }

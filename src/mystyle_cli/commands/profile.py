@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mystyle_cli.commands.consent import consent_line, note_consent
+from mystyle_cli.commands.evaluate import advise_profile
 from mystyle_cli.commands.export import export_profile, import_profile
 from mystyle_cli.commands.learn import create
 from mystyle_cli.errors import MystyleError, ProfileError
@@ -32,6 +33,7 @@ def command() -> None:
 
 
 command.add_command(create)
+command.add_command(advise_profile)
 command.add_command(note_consent)
 command.add_command(export_profile)
 command.add_command(import_profile)

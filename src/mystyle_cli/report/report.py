@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -56,6 +58,47 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """One series of a plot.
+
+    Args:
+        label: what it is of.
+        x: its places along the plot.
+        y: its values; the heights of bars and histograms.
+        spread: standard deviation about each value, or nothing.
+    """
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    spread: Sequence[float] = ()
+
+
+PlotKind = Literal["lines", "points", "bars"]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A picture of figures.
+
+    Args:
+        title: what it shows.
+        x: what is along it, with its unit.
+        y: what is up it.
+        curves: its series.
+        kind: how they are drawn.
+        ticks: words in place of the numbers along it, at 0, 1, 2, ...
+    """
+
+    title: str
+    x: str
+    y: str
+    curves: Sequence[Curve]
+    kind: PlotKind = "lines"
+    ticks: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Report:
     """One figure that the project states about itself.
 
@@ -65,6 +108,8 @@ class Report:
         tables: what was measured.
         targets: what must hold.
         facts: inputs and settings that it was measured with.
+        plots: pictures of the tables.
+        findings: what they say, in sentences for a person.
     """
 
     name: str
@@ -72,6 +117,8 @@ class Report:
     tables: Sequence[Table]
     targets: Sequence[Target] = ()
     facts: Mapping[str, Cell] = field(default_factory=dict)
+    plots: Sequence[Plot] = ()
+    findings: Sequence[str] = ()
 
     @property
     def met(self) -> bool:
@@ -82,11 +129,12 @@ class Report:
 def to_text(report: Report) -> str:
     """Lay a report out as lines of text."""
     parts = [f"== {report.name}: {report.title}"]
-    parts += [f"   {name}: {_shown(value)}" for name, value in report.facts.items()]
+    parts += [f"   {name}: {shown(value)}" for name, value in report.facts.items()]
+    parts += [f"   {finding}" for finding in report.findings]
     parts += [f"\n{table.title}\n{layout(table.columns, table.rows)}" for table in report.tables]
     if report.targets:
         rows = [
-            ["met" if t.met else "MISSED", t.name, t.value, f"{t.comparison} {_shown(t.bound)}"]
+            ["met" if t.met else "MISSED", t.name, t.value, f"{t.comparison} {shown(t.bound)}"]
             for t in report.targets
         ]
         parts.append("\n" + layout(["", "target", "found", "wanted"], rows))
@@ -95,7 +143,7 @@ def to_text(report: Report) -> str:
 
 def layout(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """Align cells in columns: text to the left, figures to the right."""
-    text = [[_shown(cell) for cell in row] for row in rows]
+    text = [[shown(cell) for cell in row] for row in rows]
     widths = [max(len(line[place]) for line in [list(columns), *text]) for place in range(len(columns))]
     numeric = [
         all(isinstance(row[place], int | float | None) for row in rows) and bool(rows)
@@ -114,11 +162,20 @@ def layout(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     )
 
 
-def _shown(cell: Cell) -> str:
+def shown(cell: Cell) -> str:
     """Write a cell: four significant figures, a dash for what is not there."""
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return "-"
     return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+
+
+def to_csv(table: Table) -> str:
+    """Return a table as CSV, its title left out; what is not there is an empty cell."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(table.columns)
+    writer.writerows([["" if _plain(cell) is None else cell for cell in row] for row in table.rows])
+    return stream.getvalue()
 
 
 def to_data(report: Report) -> dict[str, object]:
@@ -139,11 +196,12 @@ def to_data(report: Report) -> dict[str, object]:
             {
                 "name": target.name,
                 "found": _plain(target.value),
-                "wanted": f"{target.comparison} {_shown(target.bound)}",
+                "wanted": f"{target.comparison} {shown(target.bound)}",
                 "met": target.met,
             }
             for target in report.targets
         ],
+        "findings": list(report.findings),
         "met": report.met,
     }
 

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from mystyle_cli.analysis.report import Report, Table, Target, layout, to_data, to_text
+from mystyle_cli.report.report import Report, Table, Target, layout, to_data, to_text
 
 
 @pytest.mark.parametrize(

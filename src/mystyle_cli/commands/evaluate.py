@@ -1,0 +1,203 @@
+"""`mystyle evaluate` and `profile advise`: is this profile good, and what would make it better."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mystyle_cli.terminal.app import App, Command, Unused, pass_app
+from mystyle_cli.terminal.options import Number, overwrite_option, profile_argument, seed_option
+
+if TYPE_CHECKING:
+    from mystyle_cli.evaluation.advice import Advice
+    from mystyle_cli.evaluation.evaluation import Evaluation
+    from mystyle_cli.experiments.bench import Protocol
+    from mystyle_cli.person.profile import Profile
+
+SUFFIX = ".evaluation"
+
+
+@click.command(
+    "evaluate",
+    cls=Command,
+    examples=(
+        "mystyle evaluate adele     # is it a good profile? opens with adele.evaluation/report.html",
+        "mystyle evaluate adele --quick",
+        "mystyle evaluate --compare adele adele-more-photos",
+        "mystyle evaluate adele ben --paper -o paper",
+        "mystyle evaluate adele --only enhancement --only beta --paper --share 0.2",
+    ),
+    unused=(
+        Unused(
+            ("share",),
+            lambda values: not values["paper"],
+            "it takes a share of the paper's protocol",
+            "Leave it out, or add --paper.",
+        ),
+        Unused(
+            ("only", "output", "paper"),
+            lambda values: values["compare"],
+            "--compare prints one table",
+            "Leave it out, or evaluate each profile.",
+        ),
+    ),
+)
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--paper", is_flag=True, help="All of the paper's experiments, with the methods it compares.")
+@click.option("--quick", is_flag=True, help="A first impression in a minute or two.")
+@click.option(
+    "--share",
+    type=Number(0, 1),
+    default=1.0,
+    show_default=True,
+    help="Share of the paper's numbers of photos, pairs and pictures: the whole takes hours.",
+)
+@click.option(
+    "--compare", is_flag=True, help="Two profiles of one person on the same photos: which is better?"
+)
+@click.option("--only", multiple=True, metavar="EXPERIMENT", help="Only this experiment; may be given again.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Where results go.")
+@seed_option
+@pass_app
+def command(
+    app: App,
+    names: tuple[str, ...],
+    paper: bool,
+    quick: bool,
+    share: float,
+    compare: bool,
+    only: tuple[str, ...],
+    output: Path | None,
+    seed: int | None,
+) -> None:
+    """Measure how good profiles are, on their held-out photos.
+
+    Results go into a folder, by default NAME.evaluation: a page to open in a browser, tables, plots.
+    Interrupted, the same command goes on from where it stopped. The folder shows photos of the person.
+    """
+    from dataclasses import replace
+
+    from mystyle_cli.errors import UsageError
+    from mystyle_cli.evaluation.evaluation import evaluate
+    from mystyle_cli.evaluation.registry import choose
+    from mystyle_cli.experiments.bench import PAPER, PERSON, QUICK, fraction
+
+    if compare and len(names) != 2:
+        raise UsageError(f"--compare takes two profiles, not {len(names)}", "Name both.")
+    experiments = choose(only, paper=paper)
+    protocol = QUICK if quick else fraction(PAPER, share) if paper else PERSON
+    device = app.choose_device()
+    store = app.profiles()
+    people = [store.open(name).on(device) for name in names]
+    if compare:
+        _compare(app, people[0], people[1], protocol)
+        return
+    folder = output or Path("-".join(names) + SUFFIX)
+    with app.console.progress() as progress:
+        found = evaluate(people, experiments, replace(protocol, seed=seed or 0), folder, progress)
+    _show(app, found)
+
+
+def _compare(app: App, first: Profile, second: Profile, protocol: Protocol) -> None:
+    """Show which of two profiles is better."""
+    from mystyle_cli.evaluation.comparison import compare
+    from mystyle_cli.report.report import to_data, to_text
+
+    with app.console.progress() as progress:
+        report = compare(first, second, protocol, progress)
+    app.console.show(to_text(report))
+    app.console.document("evaluate", {"reports": [to_data(report)]})
+
+
+def _show(app: App, found: Evaluation) -> None:
+    """Say what was found."""
+    from mystyle_cli.report.report import to_data, to_text
+
+    for report in found.reports:
+        app.console.detail(to_text(report))
+        for finding in report.findings:
+            app.console.show(finding)
+    for one in found.skipped:
+        app.console.warn(f"{one.experiment} is left out for {one.person}: {one.reason}")
+    app.console.result(str(found.page))
+    app.console.document(
+        "evaluate",
+        {
+            "page": str(found.page),
+            "reports": [to_data(report) for report in found.reports],
+            "skipped": [asdict(one) for one in found.skipped],
+        },
+    )
+
+
+@click.command(
+    "advise",
+    cls=Command,
+    examples=("mystyle profile advise adele", "mystyle profile advise adele --page advice.html"),
+)
+@profile_argument
+@click.option(
+    "--page", type=click.Path(path_type=Path), metavar="FILE", help="Write it with the photos, too."
+)
+@overwrite_option
+@pass_app
+def advise_profile(app: App, name: str, page: Path | None, overwrite: bool) -> None:
+    """Say which photos of a profile add most, and what is missing.
+
+    Each photo is taken out in turn, and what the others show in its place is compared with it.
+    """
+    from mystyle_cli.evaluation.advice import advise
+    from mystyle_cli.terminal.outputs import Ground, Originals
+
+    device = app.choose_device()
+    profile = app.profiles().open(name).on(device)
+    if page is not None:
+        Ground(Originals.of([profile.path]), overwrite, "Use --overwrite, or another --page.").check(page)
+    with app.console.progress() as progress:
+        found = advise(profile, progress=progress)
+    for sentence in found.sentences:
+        app.console.show(sentence)
+    if page is not None:
+        _write_advice(page, name, found)
+        app.console.result(str(page))
+    app.console.document(
+        "profile advise",
+        {
+            "name": name,
+            "page": None if page is None else str(page),
+            "sentences": list(found.sentences),
+            "curve": [{"photos": size, "missed": missed} for size, missed in found.curve.items()],
+            "photos": [
+                {"file": file, "missed": float(missed), "id": float(score), "doubtful": row in found.doubtful}
+                for row, (file, missed, score) in enumerate(
+                    zip(found.files, found.misses, found.ids, strict=True)
+                )
+            ],
+        },
+    )
+
+
+def _write_advice(page: Path, name: str, found: Advice) -> None:
+    """Write the advice as a page, for its owner only: it shows photos of the person."""
+    from mystyle_cli.files.writing import write_result
+    from mystyle_cli.photos.pixels import grid
+    from mystyle_cli.report.page import Chapter, to_page
+    from mystyle_cli.report.report import Curve, Plot, Report
+
+    groups = {"add most": found.adding, "add least": found.repeating, "doubtful": found.doubtful}
+    pictures = {
+        f"{what}: {', '.join(found.files[row] for row in rows)}": grid(found.faces[list(rows)], len(rows))
+        for what, rows in groups.items()
+        if rows
+    }
+    sizes = [float(size) for size in found.curve]
+    plot = Plot(
+        "what the set cannot show", "photos", "LPIPS", [Curve(name, sizes, list(found.curve.values()))]
+    )
+    report = Report("advice", "each photo against the others", [], plots=[plot])
+    chapter = Chapter(report, "Which photos help?", pictures)
+    text = to_page(f"The photos of {name}", found.sentences, [chapter])
+    write_result(page, text.encode(), private=True)

@@ -1,0 +1,1 @@
+"""Whether profiles are good: experiments on people, two profiles compared, advice about photos."""

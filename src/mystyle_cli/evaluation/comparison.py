@@ -1,0 +1,131 @@
+"""Two profiles on the same photos: which one is better, and whether that is more than chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from mystyle_cli.analysis.baselines import pictures
+from mystyle_cli.errors import ProfileError
+from mystyle_cli.experiments.bench import Bench
+from mystyle_cli.experiments.enhancement import CASES, Case
+from mystyle_cli.experiments.experiment import Values
+from mystyle_cli.person.reference import HELD_OUT
+from mystyle_cli.photos.pixels import to_pixels
+from mystyle_cli.progress import Progress, silent
+from mystyle_cli.report.report import Cell, Report, Table
+from mystyle_cli.restore.restore import restore
+
+if TYPE_CHECKING:
+    from mystyle_cli.experiments.bench import Protocol
+    from mystyle_cli.person.profile import Profile
+    from mystyle_cli.photos.pixels import Pixels
+
+FIGURES: Final = {
+    "truth_id": ("ID to the truth", 1),
+    "dlib_truth": ("dlib to the truth", -1),
+    "lpips": ("LPIPS", -1),
+}
+"""What is compared, and which way is better. The references differ between profiles; the truth does not."""
+
+SURE: Final = 1.96
+"""Standard errors of the mean difference beyond which it is called a difference."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Photos that neither of two profiles has learned from.
+
+    Args:
+        crops: uint8 (B, R, R, 3).
+        names: of the photos.
+    """
+
+    crops: Pixels
+    names: tuple[str, ...]
+
+
+def shared_photos(first: Profile, second: Profile, most: int) -> Shared:
+    """Return photos that either holds out and none has learned from.
+
+    Raises:
+        ProfileError: there is none, or the profiles' priors are not the same.
+    """
+    if first.manifest.prior.sha256 != second.manifest.prior.sha256:
+        raise ProfileError(
+            f"profiles '{first.name}' and '{second.name}' have different priors, whose crops differ",
+            "Compare profiles of one prior.",
+        )
+    learned = {record.sha256 for profile in (first, second) for record in profile.photos()}
+    found: dict[str, tuple[str, Pixels]] = {}
+    for profile in (first, second):
+        crops = to_pixels(profile.faces(HELD_OUT))
+        for record, crop in zip(profile.photos(HELD_OUT), crops, strict=True):
+            if record.sha256 not in learned:
+                found.setdefault(record.sha256, (record.file, crop))
+    if not found:
+        raise ProfileError(
+            f"no photo is held out by '{first.name}' or '{second.name}' and unknown to both",
+            "Make both from the same photos with the same --held-out and --seed.",
+        )
+    chosen = [found[key] for key in sorted(found)][:most]
+    return Shared(np.stack([crop for _, crop in chosen]), tuple(name for name, _ in chosen))
+
+
+def compare(first: Profile, second: Profile, protocol: Protocol, progress: Progress = silent) -> Report:
+    """Restore the same photos by both and compare photo by photo.
+
+    Args:
+        first, second: tuned profiles of one person and one prior.
+        protocol: how many photos at most.
+        progress: told of every step.
+    """
+    photos = shared_photos(first, second, protocol.photos)
+    rows: list[list[Cell]] = []
+    verdicts: list[int] = []
+    for case in CASES:
+        scores = [_scores(profile, photos, case, protocol, progress) for profile in (first, second)]
+        for name, (title, sign) in FIGURES.items():
+            one, other = (score[name] for score in scores)
+            change, error = difference(one, other)
+            verdict = 0 if abs(change) <= SURE * error else int(np.sign(change) * sign)
+            verdicts.append(verdict)
+            says = {0: "no difference", 1: f"{second.name} better", -1: f"{first.name} better"}[verdict]
+            rows.append(
+                [case.name, title, float(one.mean()), float(other.mean()), change, SURE * error, says]
+            )
+    columns = ["what", "figure", first.name, second.name, "difference", "95 % ±", ""]
+    return Report(
+        "comparison",
+        f"{first.name} and {second.name} on {len(photos.names)} photos that neither has learned from",
+        [Table("means over the photos", columns, rows)],
+        findings=[_verdict(verdicts, first.name, second.name)],
+    )
+
+
+def difference(one: Values, other: Values) -> tuple[float, float]:
+    """Return the mean of paired differences other - one, and its standard error, infinite for one pair."""
+    apart = np.asarray(other, np.float64) - np.asarray(one, np.float64)
+    if len(apart) < 2:
+        return float(apart.mean()), float("inf")
+    return float(apart.mean()), float(apart.std(ddof=1) / np.sqrt(len(apart)))
+
+
+def _verdict(verdicts: Sequence[int], first: str, second: str) -> str:
+    better, worse = sum(v > 0 for v in verdicts), sum(v < 0 for v in verdicts)
+    if not better and not worse:
+        return f"No figure tells {first} and {second} apart."
+    return f"{second} is better in {better} and {first} in {worse} of {len(verdicts)} figures."
+
+
+def _scores(
+    profile: Profile, photos: Shared, case: Case, protocol: Protocol, progress: Progress
+) -> dict[str, Values]:
+    """Return what a profile's answers score on photos."""
+    bench = Bench(profile, protocol, progress=progress)
+    given = case.taken_from(photos.crops, photos.names, profile.prior.crop)
+    answers = restore(profile, given, case.task, bench.settings(case.task), progress)
+    return dict(bench.score(pictures(answers), photos.crops))

@@ -1,0 +1,271 @@
+"""Experiments on people, kept in a folder of their own, so that a killed run goes on to the same tables."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from mystyle_cli import __version__
+from mystyle_cli.errors import MystyleError, ProfileError, UsageError
+from mystyle_cli.experiments.bench import Bench, Protocol
+from mystyle_cli.experiments.experiment import Experiment, Measured, read_measured
+from mystyle_cli.files.owned import Layout, Owned
+from mystyle_cli.files.reading import read_file
+from mystyle_cli.files.tensors import read_tensors
+from mystyle_cli.person.layout import ANCHORS, GENERATOR, PHOTOS
+from mystyle_cli.person.reference import HELD_OUT, png_of, read_pixels
+from mystyle_cli.progress import Progress, Step, silent
+from mystyle_cli.report.page import Chapter, to_page
+from mystyle_cli.report.plots import to_svg
+from mystyle_cli.report.report import Report, to_csv, to_data
+
+if TYPE_CHECKING:
+    from mystyle_cli.experiments.bench import Arrays
+    from mystyle_cli.person.profile import Profile
+    from mystyle_cli.photos.pixels import Pixels
+
+MARKER: Final = ".mystyle"
+_DIGEST: Final = "[0-9a-f]{24}"
+_NAME: Final = r"[\w-]{1,80}"
+LAYOUT: Final = Layout(
+    files=re.compile(
+        rf"{re.escape(MARKER)}|report\.html|results\.json|tables/{_NAME}\.csv|plots/{_NAME}\.svg"
+        rf"|parts/{_NAME}\.(json|png)|weights/{_DIGEST}\.safetensors"
+    ),
+    folders=frozenset(["tables", "plots", "parts", "weights"]),
+    private=True,
+)
+"""The names given in a folder of results; it shows photos of the person and is for its owner only."""
+
+MARK: Final = b'made_by = "mystyle"\nkind = "evaluation"\n'
+
+LARGEST: Final = {".json": 64 << 20, ".png": 256 << 20, ".safetensors": 2 << 30}
+"""Bytes that files have at most, by their ending."""
+
+
+class Folder:
+    """A folder of results, in which what was measured before is found again.
+
+    Args:
+        path: made where it is not there; one that mystyle did not make is refused.
+
+    Raises:
+        UsageError: something else is there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.owned = Owned(path.parent, path.name, LAYOUT)
+        self.owned.sweep()
+        if self.owned.has(MARKER):
+            return
+        try:
+            self.owned.make(MARKER, MARK)
+        except FileExistsError as error:
+            raise UsageError(
+                f"{path} is no folder of results of mystyle's",
+                "Give another folder with -o, or move it away.",
+            ) from error
+
+    def read(self, name: str) -> bytes | None:
+        """Return a file of results, or None where it is not there."""
+        if not self.owned.has(name):
+            return None
+        return read_file(self.path / name, LARGEST[Path(name).suffix], self.path)
+
+    def tensors(self, key: str, make: Callable[[], Arrays]) -> Arrays:
+        """Return the weights of a key, made by `make` unless an interrupted run has kept them."""
+        from safetensors.numpy import save
+
+        name = f"weights/{_digest(key)}.safetensors"
+        if self.owned.has(name):
+            with suppress(ValueError):  # damaged: they only save time
+                return read_tensors(self.path / name, LARGEST[".safetensors"], self.path)[0]
+        made = make()
+        self.owned.write(name, save(dict(made)))
+        return made
+
+    def forget_weights(self) -> None:
+        """Remove the weights that were kept for the case of an interruption."""
+        self.owned.clear("weights")
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An experiment that could not be made on a person, and why."""
+
+    experiment: str
+    person: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What experiments found out.
+
+    Args:
+        chapters: one for each experiment.
+        skipped: what could not be made.
+        folder: where everything is.
+    """
+
+    chapters: tuple[Chapter, ...]
+    skipped: tuple[Skipped, ...]
+    folder: Path
+
+    @property
+    def reports(self) -> list[Report]:
+        """The reports alone."""
+        return [chapter.report for chapter in self.chapters]
+
+    @property
+    def page(self) -> Path:
+        """The page to open in a browser."""
+        return self.folder / "report.html"
+
+
+def evaluate(
+    people: Sequence[Profile],
+    experiments: Sequence[Experiment],
+    protocol: Protocol,
+    folder: Path,
+    progress: Progress = silent,
+) -> Evaluation:
+    """Make experiments on people. Interrupted at any point, the same call goes on to the same tables.
+
+    Args:
+        people: tuned profiles of one prior, with their photos.
+        experiments: which.
+        protocol: how much of each.
+        folder: where results go, and what was measured before is found.
+        progress: told of every loop.
+
+    Raises:
+        ProfileError: a profile is not tuned, lacks its photos, or is of another prior.
+        UsageError: the folder is not mystyle's.
+    """
+    for profile in people:
+        profile.require_faces()
+        profile.generator()  # which says what to do where it is not tuned
+        if profile.manifest.prior.sha256 != people[0].manifest.prior.sha256:
+            raise ProfileError(
+                f"profiles '{people[0].name}' and '{profile.name}' have different priors",
+                "Evaluate profiles of one prior together.",
+            )
+    place = Folder(folder)
+    chapters, skipped = [], []
+    for number, experiment in enumerate(experiments):
+        progress(Step("evaluate", number, len(experiments)))
+        measured = {}
+        for profile in people:
+            others = [other for other in people if other is not profile]
+            reason = _lacks(experiment, profile, others)
+            if reason:
+                skipped.append(Skipped(experiment.name, profile.name, reason))
+                continue
+            bench = Bench(profile, protocol, others, progress, place)
+            measured[profile.name] = _measured(place, experiment, bench)
+        if measured:
+            pictures = {
+                f"{name}: {what}": pixels
+                for name, found in measured.items()
+                for what, pixels in found.pictures.items()
+            }
+            chapters.append(Chapter(experiment.tell(measured), experiment.question, pictures))
+    progress(Step("evaluate", len(experiments), len(experiments)))
+    found = Evaluation(tuple(chapters), tuple(skipped), folder)
+    _write(place, found, people, protocol)
+    place.forget_weights()
+    return found
+
+
+def _lacks(experiment: Experiment, profile: Profile, others: Sequence[Profile]) -> str:
+    """Return what an experiment lacks on a person, or ""."""
+    held_out = len(profile.photos(HELD_OUT))
+    if held_out < experiment.held_out:
+        return f"it needs {experiment.held_out} held-out photos, and there are {held_out}"
+    if len(others) < experiment.others:
+        return f"it needs {experiment.others + 1} people"
+    if len(profile.photos()) < 3:
+        return "it needs three photos"
+    return ""
+
+
+def _measured(place: Folder, experiment: Experiment, bench: Bench) -> Measured:
+    """Return what an experiment found on a person, measured now or before."""
+    name = f"{experiment.name}-{bench.profile.name}-{_key(experiment, bench)}"
+    kept = _kept(place, name)
+    if kept is not None:
+        return kept
+    found = experiment.measure(bench)
+    for what, pixels in found.pictures.items():
+        place.owned.write(f"parts/{name}-{what}.png", png_of(pixels))
+    # the values last: where they are there, everything is
+    place.owned.write(f"parts/{name}.json", found.to_bytes())
+    again = _kept(place, name)
+    assert again is not None
+    return again
+
+
+def _kept(place: Folder, name: str) -> Measured | None:
+    """Return what was measured before, or None where nothing whole is there."""
+    data = place.read(f"parts/{name}.json")
+    if data is None:
+        return None
+    try:
+        values = read_measured(data)
+        pictures: dict[str, Pixels] = {}
+        for file in place.owned.content("parts").files:
+            if file.startswith(f"parts/{name}-"):
+                pictures[file.removeprefix(f"parts/{name}-").removesuffix(".png")] = read_pixels(
+                    place.path / file, place.path
+                )
+    except (ValueError, MystyleError):
+        return None
+    return Measured(values, pictures)
+
+
+def _key(experiment: Experiment, bench: Bench) -> str:
+    """Return the digest of all that a result depends on."""
+    people = [bench.profile, *bench.others[: experiment.others]]
+    files = [[one.manifest.digests().get(name) for name in (GENERATOR, ANCHORS, PHOTOS)] for one in people]
+    facts = [
+        __version__,
+        experiment.name,
+        experiment.version,
+        asdict(bench.protocol),
+        bench.profile.manifest.prior.sha256,
+        files,
+    ]
+    return _digest(json.dumps(facts))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _write(place: Folder, found: Evaluation, people: Sequence[Profile], protocol: Protocol) -> None:
+    """Write tables, plots, the page, and all figures as one document."""
+    for chapter in found.chapters:
+        report = chapter.report
+        for number, table in enumerate(report.tables):
+            place.owned.write(f"tables/{report.name}-{number + 1}.csv", to_csv(table).encode())
+        for number, plot in enumerate(report.plots):
+            place.owned.write(f"plots/{report.name}-{number + 1}.svg", to_svg(plot).encode())
+    names = ", ".join(profile.name for profile in people)
+    lead = [finding for report in found.reports for finding in report.findings]
+    place.owned.write("report.html", to_page(f"How good is {names}?", lead, found.chapters).encode())
+    facts = {
+        "people": [profile.name for profile in people],
+        "prior": people[0].manifest.prior.name,
+        "protocol": asdict(protocol),
+        "reports": [to_data(report) for report in found.reports],
+        "skipped": [asdict(one) for one in found.skipped],
+    }
+    place.owned.write("results.json", (json.dumps(facts, indent=1) + "\n").encode())

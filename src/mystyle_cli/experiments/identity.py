@@ -1,0 +1,143 @@
+"""Who is who: the wrong person's photo (fig 12), and people in one latent space (fig 13)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from mystyle_cli.analysis.baselines import pictures, subjects
+from mystyle_cli.experiments.bench import Bench
+from mystyle_cli.experiments.experiment import Experiment, Measured, Values, spread_of
+from mystyle_cli.person.score import embed_pictures
+from mystyle_cli.photos.pixels import grid, to_unit
+from mystyle_cli.report.report import Cell, Curve, Plot, Report, Table, Target
+from mystyle_cli.restore.restore import restore
+
+if TYPE_CHECKING:
+    from mystyle_cli.photos.pixels import Pixels
+
+
+def measure_wrong(bench: Bench) -> Measured:
+    """Enlarge another person's held-out photos with this person's prior, and with their own.
+
+    Returns:
+        gate (B,): ID of the photos to this person's set; refused (B,); wrong, right (B,): ID of the answers
+        to the true person's set, and taken (B,): of the wrong answers to this person's.
+    """
+    stranger = Bench(bench.others[0], bench.protocol, progress=bench.progress, shelf=bench.shelf)
+    truths = stranger.held_out
+    scores = bench.profile.id_score(to_unit(truths)).astype(np.float64)
+    made = {name: _enlarged(by, stranger) for name, by in (("wrong", bench), ("right", stranger))}
+    rows = {name: embed_pictures(bench.profile.prior, to_unit(pixels)) for name, pixels in made.items()}
+    references = bench.others[0].reference_embeddings().T
+    found: dict[str, Values] = {name: (row @ references).max(axis=1) for name, row in rows.items()}
+    taken = (rows["wrong"] @ bench.profile.reference_embeddings().T).max(axis=1)
+    refused = (scores < bench.profile.id_threshold).astype(np.float64)
+    stack = np.stack([made["wrong"], made["right"], truths], axis=1)
+    sheet = grid(stack.reshape(-1, *stack.shape[2:]), 6)
+    return Measured(found | {"gate": scores, "refused": refused, "taken": taken}, {"wrong-person": sheet})
+
+
+def _enlarged(bench: Bench, photos: Bench) -> Pixels:
+    given = subjects(photos.held_out, "upscale", photos.names, bench.profile.prior.crop)
+    answers = restore(bench.profile, given, "upscale", bench.settings("upscale"), bench.progress)
+    return pictures(answers)
+
+
+def tell_wrong(measured: Mapping[str, Measured]) -> Report:
+    """Lay fig 12 out."""
+    rows: list[list[Cell]] = [
+        [
+            name,
+            len(found.values["gate"]),
+            f"{found.values['refused'].mean():.0%}",
+            *(spread_of(found.values[kind]) for kind in ("right", "wrong", "taken")),
+        ]
+        for name, found in measured.items()
+    ]
+    columns = [
+        "prior of",
+        "photos",
+        "refused",
+        "ID by their own prior",
+        "by the wrong one",
+        "to the wrong person",
+    ]
+    right, wrong = (
+        np.concatenate([found.values[kind] for found in measured.values()]) for kind in ("right", "wrong")
+    )
+    refused = np.concatenate([found.values["refused"] for found in measured.values()])
+    return Report(
+        "wrong",
+        "another person's photos (fig 12)",
+        [Table("photos of another person enlarged from 16 px", columns, rows)],
+        [
+            Target("ID by their own prior over the wrong one", float((right - wrong).mean()), "above", 0.0),
+            Target("share of clear photos that the gate refuses", float(refused.mean()), "at least", 0.9),
+        ],
+        findings=[f"{refused.mean():.0%} of another person's photos are refused."],
+    )
+
+
+def measure_plane(bench: Bench) -> Measured:
+    """Return the person's anchors (N, w_dim)."""
+    return Measured({"anchors": bench.profile.anchors().astype(np.float64)})
+
+
+def tell_plane(measured: Mapping[str, Measured]) -> Report:
+    """Lay fig 13 out: anchors of several people on their two principal axes."""
+    names = list(measured)
+    anchors = [found.values["anchors"] for found in measured.values()]
+    codes = np.concatenate(anchors)
+    owner = np.repeat(np.arange(len(anchors)), [len(rows) for rows in anchors])
+    centred = codes - codes.mean(axis=0)
+    axes = np.linalg.svd(centred, full_matrices=False)[2][:2]  # (2, w_dim)
+    plane = centred @ axes.T  # (sum N, 2)
+    curves = [
+        Curve(name, plane[owner == row, 0].tolist(), plane[owner == row, 1].tolist())
+        for row, name in enumerate(names)
+    ]
+    rows: list[list[Cell]] = []
+    for row, name in enumerate(names):
+        rows.append(
+            [name, len(anchors[row]), *(_nearest_own(points, owner, row) for points in (plane, codes))]
+        )
+    share = float(np.mean([_nearest_own(codes, owner, row) for row in range(len(names))]))
+    return Report(
+        "plane",
+        "anchors of several people (fig 13)",
+        [
+            Table(
+                "anchors whose nearest other anchor is the same person's",
+                ["person", "anchors", "in the plane", "in W"],
+                rows,
+            )
+        ],
+        [Target("share of anchors beside one of the same person, in W", share, "at least", 0.9)],
+        plots=[Plot("Fig 13: anchors on two principal axes", "first", "second", curves, "points")],
+        findings=[f"{share:.0%} of the anchors lie nearest to another of the same person."],
+    )
+
+
+def _nearest_own(points: np.ndarray, owner: np.ndarray, row: int) -> float:
+    """Return the share of a person's points whose nearest other point is theirs too."""
+    own = points[owner == row]
+    distances = np.linalg.norm(own[:, None] - points[None], axis=-1)  # (N, sum N)
+    distances[np.arange(len(own)), np.flatnonzero(owner == row)] = np.inf
+    return float((owner[distances.argmin(axis=1)] == row).mean())
+
+
+EXPERIMENTS: Final = (
+    Experiment(
+        "wrong",
+        "fig 12",
+        "What happens to somebody else's photo?",
+        measure_wrong,
+        tell_wrong,
+        others=1,
+        held_out=1,
+    ),
+    Experiment("plane", "fig 13", "Do people lie apart in the prior?", measure_plane, tell_plane, others=1),
+)

@@ -1,0 +1,109 @@
+"""Two profiles on the same photos, and what photos of a profile are worth."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mystyle_cli.errors import ProfileError
+from mystyle_cli.evaluation.advice import advise
+from mystyle_cli.evaluation.comparison import compare, difference, shared_photos
+from mystyle_cli.experiments.bench import QUICK
+from mystyle_cli.hull.solve import nearest_alpha
+from mystyle_cli.person.profile import Profile
+from mystyle_cli.store.store import Store
+from tests.support.journeys import Run, document, journey
+from tests.support.tiny_store import TRAIN, make_store
+
+SMALL = replace(QUICK, photos=2, steps=2)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, tiny_prior: Path) -> Store:
+    """A store with a person and a copy of them."""
+    store = make_store(tmp_path_factory.mktemp("compared"), tiny_prior, "ada")
+    shutil.copytree(store.root / "ada", store.root / "again")
+    return store
+
+
+@pytest.fixture(scope="module")
+def ada(store: Store) -> Profile:
+    """The person."""
+    return store.open("ada")
+
+
+def test_the_mean_of_pairs_and_its_error() -> None:
+    """Against the textbook; one pair says nothing."""
+    one, other = np.array([1.0, 2.0, 4.0]), np.array([2.0, 2.5, 4.0])
+    mean, error = difference(one, other)
+    assert mean == pytest.approx(0.5)
+    assert error == pytest.approx(np.std([1.0, 0.5, 0.0], ddof=1) / np.sqrt(3))
+    assert difference(one[:1], other[:1]) == (1.0, np.inf)
+
+
+def test_a_profile_differs_in_nothing_from_its_copy(store: Store, ada: Profile) -> None:
+    """Every difference is 0, and no side is called better."""
+    report = compare(ada, store.open("again"), SMALL)
+    (table,) = report.tables
+    assert len(table.rows) == 12
+    assert {row[-1] for row in table.rows} == {"no difference"}
+    assert {row[4] for row in table.rows} == {0.0}
+    assert report.findings == ["No figure tells ada and again apart."]
+
+
+def test_photos_that_one_has_learned_from_do_not_count(store: Store, ada: Profile) -> None:
+    """Only what both have never seen."""
+    other = store.open("again")
+    assert set(shared_photos(ada, other, 9).names) == {record.file for record in ada.photos("held-out")}
+    learned = tuple(replace(record, split="train") for record in other.records if record.kept)
+    other.__dict__["records"] = learned
+    with pytest.raises(ProfileError, match="unknown to both"):
+        shared_photos(ada, other, 9)
+
+
+@journey("evaluate", "--compare")
+def test_compare_from_the_command_line(run: Run, tmp_path: Path) -> None:
+    """A table for people, the same as a document; two names are needed."""
+    shutil.copytree(tmp_path / "store" / "ada", tmp_path / "store" / "again")
+    found = document(run("--json", "evaluate", "--compare", "ada", "again", "--quick"))
+    assert found["reports"][0]["name"] == "comparison"
+    assert run("evaluate", "--compare", "ada").exit_code == 2
+    assert run("evaluate", "--compare", "ada", "again", "--only", "beta").exit_code == 2
+
+
+def test_what_a_photo_misses_is_measured_on_the_others(ada: Profile) -> None:
+    """By an independent walk: the nearest code of the others, drawn and compared."""
+    from mystyle_cli.analysis.metrics import lpips
+    from mystyle_cli.person.score import synthesise
+
+    found = advise(ada)
+    anchors = ada.anchors().astype(np.float64)
+    others = np.delete(anchors, 2, axis=0)
+    code = (nearest_alpha(anchors[2], others, 0.0) @ others).astype(np.float32)
+    made = synthesise(ada.generator(), code[None]).clip(-1, 1)
+    assert found.misses[2] == pytest.approx(
+        float(lpips(ada.prior.perceptual(), made, ada.faces()[2:3])[0]), rel=1e-4
+    )
+    assert set(found.adding) | set(found.repeating) <= set(range(TRAIN))
+    assert found.misses[found.adding[0]] >= found.misses[found.repeating[0]]
+    assert max(found.curve) == TRAIN
+    assert all(sentence.endswith(".") for sentence in found.sentences)
+
+
+@journey("profile advise", "--page", "--overwrite")
+def test_advice_from_the_command_line(run: Run, tmp_path: Path) -> None:
+    """Sentences, a document, and a page that is for its owner only and replaces nothing."""
+    done = run("profile", "advise", "ada", "--page", "advice.html")
+    assert done.exit_code == 0, done.stderr
+    page = tmp_path / "work" / "advice.html"
+    assert page.stat().st_mode & 0o077 == 0
+    assert "add most" in page.read_text()
+    assert run("profile", "advise", "ada", "--page", "advice.html").exit_code == 2
+    assert run("profile", "advise", "ada", "--page", "advice.html", "--overwrite").exit_code == 0
+    found = document(run("--json", "profile", "advise", "ada"))
+    assert len(found["photos"]) == TRAIN
+    assert found["sentences"] == done.stdout.splitlines()[:-1]

@@ -1,0 +1,235 @@
+"""`mystyle evaluate` through the command line: what it writes, refuses, and takes up again."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mystyle_cli.evaluation.evaluation import evaluate
+from mystyle_cli.evaluation.registry import EXPERIMENTS, choose
+from mystyle_cli.experiments.bench import QUICK, Bench, Protocol, fraction
+from mystyle_cli.experiments.experiment import Experiment, Measured, read_measured
+from mystyle_cli.person.profile import Profile
+from mystyle_cli.progress import Step
+from tests.support.journeys import Run, document, journey
+from tests.support.tiny_store import make_store
+
+SMALL = Protocol("test", 1, 3, 3, 6, 1, (3,), 1, 2, ("Domain prior", "MyStyle"), steps=2)
+ALONE = [one for one in EXPERIMENTS if not one.others and one.name not in ("cost", "poses")]
+CHEAP = choose(("reconstruction", "interpolation", "walks", "synthesis", "wrong", "plane"), paper=True)
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory, tiny_prior: Path) -> list[Profile]:
+    """Two tuned profiles of one prior at 32 pixels, of six photos each and two held out."""
+    root = tmp_path_factory.mktemp("people")
+    return [make_store(root, tiny_prior, name).open(name) for name in ("ada", "ben")]
+
+
+@pytest.fixture(scope="module")
+def whole(people: list[Profile], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of all experiments on one person that need no clock, made without a break."""
+    folder = tmp_path_factory.mktemp("whole") / "results"
+    found = evaluate(people[:1], ALONE, SMALL, folder)
+    assert [report.name for report in found.reports] == [experiment.name for experiment in ALONE]
+    assert not found.skipped
+    return folder
+
+
+def test_every_experiment_tells_what_it_found(whole: Path) -> None:
+    """Each has a table with finite figures, and the page shows each under its question."""
+    results = json.loads((whole / "results.json").read_text())
+    page = (whole / "report.html").read_text()
+    for experiment, report in zip(ALONE, results["reports"], strict=True):
+        cells = [cell for table in report["tables"] for row in table["rows"] for cell in row]
+        assert any(isinstance(cell, float) or (isinstance(cell, str) and "±" in cell) for cell in cells), (
+            report
+        )
+        assert report["findings"], report["name"]
+        assert escape(experiment.question) in page
+
+
+def test_tables_stand_as_csv_beside_the_page(people: list[Profile], tmp_path: Path) -> None:
+    """A CSV holds what the JSON does, row by row."""
+    folder = tmp_path / "results"
+    evaluate(people, choose(("plane",), paper=True), SMALL, folder)
+    (report,) = json.loads((folder / "results.json").read_text())["reports"]
+    rows = list(csv.reader(io.StringIO((folder / "tables" / "plane-1.csv").read_text())))
+    assert rows[0] == report["tables"][0]["columns"]
+    assert [row[0] for row in rows[1:]] == ["ada", "ben"]
+    assert [float(row[2]) for row in rows[1:]] == [row[2] for row in report["tables"][0]["rows"]]
+
+
+def test_the_page_needs_nothing_else(whole: Path) -> None:
+    """No address of anything outside, no script; pictures lie in it, and it is not for others."""
+    page = (whole / "report.html").read_text()
+    outside = [
+        link
+        for link in re.findall(r"""(?:src|href|url)\s*[=(]\s*['"]?([^'")\s>]+)""", page)
+        if link[0] != "#"
+    ]
+    assert outside
+    assert all(link.startswith("data:image/") for link in outside)
+    assert "<script" not in page
+    assert (whole.stat().st_mode & 0o077, (whole / "report.html").stat().st_mode & 0o077) == (0, 0)
+
+
+@pytest.fixture(scope="module")
+def unbroken(people: list[Profile], tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """What a run of the cheap experiments without a break finds."""
+    folder = tmp_path_factory.mktemp("unbroken") / "results"
+    evaluate(people, CHEAP, SMALL, folder)
+    return (folder / "results.json").read_bytes()
+
+
+@pytest.mark.parametrize("parts", [0, 3, 7])
+def test_an_interrupted_run_goes_on_to_the_same_tables(
+    people: list[Profile], unbroken: bytes, tmp_path: Path, parts: int
+) -> None:
+    """Broken off after some parts, and then inside the next one, the same call ends with the same figures."""
+    folder = tmp_path / "results"
+
+    def break_off(step: Step) -> None:
+        if folder.is_dir() and len(list(folder.glob("parts/*.json"))) >= parts:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(people, CHEAP, SMALL, folder, break_off)
+    kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("parts/*.json")}
+    assert len(kept) == parts
+    evaluate(people, CHEAP, SMALL, folder)
+    assert (folder / "results.json").read_bytes() == unbroken
+    assert {name: (folder / "parts" / name).stat().st_mtime_ns for name in kept} == kept  # not made again
+    assert not list(folder.glob("weights/*"))
+
+
+def test_a_damaged_part_is_made_again(people: list[Profile], tmp_path: Path) -> None:
+    """What is not whole counts for nothing."""
+    folder, chosen = tmp_path / "results", choose(("plane",), paper=True)
+    evaluate(people, chosen, SMALL, folder)
+    before = (folder / "results.json").read_bytes()
+    part = next(iter(folder.glob("parts/plane-ada-*.json")))
+    part.write_text('{"anchors": {"shape": [1000000, 9], "values": [1]}}')
+    evaluate(people, chosen, SMALL, folder)
+    assert (folder / "results.json").read_bytes() == before
+
+
+def test_another_seed_or_protocol_is_measured_anew(people: list[Profile], tmp_path: Path) -> None:
+    """A part answers only for the numbers that it was measured with."""
+    counted: list[str] = []
+
+    def measure(bench: Bench) -> Measured:
+        counted.append(bench.profile.name)
+        return Measured({"x": np.array([1.0])})
+
+    plain = choose(("plane",), paper=True)[0]
+    counting = Experiment(
+        "plane", "", "?", measure, lambda measured: plain.tell({}) if not measured else _no()
+    )
+    for protocol in (SMALL, SMALL, replace(SMALL, seed=1), replace(SMALL, pairs=2)):
+        with pytest.raises(_ToldError):
+            evaluate(people[:1], [counting], protocol, tmp_path / "results")
+    assert len(counted) == 3
+
+
+class _ToldError(Exception):
+    """The experiment got to its end."""
+
+
+def _no() -> None:
+    raise _ToldError
+
+
+def test_what_cannot_be_measured_is_left_out_with_its_reason(people: list[Profile], tmp_path: Path) -> None:
+    """One person has nobody to be confused with."""
+    found = evaluate(people[:1], choose(("wrong", "plane"), paper=True), SMALL, tmp_path / "results")
+    assert not found.reports
+    assert [(one.experiment, one.person) for one in found.skipped] == [("wrong", "ada"), ("plane", "ada")]
+    assert "2 people" in found.skipped[0].reason
+
+
+def test_somebodys_folder_is_refused(run: Run, tmp_path: Path) -> None:
+    """A folder that is not mystyle's keeps every file."""
+    (tmp_path / "work" / "mine").mkdir()
+    (tmp_path / "work" / "mine" / "report.html").write_text("my own")
+    done = run("evaluate", "ada", "--quick", "--only", "interpolation", "-o", "mine")
+    assert done.exit_code == 2
+    assert "mine" in done.stderr
+    assert [path.name for path in (tmp_path / "work" / "mine").iterdir()] == ["report.html"]
+
+
+@journey("evaluate", "--quick", "--only", "--seed")
+def test_the_command_says_where_the_page_is(run: Run, tmp_path: Path) -> None:
+    """Findings and the page's place on stdout; the document has every table."""
+    done = run("evaluate", "ada", "--quick", "--only", "reconstruction", "--seed", "3")
+    assert done.exit_code == 0, done.stderr
+    *findings, page = done.stdout.splitlines()
+    assert (tmp_path / "work" / page).is_file()
+    assert findings
+    found = document(run("--json", "evaluate", "ada", "--quick", "--only", "reconstruction", "--seed", "3"))
+    assert found["page"] == page
+    assert [report["name"] for report in found["reports"]] == ["reconstruction"]
+
+
+@journey("evaluate", "--paper", "--share", "--output")
+def test_a_share_of_the_paper_is_a_share_of_its_numbers(run: Run, tmp_path: Path) -> None:
+    """A tenth of a thousand pairs and of ten thousand pictures; all pairs, where there are fewer."""
+    for share, pairs, samples in (("0.1", 100, 1_000), ("1", 1_000, 10_000)):
+        done = run("evaluate", "ada", "--paper", "--only", "interpolation", "--share", share, "-o", share)
+        assert done.exit_code == 0, done.stderr
+        folder = tmp_path / "work" / share
+        assert done.stdout.splitlines()[-1] == f"{share}/report.html"
+        protocol = json.loads((folder / "results.json").read_text())["protocol"]
+        assert (protocol["pairs"], protocol["samples"]) == (pairs, samples)
+        (part,) = folder.glob("parts/*.json")
+        assert read_measured(part.read_bytes())["pairs"].shape == (15, 2)
+
+
+def test_an_unknown_experiment_is_named(run: Run) -> None:
+    """With those that there are."""
+    done = run("evaluate", "ada", "--only", "magic")
+    assert done.exit_code == 2
+    assert "magic" in done.stderr
+    assert "interpolation" in done.stderr
+
+
+def test_values_come_back_as_they_were_written() -> None:
+    """Shapes, places and what is no number."""
+    values = {"a": np.array([[1.5, np.nan], [-2.25, 1e300]]), "b": np.zeros((0, 3))}
+    again = read_measured(Measured(values).to_bytes())
+    assert set(again) == {"a", "b"}
+    for name, array in values.items():
+        np.testing.assert_array_equal(again[name], array)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b'{"a": 1}',
+        b'{"a": {"shape": [2], "values": [1]}}',
+        b'{"a": {"shape": [1], "values": ["x"]}}',
+    ],
+)
+def test_what_was_not_written_so_is_refused(data: bytes) -> None:
+    """As a ValueError, whatever it is."""
+    with pytest.raises(ValueError):  # noqa: PT011
+        read_measured(data)
+
+
+def test_quick_is_less_than_everything() -> None:
+    """A share never rises above the whole, and leaves something."""
+    for share in (0.01, 0.5, 1.0):
+        part = fraction(QUICK, share)
+        assert 1 <= part.photos <= QUICK.photos
+        assert 1 <= part.pairs <= QUICK.pairs
+        assert 1 <= part.samples <= QUICK.samples
