@@ -25,7 +25,6 @@ from mystyle_cli.instant.net import (
     FEATURES,
     FILE,
     LARGEST_BETA,
-    LOSS,
     InstantSettings,
     with_beta,
 )
@@ -34,6 +33,7 @@ from mystyle_cli.progress import Progress, Step, silent
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mystyle_cli.nets.gaps import Weights
     from mystyle_cli.nets.generator import Generator
     from mystyle_cli.nets.perceptual import Perceptual
     from mystyle_cli.person.reference import Pictures
@@ -136,28 +136,26 @@ class Made:
     Args:
         loss: of the last step, see `_Training.step`.
         largest_difference: of the file to torch, in coefficients.
-        gradient_difference: of eq 1's gradient to torch, as a share of its length.
     """
 
     loss: float
     largest_difference: float
-    gradient_difference: float
 
 
 def make_instant(
     prior: Prior,
-    nets: tuple[Generator, Perceptual],
+    generator: Generator,
     anchors: FloatArray,
     faces: Pictures,
     settings: InstantSettings,
     write: Callable[[str, bytes], Path],
     progress: Progress = silent,
 ) -> Made:
-    """Train a person's net; write it, and eq 1 with its gradient beside it, and compare both with torch.
+    """Train a person's net, write it, and compare it with torch.
 
     Args:
         prior: the domain prior.
-        nets: G_p and LPIPS on the device to work on.
+        generator: G_p on the device to work on.
         anchors: (N, w_dim).
         faces: the reference set.
         settings: how to train.
@@ -165,14 +163,11 @@ def make_instant(
         progress: told after every step.
 
     Raises:
-        ModelError: an exported net answers otherwise than torch.
+        ModelError: the exported net answers otherwise than torch.
     """
-    from mystyle_cli.nets.loss import loss_file
-
-    trained = train_instant(prior, nets[0], anchors, faces, settings, progress)
-    written = write(FILE, instant_file(trained.net)), write(LOSS, loss_file(*nets))
-    difference = check_file(written[0], trained.net, trained.features)
-    return Made(trained.loss, difference, check_loss(written[1], nets, anchors))
+    trained = train_instant(prior, generator, anchors, faces, settings, progress)
+    written = write(FILE, instant_file(trained.net))
+    return Made(trained.loss, check_file(written, trained.net, trained.features))
 
 
 def _rate(highest: float, step: int, steps: int) -> float:
@@ -266,11 +261,14 @@ def check_file(path: Path, net: Net, features: FloatArray) -> float:
     return float(f"{difference:.3g}")
 
 
-def check_loss(path: Path, nets: tuple[Generator, Perceptual], anchors: FloatArray) -> float:
+def check_loss(
+    path: Path, nets: tuple[Generator, Perceptual], anchors: FloatArray, weights: Weights | None = None
+) -> float:
     """Return how far an exported gradient of eq 1 is from torch, as a share of its length.
 
     Args:
         anchors: (N, w_dim); the gradient is taken between their mean and the picture of the first.
+        weights: what the file may leave out.
 
     Raises:
         ModelError: too far.
@@ -287,7 +285,7 @@ def check_loss(path: Path, nets: tuple[Generator, Perceptual], anchors: FloatArr
     loss = perceptual.distance(made, target).sum() + (made - target).square().mean()
     (expected,) = torch.autograd.grad(loss, alpha)
     same, known = np.eye(size, dtype=np.float32), np.ones((size, size), np.float32)
-    gradient = open_gradient(path, anchors)
+    gradient = open_gradient(path, anchors, weights=weights)
     photo = gradient.place(Degraded(same, same, known, target[0].cpu().numpy()))
     found = gradient.at(alpha[0].detach().cpu().double().numpy(), photo)[1]
     right = expected[0].cpu().double().numpy()

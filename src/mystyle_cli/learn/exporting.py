@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 
 from mystyle_cli import __version__
 from mystyle_cli.errors import ModelError
+from mystyle_cli.instant.net import LOSS
 from mystyle_cli.person.layout import ANCHORS, FOLDER, GENERATOR, HALF, PARITY, SYNTHESIS
+from mystyle_cli.person.weights import LeftOut
 from mystyle_cli.progress import Progress
 
 if TYPE_CHECKING:
     from mystyle_cli.instant.net import InstantSettings
+    from mystyle_cli.nets.gaps import Weights
     from mystyle_cli.nets.generator import Generator
     from mystyle_cli.nets.perceptual import Perceptual
     from mystyle_cli.person.manifest import Scalar
@@ -60,7 +63,7 @@ def export_nets(
     anchors: FloatArray,
     write: Write,
     *,
-    everything: bool = True,
+    left_out: Weights | None = None,
     generator_sha256: str = "",
 ) -> list[Net]:
     """Write a person's nets, and the record of how near they are to torch.
@@ -70,16 +73,20 @@ def export_nets(
         generator: G_p, on any device.
         anchors: (N, w_dim), whose codes and mixtures are compared.
         write: takes the files, the record last.
-        everything: also half precision, and the prior's nets; otherwise the generator in float32 alone.
+        left_out: gives the weights that the profile has elsewhere; the generator in float32 is written alone,
+            without them. None writes what others' programs need: it whole, half precision, the prior's nets.
         generator_sha256: of the profile's generator, for the record.
 
     Raises:
         ModelError: an exported net answers otherwise than torch.
     """
     from mystyle_cli.nets.export import synthesis_file
+    from mystyle_cli.nets.gaps import without_weights
 
-    nets = [_compare(write(SYNTHESIS, synthesis_file(generator)), generator, anchors, PARITY_LIMIT)]
-    if everything:
+    file = synthesis_file(generator)
+    path = write(SYNTHESIS, file if left_out is None else without_weights(file))
+    nets = [_compare(path, generator, anchors, PARITY_LIMIT, left_out)]
+    if left_out is None:
         half = write(HALF, synthesis_file(generator, half=True))
         nets.append(_compare(half, generator, anchors, HALF_LIMIT))
         for role in (role for role in COPIED if role in prior.roles):
@@ -107,7 +114,7 @@ def export_stage(
         prior: the domain prior.
         generator: G_p and its file's sha256.
         anchors: (N, w_dim).
-        everything: see `export_nets`.
+        everything: all that others' programs need, see `export_nets`.
 
     Returns:
         The digests of the files written, the facts that tell whether they are still true, and the nets.
@@ -119,12 +126,20 @@ def export_stage(
         return draft.payload / FOLDER / name
 
     net, digest = generator
-    nets = export_nets(prior, net, anchors, write, everything=everything, generator_sha256=digest)
+    left_out = None if everything else _left_out(draft, prior)
+    nets = export_nets(prior, net, anchors, write, left_out=left_out, generator_sha256=digest)
     facts: dict[str, Scalar] = {"generator": digest, "prior": prior.digest, "everything": everything}
     return files, facts | {"largest_difference": nets[0].largest_difference}, nets
 
 
-def _compare(path: Path, generator: Generator, anchors: FloatArray, limit: float) -> Net:
+def _left_out(draft: Draft, prior: Prior) -> LeftOut:
+    """Return what a profile's nets leave out, as its readers will have it."""
+    return LeftOut(lambda: prior, lambda: draft.find(GENERATOR), prior.digest, draft.folder)
+
+
+def _compare(
+    path: Path, generator: Generator, anchors: FloatArray, limit: float, weights: Weights | None = None
+) -> Net:
     """Render the same codes with the file and with torch."""
     from mystyle_cli.hull.sampling import sample_uniform
     from mystyle_cli.nets.exported import open_synthesis
@@ -134,7 +149,8 @@ def _compare(path: Path, generator: Generator, anchors: FloatArray, limit: float
     alpha = sample_uniform(len(anchors), 0.02, range(PROBES * generator.num_ws)).reshape(*shape, -1)
     alpha[0] = alpha[0, 0]  # one code of P_beta among those of P_beta+
     codes = (alpha @ anchors).astype(np.float32)
-    made = open_synthesis(path, generator.w_dim).render_alpha(alpha.astype(np.float32), anchors)
+    net = open_synthesis(path, generator.w_dim, weights=weights)
+    made = net.render_alpha(alpha.astype(np.float32), anchors)
     difference = float(np.abs(made - synthesise(generator, codes)).max())
     if not difference <= limit:
         raise ModelError(
@@ -173,15 +189,18 @@ def instant_stage(
 
     Args:
         draft: the next version.
-        prior, nets, anchors, faces, settings, progress: see `make_instant`.
+        nets: G_p and LPIPS on the device to work on.
+        prior, anchors, faces, settings, progress: see `make_instant`.
 
     Returns:
         The digests of the files, and the facts that tell whether they are still true.
 
     Raises:
-        ModelError: the exported net answers otherwise than torch.
+        ModelError: an exported net answers otherwise than torch.
     """
-    from mystyle_cli.instant.training import make_instant
+    from mystyle_cli.instant.training import check_loss, make_instant
+    from mystyle_cli.nets.gaps import without_weights
+    from mystyle_cli.nets.loss import loss_file
 
     files: dict[str, str] = {}
 
@@ -189,7 +208,9 @@ def instant_stage(
         files.update(draft.write(name, data))
         return draft.find(name)
 
-    made = make_instant(prior, nets, anchors, faces, settings, write, progress)
+    made = make_instant(prior, nets[0], anchors, faces, settings, write, progress)
+    loss = write(LOSS, without_weights(loss_file(*nets)))
+    difference = check_loss(loss, nets, anchors, _left_out(draft, prior))
     digests = draft.digests()
     return files, {
         **asdict(settings),
@@ -198,5 +219,5 @@ def instant_stage(
         "prior": prior.digest,
         "last_loss": round(made.loss, 6),
         "largest_difference": made.largest_difference,
-        "gradient_difference": made.gradient_difference,
+        "gradient_difference": difference,
     }

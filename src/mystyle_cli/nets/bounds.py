@@ -1,8 +1,7 @@
 """What is believed of nets: ONNX files looked through before they are opened, sizes, answers.
 
 A model may name files beside it that hold its weights, and may loop for ever. Neither is in any net that the
-program writes or imports, so both are refused. Reading the few fields that tell takes no package: a file is
-protobuf, numbered fields one after another.
+program writes or imports, so both are refused. What a file may leave out, it is asked for by name.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mystyle_cli.files.reading import read_file
+from mystyle_cli.nets.gaps import Weights, with_weights
+from mystyle_cli.nets.wire import fields, part
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,16 +53,20 @@ _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS = 5, 
 _TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
 
 
-def read_net(path: Path) -> bytes:
+def read_net(path: Path, weights: Weights | None = None) -> bytes:
     """Return an ONNX file.
+
+    Args:
+        weights: what it may leave out, see `nets/gaps.py`.
 
     Raises:
         OSError: it cannot be read, or is no regular file.
-        ValueError: it is damaged, keeps weights in another file, or has loops or operators of its own.
+        ValueError: it is damaged, keeps weights in another file, leaves out some that are not there, or has
+            loops or operators of its own.
     """
     data = read_file(path, LARGEST)
     _Look().at_model(memoryview(data))
-    return data
+    return with_weights(data, weights, LARGEST)
 
 
 class _Look:
@@ -76,30 +81,30 @@ class _Look:
             if number == _MODEL_FUNCTIONS:
                 raise ValueError("it brings operators of its own")
             if number == _MODEL_GRAPH:
-                self._at_graph(_part(value), 0)
+                self._at_graph(part(value), 0)
 
     def _at_graph(self, graph: memoryview, depth: int) -> None:
         if depth > _DEEPEST:
             raise ValueError(f"it has more than {_DEEPEST} graphs within each other")
         for number, value in self._fields(graph):
             if number == _GRAPH_TENSORS:
-                self._at_tensor(_part(value))
+                self._at_tensor(part(value))
             elif number == _GRAPH_NODES:
-                self._at_node(_part(value), depth)
+                self._at_node(part(value), depth)
             elif number == _GRAPH_SPARSE:
                 raise ValueError("it has sparse weights")
 
     def _at_node(self, node: memoryview, depth: int) -> None:
         for number, value in self._fields(node):
-            if number == _NODE_KIND and bytes(_part(value)) in LOOPS:
+            if number == _NODE_KIND and bytes(part(value)) in LOOPS:
                 raise ValueError("it has loops, which need not end")
             if number != _NODE_ATTRIBUTES:
                 continue
-            for kind, item in self._fields(_part(value)):
+            for kind, item in self._fields(part(value)):
                 if kind in (_ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS):
-                    self._at_tensor(_part(item))
+                    self._at_tensor(part(item))
                 elif kind in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS):
-                    self._at_graph(_part(item), depth + 1)
+                    self._at_graph(part(item), depth + 1)
 
     def _at_tensor(self, tensor: memoryview) -> None:
         for number, value in self._fields(tensor):
@@ -107,45 +112,9 @@ class _Look:
                 raise ValueError("it keeps its weights in another file")
 
     def _fields(self, data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-        """Yield number and value of each field of a message: a number, or the bytes of a part."""
-        at = 0
-        while at < len(data):
+        """Yield number and value of each field of a message, as long as they are not too many."""
+        for number, value, _ in fields(data):
             self._left -= 1
             if self._left < 0:
                 raise ValueError("it has more parts than any net")
-            tag, at = _number(data, at)
-            kind = tag & 7
-            if kind == 0:
-                value, at = _number(data, at)
-                yield tag >> 3, value
-                continue
-            if kind == 2:
-                size, at = _number(data, at)
-            elif kind in (1, 5):
-                size = 8 if kind == 1 else 4
-            else:
-                raise ValueError("it is damaged, or no ONNX file")
-            if size > len(data) - at:
-                raise ValueError("it is cut off")
-            yield tag >> 3, data[at : at + size]
-            at += size
-
-
-def _part(value: int | memoryview) -> memoryview:
-    if isinstance(value, int):
-        raise ValueError("it is damaged: a number stands where a part of it should")
-    return value
-
-
-def _number(data: memoryview, at: int) -> tuple[int, int]:
-    """Return the number at a place, and the place after it."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= len(data):
-            raise ValueError("it is cut off")
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError("it is damaged: a number in it has no end")
+            yield number, value

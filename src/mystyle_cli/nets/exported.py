@@ -16,6 +16,8 @@ from mystyle_cli.nets.sessions import Session, open_session
 if TYPE_CHECKING:
     import onnxruntime
 
+    from mystyle_cli.nets.gaps import Weights
+
 FloatArray = NDArray[np.float32]
 
 
@@ -53,17 +55,24 @@ class Synthesis:
         return self._session.run(alpha_plus, {ANCHORS: self._session.place(anchors)})
 
 
-def open_synthesis(path: Path, w_dim: int, device: Device = CPU, threads: int | None = None) -> Synthesis:
+def open_synthesis(
+    path: Path,
+    w_dim: int,
+    device: Device = CPU,
+    threads: int | None = None,
+    weights: Weights | None = None,
+) -> Synthesis:
     """Open an exported generator.
 
     Args:
         threads: CPU threads; as many as were settled when None.
+        weights: what the file may leave out.
 
     Raises:
         DeviceError: onnxruntime has no provider for the device.
         ModelError: the file is missing or damaged.
     """
-    return Synthesis(open_session(path, device, threads=threads, batch=BATCH), w_dim)
+    return Synthesis(open_session(path, device, threads=threads, batch=BATCH, weights=weights), w_dim)
 
 
 Placed = Mapping[str, "onnxruntime.OrtValue"]
@@ -122,11 +131,13 @@ class Gradient:
         return float(row[0]), row[1:].reshape(alpha_plus.shape)
 
 
-def open_gradient(path: Path, anchors: FloatArray, device: Device = CPU) -> Gradient:
-    """Open a net of eq 1, over anchors (N, w_dim).
+def open_gradient(
+    path: Path, anchors: FloatArray, device: Device = CPU, weights: Weights | None = None
+) -> Gradient:
+    """Open a net of eq 1, over anchors (N, w_dim); `weights` is what the file may leave out.
 
     Raises:
         DeviceError: onnxruntime has no provider for the device.
         ModelError: the file is missing or damaged.
     """
-    return Gradient(open_session(path, device), anchors)
+    return Gradient(open_session(path, device, weights=weights), anchors)

@@ -25,11 +25,11 @@ from mystyle_cli.errors import ModelError, one_line
 from mystyle_cli.files.documents import Number, Record, Table, Text, Whole
 from mystyle_cli.files.parsing import json_of
 from mystyle_cli.files.tensors import LARGEST_NET, read_tensors
+from mystyle_cli.nets.folding import GAIN
 
 Noise = Literal["const", "none", "random"]
 
 SLOPE = 0.2  # of every leaky ReLU
-GAIN = math.sqrt(2.0)  # keeps the variance through a leaky ReLU
 BLUR = (1.0, 3.0, 3.0, 1.0)
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mystyle_cli.nets.backward import add_gradient
 from mystyle_cli.nets.export import LARGE, add_synthesis
 from mystyle_cli.nets.exported import ALPHA_PLUS, ANCHORS, DOWN, FOUND, KNOWN, TARGET, UP
+from mystyle_cli.nets.gaps import PERCEPTUAL
 from mystyle_cli.nets.graph import FLOAT, OnnxGraph, Shape
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ class _Writer:
 
         for name, layer in getattr(self.perceptual.net.net, f"slice{number}").named_children():
             if isinstance(layer, nn.Conv2d):
-                weights = [self._weight(f"{name}.{part}", value) for part, value in layer.named_parameters()]
+                own = f"{PERCEPTUAL}net.slice{number}.{name}"  # as in the net's file
+                weights = [self._weight(f"{own}.{part}", value) for part, value in layer.named_parameters()]
                 margin = cast("tuple[int, int]", layer.padding)
                 x = self.node("Conv", [x, *weights], strides=layer.stride, pads=margin * 2)
             elif isinstance(layer, nn.MaxPool2d):
@@ -131,7 +133,8 @@ class _Writer:
         if name not in self.weights:
             array = values.detach().float().cpu().numpy()
             large = array.ndim == 4 and array.size >= LARGE
-            stored = self.graph.constant(array.astype(np.float16) if large else array)
+            own = name if name.startswith(PERCEPTUAL) else ""
+            stored = self.graph.constant(array.astype(np.float16) if large else array, own)
             self.weights[name] = self.node("Cast", [stored], to=FLOAT) if large else stored
         return self.weights[name]
 

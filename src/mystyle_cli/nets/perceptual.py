@@ -22,10 +22,9 @@ from mystyle_cli.files.parsing import json_of
 from mystyle_cli.files.tensors import LARGEST_NET, read_tensors
 from mystyle_cli.nets.bounds import LARGEST_SIDE
 from mystyle_cli.nets.device import WHOLE
+from mystyle_cli.nets.folding import SCALE, scaled
 
 Trunk = Literal["alex", "vgg"]
-
-SCALE = ".scale"  # ends the names of the scales of int8 tensors
 
 
 class Perceptual(nn.Module):
@@ -162,12 +161,9 @@ def from_bytes(arrays: Mapping[str, NDArray[np.generic]], key: str, shape: tuple
         KeyError: it is not there.
         ValueError: it has another shape.
     """
-    weight, scale = arrays[key], arrays.get(f"{key}{SCALE}")
-    scales = (*shape[:1], *(1 for _ in shape[1:]))
-    if weight.shape != shape or (scale is not None and scale.shape != scales):
-        raise ValueError(f"{key} is of shape {weight.shape}, not {shape}")
-    found = torch.from_numpy(weight).float()
-    return found if scale is None else found * torch.from_numpy(scale).float()
+    if arrays[key].shape != shape:
+        raise ValueError(f"{key} is of shape {arrays[key].shape}, not {shape}")
+    return torch.from_numpy(scaled(arrays, key))
 
 
 def _empty(size: int, trunk: Trunk) -> Perceptual:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mystyle_cli.errors import DeviceError, ModelError, ran_out, reason_of
+from mystyle_cli.errors import DeviceError, ModelError, MystyleError, ran_out, reason_of
 from mystyle_cli.nets.bounds import read_net
 from mystyle_cli.nets.device import CPU, Device
 from mystyle_cli.nets.providers import connect
 
 if TYPE_CHECKING:
     import onnxruntime
+
+    from mystyle_cli.nets.gaps import Weights
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,13 @@ class Session:
 
 
 def open_session(
-    path: Path, device: Device = CPU, *, threads: int | None = None, batch: int = 32, helper: bool = False
+    path: Path,
+    device: Device = CPU,
+    *,
+    threads: int | None = None,
+    batch: int = 32,
+    helper: bool = False,
+    weights: Weights | None = None,
 ) -> Session:
     """Open an ONNX file on the provider that belongs to a device.
 
@@ -93,16 +101,20 @@ def open_session(
         batch: most rows run at once on a graphics card. A CPU runs one after the other: that costs next to
             nothing, and no row then depends on its company, not even in its last bit.
         helper: the net stands beside torch's work, see `Device.helpers`.
+        weights: what the file may leave out, see `nets/gaps.py`.
 
     Raises:
         DeviceError: onnxruntime has no provider for the device.
         ModelError: the file is missing or damaged.
+        MystyleError: raised by `weights`.
     """
     provider = device.helpers if helper else device.provider
     try:
-        session = connect(read_net(path), provider, threads)
+        session = connect(read_net(path, weights), provider, threads)
     except DeviceError as error:
         raise DeviceError(f"{path.name}: {error.message}", error.hint) from error
+    except MystyleError:
+        raise
     except Exception as error:  # onnxruntime's errors share no public base class
         if ran_out(error):
             raise MemoryError(path.name) from error

@@ -21,6 +21,7 @@ from mystyle_cli.files.documents import Items, Number, OneOf, Record, Table, Tex
 from mystyle_cli.files.parsing import json_of
 from mystyle_cli.nets.bounds import LARGEST_CODE
 from mystyle_cli.nets.device import CPU
+from mystyle_cli.nets.folding import BUFFERS
 from mystyle_cli.person.files import load_tensors, parse_whole
 from mystyle_cli.person.quantise import (
     ENDINGS,
@@ -217,6 +218,17 @@ def _group(
         name: {end: rest.pop(f"{name}{end}") for end in ENDINGS if f"{name}{end}" in rest} for name in layers
     }
     return grouped | {name: {"": tensor} for name, tensor in rest.items()}
+
+
+def personal_state(
+    prior: Prior, path: Path, prior_sha256: str, beneath: Path | None = None
+) -> dict[str, NDArray[np.generic]]:
+    """Return G_p's parameters and buffers by name, without torch; arguments and errors as `read_changes`."""
+    state = prior.arrays("generator")
+    shapes = {name: array.shape for name, array in state.items() if not name.endswith(BUFFERS)}
+    for name, change in read_changes(path, shapes, prior_sha256, beneath).items():
+        state[name] = change + state[name].astype(np.float32, copy=False)  # as torch adds them
+    return state
 
 
 def apply_difference(

@@ -30,6 +30,7 @@ from mystyle_cli.person.layout import (
 from mystyle_cli.person.manifest import NAME, Manifest, State, export_state, remedy
 from mystyle_cli.person.reference import TRAIN, read_faces, read_records
 from mystyle_cli.person.score import id_scores
+from mystyle_cli.person.weights import LeftOut
 
 if TYPE_CHECKING:
     from mystyle_cli.curate.records import PhotoRecord
@@ -210,6 +211,12 @@ class Profile:
         generator = self.prior.on(CPU).generator()
         apply_difference(generator, self.file(GENERATOR), self.manifest.prior.sha256, self.path)
         return generator.to(self.device.torch)
+
+    def left_out(self) -> LeftOut:
+        """Return what gives the weights that the exported nets leave out; it reads them once."""
+        return LeftOut(
+            lambda: self.prior, lambda: self.file(GENERATOR), self.manifest.prior.sha256, self.path
+        )
 
     @cached_property
     def _reference_embeddings(self) -> FloatArray:

@@ -17,7 +17,7 @@ from mystyle_cli.errors import ModelError, MystyleError, reason_of
 from mystyle_cli.files.parsing import shown, toml_of
 from mystyle_cli.files.paths import priors_root
 from mystyle_cli.files.reading import digest_of, read_file
-from mystyle_cli.files.tensors import LARGEST_NET
+from mystyle_cli.files.tensors import LARGEST_NET, read_tensors
 from mystyle_cli.nets.bounds import sound_answer
 from mystyle_cli.nets.device import CPU, Device
 from mystyle_cli.nets.memory import at_once
@@ -113,6 +113,19 @@ class Prior:
                 again if role in IMPORTED else "use another prior; those that come with mystyle have one",
             )
         return self._check(entry)
+
+    def arrays(self, role: str) -> dict[str, NDArray[np.generic]]:
+        """The arrays of a role's safetensors file, as they are stored; of use without torch.
+
+        Raises:
+            ModelError: the prior lacks the role, or the file is missing or damaged.
+        """
+        path = self.file(role)
+        try:
+            return read_tensors(path, LARGEST_NET, _beneath(self.path))[0]
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ModelError(f"prior {self.name}: {path.name} cannot be read: {reason}", AGAIN) from error
 
     def generator(self) -> Generator:
         """A fresh copy of G_d in eval mode, no gradients kept for its weights."""

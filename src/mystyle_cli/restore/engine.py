@@ -190,8 +190,9 @@ class InstantEngine:
         self.resolution = profile.manifest.prior.resolution
         self.at_once = at_once(self.resolution, settings.batch)
         self.net = open_instant(profile)
-        self.gradient = open_gradient(profile.file(LOSS), profile.anchors(), profile.device)
-        self.renderer = open_renderer(profile)
+        weights = profile.left_out()
+        self.gradient = open_gradient(profile.file(LOSS), profile.anchors(), profile.device, weights)
+        self.renderer = open_renderer(profile, weights=weights)
 
     @property
     def notice(self) -> str:

@@ -12,6 +12,7 @@ from mystyle_cli.person.layout import FOLDER, SYNTHESIS
 
 if TYPE_CHECKING:
     from mystyle_cli.nets.exported import Synthesis
+    from mystyle_cli.nets.gaps import Weights
     from mystyle_cli.nets.generator import Generator
     from mystyle_cli.person.profile import Profile
 
@@ -69,13 +70,14 @@ class TorchRenderer:
         return synthesise(self._generator, codes)
 
 
-def open_renderer(profile: Profile, backend: Backend = "auto") -> Renderer:
+def open_renderer(profile: Profile, backend: Backend = "auto", weights: Weights | None = None) -> Renderer:
     """Open a person's generator.
 
     Args:
         profile: the person, tuned, with the device that their nets compute on.
         backend: "onnx" and "torch" are taken at their word; "auto" goes on with torch, and says so, where the
             export is missing or older than the tuning, or cannot be run where any device will do.
+        weights: the profile's `left_out`, where another of its nets has them open already.
 
     Raises:
         DeviceError: the device asked for cannot be had.
@@ -88,7 +90,7 @@ def open_renderer(profile: Profile, backend: Backend = "auto") -> Renderer:
     remedy = f" (mystyle export {profile.name} makes it)" if reason else ""
     if backend != "torch" and not reason:
         try:
-            return _open_onnx(profile)
+            return _open_onnx(profile, weights or profile.left_out())
         except DeviceError as error:
             if backend == "onnx" or profile.device.wanted not in ("auto", "mps"):
                 raise
@@ -109,8 +111,9 @@ def _objection(profile: Profile) -> str:
     return ""
 
 
-def _open_onnx(profile: Profile) -> Renderer:
+def _open_onnx(profile: Profile, weights: Weights) -> Renderer:
     from mystyle_cli.nets.exported import open_synthesis
 
     path = profile.file(f"{FOLDER}/{SYNTHESIS}")
-    return OnnxRenderer(open_synthesis(path, profile.manifest.prior.w_dim, profile.device))
+    w_dim = profile.manifest.prior.w_dim
+    return OnnxRenderer(open_synthesis(path, w_dim, profile.device, weights=weights))

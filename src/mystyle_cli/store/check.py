@@ -126,7 +126,8 @@ def _look_at_generator(profile: Profile) -> None:
 def _look_at_export(profile: Profile, name: str) -> None:
     from mystyle_cli.nets.exported import open_synthesis
 
-    net = open_synthesis(profile.file(name), profile.manifest.prior.w_dim)
+    w_dim, weights = profile.manifest.prior.w_dim, profile.left_out()
+    net = open_synthesis(profile.file(name), w_dim, weights=weights)
     profile.refuse_odd(name, net.render(_codes(profile)))
 
 
@@ -165,7 +166,8 @@ def _look_at_instant(profile: Profile) -> None:
     grey = np.zeros((1, 3, side, side), np.float32)
     answers = instant_net.open_instant(profile).alpha_plus(instant_net.whole(grey), 0.0)
     same = np.eye(side, dtype=np.float32)
-    net = open_gradient(profile.file(instant_net.LOSS), profile.anchors())
+    weights = profile.left_out()
+    net = open_gradient(profile.file(instant_net.LOSS), profile.anchors(), weights=weights)
     photo = net.place(Degraded(same, same, np.ones((side, side), np.float32), grey[0]))
     loss, gradient = net.at(np.full(shape, 1 / count), photo)
     right = answers.shape == (1, *shape) and np.isfinite(answers).all()
