@@ -227,7 +227,8 @@ def personal_state(
     state = prior.arrays("generator")
     shapes = {name: array.shape for name, array in state.items() if not name.endswith(BUFFERS)}
     for name, change in read_changes(path, shapes, prior_sha256, beneath).items():
-        state[name] = change + state[name].astype(np.float32, copy=False)  # as torch adds them
+        # as torch adds them: both in float32
+        state[name] = np.add(change, state[name], out=change, dtype=np.float32, casting="same_kind")
     return state
 
 
