@@ -13,7 +13,7 @@ from PIL import Image
 
 from mystyle_cli.curate.records import PhotoRecord, Reason
 from mystyle_cli.instant.net import InstantSettings
-from mystyle_cli.learn.exporting import instant_stage
+from mystyle_cli.learn.exporting import export_stage, instant_stage
 from mystyle_cli.person.difference import store_difference
 from mystyle_cli.person.layout import ANCHORS, CONTACT_SHEET, GENERATOR, PHOTOS
 from mystyle_cli.person.manifest import Manifest, mark_of
@@ -95,4 +95,15 @@ def add_instant(store: Store, name: str, settings: InstantSettings) -> None:
         )
         done = instant_stage(draft, profile.prior, nets, profile.anchors(), faces, settings, silent)
         draft.finish("instant", "i", *done)
+        draft.commit(replace(profile.manifest, stages=draft.stages(), files=draft.files()))
+
+
+def add_export(store: Store, name: str) -> None:
+    """Export the generator as learning does at its end, without the weights that are elsewhere."""
+    profile = store.open(name)
+    with store.locked(name):
+        draft = store.draft(name)
+        generator = profile.generator(), profile.manifest.digests()[GENERATOR]
+        files, facts, _ = export_stage(draft, profile.prior, generator, profile.anchors(), False)
+        draft.finish("export", "e", files, facts)
         draft.commit(replace(profile.manifest, stages=draft.stages(), files=draft.files()))
