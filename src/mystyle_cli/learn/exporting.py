@@ -84,7 +84,7 @@ def export_nets(
     from mystyle_cli.nets.gaps import without_weights
 
     file = synthesis_file(generator)
-    path = write(SYNTHESIS, file if left_out is None else without_weights(file))
+    path = write(SYNTHESIS, file if left_out is None else without_weights(file, left_out))
     nets = [_compare(path, generator, anchors, PARITY_LIMIT, left_out)]
     if left_out is None:
         half = write(HALF, synthesis_file(generator, half=True))
@@ -209,8 +209,9 @@ def instant_stage(
         return draft.find(name)
 
     made = make_instant(prior, nets[0], anchors, faces, settings, write, progress)
-    loss = write(LOSS, without_weights(loss_file(*nets)))
-    difference = check_loss(loss, nets, anchors, _left_out(draft, prior))
+    left_out = _left_out(draft, prior)
+    loss = write(LOSS, without_weights(loss_file(*nets), left_out))
+    difference = check_loss(loss, nets, anchors, left_out)
     digests = draft.digests()
     return files, {
         **asdict(settings),

@@ -37,16 +37,22 @@ _TENSOR_NUMBERS = (4, 5, 6, 7, _TENSOR_RAW, 10)
 _KINDS: Final = {1: "<f4", 10: "<f2"}
 
 
-def without_weights(model: bytes) -> bytes:
-    """Return a file that the program wrote without the numbers that it has elsewhere."""
+def without_weights(model: bytes, weights: Weights) -> bytes:
+    """Return a file that the program wrote without the numbers that it has elsewhere.
+
+    Whole where these would not make it again byte for byte.
+    """
     import onnx
 
     proto = onnx.load_model_from_string(model)
     for tensor in proto.graph.initializer:
         if tensor.name.startswith(KNOWN_ELSEWHERE) and math.prod(tensor.dims) >= LEAST:
             tensor.ClearField("raw_data")
-    found: bytes = proto.SerializeToString()
-    return found
+    short: bytes = proto.SerializeToString()
+    try:
+        return short if with_weights(short, weights, len(model)) == model else model
+    except ValueError:
+        return model
 
 
 def with_weights(model: bytes, weights: Weights | None, most: int) -> bytes:
