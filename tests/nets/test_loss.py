@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from mystyle_cli.nets.backward import add_gradient
 from mystyle_cli.nets.exported import ANCHORS as NAMES
 from mystyle_cli.nets.exported import DOWN, KNOWN, TARGET, UP, Degraded, Gradient, open_gradient
 from mystyle_cli.nets.generator import Generator
-from mystyle_cli.nets.graph import OnnxGraph
+from mystyle_cli.nets.graph import OnnxGraph, add_gradient
 from mystyle_cli.nets.loss import loss_file
 from mystyle_cli.nets.perceptual import Perceptual, Trunk
 from mystyle_cli.nets.sessions import open_session

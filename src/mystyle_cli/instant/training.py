@@ -33,7 +33,7 @@ from mystyle_cli.progress import Progress, Step, silent
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mystyle_cli.nets.gaps import Weights
+    from mystyle_cli.files.gaps import Weights
     from mystyle_cli.nets.generator import Generator
     from mystyle_cli.nets.perceptual import Perceptual
     from mystyle_cli.person.reference import Pictures

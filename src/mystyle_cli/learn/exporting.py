@@ -19,8 +19,8 @@ from mystyle_cli.person.weights import LeftOut
 from mystyle_cli.progress import Progress
 
 if TYPE_CHECKING:
+    from mystyle_cli.files.gaps import Weights
     from mystyle_cli.instant.net import InstantSettings
-    from mystyle_cli.nets.gaps import Weights
     from mystyle_cli.nets.generator import Generator
     from mystyle_cli.nets.perceptual import Perceptual
     from mystyle_cli.person.manifest import Scalar
@@ -80,8 +80,8 @@ def export_nets(
     Raises:
         ModelError: an exported net answers otherwise than torch.
     """
+    from mystyle_cli.files.gaps import without_weights
     from mystyle_cli.nets.export import synthesis_file
-    from mystyle_cli.nets.gaps import without_weights
 
     file = synthesis_file(generator)
     path = write(SYNTHESIS, file if left_out is None else without_weights(file, left_out))
@@ -198,8 +198,8 @@ def instant_stage(
     Raises:
         ModelError: an exported net answers otherwise than torch.
     """
+    from mystyle_cli.files.gaps import without_weights
     from mystyle_cli.instant.training import check_loss, make_instant
-    from mystyle_cli.nets.gaps import without_weights
     from mystyle_cli.nets.loss import loss_file
 
     files: dict[str, str] = {}

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from mystyle_cli.files.gaps import Weights, with_weights
+from mystyle_cli.files.protobuf import fields, part
 from mystyle_cli.files.reading import read_file
-from mystyle_cli.nets.gaps import Weights, with_weights
-from mystyle_cli.nets.wire import fields, part
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +57,7 @@ def read_net(path: Path, weights: Weights | None = None) -> bytes:
     """Return an ONNX file.
 
     Args:
-        weights: what it may leave out, see `nets/gaps.py`.
+        weights: what it may leave out, see `files/gaps.py`.
 
     Raises:
         OSError: it cannot be read, or is no regular file.

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from mystyle_cli.files.gaps import SYNTHESIS
 from mystyle_cli.nets.exported import ALPHA_PLUS, ANCHORS, IMAGES
-from mystyle_cli.nets.folding import GAIN, SYNTHESIS, fold_synthesis
+from mystyle_cli.nets.folding import GAIN, fold_synthesis
 from mystyle_cli.nets.graph import FLOAT, OnnxGraph
 
 if TYPE_CHECKING:

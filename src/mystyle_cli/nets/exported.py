@@ -16,7 +16,7 @@ from mystyle_cli.nets.sessions import Session, open_session
 if TYPE_CHECKING:
     import onnxruntime
 
-    from mystyle_cli.nets.gaps import Weights
+    from mystyle_cli.files.gaps import Weights
 
 FloatArray = NDArray[np.float32]
 

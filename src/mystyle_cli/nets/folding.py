@@ -1,7 +1,7 @@
 """Weights as the exported nets hold them, by name: folded as far as one picture does not change them.
 
 The same arrays go into a whole file (`nets/export.py`) and into one that leaves them out, when it is opened
-(`nets/gaps.py`). What depends on weights alone is either folded here or left to onnxruntime, whichever keeps
+(`files/gaps.py`). What depends on weights alone is either folded here or left to onnxruntime, whichever keeps
 the file small.
 
 Source: paper sec. 3 (the generator G); StyleGAN2 (Karras et al. 2020), app. B.
@@ -16,14 +16,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mystyle_cli.files.gaps import SYNTHESIS
+
 FloatArray = NDArray[np.float32]
 Arrays = Mapping[str, NDArray[np.generic]]
 
 GAIN: Final = math.sqrt(2.0)
 """Keeps the variance through a leaky ReLU."""
-
-SYNTHESIS: Final = "synthesis."
-"""Begins the names of the synthesis network's arrays, as in a generator's file."""
 
 SCALE: Final = ".scale"
 """Ends the names of the scales of int8 arrays."""

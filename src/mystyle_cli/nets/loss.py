@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mystyle_cli.nets.backward import add_gradient
+from mystyle_cli.files.gaps import PERCEPTUAL
 from mystyle_cli.nets.export import LARGE, add_synthesis
 from mystyle_cli.nets.exported import ALPHA_PLUS, ANCHORS, DOWN, FOUND, KNOWN, TARGET, UP
-from mystyle_cli.nets.gaps import PERCEPTUAL
-from mystyle_cli.nets.graph import FLOAT, OnnxGraph, Shape
+from mystyle_cli.nets.graph import FLOAT, OnnxGraph, Shape, add_gradient
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -18,7 +18,7 @@ from mystyle_cli.nets.providers import connect
 if TYPE_CHECKING:
     import onnxruntime
 
-    from mystyle_cli.nets.gaps import Weights
+    from mystyle_cli.files.gaps import Weights
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def open_session(
         batch: most rows run at once on a graphics card. A CPU runs one after the other: that costs next to
             nothing, and no row then depends on its company, not even in its last bit.
         helper: the net stands beside torch's work, see `Device.helpers`.
-        weights: what the file may leave out, see `nets/gaps.py`.
+        weights: what the file may leave out, see `files/gaps.py`.
 
     Raises:
         DeviceError: onnxruntime has no provider for the device.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mystyle_cli.files.gaps import PERCEPTUAL
 from mystyle_cli.nets.folding import fold_synthesis, scaled
-from mystyle_cli.nets.gaps import PERCEPTUAL
 from mystyle_cli.person.difference import personal_state
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from mystyle_cli.errors import DeviceError, ProfileError, check_choice
 from mystyle_cli.person.layout import FOLDER, SYNTHESIS
 
 if TYPE_CHECKING:
+    from mystyle_cli.files.gaps import Weights
     from mystyle_cli.nets.exported import Synthesis
-    from mystyle_cli.nets.gaps import Weights
     from mystyle_cli.nets.generator import Generator
     from mystyle_cli.person.profile import Profile
 

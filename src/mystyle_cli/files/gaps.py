@@ -11,8 +11,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from mystyle_cli.nets.folding import SYNTHESIS
-from mystyle_cli.nets.wire import fields, head, part
+from mystyle_cli.files.protobuf import fields, head, part
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
 
 Weights = Callable[[str], "NDArray[np.float32]"]
 """Gives the array of a name; raises KeyError where there is none."""
+
+SYNTHESIS: Final = "synthesis."
+"""Begins the names of the synthesis network's arrays, as in a generator's file."""
 
 PERCEPTUAL: Final = "perceptual."
 """Begins the names of the perceptual net's arrays."""
