@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from mystyle_cli.errors import ModelError
 from mystyle_cli.files.tensors import LARGEST_NET, read_tensors
-from mystyle_cli.nets.generator import GAIN, SLOPE, FullyConnected
+from mystyle_cli.nets.folding import GAIN
+from mystyle_cli.nets.generator import SLOPE, FullyConnected
 from mystyle_cli.nets.perceptual import as_bytes, from_bytes
 
 if TYPE_CHECKING:
