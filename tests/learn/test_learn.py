@@ -71,9 +71,10 @@ def finished(walked: tuple[Path, list[str]]) -> Path:
 
 
 def test_an_album_passes_each_room_once(walked: tuple[Path, list[str]]) -> None:
-    """The walk of docs/architecture.md: what one room made is handed on, and none is asked again."""
+    """The walk of docs/architecture.md: what one room made is handed on, and none is come back to."""
     tuning = ["tuning/find_anchors", "tuning/plan_for", "tuning/tune"]
-    assert walked[1] == ["curate/curate", *tuning, "instant/make_instant"]
+    instant = ["instant/make_instant", "instant/check_loss"]  # made, and looked at as it was written
+    assert walked[1] == ["curate/curate", *tuning, *instant]
 
 
 @pytest.fixture
