@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mystyle_cli.find.locate import Subject
     from mystyle_cli.photos.decode import Photo
     from mystyle_cli.photos.pixels import Pixels
-    from mystyle_cli.restore.task import Quality, Restoration, RestoreSettings, TaskName
+    from mystyle_cli.restore.task import Dilation, Quality, Restoration, RestoreSettings, TaskName
     from mystyle_cli.sample.rendering import Backend
     from mystyle_cli.sample.samples import Sampler, Samples
 
@@ -33,7 +33,8 @@ class Person(Profile):
     """A profile that works on photos. Each method takes one whole photo and gives one whole photo back.
 
     A photo is decoded already, or its path, its file's bytes, or pixels uint8 (H, W, 3). Options of all
-    methods: `beta`, the dilation of the person's space (None = unbounded); `quality`, "full", "fast" or
+    methods: `beta`, the dilation of the person's space (None = unbounded, "auto" = as the profile's own
+    held-out photos advise); `quality`, "full", "fast" or
     "instant", which needs no torch and takes a fixed number of steps; `steps`, Adam steps at most (None =
     the default); `aligned`, the photo is an aligned crop; `force`, go on although the face is not
     this person's; `device`, as `--device` takes it (None = where the person is, see `on`; the CPU at
@@ -54,7 +55,7 @@ class Person(Profile):
         self,
         photo: Picture,
         *,
-        beta: float | None = BETA_UPSCALE,
+        beta: Dilation = BETA_UPSCALE,
         quality: Quality = "full",
         steps: int | None = None,
         aligned: bool = False,
@@ -71,7 +72,7 @@ class Person(Profile):
 
         Source: sec. 3.3, 5.2.2.
         """
-        settings = _settings(beta, steps, aligned, force, quality)
+        settings = _settings("upscale", beta, steps, aligned, force, quality)
         return self._placed(device)._restore("upscale", _subject(photo, None), settings, progress)
 
     def inpaint(
@@ -79,7 +80,7 @@ class Person(Profile):
         photo: Picture,
         mask: Pixels,
         *,
-        beta: float | None = BETA_INPAINT,
+        beta: Dilation = BETA_INPAINT,
         quality: Quality = "full",
         steps: int | None = None,
         aligned: bool = False,
@@ -94,14 +95,14 @@ class Person(Profile):
 
         Source: sec. 3.3, 5.2.1.
         """
-        settings = _settings(beta, steps, aligned, force, quality)
+        settings = _settings("inpaint", beta, steps, aligned, force, quality)
         return self._placed(device)._restore("inpaint", _subject(photo, mask), settings, progress)
 
     def invert(
         self,
         photo: Picture,
         *,
-        beta: float | None = BETA_INVERT,
+        beta: Dilation = BETA_INVERT,
         steps: int | None = None,
         aligned: bool = False,
         force: bool = False,
@@ -112,7 +113,7 @@ class Person(Profile):
 
         Source: sec. 3.3.
         """
-        settings = _settings(beta, steps, aligned, force)
+        settings = _settings("invert", beta, steps, aligned, force)
         return self._placed(device)._restore("invert", _subject(photo, None), settings, progress)
 
     def edit(
@@ -120,7 +121,7 @@ class Person(Profile):
         photo: Picture,
         strengths: Mapping[str, float],
         *,
-        beta: float | None = BETA_EDIT,
+        beta: Dilation = BETA_EDIT,
         at_limit: AtLimit = "project",
         code: Path | str | None = None,
         refine: bool = False,
@@ -135,7 +136,7 @@ class Person(Profile):
 
         Args:
             strengths: by a direction's name or file.
-            beta: dilation that the edit may use, None = unbounded.
+            beta: dilation that the edit may use, None = unbounded; "auto" takes the one for inversion.
             at_limit: what to do where more would be needed: "stop", "project" or "continue".
             code: what `save_code` kept of this photo; nothing is searched then, and `steps`, `aligned` and
                 `force` are refused.
@@ -165,7 +166,7 @@ class Person(Profile):
             renderer, saved = open_renderer(person, backend), load_code(Path(code), self)
             subject = _subject(photo, None)
             return edit_saved(person, renderer, subject, saved, [directions], settings, progress, refiner)
-        settings = settings_for(beta, at_limit, _settings(beta, steps, aligned, force))
+        settings = settings_for(beta, at_limit, _settings("invert", beta, steps, aligned, force))
         (result,) = edit_photos(person, [_subject(photo, None)], [directions], settings, progress, refiner)
         if result.error is not None:
             raise result.error
@@ -237,16 +238,16 @@ def _subject(photo: Picture, mask: Pixels | None) -> Subject:
 
 
 def _settings(
-    beta: float | None,
+    task: TaskName,
+    beta: Dilation,
     steps: int | None,
     aligned: bool,
     force: bool,
     quality: Quality = "full",
 ) -> RestoreSettings:
-    from mystyle_cli.restore.task import default_settings
+    from mystyle_cli.restore.task import BETAS, default_settings
 
-    settings = default_settings("invert", quality)
-    projection = replace(settings.projection, beta=beta)
+    settings = default_settings(task, quality).dilated(beta, BETAS[task])
     if steps is not None:
-        projection = replace(projection, steps=steps)
-    return replace(settings, projection=projection, aligned=aligned, force=force)
+        settings = replace(settings, projection=replace(settings.projection, steps=steps))
+    return replace(settings, aligned=aligned, force=force)

@@ -11,12 +11,9 @@ import pytest
 from mystyle_cli.analysis.baselines import (
     comparison_settings,
     domain,
-    hole_mask,
     lanczos,
     personal,
     pictures,
-    shrink,
-    subjects,
 )
 from mystyle_cli.analysis.enhancement import METHODS, enhance, targets
 from mystyle_cli.analysis.judge import Judge, Truths
@@ -27,6 +24,7 @@ from mystyle_cli.faces.align import FFHQ, Crop
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.score import synthesise
 from mystyle_cli.projection.settings import ProjectionSettings
+from mystyle_cli.restore.trials import hole_mask, shrink, subjects
 from tests.support.tiny_store import TRAIN, make_store, picture
 
 STEPS = ProjectionSettings(steps=3)

@@ -210,14 +210,14 @@ def test_an_instant_answer_is_nearer_to_the_photo_than_the_nets(made: Path) -> N
     subjects, seen = [Subject(picture(side, side)) for side in (8, 12, 20)], []
     located = [locate(profile, subject, aligned=True, force=True, tiny=True) for subject in subjects]
     given = [Given(item, "upscale", 32) for item in located]
-    found = engine.answer(given, lambda step: seen.append(step.done))
+    found = engine.answer(given, 0.05, lambda step: seen.append(step.done))
     assert seen == [1, 2, 3]
     assert found.history.shape == (STEPS["upscale"], 3)
     assert (found.history[-1] < found.history[0]).all()
     assert found.alpha_plus is not None
     assert in_hull(found.alpha_plus, 0.05, tol=1e-9).all()
     for row, item in enumerate(given):
-        alone = engine.answer([item], silent)
+        alone = engine.answer([item], 0.05, silent)
         np.testing.assert_allclose(alone.history[:, 0], found.history[:, row], rtol=1e-4)
         np.testing.assert_allclose(alone.alpha_plus[0], found.alpha_plus[row], atol=1e-3)
 
@@ -240,7 +240,7 @@ def test_a_photo_that_is_hidden_whole_is_the_nets_own_answer(made: Path) -> None
     hole = np.asarray(Image.open(made / "hole.png"))
     subjects = [Subject(picture(1, 32), mask=mask) for mask in (np.full_like(hole, 255), hole)]
     located = [locate(profile, subject, aligned=True, force=True, tiny=False) for subject in subjects]
-    found = engine.answer([Given(item, "inpaint", 32) for item in located], silent)
+    found = engine.answer([Given(item, "inpaint", 32) for item in located], 0.02, silent)
     assert found.steps.tolist() == [0, STEPS["inpaint"]]
     assert np.isfinite(found.images).all()
     assert found.alpha_plus is not None

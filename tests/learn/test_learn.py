@@ -21,6 +21,7 @@ from mystyle_cli.person.layout import GENERATOR
 from mystyle_cli.person.reference import HELD_OUT
 from mystyle_cli.prior.registry import Prior, open_prior
 from mystyle_cli.progress import Step
+from mystyle_cli.restore.betas import GRID, TABLES
 from mystyle_cli.store.check import refuse_unusable
 from mystyle_cli.store.store import Store
 from mystyle_cli.terminal.learning import estimate_lines
@@ -91,9 +92,17 @@ def test_photos_become_a_profile(tmp_path: Path, prior: Prior, photos: list[Path
     settings = dataclasses.replace(QUICK, tuning=TuneSettings(passes=15, batch=4), consent="she agreed")
     done = learn(store, "adele", photos, prior, settings, lambda step: seen.append(step.stage))
     profile = done.profile
-    assert done.worked == ("curate", "anchors", "tune", "measure", "instant", "export")
+    assert done.worked == ("curate", "anchors", "tune", "measure", "instant", "betas", "export")
     assert profile.export_state == "fresh"
-    assert list(dict.fromkeys(seen)) == ["curate", "anchors", "tune", "measure", "examples", "instant"]
+    assert list(dict.fromkeys(seen)) == [
+        "curate",
+        "anchors",
+        "tune",
+        "measure",
+        "examples",
+        "instant",
+        "betas",
+    ]
     assert store.entry("adele").state == "ready"
     assert store.verify("adele", prior) == []
     assert profile.manifest.consent == "she agreed"
@@ -103,6 +112,8 @@ def test_photos_become_a_profile(tmp_path: Path, prior: Prior, photos: list[Path
     assert after["lpips"] < before["lpips"]
     assert after["psnr"] > before["psnr"] + 1
     assert {"held_out_id", "id"} <= set(after)
+    for name in TABLES:
+        assert profile.manifest.results[name]["typical"] in GRID
     assert len((profile.path / "runs/loss.csv").read_text().splitlines()) == 16
     assert not (profile.path / "runs/next").exists()
     assert (profile.path / "contact-sheet.png").exists()
@@ -141,7 +152,7 @@ def test_changed_settings_redo_only_what_depends_on_them(
     created = store.open("adele", prior).manifest.created
     longer = dataclasses.replace(QUICK, tuning=dataclasses.replace(QUICK.tuning, passes=3))
     second = learn(store, "adele", photos, prior, longer)
-    assert second.worked == ("tune", "measure", "instant", "export")
+    assert second.worked == ("tune", "measure", "instant", "betas", "export")
     assert second.profile.manifest.created == created
     assert second.profile.manifest.stages["tune"]["passes"] == 3
 
@@ -236,7 +247,7 @@ def test_without_tuning_then_tuned(tmp_path: Path, prior: Prior) -> None:
         done.profile.generator()
     for path in photos:
         path.unlink()
-    assert retune(store, "adele", QUICK).worked == ("tune", "measure", "instant", "export")
+    assert retune(store, "adele", QUICK).worked == ("tune", "measure", "instant", "betas", "export")
     assert store.entry("adele").state == "ready"
 
 
@@ -247,12 +258,12 @@ def test_a_net_is_kept_only_for_its_own_generator(store: Store, prior: Prior) ->
     assert retune(store, "adele", alone).worked == ()
     assert instant_state(store.open("adele", prior).manifest) == "fresh"
     other = dataclasses.replace(alone, tuning=TuneSettings(passes=1, batch=3))
-    assert retune(store, "adele", other).worked == ("tune", "measure", "export")
+    assert retune(store, "adele", other).worked == ("tune", "measure", "betas", "export")
     profile = store.open("adele", prior)
     assert instant_state(profile.manifest) == "none"
     assert not (profile.path / FILE).exists()
     again = retune(store, "adele", dataclasses.replace(other, instant=NET))
-    assert again.worked == ("instant",), "only the net was missing"
+    assert again.worked == ("instant", "betas"), "only the net was missing, from which the searches start"
 
 
 def test_ingest_keeps_the_split_and_adds(
@@ -330,11 +341,12 @@ def stop_at(stage: str, done: int) -> Callable[[Step], None]:
 @pytest.mark.parametrize(
     ("stage", "done", "left"),
     [
-        ("curate", 3, ("curate", "anchors", "tune", "measure", "instant", "export")),
-        ("anchors", 1, ("anchors", "tune", "measure", "instant", "export")),
-        ("tune", 5, ("tune", "measure", "instant", "export")),
-        ("measure", 2, ("measure", "instant", "export")),
-        ("instant", 3, ("instant", "export")),
+        ("curate", 3, ("curate", "anchors", "tune", "measure", "instant", "betas", "export")),
+        ("anchors", 1, ("anchors", "tune", "measure", "instant", "betas", "export")),
+        ("tune", 5, ("tune", "measure", "instant", "betas", "export")),
+        ("measure", 2, ("measure", "instant", "betas", "export")),
+        ("instant", 3, ("instant", "betas", "export")),
+        ("betas", 5, ("betas", "export")),
     ],
 )
 def test_stopped_anywhere_it_goes_on_to_the_same_result(
@@ -370,7 +382,7 @@ def test_an_interrupted_ingest_leaves_the_profile_usable(tmp_path: Path, store: 
     assert now.manifest == old
     assert store.verify("adele", prior) == []
     assert now.faces(HELD_OUT).shape[0] == 1
-    assert ingest(store, "adele", more, QUICK).worked == ("tune", "measure", "instant", "export")
+    assert ingest(store, "adele", more, QUICK).worked == ("tune", "measure", "instant", "betas", "export")
 
 
 @pytest.fixture(scope="module")

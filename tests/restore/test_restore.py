@@ -149,11 +149,11 @@ def test_photos_for_which_memory_is_short_are_taken_fewer_at_once(profile, monke
     engine, asked = open_engine(profile, CROPS), []
     answer, most = engine.answer, 2
 
-    def limited(given, progress):
+    def limited(given, beta, progress):
         asked.append(len(given))
         if len(given) > most:
             raise MemoryError
-        return answer(given, progress)
+        return answer(given, beta, progress)
 
     monkeypatch.setattr(engine, "answer", limited)
     names = [f"photo {number}" for number in range(5)]

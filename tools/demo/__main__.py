@@ -19,13 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mystyle_cli.analysis.baselines import Task, comparison_settings, domain, pictures, subjects
+from mystyle_cli.analysis.baselines import Task, comparison_settings, domain, pictures
 from mystyle_cli.analysis.judge import Judge, Scores
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.photos.decode import decode
 from mystyle_cli.photos.encode import encode
 from mystyle_cli.photos.pixels import Pixels, grid
 from mystyle_cli.prior.registry import open_prior
+from mystyle_cli.restore.trials import subjects
 from mystyle_cli.store.store import Store
 from tools.demo.inputs import Inputs, prepare
 from tools.demo.overview import overview

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mystyle_cli.analysis.baselines import hole_mask, shrink
 from mystyle_cli.analysis.judge import Truths, read_truths
 from mystyle_cli.faces.align import Crop, face_quad, quad_side
 from mystyle_cli.faces.faces import find_faces
@@ -15,6 +14,7 @@ from mystyle_cli.photos.decode import decode
 from mystyle_cli.photos.encode import encode
 from mystyle_cli.photos.pixels import Pixels, resize
 from mystyle_cli.prior.registry import Prior
+from mystyle_cli.restore.trials import hole_mask, shrink
 
 SMALL_FACE = 36
 """Side in pixels of the face's crop on the whole photos that are enlarged."""

@@ -17,6 +17,7 @@ FIGURES = {
     "identity": "the identity net on people it has never seen",
     "curation": "the demonstration folders: every planted photo and its verdict",
     "portraits": "real photographs: found, aligned, pasted back, curated",
+    "betas": "beta auto against the best fixed beta, on people on whom nothing was set",
     "enhancement": "upscaling and inpainting against the domain prior (fig 9)",
     "albums": "two albums of real people: kept, refused, restored",
     "editing": "the two people edited: what changes, and whether they stay themselves",

@@ -17,14 +17,10 @@ from typing import Final
 import numpy as np
 
 from mystyle_cli.analysis.baselines import (
-    BOX,
-    MOUTH,
-    Box,
     Task,
     comparison_settings,
     personal,
     pictures,
-    subjects,
 )
 from mystyle_cli.analysis.enhancement import METHODS, Enhancement, enhance
 from mystyle_cli.analysis.judge import Judge, Truths
@@ -43,6 +39,7 @@ from mystyle_cli.photos.pixels import Pixels, grid, to_pixels, to_unit
 from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.report.report import Cell, Report, Table, Target
 from mystyle_cli.restore.task import default_settings
+from mystyle_cli.restore.trials import BOX, MOUTH, Box, subjects
 from mystyle_cli.store.store import Store
 from tools.faces import judge as outside
 from tools.figures.common import OUT, ROOT, report_progress, save_picture, spread

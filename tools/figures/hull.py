@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mystyle_cli.analysis.baselines import Task, hole_mask, shrink, subjects
+from mystyle_cli.analysis.baselines import Task
 from mystyle_cli.analysis.membership import excess, with_many_anchors
 from mystyle_cli.faces.align import FFHQ
 from mystyle_cli.person.profile import Profile
@@ -22,6 +22,7 @@ from mystyle_cli.projection.codes import Parametrisation
 from mystyle_cli.report.report import Cell, Report, Table, Target
 from mystyle_cli.restore.restore import restore
 from mystyle_cli.restore.task import default_settings
+from mystyle_cli.restore.trials import hole_mask, shrink, subjects
 from mystyle_cli.store.store import Store
 from tools.figures.common import people, profile_of, report_progress, truths_of
 

@@ -173,6 +173,17 @@ def _planted(person: Person) -> list[tuple[str, str, Callable[[], bytes]]]:
     ]
 
 
+def write_good_photos(person: Person, folder: Path, count: int) -> list[Path]:
+    """Write so many photos of a person with nothing planted among them; those that are there stay."""
+    place = folder / person.name
+    place.mkdir(parents=True, exist_ok=True)
+    paths = [place / f"{number + 1:03d}.jpg" for number in range(count)]
+    for number, path in enumerate(paths):
+        if not path.exists():
+            path.write_bytes(_jpeg(_photo(person, number).pixels))
+    return paths
+
+
 def write_person(person: Person, folder: Path) -> None:
     """Write one person's photos, held-out photos with trait masks, and what is true of them."""
     photos, held_out = folder / person.name, folder / f"{person.name}-held-out"

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from mystyle_cli.photos.pixels import Pixels, resize
 from mystyle_cli.progress import Progress, silent
@@ -15,64 +14,14 @@ from mystyle_cli.restore.restore import restore
 from mystyle_cli.restore.task import Quality, RestoreSettings, Start, TaskName, default_settings
 
 if TYPE_CHECKING:
-    from mystyle_cli.faces.align import Crop
     from mystyle_cli.find.locate import Subject
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.restore.task import Restoration
 
 Task = Literal["upscale", "inpaint"]
 
-SMALL: Final = 16
-"""Side in pixels of the inputs of upscaling."""
-
-BOX: Final = ((0.25, 0.36), (0.75, 0.67))
-"""Left top and right bottom of the hole over eyes and nose, in sides of the FFHQ square."""
-
-MOUTH: Final = ((0.36, 0.66), (0.64, 0.8))
-"""The same of a hole over the mouth."""
-
-Box = tuple[tuple[float, float], tuple[float, float]]
-
 DOMAIN_STEPS: Final = 90
 """Steps of the domain prior where none are given; by then its loss is near the personal prior's."""
-
-Floats = npt.NDArray[np.float32]
-
-
-def shrink(crops: Pixels, size: int = SMALL) -> Pixels:
-    """Return aligned crops (B, R, R, 3) made small by an area kernel. Source: sec. 5.2.2."""
-    return np.stack([resize(crop, (size, size), "area") for crop in crops])
-
-
-def hole_mask(resolution: int, crop: Crop, box: Box = BOX) -> Pixels:
-    """Return the mask (R, R) of a hole in a face aligned to a crop, 255 inside."""
-    edges = crop.from_ffhq(np.array(box)).clip(0, 1) * resolution
-    (left, top), (right, bottom) = np.rint(edges).astype(int).tolist()
-    mask = np.zeros((resolution, resolution), np.uint8)
-    mask[top:bottom, left:right] = 255
-    return mask
-
-
-def subjects(
-    crops: Pixels, task: Task, names: Sequence[str], crop: Crop, *, small: int = SMALL, box: Box = BOX
-) -> list[Subject]:
-    """Return degraded aligned crops as what `restore` works on.
-
-    Args:
-        crops: uint8 (B, R, R, 3), the true photos.
-        task: "upscale" makes them small, "inpaint" cuts a hole into them.
-        names: what messages call them.
-        crop: which square about a face they are.
-        small: side in pixels of what is to be enlarged.
-        box: the hole.
-    """
-    from mystyle_cli.find.locate import Subject
-
-    if task == "upscale":
-        return [Subject(one, name=name) for one, name in zip(shrink(crops, small), names, strict=True)]
-    mask = hole_mask(crops.shape[1], crop, box)
-    hidden = np.where(mask[None, ..., None] > 0, np.uint8(255), crops)  # nothing of the truth is left in it
-    return [Subject(pixels, mask, name=name) for pixels, name in zip(hidden, names, strict=True)]
 
 
 def comparison_settings(

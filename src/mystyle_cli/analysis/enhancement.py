@@ -8,20 +8,16 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from mystyle_cli.analysis.baselines import (
-    BOX,
-    SMALL,
-    Box,
     Task,
     comparison_settings,
     domain,
     lanczos,
     personal,
     pictures,
-    shrink,
-    subjects,
 )
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.report.report import Target
+from mystyle_cli.restore.trials import BOX, SMALL, Box, shrink, subjects
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from mystyle_cli.analysis.baselines import comparison_settings, domain, personal, pictures, subjects
+from mystyle_cli.analysis.baselines import comparison_settings, domain, personal, pictures
 from mystyle_cli.errors import UsageError
 from mystyle_cli.files.documents import Items, OneOf, Record, Table, Text, Whole
 from mystyle_cli.files.parsing import DocumentError, json_of
@@ -24,6 +24,7 @@ from mystyle_cli.files.reading import read_file
 from mystyle_cli.person.reference import HELD_OUT
 from mystyle_cli.photos.pixels import Pixels, resize, to_pixels
 from mystyle_cli.progress import Progress, silent
+from mystyle_cli.restore.trials import subjects
 
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile

@@ -381,7 +381,7 @@ class _Editing:
         lines += [f"  {_frame_line(frame)}" for frame in answer.frames]
         report = {
             "inversion_id": finite(inversion.id_score),
-            "beta": self.settings.beta,
+            "beta": inversion.beta,
             "seed": self.settings.restore.drawn,
             "edits": [_frame_report(frame) for frame in answer.frames],
             "refined": _refinement(answer),

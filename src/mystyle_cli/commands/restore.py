@@ -199,7 +199,7 @@ class _Restoring:
         from mystyle_cli.restore.saved import code_bytes
 
         origin = Origin(
-            self.settings.projection.beta,
+            answer.beta,
             self.settings.drawn,
             hull=answer.alpha_plus is not None,
             code=code_bytes(self.profile, answer, aligned=self.settings.aligned) if self.keep_code else b"",

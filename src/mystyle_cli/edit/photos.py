@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,13 +15,14 @@ from mystyle_cli.config import BETA_EDIT
 from mystyle_cli.edit.edit import AtLimit, Edited, edit
 from mystyle_cli.edit.refined import Refined, Refiner, saved, searched
 from mystyle_cli.errors import MystyleError, UsageError, check_choice, contained
-from mystyle_cli.find.locate import Subject
+from mystyle_cli.find.locate import Subject, seen_faces
 from mystyle_cli.person.layout import GENERATOR
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.projection.settings import HULL
+from mystyle_cli.restore.betas import open_betas
 from mystyle_cli.restore.engine import Engine
 from mystyle_cli.restore.restore import restore_with
-from mystyle_cli.restore.task import Restoration, RestoreSettings
+from mystyle_cli.restore.task import Dilation, Restoration, RestoreSettings
 from mystyle_cli.restore.whole import Whole
 from mystyle_cli.sample.rendering import Renderer, TorchRenderer
 
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from mystyle_cli.photos.pixels import Pixels
     from mystyle_cli.prior.directions import Direction
     from mystyle_cli.prior.registry import Prior
-    from mystyle_cli.projection.settings import ProjectionSettings
     from mystyle_cli.restore.saved import SavedCode
     from mystyle_cli.sample.rendering import Backend
 
@@ -42,13 +43,11 @@ class EditSettings:
     """How photos are edited.
 
     Args:
-        restore: how they are inverted; its projection's beta bounds the inversion.
-        beta: dilation that an edit may use, or None.
+        restore: how they are inverted; its beta bounds the inversion, and an edit may use as much.
         at_limit: what to do where an edit would need more; see `edit`.
     """
 
-    restore: RestoreSettings = field(default_factory=lambda: _with_beta(RestoreSettings(), BETA_EDIT))
-    beta: float | None = BETA_EDIT
+    restore: RestoreSettings = field(default_factory=lambda: RestoreSettings().dilated(BETA_EDIT, BETA_EDIT))
     at_limit: AtLimit = "project"
 
     def __post_init__(self) -> None:
@@ -56,14 +55,9 @@ class EditSettings:
         check_choice("at_limit", self.at_limit, AtLimit)
 
 
-def _with_beta(settings: RestoreSettings, beta: float | None) -> RestoreSettings:
-    projection: ProjectionSettings = replace(settings.projection, beta=beta)
-    return replace(settings, projection=projection)
-
-
-def settings_for(beta: float | None, at_limit: AtLimit, restore: RestoreSettings) -> EditSettings:
+def settings_for(beta: Dilation, at_limit: AtLimit, restore: RestoreSettings) -> EditSettings:
     """Return settings that invert within the dilation that the edit may use, so that it starts inside."""
-    return EditSettings(restore=_with_beta(restore, beta), beta=beta, at_limit=at_limit)
+    return EditSettings(restore=restore.dilated(beta, BETA_EDIT), at_limit=at_limit)
 
 
 @dataclass(frozen=True)
@@ -187,7 +181,8 @@ def edit_with(
         error = inversion.error
         if error is None:
             try:
-                code_of = searched(engine.profile, settings.restore)
+                found_with = settings.restore.dilated(inversion.beta, BETA_EDIT)
+                code_of = searched(engine.profile, found_with)
                 refined = refiner.refine(inversion, code_of, progress) if refiner else None
                 edited.append(_edit_one(engine.profile, renderer, inversion, edits, settings, refined))
                 continue
@@ -240,9 +235,19 @@ def edit_saved(
     """
     _refuse_none(edits)
     own = replace(settings, restore=replace(settings.restore, aligned=code.aligned))
-    inversion = code.inversion(profile, subject)
+    inversion, betas = code.inversion(profile, subject), open_betas(profile, settings.restore)
+    beta = betas.of("invert", _input_id(profile, inversion) if betas.choices else math.nan)
+    inversion = replace(inversion, beta=beta, warnings=(*inversion.warnings, *betas.notices))
     refined = refiner.refine(inversion, saved(inversion), progress) if refiner else None
     return _edit_one(profile, renderer, inversion, edits, own, refined)
+
+
+def _input_id(profile: Profile, inversion: Restoration) -> float:
+    """Return the ID score of a photo as it was, of which only the code was kept."""
+    located = inversion.located
+    assert located is not None
+    seen = seen_faces(located.photo, located.mask, [located.quad], profile.manifest.prior.resolution)
+    return float(profile.id_score(seen)[0])
 
 
 def _refuse_none(edits: Sequence[Strengths]) -> None:
@@ -266,7 +271,7 @@ def _edit_one(
     assert inversion.alpha_plus is not None
     anchors = profile.anchors()
     results = [
-        edit(anchors, inversion.alpha_plus, strengths, settings.beta, settings.at_limit)
+        edit(anchors, inversion.alpha_plus, strengths, inversion.beta, settings.at_limit)
         for strengths in edits
     ]
     codes = np.stack([result.alpha_plus for result in results]) @ anchors.astype(np.float64)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mystyle_cli.analysis.baselines import subjects
 from mystyle_cli.errors import MystyleError
 from mystyle_cli.experiments.experiment import Experiment, Measured
 from mystyle_cli.report.report import Cell, Report, Table
 from mystyle_cli.restore.restore import restore
 from mystyle_cli.restore.task import Quality
+from mystyle_cli.restore.trials import subjects
 
 if TYPE_CHECKING:
     from mystyle_cli.experiments.bench import Bench

@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mystyle_cli.analysis.baselines import (
-    BOX,
-    MOUTH,
-    Box,
-    Task,
-    lanczos,
-    shrink,
-    subjects,
-)
+from mystyle_cli.analysis.baselines import Task, lanczos
 from mystyle_cli.baselines.adversarial import CrossDomain, DiffAugment
 from mystyle_cli.baselines.fitted import Glo, Restorer
 from mystyle_cli.baselines.methods import BASELINES
@@ -25,6 +17,7 @@ from mystyle_cli.experiments.bench import MEASURES
 from mystyle_cli.experiments.experiment import Experiment, Measured, Values, spread_of
 from mystyle_cli.photos.pixels import grid
 from mystyle_cli.report.report import Cell, Report, Table, Target
+from mystyle_cli.restore.trials import BOX, MOUTH, Box, shrink, subjects
 
 if TYPE_CHECKING:
     from mystyle_cli.baselines.baseline import Baseline

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mystyle_cli.analysis.baselines import pictures, subjects
+from mystyle_cli.analysis.baselines import pictures
 from mystyle_cli.experiments.bench import Bench
 from mystyle_cli.experiments.experiment import Experiment, Measured, Values, spread_of
 from mystyle_cli.person.score import embed_pictures
 from mystyle_cli.photos.pixels import grid, to_unit
 from mystyle_cli.report.report import Cell, Curve, Plot, Report, Table, Target
 from mystyle_cli.restore.restore import restore
+from mystyle_cli.restore.trials import subjects
 
 if TYPE_CHECKING:
     from mystyle_cli.photos.pixels import Pixels

@@ -124,7 +124,7 @@ def locate(profile: Profile, subject: Subject, *, aligned: bool, force: bool, ti
     crop = profile.prior.crop
     looks: list[Callable[[], list[Points]]]
     if aligned:
-        looks = [lambda: [_whole(photo, name)]]
+        looks = [lambda: [whole_quad(photo, name)]]
     elif subject.landmarks is not None:
         looks = [lambda: [_quad_of(subject.landmarks, photo, crop, name)]]
     else:
@@ -203,7 +203,12 @@ def _refuse_dark(mask: Pixels, name: str) -> None:
         raise UsageError(f"{name}: nothing in the mask is white, {lightest}", _MASK_HINT)
 
 
-def _whole(photo: Photo, name: str) -> Points:
+def whole_quad(photo: Photo, name: str) -> Points:
+    """Return the quad of an aligned crop: its own corners.
+
+    Raises:
+        UsageError: it is not square, and so none.
+    """
     height, width = photo.pixels.shape[:2]
     if height != width:
         raise UsageError(f"{name}: an aligned crop is square, not {width} x {height}", "Leave out --aligned.")
@@ -274,16 +279,20 @@ def _choose(
 
 
 def _id_scores(profile: Profile, photo: Photo, mask: Pixels | None, quads: Sequence[Points]) -> list[float]:
-    """Return how much the face in each quad is this person's, what is hidden filled smoothly."""
+    """Return how much the face in each quad is this person's."""
+    if not quads:
+        return []
+    scores = profile.id_score(seen_faces(photo, mask, quads, profile.manifest.prior.resolution))
+    return [float(score) for score in scores]
+
+
+def seen_faces(photo: Photo, mask: Pixels | None, quads: Sequence[Points], resolution: int) -> Floats:
+    """Return what identity is judged by, (B, 3, R, R) in [-1, 1]: each face, a hole filled smoothly."""
     from mystyle_cli.faces.align import warp
     from mystyle_cli.photos.pixels import to_unit
 
-    if not quads:
-        return []
-    size = profile.manifest.prior.resolution
     seen = photo.pixels if mask is None else fill_hole(photo.pixels, mask)
-    scores = profile.id_score(np.stack([to_unit(warp(seen, quad, size)) for quad in quads]))
-    return [float(score) for score in scores]
+    return np.stack([to_unit(warp(seen, quad, resolution)) for quad in quads])
 
 
 def _gated(

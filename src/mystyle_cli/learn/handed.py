@@ -14,8 +14,8 @@ from mystyle_cli.curate.advice import advise
 from mystyle_cli.curate.records import PhotoRecord
 from mystyle_cli.nets.device import CPU
 from mystyle_cli.person.difference import apply_difference
-from mystyle_cli.person.layout import ANCHORS, GENERATOR, PHOTOS
-from mystyle_cli.person.profile import read_anchors
+from mystyle_cli.person.layout import ANCHORS, GENERATOR, PHOTOS, REFERENCES
+from mystyle_cli.person.profile import read_anchors, read_embeddings
 from mystyle_cli.person.reference import HELD_OUT, TRAIN, Pictures, read_faces, read_records
 
 if TYPE_CHECKING:
@@ -54,6 +54,15 @@ class Handed:
     def take_anchors(self, anchors: FloatArray) -> None:
         """Take over anchors (N, w_dim) that were found just now."""
         self.anchors = anchors
+
+    def take_references(self, references: FloatArray) -> None:
+        """Take over the identity embeddings (N, D) of the reference set, made just now."""
+        self.references = references
+
+    @cached_property
+    def references(self) -> FloatArray:
+        """The identity embeddings (N, D) of the reference set."""
+        return read_embeddings(self._draft.find(REFERENCES), len(self.names), self._draft.folder)
 
     @cached_property
     def records(self) -> tuple[PhotoRecord, ...]:

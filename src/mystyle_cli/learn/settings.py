@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mystyle_cli.prior.registry import Prior
 
 
-STAGES: Final = ("curate", "anchors", "tune", "measure", "instant", "export")
+STAGES: Final = ("curate", "anchors", "tune", "measure", "instant", "betas", "export")
 LEAST_PHOTOS: Final = 3
 """Fewer do not span what sampling draws from (app. B.1: three anchors)."""
 

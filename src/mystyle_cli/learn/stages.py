@@ -21,11 +21,14 @@ from mystyle_cli.curate.curate import Known, curate
 from mystyle_cli.curate.examine import Criteria
 from mystyle_cli.errors import DecodeError, ProfileError
 from mystyle_cli.files.documents import Text, Whole
-from mystyle_cli.instant.net import InstantSettings
+from mystyle_cli.instant.net import FILE as INSTANT_NET
+from mystyle_cli.instant.net import InstantNet, InstantSettings
+from mystyle_cli.learn.betas import Restorer, beta_curves
 from mystyle_cli.learn.exporting import export_inputs, export_stage, instant_stage
 from mystyle_cli.learn.figures import identity_statistics, reconstruction_figures
 from mystyle_cli.learn.handed import Handed, digest_of
 from mystyle_cli.learn.settings import LEAST_PHOTOS, LearnSettings
+from mystyle_cli.nets.sessions import open_session
 from mystyle_cli.person.difference import store_difference
 from mystyle_cli.person.layout import (
     ANCHORS,
@@ -50,6 +53,7 @@ from mystyle_cli.person.reference import (
 from mystyle_cli.person.score import embed_pictures
 from mystyle_cli.photos.decode import digests_of
 from mystyle_cli.progress import Progress, Step
+from mystyle_cli.restore.betas import TABLES
 from mystyle_cli.store.draft import Draft, Figures
 from mystyle_cli.tuning.anchors import find_anchors
 from mystyle_cli.tuning.settings import LossPoint
@@ -177,6 +181,7 @@ class Stages:
         self._tune_or_drop(handed)
         self._stage("measure", self._measure_inputs(handed), lambda: self._measure(handed))
         self._instant_or_drop(handed)
+        self._betas_or_drop(handed)
         self._export_or_drop(handed)
         current, settings = self.draft.current, self.settings
         new = settings.consent and (current is None or _consent_of(current) != _consent_of(settings))
@@ -265,8 +270,9 @@ class Stages:
         self.progress(Step("measure", 2, 3))
         figures["identity"] = identity_statistics(prior, faces, held_out, self._strangers_seed())
         self.progress(Step("measure", 3, 3))
-        embeddings = {"embeddings": embed_pictures(prior, faces)}
-        files = self.draft.write_tensors(REFERENCES, embeddings, {"prior": prior.digest})
+        references = embed_pictures(prior, faces)
+        files = self.draft.write_tensors(REFERENCES, {"embeddings": references}, {"prior": prior.digest})
+        handed.take_references(references)
         return Done(files, {}, figures)
 
     def _instant_or_drop(self, handed: Handed) -> None:
@@ -281,6 +287,27 @@ class Stages:
     def _instant(self, handed: Handed, settings: InstantSettings) -> Done:
         nets, faces, anchors = (handed.generator, self.prior.perceptual()), handed.train, handed.anchors
         return Done(*instant_stage(self.draft, self.prior, nets, anchors, faces, settings, self.progress))
+
+    def _betas_or_drop(self, handed: Handed) -> None:
+        """Ask the held-out photos which beta suits them; without any, or a generator, nothing is advised."""
+        digests = self.draft.digests()
+        if GENERATOR not in digests or not handed.photos(HELD_OUT):
+            self.draft.forget("betas")
+            return
+        nets = digests[GENERATOR], digests.get(INSTANT_NET)
+        inputs = digest_of("betas 1", handed.fit(), handed.set_digest(HELD_OUT), nets)
+        self._stage("betas", inputs, lambda: self._betas(handed))
+
+    def _betas(self, handed: Handed) -> Done:
+        return Done({}, {}, beta_curves(self._restorer(handed), handed.held_out, self.progress))
+
+    def _restorer(self, handed: Handed) -> Restorer:
+        prior, instant = self.prior, None
+        if INSTANT_NET in self.draft.digests():
+            session = open_session(self.draft.find(INSTANT_NET), prior.device, helper=True)
+            instant = InstantNet(session, prior, handed.anchors)
+        nets = handed.generator, prior.perceptual()
+        return Restorer(prior, *nets, handed.anchors, handed.references, instant)
 
     def _export_or_drop(self, handed: Handed) -> None:
         """Export the tuned generator to ONNX; or only see to it that no net of another one is kept."""
@@ -317,10 +344,20 @@ class Stages:
             consent_until=until,
             counts=counts_of(handed.records),
             stages=self.draft.stages(),
-            results={name: figures[name] for name in ("before", "after") if name in figures},
+            results={
+                **{name: figures[name] for name in ("before", "after") if name in figures},
+                **self._curves(),
+            },
             identity=figures.get("identity", {}),
             files={stage: files for stage, files in self.draft.files().items() if files},
         )
+
+    def _curves(self) -> Figures:
+        """Return what the held-out photos said of beta, now or before."""
+        found, current = self.draft.figures("betas"), self.draft.current
+        if found is None and current is not None and "betas" in self.draft.stages():
+            found = {name: current.results[name] for name in TABLES if name in current.results}
+        return found or {}
 
 
 def _consent_of(noted: LearnSettings | Manifest) -> tuple[str, str]:

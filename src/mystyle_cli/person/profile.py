@@ -260,6 +260,14 @@ class Profile:
         """
         return id_scores(self.prior.embed(images), self.reference_embeddings(), exclude)
 
+    def unlike(self, score: float) -> str:
+        """Say in words where a picture is less like the person than any of their own photos is, or ""."""
+        lowest = self.manifest.identity.get("own_lowest")
+        if lowest is None or not score < lowest:
+            return ""
+        less = f"less like {self.name} than {self.name}'s own photos are"
+        return f"{less}: ID {score:.2f}, theirs from {lowest:.2f}"
+
     @property
     def id_threshold(self) -> float:
         """The ID score under which a photo counts as not this person's, from their own photos' scores."""

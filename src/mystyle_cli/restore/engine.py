@@ -18,6 +18,7 @@ from mystyle_cli.person.layout import GENERATOR
 from mystyle_cli.progress import Progress, Step
 from mystyle_cli.projection.projection import Problem, project
 from mystyle_cli.projection.settings import HULL, Projection, ProjectionSettings
+from mystyle_cli.restore.betas import Betas, open_betas
 from mystyle_cli.restore.given import Given, targets_of, view_of
 from mystyle_cli.restore.task import FAST_STEPS, RestoreSettings
 
@@ -39,7 +40,8 @@ class Answering(Protocol):
     Args:
         profile: the person.
         settings: how photos are restored.
-        projection: how codes are searched, beta among it.
+        projection: how codes are searched, but for beta.
+        betas: which dilation each photo gets.
         resolution: R.
         at_once: photos answered together.
     """
@@ -47,15 +49,16 @@ class Answering(Protocol):
     profile: Profile
     settings: RestoreSettings
     projection: ProjectionSettings
+    betas: Betas
     resolution: int
     at_once: int
 
     @property
-    def notice(self) -> str:
-        """Say what the user should know about how it is done, or ""."""
+    def notices(self) -> tuple[str, ...]:
+        """Say what the user should know about how it is done."""
 
-    def answer(self, given: Sequence[Given], progress: Progress) -> Projection:
-        """Return a code and its picture for each photo; all are of one task."""
+    def answer(self, given: Sequence[Given], beta: float | None, progress: Progress) -> Projection:
+        """Return a code in A_beta and its picture for each photo; all are of one task."""
 
     def save_memory(self) -> bool:
         """Work on one photo with less memory from now on; False where that cannot be done."""
@@ -112,12 +115,12 @@ class Engine:
         plan = plan_search(self.generator, self.perceptual, settings.batch, profile.device)
         self.at_once = plan.at_once
         self.generator.synthesis.recompute = plan.recompute
-        self.projection = settings.projection
+        self.projection, self.betas = settings.projection, open_betas(profile, settings)
         if settings.quality == "fast" and self.projection.steps is None:
             self.projection = replace(self.projection, steps=FAST_STEPS)
         if settings.domain_prior:
             self.projection = replace(self.projection, space="w+")
-        self.resolution, self.notice = self.generator.resolution, ""
+        self.resolution, self.notices = self.generator.resolution, self.betas.notices
         self.instant = self._instant_net()
 
     def _instant_net(self) -> InstantNet | None:
@@ -136,24 +139,24 @@ class Engine:
         synthesis.recompute = True
         return saved
 
-    def answer(self, given: Sequence[Given], progress: Progress) -> Projection:
+    def answer(self, given: Sequence[Given], beta: float | None, progress: Progress) -> Projection:
         """Project what was degraded."""
         targets, degradation = targets_of(given)
-        start = self._start(given, targets, degradation)
+        start = self._start(given, beta, targets, degradation)
         # landmarks of a tiny or half hidden face are rough; by those of a clear one the prior was aligned
         movable = given[0].task != "invert" and not self.settings.aligned
-        settings = replace(self.projection, movable=movable)
+        settings = replace(self.projection, beta=beta, movable=movable)
         problem = Problem(self.generator, self.anchors, targets, degradation, self.perceptual)
         return project(problem, settings, progress, start)
 
     def _start(
-        self, given: Sequence[Given], targets: Floats, degradation: Degradation
+        self, given: Sequence[Given], beta: float | None, targets: Floats, degradation: Degradation
     ) -> NDArray[np.float64] | None:
         from mystyle_cli.hull.sampling import sample_three_anchors
         from mystyle_cli.hull.solve import nearest_alpha
 
         if self.instant is not None:
-            return self.instant.alpha_plus(view_of(given), self.projection.beta)
+            return self.instant.alpha_plus(view_of(given), beta)
         anchors = None if self.projection.space in ("w", "w+") else self.anchors
         if self.settings.start == "encoder":
             import torch
@@ -161,7 +164,7 @@ class Engine:
             codes = self.profile.prior.encode(degradation.view(torch.from_numpy(targets)).numpy())
             if anchors is None:
                 return np.asarray(codes, np.float64)
-            return nearest_alpha(codes, anchors, self.projection.beta)
+            return nearest_alpha(codes, anchors, beta)
         if self.settings.start == "random" and self.anchors is not None:
             drawn = sample_three_anchors(len(self.anchors), [self.settings.seed])
             # half way to the centre, so that every anchor can still move
@@ -187,6 +190,7 @@ class InstantEngine:
         from mystyle_cli.sample.rendering import open_renderer
 
         self.profile, self.settings, self.projection = profile, settings, settings.projection
+        self.betas = open_betas(profile, settings)
         self.resolution = profile.manifest.prior.resolution
         self.at_once = at_once(self.resolution, settings.batch)
         self.net = open_instant(profile)
@@ -195,20 +199,20 @@ class InstantEngine:
         self.renderer = open_renderer(profile, weights=weights)
 
     @property
-    def notice(self) -> str:
-        """Why the pictures are not rendered by the exported generator, or ""."""
-        return self.renderer.notice
+    def notices(self) -> tuple[str, ...]:
+        """Why the pictures are not rendered by the exported generator, and whose beta is taken."""
+        return (*filter(None, [self.renderer.notice]), *self.betas.notices)
 
     def save_memory(self) -> bool:
         """Say that one photo takes what it takes."""
         return False
 
-    def answer(self, given: Sequence[Given], progress: Progress) -> Projection:
+    def answer(self, given: Sequence[Given], beta: float | None, progress: Progress) -> Projection:
         """Return codes a few steps from the net's answers; the faces stay where they are."""
-        first, count = self.net.alpha_plus(view_of(given), self.projection.beta), len(given)
+        first, count = self.net.alpha_plus(view_of(given), beta), len(given)
         answers, losses = [], []
         for number, (item, start) in enumerate(zip(given, first, strict=True)):
-            alpha, before = self._improved(item.degraded, start, STEPS[item.task])
+            alpha, before = self._improved(item.degraded, start, beta, STEPS[item.task])
             answers.append(alpha)
             losses.append(before)
             progress(Step("instant", number + 1, count))
@@ -224,8 +228,10 @@ class InstantEngine:
             motions=np.zeros((count, 4), np.float32),
         )
 
-    def _improved(self, photo: Degraded, start: Array, steps: int) -> tuple[Array, Floats]:
+    def _improved(
+        self, photo: Degraded, start: Array, beta: float | None, steps: int
+    ) -> tuple[Array, Floats]:
         """Take the steps; without a known pixel there is nothing to step towards."""
         if not photo.known.any():
             return start, np.full(steps, np.nan, np.float32)
-        return improve(self.gradient, photo, start, self.projection.beta, steps)
+        return improve(self.gradient, photo, start, beta, steps)

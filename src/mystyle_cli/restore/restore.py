@@ -91,27 +91,40 @@ def _restore_batch(
             if ran_out(error) or isinstance(error, ImportError):
                 raise
             photos.append(Restoration(subject.name, contained(subject.name or "the photo", error)))
-    restored = iter(_answered(engine, [photo for photo in photos if isinstance(photo, Given)], progress))
+    given = [photo for photo in photos if isinstance(photo, Given)]
+    restored = iter(_answered_apart(engine, given, progress))
     return [photo if isinstance(photo, Restoration) else next(restored) for photo in photos]
 
 
-def _answered(engine: Answering, given: Sequence[Given], progress: Progress) -> list[Restoration]:
+def _answered_apart(engine: Answering, given: Sequence[Given], progress: Progress) -> list[Restoration]:
+    """Answer together what gets the same dilation; returns results in the order of the faces."""
+    rows: dict[float | None, list[int]] = {}
+    for row, item in enumerate(given):
+        rows.setdefault(engine.betas.of(item.task, item.located.id_score), []).append(row)
+    results: dict[int, Restoration] = {}
+    for beta, alike in rows.items():
+        answers = _answered(engine, [given[row] for row in alike], beta, progress)
+        results |= dict(zip(alike, answers, strict=True))
+    return [results[row] for row in range(len(given))]
+
+
+def _answered(
+    engine: Answering, given: Sequence[Given], beta: float | None, progress: Progress
+) -> list[Restoration]:
     """Project together and finish each; where that fails for all, each is tried alone."""
-    if not given:
-        return []
     try:
-        projection = engine.answer(given, progress)
+        projection = engine.answer(given, beta, progress)
     except Exception as error:
         if ran_out(error) or isinstance(error, (MystyleError, ImportError)):
             raise
         if len(given) == 1:
             name = given[0].located.name
             return [Restoration(name, contained(name, error))]
-        return [result for one in given for result in _answered(engine, [one], progress)]
+        return [result for one in given for result in _answered(engine, [one], beta, progress)]
     results = []
     for row, item in enumerate(given):
         try:
-            results.append(_finish(engine, item, projection, row))
+            results.append(_finish(engine, item, beta, projection, row))
         except Exception as error:
             if ran_out(error):
                 raise
@@ -156,7 +169,9 @@ def _refuse_large_result(located: Located, factor: float) -> None:
         )
 
 
-def _finish(engine: Answering, first: Given, projection: Projection, row: int) -> Restoration:
+def _finish(
+    engine: Answering, first: Given, beta: float | None, projection: Projection, row: int
+) -> Restoration:
     """Blend and paste one result; how large it becomes follows from where the face was found at first.
 
     So a photo becomes as large whatever the quality: only some searches move the face.
@@ -174,9 +189,12 @@ def _finish(engine: Answering, first: Given, projection: Projection, row: int) -
     image = whole.meet(given, image)
     face = whole.face(located, image)
     factor = engine.resolution / first.located.side if first.task == "upscale" else 1.0
-    warnings = [*located.warnings, *([engine.notice] if engine.notice else [])]
+    warnings = [*located.warnings, *engine.notices]
     if first.task == "inpaint" and (outside := composite.hole_outside(located)) > 0.01:
         warnings.append(f"{outside:.0%} of the mask is not face and was only filled smoothly")
+    id_score = float(engine.profile.id_score(to_unit(face)[None])[0])
+    if unlike := engine.profile.unlike(id_score):
+        warnings.append(unlike)
     alpha_plus = None if projection.alpha_plus is None else projection.alpha_plus[row]
     return Restoration(
         name=located.name,
@@ -185,9 +203,9 @@ def _finish(engine: Answering, first: Given, projection: Projection, row: int) -
         located=located,
         alpha_plus=alpha_plus,
         w_plus=projection.w_plus[row],
-        id_score=float(engine.profile.id_score(to_unit(face)[None])[0]),
+        id_score=id_score,
         input_id=located.id_score,
-        beta=None if alpha_plus is None else hull.bound(engine.projection.beta),
+        beta=None if alpha_plus is None else hull.bound(beta),
         least_dilation=math.nan if alpha_plus is None else float(hull.least_dilation(alpha_plus).max()),
         loss=float(projection.losses[row]),
         steps=int(projection.steps[row]),

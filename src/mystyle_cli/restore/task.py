@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
@@ -27,6 +27,9 @@ Quality = Literal["instant", "fast", "full"]
 FAST_STEPS: Final = 16
 """Of a search that starts from the instant net's answer and ends soon."""
 
+Dilation = float | None | Literal["auto"]
+"""A dilation as it is asked for: a number, None for no bound, or what the profile's own curve says."""
+
 BETAS: Final = {"invert": BETA_INVERT, "inpaint": BETA_INPAINT, "upscale": BETA_UPSCALE}
 """The paper's dilation for each task."""
 
@@ -37,6 +40,8 @@ class RestoreSettings:
 
     Args:
         projection: how codes are searched, beta among it.
+        own_beta: each photo is given the dilation that the profile's own curve advises; the projection's
+            counts only for a person without one, of whom no photo was held out.
         start: where the search starts: the anchors' mean (B.3), the encoder's answer to the degraded photo,
             or a mix of three anchors drawn with `seed`, which shows how much the photo leaves open; "auto" is
             the instant net's answer where the person has such a net, and else the mean.
@@ -50,6 +55,7 @@ class RestoreSettings:
     """
 
     projection: ProjectionSettings = field(default_factory=ProjectionSettings)
+    own_beta: bool = False
     start: Start = "auto"
     quality: Quality = "full"
     seed: int = 0
@@ -66,6 +72,21 @@ class RestoreSettings:
             raise UsageError(f"{self.batch} photos at a time are none", "Give a batch of 1 or more.")
         if self.start == "random" and self.domain_prior:
             raise UsageError("a random start mixes the person's anchors", "Leave out domain_prior or start.")
+
+    def dilated(self, beta: Dilation, otherwise: float) -> RestoreSettings:
+        """Return the same with a dilation.
+
+        Args:
+            beta: "auto" takes the profile's own advice.
+            otherwise: what counts then for a person of whom no photo was held out.
+
+        Raises:
+            UsageError: it is another word.
+        """
+        if isinstance(beta, str):
+            check_choice("beta", beta, Literal["auto"])
+            return replace(self, own_beta=True, projection=replace(self.projection, beta=otherwise))
+        return replace(self, own_beta=False, projection=replace(self.projection, beta=beta))
 
     @property
     def drawn(self) -> int | None:

@@ -189,15 +189,25 @@ def photo_summary(records: Sequence[PhotoRecord]) -> str:
 
 
 def result_lines(results: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Lay the result table out: a line for before and after tuning, a column for each figure."""
-    if not results:
-        return []
-    figures = list(next(iter(results.values())))
+    """Lay the result table out: a line for before and after tuning, a column for each figure; then beta."""
+    lines = {name: line for name, line in results.items() if name in ("before", "after")}
+    figures = list(next(iter(lines.values()), {}))
     rows = [
         [name, *(f"{line[figure]:.4g}" if figure in line else "-" for figure in figures)]
-        for name, line in results.items()
+        for name, line in lines.items()
     ]
-    return columns(["", *[figure.replace("_", " ") for figure in figures]], rows)
+    table = columns(["", *[figure.replace("_", " ") for figure in figures]], rows) if rows else []
+    return [*table, *_beta_lines(results)]
+
+
+def _beta_lines(results: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Say which dilations the held-out photos advise."""
+    said = []
+    for name, line in results.items():
+        if name.startswith("beta_") and "typical" in line:
+            other = f" ({line['atypical']:g} for a photo unlike the others)" if "atypical" in line else ""
+            said.append(f"{name.removeprefix('beta_')} {line['typical']:g}{other}")
+    return [f"--beta auto: {', '.join(said)}"] if said else []
 
 
 GIB: Final = 1 << 30

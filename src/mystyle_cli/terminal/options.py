@@ -7,13 +7,16 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import wraps
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
 from mystyle_cli.errors import UsageError
 from mystyle_cli.terminal.app import App
 from mystyle_cli.terminal.console import Console
+
+if TYPE_CHECKING:
+    from mystyle_cli.restore.task import Dilation
 
 Function = Callable[..., Any]
 Decorator = Callable[[Function], Function]
@@ -31,22 +34,29 @@ class Number(click.FloatRange):
 
 
 class Beta(click.ParamType):  # type: ignore[type-arg]  # older clicks know no generic ones
-    """A dilation: a number from 0 up, or `none` for unbounded, which becomes None."""
+    """A dilation: a number from 0 up, or `none` for unbounded, which becomes None.
+
+    Args:
+        own: whether `auto` is one, too: the profile's own advice.
+    """
 
     name = "number|none"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, context: click.Context | None
-    ) -> float | None:
+    def __init__(self, *, own: bool = False) -> None:
+        self.words = ("none", "auto") if own else ("none",)
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Dilation:
         """Parse what was typed."""
-        if isinstance(value, str) and value.lower() == "none":
-            return None
+        if isinstance(value, str) and value.lower() in self.words:
+            return "auto" if value.lower() == "auto" else None
         try:
             beta = float(value)
         except ValueError:
-            self.fail(f"{value!r} is neither a number nor none", param, context)
+            self.fail(f"{value!r} is neither a number nor {' or '.join(self.words)}", param, context)
         if not math.isfinite(beta) or beta < 0:
-            self.fail(f"{value} is not a dilation; use 0 or more, or none", param, context)
+            self.fail(
+                f"{value} is not a dilation; use 0 or more, or {' or '.join(self.words)}", param, context
+            )
         return beta
 
 
@@ -180,11 +190,12 @@ def beta_option(default: float) -> Decorator:
     """Return `--beta` with a command's default."""
     return click.option(
         "--beta",
-        type=Beta(),
-        metavar="NUMBER|none",
+        type=Beta(own=True),
+        metavar="NUMBER|none|auto",
         default=default,
         show_default=True,
-        help="How far results may leave the photos' own space: 0 is safest, none is unbounded.",
+        help="How far results may leave the photos' own space: 0 is safest, none is unbounded, auto is what "
+        "served the profile's own held-out photos best.",
     )
 
 
@@ -238,7 +249,7 @@ def warn_unmarked(console: Console, marking: Marking) -> None:
         console.warn("--no-mark: the results do not say that they are AI-made; say so where you show them")
 
 
-def warn_unbounded(console: Console, beta: float | None) -> None:
+def warn_unbounded(console: Console, beta: Dilation) -> None:
     """Warn that an unbounded search may leave the person."""
     if beta is None:
         console.warn("--beta none lets the result drift away from the person; check the ID score")

@@ -15,7 +15,7 @@ from mystyle_cli.terminal.options import SEEDS, BatchOptions, beta_option, bundl
 
 if TYPE_CHECKING:
     from mystyle_cli.projection.settings import SpaceName
-    from mystyle_cli.restore.task import Quality, RestoreSettings, Start, TaskName
+    from mystyle_cli.restore.task import Dilation, Quality, RestoreSettings, Start, TaskName
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class SearchOptions:
     """How the person's space is searched.
 
     Args:
-        beta: dilation; None is unbounded.
+        beta: dilation; None is unbounded, "auto" the profile's own advice.
         steps: of the search; None is the core's own number.
         seed: what makes it repeatable; None draws one.
     """
 
-    beta: float | None
+    beta: Dilation
     steps: int | None
     seed: int | None
     space: SpaceName
@@ -165,12 +165,11 @@ def settings_of(
     app: App, task: TaskName, batch: BatchOptions, search: SearchOptions, quality: Quality = "full"
 ) -> RestoreSettings:
     """Return the core's settings for what was typed."""
-    from mystyle_cli.restore.task import default_settings
+    from mystyle_cli.restore.task import BETAS, default_settings
 
-    settings = default_settings(task, quality)
+    settings = default_settings(task, quality).dilated(search.beta, BETAS[task])
     projection = replace(
         settings.projection,
-        beta=search.beta,
         space=search.space,
         steps=search.steps or settings.projection.steps,
     )
