@@ -304,7 +304,7 @@ class OnePass(Engine):
         super().__init__(profile, settings)
         self.encoder = encoder
 
-    def answer(self, given: Sequence[Given], progress: Progress) -> Projection:
+    def answer(self, given: Sequence[Given], beta: float | None, progress: Progress) -> Projection:
         """Encode what is left of the photos and draw their codes."""
         targets, phi = targets_of(given)
         count, device = len(given), self.generator.device

@@ -130,7 +130,7 @@ class NearestEngine(Engine):
         super().__init__(profile, settings)
         self.references = references
 
-    def answer(self, given: Sequence[Given], progress: Progress) -> Projection:
+    def answer(self, given: Sequence[Given], beta: float | None, progress: Progress) -> Projection:
         """Project each photo by itself, among its own references."""
         import torch
 
@@ -142,7 +142,7 @@ class NearestEngine(Engine):
             chosen = np.argsort(-row, kind="stable")[: self.references]
             targets, degradation = targets_of([item])
             problem = Problem(self.generator, anchors[chosen], targets, degradation, self.perceptual)
-            part = project(problem, self.projection)
+            part = project(problem, replace(self.projection, beta=beta))
             assert part.alpha_plus is not None
             alpha_plus = np.zeros((*part.alpha_plus.shape[:2], len(anchors)))
             alpha_plus[..., chosen] = part.alpha_plus
