@@ -247,7 +247,8 @@ def test_without_tuning_then_tuned(tmp_path: Path, prior: Prior) -> None:
         done.profile.generator()
     for path in photos:
         path.unlink()
-    assert retune(store, "adele", QUICK).worked == ("tune", "measure", "instant", "betas", "export")
+    # of so few photos none is held out that could say which beta suits
+    assert retune(store, "adele", QUICK).worked == ("tune", "measure", "instant", "export")
     assert store.entry("adele").state == "ready"
 
 
