@@ -38,7 +38,8 @@ class Person(Profile):
     "instant", which needs no torch and takes a fixed number of steps; `steps`, Adam steps at most (None =
     the default); `aligned`, the photo is an aligned crop; `force`, go on although the face is not
     this person's; `device`, as `--device` takes it (None = where the person is, see `on`; the CPU at
-    first). `restore` and `edit_photos` take many photos at once.
+    first). `restore` and `edit_photos` take many photos at once. Of several people (`profile merge`) each
+    photo's own is found, as told in `person`; `one` says whom.
     """
 
     def check(self) -> None:
@@ -164,6 +165,7 @@ class Person(Profile):
         if code is not None:
             settings = settings_for(beta, at_limit, RestoreSettings())
             renderer, saved = open_renderer(person, backend), load_code(Path(code), self)
+            person = person.one(saved.person or None)
             subject = _subject(photo, None)
             return edit_saved(person, renderer, subject, saved, [directions], settings, progress, refiner)
         settings = settings_for(beta, at_limit, _settings("invert", beta, steps, aligned, force))

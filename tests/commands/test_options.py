@@ -7,6 +7,7 @@ in which an option would do nothing, and `MODES` are tried with every option of 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -28,11 +29,12 @@ from mystyle_cli.cli import cli
 from mystyle_cli.errors import MystyleError
 from mystyle_cli.fetch.assets import find_recipe
 from mystyle_cli.instant.net import InstantSettings
-from mystyle_cli.learn.learn import Learned, export
+from mystyle_cli.learn.learn import Learned, export, merge
 from mystyle_cli.store.store import Store
+from tests.support.albums import QUICK
 from tests.support.journeys import EVERYWHERE as ALL
 from tests.support.journeys import all_options, commands, long_name, own_options
-from tests.support.tiny_store import add_instant, make_store, picture
+from tests.support.tiny_store import add_instant, looking_like, make_store, picture
 
 FEW = InstantSettings(samples=16, views=1, width=8, steps=10, batch=8)
 ARTIST = b"Ada Artist"
@@ -53,6 +55,7 @@ SAMPLE = "sample ada --seed 1 -o out.png"
 STUDY = "study make ada -o out"
 CREATE = "profile create eva {w}/album --prior {w}/tiny-32"
 INGEST = "ingest ada {w}/album"
+MERGE = "profile merge duo ada eve"
 TUNE = "tune ada"
 IMPORT = "prior import mine --generator {w}/small.png"
 FETCH = "prior fetch ffhq-1024 --accept-licence"
@@ -93,6 +96,7 @@ def of_searches(one: str) -> dict[str, tuple[str, str]]:
         "--aligned": (apart, "--aligned"),
         "--landmarks": (apart, "--landmarks {w}/points.txt"),
         "--force": (f"{short} --store {{w}}/strict", "--force"),
+        "--person": (f"{short.replace(' ada ', ' duo ')} --force --store {{w}}/both", "--person ben"),
     }
 
 
@@ -166,6 +170,7 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "--jpeg-quality": ("sample ada --seed 1 -o out.jpg", "--jpeg-quality 5"),
         "--overwrite": ("sample ada --seed 1 -o there.png", "--overwrite"),
         "--backend": (SAMPLE, "--backend torch"),
+        "--person": (SAMPLE.replace(" ada ", " duo ") + " --store {w}/both --person ada", "--person ben"),
         **of_marks(SAMPLE),
     },
     "verify": {
@@ -206,6 +211,11 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "--until": (f"{CREATE} --consent asked", "--until 2999-01-01"),
         "--replace": (CREATE, "--replace"),
         "--dry-run": (CREATE, "--dry-run"),
+    },
+    "profile merge": {
+        **of_tuning(MERGE),
+        "--no-tune": (MERGE, "--no-tune"),
+        "--replace": (MERGE, "--replace"),
     },
     "ingest": {
         **of_tuning(INGEST),
@@ -291,6 +301,10 @@ REFUSED = (
     ("sample ada --grid grid.png", "--format jpg", "--format"),
     (CREATE, "--no-tune --passes 3", "--passes"),
     (CREATE, "--no-tune --dry-run", "--dry-run"),
+    (CODES, "--person ada", "--person"),
+    (f"{UPSCALE} --steps 1", "--person ada", "ada"),
+    (SAMPLE, "--person ada", "ada"),
+    (MERGE, "--no-tune --passes 3", "--passes"),
     (INGEST, "--no-tune --whole", "--whole"),
     (INGEST, "--no-tune --seed 3", "--seed"),
 )
@@ -324,6 +338,9 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_prior: Path) -> Path:
     make_store(folder / "store", folder / "home/priors/used", "eve")
     manifest = folder / "store/eve/profile.toml"
     manifest.write_text(manifest.read_text().replace(str(folder / "home/priors/used"), "used"))
+    both = make_store(folder / "both", folder / "tiny-32")
+    make_store(folder / "both", folder / "tiny-32", "ben", looking_like(1), seed=2)
+    merge(both, "duo", ["ada", "ben"], dataclasses.replace(QUICK, instant=None))
     (folder / "given").mkdir()
     (folder / "given" / find_recipe("ffhq-1024").choose()[0].file).write_bytes(b"half of it")
     shutil.copytree(folder / "store", folder / "strict")
@@ -403,7 +420,7 @@ def spies(monkeypatch: pytest.MonkeyPatch, world: Path) -> None:
         settings = next(one for one in given if type(one).__name__ == "LearnSettings")
         return Learned(ada, (), (f"asked for {told}, {settings}",), {})
 
-    for name in ("learn", "ingest", "retune"):
+    for name in ("learn", "ingest", "merge", "retune"):
         monkeypatch.setattr(f"mystyle_cli.learn.learn.{name}", learn)
 
     def asked(*given: Any, **named: Any) -> Any:

@@ -126,6 +126,8 @@ LINES = (
     "profile show ada",
     "profile export ada ada.mystyle",
     "profile import ada.mystyle eve --prior {prior}",
+    "profile merge duo ada eve --passes 1 --no-instant --no-export",
+    "profile show duo",
     "prior list",
     "prior show faces",
     "prior verify {prior}",

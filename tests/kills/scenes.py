@@ -29,7 +29,8 @@ class Command:
 
     Args:
         words: what stands after `mystyle`.
-        begins: the folder that it begins in: "empty", "ada" (who has a profile) or "mine" (a prior).
+        begins: the folder that it begins in: "empty", "ada" (who has a profile), "pair" (two have) or
+            "mine" (a prior).
         between: the state of a profile that a kill may leave besides the old and the new one.
         piecewise: each of its results may be there or not.
         again: the exit code of the same command when there is nothing left to do.
@@ -52,6 +53,7 @@ COMMANDS = {
     "profile create": Command(f"profile create ada photos --prior tiny-32 {LEARN}", "empty", "unfinished"),
     "profile create --replace": Command(f"profile create ada more --prior tiny-32 --replace {LEARN}", "ada"),
     "ingest": Command(f"ingest ada more {LEARN}", "ada"),
+    "profile merge": Command(f"profile merge duo ada ben {LEARN}", "pair", "unfinished"),
     "tune": Command("tune ada --passes 3 --batch 4 --no-instant --no-export", "ada"),
     "export": Command("export ada", "ada"),
     "export -o": Command("export ada -o nets", "ada", piecewise=True, again=2),
@@ -238,13 +240,15 @@ def make_folders(folder: Path, prior: Path) -> dict[str, Path]:
     from mystyle_cli.foreign.importing import import_prior
     from mystyle_cli.foreign.making import Parts
     from mystyle_cli.store.archive import pack
-    from tests.support.tiny_store import make_store
+    from tests.support.tiny_store import looking_like, make_store
     from tests.support.versions import OLD, put
 
-    begun = {name: folder / name for name in ("empty", "old", "ada", "mine")}
+    begun = {name: folder / name for name in ("empty", "old", "ada", "pair", "mine")}
     _make_empty(begun["empty"], prior)
-    for name in ("old", "ada", "mine"):
+    for name in ("old", "ada", "pair", "mine"):
         shutil.copytree(begun["empty"], begun[name])
+    for number, name in enumerate(("ada", "ben")):
+        make_store(begun["pair"] / "home/profiles", prior, name, looking_like(number), number)
     put(Store(begun["old"] / "home/profiles"), "ada", OLD)
     ada = make_store(begun["ada"] / "home/profiles", prior).open("ada")
     (begun["ada"] / "files/eva.mystyle").write_bytes(pack(ada))

@@ -16,7 +16,7 @@ import pytest
 from mystyle_cli.errors import DecodeError, ModelError, ProfileError
 from mystyle_cli.instant.net import FILE, instant_state
 from mystyle_cli.learn import stages
-from mystyle_cli.learn.learn import estimate, export, ingest, learn, retune
+from mystyle_cli.learn.learn import estimate, export, ingest, learn, merge, retune
 from mystyle_cli.person.layout import GENERATOR
 from mystyle_cli.person.reference import HELD_OUT
 from mystyle_cli.prior.registry import Prior, open_prior
@@ -143,6 +143,31 @@ def test_a_dry_run_tells_what_is_left(tmp_path: Path, store: Store, prior: Prior
     assert (begun.steps, begun.taken, begun.left) == (9, 3, 6)
     assert begun.seconds == pytest.approx(6 * begun.seconds_per_step)
     assert estimate_lines(begun)[1].endswith("; 3 taken before, 6 left")
+
+
+def test_a_merge_goes_on_where_it_was_interrupted(tmp_path: Path, store: Store, prior: Prior) -> None:
+    """Photos and anchors are taken over once; a member that changed in between is taken over anew."""
+    learn(store, "ben", make_photos(tmp_path / "ben", 9, start=40), prior, QUICK)
+    for stage in ("tune", "instant"):
+        with pytest.raises(Stop):
+            merge(store, "duo", ["adele", "ben"], QUICK, stop_at(stage, 2))
+    asked, done = walk(
+        lambda: merge(store, "duo", ["adele", "ben"], QUICK), "learn", {"curate", "tuning", "instant"}
+    )
+    assert (asked, done.worked) == (["instant/make_instant"], ("instant", "export"))
+    assert done.warnings == ()
+    refuse_unusable(done.profile)
+    for name in ("adele", "ben"):
+        own, one = store.open(name), done.profile.one(name)
+        np.testing.assert_array_equal(one.anchors(), own.anchors())
+        np.testing.assert_array_equal(one.faces(HELD_OUT), own.faces(HELD_OUT))
+        np.testing.assert_allclose(one.reference_embeddings(), own.reference_embeddings(), atol=1e-6)
+        assert one.manifest.members[name] == pytest.approx(own.manifest.identity)
+    ingest(store, "ben", make_photos(tmp_path / "more", 4, start=60), QUICK)
+    again = merge(store, "duo", ["adele", "ben"], QUICK)
+    assert again.worked == ("curate", "anchors", "tune", "measure", "instant", "export")
+    assert len(again.profile.one("ben").photos()) == len(store.open("ben").photos())
+    assert merge(store, "duo", ["adele", "ben"], QUICK).worked == ()
 
 
 def test_changed_settings_redo_only_what_depends_on_them(

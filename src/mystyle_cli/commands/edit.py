@@ -197,7 +197,7 @@ drawing_options: Final = bundle(
     ),
     unused=(
         Unused(
-            ("steps", "seed", "space", "start", "aligned", "landmarks", "force"),
+            ("steps", "seed", "space", "start", "aligned", "landmarks", "force", "person"),
             lambda values: values["codes"] is not None,
             "with --codes nothing is searched",
             "Leave it out, or leave --codes out.",
@@ -249,7 +249,7 @@ def command(
     codes = drawing.codes
     _check_counts(change)
     warn_unbounded(app.console, search.beta)
-    profile = app.profiles().open(name)
+    profile = search.whom(app.profiles().open(name))
     from mystyle_cli.edit.directions import find_direction
     from mystyle_cli.edit.photos import check_backend, settings_for
     from mystyle_cli.photos.pixels import sheet_size
@@ -352,7 +352,16 @@ def recalling(
                 code = load_code(codes.of(job), profile)
                 subject = Subject(job.photo, name=job.item.name)
                 photos.append(
-                    edit_saved(profile, renderer, subject, code, edits, settings, progress, refiner)
+                    edit_saved(
+                        profile.one(code.person or None),
+                        renderer,
+                        subject,
+                        code,
+                        edits,
+                        settings,
+                        progress,
+                        refiner,
+                    )
                 )
             except Exception as error:
                 photos.append(contained(job.item.name, error))
@@ -377,9 +386,11 @@ class _Editing:
         """Say what was reached, what it needed and how much of the person is kept."""
         inversion = answer.inversion
         assert inversion is not None
-        lines = [f"{job.item.name}: inverted with ID {inversion.id_score:.3f}{_refined(answer)}"]
+        whom = f"{inversion.person}, " if inversion.person else ""
+        lines = [f"{job.item.name}: {whom}inverted with ID {inversion.id_score:.3f}{_refined(answer)}"]
         lines += [f"  {_frame_line(frame)}" for frame in answer.frames]
         report = {
+            "person": inversion.person or None,
             "inversion_id": finite(inversion.id_score),
             "beta": inversion.beta,
             "seed": self.settings.restore.drawn,
@@ -398,8 +409,9 @@ class _Editing:
         limit = None if self.settings.at_limit == "continue" else answer.frames[0].edited.limit
         score = answer.frames[0].id_score if len(answer.frames) == 1 else None
         code = answer.code(self.profile) if self.keep_code else b""
-        drawer = answer.refined.generator if answer.refined else ""
-        origin = Origin(limit, self.settings.restore.drawn, code=code, generator=drawer)
+        drawer, drawn = answer.refined.generator if answer.refined else "", self.settings.restore.drawn
+        person = answer.inversion.person if answer.inversion else ""
+        origin = Origin(limit, drawn, code=code, generator=drawer, person=person)
         marks = provenance("edit", self.profile, origin, score)
         if len(answer.frames) == 1:
             return finished(job, answer.frames[0].pixels, marks)

@@ -21,7 +21,13 @@ from mystyle_cli.terminal.learning import (
     show_learned,
     tuning_options,
 )
-from mystyle_cli.terminal.options import Number, bundle, profile_argument, recursive_option
+from mystyle_cli.terminal.options import (
+    Number,
+    bundle,
+    profile_argument,
+    profile_names,
+    recursive_option,
+)
 
 
 @dataclass(frozen=True)
@@ -153,6 +159,41 @@ def create(
     with app.console.progress() as progress:
         learned = learn(store, name, paths, start, settings, progress)
     show_learned(app, "profile create", learned)
+
+
+@click.command(
+    "merge",
+    cls=Command,
+    unused=(UNTUNED,),
+    examples=(
+        "mystyle profile merge family ada ben",
+        "mystyle profile merge family ada ben && mystyle upscale family album -o large",
+    ),
+)
+@profile_argument
+@click.argument("members", nargs=-1, required=True, metavar="MEMBER...", shell_complete=profile_names)
+@click.option("--replace", is_flag=True, help="Merge anew if the profile is there already, of other people.")
+@no_tune_option
+@tuning_options
+@pass_app
+def merge(
+    app: App, name: str, members: tuple[str, ...], replace: bool, no_tune: bool, tuning: TuningOptions
+) -> None:
+    """Make one profile of several people's.
+
+    MEMBER... are profiles that exist, of one person each and of one prior; they stay as they are. Their
+    photos and anchors are taken over, and one generator is tuned on all of them; each keeps a space of their
+    own in it, and a photo is worked on in that of the one whom it shows. What they agreed to is taken over,
+    too, until the earliest of the days on which it ends. Interrupted, the same command goes on from where it
+    stopped; when photos were added to a member, it takes them over.
+    """
+    from mystyle_cli.learn.learn import merge
+
+    settings = tuning.settings(app.choose_device(), tune=not no_tune)
+    settings = dataclasses.replace(settings, replace=replace)
+    with app.console.progress() as progress:
+        learned = merge(app.profiles(), name, members, settings, progress)
+    show_learned(app, "profile merge", learned)
 
 
 @click.command(

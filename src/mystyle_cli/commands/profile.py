@@ -12,7 +12,7 @@ import click
 from mystyle_cli.commands.consent import consent_line, note_consent
 from mystyle_cli.commands.evaluate import advise_profile
 from mystyle_cli.commands.export import export_profile, import_profile
-from mystyle_cli.commands.learn import create
+from mystyle_cli.commands.learn import create, merge
 from mystyle_cli.errors import MystyleError, ProfileError
 from mystyle_cli.terminal.app import App, Command, Group, pass_app
 from mystyle_cli.terminal.console import confirm_removal
@@ -33,6 +33,7 @@ def command() -> None:
 
 
 command.add_command(create)
+command.add_command(merge)
 command.add_command(advise_profile)
 command.add_command(note_consent)
 command.add_command(export_profile)
@@ -49,7 +50,7 @@ def list_profiles(app: App) -> None:
     if not entries:
         console.info(f"no profiles in {store.root}; make one: mystyle profile create NAME PHOTOS")
     else:
-        rows = [[entry.name, entry.state, *_counts(entry), _prior(entry), entry.detail] for entry in entries]
+        rows = [[entry.name, entry.state, *_counts(entry), _prior(entry), _said(entry)] for entry in entries]
         console.table(["NAME", "STATE", "PHOTOS", "HELD OUT", "PRIOR", ""], rows)
     for entry in entries:
         if entry.hint:
@@ -84,9 +85,11 @@ def show(app: App, name: str) -> None:
         "changed": manifest.changed,
         "made_by": f"mystyle {manifest.made_by}",
         "consent": consent_line(manifest.consent, manifest.consent_until),
+        "people": ", ".join(manifest.members),
     }
     tables = {"photos": manifest.counts, **manifest.stages, **manifest.results, "identity": manifest.identity}
-    shown = {key.replace("_", " "): " ".join(text.split()) for key, text in facts.items()}
+    tables |= {f"identity of {person}": table for person, table in manifest.members.items()}
+    shown = {key.replace("_", " "): " ".join(text.split()) for key, text in facts.items() if text}
     shown |= {title: _inline(table) for title, table in tables.items() if table}
     width = max(len(title) for title in shown)
     for title, text in shown.items():
@@ -99,6 +102,7 @@ def show(app: App, name: str) -> None:
         {
             **_brief(entry),
             **facts,
+            "people": list(manifest.members),
             "consent": manifest.consent or None,
             "consent_until": manifest.consent_until or None,
             "bytes": sum(sizes.values()),
@@ -223,6 +227,12 @@ def _size(sizes: Mapping[str, int]) -> str:
     parts = ", ".join(f"{part} {size / 1e6:.2f}" for part, size in own.items())
     exported = f"; and {sizes[EXPORTED] / 1e6:.1f} MB of exported nets" if sizes[EXPORTED] else ""
     return f"{sum(own.values()) / 1e6:.2f} MB ({parts}){exported}"
+
+
+def _said(entry: Entry) -> str:
+    """Return what is wrong with a profile, or else who is in one of several people."""
+    people = ", ".join(entry.manifest.members) if entry.manifest else ""
+    return entry.detail or people
 
 
 def _counts(entry: Entry) -> list[str]:

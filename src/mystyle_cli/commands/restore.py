@@ -125,7 +125,7 @@ def run_restore(
     if (codes.folder is not None or codes.keep_code) and search.space not in HULL:
         raise UsageError("only codes of the person's own space are saved", "Use --space p+ or p.")
     warn_unbounded(app.console, search.beta)
-    profile = app.profiles().open(name)
+    profile = search.whom(app.profiles().open(name))
     if codes.keep_code:
         refuse_long_codes(profile, batch)
     beside = (search.landmarks, ask.masks.path if ask.masks else None)
@@ -176,11 +176,13 @@ class _Restoring:
             save_code(job.code, self.profile, answer, aligned=self.settings.aligned)
         size = f", {answer.factor:.3g} times" if self.task == "upscale" else ""
         dilation = "" if answer.alpha_plus is None else f"dilation {answer.least_dilation:.4f}, "
+        whom = f"{answer.person}, " if answer.person else ""
         summary = (
-            f"{job.item.name}: ID {answer.id_score:.3f} (input {answer.input_id:.3f}), "
+            f"{job.item.name}: {whom}ID {answer.id_score:.3f} (input {answer.input_id:.3f}), "
             f"{dilation}{answer.steps} steps{size}"
         )
         report = {
+            "person": answer.person or None,
             "id": finite(answer.id_score),
             "input_id": finite(answer.input_id),
             "beta": answer.beta,
@@ -203,6 +205,7 @@ class _Restoring:
             self.settings.drawn,
             hull=answer.alpha_plus is not None,
             code=code_bytes(self.profile, answer, aligned=self.settings.aligned) if self.keep_code else b"",
+            person=answer.person,
         )
         marks = provenance(self.task, self.profile, origin, answer.id_score)
         return finished(job, answer.pixels, marks)

@@ -26,6 +26,7 @@ from mystyle_cli.terminal.options import (
     marking_of,
     no_mark_option,
     overwrite_option,
+    person_option,
     profile_argument,
     seed_option,
     warn_unmarked,
@@ -57,6 +58,7 @@ class SampleOptions:
         output: file, folder or `-` for single pictures; None is this folder, or nowhere beside a sheet.
         beta: dilation, None where it is unbounded.
         seed: of the first picture, None to draw one.
+        person: who of several people; None where the profile is of one.
         format_name: suffix of results whose name is made up here; None is png.
         jpeg_quality: of webp, too; None is that of `outputs.JPEG_QUALITY`.
     """
@@ -68,6 +70,7 @@ class SampleOptions:
     anchors: int
     beta: float | None
     seed: int | None
+    person: str | None
     format_name: str | None
     jpeg_quality: int | None
     overwrite: bool
@@ -108,6 +111,7 @@ sample_options: Final = bundle(
             help="Dilation for --sampler uniform.",
         ),
         seed_option,
+        person_option,
         format_option,
         jpeg_quality_option,
         overwrite_option,
@@ -161,7 +165,7 @@ def command(app: App, name: str, options: SampleOptions, backend: Backend) -> No
     refuse_idle(singles, options.format_name, None)
     refuse_idle(wanted, None, options.jpeg_quality)
     check_stream(app.console, singles)
-    profile = app.profiles().open(name).on(app.wanted_device())
+    profile = app.profiles().open(name).on(app.wanted_device()).one(options.person)
     work = SampleWork(app, profile, options, marking, singles, sheet)
     ground = Ground(work.originals, options.overwrite)
     ground.check_all(target.path for target in wanted if target.path is not None)
@@ -236,7 +240,9 @@ class SampleWork:
 
         options = self.options
         drawn = Drawn(options.sampler, options.anchors, 1 if score is not None else options.count)
-        marks = provenance("sample", self.profile, Origin(options.beta, seed, drawn=drawn), score)
+        marks = provenance(
+            "sample", self.profile, Origin(options.beta, seed, drawn=drawn, person=self.profile.person), score
+        )
         picture = marked(Picture(pixels, marks), self.marking, self.seal)
         write(self.app.console, target, picture, options.jpeg_quality or JPEG_QUALITY, self.originals)
         if target.path is not None:
@@ -253,6 +259,7 @@ class SampleWork:
         console.document(
             "sample",
             {
+                "person": self.profile.person or None,
                 "backend": renderer.backend,
                 "provider": renderer.place,
                 "grid": self.sheet.name if self.sheet else None,

@@ -14,6 +14,9 @@ from mystyle_cli.files.parsing import DocumentError
 Verdict = Literal["kept", "refused"]
 Split = Literal["train", "held-out"]
 
+LONGEST_PERSON: Final = 64
+"""Characters of a person's name, which is a profile's."""
+
 
 class Reason(StrEnum):
     """Why a photo was kept or refused."""
@@ -42,6 +45,7 @@ class PhotoRecord:
         scores: everything that was measured, by name.
         face: file of the aligned face in the profile, or None.
         split: train or held-out for a kept photo, None before the split and for refused ones.
+        person: whose photo it is, in a profile of several people; None in one of one.
     """
 
     sha256: str
@@ -51,6 +55,7 @@ class PhotoRecord:
     scores: Mapping[str, float] = field(default_factory=dict)
     face: str | None = None
     split: Split | None = None
+    person: str | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -68,6 +73,8 @@ class PhotoRecord:
         row["scores"] = {
             key: round(float(value), 4) for key, value in sorted(self.scores.items()) if finite(value)
         }
+        if self.person is None:
+            del row["person"]
         return row
 
     @classmethod
@@ -98,6 +105,7 @@ FIELDS: Final = Record(
         "scores": Table(Number(), most=1000),
         "face": Text(),
         "split": OneOf(("train", "held-out")),
+        "person": Text(LONGEST_PERSON),
     },
 )
 """What a line of `photos.jsonl` holds, field by field; what is null is not there."""

@@ -182,9 +182,10 @@ def edit_with(
         if error is None:
             try:
                 found_with = settings.restore.dilated(inversion.beta, BETA_EDIT)
-                code_of = searched(engine.profile, found_with)
+                one = engine.of(inversion.person).profile
+                code_of = searched(one, found_with)
                 refined = refiner.refine(inversion, code_of, progress) if refiner else None
-                edited.append(_edit_one(engine.profile, renderer, inversion, edits, settings, refined))
+                edited.append(_edit_one(one, renderer, inversion, edits, settings, refined))
                 continue
             except Exception as fault:  # what goes wrong with one photo is in its own result
                 error = contained(inversion.name, fault)

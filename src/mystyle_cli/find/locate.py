@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -79,6 +80,7 @@ class Located:
         mask: uint8 (H, W) of the photo, or None.
         id_score: of the crop, NaN where it was not measured.
         warnings: what the user should know.
+        person: whose face it is, of a profile of several people; "" of one of one.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Located:
     mask: Pixels | None
     id_score: float
     warnings: tuple[str, ...] = field(default=())
+    person: str = ""
 
     @property
     def side(self) -> float:
@@ -105,8 +108,10 @@ class Located:
 def locate(profile: Profile, subject: Subject, *, aligned: bool, force: bool, tiny: bool) -> Located:
     """Find the face that is this person, and cut it out.
 
+    Of several people it is the one whose photos a face is most like, among those whose gate it passes.
+
     Args:
-        profile: the person.
+        profile: the person, or several.
         subject: the photo.
         aligned: the photo is an aligned crop already.
         force: go on with the most similar face even if it is not this person's.
@@ -130,7 +135,41 @@ def locate(profile: Profile, subject: Subject, *, aligned: bool, force: bool, ti
     else:
         looks = [lambda: find_quads(photo.pixels, subject.mask, profile.faces, crop, tiny=tiny)]
         looks += [] if subject.mask is not None else [lambda: find_turned_quads(photo.pixels, crop)]
+    if profile.people:
+        return _choose_person(profile, subject, photo, name, [cache(look) for look in looks], force)
     return _choose(profile, subject, photo, name, looks, force)
+
+
+def _choose_person(
+    profile: Profile,
+    subject: Subject,
+    photo: Photo,
+    name: str,
+    looks: Sequence[Callable[[], list[Points]]],
+    force: bool,
+) -> Located:
+    """Take the face and the person that are most alike, unless it is somebody else's; see `_choose`."""
+    found: list[Located] = []
+    refused: list[NotThisPersonError] = []
+    for person in profile.people:
+        try:
+            found.append(_choose(profile.one(person), subject, photo, name, looks, force=False))
+        except NotThisPersonError as error:
+            refused.append(error)
+    if not found and not force:
+        nobody = "; ".join(error.message.removeprefix(f"{name}: ") for error in refused)
+        raise NotThisPersonError(f"{name}: {nobody}", refused[0].hint)
+    if not found:
+        everyone = [profile.one(person) for person in profile.people]
+        found = [_choose(person, subject, photo, name, looks, force=True) for person in everyone]
+    best = max(found, key=lambda located: located.id_score)
+    for other in found if len(refused) < len(profile.people) else ():
+        if _apart(other.quad, best.quad):
+            best = best.warned(f"{other.person} is on it, too; {best.person} is worked on, who is clearer")
+        elif other.person != best.person:
+            scores = f"ID {best.id_score:.2f}, as {other.person} {other.id_score:.2f}"
+            best = best.warned(f"this is {best.person} or {other.person}: as {best.person} {scores}")
+    return best
 
 
 def _no_face_hint(masked: bool) -> str:
@@ -266,12 +305,12 @@ def _choose(
     score = located.id_score
     if score >= gate.theirs:
         others = sum(other >= gate.theirs and _apart(quad, located.quad) for other, quad in faces)
-        twice = f"{others + 1} faces look like {profile.name}: the one most like them is worked on"
+        twice = f"{others + 1} faces look like {profile.who}: the one most like them is worked on"
         return located.warned(twice) if others else located
     if score >= gate.others:
         left = f"a crop of {located.side:.0f} px" if subject.mask is None else "what is left of the face"
-        return located.warned(f"{left} does not show whether this is {profile.name}: ID {score:.2f}")
-    who = f"this is not {profile.name}" if seen == 1 else f"none of the {seen} faces is {profile.name}"
+        return located.warned(f"{left} does not show whether this is {profile.who}: ID {score:.2f}")
+    who = f"this is not {profile.who}" if seen == 1 else f"none of the {seen} faces is {profile.who}"
     message = f"{who}: ID {score:.2f}, where theirs is {gate.others:.2f} at least"
     if not force:
         raise NotThisPersonError(f"{name}: {message}", "Use --force to go on anyway.")
@@ -302,7 +341,7 @@ def _gated(
     from mystyle_cli.find.gate import open_gate
 
     crop, hole = cut_out(photo.pixels, subject.mask, quad, profile.manifest.prior.resolution)
-    located = Located(name, photo, quad, crop, hole, subject.mask, score, photo.notes)
+    located = Located(name, photo, quad, crop, hole, subject.mask, score, photo.notes, profile.person)
     return located, open_gate(profile, located.side, hole)
 
 

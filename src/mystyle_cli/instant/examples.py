@@ -7,7 +7,7 @@ anchors have, which is what a photo that was never seen can hope for.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -71,10 +71,18 @@ def make_examples(
     faces: Pictures,
     settings: InstantSettings,
     progress: Progress,
+    hulls: Sequence[NDArray[np.int64]] = (),
 ) -> Examples:
-    """Draw codes, render them, and degrade them and the reference photos."""
+    """Draw codes, render them, and degrade them and the reference photos.
+
+    Args:
+        hulls: rows of the anchors of each of several people, whose hulls are drawn from one by one; none
+            where all are of one.
+    """
     random = np.random.default_rng(settings.seed)
-    drawn = draw_codes(anchors, generator.num_ws, settings.samples, random)
+    apart = [anchors[rows] for rows in hulls] or [anchors]
+    parts = [draw_codes(own, generator.num_ws, settings.samples, random) for own in apart]
+    drawn = np.concatenate(parts)
     photos, count, repeats = faces.pixels, len(drawn), 3 * settings.views
     numbers = [np.arange(count)] * settings.views + [count + np.arange(len(photos))] * repeats
     rows = np.concatenate(numbers)
@@ -82,14 +90,16 @@ def make_examples(
     def tell(done: int) -> None:
         progress(Step("examples", done, count + len(rows)))
 
-    own, others = np.array(anchors, np.float32), others_codes(anchors)
+    own, others = np.array(anchors, np.float32), np.empty_like(anchors, np.float32)
+    for rows_of_one in hulls or [np.arange(len(anchors))]:
+        others[rows_of_one] = others_codes(anchors[rows_of_one])
     answers = [drawn] * settings.views
     for repeat in range(repeats):
         codes = (own, others)[repeat % 2]
         answers.append(np.repeat(codes[:, None], generator.num_ws, axis=1))
     pictures = np.concatenate([*_rendered(generator, drawn, tell), photos])
-    parts = _features(prior, pictures, rows, random, lambda done: tell(count + done))
-    return Examples(np.concatenate(list(parts)), np.concatenate(answers))
+    features = _features(prior, pictures, rows, random, lambda done: tell(count + done))
+    return Examples(np.concatenate(list(features)), np.concatenate(answers))
 
 
 def draw_codes(anchors: FloatArray, num_ws: int, count: int, random: np.random.Generator) -> FloatArray:

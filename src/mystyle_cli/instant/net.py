@@ -43,6 +43,9 @@ LARGEST_BETA: Final = 0.06
 """The largest dilation that the net is trained for; its answer lies in every larger A_beta too."""
 
 
+LEAST_SHARE: Final = 1e-9
+"""What a person's anchor has at least of an answer of several people's net: there is something to go by."""
+
 ENCODED: Final = 0.5
 """What share of an answer is the code nearest to the encoder's, where nothing of the photo is hidden.
 
@@ -131,10 +134,21 @@ def with_beta(features: FloatArray, beta: float) -> FloatArray:
 
 
 class InstantNet:
-    """The net, open, over the anchors (N, w_dim) of its person."""
+    """The net, open, over the anchors (N, w_dim) of its person.
 
-    def __init__(self, session: Session, prior: Prior, anchors: FloatArray) -> None:
+    Args:
+        rows: (N,), which of the net's coefficients are theirs; it may know several people.
+    """
+
+    def __init__(
+        self, session: Session, prior: Prior, anchors: FloatArray, rows: NDArray[np.int64] | None = None
+    ) -> None:
         self._session, self._prior, self._anchors = session, prior, anchors
+        self._rows = np.arange(len(anchors)) if rows is None else rows
+
+    def of(self, profile: Profile) -> InstantNet:
+        """Return the same net for one of the several people that it knows."""
+        return InstantNet(self._session, self._prior, profile.anchors(), profile.rows)
 
     def alpha_plus(self, view: View, beta: float | None) -> NDArray[np.float64]:
         """Return coefficients (B, num_ws, N), every layer's vector in A_beta.
@@ -148,9 +162,16 @@ class InstantNet:
         used = LARGEST_BETA if bounded is None else min(bounded, LARGEST_BETA)
         given = with_beta(features_of(self._prior, view), used)
         found = self._session.run(given, {BETA: self._session.place(np.array([used], np.float32))})
-        mixed = self._with_encoded(found.astype(np.float64), view, used)
+        mixed = self._with_encoded(self._own(found.astype(np.float64), used), view, used)
         # exact in float64: the net's own float32 sums are 1 to a few units of their last place
         return np.asarray(hull.project_onto_hull(mixed, used), np.float64)
+
+    def _own(self, found: NDArray[np.float64], beta: float) -> NDArray[np.float64]:
+        """Return a person's own of answers (B, num_ws, M) in A_beta for several, in A_beta again."""
+        if found.shape[-1] == len(self._rows):
+            return found
+        shares = np.maximum(found[..., self._rows] + beta, LEAST_SHARE)
+        return np.asarray(hull.simplex_alpha(np.log(shares), beta), np.float64)
 
     def _with_encoded(self, found: NDArray[np.float64], view: View, beta: float) -> NDArray[np.float64]:
         """Move the answers (B, num_ws, N) for photos that hide nothing towards the encoder's codes."""
@@ -192,4 +213,4 @@ def open_instant(profile: Profile, *, helper: bool = False) -> InstantNet:
             why = "has a net for instant answers that belongs to an older generator"
         raise ProfileError(f"profile '{profile.name}' {why}", f"Train it: mystyle tune {profile.name}")
     session = open_session(profile.file(FILE), profile.device, helper=helper)
-    return InstantNet(session, profile.prior, profile.anchors())
+    return InstantNet(session, profile.prior, profile.anchors(), profile.rows)

@@ -7,7 +7,7 @@ there: forty training steps on pictures made answers no better and took as long 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -111,9 +111,13 @@ def train_instant(
     faces: Pictures,
     settings: InstantSettings,
     progress: Progress = silent,
+    hulls: Sequence[NDArray[np.int64]] = (),
 ) -> Trained:
-    """Train a person's net on pictures of G_p, frozen, over anchors (N, w_dim), and on their own photos."""
-    examples = make_examples(prior, generator, anchors, faces, settings, progress)
+    """Train a person's net on pictures of G_p, frozen, over anchors (N, w_dim), and on their own photos.
+
+    Of several people it is one net, whose coefficients are all people's; see `make_examples`.
+    """
+    examples = make_examples(prior, generator, anchors, faces, settings, progress, hulls)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         net = Net(examples.features, generator.num_ws, len(anchors), settings.width).to(generator.device)
@@ -150,6 +154,7 @@ def make_instant(
     settings: InstantSettings,
     write: Callable[[str, bytes], Path],
     progress: Progress = silent,
+    hulls: Sequence[NDArray[np.int64]] = (),
 ) -> Made:
     """Train a person's net, write it, and compare it with torch.
 
@@ -161,11 +166,12 @@ def make_instant(
         settings: how to train.
         write: takes a file by its name in the profile, and says where it lies.
         progress: told after every step.
+        hulls: see `make_examples`.
 
     Raises:
         ModelError: the exported net answers otherwise than torch.
     """
-    trained = train_instant(prior, generator, anchors, faces, settings, progress)
+    trained = train_instant(prior, generator, anchors, faces, settings, progress, hulls)
     written = write(FILE, instant_file(trained.net))
     return Made(trained.loss, check_file(written, trained.net, trained.features))
 

@@ -184,13 +184,14 @@ def instant_stage(
     faces: Pictures,
     settings: InstantSettings,
     progress: Progress,
+    hulls: Sequence[NDArray[np.int64]] = (),
 ) -> tuple[dict[str, str], dict[str, Scalar]]:
     """Train and export into a profile's next version; export eq 1 and its gradient beside it.
 
     Args:
         draft: the next version.
         nets: G_p and LPIPS on the device to work on.
-        prior, anchors, faces, settings, progress: see `make_instant`.
+        prior, anchors, faces, settings, progress, hulls: see `make_instant`.
 
     Returns:
         The digests of the files, and the facts that tell whether they are still true.
@@ -208,7 +209,7 @@ def instant_stage(
         files.update(draft.write(name, data))
         return draft.find(name)
 
-    made = make_instant(prior, nets[0], anchors, faces, settings, write, progress)
+    made = make_instant(prior, nets[0], anchors, faces, settings, write, progress, hulls)
     left_out = _left_out(draft, prior)
     loss = write(LOSS, without_weights(loss_file(*nets), left_out))
     difference = check_loss(loss, nets, anchors, left_out)

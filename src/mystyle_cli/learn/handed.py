@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -81,7 +81,9 @@ class Handed:
 
     @cached_property
     def advice(self) -> tuple[str, ...]:
-        """What the photos lack, one sentence each."""
+        """What the photos lack, one sentence each; of several people their own profiles said it."""
+        if self.hulls:
+            return ()
         crops = {
             record.sha256: face.transpose(1, 2, 0)
             for split, faces in ((TRAIN, self.train), (HELD_OUT, self.held_out))
@@ -100,6 +102,16 @@ class Handed:
         generator = self._prior.on(CPU).generator()
         apply_difference(generator, self._draft.find(GENERATOR), self._prior.digest, self._draft.folder)
         return generator.to(self._prior.device.torch)
+
+    @cached_property
+    def hulls(self) -> dict[str, NDArray[np.int64]]:
+        """Where the profile holds several people, which rows of the reference set are whose; else none."""
+        return _rows_of(self.photos(TRAIN))
+
+    @cached_property
+    def held_out_rows(self) -> dict[str, NDArray[np.int64]]:
+        """The same of the held-out photos."""
+        return _rows_of(self.photos(HELD_OUT))
 
     def photos(self, split: str) -> list[PhotoRecord]:
         """Return the records of the reference set ("train") or of the held-out photos ("held-out")."""
@@ -126,6 +138,15 @@ class Handed:
     def _read(self, split: str) -> Pictures:
         paths = [self._draft.find(str(record.face)) for record in self.photos(split)]
         return read_faces(paths, self._prior.resolution, self._draft.folder)
+
+
+def _rows_of(records: Sequence[PhotoRecord]) -> dict[str, NDArray[np.int64]]:
+    """Return by person which of some records are theirs; none where nobody is named."""
+    people = dict.fromkeys(record.person for record in records if record.person is not None)
+    return {
+        person: np.array([row for row, record in enumerate(records) if record.person == person], np.int64)
+        for person in people
+    }
 
 
 def digest_of(*parts: object) -> str:

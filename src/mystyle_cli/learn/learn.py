@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mystyle_cli.errors import MystyleError, ProfileError, UsageError
 from mystyle_cli.files.documents import Number
 from mystyle_cli.files.writing import sweep
+from mystyle_cli.learn.merging import refuse_unlike, shared_consent
 from mystyle_cli.learn.settings import STAGES, LearnSettings, check_roles
 from mystyle_cli.learn.stages import Stages
 from mystyle_cli.progress import Progress, silent
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from mystyle_cli.prior.registry import Prior
     from mystyle_cli.store.store import Store
 
-__all__ = ["LearnSettings", "Learned", "estimate", "export", "ingest", "learn", "retune"]
+__all__ = ["LearnSettings", "Learned", "estimate", "export", "ingest", "learn", "merge", "retune"]
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,53 @@ def learn(
         try:
             handed = stages.curate_all(photos)
         except MystyleError:
-            if stages.draft.current is None and not stages.draft.changed:
-                stages.draft.discard()  # a name with nothing behind it would only be in the way
+            stages.draft.discard_empty()
+            raise
+        return _finish(store, name, stages, handed)
+
+
+def merge(
+    store: Store,
+    name: str,
+    members: Sequence[str],
+    settings: LearnSettings | None = None,
+    progress: Progress = silent,
+) -> Learned:
+    """Make one profile of several people's: one generator tuned on all of them, a hull for each.
+
+    Interrupted at any point, the same call goes on from where it stopped. The members stay as they are; what
+    they agreed to is taken over, with the earliest of the days on which it ends.
+
+    Args:
+        store: where they are, and where the new profile will be.
+        name: what it is called.
+        members: names of profiles of one person each, all tuned from one prior.
+        settings: how to learn; what they say of curation, anchors and consent does not count.
+        progress: called in every stage.
+
+    Raises:
+        UsageError: these are not several people, or the new profile is one of them.
+        ProfileError: there is no such member, one cannot be merged, there is a profile of that name with
+            others in it, or it is locked.
+        ConsentError: the consent noted in a member has ended.
+        KeyboardInterrupt: after the state was saved.
+
+    Source: fig 13.
+    """
+    people = [store.open(member) for member in members]
+    refuse_unlike(name, people)
+    consent, until = shared_consent(people)
+    settings = replace(settings or LearnSettings(), consent=consent, consent_until=until)
+    prior = people[0].prior
+    check_roles(prior)
+    with store.locked(name):
+        stages = Stages(store.draft(name), prior, settings, progress)
+        if stages.draft.current is not None and not consent:
+            stages.draft.current.require_consent(name)
+        try:
+            handed = stages.take_over(people)
+        except MystyleError:
+            stages.draft.discard_empty()
             raise
         return _finish(store, name, stages, handed)
 
@@ -102,11 +148,17 @@ def ingest(
         progress: called in every stage.
 
     Raises:
-        ProfileError: there is no such profile, or it is locked.
+        ProfileError: there is no such profile, it holds several people, or it is locked.
         KeyboardInterrupt: after the state was saved.
     """
     with store.locked(name):
         profile = store.open(name)
+        if profile.people:
+            raise ProfileError(
+                f"profile '{name}' holds several people, whose photos come from profiles of their own",
+                f"Add them there, and merge again: mystyle ingest {profile.people[0]} PHOTOS; "
+                f"mystyle profile merge {name} {' '.join(profile.people)}",
+            )
         check_roles(profile.prior)
         stages = Stages(store.draft(name), profile.prior, settings or LearnSettings(), progress)
         return _finish(store, name, stages, stages.curate_more(profile, photos))

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from mystyle_cli.learn.betas import Restorer, beta_curves
 from mystyle_cli.learn.exporting import export_inputs, export_stage, instant_stage
 from mystyle_cli.learn.figures import identity_statistics, reconstruction_figures
 from mystyle_cli.learn.handed import Handed, digest_of
+from mystyle_cli.learn.merging import merge_anchors, merge_photos, photo_digests
 from mystyle_cli.learn.settings import LEAST_PHOTOS, LearnSettings
 from mystyle_cli.nets.sessions import open_session
 from mystyle_cli.person.difference import store_difference
@@ -43,6 +44,7 @@ from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.reference import (
     HELD_OUT,
     TRAIN,
+    Pictures,
     counts_of,
     number_faces,
     png_of,
@@ -62,6 +64,10 @@ from mystyle_cli.tuning.tuning import METHOD, Reconstruction, plan_for, steps_ta
 if TYPE_CHECKING:
     from mystyle_cli.curate.records import PhotoRecord
     from mystyle_cli.prior.registry import Prior
+
+
+OF: Final = "of "
+"""Before a person's name, what a table of their own is called among the figures of several people."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +140,34 @@ class Stages:
         profile.require_faces()
         self.draft.done("curate", profile.manifest.fact("curate", "inputs", Text()))
         return Handed(self.draft, self.prior)
+
+    def take_over(self, members: Sequence[Profile]) -> Handed:
+        """Take the photos and anchors of several people's profiles over, in the place of curation and search.
+
+        The profiles are only read.
+
+        Raises:
+            ProfileError: the profile was made of other people's, or a file of a member is damaged.
+        """
+        people, current = [member.name for member in members], self.draft.current
+        if current is not None and list(current.members) != people and not self.settings.replace:
+            raise ProfileError(
+                "there is a profile of that name, and it holds others",
+                "Choose another name, or replace it with --replace.",
+            )
+        handed = Handed(self.draft, self.prior)
+        inputs = digest_of("merge 1", self.prior.digest, self.seed, photo_digests(members))
+        self._stage(
+            "curate", inputs, lambda: Done(*merge_photos(self.draft, members, self.seed, self.progress))
+        )
+        self._stage("anchors", self._anchor_inputs(handed), lambda: self._take_anchors(handed, members))
+        return handed
+
+    def _take_anchors(self, handed: Handed, members: Sequence[Profile]) -> Done:
+        """Take the anchors of several people over."""
+        anchors, files, facts = merge_anchors(self.draft, members, handed.names)
+        handed.take_anchors(anchors)
+        return Done(files, facts)
 
     def _curate_inputs(self, digests: Iterable[str]) -> str:
         """Return the digest of what curation depends on."""
@@ -253,7 +287,9 @@ class Stages:
 
     def _measure_inputs(self, handed: Handed) -> str:
         seed, generator = self._strangers_seed(), self.draft.digests().get(GENERATOR)
-        return digest_of("measure 2", seed, handed.fit(), handed.set_digest(HELD_OUT), generator)
+        return digest_of(
+            "measure 2", seed, handed.fit(), handed.set_digest(HELD_OUT), generator, *handed.hulls
+        )
 
     def _measure(self, handed: Handed) -> Done:
         """Measure reconstruction before and after tuning (C.3), and the person's own ID scores (4.1, C.6)."""
@@ -268,12 +304,28 @@ class Stages:
         if GENERATOR in self.draft.digests():
             figures["after"] = reconstruction_figures(handed.generator, prior, perceptual, *sets)
         self.progress(Step("measure", 2, 3))
-        figures["identity"] = identity_statistics(prior, faces, held_out, self._strangers_seed())
+        figures |= self._identities(handed)
         self.progress(Step("measure", 3, 3))
         references = embed_pictures(prior, faces)
         files = self.draft.write_tensors(REFERENCES, {"embeddings": references}, {"prior": prior.digest})
         handed.take_references(references)
         return Done(files, {}, figures)
+
+    def _identities(self, handed: Handed) -> dict[str, dict[str, float]]:
+        """Return the statistics of ID scores, of the person or of each of several, by their table's name."""
+        seed, train, held_out = self._strangers_seed(), handed.train, handed.held_out
+        if not handed.hulls:
+            return {"identity": identity_statistics(self.prior, train, held_out, seed)}
+        none = np.zeros(0, np.int64)
+        return {
+            f"{OF}{person}": identity_statistics(
+                self.prior,
+                Pictures(train.pixels[rows]),
+                Pictures(held_out.pixels[handed.held_out_rows.get(person, none)]),
+                seed,
+            )
+            for person, rows in handed.hulls.items()
+        }
 
     def _instant_or_drop(self, handed: Handed) -> None:
         """Train the net for instant answers; or only see to it that none of another generator is kept."""
@@ -286,7 +338,10 @@ class Stages:
 
     def _instant(self, handed: Handed, settings: InstantSettings) -> Done:
         nets, faces, anchors = (handed.generator, self.prior.perceptual()), handed.train, handed.anchors
-        return Done(*instant_stage(self.draft, self.prior, nets, anchors, faces, settings, self.progress))
+        hulls = list(handed.hulls.values())
+        return Done(
+            *instant_stage(self.draft, self.prior, nets, anchors, faces, settings, self.progress, hulls)
+        )
 
     def _betas_or_drop(self, handed: Handed) -> None:
         """Ask the held-out photos which beta suits them; without any, or a generator, nothing is advised."""
@@ -333,7 +388,7 @@ class Stages:
         current = self.draft.current
         figures = self.draft.figures("measure")
         if figures is None:  # measured before: the profile has the figures
-            figures = {} if current is None else {**current.results, "identity": current.identity}
+            figures = {} if current is None else _figures_of(current)
         consent, until = _consent_of(self.settings if self.settings.consent or current is None else current)
         return Manifest(
             prior=mark_of(self.prior),
@@ -350,6 +405,7 @@ class Stages:
             },
             identity=figures.get("identity", {}),
             files={stage: files for stage, files in self.draft.files().items() if files},
+            members={person: figures[f"{OF}{person}"] for person in handed.hulls},
         )
 
     def _curves(self) -> Figures:
@@ -358,6 +414,12 @@ class Stages:
         if found is None and current is not None and "betas" in self.draft.stages():
             found = {name: current.results[name] for name in TABLES if name in current.results}
         return found or {}
+
+
+def _figures_of(current: Manifest) -> Figures:
+    """Return what was measured of a profile as it is, by the names that the stage gives it."""
+    people = {f"{OF}{person}": table for person, table in current.members.items()}
+    return {**current.results, "identity": current.identity, **people}
 
 
 def _consent_of(noted: LearnSettings | Manifest) -> tuple[str, str]:

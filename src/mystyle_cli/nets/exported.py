@@ -119,6 +119,10 @@ class Gradient:
     def __init__(self, session: Session, anchors: FloatArray) -> None:
         self._session, self._anchors = session, session.place(anchors)
 
+    def over(self, anchors: FloatArray) -> Gradient:
+        """Return the same net over other anchors (N, w_dim)."""
+        return Gradient(self._session, anchors)
+
     def place(self, photo: Degraded) -> Placed:
         """Bring what stays the same in a search to where the net computes."""
         arrays = {DOWN: photo.down, UP: photo.up, KNOWN: photo.known[None], TARGET: photo.target}

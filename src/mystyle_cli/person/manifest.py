@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from mystyle_cli.curate.records import LONGEST_PERSON
 from mystyle_cli.errors import ConsentError, ProfileError
 from mystyle_cli.files.documents import (
     DIGEST,
@@ -28,7 +29,7 @@ from mystyle_cli.files.paths import below_home
 from mystyle_cli.files.reading import read_file
 from mystyle_cli.person.files import unreadable
 from mystyle_cli.person.layout import FOLDER, SYNTHESIS, largest, place_of
-from mystyle_cli.person.migrations import FORMAT, MIGRATIONS, Migration, migrate
+from mystyle_cli.person.migrations import FORMAT, MIGRATIONS, SEVERAL, Migration, migrate
 from mystyle_cli.prior.manifest import SIZES
 
 if TYPE_CHECKING:
@@ -61,6 +62,9 @@ Tables = Mapping[str, Mapping[str, Scalar]]
 
 LONGEST_CONSENT: Final = 10_000
 """Characters that may be noted about consent; in TOML, escaped, they still fit into a line."""
+
+MOST_PEOPLE: Final = 100
+"""People that one profile may hold."""
 
 PRIOR: Final = Record(
     {
@@ -97,7 +101,11 @@ FIELDS: Final = Record(
         "identity": Table(Number()),
         "files": Table(Table(DIGEST, FileName())),
     },
-    {"migrated": Items(Text(), 1000), "consent_until": Day()},
+    {
+        "migrated": Items(Text(), 1000),
+        "consent_until": Day(),
+        "members": Table(Table(Number()), Text(LONGEST_PERSON), most=MOST_PEOPLE),
+    },
 )
 """What `profile.toml` holds, field by field."""
 
@@ -140,6 +148,8 @@ class Manifest:
         made_by: version of mystyle that wrote it.
         consent: what its maker noted about the consent of the person shown.
         consent_until: the last day on which it holds (ISO 8601), "" without an end.
+        members: where the profile holds several people, by name what `identity` is for one; `identity` is
+            empty then.
         counts: photos, kept, refused, train, held_out.
         stages: per stage (curate, anchors, tune) the digest of its inputs, its settings and its cost.
         results: per line of the result table ("before", "after") its figures (sec. C.3).
@@ -160,6 +170,7 @@ class Manifest:
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     migrated: Sequence[str] = ()
     consent_until: str = ""
+    members: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def digests(self) -> dict[str, str]:
         """Return the sha256 of every file, whichever stage made it."""
@@ -205,13 +216,15 @@ class Manifest:
         import tomli_w
 
         document = _plain(asdict(self))
+        if not self.members:
+            del document["members"]
         try:
             FIELDS.read(document)
         except (DocumentError, UnsafeNameError) as error:
             raise ProfileError(
                 f"the profile cannot be written down: {error}", "Report this; the profile is as it was."
             ) from error
-        return tomli_w.dumps({"format": FORMAT, **document})
+        return tomli_w.dumps({"format": SEVERAL if self.members else FORMAT, **document})
 
 
 def fact_of(stages: Tables, stage: str, name: str, kind: Kind) -> Any:
@@ -236,6 +249,8 @@ def remedy(manifest: Manifest, name: str, files: Iterable[str]) -> str:
     learned = {file for stage, table in manifest.files.items() if stage != "curate" for file in table}
     if learned.issuperset(files):
         return f"run `mystyle tune {name}` with the options of before, which makes what is damaged anew"
+    if manifest.members:
+        return f"merge it again: mystyle profile merge {name} {' '.join(manifest.members)} --replace"
     return f"create the profile again from its photos: mystyle profile create {name} PHOTOS"
 
 
@@ -270,7 +285,9 @@ def read_manifest(folder: Path, steps: Sequence[Migration] = MIGRATIONS, *, stag
         raise unreadable(path, error) from error
     except DocumentError as error:
         raise ProfileError(f"{path} is damaged: {error}", hint) from error
-    document = migrate(document, path, steps)
+    if document.get("format") != SEVERAL or not document.get("members"):
+        document = migrate(document, path, steps)
+        document.pop("members", None)  # of no profile of these formats
     try:
         fields = FIELDS.read(document)
     except UnsafeNameError as error:

@@ -13,6 +13,13 @@ from mystyle_cli.files.parsing import LARGEST
 FORMAT: Final = 2
 """The format that this version writes. A change of it adds a `Migration`."""
 
+SEVERAL: Final = 3
+"""The format of a profile that holds several people.
+
+Readers of format 2 would take it for one person, and draw mixtures of them. All other profiles stay in
+format 2, so that those readers go on reading them.
+"""
+
 UPDATE: Final = "Update mystyle: get its newer source, and in that folder: pip install ."
 """What to do with a profile of a later version; it is sound."""
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mystyle_cli.errors import ModelError, ProfileError
+from mystyle_cli.errors import ModelError, ProfileError, UsageError
 from mystyle_cli.files.documents import Items, Text
-from mystyle_cli.files.parsing import json_of
+from mystyle_cli.files.parsing import json_of, shown
 from mystyle_cli.nets.bounds import sound_answer
 from mystyle_cli.nets.device import CPU, Device
 from mystyle_cli.person.difference import apply_difference
@@ -58,12 +58,69 @@ class Profile:
         self.manifest = manifest
         self._given_prior = prior
         self._drawn_by: Generator | None = None
+        self.person = ""
+        """Who of several people this is the profile of; "" for all that it holds."""
+
         self.device = CPU if prior is None else prior.device
 
     def __repr__(self) -> str:
         """Show name, number of anchors and prior."""
         count = self.manifest.counts.get("train", 0)
-        return f"Profile({self.name!r}, {count} anchors, prior {self.manifest.prior.name!r})"
+        whose = f", person {self.person!r}" if self.person else ""
+        return f"Profile({self.name!r}, {count} anchors, prior {self.manifest.prior.name!r}{whose})"
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """The names of the several people that this holds; none where it is of one."""
+        return () if self.person else tuple(self.manifest.members)
+
+    @property
+    def who(self) -> str:
+        """What the person is called: as the profile, or as one of several in it."""
+        return self.person or self.name
+
+    def one(self, person: str | None) -> Self:
+        """Return the profile of one person, which has only their photos, anchors and embeddings.
+
+        Args:
+            person: who of several; None where the profile is of one.
+
+        Raises:
+            UsageError: several people and none of them is named, or nobody of that name.
+        """
+        people = ", ".join(self.manifest.members)
+        if person is None or person == self.person:
+            if self.people:
+                raise UsageError(
+                    f"profile '{self.name}' holds several people: {people}",
+                    f"Say whom you mean: --person {self.people[0]}",
+                )
+            return self
+        if not self.manifest.members:
+            raise UsageError(
+                f"profile '{self.name}' is of one person, not of several", f"Leave {shown(person)} out."
+            )
+        if person not in self.people:
+            raise UsageError(f"there is no {shown(person)} in profile '{self.name}'", f"There are: {people}.")
+        return self._ones[person]
+
+    @cached_property
+    def _ones(self) -> dict[str, Self]:
+        """The profile of each of several people, by name; they share what was read."""
+        found = {}
+        for person in self.people:
+            one = type(self)(self.path, self.manifest, self.prior)
+            one.person = person
+            one.__dict__["_every_record"] = self._every_record
+            found[person] = one
+        return found
+
+    @cached_property
+    def rows(self) -> NDArray[np.int64]:
+        """Which of the profile's anchors, in its order, are this person's."""
+        train = [record for record in self._every_record if record.split == TRAIN]
+        mine = [row for row, record in enumerate(train) if self.person in ("", record.person)]
+        return np.array(mine, np.int64)
 
     @property
     def tuned(self) -> bool:
@@ -131,9 +188,13 @@ class Profile:
         return path
 
     @cached_property
-    def records(self) -> tuple[PhotoRecord, ...]:
-        """Every photo ever seen, with its verdict, in the order of `photos.jsonl`."""
+    def _every_record(self) -> tuple[PhotoRecord, ...]:
         return read_records(self.file(PHOTOS), self.path)
+
+    @cached_property
+    def records(self) -> tuple[PhotoRecord, ...]:
+        """Every photo ever seen of the person, with its verdict, in the order of `photos.jsonl`."""
+        return tuple(record for record in self._every_record if self.person in ("", record.person))
 
     def photos(self, split: str = TRAIN) -> tuple[PhotoRecord, ...]:
         """Return the records of the reference set ("train") or of the held-out photos ("held-out")."""
@@ -164,8 +225,15 @@ class Profile:
 
     @cached_property
     def _anchors(self) -> FloatArray:
-        names = [record.sha256 for record in self.photos()]
-        return read_anchors(self.file(ANCHORS), names, self.manifest.prior.w_dim, self.path)
+        names = [record.sha256 for record in self._every_record if record.split == TRAIN]
+        every = read_anchors(self.file(ANCHORS), names, self.manifest.prior.w_dim, self.path)
+        return self._mine(every)
+
+    def _mine(self, every: FloatArray) -> FloatArray:
+        """Return the person's own of the rows that the profile has, one for each photo, read-only."""
+        mine = every[self.rows] if self.person else every
+        mine.flags.writeable = False
+        return mine
 
     def anchors(self) -> FloatArray:
         """Return the anchors (N, w_dim), in the order of the reference set."""
@@ -175,6 +243,7 @@ class Profile:
         """Return the same profile with the nets that it works with on a device."""
         moved = copy.copy(self)
         moved.device = device
+        moved.__dict__.pop("_ones", None)  # on the device of before
         if "prior" in moved.__dict__:  # open already
             moved.__dict__["prior"] = self.prior.on(device)
         return moved
@@ -222,7 +291,8 @@ class Profile:
     def _reference_embeddings(self) -> FloatArray:
         if REFERENCES not in self.manifest.digests():  # profiles made before they were kept
             return self.prior.embed(self.faces())
-        return read_embeddings(self.file(REFERENCES), len(self.photos()), self.path)
+        count = sum(record.split == TRAIN for record in self._every_record)
+        return self._mine(read_embeddings(self.file(REFERENCES), count, self.path))
 
     def reference_embeddings(self) -> FloatArray:
         """Return the identity embeddings (N, D) of the reference set, unit rows."""
@@ -271,7 +341,8 @@ class Profile:
     @property
     def id_threshold(self) -> float:
         """The ID score under which a photo counts as not this person's, from their own photos' scores."""
-        threshold = self.manifest.identity.get("threshold")
+        identity = self.manifest.members[self.person] if self.person else self.manifest.identity
+        threshold = identity.get("threshold")
         if threshold is None:
             raise ProfileError(
                 f"{self.path / NAME} has no `identity.threshold`",

@@ -74,6 +74,7 @@ class Provenance:
         generator: sha256 of the person's generator, "" where it is not known.
         drawn: how a sample was drawn, so that it can be drawn again; None for what was made from a photo.
         visible: a mark can be seen in its corner.
+        person: who of several people it is; "" where the profile is of one.
         code: what `restore.saved.code_bytes` made, so that it can be drawn again; empty where it is not kept.
     """
 
@@ -90,6 +91,7 @@ class Provenance:
     drawn: Drawn | None = None
     visible: bool = False
     code: bytes = b""
+    person: str = ""
 
     def xmp(self) -> str:
         """Return the XMP packet."""
@@ -102,6 +104,8 @@ class Provenance:
             own["id"] = f"{self.id_score:.3f}"
         if self.generator:
             own["generator"] = self.generator
+        if self.person:
+            own["person"] = self.person
         if self.visible:
             own["visible"] = "yes"
         if self.code:
@@ -227,6 +231,7 @@ def _from_attributes(attributes: dict[str, str]) -> Provenance | None:
             id_score=None if score is None else float(score),
             generator=own.get("generator", ""),
             visible=own.get("visible") == "yes",
+            person=own.get("person", ""),
             code=b64decode(own.get("code", ""), validate=True),
             drawn=Drawn(own["sampler"], int(own["anchors"]), int(own["count"])) if "sampler" in own else None,
         )

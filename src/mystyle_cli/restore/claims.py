@@ -80,7 +80,7 @@ def check_restored(
     if command == "upscale" and evidence.photo is None:  # all but detail of its face is the photo's
         raise UsageError(f"{path}: its face was made to agree with the small photo", "Give --photo PHOTO.")
     code = _code(path, marks, profile, evidence)
-    anchors = profile.anchors().astype(np.float64)
+    anchors = profile.one(code.person or None).anchors().astype(np.float64)
     image = renderer.render((code.alpha_plus @ anchors)[None].astype(np.float32))[0]
     if not np.isfinite(image).all():
         raise UsageError(f"{path}: its code draws nothing", FORGED)
@@ -108,6 +108,8 @@ def _code(path: Path, marks: Provenance, profile: Profile, evidence: Evidence) -
             f"{path} does not hold the code that it was drawn from",
             f"{given or 'M'}ake it again with --keep-code.",
         )
+    if code.person != marks.person:
+        raise UsageError(f"{path} says that it is another than its code says", FORGED)
     if not code.current:
         raise UsageError(
             f"{code.path}: its code was found with another generator than profile '{profile.name}' has now",

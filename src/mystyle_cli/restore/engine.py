@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
@@ -63,6 +64,9 @@ class Answering(Protocol):
     def save_memory(self) -> bool:
         """Work on one photo with less memory from now on; False where that cannot be done."""
 
+    def of(self, person: str) -> Answering:
+        """Return what answers for one of several people, with the same nets; itself where it is of one."""
+
 
 def open_engine(profile: Profile, settings: RestoreSettings) -> Answering:
     """Return what answers with the quality that is asked for.
@@ -122,6 +126,7 @@ class Engine:
             self.projection = replace(self.projection, space="w+")
         self.resolution, self.notices = self.generator.resolution, self.betas.notices
         self.instant = self._instant_net()
+        self._ones: dict[str, Engine] = {}
 
     def _instant_net(self) -> InstantNet | None:
         """Return the net from whose answers the search starts, or None for another start."""
@@ -131,6 +136,18 @@ class Engine:
             return None
         there = instant_state(self.profile.manifest) == "fresh"
         return open_instant(self.profile, helper=True) if there or self.settings.quality == "fast" else None
+
+    def of(self, person: str) -> Engine:
+        """Return what searches the hull of one of several people, with the same nets."""
+        if person == self.profile.person:
+            return self
+        if person not in self._ones:
+            one = copy.copy(self)
+            one.profile = self.profile.one(person)
+            one.anchors = None if self.anchors is None else one.profile.anchors()
+            one.instant = None if self.instant is None else self.instant.of(one.profile)
+            self._ones[person] = one
+        return self._ones[person]
 
     def save_memory(self) -> bool:
         """Compute the generator's blocks again on the way back, instead of keeping what is in them."""
@@ -197,11 +214,24 @@ class InstantEngine:
         weights = profile.left_out()
         self.gradient = open_gradient(profile.file(LOSS), profile.anchors(), profile.device, weights)
         self.renderer = open_renderer(profile, weights=weights)
+        self._ones: dict[str, InstantEngine] = {}
 
     @property
     def notices(self) -> tuple[str, ...]:
         """Why the pictures are not rendered by the exported generator, and whose beta is taken."""
         return (*filter(None, [self.renderer.notice]), *self.betas.notices)
+
+    def of(self, person: str) -> InstantEngine:
+        """Return what answers within the hull of one of several people, with the same nets."""
+        if person == self.profile.person:
+            return self
+        if person not in self._ones:
+            one = copy.copy(self)
+            one.profile = self.profile.one(person)
+            one.net = self.net.of(one.profile)
+            one.gradient = self.gradient.over(one.profile.anchors())
+            self._ones[person] = one
+        return self._ones[person]
 
     def save_memory(self) -> bool:
         """Say that one photo takes what it takes."""

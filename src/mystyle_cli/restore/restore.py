@@ -92,8 +92,13 @@ def _restore_batch(
                 raise
             photos.append(Restoration(subject.name, contained(subject.name or "the photo", error)))
     given = [photo for photo in photos if isinstance(photo, Given)]
-    restored = iter(_answered_apart(engine, given, progress))
-    return [photo if isinstance(photo, Restoration) else next(restored) for photo in photos]
+    restored = {}  # by person, whose photos are searched together
+    for person in dict.fromkeys(photo.located.person for photo in given):
+        theirs = [photo for photo in given if photo.located.person == person]
+        restored[person] = iter(_answered_apart(engine.of(person), theirs, progress))
+    return [
+        photo if isinstance(photo, Restoration) else next(restored[photo.located.person]) for photo in photos
+    ]
 
 
 def _answered_apart(engine: Answering, given: Sequence[Given], progress: Progress) -> list[Restoration]:

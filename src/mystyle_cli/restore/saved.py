@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,7 @@ class SavedCode:
         aligned: the photo is an aligned crop.
         id_score: of the result.
         current: the generator is still the one that the code was found with.
+        person: who of several people it is; "" where the profile is of one.
     """
 
     path: Path
@@ -58,6 +59,7 @@ class SavedCode:
     aligned: bool
     id_score: float
     current: bool
+    person: str = ""
 
     def inversion(self, profile: Profile, subject: Subject) -> Restoration:
         """Return what the search found for a photo, its pictures left out.
@@ -71,6 +73,7 @@ class SavedCode:
         if photo.sha256 != self.photo_sha256:
             raise UsageError(f"{self.path} is the code of another photo than {name}", _AGAIN)
         located = place(name, photo, self.quad, profile.manifest.prior.resolution)
+        located = replace(located, person=self.person)
         older = "the code was found before the profile was last tuned; invert the photo again to be exact"
         return Restoration(
             name=name,
@@ -125,6 +128,8 @@ def code_bytes(profile: Profile, found: Restoration, *, aligned: bool) -> bytes:
         "aligned": str(aligned),
         "id": repr(found.id_score),
     }
+    if found.person:
+        notes["person"] = found.person
     return tensor_bytes({"alpha_plus": found.alpha_plus, "quad": np.asarray(found.located.quad)}, notes)
 
 
@@ -162,7 +167,8 @@ def _checked(
         if notes.get("kind") != KIND or notes["format"] != str(FORMAT):
             raise ValueError("it is not one that this version reads")
         alpha_plus, quad = tensors["alpha_plus"], tensors["quad"]
-        shape = profile.manifest.prior.num_ws, len(profile.photos())
+        person = notes.get("person", "")
+        shape = profile.manifest.prior.num_ws, len(profile.one(person or None).photos())
         if (
             alpha_plus.shape != shape
             or quad.shape != (4, 2)
@@ -196,4 +202,5 @@ def _checked(
         aligned=notes.get("aligned") == "True",
         id_score=id_score,
         current=notes.get("generator") == digests.get(GENERATOR),
+        person=person,
     )

@@ -132,6 +132,11 @@ class Restoration:
     factor: float = 1.0
     warnings: tuple[str, ...] = ()
 
+    @property
+    def person(self) -> str:
+        """Who of several people it is; "" where the profile is of one, or without a result."""
+        return "" if self.located is None else self.located.person
+
 
 def default_settings(task: TaskName, quality: Quality = "full") -> RestoreSettings:
     """Return the settings of a task with the paper's dilation for it."""

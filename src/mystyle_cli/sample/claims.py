@@ -71,6 +71,7 @@ def check_sample(path: Path, marks: Provenance, profile: Profile, renderer: Rend
         UsageError: it was drawn with another generator, or no sample says what it says.
     """
     refuse_other_generator(path, marks, profile)
+    profile = profile.one(marks.person or None)
     drawn, seed = marks.drawn, marks.seed
     if drawn is None or seed is None:
         raise UsageError(f"{path} does not say how it was drawn", FORGED)

@@ -89,7 +89,7 @@ def draw_parts(
         k: anchors in a mix for "anchors".
 
     Raises:
-        UsageError: no seed, or settings that the sampler does not have.
+        UsageError: no seed, settings that the sampler does not have, or several people.
 
     Source: app. B.1.
     """
@@ -100,7 +100,7 @@ def draw_parts(
     check_choice("sampler", sampler, Sampler)
     if sampler == "anchors" and beta:
         raise UsageError("a mix of anchors never leaves P_0", 'Use the sampler "uniform" with a dilation.')
-    anchors = profile.anchors()
+    anchors = profile.one(profile.person or None).anchors()  # several people's mixtures are nobody's
     count, num_ws = len(anchors), profile.manifest.prior.num_ws
     batch = at_once(profile.manifest.prior.resolution, BATCH)
     for start in range(0, len(seeds), batch):

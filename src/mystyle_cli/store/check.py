@@ -114,7 +114,15 @@ def _look_at_references(profile: Profile) -> None:
     pixels = read_face(profile.file(str(record.face)), profile.manifest.prior.resolution, profile.path)
     face = (pixels.transpose(2, 0, 1)[None] / 127.5 - 1).astype(np.float32)
     profile.id_score(face)
-    _ = profile.id_threshold
+    whose = {record.person for record in profile.records if record.kept}
+    if profile.people and whose != set(profile.people):
+        raise ProfileError(f"profile '{profile.name}' has photos of others than it names", _AGAIN)
+    for person in profile.people:
+        if not profile.one(person).photos():
+            raise ProfileError(f"profile '{profile.name}' has no photos to know '{person}' by", _AGAIN)
+        _ = profile.one(person).id_threshold
+    if not profile.people:
+        _ = profile.id_threshold
 
 
 def _look_at_generator(profile: Profile) -> None:

@@ -287,6 +287,11 @@ class Draft:
             with _changing(self.folder):
                 self._own.vanish((MARKER,))
 
+    def discard_empty(self) -> None:
+        """Throw the folder away where nothing was done in it: such a name would only be in the way."""
+        if self.current is None and not self.changed:
+            self.discard()
+
     def _clear_work(self) -> None:
         """Remove what is under `runs/next/`, and the folders that are empty then."""
         with _changing(self.folder):

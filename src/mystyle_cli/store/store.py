@@ -392,7 +392,7 @@ class Store:
 _INTERRUPTED: Final = "its creation was interrupted"
 _UNFINISHED: Final = (
     "Give the same `mystyle profile create` command again: it goes on from where it stopped; "
-    "or the same `mystyle profile import`."
+    "or the same `mystyle profile merge` or `import`."
 )
 _RENEW: Final = "Ask again, and note it: mystyle profile consent {} TEXT --until DATE"
 _DELETING: Final = "its deletion was interrupted"

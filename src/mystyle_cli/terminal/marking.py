@@ -27,6 +27,7 @@ class Origin:
         drawn: how a sample was drawn.
         code: what a photo's face was drawn from, where that is kept.
         generator: sha256 of what drew it; "" is the profile's own.
+        person: who of several people it is; "" where the profile is of one.
     """
 
     beta: float | None
@@ -35,6 +36,7 @@ class Origin:
     drawn: Drawn | None = None
     code: bytes = b""
     generator: str = ""
+    person: str = ""
 
 
 def provenance(command: str, profile: Profile, origin: Origin, id_score: float | None) -> Provenance:
@@ -59,6 +61,7 @@ def provenance(command: str, profile: Profile, origin: Origin, id_score: float |
         generator=origin.generator or profile.manifest.digests().get(GENERATOR, ""),
         drawn=origin.drawn,
         code=origin.code,
+        person=origin.person,
     )
 
 

@@ -216,11 +216,18 @@ backend_option: Final = click.option(
 )
 
 
-def _profile_names(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+def profile_names(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Return the names of the store's profiles that begin so, for completion in a shell."""
     return [name for name in context.ensure_object(App).profiles().names() if name.startswith(begun)]
 
 
-profile_argument: Final = click.argument("name", metavar="NAME", shell_complete=_profile_names)
+profile_argument: Final = click.argument("name", metavar="NAME", shell_complete=profile_names)
+
+person_option: Final = click.option(
+    "--person",
+    metavar="NAME",
+    help="Who of several people it is, in a profile that `profile merge` made.  [default: whom a photo shows]",
+)
 
 
 def choose_seed(console: Console, seed: int | None) -> int:

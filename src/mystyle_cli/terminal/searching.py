@@ -11,9 +11,17 @@ import click
 
 from mystyle_cli.errors import UsageError
 from mystyle_cli.terminal.app import App, Unused
-from mystyle_cli.terminal.options import SEEDS, BatchOptions, beta_option, bundle, choose_seed
+from mystyle_cli.terminal.options import (
+    SEEDS,
+    BatchOptions,
+    beta_option,
+    bundle,
+    choose_seed,
+    person_option,
+)
 
 if TYPE_CHECKING:
+    from mystyle_cli.person.profile import Profile
     from mystyle_cli.projection.settings import SpaceName
     from mystyle_cli.restore.task import Dilation, Quality, RestoreSettings, Start, TaskName
 
@@ -26,6 +34,7 @@ class SearchOptions:
         beta: dilation; None is unbounded, "auto" the profile's own advice.
         steps: of the search; None is the core's own number.
         seed: what makes it repeatable; None draws one.
+        person: who of several people; None leaves it to each photo.
     """
 
     beta: Dilation
@@ -36,6 +45,11 @@ class SearchOptions:
     aligned: bool
     landmarks: Path | None
     force: bool
+    person: str | None
+
+    def whom(self, profile: Profile) -> Profile:
+        """Return the profile of whom photos are said to show; of several people where nothing is said."""
+        return profile if self.person is None else profile.one(self.person)
 
 
 def search_options(beta: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -79,6 +93,7 @@ def search_options(beta: float) -> Callable[[Callable[..., Any]], Callable[..., 
                 help="68 face points for photos in which no face is found: .npy or lines of `x y`.",
             ),
             click.option("--force", is_flag=True, help="Work on a face even if it is not this person's."),
+            person_option,
         ),
     )
 
