@@ -1,4 +1,4 @@
-"""Several people in one profile, through the command line: each photo is worked on in its own person's hull."""
+"""Several people in one profile, by the command line: each photo is worked on in its own person's hull."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def family(tiny_prior: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the program on a copy of that store, in a folder with a photo of each person that no profile has."""
+    """Run the program on a copy of that store, in a folder with a new photo of each person."""
     shutil.copytree(family, tmp_path / "store")
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
@@ -89,7 +89,7 @@ def test_two_profiles_become_one_and_stay(run: Run, tmp_path: Path) -> None:
 
 
 def test_photos_are_of_whom_they_show(run: Run, tmp_path: Path) -> None:
-    """Of two photos at once each is found in its own person's hull: the code is a mixture of their anchors."""
+    """Of two photos at once each is found in its own person's hull, as a mixture of their anchors."""
     words = f"invert duo ada.png ben.png {STEPS} --beta 0.1 --save-codes codes --keep-code -o out"
     done = document(run("--json", *words.split()))
     assert [result["person"] for result in done["results"]] == ["ada", "ben"]
@@ -168,7 +168,7 @@ def test_a_stranger_is_refused(run: Run) -> None:
 
 
 def test_a_person_can_be_named(run: Run) -> None:
-    """--person works in their hull and no other; who is not in it is refused, and needed where none is shown."""
+    """--person works in their hull and no other; samples need it, and who is not in it is refused."""
     forced = run(
         "--json", "invert", "duo", "ada.png", *STEPS.split(), "-o", "b.png", "--person", "ben", "--force"
     )
@@ -197,25 +197,8 @@ def test_a_person_can_be_named(run: Run) -> None:
 def test_saved_codes_are_edited_as_whose_they_are(run: Run) -> None:
     """`edit --codes` goes on in the hull that the code was found in."""
     run(*f"invert duo ben.png {STEPS} --save-codes codes -o x.png".split())
-    done = document(
-        run(
-            "--json",
-            *[
-                "edit",
-                "duo",
-                "ben.png",
-                "--codes",
-                "codes",
-                "-d",
-                "smile",
-                "-s",
-                "1",
-                "-o",
-                "out.png",
-                "--keep-code",
-            ],
-        )
-    )
+    words = "edit duo ben.png --codes codes -d smile -s 1 -o out.png --keep-code"
+    done = document(run("--json", *words.split()))
     assert done["results"][0]["person"] == "ben"
     assert run("verify", "out.png", "--photo", "ben.png").exit_code == 0
 

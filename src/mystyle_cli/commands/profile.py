@@ -85,11 +85,11 @@ def show(app: App, name: str) -> None:
         "changed": manifest.changed,
         "made_by": f"mystyle {manifest.made_by}",
         "consent": consent_line(manifest.consent, manifest.consent_until),
-        "people": ", ".join(manifest.members),
     }
     tables = {"photos": manifest.counts, **manifest.stages, **manifest.results, "identity": manifest.identity}
     tables |= {f"identity of {person}": table for person, table in manifest.members.items()}
-    shown = {key.replace("_", " "): " ".join(text.split()) for key, text in facts.items() if text}
+    shown = {key.replace("_", " "): " ".join(text.split()) for key, text in facts.items()}
+    shown |= {"people": ", ".join(manifest.members)} if manifest.members else {}
     shown |= {title: _inline(table) for title, table in tables.items() if table}
     width = max(len(title) for title in shown)
     for title, text in shown.items():
@@ -102,7 +102,6 @@ def show(app: App, name: str) -> None:
         {
             **_brief(entry),
             **facts,
-            "people": list(manifest.members),
             "consent": manifest.consent or None,
             "consent_until": manifest.consent_until or None,
             "bytes": sum(sizes.values()),
@@ -216,6 +215,7 @@ def _brief(entry: Entry) -> dict[str, object]:
         "hint": entry.hint,
         "prior": manifest.prior.name if manifest else None,
         "counts": dict(manifest.counts) if manifest else {},
+        "people": list(manifest.members) if manifest else [],
     }
 
 

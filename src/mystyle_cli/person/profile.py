@@ -110,7 +110,7 @@ class Profile:
         found = {}
         for person in self.people:
             one = type(self)(self.path, self.manifest, self.prior)
-            one.person = person
+            one.person, one._drawn_by = person, self._drawn_by
             one.__dict__["_every_record"] = self._every_record
             found[person] = one
         return found
@@ -259,6 +259,7 @@ class Profile:
         """
         found = copy.copy(self)
         found._drawn_by = generator
+        found.__dict__.pop("_ones", None)  # drawn by another
         others = {name: files for name, files in self.manifest.files.items() if name not in DRAWN}
         found.manifest = replace(self.manifest, files=others)
         if anchors is not None:

@@ -226,7 +226,7 @@ profile_argument: Final = click.argument("name", metavar="NAME", shell_complete=
 person_option: Final = click.option(
     "--person",
     metavar="NAME",
-    help="Who of several people it is, in a profile that `profile merge` made.  [default: whom a photo shows]",
+    help="Who of several people it is (`profile merge`).  [default: whom a photo shows]",
 )
 
 
