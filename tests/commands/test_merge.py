@@ -197,9 +197,10 @@ def test_a_person_can_be_named(run: Run) -> None:
 def test_saved_codes_are_edited_as_whose_they_are(run: Run) -> None:
     """`edit --codes` goes on in the hull that the code was found in."""
     run(*f"invert duo ben.png {STEPS} --save-codes codes -o x.png".split())
-    words = "edit duo ben.png --codes codes -d smile -s 1 -o out.png --keep-code"
-    done = document(run("--json", *words.split()))
-    assert done["results"][0]["person"] == "ben"
+    for output in ("out.png --keep-code", "refined.png --refine"):
+        words = f"edit duo ben.png --codes codes -d smile -s 1 -o {output}"
+        done = document(run("--json", *words.split()))
+        assert done["results"][0]["person"] == "ben"
     assert run("verify", "out.png", "--photo", "ben.png").exit_code == 0
 
 

@@ -66,7 +66,7 @@ def make(app: App, name: str, folder: Path, against: Path | None, photos: int, s
     page asks of some pictures whether they are real, and of pairs which looks more like the person. It is one
     file, works without a connection, sends nothing, and does not hold what is true.
     """
-    profile = app.profiles().open(name).on(app.choose_device())
+    profile = app.profiles().open(name).on(app.choose_device()).one(None)
     page, key = folder / "study.html", folder / "key.json"
     given = [profile.path, *([against] if against is not None else [])]
     Ground(Originals.of(given), False, "Choose another folder.").check_all([page, key])

@@ -130,7 +130,8 @@ class Refiner:
         assert inversion.located is not None
         digests = self.profile.manifest.digests()
         facts = (METHOD, self.settings, digests[GENERATOR], digests[ANCHORS], self.profile.prior.digest)
-        key = hashlib.sha256(repr((*facts, code_of)).encode())
+        whose = (inversion.person,) if inversion.person else ()
+        key = hashlib.sha256(repr((*facts, code_of, *whose)).encode())
         key.update(np.ascontiguousarray(inversion.located.crop).tobytes())
         return refined_name(digests[GENERATOR], key.hexdigest())
 
@@ -141,7 +142,7 @@ class Refiner:
 
         assert inversion.located is not None
         assert inversion.alpha_plus is not None
-        anchors = self.profile.anchors()
+        anchors = self.profile.one(inversion.person or None).anchors()
         code = (inversion.alpha_plus @ anchors.astype(np.float64)).astype(np.float32)
         generator, photo = self.profile.generator(), to_unit(inversion.located.crop)
         found = refine(generator, code, photo, self._perceptual, anchors, self.settings, progress)

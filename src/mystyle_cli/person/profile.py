@@ -93,7 +93,7 @@ class Profile:
             if self.people:
                 raise UsageError(
                     f"profile '{self.name}' holds several people: {people}",
-                    f"Say whom you mean: --person {self.people[0]}",
+                    f"Say whom you mean (--person {self.people[0]}), or use a profile of their own.",
                 )
             return self
         if not self.manifest.members:
