@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from PIL import Image
 from safetensors.numpy import load_file
 
-from mystyle_cli.api import Person
+import mystyle_cli
 from mystyle_cli.cli import cli
 from mystyle_cli.files.parsing import toml_of
 from mystyle_cli.learn.learn import merge
@@ -103,7 +103,7 @@ def test_photos_are_of_whom_they_show(run: Run, tmp_path: Path) -> None:
         assert said["person"] == name
         assert run("verify", f"out/{name}.png", "--photo", f"{name}.png").exit_code == 0
     # what was drawn is drawn from that hull: the code over the person's own anchors, by the shared generator
-    person = Person(*(lambda one: (one.path, one.manifest))(Store(tmp_path / "store").open("duo")))
+    person = mystyle_cli.open_profile("duo", tmp_path / "store")
     for name, other in (("ada", "ben"), ("ben", "ada")):
         found = person.invert(f"{name}.png", beta=0.1, steps=2, aligned=True)
         assert found.person == name
@@ -165,6 +165,20 @@ def test_a_stranger_is_refused(run: Run) -> None:
         scores[name] = document(alone)["results"][0]["input_id"]
     assert result["person"] == max(scores, key=lambda name: scores[name])
     assert result["input_id"] == pytest.approx(max(scores.values()), abs=1e-5)
+
+
+def test_doubt_is_said(run: Run, tmp_path: Path) -> None:
+    """Where a face passes for both, the more similar one is taken, and a warning names the other."""
+    path = tmp_path / "store/duo/profile.toml"
+    manifest = toml_of(path.read_bytes())
+    for identity in manifest["members"].values():
+        identity["threshold"] = -1.0
+    path.write_text(tomli_w.dumps(manifest))
+    done = document(run("--json", "invert", "duo", "ben.png", *STEPS.split(), "-o", "out.png"))
+    [result] = done["results"]
+    assert result["person"] == "ben"
+    [warning] = result["warnings"]
+    assert warning.startswith("this is ben or ada: as ben ID 0.9")
 
 
 def test_a_person_can_be_named(run: Run) -> None:
