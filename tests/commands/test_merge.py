@@ -241,6 +241,10 @@ def test_what_cannot_be_merged_is_refused(run: Run, tmp_path: Path, tiny_prior: 
         assert done.exit_code == code, (words, done.stderr)
         assert said in done.stderr, (words, done.stderr)
     assert sorted(path.name for path in store.iterdir() if not path.name.startswith(".")) == names
+    for words in ("evaluate duo", "profile advise duo", "study make duo -o study"):
+        refused = run(*words.split())
+        assert refused.exit_code == 2
+        assert "several people" in refused.stderr
     added = run("ingest", "duo", "ada.png", *TUNING)
     assert added.exit_code == 5
     assert "mystyle profile merge duo ada ben" in added.stderr

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from mystyle_cli.analysis.report import Cell, Report, Table, Target
 
 from mystyle_cli.analysis.baselines import Task, comparison_settings, personal, pictures, subjects
 from mystyle_cli.analysis.judge import Judge, Scores, Truths
-from mystyle_cli.analysis.report import Cell, Report, Table, Target
 from mystyle_cli.hull.hull import in_hull
 from mystyle_cli.learn.learn import merge
 from mystyle_cli.person.profile import Profile

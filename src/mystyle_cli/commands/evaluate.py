@@ -91,7 +91,7 @@ def command(
     protocol = QUICK if quick else fraction(PAPER, share) if paper else PERSON
     device = app.choose_device()
     store = app.profiles()
-    people = [store.open(name).on(device) for name in names]
+    people = [store.open(name).on(device).one(None) for name in names]
     if compare:
         _compare(app, people[0], people[1], protocol)
         return
@@ -153,7 +153,7 @@ def advise_profile(app: App, name: str, page: Path | None, overwrite: bool) -> N
     from mystyle_cli.terminal.outputs import Ground, Originals
 
     device = app.choose_device()
-    profile = app.profiles().open(name).on(device)
+    profile = app.profiles().open(name).on(device).one(None)
     if page is not None:
         Ground(Originals.of([profile.path]), overwrite, "Use --overwrite, or another --page.").check(page)
     with app.console.progress() as progress:

@@ -107,6 +107,8 @@ def _facts(marks: Provenance) -> dict[str, str]:
     day = f", {marks.created}" if marks.created else ""
     facts = {"made by": f"mystyle {marks.version}{day}", "command": marks.command}
     facts |= {"profile": marks.profile, "prior": marks.prior}
+    if marks.person:
+        facts["person"] = marks.person
     if marks.generator:
         facts["generator"] = marks.generator[:12]
     if marks.beta is not None:
