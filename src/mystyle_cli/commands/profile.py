@@ -87,10 +87,10 @@ def show(app: App, name: str) -> None:
         "consent": consent_line(manifest.consent, manifest.consent_until),
     }
     tables = {"photos": manifest.counts, **manifest.stages, **manifest.results, "identity": manifest.identity}
-    tables |= {f"identity of {person}": table for person, table in manifest.members.items()}
     shown = {key.replace("_", " "): " ".join(text.split()) for key, text in facts.items()}
     shown |= {"people": ", ".join(manifest.members)} if manifest.members else {}
     shown |= {title: _inline(table) for title, table in tables.items() if table}
+    shown |= {f"identity of {person}": _inline(table) for person, table in manifest.members.items()}
     width = max(len(title) for title in shown)
     for title, text in shown.items():
         app.console.show(f"{title:<{width}}  {text}")
@@ -107,6 +107,7 @@ def show(app: App, name: str) -> None:
             "bytes": sum(sizes.values()),
             "sizes": sizes,
             "tables": tables,
+            "identities": [{"person": one, **table} for one, table in manifest.members.items()],
         },
     )
 

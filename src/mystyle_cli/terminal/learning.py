@@ -171,7 +171,7 @@ def show_learned(app: App, command: str, learned: Learned) -> None:
             "photos": [record.to_json() for record in records],
             "results": {line: dict(figures) for line, figures in results.items()},
             "identity": dict(profile.manifest.identity),
-            "people": {person: dict(table) for person, table in profile.manifest.members.items()},
+            "identities": [{"person": one, **table} for one, table in profile.manifest.members.items()],
             "warnings": list(learned.warnings),
         },
     )
