@@ -20,7 +20,7 @@ from mystyle_cli.learn.learn import merge
 from mystyle_cli.person.migrations import NewerFormatError, migrate
 from mystyle_cli.store.store import Store
 from tests.support.albums import QUICK
-from tests.support.journeys import Run, document
+from tests.support.journeys import Run, document, journey
 from tests.support.tiny_store import looking_like, make_store
 
 PEOPLE = {"ada": looking_like(0), "ben": looking_like(1)}
@@ -167,13 +167,18 @@ def test_a_stranger_is_refused(run: Run) -> None:
     assert result["input_id"] == pytest.approx(max(scores.values()), abs=1e-5)
 
 
-def test_doubt_is_said(run: Run, tmp_path: Path) -> None:
-    """Where a face passes for both, the more similar one is taken, and a warning names the other."""
-    path = tmp_path / "store/duo/profile.toml"
+def be_lenient(folder: Path) -> None:
+    """Let every face pass for each of the people of a profile."""
+    path = folder / "profile.toml"
     manifest = toml_of(path.read_bytes())
     for identity in manifest["members"].values():
         identity["threshold"] = -1.0
     path.write_text(tomli_w.dumps(manifest))
+
+
+def test_doubt_is_said(run: Run, tmp_path: Path) -> None:
+    """Where a face passes for both, the more similar one is taken, and a warning names the other."""
+    be_lenient(tmp_path / "store" / "duo")
     done = document(run("--json", "invert", "duo", "ben.png", *STEPS.split(), "-o", "out.png"))
     [result] = done["results"]
     assert result["person"] == "ben"
@@ -181,6 +186,57 @@ def test_doubt_is_said(run: Run, tmp_path: Path) -> None:
     assert warning.startswith("this is ben or ada: as ben ID 0.9")
 
 
+def test_a_hole_leaves_no_guess_between_two(run: Run, tmp_path: Path) -> None:
+    """Where what is left of a face could be either's, it has to be said whose it is; nothing is written."""
+    be_lenient(tmp_path / "store" / "duo")
+    Image.fromarray(np.eye(32, dtype=np.uint8) * 255).save("hole.png")
+    words = f"inpaint duo ada.png --mask hole.png {STEPS} -o out.png".split()
+    done = run(*words)
+    assert done.exit_code == 4
+    assert "ada or ben" in done.stderr
+    assert "--person ada" in done.stderr
+    assert not Path("out.png").exists()
+    assert document(run("--json", *words, "--person", "ben"))["results"][0]["person"] == "ben"
+
+
+@journey("upscale", "--person")
+@journey("inpaint", "--person")
+@journey("edit", "--person")
+def test_whoever_is_named_is_worked_on(run: Run) -> None:
+    """In their hull, whomever the photo shows."""
+    Image.open("ada.png").resize((16, 16), Image.Resampling.BOX).save("small.png")
+    Image.fromarray(np.eye(32, dtype=np.uint8) * 255).save("hole.png")
+    for words in (
+        "upscale duo small.png",
+        "inpaint duo ada.png --mask hole.png",
+        "edit duo ada.png -d smile -s 1",
+    ):
+        told = f"{words} {STEPS} --person ben --force -o out.png --overwrite"
+        done = document(run("--json", *told.split()))
+        assert done["results"][0]["person"] == "ben"
+
+
+@journey("profile merge", "--passes", "--batch", "--learning-rate", "--precision", "--seed", "--whole")
+@journey("profile merge", "--no-export", "--no-instant", "--no-tune", "--replace")
+def test_a_merge_is_tuned_as_it_is_told(run: Run, tmp_path: Path) -> None:
+    """First not at all; then anew, as every option says, which the profile notes."""
+    folder = tmp_path / "store" / "two"
+    assert run("profile", "merge", "two", "ada", "ben", "--no-tune").exit_code == 0
+    assert not (folder / "generator.safetensors").exists()
+    told = "--passes 2 --batch 3 --learning-rate 0.001 --precision float32 --seed 3 --whole"
+    words = ("profile", "merge", "two", "ben", "ada", *told.split(), "--no-export", "--no-instant")
+    assert run(*words).exit_code != 0  # other people, and nobody said to replace
+    assert run(*words, "--replace").exit_code == 0
+    noted = toml_of((folder / "profile.toml").read_bytes())
+    tuned = noted["stages"]["tune"]
+    assert (tuned["passes"], tuned["batch"], tuned["learning_rate"]) == (2, 3, 0.001)
+    assert (tuned["precision"], tuned["seed"], tuned["whole"]) == ("float32", 3, True)
+    assert list(noted["members"]) == ["ben", "ada"]
+    assert not list(folder.glob("onnx/*"))
+
+
+@journey("invert", "--person")
+@journey("sample", "--person")
 def test_a_person_can_be_named(run: Run) -> None:
     """--person works in their hull and no other; samples need it, and who is not in it is refused."""
     forced = run(

@@ -148,7 +148,11 @@ def _choose_person(
     looks: Sequence[Callable[[], list[Points]]],
     force: bool,
 ) -> Located:
-    """Take the face and the person that are most alike, unless it is somebody else's; see `_choose`."""
+    """Take the face and the person that are most alike, unless it is somebody else's; see `_choose`.
+
+    What a hole leaves of a face tells two people hardly apart: of ada's with eyes and nose hidden, three of
+    five are more like marco. Who it is has to be said then.
+    """
     found: list[Located] = []
     refused: list[NotThisPersonError] = []
     for person in profile.people:
@@ -163,6 +167,12 @@ def _choose_person(
         everyone = [profile.one(person) for person in profile.people]
         found = [_choose(person, subject, photo, name, looks, force=True) for person in everyone]
     best = max(found, key=lambda located: located.id_score)
+    alike = [other.person for other in found if not _apart(other.quad, best.quad)]
+    if subject.mask is not None and len(alike) > 1 and not force:
+        raise NotThisPersonError(
+            f"{name}: with its hole the face may be {' or '.join(map(str, alike))}",
+            f"Say who it is: --person {alike[0]}.",
+        )
     for other in found if len(refused) < len(profile.people) else ():
         if _apart(other.quad, best.quad):
             best = best.warned(f"{other.person} is on it, too; {best.person} is worked on, who is clearer")

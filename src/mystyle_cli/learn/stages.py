@@ -344,9 +344,12 @@ class Stages:
         )
 
     def _betas_or_drop(self, handed: Handed) -> None:
-        """Ask the held-out photos which beta suits them; without any, or a generator, nothing is advised."""
+        """Ask the held-out photos which beta suits them; without any, or a generator, nothing is advised.
+
+        Nor is it where several people are held, each of whom has a hull and would need a curve of their own.
+        """
         digests = self.draft.digests()
-        if GENERATOR not in digests or not handed.photos(HELD_OUT):
+        if GENERATOR not in digests or not handed.photos(HELD_OUT) or handed.hulls:
             self.draft.forget("betas")
             return
         nets = digests[GENERATOR], digests.get(INSTANT_NET)

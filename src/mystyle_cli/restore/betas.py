@@ -151,6 +151,9 @@ def open_betas(profile: Profile, settings: RestoreSettings) -> Betas:
                 f"what profile '{profile.name}' says of beta is damaged: {error}",
                 "Restore it from a backup, or create the profile again.",
             ) from error
+    if profile.manifest.members:
+        several = f"{profile.name} holds several people and no curve of each one's beta: {fixed} is taken"
+        return Betas(fixed, notices=(several,))
     if profile.manifest.counts.get("held_out", 0) and profile.has_faces:
         raise ProfileError(
             f"profile '{profile.name}' was made before its photos were asked which beta suits them",
