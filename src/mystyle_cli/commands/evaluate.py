@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
+from mystyle_cli.errors import UsageError
 from mystyle_cli.terminal.app import App, Command, Unused, pass_app
-from mystyle_cli.terminal.options import Number, overwrite_option, profile_argument, seed_option
+from mystyle_cli.terminal.options import Number, bundle, overwrite_option, profile_argument, seed_option
 
 if TYPE_CHECKING:
     from mystyle_cli.evaluation.advice import Advice
@@ -17,7 +18,51 @@ if TYPE_CHECKING:
     from mystyle_cli.experiments.bench import Protocol
     from mystyle_cli.person.profile import Profile
 
-SUFFIX = ".evaluation"
+SUFFIX: Final = ".evaluation"
+
+
+@dataclass(frozen=True)
+class AmountOptions:
+    """How much is measured.
+
+    Args:
+        paper: by the paper's protocol, and all of its experiments.
+        share: of its numbers.
+        seed: of everything that is drawn; None is 0.
+    """
+
+    paper: bool
+    quick: bool
+    share: float
+    seed: int | None
+
+    @property
+    def protocol(self) -> Protocol:
+        """The numbers of photos, pairs and pictures."""
+        from mystyle_cli.experiments.bench import PAPER, PERSON, QUICK, fraction
+
+        whole = QUICK if self.quick else fraction(PAPER, self.share) if self.paper else PERSON
+        return replace(whole, seed=self.seed or 0)
+
+
+amount_options: Final = bundle(
+    "amount",
+    AmountOptions,
+    (
+        click.option(
+            "--paper", is_flag=True, help="All of the paper's experiments, with the methods it compares."
+        ),
+        click.option("--quick", is_flag=True, help="A first impression in a few minutes."),
+        click.option(
+            "--share",
+            type=Number(0, 1),
+            default=1.0,
+            show_default=True,
+            help="Share of the paper's numbers of photos, pairs and pictures: the whole takes hours.",
+        ),
+        seed_option,
+    ),
+)
 
 
 @click.command(
@@ -38,7 +83,7 @@ SUFFIX = ".evaluation"
             "Leave it out, or add --paper.",
         ),
         Unused(
-            ("only", "output", "paper"),
+            ("only", "output", "paper", "seed"),
             lambda values: values["compare"],
             "--compare prints one table",
             "Leave it out, or evaluate each profile.",
@@ -46,58 +91,41 @@ SUFFIX = ".evaluation"
     ),
 )
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--paper", is_flag=True, help="All of the paper's experiments, with the methods it compares.")
-@click.option("--quick", is_flag=True, help="A first impression in a minute or two.")
-@click.option(
-    "--share",
-    type=Number(0, 1),
-    default=1.0,
-    show_default=True,
-    help="Share of the paper's numbers of photos, pairs and pictures: the whole takes hours.",
-)
+@amount_options
 @click.option(
     "--compare", is_flag=True, help="Two profiles of one person on the same photos: which is better?"
 )
 @click.option("--only", multiple=True, metavar="EXPERIMENT", help="Only this experiment; may be given again.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Where results go.")
-@seed_option
 @pass_app
 def command(
     app: App,
     names: tuple[str, ...],
-    paper: bool,
-    quick: bool,
-    share: float,
+    amount: AmountOptions,
     compare: bool,
     only: tuple[str, ...],
     output: Path | None,
-    seed: int | None,
 ) -> None:
     """Measure how good profiles are, on their held-out photos.
 
     Results go into a folder, by default NAME.evaluation: a page to open in a browser, tables, plots.
     Interrupted, the same command goes on from where it stopped. The folder shows photos of the person.
     """
-    from dataclasses import replace
-
-    from mystyle_cli.errors import UsageError
     from mystyle_cli.evaluation.evaluation import evaluate
     from mystyle_cli.evaluation.registry import choose
-    from mystyle_cli.experiments.bench import PAPER, PERSON, QUICK, fraction
 
     if compare and len(names) != 2:
         raise UsageError(f"--compare takes two profiles, not {len(names)}", "Name both.")
-    experiments = choose(only, paper=paper)
-    protocol = QUICK if quick else fraction(PAPER, share) if paper else PERSON
+    experiments = choose(only, paper=amount.paper)
     device = app.choose_device()
     store = app.profiles()
     people = [store.open(name).on(device).one(None) for name in names]
     if compare:
-        _compare(app, people[0], people[1], protocol)
+        _compare(app, people[0], people[1], amount.protocol)
         return
     folder = output or Path("-".join(names) + SUFFIX)
     with app.console.progress() as progress:
-        found = evaluate(people, experiments, replace(protocol, seed=seed or 0), folder, progress)
+        found = evaluate(people, experiments, amount.protocol, folder, progress)
     _show(app, found)
 
 

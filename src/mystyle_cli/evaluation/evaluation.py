@@ -150,14 +150,7 @@ def evaluate(
         ProfileError: a profile is not tuned, lacks its photos, or is of another prior.
         UsageError: the folder is not mystyle's.
     """
-    for profile in people:
-        profile.require_faces()
-        profile.generator()  # which says what to do where it is not tuned
-        if profile.manifest.prior.sha256 != people[0].manifest.prior.sha256:
-            raise ProfileError(
-                f"profiles '{people[0].name}' and '{profile.name}' have different priors",
-                "Evaluate profiles of one prior together.",
-            )
+    _refuse_unfit(people)
     place = Folder(folder)
     chapters, skipped = [], []
     for number, experiment in enumerate(experiments):
@@ -183,6 +176,18 @@ def evaluate(
     _write(place, found, people, protocol)
     place.forget_weights()
     return found
+
+
+def _refuse_unfit(people: Sequence[Profile]) -> None:
+    """Refuse profiles that cannot be measured, or not together."""
+    for profile in people:
+        profile.require_faces()
+        profile.generator()  # which says what to do where it is not tuned
+        if profile.manifest.prior.sha256 != people[0].manifest.prior.sha256:
+            raise ProfileError(
+                f"profiles '{people[0].name}' and '{profile.name}' have different priors",
+                "Evaluate profiles of one prior together.",
+            )
 
 
 def _lacks(experiment: Experiment, profile: Profile, others: Sequence[Profile]) -> str:
