@@ -44,7 +44,7 @@ COMMANDS: Final = MappingProxyType(
         "edit": Entry("edit", "command", "Change pose, smile or light in photos of the person."),
         "sample": Entry("sample", "command", "Make new pictures of the person."),
         "study": Entry("study", "command", "Ask people whether results look real, and like the person."),
-        "evaluate": Entry("evaluate", "command", "Measure how good a profile is."),
+        "evaluate": Entry("evaluate", "command", "Measure how good profiles are, on their held-out photos."),
         "inspect": Entry("results", "inspect", "Show what pictures say of how they were made."),
         "verify": Entry("results", "verify", "Draw a result again, and see whether it is what it says."),
         "export": Entry("export", "export", "Write the person's nets as ONNX files."),

@@ -245,6 +245,8 @@ def located(monkeypatch: pytest.MonkeyPatch, upright: dict[float, float], turned
         locate, "_id_scores", lambda profile, photo, mask, quads: [scores[float(q[0, 0])] for q in quads]
     )
     profile = SimpleNamespace(
+        people=(),
+        person=None,
         name="ada",
         faces=None,
         prior=SimpleNamespace(crop=FFHQ),

@@ -27,6 +27,7 @@ from PIL import ExifTags, Image
 
 from mystyle_cli.cli import cli
 from mystyle_cli.errors import MystyleError
+from mystyle_cli.experiments import bench
 from mystyle_cli.fetch.assets import find_recipe
 from mystyle_cli.instant.net import InstantSettings
 from mystyle_cli.learn.learn import Learned, export, merge
@@ -42,7 +43,7 @@ OURS = b"urn:mystyle"
 CODE = b"mystyle:code="
 Outcome = tuple[object, ...]
 Try = Callable[..., Outcome]
-THERE = ["there.mystyle", "there.png", "there.html"]  # in every folder that a command runs in
+THERE = ["there.html", "there.mystyle", "there.png"]  # in every folder that a command runs in
 
 UPSCALE = "upscale ada {w}/small.png --aligned -o out.png"
 INVERT = "invert ada {w}/crop.png --aligned -o out.png"
@@ -452,6 +453,7 @@ def attempt(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spies:
         home = shutil.copytree(world / "home", place / ".home") if changing else world / "home"
         store = shutil.copytree(world / "store", place / ".store") if changing else world / "store"
         monkeypatch.setenv("MYSTYLE_HOME", str(home))
+        monkeypatch.setattr(bench, "describe_faces", quickly)  # dlib takes a tenth of a second a face
         monkeypatch.chdir(place)
         for name in THERE:
             (place / name).write_bytes(b"here before")
@@ -480,12 +482,18 @@ def plainly(attempt: Try, ends: dict[str, Outcome]) -> Try:
     return run
 
 
+def quickly(images: np.ndarray, crop: object) -> np.ndarray:
+    """Describe faces by a few of their pixels."""
+    return images[:, :, ::8, ::8].reshape(len(images), -1)
+
+
 def outcome(done: Result, place: Path) -> Outcome:
     """Return exit code, files and words of a command, without times and the folder that it ran in."""
     files = []
     for path in sorted(one for one in place.rglob("*") if one.is_file() and ".onnx" not in one.name):
         picture = path.suffix in (".png", ".jpg", ".webp") and path.stat().st_size > 11
         pixels = np.asarray(Image.open(path)).tobytes() if picture else b""
+        pixels = path.read_bytes() if path.suffix == ".html" else pixels
         said_of_it = tuple(word in path.read_bytes() for word in (ARTIST, OURS, CODE)) if picture else ()
         files.append((path.relative_to(place).as_posix(), pixels, said_of_it))
     said = [
