@@ -17,7 +17,7 @@ from mystyle_cli.analysis.baselines import (
 )
 from mystyle_cli.analysis.enhancement import METHODS, enhance, targets
 from mystyle_cli.analysis.judge import Judge, Truths
-from mystyle_cli.analysis.membership import excess, with_many_anchors
+from mystyle_cli.analysis.membership import excess, outside_the_others, with_many_anchors
 from mystyle_cli.analysis.tuned import Interpolation, draw_pairs, interpolate
 from mystyle_cli.errors import ProfileError
 from mystyle_cli.faces.align import FFHQ, Crop
@@ -160,6 +160,12 @@ def test_excess_finds_the_worst() -> None:
     assert excess(np.array([[0.5, 0.5], [1.1, -0.1]]), 0.02) == pytest.approx(0.08)
     assert excess(np.array([[0.5, 0.6]]), 0.0) == pytest.approx(0.1)
     assert excess(np.array([[5.0, -4.0]]), None) == 0
+
+
+def test_an_anchor_between_others_is_found() -> None:
+    """Of a square and its middle, the middle lies inside, each corner as far outside as it is away."""
+    square = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1], [0, 0]])
+    np.testing.assert_allclose(outside_the_others(square), [1.25, 1.25, 1.25, 1.25, 0], atol=1e-6)
 
 
 def test_many_anchors_make_a_sound_profile(profile: Profile, tmp_path: Path, tiny_prior: Path) -> None:

@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,10 @@ ROOMS = [
     *("prior", "nets", "faces", "photos", "files", "config", "installing", "progress", "errors"),
 ]
 LEVEL = {room: number for number, room in enumerate(ROOMS)}
+ROOT = TESTS.parent
+SCRIPTS = sorted(
+    path for folder in ("benchmarks", "tests", "tools") for path in (ROOT / folder).rglob("*.py")
+)
 SHELL = {"cli", "commands", "terminal"}
 MOST_FILES = 14
 MOST_LINES = 3500
@@ -124,6 +129,38 @@ def test_no_module_comes_back_to_itself() -> None:
         leaves = {name for name, below in known.items() if not below & known.keys()}
         assert leaves, f"these import each other: {sorted(known)}"
         known = {name: below for name, below in known.items() if name not in leaves}
+
+
+@cache
+def names_in(module: str) -> set[str] | None:
+    """Return the names that one of our modules binds, its files among them; None where there is no such."""
+    place = (SOURCE.parent if module.startswith("mystyle_cli") else ROOT) / Path(*module.split("."))
+    path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    found = {below.stem for below in place.iterdir()} if place.is_dir() else set()
+    if not path.exists():
+        return found or None
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {alias.asname or alias.name for alias in node.names}
+    return found
+
+
+def test_scripts_import_what_there_is() -> None:
+    """No script, benchmark or test, however seldom it is run, imports what was moved or renamed."""
+    for path in SCRIPTS:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                if node.module.split(".")[0] not in {"benchmarks", "mystyle_cli", "tests", "tools"}:
+                    continue
+                there = names_in(node.module)
+                where = f"{path.relative_to(ROOT)}:{node.lineno}: {node.module}"
+                assert there is not None, where
+                missing = {alias.name for alias in node.names} - there
+                assert not missing, f"{where} has no {missing}"
 
 
 @pytest.mark.parametrize("room", [room for room in ROOMS if (SOURCE / room).is_dir()])

@@ -84,7 +84,7 @@ def cut_chip(file: bytes, landmarks: np.ndarray, size: int) -> tuple[np.ndarray,
     return crop, facts | {"inside": np.float32(inside), "grey": is_grey(crop)}
 
 
-def cut(source: Path, size: int, folder: Path, processes: int) -> int:
+def cut(source: Path, size: int, folder: Path, processes: int = 1) -> int:
     """Cut every chip and write the array and its index; returns how many crops were kept."""
     with (source / "labels.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mystyle_cli.errors import ProfileError
+from mystyle_cli.hull.hull import combine
+from mystyle_cli.hull.solve import nearest_alpha
 from mystyle_cli.person.layout import ANCHORS, GENERATOR, PHOTOS, read_data
 from mystyle_cli.person.reference import TRAIN, png_of, write_records
 from mystyle_cli.person.score import synthesise
@@ -32,6 +34,23 @@ def excess(alpha: npt.NDArray[np.float64], beta: float | None) -> float:
     wide = np.asarray(alpha, np.float64)
     sums = float(np.abs(wide.sum(axis=-1) - 1.0).max())
     return sums if beta is None else max(sums, float((-beta - wide).max()), 0.0)
+
+
+def outside_the_others(anchors: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return how far each anchor (N, w_dim) lies outside the hull of the others: (N,), 0 inside.
+
+    The unit is the mean distance of the anchors from their mean.
+
+    Source: B.5, by which those inside may be left out.
+    """
+    points = np.asarray(anchors, np.float64)
+    unit = np.linalg.norm(points - points.mean(axis=0), axis=-1).mean()
+    gaps = []
+    for index, anchor in enumerate(points):
+        others = np.delete(points, index, axis=0)  # (N - 1, w_dim)
+        nearest = combine(nearest_alpha(anchor, others, beta=0.0), others)  # (w_dim,)
+        gaps.append(np.linalg.norm(anchor - nearest) / unit)
+    return np.array(gaps)
 
 
 def with_many_anchors(profile: Profile, store: Store, name: str, count: int, seed: int = 0) -> Profile:
