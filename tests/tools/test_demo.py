@@ -12,6 +12,7 @@ from PIL import Image
 
 from tools.demo.overview import METHODS, SIDE, overview
 from tools.demo.page import Page, Picture
+from tools.demo.results import EDITS, LABEL, STRENGTHS, edits
 from tools.figures.renderer import area_under_curve
 
 
@@ -54,6 +55,22 @@ def test_page_is_whole_and_escaped() -> None:
     assert outline.images == ["x/0.png", "x/1.png", "x/2.png", "x/3.png", "y.png"]
     assert "<script>" in outline.said
     assert "<script>" not in page.html()
+
+
+def test_edits_stand_in_the_rows_of_their_names() -> None:
+    """Each strip is whole, the first above the second, and something is written above and beside them."""
+    width = 20 * len(STRENGTHS)
+    strips = [Image.new("RGB", (width, 20), colour) for colour in ("red", "blue")]
+    sheet = np.asarray(edits(strips))
+    left = sheet.shape[1] - width
+    assert sheet.shape[0] == LABEL + 20 * len(EDITS)
+    assert (sheet[LABEL : LABEL + 20, left:] == (255, 0, 0)).all()
+    assert (sheet[LABEL + 20 :, left:] == (0, 0, 255)).all()
+    for place in range(len(STRENGTHS)):
+        assert sheet[:LABEL, left + 20 * place : left + 20 * (place + 1)].min() < 128
+    assert all(
+        sheet[LABEL + 20 * row : LABEL + 20 * (row + 1), :left].min() < 128 for row in range(len(EDITS))
+    )
 
 
 def test_overview_shows_every_method(tmp_path: Path) -> None:
