@@ -7,13 +7,19 @@ READY := $(VENV)/.ready
 # Where the system lets anyone have a network of their own without a way out, the demonstration gets one: it needs none.
 ALONE := $(shell unshare --map-root-user --net true 2>/dev/null && echo unshare --map-root-user --net)
 
-.PHONY: demo test long bench figures lint reference docs wheel clean
+.PHONY: demo test coverage long bench figures lint reference docs wheel clean
 
 demo: $(READY)  ## learn the demonstration person, repair their photos, write demo/index.html
 	$(ALONE) $(BIN)/python -m tools.demo
 
 test: $(READY)  ## the test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal
+
+coverage: $(READY)  ## the test suite, and whether it runs as many lines of each room as it did
+	mkdir -p build
+	COVERAGE_FILE=build/.coverage OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal \
+		--cov=mystyle_cli --cov-report=json:build/coverage.json
+	$(BIN)/python -m tools.coverage build/coverage.json
 
 long: $(READY)  ## the tests that take minutes: thousands of bad pictures, hostile profiles and kills
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -m long
