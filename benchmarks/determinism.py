@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.measure import Report, Spread
 from benchmarks.people import good_faces
-from mystyle_cli.analysis.baselines import Task, comparison_settings, subjects
+from mystyle_cli.analysis.baselines import Task, comparison_settings
 from mystyle_cli.edit.photos import EditSettings, edit_photos
 from mystyle_cli.nets.processors import settle, threads
 from mystyle_cli.person.profile import Profile
@@ -21,6 +21,7 @@ from mystyle_cli.person.score import synthesise
 from mystyle_cli.photos.pixels import Pixels, to_pixels
 from mystyle_cli.restore.restore import restore
 from mystyle_cli.restore.task import Quality, RestoreSettings, default_settings
+from mystyle_cli.restore.trials import subjects
 from mystyle_cli.sample.samples import draw
 from mystyle_cli.tuning.settings import TuneSettings
 from mystyle_cli.tuning.tuning import Reconstruction, tune

@@ -28,7 +28,7 @@ from PIL import Image
 from benchmarks import plain
 from benchmarks.measure import Report, Spread, interleaved, ratio, spread
 from benchmarks.startup import PROGRAM
-from mystyle_cli.analysis.baselines import Task, comparison_settings, pictures, subjects
+from mystyle_cli.analysis.baselines import Task, comparison_settings, pictures
 from mystyle_cli.analysis.metrics import lpips
 from mystyle_cli.find.locate import locate
 from mystyle_cli.instant.steps import STEPS
@@ -38,6 +38,7 @@ from mystyle_cli.restore.engine import Answering, open_engine
 from mystyle_cli.restore.given import Given, targets_of
 from mystyle_cli.restore.restore import restore_with
 from mystyle_cli.restore.task import Quality, default_settings
+from mystyle_cli.restore.trials import subjects
 from tools.figures.common import NAMES, profile_of, truths_of
 
 COUNT = int(os.environ.get("MYSTYLE_COUNT", "12"))

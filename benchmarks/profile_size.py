@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from benchmarks.measure import Report, Spread, spread
-from mystyle_cli.analysis.baselines import comparison_settings, personal, pictures, subjects
+from mystyle_cli.analysis.baselines import comparison_settings, personal, pictures
 from mystyle_cli.analysis.judge import Truths
 from mystyle_cli.learn.learn import learn
 from mystyle_cli.learn.settings import LearnSettings
@@ -33,6 +33,7 @@ from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.quantise import SMALL
 from mystyle_cli.photos.pixels import to_unit
 from mystyle_cli.prior.registry import open_prior
+from mystyle_cli.restore.trials import subjects
 from mystyle_cli.store.store import Store
 from tools.figures.common import NAMES, OUT, Person, truths_of
 from tools.portraits import PRIOR

@@ -20,7 +20,7 @@ import torch
 
 from benchmarks import plain
 from benchmarks.measure import Report, Spread, spread
-from mystyle_cli.analysis.baselines import Task, comparison_settings, subjects
+from mystyle_cli.analysis.baselines import Task, comparison_settings
 from mystyle_cli.analysis.metrics import lpips
 from mystyle_cli.find.locate import locate
 from mystyle_cli.hull import hull
@@ -32,6 +32,7 @@ from mystyle_cli.restore.engine import Answering, open_engine
 from mystyle_cli.restore.given import Given, targets_of
 from mystyle_cli.restore.restore import restore_with
 from mystyle_cli.restore.task import default_settings
+from mystyle_cli.restore.trials import subjects
 from tools.figures.common import NAMES, profile_of, truths_of
 
 TASKS: Final[tuple[Task, ...]] = ("upscale", "inpaint")

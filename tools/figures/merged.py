@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from mystyle_cli.analysis.report import Cell, Report, Table, Target
 
-from mystyle_cli.analysis.baselines import Task, comparison_settings, personal, pictures, subjects
+from mystyle_cli.analysis.baselines import Task, comparison_settings, personal, pictures
 from mystyle_cli.analysis.judge import Judge, Scores, Truths
 from mystyle_cli.hull.hull import in_hull
 from mystyle_cli.learn.learn import merge
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.reference import HELD_OUT
 from mystyle_cli.photos.pixels import to_pixels
+from mystyle_cli.report.report import Cell, Report, Table, Target
 from mystyle_cli.restore.task import Quality, default_settings
+from mystyle_cli.restore.trials import subjects
 from mystyle_cli.store.store import Store
 from tools.figures.common import NAMES, OUT, profile_of, report_progress, spread, store, truths_of
 
