@@ -13,12 +13,12 @@ demo: $(READY)  ## learn the demonstration person, repair their photos, write de
 	$(ALONE) $(BIN)/python -m tools.demo
 
 test: $(READY)  ## the test suite
+	@mkdir -p build
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal
 
-coverage: $(READY)  ## the test suite, and whether it runs as many lines of each room as it did
-	mkdir -p build
-	COVERAGE_FILE=build/.coverage OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal \
-		--cov=mystyle_cli --cov-report=json:build/coverage.json
+coverage: export COVERAGE_FILE := build/.coverage
+coverage: export PYTEST_ADDOPTS := --cov=mystyle_cli --cov-report=json:build/coverage.json
+coverage: test  ## the same, and whether it runs as many lines of each room as it did
 	$(BIN)/python -m tools.coverage build/coverage.json
 
 long: $(READY)  ## the tests that take minutes: thousands of bad pictures, hostile profiles and kills

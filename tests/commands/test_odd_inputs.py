@@ -247,6 +247,7 @@ def located(monkeypatch: pytest.MonkeyPatch, upright: dict[float, float], turned
     profile = SimpleNamespace(
         people=(),
         person=None,
+        who="ada",
         name="ada",
         faces=None,
         prior=SimpleNamespace(crop=FFHQ),

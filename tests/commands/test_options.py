@@ -25,6 +25,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import ExifTags, Image
 
+from mystyle_cli.analysis import judge as judges
 from mystyle_cli.cli import cli
 from mystyle_cli.errors import MystyleError
 from mystyle_cli.experiments import bench
@@ -453,7 +454,8 @@ def attempt(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spies:
         home = shutil.copytree(world / "home", place / ".home") if changing else world / "home"
         store = shutil.copytree(world / "store", place / ".store") if changing else world / "store"
         monkeypatch.setenv("MYSTYLE_HOME", str(home))
-        monkeypatch.setattr(bench, "describe_faces", quickly)  # dlib takes a tenth of a second a face
+        for judge in (bench, judges):  # dlib takes a tenth of a second a face
+            monkeypatch.setattr(judge, "describe_faces", quickly)
         monkeypatch.chdir(place)
         for name in THERE:
             (place / name).write_bytes(b"here before")
