@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ from PIL import Image
 from mystyle_cli import open_profile
 from mystyle_cli.cli import cli
 from mystyle_cli.errors import UsageError
+from mystyle_cli.instant import net
 from mystyle_cli.instant.net import InstantSettings
 from mystyle_cli.restore.betas import GRID, TABLES
 from tests.support.journeys import document
 from tests.support.tiny_store import add_instant, make_store, picture
 
 FEW = InstantSettings(samples=16, views=1, width=8, steps=10, batch=8)
-TUNE = ("tune", "ada", "--passes", "1", "--no-export", "--no-instant")
+TUNE = ("tune", "ada", "--passes", "1", "--no-export")
 LOW, HIGH = 0.0, 0.1
 
 
@@ -73,6 +75,8 @@ def advise(split: float, typical: float = LOW, atypical: float = HIGH) -> None:
 def test_tune_asks_the_held_out_photos(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A profile without a curve says how to get one; that is the only stage then done, and it is obeyed."""
     monkeypatch.setattr("mystyle_cli.learn.betas.PHOTOS", 1)
+    small = partial(net.InstantSettings, samples=16, views=1, width=8, steps=20, batch=8)
+    monkeypatch.setattr(net, "InstantSettings", small)
     refused = run("upscale", "ada", "album/0.png", "--aligned", "--beta", "auto")
     assert refused.exit_code != 0
     assert "mystyle tune ada" in refused.stderr

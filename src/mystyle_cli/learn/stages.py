@@ -346,10 +346,11 @@ class Stages:
     def _betas_or_drop(self, handed: Handed) -> None:
         """Ask the held-out photos which beta suits them; without any, or a generator, nothing is advised.
 
-        Nor is it where several people are held, each of whom has a hull and would need a curve of their own.
+        Nor is it where several people are held, each of whom has a hull and would need a curve of their own,
+        or without the net from whose answers the searches start: they would take three times as long.
         """
         digests = self.draft.digests()
-        if GENERATOR not in digests or not handed.photos(HELD_OUT) or handed.hulls:
+        if not {GENERATOR, INSTANT_NET} <= digests.keys() or not handed.photos(HELD_OUT) or handed.hulls:
             self.draft.forget("betas")
             return
         nets = digests[GENERATOR], digests.get(INSTANT_NET)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mystyle_cli.errors import ProfileError
+from mystyle_cli.instant.net import instant_state
 from mystyle_cli.restore.task import TaskName
 
 if TYPE_CHECKING:
@@ -154,11 +155,13 @@ def open_betas(profile: Profile, settings: RestoreSettings) -> Betas:
     if profile.manifest.members:
         several = f"{profile.name} holds several people and no curve of each one's beta: {fixed} is taken"
         return Betas(fixed, notices=(several,))
-    if profile.manifest.counts.get("held_out", 0) and profile.has_faces:
+    instant = instant_state(profile.manifest) == "fresh"
+    if instant and profile.manifest.counts.get("held_out", 0) and profile.has_faces:
         raise ProfileError(
             f"profile '{profile.name}' was made before its photos were asked which beta suits them",
             f"Ask them: mystyle tune {profile.name}, with the options of before; what is done is not done "
             "again. Or give a number.",
         )
-    without = f"{profile.name} has no held-out photos to tell which beta suits: {fixed} is taken"
+    lack = "held-out photos" if instant else "net for instant answers"
+    without = f"{profile.name} has no {lack} to tell which beta suits: {fixed} is taken"
     return Betas(fixed, notices=(without,))
