@@ -17,7 +17,7 @@ from typing import Final, get_args
 import numpy as np
 
 from mystyle_cli.curate.settings import CurateSettings
-from mystyle_cli.instant.net import instant_state, open_instant
+from mystyle_cli.instant.net import open_instant
 from mystyle_cli.learn.betas import Measured, Restorer, measure_betas
 from mystyle_cli.learn.learn import learn
 from mystyle_cli.learn.settings import LearnSettings
@@ -86,7 +86,7 @@ def _profiles() -> Iterator[Profile]:
 
 def _restorer(profile: Profile) -> Restorer:
     prior = profile.prior
-    instant = open_instant(profile, helper=True) if instant_state(profile.manifest) == "fresh" else None
+    instant = open_instant(profile, helper=True)
     nets = profile.generator(), prior.perceptual()
     return Restorer(prior, *nets, profile.anchors(), profile.reference_embeddings(), instant)
 

@@ -94,22 +94,24 @@ def advise(profile: Profile, seed: int = 0, progress: Progress = silent) -> Advi
     learned = lpips(missed.perceptual, made, faces[: len(train)])
     doubtful = _doubtful(ids, np.asarray(learned, np.float64))
     order = [int(row) for row in np.argsort(-alone, kind="stable") if int(row) not in doubtful]
-    curve = _curve(missed, len(train), seed, progress)
+    named = min(NAMED, len(order) // 2)  # none is called both
+    adding, repeating = order[:named], order[::-1][:named]
+    curve = _curve(missed, alone, seed, progress)
     crops = to_pixels(faces[: len(train)])
     found = properties_of(crops, profile.prior.crop)
     sentences = (
         *_amount(curve),
         *_gaps(found),
-        *_photos(order[:NAMED], train, "add most: nothing else shows what they do"),
-        *_photos(order[::-1][:NAMED], train, "add least: others show the same"),
+        *_photos(adding, train, "add most: nothing else shows what they do"),
+        *_photos(repeating, train, "add least: others show the same"),
         *_photos(doubtful, train, "may hurt: they look least like the others, or could not be learned"),
     )
     return Advice(
         alone,
         ids,
         curve,
-        tuple(order[:NAMED]),
-        tuple(order[::-1][:NAMED]),
+        tuple(adding),
+        tuple(repeating),
         tuple(doubtful),
         sentences,
         tuple(record.file for record in train),
@@ -137,12 +139,14 @@ class _Missed:
         return np.asarray(lpips(self.perceptual, made, self.faces[list(photos)]), np.float64)
 
 
-def _curve(missed: _Missed, count: int, seed: int, progress: Progress) -> dict[int, float]:
+def _curve(missed: _Missed, alone: Column, seed: int, progress: Progress) -> dict[int, float]:
     """Return what photos outside of subsets miss, by the subsets' size.
 
-    The whole set is judged by the held-out photos; where there are none, by each photo without itself.
+    Args:
+        alone: (N,), what each photo misses of all others: what counts for the whole set where no photo is
+            held out.
     """
-    random, found = np.random.default_rng(seed), {}
+    random, found, count = np.random.default_rng(seed), {}, len(alone)
     outside = list(range(count, len(missed.codes)))
     for share in SHARES:
         size = max(3, round(share * count))
@@ -152,8 +156,7 @@ def _curve(missed: _Missed, count: int, seed: int, progress: Progress) -> dict[i
             asked = outside or [row for row in range(count) if row not in rows]
             if asked:
                 values.append(missed.by(asked, rows, progress).mean())
-        if values:
-            found[size] = float(np.mean(values))
+        found[size] = float(np.mean(values) if values else alone.mean())
     return found
 
 

@@ -31,8 +31,8 @@ FIGURES: Final = {
 }
 """What is compared, and which way is better. The references differ between profiles; the truth does not."""
 
-SURE: Final = 1.96
-"""Standard errors of the mean difference beyond which it is called a difference."""
+SURE: Final = 0.95
+"""How sure the verdict is: with that chance no difference is seen in any figure where there is none."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,10 @@ def compare(first: Profile, second: Profile, protocol: Protocol, progress: Progr
         first, second: tuned profiles of one person and one prior.
         protocol: how many photos at most.
         progress: told of every step.
+
+    Raises:
+        ProfileError: no photo is unknown to both; see `shared_photos`.
+        MystyleError: one of the photos could not be restored.
     """
     photos = shared_photos(first, second, protocol.photos)
     rows: list[list[Cell]] = []
@@ -90,14 +94,12 @@ def compare(first: Profile, second: Profile, protocol: Protocol, progress: Progr
         scores = [_scores(profile, photos, case, protocol, progress) for profile in (first, second)]
         for name, (title, sign) in FIGURES.items():
             one, other = (score[name] for score in scores)
-            change, error = difference(one, other)
-            verdict = 0 if abs(change) <= SURE * error else int(np.sign(change) * sign)
+            change, doubt = difference(one, other, len(CASES) * len(FIGURES))
+            verdict = verdict_of(change, doubt, sign)
             verdicts.append(verdict)
             says = {0: "no difference", 1: f"{second.name} better", -1: f"{first.name} better"}[verdict]
-            rows.append(
-                [case.name, title, float(one.mean()), float(other.mean()), change, SURE * error, says]
-            )
-    columns = ["what", "figure", first.name, second.name, "difference", "95 % ±", ""]
+            rows.append([case.name, title, float(one.mean()), float(other.mean()), change, doubt, says])
+    columns = ["what", "figure", first.name, second.name, "difference", "± in doubt", ""]
     return Report(
         "comparison",
         f"{first.name} and {second.name} on {len(photos.names)} photos that neither has learned from",
@@ -106,12 +108,34 @@ def compare(first: Profile, second: Profile, protocol: Protocol, progress: Progr
     )
 
 
-def difference(one: Values, other: Values) -> tuple[float, float]:
-    """Return the mean of paired differences other - one, and its standard error, infinite for one pair."""
+def difference(one: Values, other: Values, tests: int = 1) -> tuple[float, float]:
+    """Return the mean of paired differences other - one, and within how much of it the true mean lies.
+
+    Args:
+        one, other: (B,), figures of the same photos.
+        tests: comparisons that are made together and share the doubt (Bonferroni).
+
+    Returns:
+        The mean, and half of the confidence interval by Student's t; infinite for a single pair.
+    """
+    from scipy.stats import t
+
     apart = np.asarray(other, np.float64) - np.asarray(one, np.float64)
     if len(apart) < 2:
         return float(apart.mean()), float("inf")
-    return float(apart.mean()), float(apart.std(ddof=1) / np.sqrt(len(apart)))
+    error = float(apart.std(ddof=1) / np.sqrt(len(apart)))
+    return float(apart.mean()), error * float(t.ppf(1 - (1 - SURE) / 2 / tests, len(apart) - 1))
+
+
+def verdict_of(change: float, doubt: float, sign: int) -> int:
+    """Return 1 where the second is better, -1 where the first is, 0 where that is in doubt.
+
+    Args:
+        change: the second's figure less the first's.
+        doubt: by how much that may be chance.
+        sign: 1 where a larger figure is better, -1 where a smaller one is.
+    """
+    return 0 if abs(change) <= doubt else int(np.sign(change)) * sign
 
 
 def _verdict(verdicts: Sequence[int], first: str, second: str) -> str:

@@ -18,7 +18,6 @@ from mystyle_cli.experiments.experiment import Experiment, Measured, read_measur
 from mystyle_cli.files.owned import Layout, Owned
 from mystyle_cli.files.reading import read_file
 from mystyle_cli.files.tensors import read_tensors
-from mystyle_cli.person.layout import ANCHORS, GENERATOR, PHOTOS
 from mystyle_cli.person.reference import HELD_OUT, png_of, read_pixels
 from mystyle_cli.progress import Progress, Step, silent
 from mystyle_cli.report.page import Chapter, to_page
@@ -205,7 +204,7 @@ def _lacks(experiment: Experiment, profile: Profile, others: Sequence[Profile]) 
 def _measured(place: Folder, experiment: Experiment, bench: Bench) -> Measured:
     """Return what an experiment found on a person, measured now or before."""
     name = f"{experiment.name}-{bench.profile.name}-{_key(experiment, bench)}"
-    kept = _kept(place, name)
+    kept = None if experiment.timed else _kept(place, name)
     if kept is not None:
         return kept
     found = experiment.measure(bench)
@@ -239,16 +238,16 @@ def _kept(place: Folder, name: str) -> Measured | None:
 def _key(experiment: Experiment, bench: Bench) -> str:
     """Return the digest of all that a result depends on."""
     people = [bench.profile, *bench.others[: experiment.others]]
-    files = [[one.manifest.digests().get(name) for name in (GENERATOR, ANCHORS, PHOTOS)] for one in people]
+    known = [[one.manifest.digests(), one.manifest.identity, one.manifest.stages] for one in people]
     facts = [
         __version__,
         experiment.name,
         experiment.version,
         asdict(bench.protocol),
         bench.profile.manifest.prior.sha256,
-        files,
+        known,
     ]
-    return _digest(json.dumps(facts))
+    return _digest(json.dumps(facts, sort_keys=True, default=str))
 
 
 def _digest(text: str) -> str:

@@ -71,7 +71,6 @@ OWN: Final = ("Domain prior", "MyStyle")
 QUICK: Final = Protocol("quick", 4, 12, 5, 64, 1, (3, 8), 4, 8, OWN)
 PERSON: Final = Protocol("person", 12, 60, 7, 256, 1, (3, 8, 20), None, 24, OWN)
 PAPER: Final = Protocol("paper", 24, 1000, 9, 10_000, 5, (1, 3, 5, 8, 20, 50, 100, 200), None, 200)
-PROTOCOLS: Final = {protocol.name: protocol for protocol in (QUICK, PERSON, PAPER)}
 
 
 def fraction(protocol: Protocol, share: float) -> Protocol:

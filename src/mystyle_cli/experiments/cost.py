@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mystyle_cli.errors import MystyleError
+from mystyle_cli.analysis.baselines import pictures
 from mystyle_cli.experiments.experiment import Experiment, Measured
+from mystyle_cli.instant.net import instant_state
 from mystyle_cli.report.report import Cell, Report, Table
 from mystyle_cli.restore.restore import restore
 from mystyle_cli.restore.task import Quality
@@ -35,14 +36,14 @@ def measure(bench: Bench) -> Measured:
     learned = sum(float(stage.get("seconds", 0.0)) for stage in stages)
     seconds = np.full(len(QUALITIES), np.nan)
     given = subjects(bench.held_out[:PHOTOS], "upscale", bench.names[:PHOTOS], profile.prior.crop)
+    has_net = instant_state(profile.manifest) == "fresh"
     for place, quality in enumerate(QUALITIES if given else ()):
+        if quality != "full" and not has_net:
+            continue
         settings = bench.settings("upscale", quality)
-        try:
-            restore(profile, given[:1], "upscale", settings)  # what is loaded once is not a photo's time
-        except MystyleError:
-            continue  # the person has no net for it
+        pictures(restore(profile, given[:1], "upscale", settings))  # what is loaded once is no photo's time
         start = time.perf_counter()
-        restore(profile, given, "upscale", settings, bench.progress)
+        pictures(restore(profile, given, "upscale", settings, bench.progress))
         seconds[place] = (time.perf_counter() - start) / len(given)
     return Measured(
         {

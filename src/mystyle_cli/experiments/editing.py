@@ -90,7 +90,6 @@ def tell_limits(measured: Mapping[str, Measured]) -> Report:
         ids[policy], reach[policy] = float(ends.mean()), float(np.abs(yaw[:, -1] - yaw[:, 0]).mean())
         rows.append([policy, spread_of(scores[:, len(STRENGTHS) // 2]), spread_of(ends), reach[policy]])
         curves.append(Curve(policy, STRENGTHS, scores.mean(axis=0).tolist(), scores.std(axis=0).tolist()))
-    further = reach["project"] / max(reach["stop"], 1e-9)
     return Report(
         "limits",
         "stop, project back or go on at the limit (fig 14)",
@@ -106,7 +105,10 @@ def tell_limits(measured: Mapping[str, Measured]) -> Report:
             Target("yaw reached, projected over stopping", reach["project"] - reach["stop"], "above", 0.0),
         ],
         plots=[Plot("Fig 14: identity along an edit", "yaw, steps of about 10 degrees", "ID", curves)],
-        findings=[f"Projected back, an edit turns the head {further:.1f} times as far as stopping."],
+        findings=[
+            f"From end to end the nose moves by {reach['project']:.2f} of the eyes' distance where edits are "
+            f"projected back, and by {reach['stop']:.2f} where they stop."
+        ],
     )
 
 

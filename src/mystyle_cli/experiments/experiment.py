@@ -80,6 +80,7 @@ class Experiment:
         own: part of a plain `evaluate`, of which a person wants to know.
         others: how many people beside the one it needs.
         held_out: held-out photos that it needs at least.
+        timed: it measures time, which is another on each machine and day, and is not kept.
         version: rises with every change of what is measured, so that nothing old is taken for it.
     """
 
@@ -91,6 +92,7 @@ class Experiment:
     own: bool = False
     others: int = 0
     held_out: int = 0
+    timed: bool = False
     version: int = 1
 
 

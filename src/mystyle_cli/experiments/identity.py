@@ -73,7 +73,7 @@ def tell_wrong(measured: Mapping[str, Measured]) -> Report:
     return Report(
         "wrong",
         "another person's photos (fig 12)",
-        [Table("photos of another person enlarged from 16 px", columns, rows)],
+        [Table("photos of another person, enlarged", columns, rows)],
         [
             Target("ID by their own prior over the wrong one", float((right - wrong).mean()), "above", 0.0),
             Target("share of clear photos that the gate refuses", float(refused.mean()), "at least", 0.9),
@@ -105,7 +105,8 @@ def tell_plane(measured: Mapping[str, Measured]) -> Report:
         rows.append(
             [name, len(anchors[row]), *(_nearest_own(points, owner, row) for points in (plane, codes))]
         )
-    share = float(np.mean([_nearest_own(codes, owner, row) for row in range(len(names))]))
+    kept = [_nearest_own(codes, owner, row) * len(anchors[row]) for row in range(len(names))]
+    share = float(sum(kept) / len(codes))
     return Report(
         "plane",
         "anchors of several people (fig 13)",

@@ -113,7 +113,7 @@ def tell_lines(measured: Mapping[str, Measured]) -> Report:
         [Table("ID between pairs of anchors, whose own photos do not count", columns, rows)],
         targets,
         plots=[_along(people), _histogram(people), _from_better(people)],
-        findings=[f"Tuning makes what lies between two photos more like the person: ID {gain:+.2f}."],
+        findings=[f"Between two photos ID is {gain:+.2f} higher after tuning than before."],
     )
 
 

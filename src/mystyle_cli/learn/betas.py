@@ -51,7 +51,7 @@ class Restorer:
         perceptual: LPIPS.
         anchors: (N, w_dim).
         references: (N, D), the reference set's identity embeddings.
-        instant: where searches start, or None: at the anchors' mean.
+        instant: where searches start.
     """
 
     prior: Prior
@@ -59,7 +59,7 @@ class Restorer:
     perceptual: Perceptual
     anchors: FloatArray
     references: FloatArray
-    instant: InstantNet | None
+    instant: InstantNet
 
     def locate(self, subject: Subject) -> Located:
         """Place an aligned crop, and see how like the person it is as it is given."""
@@ -73,11 +73,11 @@ class Restorer:
     def answer(self, given: Sequence[Given], beta: float, at_once: int) -> FloatArray:
         """Return the finished faces (B, 3, R, R), NaN where the search came upon no number."""
         whole = Whole(self.prior, given[0].task, aligned=True)
-        settings = ProjectionSettings(beta=beta, steps=STEPS if self.instant else None)
+        settings = ProjectionSettings(beta=beta, steps=STEPS)
         made: list[FloatArray] = []
         for start in range(0, len(given), at_once):
             part = given[start : start + at_once]
-            first = self.instant.alpha_plus(view_of(part), beta) if self.instant else None
+            first = self.instant.alpha_plus(view_of(part), beta)
             problem = Problem(self.generator, self.anchors, *targets_of(part), self.perceptual)
             found = project(problem, settings, silent, first)
             made += [whole.meet(item, image) for item, image in zip(part, found.images, strict=True)]

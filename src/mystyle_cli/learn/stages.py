@@ -347,13 +347,13 @@ class Stages:
         """Ask the held-out photos which beta suits them; without any, or a generator, nothing is advised.
 
         Nor is it where several people are held, each of whom has a hull and would need a curve of their own,
-        or without the net from whose answers the searches start: they would take three times as long.
+        or without the net from whose answers short searches start.
         """
         digests = self.draft.digests()
         if not {GENERATOR, INSTANT_NET} <= digests.keys() or not handed.photos(HELD_OUT) or handed.hulls:
             self.draft.forget("betas")
             return
-        nets = digests[GENERATOR], digests.get(INSTANT_NET)
+        nets = digests[GENERATOR], digests[INSTANT_NET]
         inputs = digest_of("betas 1", handed.fit(), handed.set_digest(HELD_OUT), nets)
         self._stage("betas", inputs, lambda: self._betas(handed))
 
@@ -361,10 +361,9 @@ class Stages:
         return Done({}, {}, beta_curves(self._restorer(handed), handed.held_out, self.progress))
 
     def _restorer(self, handed: Handed) -> Restorer:
-        prior, instant = self.prior, None
-        if INSTANT_NET in self.draft.digests():
-            session = open_session(self.draft.find(INSTANT_NET), prior.device, helper=True)
-            instant = InstantNet(session, prior, handed.anchors)
+        prior = self.prior
+        session = open_session(self.draft.find(INSTANT_NET), prior.device, helper=True)
+        instant = InstantNet(session, prior, handed.anchors)
         nets = handed.generator, prior.perceptual()
         return Restorer(prior, *nets, handed.anchors, handed.references, instant)
 

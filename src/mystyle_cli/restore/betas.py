@@ -162,6 +162,6 @@ def open_betas(profile: Profile, settings: RestoreSettings) -> Betas:
             f"Ask them: mystyle tune {profile.name}, with the options of before; what is done is not done "
             "again. Or give a number.",
         )
-    lack = "held-out photos" if instant else "net for instant answers"
+    lack = "held-out photos" if instant else "net for instant answers that fits"
     without = f"{profile.name} has no {lack} to tell which beta suits: {fixed} is taken"
     return Betas(fixed, notices=(without,))

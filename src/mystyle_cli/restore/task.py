@@ -41,7 +41,7 @@ class RestoreSettings:
     Args:
         projection: how codes are searched, beta among it.
         own_beta: each photo is given the dilation that the profile's own curve advises; the projection's
-            counts only for a person without one, of whom no photo was held out.
+            counts only for a person without one.
         start: where the search starts: the anchors' mean (B.3), the encoder's answer to the degraded photo,
             or a mix of three anchors drawn with `seed`, which shows how much the photo leaves open; "auto" is
             the instant net's answer where the person has such a net, and else the mean.
@@ -78,7 +78,7 @@ class RestoreSettings:
 
         Args:
             beta: "auto" takes the profile's own advice.
-            otherwise: what counts then for a person of whom no photo was held out.
+            otherwise: what counts then for a person without such a curve.
 
         Raises:
             UsageError: it is another word.
