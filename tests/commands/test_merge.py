@@ -306,6 +306,21 @@ def test_what_cannot_be_merged_is_refused(run: Run, tmp_path: Path, tiny_prior: 
     assert "mystyle profile merge duo ada ben" in added.stderr
 
 
+@pytest.mark.parametrize("name", ["x; touch pwned #", "../ada", "", "a\u202eb"])
+def test_nobody_s_name_is_a_command(run: Run, tmp_path: Path, name: str) -> None:
+    """What a profile's file says of its people must be a profile's name, for commands to copy repeat it."""
+    path = tmp_path / "store" / "duo" / "profile.toml"
+    noted = toml_of(path.read_bytes())
+    noted["members"][name] = noted["members"].pop("ada")
+    path.write_text(tomli_w.dumps(noted))
+    done = run("profile", "verify", "duo")
+    assert done.exit_code == 5
+    assert "touch pwned" not in done.stderr.partition("mystyle profile")[2]
+    assert (
+        "not a profile's name" in done.stderr + done.stdout or "cannot be shown" in done.stderr + done.stdout
+    )
+
+
 def test_consent_is_that_of_all(run: Run) -> None:
     """Notes are taken over, and the day on which the first of them ends; one that has ended is refused."""
     run("profile", "consent", "ada", "Ada, by letter", "--until", "2098-01-01")

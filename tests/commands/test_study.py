@@ -157,6 +157,34 @@ def test_answers_that_are_none_stop_no_others(run: Run) -> None:
     assert run("study", "score", "good.json", "--key", "bad.json").exit_code == 2
 
 
+def test_folders_and_loops_of_links_among_answers_stop_no_others(run: Run, tmp_path: Path) -> None:
+    """Each is told of by itself; whoever answered is counted once, by whatever path."""
+    made = document(run(*MAKE, "-o", "study", "--json"))
+    page, key = Path(made["page"]), Path(made["key"])
+    Path("a.json").write_text(answer(page, key, lambda kind, shows: "first"))
+    Path("again.json").symlink_to("a.json")
+    Path("folder.json").mkdir()
+    Path("one.json").symlink_to("two.json")
+    Path("two.json").symlink_to("one.json")
+    done = run("study", "score", "a.json", "again.json", "folder.json", "one.json", "--key", key, "--json")
+    found = json.loads(done.stdout)
+    assert done.exit_code == 3
+    assert "fault in mystyle" not in done.stderr
+    assert found["people"] == 1
+    assert len(found["failures"]) == 2
+
+
+def test_a_rival_s_folder_may_be_called_anything(run: Run, tmp_path: Path) -> None:
+    """The key that is written can be read again."""
+    theirs = Path("their\ttool")
+    theirs.mkdir()
+    for name, number in (("0007.png", 50), ("7.png", 51)):
+        Image.fromarray(picture(number, 48)).save(theirs / name)
+    made = document(run(*MAKE, "-o", "study", "--against", theirs, "--json"))
+    Path("a.json").write_text(answer(Path(made["page"]), Path(made["key"]), lambda kind, shows: "first"))
+    assert run("study", "score", "a.json", "--key", made["key"]).exit_code == 0
+
+
 def test_nothing_is_replaced(run: Run, tmp_path: Path) -> None:
     """A study that is there stays, for its answers may be under way."""
     assert run(*MAKE, "-o", "study").exit_code == 0

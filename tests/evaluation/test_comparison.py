@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_rel
 
 from mystyle_cli.errors import ProfileError
 from mystyle_cli.evaluation.advice import advise
-from mystyle_cli.evaluation.comparison import compare, difference, shared_photos
+from mystyle_cli.evaluation.comparison import FIGURES, compare, difference, shared_photos, verdict_of
 from mystyle_cli.experiments.bench import QUICK
 from mystyle_cli.hull.solve import nearest_alpha
 from mystyle_cli.person.profile import Profile
@@ -36,13 +37,26 @@ def ada(store: Store) -> Profile:
     return store.open("ada")
 
 
-def test_the_mean_of_pairs_and_its_error() -> None:
-    """Against the textbook; one pair says nothing."""
-    one, other = np.array([1.0, 2.0, 4.0]), np.array([2.0, 2.5, 4.0])
-    mean, error = difference(one, other)
-    assert mean == pytest.approx(0.5)
-    assert error == pytest.approx(np.std([1.0, 0.5, 0.0], ddof=1) / np.sqrt(3))
-    assert difference(one[:1], other[:1]) == (1.0, np.inf)
+def test_the_mean_of_pairs_and_its_doubt() -> None:
+    """As scipy's paired t-test has it; one pair says nothing; more tests leave more doubt."""
+    random = np.random.default_rng(0)
+    one = random.normal(size=9)
+    other = one + 0.5 + 0.3 * random.normal(size=9)
+    mean, doubt = difference(one, other)
+    low, high = ttest_rel(other, one).confidence_interval(0.95)
+    assert (mean - doubt, mean + doubt) == pytest.approx((low, high))
+    assert difference(one, other, 12)[1] > 1.2 * doubt
+    assert difference(one[:1], other[:1])[1] == np.inf
+
+
+@pytest.mark.parametrize(
+    ("change", "sign", "wanted"), [(0.3, 1, 1), (-0.3, 1, -1), (0.3, -1, -1), (-0.3, -1, 1), (0.1, 1, 0)]
+)
+def test_who_is_better_depends_on_the_figure(change: float, sign: int, wanted: int) -> None:
+    """More ID is better, more LPIPS is worse, and what may be chance is neither."""
+    assert verdict_of(change, 0.2, sign) == wanted
+    assert FIGURES["truth_id"][1] == 1
+    assert FIGURES["lpips"][1] == FIGURES["dlib_truth"][1] == -1
 
 
 def test_a_profile_differs_in_nothing_from_its_copy(store: Store, ada: Profile) -> None:
@@ -89,6 +103,7 @@ def test_what_a_photo_misses_is_measured_on_the_others(ada: Profile) -> None:
         float(lpips(ada.prior.perceptual(), made, ada.faces()[2:3])[0]), rel=1e-4
     )
     assert set(found.adding) | set(found.repeating) <= set(range(TRAIN))
+    assert not set(found.adding) & set(found.repeating)
     assert found.misses[found.adding[0]] >= found.misses[found.repeating[0]]
     assert max(found.curve) == TRAIN
     assert all(sentence.endswith(".") for sentence in found.sentences)

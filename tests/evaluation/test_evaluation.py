@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mystyle_cli.errors import UsageError
 from mystyle_cli.evaluation.evaluation import evaluate
 from mystyle_cli.evaluation.registry import EXPERIMENTS, choose
 from mystyle_cli.experiments.bench import QUICK, Bench, Protocol, fraction
@@ -116,7 +117,7 @@ def test_a_damaged_part_is_made_again(people: list[Profile], tmp_path: Path) -> 
     folder, chosen = tmp_path / "results", choose(("plane",), paper=True)
     evaluate(people, chosen, SMALL, folder)
     before = (folder / "results.json").read_bytes()
-    part = next(iter(folder.glob("parts/plane-ada-*.json")))
+    part = next(iter(folder.glob("parts/plane-*.json")))
     part.write_text('{"anchors": {"shape": [1000000, 9], "values": [1]}}')
     evaluate(people, chosen, SMALL, folder)
     assert (folder / "results.json").read_bytes() == before
@@ -156,6 +157,98 @@ def test_what_cannot_be_measured_is_left_out_with_its_reason(people: list[Profil
     assert "2 people" in found.skipped[0].reason
 
 
+DAMAGE = (
+    b"",
+    b"{}",
+    b'{"values": {}}',
+    b'{"values": {"before": {"shape": [1], "values": 5}}, "pictures": []}',
+    b'{"values": {"before": {"shape": [1e999], "values": []}}, "pictures": []}',
+    b'{"values": {"before": {"shape": [true], "values": ["1"]}}, "pictures": []}',
+    b'{"values": {"before": {"shape": [2], "values": [1]}}, "pictures": []}',
+    b'{"values": {}, "pictures": ["../../secret"]}',
+    b'{"values": {}, "pictures": ["nowhere"]}',
+)
+
+
+@pytest.mark.parametrize("data", DAMAGE)
+def test_damage_to_what_was_kept_costs_time_only(people: list[Profile], tmp_path: Path, data: bytes) -> None:
+    """Whatever stands in a part or has become of its picture, it is measured anew."""
+    folder, chosen = tmp_path / "results", choose(("reconstruction",), paper=True)
+    evaluate(people[:1], chosen, SMALL, folder)
+    page = (folder / "report.html").read_bytes()
+    (part,), (picture,) = folder.glob("parts/*.json"), folder.glob("parts/*.png")
+    part.write_bytes(data)
+    evaluate(people[:1], chosen, SMALL, folder)
+    assert (folder / "report.html").read_bytes() == page
+    picture.unlink()
+    evaluate(people[:1], chosen, SMALL, folder)
+    assert (folder / "report.html").read_bytes() == page
+    assert picture.is_file()
+
+
+def test_any_name_of_a_profile_can_be_evaluated(tmp_path: Path, tiny_prior: Path) -> None:
+    """With a dot, or as long as a name may be."""
+    for name in ("ada.b", "a" * 64):
+        profile = make_store(tmp_path / "store", tiny_prior, name).open(name)
+        found = evaluate([profile], choose(("reconstruction",), paper=True), SMALL, tmp_path / name[:4])
+        assert found.page.is_file()
+
+
+def test_what_lies_beside_a_folder_of_results_stays(people: list[Profile], tmp_path: Path) -> None:
+    """Whatever it is called."""
+    beside = tmp_path / ".new-results"
+    beside.mkdir()
+    (beside / "report.html").write_text("my own")
+    evaluate(people[:1], choose(("reconstruction",), paper=True), SMALL, tmp_path / "results")
+    assert (beside / "report.html").read_text() == "my own"
+
+
+def test_a_folder_that_a_killed_command_left_is_taken(people: list[Profile], tmp_path: Path) -> None:
+    """Empty, or with half of its marker in it."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "..mystyle.mystyle-0123abcd.tmp").write_bytes(b"made")
+    assert evaluate(people[:1], choose(("reconstruction",), paper=True), SMALL, folder).page.is_file()
+
+
+def test_a_folder_with_another_marker_is_not_ours(people: list[Profile], tmp_path: Path) -> None:
+    """A profile's, or somebody's own: nothing is written into it."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / ".mystyle").write_text("the user's")
+    inside = people[0].path.parent / "new"
+    for folder in (mine, people[0].path, people[0].path.parent, inside):
+        before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")} if folder.is_dir() else {}
+        with pytest.raises(UsageError):
+            evaluate(people[:1], CHEAP, SMALL, folder)
+        assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    assert not inside.exists()
+
+
+def test_a_link_in_place_of_a_folder_is_refused_at_once(people: list[Profile], tmp_path: Path) -> None:
+    """And so is a name that is too long."""
+    folder = tmp_path / "results"
+    evaluate(people[:1], choose(("plane",), paper=True), SMALL, folder)
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "tables").symlink_to(tmp_path / "elsewhere")
+
+    def working(step: Step) -> None:
+        raise AssertionError("work was begun")
+
+    for place in (folder, tmp_path / ("x" * 300)):
+        with pytest.raises(UsageError, match="cannot hold results"):
+            evaluate(people[:1], CHEAP, SMALL, place, working)
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_nobody_is_compared_with_themselves(run: Run) -> None:
+    """A profile that is named twice is refused."""
+    for words in (("evaluate", "ada", "ada", "--quick"), ("evaluate", "--compare", "ada", "ada")):
+        done = run(*words)
+        assert done.exit_code == 2
+        assert "named twice" in done.stderr
+
+
 def test_somebodys_folder_is_refused(run: Run, tmp_path: Path) -> None:
     """A folder that is not mystyle's keeps every file."""
     (tmp_path / "work" / "mine").mkdir()
@@ -190,7 +283,7 @@ def test_a_share_of_the_paper_is_a_share_of_its_numbers(run: Run, tmp_path: Path
         protocol = json.loads((folder / "results.json").read_text())["protocol"]
         assert (protocol["pairs"], protocol["samples"]) == (pairs, samples)
         (part,) = folder.glob("parts/*.json")
-        assert read_measured(part.read_bytes())["pairs"].shape == (15, 2)
+        assert read_measured(part.read_bytes())[0]["pairs"].shape == (15, 2)
 
 
 def test_an_unknown_experiment_is_named(run: Run) -> None:
@@ -203,11 +296,12 @@ def test_an_unknown_experiment_is_named(run: Run) -> None:
 
 def test_values_come_back_as_they_were_written() -> None:
     """Shapes, places and what is no number."""
-    values = {"a": np.array([[1.5, np.nan], [-2.25, 1e300]]), "b": np.zeros((0, 3))}
-    again = read_measured(Measured(values).to_bytes())
+    values = {"a": np.array([[1.5, np.nan], [-2.25, 1e29]]), "b": np.zeros((0, 3))}
+    again, names = read_measured(Measured(values, {"sheet": np.zeros((4, 4, 3), np.uint8)}).to_bytes())
     assert set(again) == {"a", "b"}
     for name, array in values.items():
         np.testing.assert_array_equal(again[name], array)
+    assert names == ["sheet"]
 
 
 @pytest.mark.parametrize(

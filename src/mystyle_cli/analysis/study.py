@@ -105,6 +105,11 @@ class Study:
         return json.dumps(body, indent=1).encode() + b"\n"
 
 
+def _printable(name: str) -> str:
+    """Return a folder's name as the key may hold it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name[:60])
+
+
 def make_study(
     profile: Profile,
     photos: int = PHOTOS,
@@ -138,7 +143,7 @@ def make_study(
     rivals: dict[str, Pixels] = {}
     if against is not None:
         stems = [(name, Path(records[number].file).stem) for name, number in zip(names, chosen, strict=True)]
-        rivals[f"{against.resolve().name[:60]} (yours)"] = _read_rival(against, stems, crops.shape[1])
+        rivals[f"{_printable(against.resolve().name)} (yours)"] = _read_rival(against, stems, crops.shape[1])
     degraded = subjects(crops, "upscale", names, profile.prior.crop)
     settings = comparison_settings("upscale")
     ours, theirs = (

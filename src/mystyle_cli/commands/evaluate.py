@@ -111,11 +111,12 @@ def command(
     Results go into a folder, by default NAME.evaluation: a page to open in a browser, tables, plots.
     Interrupted, the same command goes on from where it stopped. The folder shows photos of the person.
     """
-    from mystyle_cli.evaluation.evaluation import evaluate
+    from mystyle_cli.evaluation.evaluation import evaluate, refuse_repeated
     from mystyle_cli.evaluation.registry import choose
 
     if compare and len(names) != 2:
         raise UsageError(f"--compare takes two profiles, not {len(names)}", "Name both.")
+    refuse_repeated(names)
     experiments = choose(only, paper=amount.paper)
     device = app.choose_device()
     store = app.profiles()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -90,9 +91,7 @@ def make(app: App, name: str, folder: Path, against: Path | None, photos: int, s
     cls=Command,
     examples=("mystyle study score answers-1.json answers-2.json --key study/key.json",),
 )
-@click.argument(
-    "files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path), metavar="ANSWERS..."
-)
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="ANSWERS...")
 @click.option(
     "--key",
     required=True,
@@ -109,7 +108,7 @@ def score_answers(app: App, files: tuple[Path, ...], key: Path) -> int:
     from mystyle_cli.analysis.study import read_answers, read_key, score
 
     truth, people, failed = read_key(key), [], []
-    for path in dict.fromkeys(path.resolve() for path in files):
+    for path in {os.path.realpath(path): path for path in reversed(files)}.values():  # each once
         try:
             people.append(read_answers(path, truth))
         except MystyleError as error:

@@ -7,15 +7,27 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Literal
 
-from mystyle_cli.errors import ProfileError
-from mystyle_cli.files.documents import DIGEST, Number, OneOf, Record, Table, Text, finite
-from mystyle_cli.files.parsing import DocumentError
+from mystyle_cli.errors import ProfileError, UsageError
+from mystyle_cli.files.documents import DIGEST, Kind, Number, OneOf, Record, Table, Text, finite
+from mystyle_cli.files.parsing import DocumentError, shown
+from mystyle_cli.files.paths import check_name
 
 Verdict = Literal["kept", "refused"]
 Split = Literal["train", "held-out"]
 
-LONGEST_PERSON: Final = 64
-"""Characters of a person's name, which is a profile's."""
+
+class PersonName(Kind):
+    """A person's name, which is a profile's: nothing else may stand in a command that a user is told."""
+
+    def read(self, value: object, name: str) -> str:
+        """Return the name."""
+        text = Text().read(value, name)
+        try:
+            if check_name(text) == text:
+                return text
+        except UsageError as error:
+            raise DocumentError(f"`{name}` is {shown(text)}, not a profile's name") from error
+        raise DocumentError(f"`{name}` is {shown(text)}, not a profile's name")
 
 
 class Reason(StrEnum):
@@ -105,7 +117,7 @@ FIELDS: Final = Record(
         "scores": Table(Number(), most=1000),
         "face": Text(),
         "split": OneOf(("train", "held-out")),
-        "person": Text(LONGEST_PERSON),
+        "person": PersonName(),
     },
 )
 """What a line of `photos.jsonl` holds, field by field; what is null is not there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mystyle_cli import __version__
-from mystyle_cli.errors import MystyleError, ProfileError, UsageError
+from mystyle_cli.errors import MystyleError, ProfileError, UsageError, reason_of
 from mystyle_cli.experiments.bench import Bench, Protocol
 from mystyle_cli.experiments.experiment import Experiment, Measured, read_measured
 from mystyle_cli.files.owned import Layout, Owned
 from mystyle_cli.files.reading import read_file
 from mystyle_cli.files.tensors import read_tensors
+from mystyle_cli.files.writing import TEMPORARY
 from mystyle_cli.person.reference import HELD_OUT, png_of, read_pixels
 from mystyle_cli.progress import Progress, Step, silent
 from mystyle_cli.report.page import Chapter, to_page
@@ -27,7 +29,6 @@ from mystyle_cli.report.report import Report, to_csv, to_data
 if TYPE_CHECKING:
     from mystyle_cli.experiments.bench import Arrays
     from mystyle_cli.person.profile import Profile
-    from mystyle_cli.photos.pixels import Pixels
 
 MARKER: Final = ".mystyle"
 _DIGEST: Final = "[0-9a-f]{24}"
@@ -44,6 +45,9 @@ LAYOUT: Final = Layout(
 
 MARK: Final = b'made_by = "mystyle"\nkind = "evaluation"\n'
 
+LONGEST_MARK: Final = 4096
+"""Bytes of a marker that are looked at."""
+
 LARGEST: Final = {".json": 64 << 20, ".png": 256 << 20, ".safetensors": 2 << 30}
 """Bytes that files have at most, by their ending."""
 
@@ -52,30 +56,55 @@ class Folder:
     """A folder of results, in which what was measured before is found again.
 
     Args:
-        path: made where it is not there; one that mystyle did not make is refused.
+        path: made where it is not there, taken where it is empty; one that mystyle did not make is refused.
+        store: the folder of profiles, in which no results lie.
 
     Raises:
-        UsageError: something else is there.
+        UsageError: something else is there, or it lies among profiles.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, store: Path) -> None:
         self.path = path
         self.owned = Owned(path.parent, path.name, LAYOUT)
-        self.owned.sweep()
-        if self.owned.has(MARKER):
-            return
+        if store.resolve() in (path.resolve(), *path.resolve().parents):
+            raise UsageError(f"{path} lies among the profiles", "Give a folder elsewhere with -o.")
         try:
-            self.owned.make(MARKER, MARK)
-        except FileExistsError as error:
+            if not self._is_ours():
+                self.owned.write(MARKER, MARK)
+            for name in LAYOUT.folders:
+                self.owned.content(name)  # a link in its place is refused now, not after all work
+        except OSError as error:
             raise UsageError(
-                f"{path} is no folder of results of mystyle's",
-                "Give another folder with -o, or move it away.",
+                f"{path} cannot hold results: {reason_of(error)}", "Give another folder with -o."
             ) from error
 
-    def read(self, name: str) -> bytes | None:
-        """Return a file of results, or None where it is not there."""
-        if not self.owned.has(name):
-            return None
+    def _is_ours(self) -> bool:
+        """Tell whether the folder is one of results already; False where it may become one.
+
+        Raises:
+            UsageError: it holds what mystyle did not write there.
+        """
+        if self.owned.has(MARKER):
+            if read_file(self.path / MARKER, LONGEST_MARK, self.path) == MARK:
+                return True
+        elif not os.path.lexists(self.path) or (self.owned.exists() and not self._strangers()):
+            return False
+        raise UsageError(
+            f"{self.path} is no folder of results of mystyle's",
+            "Give another folder with -o, or move it away.",
+        )
+
+    def _strangers(self) -> list[str]:
+        """Return what is in the folder besides a marker that a killed command was writing."""
+        halves = (TEMPORARY.fullmatch(name) for name in os.listdir(self.path))
+        return [half[0] if half else "" for half in halves if not half or half["name"] != MARKER]
+
+    def read(self, name: str) -> bytes:
+        """Return a file of results.
+
+        Raises:
+            OSError: it is not there, or is no regular file of a likely size.
+        """
         return read_file(self.path / name, LARGEST[Path(name).suffix], self.path)
 
     def tensors(self, key: str, make: Callable[[], Arrays]) -> Arrays:
@@ -83,11 +112,12 @@ class Folder:
         from safetensors.numpy import save
 
         name = f"weights/{_digest(key)}.safetensors"
-        if self.owned.has(name):
-            with suppress(ValueError):  # damaged: they only save time
-                return read_tensors(self.path / name, LARGEST[".safetensors"], self.path)[0]
+        with suppress(ValueError, OSError):  # missing or damaged: they only save time
+            found, notes = read_tensors(self.path / name, LARGEST[".safetensors"], self.path)
+            if notes == {"key": key}:
+                return found
         made = make()
-        self.owned.write(name, save(dict(made)))
+        self.owned.write(name, save(dict(made), metadata={"key": key}))
         return made
 
     def forget_weights(self) -> None:
@@ -147,10 +177,10 @@ def evaluate(
 
     Raises:
         ProfileError: a profile is not tuned, lacks its photos, or is of another prior.
-        UsageError: the folder is not mystyle's.
+        UsageError: the folder is not mystyle's, or a person is named twice.
     """
     _refuse_unfit(people)
-    place = Folder(folder)
+    place = Folder(folder, people[0].path.parent)
     chapters, skipped = [], []
     for number, experiment in enumerate(experiments):
         progress(Step("evaluate", number, len(experiments)))
@@ -179,6 +209,7 @@ def evaluate(
 
 def _refuse_unfit(people: Sequence[Profile]) -> None:
     """Refuse profiles that cannot be measured, or not together."""
+    refuse_repeated([profile.name for profile in people])
     for profile in people:
         profile.require_faces()
         profile.generator()  # which says what to do where it is not tuned
@@ -187,6 +218,17 @@ def _refuse_unfit(people: Sequence[Profile]) -> None:
                 f"profiles '{people[0].name}' and '{profile.name}' have different priors",
                 "Evaluate profiles of one prior together.",
             )
+
+
+def refuse_repeated(names: Sequence[str]) -> None:
+    """Refuse a person who is named twice: nobody is compared with themselves.
+
+    Raises:
+        UsageError: one is.
+    """
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"'{name}' is named twice", "Name each profile once.")
 
 
 def _lacks(experiment: Experiment, profile: Profile, others: Sequence[Profile]) -> str:
@@ -203,7 +245,7 @@ def _lacks(experiment: Experiment, profile: Profile, others: Sequence[Profile]) 
 
 def _measured(place: Folder, experiment: Experiment, bench: Bench) -> Measured:
     """Return what an experiment found on a person, measured now or before."""
-    name = f"{experiment.name}-{bench.profile.name}-{_key(experiment, bench)}"
+    name = f"{experiment.name}-{_key(experiment, bench)}"
     kept = None if experiment.timed else _kept(place, name)
     if kept is not None:
         return kept
@@ -218,19 +260,11 @@ def _measured(place: Folder, experiment: Experiment, bench: Bench) -> Measured:
 
 
 def _kept(place: Folder, name: str) -> Measured | None:
-    """Return what was measured before, or None where nothing whole is there."""
-    data = place.read(f"parts/{name}.json")
-    if data is None:
-        return None
+    """Return what was measured before, or None where it is not there, or not whole."""
     try:
-        values = read_measured(data)
-        pictures: dict[str, Pixels] = {}
-        for file in place.owned.content("parts").files:
-            if file.startswith(f"parts/{name}-"):
-                pictures[file.removeprefix(f"parts/{name}-").removesuffix(".png")] = read_pixels(
-                    place.path / file, place.path
-                )
-    except (ValueError, MystyleError):
+        values, names = read_measured(place.read(f"parts/{name}.json"))
+        pictures = {what: read_pixels(place.path / f"parts/{name}-{what}.png", place.path) for what in names}
+    except (ValueError, OSError, MystyleError):
         return None
     return Measured(values, pictures)
 
@@ -241,6 +275,7 @@ def _key(experiment: Experiment, bench: Bench) -> str:
     known = [[one.manifest.digests(), one.manifest.identity, one.manifest.stages] for one in people]
     facts = [
         __version__,
+        [one.name for one in people],
         experiment.name,
         experiment.version,
         asdict(bench.protocol),

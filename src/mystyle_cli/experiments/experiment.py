@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from mystyle_cli.files.documents import Items, Number, Record, Table, Text, Whole
 from mystyle_cli.files.parsing import json_of
 
 if TYPE_CHECKING:
@@ -33,34 +35,53 @@ class Measured:
     pictures: Mapping[str, Pixels] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        """Return the values as JSON; a number that it lacks becomes null."""
-        plain = {
+        """Return the values, and which pictures belong to them, as JSON; a number that it lacks is null."""
+        values = {
             name: {"shape": list(array.shape), "values": [_plain(value) for value in array.ravel()]}
             for name, array in self.values.items()
         }
-        return json.dumps(plain).encode()
+        return json.dumps({"values": values, "pictures": list(self.pictures)}).encode()
 
 
 def _plain(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def read_measured(data: bytes) -> dict[str, Values]:
-    """Return the values of `Measured.to_bytes`.
+class _Figure(Number):
+    """A number, or null where nothing could be measured."""
+
+    def read(self, value: object, name: str) -> float:
+        """Return the number, NaN for null."""
+        return float("nan") if value is None else float(super().read(value, name))
+
+
+MOST_VALUES: Final = 1 << 24
+"""Numbers in an array, at most."""
+
+_WORD: Final = Text(80, re.compile(r"[\w-]+"), "a word")
+_FIELDS: Final = Record(
+    {
+        "values": Table(
+            Record({"shape": Items(Whole(0, MOST_VALUES), 8), "values": Items(_Figure(), MOST_VALUES)}), _WORD
+        ),
+        "pictures": Items(_WORD, 1000),
+    }
+)
+"""What `Measured.to_bytes` writes."""
+
+
+def read_measured(data: bytes) -> tuple[dict[str, Values], list[str]]:
+    """Return the values of `Measured.to_bytes`, and the names of the pictures.
 
     Raises:
         ValueError: it is nothing that was written so.
     """
-    found = json_of(data.decode())
-    if not isinstance(found, dict):
-        raise ValueError("no table of values")
-    read: dict[str, Values] = {}
-    for name, entry in found.items():
-        if not isinstance(entry, dict) or set(entry) != {"shape", "values"}:
-            raise ValueError(f"{name} is no array")
-        flat = [np.nan if value is None else float(value) for value in entry["values"]]
-        read[str(name)] = np.array(flat, np.float64).reshape([int(side) for side in entry["shape"]])
-    return read
+    found = _FIELDS.read(json_of(data))
+    values = {
+        name: np.array(array["values"], np.float64).reshape(array["shape"])
+        for name, array in found["values"].items()
+    }
+    return values, found["pictures"]
 
 
 Measure = Callable[["Bench"], Measured]

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from mystyle_cli.curate.records import LONGEST_PERSON
+from mystyle_cli.curate.records import PersonName
 from mystyle_cli.errors import ConsentError, ProfileError
 from mystyle_cli.files.documents import (
     DIGEST,
@@ -104,7 +104,7 @@ FIELDS: Final = Record(
     {
         "migrated": Items(Text(), 1000),
         "consent_until": Day(),
-        "members": Table(Table(Number()), Text(LONGEST_PERSON), most=MOST_PEOPLE),
+        "members": Table(Table(Number()), PersonName(), most=MOST_PEOPLE),
     },
 )
 """What `profile.toml` holds, field by field."""
