@@ -21,8 +21,8 @@ from mystyle_cli.terminal.console import fill_closed_streams
 
 INTERRUPTED: Final = 130
 
+# set by Ctrl-C, because an import that it breaks off inside a library can end in any other error
 _asked_to_end: Final = threading.Event()
-"""Set by Ctrl-C, because an import that it breaks off inside a library can end in any other error."""
 
 
 class Entry(NamedTuple):

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from typing import Final
 
-BETA_INPAINT: Final = 0.02
-"""Dilation for inpainting. Source: sec. 5.2.1."""
+BETA_INPAINT: Final = 0.02  # dilation for inpainting. Source: sec. 5.2.1
+BETA_UPSCALE: Final = 0.05  # dilation for upscaling. Source: sec. 5.2.2
 
-BETA_UPSCALE: Final = 0.05
-"""Dilation for upscaling. Source: sec. 5.2.2."""
-
+# dilation that an edit may use up. Source: app. B.4.
 BETA_EDIT: Final = 0.02
-"""Dilation that an edit may use up. Source: app. B.4."""
 
+# dilation for inversion: between the two enhancement tasks, where fig. 5 still shows the identity kept
 BETA_INVERT: Final = 0.03
-"""Dilation for inversion: between the two enhancement tasks, where fig. 5 still shows the identity kept."""
 
-DEFAULT_PRIOR: Final = "faces"
-"""The domain prior in the wheel that a new profile starts from: real faces."""
+DEFAULT_PRIOR: Final = "faces"  # the domain prior in the wheel that a new profile starts from: real faces
 
+# how often tuning sees every photo; PTI's 1000 (B.3) are for one photo a step at a constant rate of Adam
 TUNE_PASSES: Final = 15
-"""How often tuning sees every photo; PTI's 1000 (B.3) are for one photo a step at a constant rate of Adam."""
 
-TUNE_BATCH: Final = 6
-"""Photos a step of tuning; 4 to 8 are about as good, for the same passes."""
+TUNE_BATCH: Final = 6  # photos a step of tuning; 4 to 8 are about as good, for the same passes
 
+# highest rate of tuning: the best of 5e-3, 1e-2, 1.4e-2 and 2e-2 in runs of 15 passes, six photos a step
 TUNE_RATE: Final = 1e-2
-"""Highest rate of tuning: the best of 5e-3, 1e-2, 1.4e-2 and 2e-2 in runs of 15 passes, six photos a step."""

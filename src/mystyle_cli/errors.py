@@ -112,6 +112,7 @@ def contained(name: str, error: Exception) -> MystyleError:
     return fault
 
 
+# what torch, onnxruntime and the libraries beneath say when there is no memory left, in small letters
 OUT_OF_MEMORY: Final = (
     "out of memory",  # torch of CUDA, of ROCm and of a Mac; onnxruntime of CUDA
     "outofmemory",  # Metal's kIOGPUCommandBufferCallbackErrorOutOfMemory, hipErrorOutOfMemory, E_OUTOFMEMORY
@@ -133,10 +134,9 @@ OUT_OF_MEMORY: Final = (
     "unable to find an engine to execute",  # cuDNN, whose every way takes more memory than there is
     "unable to find a valid cudnn algorithm",  # the same in earlier versions
 )
-"""What torch, onnxruntime and the libraries beneath say when there is no memory left, in small letters."""
 
+# Windows' numbers for it: no memory for this command, for this operation, paging file too small
 NO_MEMORY: Final = (8, 14, 1455)
-"""Windows' numbers for it: no memory for this command, for this operation, paging file too small."""
 
 
 def ran_out(error: BaseException) -> bool:

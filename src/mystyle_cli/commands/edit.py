@@ -47,12 +47,11 @@ if TYPE_CHECKING:
     from mystyle_cli.sample.rendering import Backend, Renderer
 
 
+# edits the photos of some jobs: a result, or why there is none, for each
 Answer = Callable[[Sequence[Job], Progress], "list[EditedPhoto | MystyleError]"]
-"""Edits the photos of some jobs: a result, or why there is none, for each."""
 
 
-MOST: Final = 100
-"""Pictures of a sweep."""
+MOST: Final = 100  # pictures of a sweep
 
 
 @dataclass(frozen=True)

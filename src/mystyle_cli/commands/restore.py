@@ -78,8 +78,7 @@ UNMARKED: Final = Unused(
     "Leave out one of --keep-code and --no-mark.",
 )
 
-LONGEST: Final = 60_000
-"""Characters of a code that a JPEG has room for; its record ends at 65 533 bytes."""
+LONGEST: Final = 60_000  # characters of a code that a JPEG has room for; its record ends at 65 533 bytes
 
 
 def refuse_long_codes(profile: Profile, batch: BatchOptions) -> None:

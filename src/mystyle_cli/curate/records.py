@@ -106,6 +106,7 @@ class PhotoRecord:
         return cls(**values | {"reason": Reason(values["reason"])})
 
 
+# what a line of `photos.jsonl` holds, field by field; what is null is not there
 FIELDS: Final = Record(
     {
         "sha256": DIGEST,
@@ -120,4 +121,3 @@ FIELDS: Final = Record(
         "person": PersonName(),
     },
 )
-"""What a line of `photos.jsonl` holds, field by field; what is null is not there."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-State = Literal["ok", "note", "problem"]
-"""All is well, worth knowing, or something has to be done."""
+State = Literal["ok", "note", "problem"]  # all is well, worth knowing, or something has to be done
 
 
 @dataclass(frozen=True)

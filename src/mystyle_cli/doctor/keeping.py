@@ -17,11 +17,10 @@ from mystyle_cli.prior.registry import Prior, bundled_priors, imported_priors, o
 from mystyle_cli.store.locks import LOCKS
 from mystyle_cli.store.store import Store
 
-LITTLE_ROOM: Final = 2e9
-"""Bytes free below which a tune or a fetch may not find the room that it needs."""
+LITTLE_ROOM: Final = 2e9  # bytes free below which a tune or a fetch may not find the room that it needs
 
+# largest relative difference between tensors that were converted in different ways but are the same
 SAME: Final = 1e-6
-"""Largest relative difference between tensors that were converted in different ways but are the same."""
 
 
 def look_at_disk(store: Store) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ from mystyle_cli.prior.registry import sha256_of
 if TYPE_CHECKING:
     from mystyle_cli.nets.device import Device
 
+# modules that the program cannot do without, each with the packages that may bring it
 LIBRARIES: Final = {
     "numpy": ("numpy",),
     "torch": ("torch",),
@@ -33,14 +34,13 @@ LIBRARIES: Final = {
     "safetensors": ("safetensors",),
     "requests": ("requests",),
 }
-"""Modules that the program cannot do without, each with the packages that may bring it."""
 
+# modules that some inputs need, each with its package and what it is for
 OPTIONAL: Final = {
     "pillow_heif": ("pillow-heif", "to read HEIC photos"),
     "rawpy": ("rawpy", "to read camera RAW"),
     "c2pa": ("c2pa-python", "to sign results (--mark c2pa)"),
 }
-"""Modules that some inputs need, each with its package and what it is for."""
 
 
 def look_at_libraries() -> Iterator[Finding]:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from mystyle_cli.sample.rendering import Renderer
     from mystyle_cli.tuning.refining import RefineSettings
 
+# side of a face on its photo, in sides of the picture that is drawn, under which the photo is blurred
 SMALL = 0.5
-"""Side of a face on its photo, in sides of the picture that is drawn, under which the photo is blurred."""
 
 
 class Keeping(Protocol):

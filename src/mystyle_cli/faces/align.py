@@ -30,9 +30,7 @@ def cut_out(pixels: Pixels, mask: Pixels | None, quad: Points, size: int) -> tup
     return warp(pixels, quad, size), hole
 
 
-LARGEST: Final = 2.0
-"""Side of the largest crop in FFHQ sides; a still larger one would show little face."""
-
+LARGEST: Final = 2.0  # side of the largest crop in FFHQ sides; a still larger one would show little face
 _FADE = 0.35  # distance outside the photo, in crop sides, at which the filling has faded to one colour
 _BLUR = 0.03  # blur radius of the filling, in crop sides
 
@@ -80,8 +78,7 @@ class Crop:
         return np.asarray(offset * self.scale + [0.5, 0.5 + self.down])
 
 
-FFHQ: Final = Crop(1.0, 0.0)
-"""The crop of Karras et al., which is that of every prior that names no other."""
+FFHQ: Final = Crop(1.0, 0.0)  # the crop of Karras et al., which is that of every prior that names no other
 
 
 @dataclass(frozen=True)

@@ -16,18 +16,10 @@ from mystyle_cli.faces.align import Points
 from mystyle_cli.faces.models import face_detector
 from mystyle_cli.photos.pixels import Pixels, resize
 
-SEEN: Final = 192
-"""Side in pixels of the windows that the net sees."""
-
-LEVELS: Final = (1, 2)
-"""Long sides of the copies of a photo that are looked at, in windows."""
-
-LIKELY: Final = 0.8
-"""Probability that only a face the right way up reaches."""
-
-LEAST: Final = 0.5
-"""Least probability of what counts as found."""
-
+SEEN: Final = 192  # side in pixels of the windows that the net sees
+LEVELS: Final = (1, 2)  # long sides of the copies of a photo that are looked at, in windows
+LIKELY: Final = 0.8  # probability that only a face the right way up reaches
+LEAST: Final = 0.5  # least probability of what counts as found
 _GRID = 48  # the net answers for so many places along either side
 _OVERLAP = 64  # pixels that neighbouring windows share at least
 

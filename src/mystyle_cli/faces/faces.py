@@ -21,17 +21,14 @@ from mystyle_cli.faces.landmarks import turned_square
 from mystyle_cli.faces.models import LOCK, any_pose_detector, frontal_detector
 from mystyle_cli.photos.pixels import Pixels, resize
 
+# pixels of the shorter side of a photo in which faces are looked for; dlib's nets fail on icons
 SMALLEST_SIDE: Final = 32
-"""Pixels of the shorter side of a photo in which faces are looked for; dlib's nets fail on icons."""
 
-LONGEST_SHAPE: Final = 20
-"""How many times longer than wide such a photo is at most; they fail on strips, too."""
+LONGEST_SHAPE: Final = 20  # how many times longer than wide such a photo is at most; they fail on strips, too
+LARGEST_LOOK: Final = 2400**2  # pixels of the largest picture that a detector is shown
 
-LARGEST_LOOK: Final = 2400**2
-"""Pixels of the largest picture that a detector is shown."""
-
+# pixels of the largest copy of a photo that is searched in tiles: about three seconds
 LARGEST_SCAN: Final = 16_000_000
-"""Pixels of the largest copy of a photo that is searched in tiles: about three seconds."""
 
 _SMALL_SCAN = 4_000_000  # pixels to which a photo is enlarged at most to be searched
 _SCALE = 1.1  # at which a larger one is searched, while `LARGEST_SCAN` allows

@@ -20,9 +20,7 @@ from mystyle_cli.faces.align import Points, square, to_photo, warp
 from mystyle_cli.faces.models import face_mesh
 from mystyle_cli.photos.pixels import Pixels
 
-SEEN: Final = 192
-"""Side in pixels of the square that the net sees."""
-
+SEEN: Final = 192  # side in pixels of the square that the net sees
 _POINTS = 468
 _AROUND = 1.5  # side of the second square over that of the box of the mesh
 _EYE_CORNERS = (33, 263)  # the outer ones

@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 from mystyle_cli.errors import UsageError
 
+# who vouches for a digest: the authors published it, users of the file observed it, or none is known
 DigestOf = Literal["authors", "users", "nobody"]
-"""Who vouches for a digest: the authors published it, users of the file observed it, or none is known."""
 
 DRIVE_PAGE: Final = "https://drive.google.com/file/d/{}/view"
 DRIVE_FILE: Final = "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t"
@@ -322,6 +322,7 @@ class Companion:
     module: str = ""
 
 
+# models inside packages: they have terms too, and `mystyle doctor` compares their digests
 COMPANIONS: Final = (
     Companion(
         "mystyle",
@@ -368,7 +369,6 @@ COMPANIONS: Final = (
         "weights of the perceptual distance over VGG",
     ),
 )
-"""Models inside packages: they have terms too, and `mystyle doctor` compares their digests."""
 
 
 def find_recipe(name: str) -> Recipe:

@@ -42,20 +42,13 @@ if TYPE_CHECKING:
 
     from mystyle_cli.fetch.assets import Asset
 
-CHUNK: Final = 1 << 16
-"""Bytes written at once; as many may be lost when a connection drops."""
+CHUNK: Final = 1 << 16  # bytes written at once; as many may be lost when a connection drops
+TIMEOUT: Final = (15.0, 60.0)  # seconds until a server must have answered, and between two pieces of a file
+ATTEMPTS: Final = 5  # how often a place may fail in passing without a byte arriving, before the next is tried
+LONGEST_WAIT: Final = 120.0  # most seconds to wait for a place because it asks for it (Retry-After)
 
-TIMEOUT: Final = (15.0, 60.0)
-"""Seconds until a server must have answered, and between two pieces of a file."""
-
-ATTEMPTS: Final = 5
-"""How often a place may fail in passing without a byte arriving, before the next is tried."""
-
-LONGEST_WAIT: Final = 120.0
-"""Most seconds to wait for a place because it asks for it (Retry-After)."""
-
+# most bytes to take of a file whose size neither the manifest nor the server tells
 MOST: Final = 4_000_000_000
-"""Most bytes to take of a file whose size neither the manifest nor the server tells."""
 
 _PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -92,9 +85,7 @@ class DownloadSettings:
     hosts: Hosts = field(default_factory=Hosts)
 
 
-LARGEST_NOTE: Final = 1 << 16
-"""Bytes of the largest note on an unfinished download."""
-
+LARGEST_NOTE: Final = 1 << 16  # bytes of the largest note on an unfinished download
 _NOTE: Final = Record({}, {"url": Text(8192), "validator": Text(8192)})
 
 

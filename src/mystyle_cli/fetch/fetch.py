@@ -21,8 +21,7 @@ from mystyle_cli.prior.registry import imported_priors, open_prior, sha256_of
 
 LOCK: Final = ".lock"
 
-State = Literal["given", "here", "missing"]
-"""In the user's folder, downloaded before, or not on this machine."""
+State = Literal["given", "here", "missing"]  # in the user's folder, downloaded before, or not on this machine
 
 
 @dataclass(frozen=True)

@@ -126,8 +126,8 @@ _ALL: Final = (
 
 LICENCES: Final[Mapping[str, Licence]] = MappingProxyType({licence.id: licence for licence in _ALL})
 
+# asked for terms that were not accepted yet; answers whether the user accepts all of them
 Accept = Callable[[Sequence[Licence]], bool]
-"""Asked for terms that were not accepted yet; answers whether the user accepts all of them."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +148,7 @@ class Acceptance:
     version: str
 
 
-LARGEST_LEDGER: Final = 16 << 20
-"""Bytes of the largest record that is read."""
-
+LARGEST_LEDGER: Final = 16 << 20  # bytes of the largest record that is read
 _LEDGER: Final = Record(
     {
         "accepted": Items(

@@ -17,11 +17,8 @@ from typing import Any, Final
 from mystyle_cli.files.owned import inside
 from mystyle_cli.files.parsing import HALF, LARGEST, SHOWN, DocumentError, shown
 
-HUGE: Final = 1e30
-"""The largest number: it can be squared in double precision, and float32 holds it."""
-
-MANY: Final = 100_000
-"""Entries of a list or table."""
+HUGE: Final = 1e30  # the largest number: it can be squared in double precision, and float32 holds it
+MANY: Final = 100_000  # entries of a list or table
 
 
 class Kind(ABC):

@@ -17,20 +17,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+# gives the array of a name; raises KeyError where there is none
 Weights = Callable[[str], "NDArray[np.float32]"]
-"""Gives the array of a name; raises KeyError where there is none."""
 
+# begins the names of the synthesis network's arrays, as in a generator's file
 SYNTHESIS: Final = "synthesis."
-"""Begins the names of the synthesis network's arrays, as in a generator's file."""
 
-PERCEPTUAL: Final = "perceptual."
-"""Begins the names of the perceptual net's arrays."""
-
-KNOWN_ELSEWHERE: Final = (SYNTHESIS, PERCEPTUAL)
-"""How the names of weights begin that may be left out."""
-
-LEAST: Final = 64
-"""Numbers in a tensor from which on leaving it out saves anything."""
+PERCEPTUAL: Final = "perceptual."  # begins the names of the perceptual net's arrays
+KNOWN_ELSEWHERE: Final = (SYNTHESIS, PERCEPTUAL)  # how the names of weights begin that may be left out
+LEAST: Final = 64  # numbers in a tensor from which on leaving it out saves anything
 
 # The numbers of fields and kinds of number, as the ONNX standard gives them.
 _MODEL_GRAPH, _GRAPH_TENSORS = 7, 5

@@ -20,15 +20,11 @@ from typing import Final
 from mystyle_cli.files.places import GUARDED, LOOK, Place, descend
 from mystyle_cli.files.writing import OWNER_FILE, OWNER_FOLDER, TEMPORARY, shut, sync_folder, write
 
-LONGEST: Final = 255
-"""Bytes in a part of a name, as file systems have it."""
-
-DEEPEST: Final = 8
-"""Folders in a name; the program's own have at most four."""
+LONGEST: Final = 255  # bytes in a part of a name, as file systems have it
+DEEPEST: Final = 8  # folders in a name; the program's own have at most four
 
 
-PASSING: Final = ".new-"
-"""Begins the name of a folder while it is not there yet or no longer."""
+PASSING: Final = ".new-"  # begins the name of a folder while it is not there yet or no longer
 
 
 class UnsafeNameError(ValueError):

@@ -8,21 +8,16 @@ from typing import Any, Final
 
 from mystyle_cli.errors import one_line
 
-DEEPEST: Final = 16
-"""Containers within each other that a document of the program's never reaches."""
+DEEPEST: Final = 16  # containers within each other that a document of the program's never reaches
 
+# characters in a line; the longest that the program writes is a note on consent
 LONGEST_LINE: Final = 64 << 10
-"""Characters in a line; the longest that the program writes is a note on consent."""
 
-LARGEST: Final = 1 << 53
-"""The largest whole number, which floats hold exactly."""
+LARGEST: Final = 1 << 53  # the largest whole number, which floats hold exactly
+DOTS: Final = 256  # dots in a line of TOML outside of strings; each may open a table within another
+SHOWN: Final = 40  # characters of a value that a message repeats
 
-DOTS: Final = 256
-"""Dots in a line of TOML outside of strings; each may open a table within another."""
-
-SHOWN: Final = 40
-"""Characters of a value that a message repeats."""
-
+# a string or comment of TOML
 _QUOTED: Final = re.compile(
     r'"""(?:[^\\]|\\.)*?"""'
     r"|'''.*?'''"
@@ -31,13 +26,9 @@ _QUOTED: Final = re.compile(
     r"|\#[^\n]*",
     re.DOTALL,
 )
-"""A string or comment of TOML."""
 
-HALF: Final = re.compile("[\ud800-\udfff]")
-"""What JSON can spell and no text can hold."""
-
-_STRING: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-"""A string of JSON."""
+HALF: Final = re.compile("[\ud800-\udfff]")  # what JSON can spell and no text can hold
+_STRING: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)  # a string of JSON
 
 
 class DocumentError(ValueError):

@@ -11,19 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+# whether the system opens files beneath a folder that is open already; otherwise each part is looked at
 GUARDED: Final = (
     hasattr(os, "O_NOFOLLOW")
     and {os.open, os.stat, os.mkdir, os.rename, os.unlink, os.rmdir} <= os.supports_dir_fd
     and os.listdir in os.supports_fd
 )
-"""Whether the system opens files beneath a folder that is open already; otherwise each part is looked at."""
 
 NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 LOOK: Final = os.O_RDONLY | NO_LINK | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 FOLDER: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK | getattr(os, "O_BINARY", 0)
-NAME_SURROGATE: Final = 0x20000000
-"""Marks the several kinds of links that Windows has."""
+NAME_SURROGATE: Final = 0x20000000  # marks the several kinds of links that Windows has
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+# a field's number, its value (a number, or the bytes of a part), and all of its bytes
 Field = tuple[int, "int | memoryview", memoryview]
-"""A field's number, its value (a number, or the bytes of a part), and all of its bytes."""
 
 
 def fields(data: memoryview) -> Iterator[Field]:

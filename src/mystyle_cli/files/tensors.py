@@ -21,18 +21,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-HEADER: Final = 4 << 20
-"""Bytes of the longest header."""
+HEADER: Final = 4 << 20  # bytes of the longest header
+LARGEST_NET: Final = 4 << 30  # bytes of the largest file of a prior's weights
+TENSORS: Final = 10_000  # tensors in a file
+AXES: Final = 8  # axes of a tensor
 
-LARGEST_NET: Final = 4 << 30
-"""Bytes of the largest file of a prior's weights."""
-
-TENSORS: Final = 10_000
-"""Tensors in a file."""
-
-AXES: Final = 8
-"""Axes of a tensor."""
-
+# kinds of number that the program writes, as numpy calls them; it writes no others
 DTYPES: Final[Mapping[str, str]] = {
     "BOOL": "?",
     "U8": "u1",
@@ -44,7 +38,6 @@ DTYPES: Final[Mapping[str, str]] = {
     "F32": "<f4",
     "F64": "<f8",
 }
-"""Kinds of number that the program writes, as numpy calls them; it writes no others."""
 
 _ENTRY: Final = Record(
     {

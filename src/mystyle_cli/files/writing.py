@@ -21,14 +21,13 @@ if TYPE_CHECKING:
 
 
 OWNER_FILE: Final = 0o600
+# what a private file and a private folder allow, and nobody but their owner; Windows has no such modes
 OWNER_FOLDER: Final = 0o700
-"""What a private file and a private folder allow, and nobody but their owner; Windows has no such modes."""
 
-_KEPT: Final = 56
-"""Characters of a name that a half-written file has in its own, so that it is not too long."""
+_KEPT: Final = 56  # characters of a name that a half-written file has in its own, so that it is not too long
 
+# half-written files; those of earlier versions do not say whose they are
 TEMPORARY: Final = re.compile(r"\.(?P<name>[^/]+)\.(?P<ours>mystyle-)?[0-9a-f]{8}\.tmp")
-"""Half-written files; those of earlier versions do not say whose they are."""
 
 
 def make_private(folder: Path) -> None:

@@ -11,11 +11,8 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
 
-SAMPLE: Final = 24
-"""Reference photos that are degraded for comparison."""
-
-SPREADS: Final = 3.0
-"""Standard deviations below their mean that a photo of the person may lie."""
+SAMPLE: Final = 24  # reference photos that are degraded for comparison
+SPREADS: Final = 3.0  # standard deviations below their mean that a photo of the person may lie
 
 Floats = npt.NDArray[np.float32]
 

@@ -29,24 +29,12 @@ Floats = npt.NDArray[np.float32]
 
 
 # A mask is white where to fill and black elsewhere, with grey only along soft edges.
-BLACK: Final = 16
-"""Lightness of 255 under which a mask is black: what JPEG leaves around its edges."""
-
-WHITE: Final = 240
-"""... from which it is white."""
-
-SOFT: Final = 1 / 3
-"""Share of a mask that may be grey."""
-
-COLOURED: Final = 48
-"""Difference of the channels from which a pixel is in colour."""
-
-SPECKLES: Final = 0.05
-"""Share of what is light in a mask that may be in colour."""
-
-SMALLEST_FACE: Final = 2
-"""Pixels that the points of a face span at least, across and down."""
-
+BLACK: Final = 16  # lightness of 255 under which a mask is black: what JPEG leaves around its edges
+WHITE: Final = 240  # ... from which it is white
+SOFT: Final = 1 / 3  # share of a mask that may be grey
+COLOURED: Final = 48  # difference of the channels from which a pixel is in colour
+SPECKLES: Final = 0.05  # share of what is light in a mask that may be in colour
+SMALLEST_FACE: Final = 2  # Pixels that the points of a face span at least, across and down
 _MASK_HINT = "Paint white what is to be filled, and black all the rest."
 
 

@@ -16,17 +16,12 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 
 
-FACES: Final = 8
-"""Faces of one photo that are compared with the person, the largest first."""
+FACES: Final = 8  # faces of one photo that are compared with the person, the largest first
+FACE_SHARE: Final = 0.45  # width of a detector's box in sides of the FFHQ square, about
+SEEN_WIDTH: Final = 120  # width in pixels at which a face is shown to the detector when its size is known
 
-FACE_SHARE: Final = 0.45
-"""Width of a detector's box in sides of the FFHQ square, about."""
-
-SEEN_WIDTH: Final = 120
-"""Width in pixels at which a face is shown to the detector when its size is known."""
-
+# how far around the middle of a guess the detector is shown the photo, in sides of the FFHQ square
 SEEN_SIDES: Final = 1.5
-"""How far around the middle of a guess the detector is shown the photo, in sides of the FFHQ square."""
 
 
 def find_quads(

@@ -23,6 +23,7 @@ from mystyle_cli.progress import Progress, silent
 
 UNFINISHED: Final = ".import-"
 REMOVED: Final = ".removed-"
+# the names that import gives; files and folders of other names in a prior are the user's
 LAYOUT: Final = Layout(
     files=re.compile(
         r"prior\.toml|(generator|perceptual)\.safetensors|(encoder|identity|matte)\.onnx"
@@ -30,10 +31,9 @@ LAYOUT: Final = Layout(
     ),
     folders=frozenset({"directions"}),
 )
-"""The names that import gives; files and folders of other names in a prior are the user's."""
 
+# what imports and removals are called while they are under way, or were by earlier versions
 _LEFT: Final = re.compile(r"\.(import|removed)-[0-9a-f]{8}|\.new-.+")
-"""What imports and removals are called while they are under way, or were by earlier versions."""
 
 
 def import_prior(

@@ -38,17 +38,15 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float32]
 
-SMALLEST: Final = 8
-"""Side in pixels of the smallest photos that are practised on."""
+SMALLEST: Final = 8  # side in pixels of the smallest photos that are practised on
 
+# least and largest edge of the boxes that are hidden, in sides of the FFHQ square
 HOLES: Final = (0.15, 0.55)
-"""Least and largest edge of the boxes that are hidden, in sides of the FFHQ square."""
 
+# largest edge of a box over that of the crop where a face is, so that something is left to go by
 LARGEST_HOLE: Final = 0.8
-"""Largest edge of a box over that of the crop where a face is, so that something is left to go by."""
 
-MARGIN: Final = 0.05
-"""How near a box comes to that edge, over its length."""
+MARGIN: Final = 0.05  # how near a box comes to that edge, over its length
 
 
 @dataclass(frozen=True)

@@ -36,20 +36,18 @@ LOSS: Final = f"{FOLDER}/instant-loss.onnx"
 STAGE: Final = "instant"
 FEATURES, BETA, ALPHA_PLUS = "features", "beta", "alpha_plus"
 
-GRID: Final = 16
-"""Side in pixels of the coarse picture that the net sees."""
+GRID: Final = 16  # side in pixels of the coarse picture that the net sees
 
+# the largest dilation that the net is trained for; its answer lies in every larger A_beta too
 LARGEST_BETA: Final = 0.06
-"""The largest dilation that the net is trained for; its answer lies in every larger A_beta too."""
 
 
+# what a person's anchor has at least of an answer of several people's net: there is something to go by
 LEAST_SHARE: Final = 1e-9
-"""What a person's anchor has at least of an answer of several people's net: there is something to go by."""
 
+# what share of an answer is the code nearest to the encoder's, where nothing of the photo is hidden. The
+# encoder was trained with far more faces than the net; what a hole does to it, the net knows better.
 ENCODED: Final = 0.5
-"""What share of an answer is the code nearest to the encoder's, where nothing of the photo is hidden.
-
-The encoder was trained with far more faces than the net; what a hole does to it, the net knows better."""
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,13 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
+# steps of an instant answer; what a hole hides is found more slowly
 STEPS: Final = {"invert": 8, "upscale": 8, "inpaint": 12}
-"""Steps of an instant answer; what a hole hides is found more slowly."""
 
-RATE: Final = 0.03
-"""How far a step moves each number, about; the last step goes half as far."""
+RATE: Final = 0.03  # how far a step moves each number, about; the last step goes half as far
 
+# what share of its own part a layer gives back in a step, half in the last. Source: in the place of eq 7
 PULL: Final = 0.1
-"""What share of its own part a layer gives back in a step, half in the last. Source: in the place of eq 7."""
 
 
 def improve(

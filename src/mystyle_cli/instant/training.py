@@ -43,17 +43,13 @@ FloatArray = NDArray[np.float32]
 
 
 SLOPE: Final = 0.2
-PARITY_LIMIT: Final = 1e-4
-"""Largest difference that the exported net may make, in coefficients."""
+PARITY_LIMIT: Final = 1e-4  # largest difference that the exported net may make, in coefficients
 
+# largest difference of the exported gradient, whose weights are rounded, as a share of its length
 GRADIENT_LIMIT: Final = 0.05
-"""Largest difference of the exported gradient, whose weights are rounded, as a share of its length."""
 
-DELTA: Final = 0.3
-"""How strongly the layers' own logits count beside the common ones."""
-
-NOISE: Final = 0.02
-"""Noise on the features in training, in their standard deviations."""
+DELTA: Final = 0.3  # how strongly the layers' own logits count beside the common ones
+NOISE: Final = 0.02  # noise on the features in training, in their standard deviations
 
 
 class Net(nn.Module):

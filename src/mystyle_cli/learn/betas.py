@@ -33,12 +33,11 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float32]
 
+# held-out photos that are restored, at most; those of a larger set are taken evenly from it
 PHOTOS: Final = 6
-"""Held-out photos that are restored, at most; those of a larger set are taken evenly from it."""
 
 
-STEPS: Final = 8
-"""Of each search from the instant net's answer; what beta costs and gains shows by then."""
+STEPS: Final = 8  # of each search from the instant net's answer; what beta costs and gains shows by then
 
 
 @dataclass(frozen=True)

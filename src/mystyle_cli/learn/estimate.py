@@ -21,18 +21,15 @@ if TYPE_CHECKING:
     from mystyle_cli.nets.device import Device
     from mystyle_cli.prior.registry import Prior
 
+# steps are tried until this much time has passed, two at least; the first prepares and does not count
 PROBE_SECONDS: Final = 4.0
-"""Steps are tried until this much time has passed, two at least; the first prepares and does not count."""
 
 PROBE_STEPS: Final = 6
-LIBRARIES: Final = 700 << 20
-"""What torch and its companions hold where the process cannot be asked."""
+LIBRARIES: Final = 700 << 20  # what torch and its companions hold where the process cannot be asked
+LATER: Final = 150 << 20  # what libraries hold that are loaded for other stages than tuning
 
-LATER: Final = 150 << 20
-"""What libraries hold that are loaded for other stages than tuning."""
-
+# nets that other stages of learning leave open: their weights, and as much again to work in
 HELD_TWICE: Final = ("encoder", "identity", "matte")
-"""Nets that other stages of learning leave open: their weights, and as much again to work in."""
 
 
 @dataclass(frozen=True)

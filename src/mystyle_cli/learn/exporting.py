@@ -30,18 +30,11 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float32]
 
-Write = Callable[[str, bytes], Path]
-"""Writes a file whose name is given, and says where it lies."""
-COPIED: Final = ("encoder", "identity", "matte")
-"""Roles of the prior that are ONNX nets already."""
-PARITY_LIMIT: Final = 1e-3
-"""Largest difference that float32 weights may make, in images of [-1, 1]."""
-
-HALF_LIMIT: Final = 5e-2
-"""The same for weights in half precision: a few steps of 8 bits."""
-
-PROBES: Final = 4
-"""Pictures that are compared."""
+Write = Callable[[str, bytes], Path]  # writes a file whose name is given, and says where it lies
+COPIED: Final = ("encoder", "identity", "matte")  # roles of the prior that are ONNX nets already
+PARITY_LIMIT: Final = 1e-3  # largest difference that float32 weights may make, in images of [-1, 1]
+HALF_LIMIT: Final = 5e-2  # the same for weights in half precision: a few steps of 8 bits
+PROBES: Final = 4  # pictures that are compared
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from mystyle_cli.store.draft import Draft
     from mystyle_cli.tuning.anchors import FloatArray
 
-PAPER: Final = 250
-"""Lightness beside a contact sheet that is narrower than another."""
+PAPER: Final = 250  # lightness beside a contact sheet that is narrower than another
 
 
 def refuse_unlike(name: str, members: Sequence[Profile]) -> None:

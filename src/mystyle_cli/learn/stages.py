@@ -66,8 +66,8 @@ if TYPE_CHECKING:
     from mystyle_cli.prior.registry import Prior
 
 
+# before a person's name, what a table of their own is called among the figures of several people
 OF: Final = "of "
-"""Before a person's name, what a table of their own is called among the figures of several people."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,11 +19,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+# bounds of resolution, w_dim and num_ws: several times those of StyleGAN2 at 1024 pixels
 LARGEST_SIDE, LARGEST_CODE, MOST_CODES = 4096, 8192, 64
-"""Bounds of resolution, w_dim and num_ws: several times those of StyleGAN2 at 1024 pixels."""
 
-LARGEST_ANSWER = 1e15
-"""The largest number that a net may answer with: its square fits into float32."""
+LARGEST_ANSWER = 1e15  # the largest number that a net may answer with: its square fits into float32
 
 
 def sound_answer(answer: NDArray[np.float32]) -> bool:
@@ -33,17 +32,10 @@ def sound_answer(answer: NDArray[np.float32]) -> bool:
     return bool((np.abs(answer) <= LARGEST_ANSWER).all())
 
 
-LARGEST: Final = (2 << 30) - 1
-"""Bytes of the largest file; protobuf has no larger ones."""
-
-LOOPS: Final = frozenset({b"Loop", b"Scan"})
-"""Operators that may run for as long as their input says."""
-
-_DEEPEST: Final = 16
-"""Graphs within each other."""
-
-_MOST_FIELDS: Final = 1_000_000
-"""Fields that are looked at; the largest nets have some ten thousand."""
+LARGEST: Final = (2 << 30) - 1  # bytes of the largest file; protobuf has no larger ones
+LOOPS: Final = frozenset({b"Loop", b"Scan"})  # operators that may run for as long as their input says
+_DEEPEST: Final = 16  # graphs within each other
+_MOST_FIELDS: Final = 1_000_000  # fields that are looked at; the largest nets have some ten thousand
 
 # The numbers of fields, as the ONNX standard gives them; only those that lead to a tensor or a node.
 _MODEL_GRAPH, _MODEL_FUNCTIONS = 7, 25

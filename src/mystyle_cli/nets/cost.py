@@ -18,25 +18,23 @@ if TYPE_CHECKING:
 
 FLOAT: Final = 4  # bytes
 INDEX: Final = 8  # bytes of the places that max-pooling remembers
+# part of the free memory that is used: a machine has other things to do, a graphics card has not
 USED: Final = {"cpu": 0.6, "cuda": 0.85}
-"""Part of the free memory that is used: a machine has other things to do, a graphics card has not."""
 
-ENOUGH: Final = 1 << 20
-"""Pixels at once, one picture of 1024, beyond which a CPU gets no faster."""
+ENOUGH: Final = 1 << 20  # Pixels at once, one picture of 1024, beyond which a CPU gets no faster
 
+# tensors as large as the largest activation that a backward step holds beside what was kept
 PASSING: Final = 3
-"""Tensors as large as the largest activation that a backward step holds beside what was kept."""
 
+# copies of the weights that tuning holds beside the first: gradients, momentum, the workspace of the largest
+# layers, and the domain prior's own
 PER_WEIGHT: Final = 4
-"""Copies of the weights that tuning holds beside the first: gradients, momentum, the workspace of the largest
-layers, and the domain prior's own."""
 
+# what the exported gradient of eq 1 holds while it runs, in parts of what a step of autograd holds for one
+# picture; measured from 128 to 512 pixels, 1.9 to 2.2
 EXPORTED: Final = 2.2
-"""What the exported gradient of eq 1 holds while it runs, in parts of what a step of autograd holds for one
-picture; measured from 128 to 512 pixels, 1.9 to 2.2."""
 
-OPENED: Final = 5
-"""Copies of its weights that it holds: as stored, in float32, and laid out for either way."""
+OPENED: Final = 5  # copies of its weights that it holds: as stored, in float32, and laid out for either way
 
 
 @dataclass(frozen=True)

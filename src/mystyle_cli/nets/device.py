@@ -27,23 +27,22 @@ from mystyle_cli.nets.providers import (
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
+# kinds of devices. ROCm's cards are torch's "cuda"; DirectML is onnxruntime's alone.
 KINDS: Final = ("cpu", "cuda", "mps", "directml")
-"""Kinds of devices. ROCm's cards are torch's "cuda"; DirectML is onnxruntime's alone."""
 
-NUMBERED: Final = ("cuda", "directml")
-"""Kinds of which a machine can have several."""
+NUMBERED: Final = ("cuda", "directml")  # kinds of which a machine can have several
 
+# kinds whose providers "auto" takes. CoreML makes every net anew at each start; only `mps` asks for it.
 UNASKED: Final = ("cuda", "directml")
-"""Kinds whose providers "auto" takes. CoreML makes every net anew at each start; only `mps` asks for it."""
 
+# kinds of torch's devices that have every operation; a Mac's GPU lacks some, done in parts there
 WHOLE: Final = ("cpu", "cuda")
-"""Kinds of torch's devices that have every operation; a Mac's GPU lacks some, done in parts there."""
 
+# CUDA's number of the first GPUs that multiply bfloat16 in hardware; torch emulates it on older ones
 BFLOAT16_CAPABILITY: Final = (8, 0)
-"""CUDA's number of the first GPUs that multiply bfloat16 in hardware; torch emulates it on older ones."""
 
+# beginnings of the names of AMD's GPUs that do
 BFLOAT16_ROCM: Final = ("gfx908", "gfx90a", "gfx94", "gfx95", "gfx11", "gfx12")
-"""Beginnings of the names of AMD's GPUs that do."""
 
 
 def _say_nothing(text: str) -> None:

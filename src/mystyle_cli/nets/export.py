@@ -20,8 +20,7 @@ from mystyle_cli.nets.graph import FLOAT, OnnxGraph
 if TYPE_CHECKING:
     from mystyle_cli.nets.generator import Generator
 
-LARGE = 64
-"""Numbers in a tensor from which on half precision saves anything."""
+LARGE = 64  # numbers in a tensor from which on half precision saves anything
 
 
 def synthesis_file(generator: Generator, *, half: bool = False) -> bytes:

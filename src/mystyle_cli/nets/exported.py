@@ -21,17 +21,13 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float32]
 
 
-ALPHA_PLUS = "alpha_plus"
-"""First input: coefficients (B, num_ws, N)."""
+ALPHA_PLUS = "alpha_plus"  # first input: coefficients (B, num_ws, N)
 
+# second input: anchors (N, w_dim). With the identity matrix here, the first takes codes w_plus.
 ANCHORS = "anchors"
-"""Second input: anchors (N, w_dim). With the identity matrix here, the first takes codes w_plus."""
 
-IMAGES = "images"
-"""Output: (B, 3, R, R), nominally in [-1, 1]."""
-
-BATCH: Final = 16
-"""Pictures rendered at once on a graphics card."""
+IMAGES = "images"  # output: (B, 3, R, R), nominally in [-1, 1]
+BATCH: Final = 16  # pictures rendered at once on a graphics card
 
 
 class Synthesis:
@@ -77,20 +73,16 @@ def open_synthesis(
 
 Placed = Mapping[str, "onnxruntime.OrtValue"]
 
+# input: the matrices (B, h, R) that make rows and columns of a picture as few as the photo's
 DOWN: Final = "down"
-"""Input: the matrices (B, h, R) that make rows and columns of a picture as few as the photo's."""
 
-UP: Final = "up"
-"""Input: the matrices (B, R, h) that make them as many again, for the perceptual net."""
+UP: Final = "up"  # input: the matrices (B, R, h) that make them as many again, for the perceptual net
+KNOWN: Final = "known"  # input: (B, 1, h, h), 1 where the photo says something, else 0
 
-KNOWN: Final = "known"
-"""Input: (B, 1, h, h), 1 where the photo says something, else 0."""
-
+# input: the photos (B, 3, h, h) in [-1, 1], with something smooth where they say nothing
 TARGET: Final = "target"
-"""Input: the photos (B, 3, h, h) in [-1, 1], with something smooth where they say nothing."""
 
-FOUND: Final = "found"
-"""Output: (B, 1 + num_ws N), eq 1 and its gradient by alpha_plus, row after row."""
+FOUND: Final = "found"  # output: (B, 1 + num_ws N), eq 1 and its gradient by alpha_plus, row after row
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,11 @@ from mystyle_cli.files.gaps import SYNTHESIS
 FloatArray = NDArray[np.float32]
 Arrays = Mapping[str, NDArray[np.generic]]
 
-GAIN: Final = math.sqrt(2.0)
-"""Keeps the variance through a leaky ReLU."""
+GAIN: Final = math.sqrt(2.0)  # keeps the variance through a leaky ReLU
+SCALE: Final = ".scale"  # ends the names of the scales of int8 arrays
 
-SCALE: Final = ".scale"
-"""Ends the names of the scales of int8 arrays."""
-
+# end the names of those of a generator's arrays that are no parameters: tuning leaves them alone
 BUFFERS: Final = (".noise_const", ".resample_filter", ".w_avg")
-"""End the names of those of a generator's arrays that are no parameters: tuning leaves them alone."""
 
 
 def fold_synthesis(state: Arrays) -> dict[str, FloatArray]:

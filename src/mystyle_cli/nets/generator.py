@@ -361,6 +361,7 @@ def load_generator(path: Path) -> Generator:
     return generator.eval().requires_grad_(False)
 
 
+# what a generator's header holds; a clamp that is null is none
 _CONFIG = Record(
     {
         "channels": Table(Whole(1, 8192), Text(4, re.compile("[1-9][0-9]*"), "a side"), 11),
@@ -372,7 +373,6 @@ _CONFIG = Record(
     },
     {"clamp": Number(0)},
 )
-"""What a generator's header holds; a clamp that is null is none."""
 
 
 def _read_config(header: str) -> dict[str, object]:

@@ -76,8 +76,8 @@ def value_info(name: str, shape: Shape) -> onnx.ValueInfoProto:
 
 
 Dims = tuple[int | str, ...]
+# takes a node, its output's gradient and the place of an input; names that input's gradient
 Rule = Callable[["_Backward", NodeProto, str, int], str]
-"""Takes a node, its output's gradient and the place of an input; names that input's gradient."""
 
 
 def add_gradient(graph: OnnxGraph, entries: Sequence[tuple[str, Shape]], loss: str, wanted: str) -> str:
@@ -310,6 +310,7 @@ def _mean(back: _Backward, node: NodeProto, gradient: str, place: int) -> str:
     return back.node("Expand", [share, back.node("Shape", [node.input[0]])])
 
 
+# how each kind of node hands a gradient on
 RULES: Final[Mapping[str, Rule]] = {
     "Add": _add,
     "Clip": _clip,
@@ -330,4 +331,3 @@ RULES: Final[Mapping[str, Rule]] = {
     "Sub": _subtract,
     "Unsqueeze": _unsqueeze,
 }
-"""How each kind of node hands a gradient on."""

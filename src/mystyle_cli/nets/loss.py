@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float32]
 
-PICTURE: Final = (1, 2, 3)
-"""The axes of one picture."""
+PICTURE: Final = (1, 2, 3)  # the axes of one picture
 
 
 def loss_file(generator: Generator, perceptual: Perceptual) -> bytes:

@@ -8,17 +8,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-CGROUPS: Final = Path("/sys/fs/cgroup")
-"""Where Linux shows what containers may take."""
+CGROUPS: Final = Path("/sys/fs/cgroup")  # where Linux shows what containers may take
+MEMBERSHIP: Final = Path("/proc/self/cgroup")  # where it says which of them this process is in
 
-MEMBERSHIP: Final = Path("/proc/self/cgroup")
-"""Where it says which of them this process is in."""
-
+# limit, use, and what of the use is given back when it is wanted, as both kinds of cgroup call them
 COUNTERS: Final = (
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
-"""Limit, use, and what of the use is given back when it is wanted, as both kinds of cgroup call them."""
 
 
 def free_memory() -> int | None:
@@ -118,8 +115,7 @@ def _pages(column: int) -> int | None:
         return None
 
 
-PIXELS: Final = 1 << 22
-"""Pixels at once, four pictures of 1024: more make no net faster and only take memory."""
+PIXELS: Final = 1 << 22  # Pixels at once, four pictures of 1024: more make no net faster and only take memory
 
 
 def at_once(resolution: int, most: int) -> int:

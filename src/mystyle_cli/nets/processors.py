@@ -12,18 +12,18 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Final
 
+# how OpenMP's threads wait for each other: asleep. Awake, they take the processor from whoever has work.
 WAITING: Final = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
-"""How OpenMP's threads wait for each other: asleep. Awake, they take the processor from whoever has work."""
 
+# what says how many threads torch, and the libraries for matrices beneath it and numpy, take; the first is
+# for all of them
 COUNTS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-"""What says how many threads torch, and the libraries for matrices beneath it and numpy, take; the first is
-for all of them."""
 
+# what a container may take of the processors, of both kinds of cgroup
 QUOTAS: Final = (
     (Path("/sys/fs/cgroup/cpu.max"), None),
     (Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")),
 )
-"""What a container may take of the processors, of both kinds of cgroup."""
 
 LOAD: Final = Path("/proc/loadavg")
 

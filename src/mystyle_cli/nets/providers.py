@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 CPU_PROVIDER: Final = "CPUExecutionProvider"
 CUDA_PROVIDER: Final = "CUDAExecutionProvider"
 
+# what onnxruntime can have for each kind, by what it was built with; the first that works is taken
 PROVIDERS: Final[Mapping[str, tuple[str, ...]]] = {
     "cpu": (CPU_PROVIDER,),
     "cuda": (CUDA_PROVIDER, "ROCMExecutionProvider", "MIGraphXExecutionProvider"),
     "mps": ("CoreMLExecutionProvider",),
     "directml": ("DmlExecutionProvider",),
 }
-"""What onnxruntime can have for each kind, by what it was built with; the first that works is taken."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def cuda_devices() -> int:
     return 0
 
 
+# largest difference of a small net's answer in float32; half precision is off by ten times as much
 PARITY: Final = 1e-4
-"""Largest difference of a small net's answer in float32; half precision is off by ten times as much."""
 
 
 def fault_of(provider: Provider) -> str:

@@ -42,15 +42,16 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float32]
 
+# what storing may change in a picture, as PSNR in dB, if rounding errors were independent. A tuned person is
+# themselves some 27 dB from their photos, so that the loss is a few hundredths of that error.
 PICTURE_ERROR: Final = 52.0
-"""What storing may change in a picture, as PSNR in dB, if rounding errors were independent. A tuned person is
-themselves some 27 dB from their photos, so that the loss is a few hundredths of that error."""
 
+# anchors at which sensitivities are measured; each costs one step of tuning with a batch of one
 PICTURES: Final = 8
-"""Anchors at which sensitivities are measured; each costs one step of tuning with a batch of one."""
 
 QUANTISED, HALF = "quantised", "difference"
 
+# what a quantised generator notes of each array
 LAYERS: Final = Table(
     Record(
         {"how": OneOf(("grid", "factors")), "step": Number(0), "largest": Whole()},
@@ -58,7 +59,6 @@ LAYERS: Final = Table(
     ),
     Text(500),
 )
-"""What a quantised generator notes of each array."""
 
 
 @dataclass(frozen=True)

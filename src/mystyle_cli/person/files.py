@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Notes = dict[str, str]
-"""What a file's header holds beside its tensors."""
+Notes = dict[str, str]  # what a file's header holds beside its tensors
 
 
 def unreadable(path: Path, error: OSError) -> ProfileError:

@@ -24,11 +24,10 @@ GENERATOR: Final = "generator.safetensors"
 CONTACT_SHEET: Final = "contact-sheet.png"
 
 
-MARKER: Final = ".mystyle"
-"""The file that says that mystyle made the folder."""
+MARKER: Final = ".mystyle"  # the file that says that mystyle made the folder
 
+# the file that says that the profile is being deleted: nothing of it counts any more
 TOMBSTONE: Final = ".deleting"
-"""The file that says that the profile is being deleted: nothing of it counts any more."""
 
 COMMIT: Final = ".commit"
 RUNS: Final = "runs"
@@ -37,11 +36,10 @@ PAYLOAD: Final = "runs/next/profile"
 TUNE: Final = "runs/next/tune"
 STAGES: Final = "runs/next/stages.toml"
 
-LOSS_TABLE: Final = "runs/loss.csv"
-"""The loss curve of a tuning; only a record, which no work depends on."""
+LOSS_TABLE: Final = "runs/loss.csv"  # the loss curve of a tuning; only a record, which no work depends on
 
+# generators tuned on one photo each, kept so that a second edit of it need not; all can be spared
 REFINED: Final = "refined"
-"""Generators tuned on one photo each, kept so that a second edit of it need not; all can be spared."""
 
 MARK: Final = b'made_by = "mystyle"\nkind = "profile"\n'
 
@@ -54,6 +52,7 @@ _WORK: Final = rf"({re.escape(COMMIT)}/|{PAYLOAD}/)?({_DATA})|{STAGES}|{TUNE}/st
 _SPARED: Final = rf"{REFINED}/[0-9a-f]{{12}}-[0-9a-f]{{40}}\.safetensors"
 _INNER: Final = ("faces", "onnx", RUNS)
 
+# the names that the program gives; files and folders of other names in a profile are the user's
 LAYOUT: Final = Layout(
     files=re.compile(rf"{re.escape(MARKER)}|{re.escape(TOMBSTONE)}|{_WORK}|{_SPARED}"),
     folders=frozenset(
@@ -62,9 +61,9 @@ LAYOUT: Final = Layout(
     ),
     private=True,
 )
-"""The names that the program gives; files and folders of other names in a profile are the user's."""
 
 
+# bytes that files have at most, by their ending
 _LARGEST: Final = {
     ".toml": 4 << 20,
     ".jsonl": 128 << 20,
@@ -73,7 +72,6 @@ _LARGEST: Final = {
     ".safetensors": 2 << 30,
     ".onnx": 2 << 30,  # more no such file can have
 }
-"""Bytes that files have at most, by their ending."""
 
 
 def largest(name: str) -> int:

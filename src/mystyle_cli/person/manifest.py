@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from mystyle_cli.prior.registry import Prior
 
 
+# of a profile's export: of its generator as it is, of an older one, or never made
 State = Literal["fresh", "stale", "none"]
-"""Of a profile's export: of its generator as it is, of an older one, or never made."""
 
 
 def export_state(manifest: Manifest, generator_file: str) -> State:
@@ -60,12 +60,10 @@ Scalar = str | int | float | bool
 Tables = Mapping[str, Mapping[str, Scalar]]
 
 
+# characters that may be noted about consent; in TOML, escaped, they still fit into a line
 LONGEST_CONSENT: Final = 10_000
-"""Characters that may be noted about consent; in TOML, escaped, they still fit into a line."""
 
-MOST_PEOPLE: Final = 100
-"""People that one profile may hold."""
-
+MOST_PEOPLE: Final = 100  # people that one profile may hold
 PRIOR: Final = Record(
     {
         "name": Text(64),
@@ -88,6 +86,7 @@ class Day(Kind):
             raise DocumentError(f"`{name}` is {shown(value)}, not a day such as 2028-12-31") from error
 
 
+# what `profile.toml` holds, field by field
 FIELDS: Final = Record(
     {
         "prior": PRIOR,
@@ -107,7 +106,6 @@ FIELDS: Final = Record(
         "members": Table(Table(Number()), PersonName(), most=MOST_PEOPLE),
     },
 )
-"""What `profile.toml` holds, field by field."""
 
 
 @dataclass(frozen=True)

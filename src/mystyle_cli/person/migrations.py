@@ -10,18 +10,15 @@ from typing import Any, Final
 from mystyle_cli.errors import ProfileError
 from mystyle_cli.files.parsing import LARGEST
 
+# the format that this version writes. A change of it adds a `Migration`.
 FORMAT: Final = 2
-"""The format that this version writes. A change of it adds a `Migration`."""
 
+# the format of a profile that holds several people. Readers of format 2 would take it for one person, and
+# draw mixtures of them. All other profiles stay in format 2, so that those readers go on reading them.
 SEVERAL: Final = 3
-"""The format of a profile that holds several people.
 
-Readers of format 2 would take it for one person, and draw mixtures of them. All other profiles stay in
-format 2, so that those readers go on reading them.
-"""
-
+# what to do with a profile of a later version; it is sound
 UPDATE: Final = "Update mystyle: get its newer source, and in that folder: pip install ."
-"""What to do with a profile of a later version; it is sound."""
 
 
 class NewerFormatError(ProfileError):
@@ -48,10 +45,10 @@ def _may_be_quantised(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
+# append only, in order
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     Migration(since=1, name="tuned generators may be quantised", apply=_may_be_quantised),
 )
-"""Append only, in order."""
 
 
 def migrate(

@@ -39,8 +39,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float32]
 
-DRAWN: Final = ("export", "instant")
-"""Stages whose nets belong to the generator that a profile was tuned to."""
+DRAWN: Final = ("export", "instant")  # stages whose nets belong to the generator that a profile was tuned to
 
 
 class Profile:
@@ -58,8 +57,7 @@ class Profile:
         self.manifest = manifest
         self._given_prior = prior
         self._drawn_by: Generator | None = None
-        self.person = ""
-        """Who of several people this is the profile of; "" for all that it holds."""
+        self.person = ""  # who of several people this is the profile of; "" for all that it holds
 
         self.device = CPU if prior is None else prior.device
 
@@ -406,8 +404,7 @@ def read_embeddings(path: Path, count: int, beneath: Path) -> FloatArray:
     return embeddings
 
 
-SLACK: Final = 1e-2
-"""How much longer than 1 rounding may make an embedding."""
+SLACK: Final = 1e-2  # how much longer than 1 rounding may make an embedding
 
 
 def _float32(values: NDArray[np.generic], path: Path) -> FloatArray:

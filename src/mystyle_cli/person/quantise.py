@@ -19,32 +19,30 @@ FloatArray = NDArray[np.float32]
 Parts = dict[str, NDArray[np.generic]]
 Integers = NDArray[np.int8] | NDArray[np.int16]
 
+# arrays of fewer entries stay in half precision: they weigh nothing, and pictures feel them most
 SMALL: Final = 1024
-"""Arrays of fewer entries stay in half precision: they weigh nothing, and pictures feel them most."""
 
+# the widest step, in root-mean-squares of the array. Wider ones drop most entries to zero, and what they lose
+# adds up in one direction instead of cancelling.
 COARSEST: Final = 2.0
-"""The widest step, in root-mean-squares of the array. Wider ones drop most entries to zero, and what they
-lose adds up in one direction instead of cancelling."""
 
-FINEST: Final = 32767
-"""Steps to the array's largest entry at most, so that integers fit 16 bits."""
+FINEST: Final = 32767  # steps to the array's largest entry at most, so that integers fit 16 bits
 
+# rows and columns that pictures hardly feel are still taken for this part of the mean
 LEAST_SHARE: Final = 1e-3
-"""Rows and columns that pictures hardly feel are still taken for this part of the mean."""
 
+# bits that finer steps cost for each squared step by which they lower the squared error: a step s errs by s^2
+# / 12, a bit more quarters that
 BITS_FOR_ERROR: Final = 12 / (2 * math.log(2))
-"""Bits that finer steps cost for each squared step by which they lower the squared error: a step s errs by
-s^2 / 12, a bit more quarters that."""
 
+# a factor is kept whose energy is above this many squared steps an entry, for an entry takes some 2 bits
 KEPT_ENERGY: Final = 2 / BITS_FOR_ERROR
-"""A factor is kept whose energy is above this many squared steps an entry, for an entry takes some 2 bits."""
 
 FINEST_SHIFT: Final = 15
 
 BYTE: Final = 127
 
-ENDINGS: Final = (".integers", ".rows", ".columns")
-"""What follows an array's name in the names of its parts."""
+ENDINGS: Final = (".integers", ".rows", ".columns")  # what follows an array's name in the names of its parts
 
 
 @dataclass(frozen=True)

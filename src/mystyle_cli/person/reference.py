@@ -29,12 +29,8 @@ Pixels = NDArray[np.uint8]
 TRAIN: Final = "train"
 HELD_OUT: Final = "held-out"
 FACES: Final = "faces"
-MOST_PHOTOS: Final = 100_000
-"""Photos that a profile may have seen."""
-
-MOST_BYTES: Final = 8 << 30
-"""Bytes of all faces of a reference set together: some 2700 of 1024 pixels."""
-
+MOST_PHOTOS: Final = 100_000  # photos that a profile may have seen
+MOST_BYTES: Final = 8 << 30  # bytes of all faces of a reference set together: some 2700 of 1024 pixels
 _RESTORE: Final = "Restore it from a backup, or create the profile again from its photos."
 
 

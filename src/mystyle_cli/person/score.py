@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float32]
 
 
-BATCH: Final = 16
-"""Pictures worked on at once, where they are small."""
+BATCH: Final = 16  # pictures worked on at once, where they are small
 
 
 def id_scores(

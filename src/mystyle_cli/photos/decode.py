@@ -34,11 +34,10 @@ from mystyle_cli.photos.pixels import LARGEST_PICTURE
 
 Pixels = NDArray[np.uint8]
 
-LARGEST_FILE: Final = 512 << 20
-"""Bytes of the largest file that is read as a photo."""
+LARGEST_FILE: Final = 512 << 20  # bytes of the largest file that is read as a photo
 
+# pixels of the largest JPEG: one above `LARGEST_PICTURE` is read at a half or less of its size, and told
 LARGEST_JPEG: Final = 4 * LARGEST_PICTURE
-"""Pixels of the largest JPEG: one above `LARGEST_PICTURE` is read at a half or less of its size, and told."""
 
 # The formats that photos have, as Pillow names them; it knows others, some of which run programs.
 _KNOWN = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "HEIF")

@@ -11,6 +11,7 @@ from typing import Final
 
 from PIL import TiffImagePlugin
 
+# endings of what cameras write before they make a picture of it
 RAW_ENDINGS: Final = frozenset(
     f".{ending}"
     for ending in (
@@ -18,7 +19,6 @@ RAW_ENDINGS: Final = frozenset(
         *("raf", "rw2", "sr2", "srf", "srw", "x3f"),
     )
 )
-"""Endings of what cameras write before they make a picture of it."""
 
 RAW: Final = "camera RAW"
 
@@ -52,9 +52,7 @@ _BRANDS = {
     **dict.fromkeys((b"isom", b"iso2", b"mp41", b"mp42", b"qt  ", b"M4V ", b"3gp4", b"3gp5"), "video"),
     b"crx ": RAW,
 }
-READ: Final = frozenset({*_PHOTOS.values(), "WebP", "AVIF", "HEIC"})
-"""Names of the formats that are read."""
-
+READ: Final = frozenset({*_PHOTOS.values(), "WebP", "AVIF", "HEIC"})  # names of the formats that are read
 _PIXEL_CHUNKS = frozenset(
     name.encode()
     for name in (

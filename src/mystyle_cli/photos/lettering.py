@@ -9,6 +9,7 @@ from PIL import ImageFont
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
+# fonts of many letters that systems come with, looked for where each system keeps its fonts
 FONTS: Final = (
     *("DejaVuSans.ttf", "NotoSans-Regular.ttf", "segoeui.ttf", "Arial Unicode.ttf"),
     *(
@@ -22,10 +23,9 @@ FONTS: Final = (
     *("NotoSansArabic-Regular.ttf", "NotoNaskhArabic-Regular.ttf", "NotoSansHebrew-Regular.ttf"),
     *("NotoSansDevanagari-Regular.ttf", "NotoSansThai-Regular.ttf", "Nirmala.ttf", "leelawui.ttf"),
 )
-"""Fonts of many letters that systems come with, looked for where each system keeps its fonts."""
 
+# a character that no font has: what a font draws for it, it draws for everything that it lacks
 NOWHERE: Final = "\U0010ffff"
-"""A character that no font has: what a font draws for it, it draws for everything that it lacks."""
 
 
 def legible(text: str, size: int) -> tuple[str, Font]:

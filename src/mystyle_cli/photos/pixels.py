@@ -23,8 +23,8 @@ _KERNELS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
+# pixels of the largest picture that is opened or made; above, Pillow calls it a bomb
 LARGEST_PICTURE: Final = 178_000_000
-"""Pixels of the largest picture that is opened or made; above, Pillow calls it a bomb."""
 
 
 def resize(

@@ -22,15 +22,11 @@ if TYPE_CHECKING:
     from mystyle_cli.photos.marks import SourceType
     from mystyle_cli.photos.pixels import Format
 
+# names the file of the signer's certificates, PEM, the signer's own first
 CERTIFICATE: Final = "MYSTYLE_C2PA_CERTIFICATE"
-"""Names the file of the signer's certificates, PEM, the signer's own first."""
 
-KEY: Final = "MYSTYLE_C2PA_KEY"
-"""Names the file of the signer's private key, PEM, not encrypted."""
-
-LARGEST: Final = 1 << 20
-"""Bytes of such a file."""
-
+KEY: Final = "MYSTYLE_C2PA_KEY"  # names the file of the signer's private key, PEM, not encrypted
+LARGEST: Final = 1 << 20  # bytes of such a file
 _CURVES: Final = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 _SETTINGS: Final = {
     "builder": {"thumbnail": {"enabled": False}},

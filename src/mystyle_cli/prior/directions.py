@@ -78,8 +78,6 @@ def load_direction(path: Path) -> Direction:
         ) from error
 
 
-LARGEST_FILE: Final = 16 << 20
-"""Bytes of the largest file with a direction."""
-
+LARGEST_FILE: Final = 16 << 20  # bytes of the largest file with a direction
 _HEADER: Final = Record({}, {"name": Text(), "step": Text(40), "unit": Text(), "source": Text(4096)})
 _STEP: Final = Number()

@@ -37,6 +37,7 @@ SIZES: Final = {
     "w_dim": Whole(1, LARGEST_CODE),
     "num_ws": Whole(2, MOST_CODES),
 }
+# what `prior.toml` holds, field by field; its tables crop and identity have readers of their own
 FIELDS: Final = Record(
     {"format": Whole(), "name": Text(64), **SIZES, "roles": Table(_ENTRY, most=100)},
     {
@@ -45,7 +46,6 @@ FIELDS: Final = Record(
         "notes": Items(Text(4096), 1000),
     },
 )
-"""What `prior.toml` holds, field by field; its tables crop and identity have readers of their own."""
 
 
 @dataclass(frozen=True)

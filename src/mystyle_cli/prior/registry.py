@@ -35,18 +35,16 @@ if TYPE_CHECKING:
 
 BUNDLED = Path(__file__).parent / "bundled"
 FORMAT = 1
-LARGEST_TOML = 4 << 20
-"""Bytes of the largest prior.toml that is read."""
-
+LARGEST_TOML = 4 << 20  # bytes of the largest prior.toml that is read
 AGAIN = "install mystyle again, or import or fetch the prior again"
+# begins the name of a prior's folder while another one takes its place, and until that is there
 REPLACED = ".replaced-"
-"""Begins the name of a prior's folder while another one takes its place, and until that is there."""
 
 ROLES = ("generator", "encoder", "perceptual", "identity", "matte", "cover")
+# those that `prior import` takes a file for; the others come with a prior or not at all
 IMPORTED = ("generator", "encoder", "perceptual", "identity")
-"""Those that `prior import` takes a file for; the others come with a prior or not at all."""
+# what the cover role's answers are about, in this order; left and right are the picture's
 FACE_PARTS = ("left eye", "right eye", "nose", "mouth", "left cheek", "right cheek")
-"""What the cover role's answers are about, in this order; left and right are the picture's."""
 
 
 @dataclass

@@ -19,23 +19,15 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = Any  # a numpy array or a torch tensor; what comes out is what went in
 
-EVERY: Final = 4
-"""Steps between two searches for the eigenbases, which take time, after the first few."""
+EVERY: Final = 4  # steps between two searches for the eigenbases, which take time, after the first few
+FIRST: Final = 10  # steps at the beginning in each of which they are searched: young moments change much
 
-FIRST: Final = 10
-"""Steps at the beginning in each of which they are searched: young moments change much."""
-
+# added to the root mean square along an axis, in parts of the largest: axes without gradient stay still
 DAMPING: Final = 1e-3
-"""Added to the root mean square along an axis, in parts of the largest: axes without gradient stay still."""
 
-BETAS: Final = (0.9, 0.999)
-"""Decay of the two moments. Source: Kingma & Ba 2015."""
-
-SOAP_BETAS: Final = (0.9, 0.9)
-"""The same in the eigenbases: a search has few steps, and the bases turn."""
-
-EPS: Final = 1e-8
-"""Keeps the quotient finite. Source: Kingma & Ba 2015."""
+BETAS: Final = (0.9, 0.999)  # decay of the two moments. Source: Kingma & Ba 2015
+SOAP_BETAS: Final = (0.9, 0.9)  # the same in the eigenbases: a search has few steps, and the bases turn
+EPS: Final = 1e-8  # keeps the quotient finite. Source: Kingma & Ba 2015
 
 
 class Moments:

@@ -30,14 +30,11 @@ if TYPE_CHECKING:
     from mystyle_cli.projection.degradations import Degradation
 
 
+# how far faces are usually out of place where they can only be placed roughly; see `motion`
 MOTION_SPREAD: Final = (0.05, 0.05, 0.1, 0.1)
-"""How far faces are usually out of place where they can only be placed roughly; see `motion`."""
 
-MOTION_STEP: Final = 0.08
-"""What share of that a movable face moves in one step at the highest rate."""
-
-MOTION_WEIGHT: Final = 0.002
-"""What a face that is out of place by that much costs in eq 8."""
+MOTION_STEP: Final = 0.08  # what share of that a movable face moves in one step at the highest rate
+MOTION_WEIGHT: Final = 0.002  # what a face that is out of place by that much costs in eq 8
 
 
 @dataclass(frozen=True, eq=False)

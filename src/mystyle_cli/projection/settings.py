@@ -12,19 +12,18 @@ from mystyle_cli.errors import UsageError, check_choice
 from mystyle_cli.hull import hull
 
 SpaceName = Literal["p+", "p", "w+", "w"]
+# how A_beta is kept: "softplus" bounds every entry by eq 5 and penalises the sum by eq 6, as printed;
+# "simplex" does both by construction
 Parametrisation = Literal["softplus", "simplex"]
-"""How A_beta is kept: "softplus" bounds every entry by eq 5 and penalises the sum by eq 6, as printed;
-"simplex" does both by construction."""
 
-HULL: Final = ("p+", "p")
-"""The person's spaces."""
+HULL: Final = ("p+", "p")  # the person's spaces
 
+# steps of a search in the person's spaces, and in W and W+. With more, the photo is met still better and the
+# person less: what a small photo leaves open goes into codes that no anchor is near to.
 STEPS: Final = {"person": 25, "w": 300}
-"""Steps of a search in the person's spaces, and in W and W+. With more, the photo is met still better and the
-person less: what a small photo leaves open goes into codes that no anchor is near to."""
 
+# Adam's rate for each kind of free numbers, where none is given
 RATES: Final = {"softplus": 2e-2, "simplex": 2.5e-1, "w": 2e-2}
-"""Adam's rate for each kind of free numbers, where none is given."""
 
 
 @dataclass(frozen=True)

@@ -24,14 +24,9 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.floating[Any]]
 
-GRID: Final = (0.0, 0.02, 0.05, 0.1)
-"""The dilations that are compared."""
-
-WORTH: Final = 0.005
-"""What a larger dilation must gain, in ID error and LPIPS together."""
-
-LEAST_GROUP: Final = 3
-"""Photos from which a group has a dilation of its own."""
+GRID: Final = (0.0, 0.02, 0.05, 0.1)  # the dilations that are compared
+WORTH: Final = 0.005  # what a larger dilation must gain, in ID error and LPIPS together
+LEAST_GROUP: Final = 3  # photos from which a group has a dilation of its own
 
 
 @dataclass(frozen=True)

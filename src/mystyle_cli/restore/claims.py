@@ -31,11 +31,10 @@ if TYPE_CHECKING:
     from mystyle_cli.restore.saved import SavedCode
     from mystyle_cli.sample.rendering import Renderer
 
-LEAST: Final = 256
-"""Pixels of a picture that must come from the code alone, so that it can be judged by them."""
+LEAST: Final = 256  # pixels of a picture that must come from the code alone, so that it can be judged by them
 
+# Pixels to each side that pasting looks at: Lanczos' three, in the coarser of crop and photo
 REACH: Final = 3
-"""Pixels to each side that pasting looks at: Lanczos' three, in the coarser of crop and photo."""
 
 
 @dataclass(frozen=True)

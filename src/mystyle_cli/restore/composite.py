@@ -22,23 +22,17 @@ if TYPE_CHECKING:
     from mystyle_cli.photos.pixels import Pixels
 
 # Lengths in sides of the FFHQ square, as what a border cuts through is as large in any crop.
-FEATHER: Final = 0.08
-"""Width of the zone along a crop's border in which a face's detail fades in."""
+FEATHER: Final = 0.08  # width of the zone along a crop's border in which a face's detail fades in
+WIDE: Final = 0.2  # width of the zone in which its colour and light do
+CELLS: Final = 30  # what is coarser than this many cells a side counts as colour and light
 
-WIDE: Final = 0.2
-"""Width of the zone in which its colour and light do."""
-
-CELLS: Final = 30
-"""What is coarser than this many cells a side counts as colour and light."""
-
+# exponent of the rounded square that the zones follow: 2 is a circle, infinity the square itself
 ROUND: Final = 4.0
-"""Exponent of the rounded square that the zones follow: 2 is a circle, infinity the square itself."""
 
+# how often an enlarged face is compared with the small photo; what is left then is below a grey level
 ROUNDS: Final = 8
-"""How often an enlarged face is compared with the small photo; what is left then is below a grey level."""
 
-SOLID: Final = 0.999
-"""Share of a face in what is shown from which the rest is less than a grey level."""
+SOLID: Final = 0.999  # share of a face in what is shown from which the rest is less than a grey level
 
 Floats = npt.NDArray[np.float32]
 Sides = Sequence[bool]  # whether each side of a crop is open: top, bottom, left, right

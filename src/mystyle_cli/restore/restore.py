@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 
 
-SMALLEST: Final = 4
-"""Side in pixels of the smallest crop that says anything."""
+SMALLEST: Final = 4  # side in pixels of the smallest crop that says anything
 
 
 def restore(

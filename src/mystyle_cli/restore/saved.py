@@ -22,15 +22,9 @@ if TYPE_CHECKING:
     from mystyle_cli.faces.align import Points
     from mystyle_cli.person.profile import Profile
 
-SLACK = 1e-3
-"""How far rounding may take a cosine beyond 1."""
-
-FURTHEST = 1e5
-"""Pixels from a photo's corner within which a face lies."""
-
-LARGEST_ALPHA = 1e6
-"""The largest coefficient; an unbounded search stays far below."""
-
+SLACK = 1e-3  # how far rounding may take a cosine beyond 1
+FURTHEST = 1e5  # Pixels from a photo's corner within which a face lies
+LARGEST_ALPHA = 1e6  # the largest coefficient; an unbounded search stays far below
 KIND = "code"
 FORMAT = 2
 

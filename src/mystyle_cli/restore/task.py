@@ -24,14 +24,13 @@ TaskName = Literal["invert", "inpaint", "upscale"]
 Start = Literal["auto", "centre", "encoder", "random"]
 Quality = Literal["instant", "fast", "full"]
 
-FAST_STEPS: Final = 16
-"""Of a search that starts from the instant net's answer and ends soon."""
+FAST_STEPS: Final = 16  # of a search that starts from the instant net's answer and ends soon
 
+# a dilation as it is asked for: a number, None for no bound, or what the profile's own curve says
 Dilation = float | None | Literal["auto"]
-"""A dilation as it is asked for: a number, None for no bound, or what the profile's own curve says."""
 
+# the paper's dilation for each task
 BETAS: Final = {"invert": BETA_INVERT, "inpaint": BETA_INPAINT, "upscale": BETA_UPSCALE}
-"""The paper's dilation for each task."""
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,12 @@ if TYPE_CHECKING:
     from mystyle_cli.faces.align import Crop
     from mystyle_cli.restore.task import TaskName
 
-SMALL: Final = 16
-"""Side in pixels of the inputs of upscaling."""
+SMALL: Final = 16  # side in pixels of the inputs of upscaling
 
+# left top and right bottom of the hole over eyes and nose, in sides of the FFHQ square
 BOX: Final = ((0.25, 0.36), (0.75, 0.67))
-"""Left top and right bottom of the hole over eyes and nose, in sides of the FFHQ square."""
 
-MOUTH: Final = ((0.36, 0.66), (0.64, 0.8))
-"""The same of a hole over the mouth."""
+MOUTH: Final = ((0.36, 0.66), (0.64, 0.8))  # the same of a hole over the mouth
 
 Box = tuple[tuple[float, float], tuple[float, float]]
 

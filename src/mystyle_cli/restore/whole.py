@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from mystyle_cli.restore.task import TaskName
 
 Floats = npt.NDArray[np.float32]
-Command = Literal["invert", "inpaint", "upscale", "edit"]
-"""What makes a photo of a generated face."""
+Command = Literal["invert", "inpaint", "upscale", "edit"]  # what makes a photo of a generated face
 
 COMMANDS: Final[tuple[Command, ...]] = ("invert", "inpaint", "upscale", "edit")
 

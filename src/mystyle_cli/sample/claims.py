@@ -20,24 +20,18 @@ if TYPE_CHECKING:
     from mystyle_cli.photos.pixels import Pixels
     from mystyle_cli.sample.rendering import Renderer
 
-SAME: Final = 2
-"""Steps of 8 bits by which what renders may differ: torch and onnxruntime round otherwise."""
+SAME: Final = 2  # steps of 8 bits by which what renders may differ: torch and onnxruntime round otherwise
 
+# steps by which the brightness of a square of 8 x 8 pixels may differ on average after JPEG or WebP. Of 12
+# pictures of the prior `faces` the worst square differs by 1.6 at JPEG's quality 95, 4.3 at 75 and 5.4 at 50;
+# of any two of them by 85 or more. Colour is not compared: both formats keep it at half the size.
 LOSSY: Final = 6.0
-"""Steps by which the brightness of a square of 8 x 8 pixels may differ on average after JPEG or WebP.
 
-Of 12 pictures of the prior `faces` the worst square differs by 1.6 at JPEG's quality 95, 4.3 at 75 and 5.4 at
-50; of any two of them by 85 or more. Colour is not compared: both formats keep it at half the size.
-"""
+_BRIGHTNESS: Final = np.array([0.299, 0.587, 0.114])  # what red, green and blue contribute, as in JPEG
+MOST: Final = 10_000  # pictures on a sheet that is drawn again
 
-_BRIGHTNESS: Final = np.array([0.299, 0.587, 0.114])
-"""What red, green and blue contribute, as in JPEG."""
-
-MOST: Final = 10_000
-"""Pictures on a sheet that is drawn again."""
-
+# what to do about a record that mystyle does not write
 FORGED: Final = "Somebody changed what it says; do not rely on it."
-"""What to do about a record that mystyle does not write."""
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float32]
 
+# what is asked for; "auto" takes the exported net where it is that of the generator as it is now
 Backend = Literal["auto", "onnx", "torch"]
-"""What is asked for; "auto" takes the exported net where it is that of the generator as it is now."""
 
 BACKENDS: Final = ("auto", "onnx", "torch")
 

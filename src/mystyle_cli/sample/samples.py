@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 Sampler = Literal["anchors", "uniform"]
 
-BATCH = 16
-"""Pictures rendered at once where they are small; a picture is the same at any batch size."""
+BATCH = 16  # pictures rendered at once where they are small; a picture is the same at any batch size
 
 
 @dataclass(frozen=True)

@@ -40,21 +40,16 @@ if TYPE_CHECKING:
     from mystyle_cli.store.store import Store
 
 SUFFIX: Final = ".mystyle"
-LARGEST: Final = (4 << 30) - 1
-"""Bytes of the largest file; a zip of the plain kind has no more."""
-
+LARGEST: Final = (4 << 30) - 1  # bytes of the largest file; a zip of the plain kind has no more
 MOST_MEMBERS: Final = 20_000
-MOST_LISTED: Final = 4 << 20
-"""Bytes of the list of members at the end of the file."""
+MOST_LISTED: Final = 4 << 20  # bytes of the list of members at the end of the file
+_TABLE: Final = 16 << 20  # bytes of the largest member that is a table or a list
 
-_TABLE: Final = 16 << 20
-"""Bytes of the largest member that is a table or a list."""
-
+# the last record of a zip without a comment: mark, disks, members (twice), size and place of the list
 _END: Final = struct.Struct("<4s4H2LH")
-"""The last record of a zip without a comment: mark, disks, members (twice), size and place of the list."""
 
+# the time of every member: when and where a file was made is nobody's business
 _ONCE: Final = (1980, 1, 1, 0, 0, 0)
-"""The time of every member: when and where a file was made is nobody's business."""
 
 _HINT: Final = "Take what `mystyle profile export` wrote, as it wrote it; copy the file again."
 _MEMBER: Final = stat.S_IFREG | 0o600

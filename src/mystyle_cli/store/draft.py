@@ -48,14 +48,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-Figures = Mapping[str, Mapping[str, float]]
-"""What was measured, in tables."""
+Figures = Mapping[str, Mapping[str, float]]  # what was measured, in tables
 
+# what `stages.toml` holds: by stage facts, digests of files, and tables of figures
 _NOTED: Final = Record(
     {"stages": Table(Table(Fact())), "files": Table(Table(DIGEST, FileName()))},
     {"figures": Table(Table(Table(Number())))},
 )
-"""What `stages.toml` holds: by stage facts, digests of files, and tables of figures."""
 
 _WORK_FILES: Final = "Move them away, or remove them if they are not wanted; then give the command again."
 

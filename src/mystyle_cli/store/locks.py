@@ -20,14 +20,11 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 LOCKS: Final = ".locks"
+# held while a lock is taken or its file removed, so that nobody takes one whose file is gone
 GATE: Final = ".store.lock"
-"""Held while a lock is taken or its file removed, so that nobody takes one whose file is gone."""
 
-PATIENCE: Final = 0.2
-"""Seconds to wait for another command that has a profile."""
-
-GATE_PATIENCE: Final = 10.0
-"""Seconds to wait for the gate, which nobody holds for long."""
+PATIENCE: Final = 0.2  # seconds to wait for another command that has a profile
+GATE_PATIENCE: Final = 10.0  # seconds to wait for the gate, which nobody holds for long
 
 
 class Locks:

@@ -20,14 +20,14 @@ from mystyle_cli.person.layout import COMMIT, LAYOUT, NEXT, digest_of_data, mark
 from mystyle_cli.person.manifest import NAME, Manifest
 from mystyle_cli.store.draft import made_by_us
 
+# seconds that a reader waits for another command to finish putting a new version in place
 SETTLING: Final = 0.2
-"""Seconds that a reader waits for another command to finish putting a new version in place."""
 
+# how often a reader looks before it believes that something is wrong which changes from look to look
 LOOKS: Final = 5
-"""How often a reader looks before it believes that something is wrong which changes from look to look."""
 
+# what earlier versions called a profile whose deletion was under way
 TRASH: Final = re.compile(r"\.deleted-[0-9a-f]{8}")
-"""What earlier versions called a profile whose deletion was under way."""
 
 
 Found = TypeVar("Found")

@@ -16,11 +16,8 @@ from mystyle_cli.store.store import Store
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
 
-MOST: Final = 16
-"""Files of one person; the oldest go first."""
-
-MOST_BYTES: Final = 256 << 20
-"""What they take together; one that is larger by itself is not kept."""
+MOST: Final = 16  # files of one person; the oldest go first
+MOST_BYTES: Final = 256 << 20  # what they take together; one that is larger by itself is not kept
 
 
 class KeptRefinements:

@@ -30,11 +30,10 @@ def finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
+# version of every JSON document on stdout; it rises when a key changes its meaning or goes away
 JSON_SCHEMA: Final = 2
-"""Version of every JSON document on stdout; it rises when a key changes its meaning or goes away."""
 
-LINE_EVERY_S: Final = 10.0
-"""Seconds between two progress lines of one stage where no bar can be drawn."""
+LINE_EVERY_S: Final = 10.0  # seconds between two progress lines of one stage where no bar can be drawn
 
 
 @dataclass
@@ -169,8 +168,8 @@ def _say(text: str, stream: TextIO) -> None:
         print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
 
 
+# what moves a terminal's cursor, changes its colours or turns text around; lines and tabs stay
 _CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-"""What moves a terminal's cursor, changes its colours or turns text around; lines and tabs stay."""
 
 
 def _plain(text: str) -> str:

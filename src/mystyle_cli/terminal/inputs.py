@@ -13,6 +13,7 @@ from typing import Final
 
 from mystyle_cli.errors import UsageError
 
+# suffixes that a folder is searched for; a file that is named is read whatever its suffix
 PICTURES: Final = frozenset(
     f".{ending}"
     for ending in (
@@ -20,7 +21,6 @@ PICTURES: Final = frozenset(
         *("tif", "tiff", "bmp", "gif", "pgm", "ppm"),
     )
 )
-"""Suffixes that a folder is searched for; a file that is named is read whatever its suffix."""
 
 STREAM: Final = "-"
 

@@ -68,16 +68,14 @@ class TuningOptions:
         )
 
 
+# options of a tuning that does not take place. What leaves nets out counts even so: for the photos that a
+# profile was tuned on its nets are made, or not.
 UNTUNED: Final = Unused(
     ("passes", "tune_batch", "learning_rate", "precision", "whole", "dry_run"),
     lambda values: values["no_tune"],
     "with --no-tune nothing is tuned",
     "Leave one of the two out, or give it to `mystyle tune` later.",
 )
-"""Options of a tuning that does not take place.
-
-What leaves nets out counts even so: for the photos that a profile was tuned on its nets are made, or not.
-"""
 
 tuning_options: Final = bundle(
     "tuning",

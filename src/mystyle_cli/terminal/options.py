@@ -84,8 +84,8 @@ def bundle(name: str, kind: type, options: Sequence[Decorator]) -> Decorator:
     return decorate
 
 
+# how a result says that it is AI-made: in its metadata, in its corner too, signed, or not at all
 Marking = Literal["record", "visible", "c2pa", "none"]
-"""How a result says that it is AI-made: in its metadata, in its corner too, signed, or not at all."""
 
 
 @dataclass(frozen=True)
@@ -199,8 +199,7 @@ def beta_option(default: float) -> Decorator:
     )
 
 
-SEEDS: Final = click.IntRange(0, 2**32 - 1)
-"""What a seed may be: all that is drawn where none is given."""
+SEEDS: Final = click.IntRange(0, 2**32 - 1)  # what a seed may be: all that is drawn where none is given
 
 seed_option: Final = click.option(
     "--seed", type=SEEDS, help="Makes the run repeatable.  [default: drawn and printed]"

@@ -17,11 +17,8 @@ from mystyle_cli.terminal.inputs import STREAM, Input, file_id
 if TYPE_CHECKING:
     from mystyle_cli.photos.pixels import Format
 
-FORMAT: Final = "png"
-"""Ending of results where neither -o nor --format names one."""
-
-JPEG_QUALITY: Final = 95
-"""Of jpeg and webp, from 1 to 100."""
+FORMAT: Final = "png"  # ending of results where neither -o nor --format names one
+JPEG_QUALITY: Final = 95  # of jpeg and webp, from 1 to 100
 
 
 @dataclass(frozen=True)

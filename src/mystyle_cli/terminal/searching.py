@@ -98,6 +98,7 @@ def search_options(beta: float) -> Callable[[Callable[..., Any]], Callable[..., 
     )
 
 
+# options of a search that others leave without a use
 UNUSED: Final = (
     Unused(
         ("seed",),
@@ -118,7 +119,6 @@ UNUSED: Final = (
         "Leave out one of --landmarks and --aligned.",
     ),
 )
-"""Options of a search that others leave without a use."""
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,10 @@ from typing import Any, Final, cast
 import torch
 from torch import Tensor
 
-ROUNDS: Final = 3
-"""Of the polynomial; five, as published, gain nothing here."""
+ROUNDS: Final = 3  # of the polynomial; five, as published, gain nothing here
 
+# of x, x^3 and x^5: three rounds bring .02 to 1 into .67 to 1.2. Source: Jordan et al. 2024
 POLYNOMIAL: Final = (3.4445, -4.7750, 2.0315)
-"""Of x, x^3 and x^5: three rounds bring .02 to 1 into .67 to 1.2. Source: Jordan et al. 2024."""
 
 MOMENTUM: Final = 0.9
 EPS: Final = 1e-30

@@ -34,11 +34,10 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 
+# names the way it is done; what another way has tuned is not taken for this one's
 METHOD: Final = "pivotal 1"
-"""Names the way it is done; what another way has tuned is not taken for this one's."""
 
-WAY: Final = (0.25, 0.75)
-"""Where on the way from the photo's code, 0, to an anchor, 1, the generator is held."""
+WAY: Final = (0.25, 0.75)  # where on the way from the photo's code, 0, to an anchor, 1, the generator is held
 
 
 @dataclass(frozen=True)

@@ -38,17 +38,16 @@ if TYPE_CHECKING:
 
 
 STATE_FILE = "state.safetensors"
+# names the way weights are moved. What another way has begun or tuned is not taken for this one's.
 METHOD: Final = "muon 1"
-"""Names the way weights are moved. What another way has begun or tuned is not taken for this one's."""
 
-OTHERS: Final = 0.3
-"""The rate of everything but the kernels, in parts of theirs."""
+OTHERS: Final = 0.3  # the rate of everything but the kernels, in parts of theirs
 
+# the rates of the kinds of parameters, see `_kind`
 SHARES: Final = {"kernel": 1.0, "affine": OTHERS, "vector": OTHERS}
-"""The rates of the kinds of parameters, see `_kind`."""
 
+# pictures (N, 3, R, R), in [-1, 1] or, at a quarter of the memory, in 8 bits a colour
 Images = NDArray[np.float32] | NDArray[np.uint8]
-"""Pictures (N, 3, R, R), in [-1, 1] or, at a quarter of the memory, in 8 bits a colour."""
 
 
 def tuned_parameters(generator: Generator) -> dict[str, torch.nn.Parameter]:
@@ -378,6 +377,7 @@ class _Run:
 
 
 _COLUMNS: Final = len(dataclasses.fields(LossPoint))
+# where a saved tuning stands
 _PLACE: Final = Record(
     {
         "step": Whole(),
@@ -386,11 +386,10 @@ _PLACE: Final = Record(
         "curve": Items(Items(Number(), _COLUMNS)),
     }
 )
-"""Where a saved tuning stands."""
 
 WEIGHT, COUNT = "weight", "step"
+# what is saved of each parameter beside its weights: what Adam keeps of it, and what Muon does
 KEPT: Final = (COUNT, "exp_avg", "exp_avg_sq", "momentum")
-"""What is saved of each parameter beside its weights: what Adam keeps of it, and what Muon does."""
 
 
 def _slot(part: str, name: str) -> str:
