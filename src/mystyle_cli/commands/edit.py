@@ -59,8 +59,6 @@ class Sweep:
     """Evenly spaced strengths.
 
     Args:
-        first: where the sweep begins.
-        last: where it ends.
         count: of pictures, at least 2.
     """
 
@@ -101,7 +99,6 @@ class ChangeOptions:
         directions: names or files.
         strengths: one for each, the last apart where there is a sweep.
         sweep: strengths of the last direction, or None.
-        at_limit: what to do where the edit would leave the person's space.
     """
 
     directions: tuple[str, ...]
@@ -152,8 +149,6 @@ class DrawingOptions:
     Args:
         codes: of the photos, saved before; None: they are searched.
         refine: the generator is tuned on each photo first.
-        keep_code: results hold theirs.
-        backend: what renders.
     """
 
     codes: Path | None
@@ -370,13 +365,7 @@ def recalling(
 
 
 class _Editing:
-    """Edited photos made results.
-
-    Args:
-        profile: the person.
-        settings: how they were inverted and edited.
-        keep_code: results hold their codes.
-    """
+    """Edited photos made results."""
 
     def __init__(self, profile: Profile, settings: EditSettings, keep_code: bool) -> None:
         self.profile, self.settings, self.keep_code = profile, settings, keep_code
@@ -428,7 +417,6 @@ def _refined(answer: EditedPhoto) -> str:
 
 
 def _refinement(answer: EditedPhoto) -> dict[str, object] | None:
-    """Return the same as figures."""
     found = answer.refined
     if found is None:
         return None
@@ -436,7 +424,6 @@ def _refinement(answer: EditedPhoto) -> dict[str, object] | None:
 
 
 def _frame_report(frame: Frame) -> dict[str, object]:
-    """Return every figure of an edit."""
     return {
         "strengths": frame.strengths,
         "reached": frame.reached,
@@ -449,7 +436,6 @@ def _frame_report(frame: Frame) -> dict[str, object]:
 
 
 def _frame_line(frame: Frame) -> str:
-    """Return one edit's line for people."""
     edited, wanted = frame.edited, frame.strengths.items()
     asked, end = _listed(frame.strengths), ", projected back" if edited.projected else ""
     if any(not math.isclose(frame.reached[name], far, rel_tol=1e-3, abs_tol=1e-6) for name, far in wanted):

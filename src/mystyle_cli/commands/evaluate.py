@@ -131,7 +131,6 @@ def command(
 
 
 def _compare(app: App, first: Profile, second: Profile, protocol: Protocol) -> None:
-    """Show which of two profiles is better."""
     from mystyle_cli.evaluation.comparison import compare
     from mystyle_cli.report.report import to_data, to_text
 
@@ -142,7 +141,6 @@ def _compare(app: App, first: Profile, second: Profile, protocol: Protocol) -> N
 
 
 def _show(app: App, found: Evaluation) -> None:
-    """Say what was found."""
     from mystyle_cli.report.report import to_data, to_text
 
     for report in found.reports:

@@ -151,7 +151,6 @@ def _show_plan(app: App, plan: Plan) -> None:
 
 
 def _state(item: Item) -> str:
-    """Return where a file is or comes from."""
     if item.state != "missing":
         return f"here: {item.path}" if item.state == "given" else "downloaded before"
     host = urlsplit(item.asset.addresses[0]).hostname

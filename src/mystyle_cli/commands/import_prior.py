@@ -30,7 +30,7 @@ class NamedFile(click.ParamType):  # type: ignore[type-arg]  # older clicks know
     ) -> tuple[str, Path]:
         """Parse what was typed."""
         title, equals, path = value.partition("=")
-        if not equals or Path(value).is_file():
+        if not equals or Path(value).is_file():  # a file's own name may hold a `=`
             title, path = "", value
         if not Path(path).is_file():
             self.fail(f"file {path} does not exist", param, context)

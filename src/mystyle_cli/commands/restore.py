@@ -89,6 +89,7 @@ def refuse_long_codes(profile: Profile, batch: BatchOptions) -> None:
     """
     endings = (f".{batch.format_name}", Path(batch.output or "").suffix.lower())
     photos = len(profile.photos())
+    # a coefficient has 8 bytes, three of them 4 characters
     characters = photos * profile.manifest.prior.num_ws * 8 * 4 / 3
     if characters > LONGEST and {".jpg", ".jpeg"} & set(endings):
         raise UsageError(
@@ -101,8 +102,6 @@ class Ask:
     """What is asked of photos.
 
     Args:
-        task: invert, inpaint or upscale.
-        quality: how much is done for it.
         masks: where they are, for inpainting.
     """
 
@@ -146,14 +145,7 @@ def run_restore(
 
 
 class _Restoring:
-    """One task of the restoring engine on many photos.
-
-    Args:
-        profile: the person.
-        task: invert, inpaint or upscale.
-        settings: how to search.
-        keep_code: results hold their codes.
-    """
+    """One task of the restoring engine on many photos."""
 
     def __init__(self, profile: Profile, task: TaskName, settings: RestoreSettings, keep_code: bool) -> None:
         from mystyle_cli.restore.engine import open_engine
@@ -162,7 +154,6 @@ class _Restoring:
         self.engine = open_engine(profile, settings)
 
     def restore(self, subjects: Sequence[Subject], progress: Progress) -> Sequence[Restoration]:
-        """Restore a few photos at once."""
         from mystyle_cli.restore.restore import restore_with
 
         return restore_with(self.engine, subjects, self.task, progress)
@@ -195,7 +186,6 @@ class _Restoring:
         return Result(lambda: self._picture(job, answer), summary, answer.warnings, report)
 
     def _picture(self, job: Job, answer: Restoration) -> Picture:
-        """Return the whole photo."""
         assert answer.pixels is not None
         from mystyle_cli.restore.saved import code_bytes
 

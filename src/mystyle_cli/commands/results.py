@@ -91,7 +91,6 @@ def _look(app: App, path: Path) -> dict[str, object]:
 
 
 def _told(signature: Signature) -> str:
-    """Return what a seal says, for people."""
     from mystyle_cli.installing import install_command
 
     if signature.state == "unread":
@@ -242,7 +241,6 @@ def _show(app: App, file: Path, profile: str, claim: Claim) -> None:
 
 
 def _reason(claim: Claim) -> str:
-    """Return what was compared, in a few words."""
     part = "" if claim.part == "whole" else " in the middle of its face"
     if claim.largest is None:
         return "it has another size than what was drawn"

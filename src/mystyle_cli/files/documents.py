@@ -28,9 +28,6 @@ class Kind(ABC):
     def read(self, value: object, name: str) -> Any:
         """Return a value after seeing that it fits.
 
-        Args:
-            name: of the field, for messages.
-
         Raises:
             DocumentError: it does not fit.
         """
@@ -41,7 +38,6 @@ class Text(Kind):
     """A string of characters that can be shown.
 
     Args:
-        most: characters.
         form: which the whole must have, None for any.
         what: that form, in words.
         lines: line breaks may be in it, and whatever else somebody may have typed.
@@ -53,7 +49,6 @@ class Text(Kind):
     lines: bool = False
 
     def read(self, value: object, name: str) -> str:
-        """Return the string."""
         if not isinstance(value, str):
             raise DocumentError(f"`{name}` is {shown(value)}, not {self.what}")
         if len(value) > self.most:
@@ -78,17 +73,12 @@ class FileName(Kind):
 
 @dataclass(frozen=True)
 class Whole(Kind):
-    """A whole number.
-
-    Args:
-        least, most: bounds, included.
-    """
+    """A whole number."""
 
     least: int = 0
     most: int = LARGEST
 
     def read(self, value: object, name: str) -> int:
-        """Return the number."""
         # Python's bools are ints, a document's are not
         if isinstance(value, bool) or not isinstance(value, int) or not self.least <= value <= self.most:
             raise DocumentError(
@@ -99,11 +89,7 @@ class Whole(Kind):
 
 @dataclass(frozen=True)
 class Number(Kind):
-    """A finite number.
-
-    Args:
-        least, most: bounds, included.
-    """
+    """A finite number."""
 
     least: float = -HUGE
     most: float = HUGE
@@ -125,7 +111,6 @@ class Flag(Kind):
     """True or false."""
 
     def read(self, value: object, name: str) -> bool:
-        """Return it."""
         if not isinstance(value, bool):
             raise DocumentError(f"`{name}` is {shown(value)}, not true or false")
         return value
@@ -136,7 +121,6 @@ class Fact(Kind):
     """A text, number or flag, as tables of facts hold them."""
 
     def read(self, value: object, name: str) -> str | int | float | bool:
-        """Return it."""
         if isinstance(value, str):
             return _FACT.read(value, name)
         return value if isinstance(value, bool) else _ANY.read(value, name)
@@ -153,7 +137,6 @@ class OneOf(Kind):
     words: tuple[str, ...]
 
     def read(self, value: object, name: str) -> str:
-        """Return the word."""
         if not isinstance(value, str) or value not in self.words:
             raise DocumentError(f"`{name}` is {shown(value)}, not one of {', '.join(self.words)}")
         return value
@@ -161,17 +144,12 @@ class OneOf(Kind):
 
 @dataclass(frozen=True)
 class Items(Kind):
-    """A list.
-
-    Args:
-        most: entries.
-    """
+    """A list."""
 
     of: Kind
     most: int = MANY
 
     def read(self, value: object, name: str) -> list[Any]:
-        """Return the list."""
         if not isinstance(value, list) or len(value) > self.most:
             raise DocumentError(f"`{name}` is {shown(value)}, not a list of at most {self.most:,}")
         return [self.of.read(item, f"{name}[{number}]") for number, item in enumerate(value)]
@@ -179,18 +157,13 @@ class Items(Kind):
 
 @dataclass(frozen=True)
 class Table(Kind):
-    """A table whose names are free.
-
-    Args:
-        most: entries.
-    """
+    """A table whose names are free."""
 
     of: Kind
     names: Kind = field(default_factory=Text)
     most: int = MANY
 
     def read(self, value: object, name: str) -> dict[str, Any]:
-        """Return the table."""
         if not isinstance(value, Mapping) or len(value) > self.most:
             raise DocumentError(f"`{name}` is {shown(value)}, not a table of at most {self.most:,}")
         return {
@@ -214,7 +187,6 @@ class Record(Kind):
     rest: Kind | None = None
 
     def read(self, value: object, name: str = "") -> dict[str, Any]:
-        """Return the fields that are there."""
         if not isinstance(value, Mapping) or len(value) > MANY:
             raise DocumentError(f"`{name or 'the document'}` is {shown(value)}, not a table")
         missing = [key for key in self.needed if key not in value]

@@ -2,7 +2,6 @@
 
 A folder is opened piece by piece beneath a base that the user chose, and no link is followed on the way; what
 is not of the names that the program gives is a stranger, which is left alone and can be named to the user.
-Files are read here, too, whoever made them: regular ones alone, and no more of them than was said beforehand.
 """
 
 from __future__ import annotations
@@ -22,8 +21,6 @@ from mystyle_cli.files.writing import OWNER_FILE, OWNER_FOLDER, TEMPORARY, shut,
 
 LONGEST: Final = 255  # bytes in a part of a name, as file systems have it
 DEEPEST: Final = 8  # folders in a name; the program's own have at most four
-
-
 PASSING: Final = ".new-"  # begins the name of a folder while it is not there yet or no longer
 
 
@@ -58,7 +55,6 @@ class Layout:
 
     Args:
         files: matches the relative names of its files.
-        folders: relative names of the folders in it.
         private: what is in it is for its owner only.
     """
 
@@ -94,7 +90,6 @@ class Owned:
 
     Args:
         base: the folder that holds it, which the user chose; it may be reached through links.
-        layout: the names that the program gives in it.
     """
 
     def __init__(self, base: Path, name: str, layout: Layout) -> None:
@@ -103,12 +98,7 @@ class Owned:
 
     @contextmanager
     def _at(self, folder: str = "", make: bool = False) -> Iterator[Place]:
-        """Open a folder in this one, or itself, beneath its base.
-
-        Args:
-            folder: relative name, "" for itself.
-            make: make what is missing on the way.
-        """
+        """Open a folder in this one, or itself, beneath its base."""
         parts = [self.name, *(folder.split("/") if folder else [])]
         mode = OWNER_FOLDER if self.layout.private else 0o777
         with descend(self.base, parts, mode if make else None) as place:
@@ -249,7 +239,7 @@ class Owned:
                 strangers += within.strangers
             elif stat.S_ISREG(kind) and self.layout.owns(name):
                 files.append(name)
-            elif kind:
+            elif kind:  # 0: gone meanwhile
                 strangers.append(name)
         return Content(tuple(files), tuple(folders), tuple(strangers))
 
@@ -278,7 +268,7 @@ class Owned:
         gone = self
         if not content.strangers and not os.path.lexists(self._passing.path):
             gone = self._passing
-            os.rename(self.path, gone.path)
+            os.rename(self.path, gone.path)  # nothing has its name from here on
         for name in last:
             gone.remove(name)
         if not content.strangers:

@@ -65,7 +65,7 @@ def json_of(data: bytes | str) -> Any:
     text = _decoded(data) if isinstance(data, bytes) else data
     _refuse_deep(_STRING.sub(" ", text))
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant)  # NaN and Infinity
     except (ValueError, RecursionError) as error:
         raise DocumentError(one_line(error)) from error
 

@@ -68,7 +68,7 @@ def check_name(name: str, kind: str = "profile") -> str:
     Raises:
         UsageError: the name breaks a rule, which the message names.
     """
-    name = unicodedata.normalize("NFC", name)
+    name = unicodedata.normalize("NFC", name)  # file systems tell spellings apart that look the same
     problem = ""
     if not name:
         problem = "it is empty"

@@ -19,6 +19,7 @@ GUARDED: Final = (
 )
 
 NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
+# without waiting for whoever writes into a pipe that stands in a file's place
 LOOK: Final = os.O_RDONLY | NO_LINK | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 FOLDER: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK | getattr(os, "O_BINARY", 0)

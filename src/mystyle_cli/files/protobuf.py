@@ -21,6 +21,7 @@ def fields(data: memoryview) -> Iterator[Field]:
     while at < len(data):
         start = at
         tag, at = _number(data, at)
+        # how the value lies there: 0 a number, 1 eight bytes, 5 four, 2 a part behind its size
         kind = tag & 7
         if kind == 0:
             value, at = _number(data, at)
@@ -53,7 +54,7 @@ def head(number: int, size: int) -> bytes:
 def _number(data: memoryview, at: int) -> tuple[int, int]:
     """Return the number at a place, and the place after it."""
     value = 0
-    for shift in range(0, 70, 7):
+    for shift in range(0, 70, 7):  # ten bytes of 7 bits hold 64
         if at >= len(data):
             raise ValueError("it is cut off")
         byte = data[at]
@@ -65,7 +66,6 @@ def _number(data: memoryview, at: int) -> tuple[int, int]:
 
 
 def _varint(value: int) -> bytes:
-    """Invert `_number`."""
     found = bytearray()
     while value >= 0x80:
         found.append(value & 0x7F | 0x80)

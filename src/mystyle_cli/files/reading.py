@@ -51,7 +51,7 @@ def _opened(place: Place, name: str, most: int, links: bool) -> BufferedReader:
         error.filename = str(path)  # the system knows its last part only
         raise
     try:
-        _refuse_strange(os.fstat(handle), path, most)
+        _refuse_strange(os.fstat(handle), path, most)  # what was opened may not be what was looked at
         return os.fdopen(handle, "rb")
     except BaseException:
         os.close(handle)

@@ -59,25 +59,17 @@ class TensorError(ValueError):
 
 @dataclass(frozen=True)
 class _Entry:
-    """Where a tensor lies.
-
-    Args:
-        start: its first byte in the file.
-    """
+    """Where a tensor lies."""
 
     dtype: str
     shape: tuple[int, ...]
-    start: int
+    start: int  # its first byte in the file
 
 
 def read_tensors(
     path: Path, most: int, beneath: Path | None = None
 ) -> tuple[dict[str, NDArray[np.generic]], dict[str, str]]:
     """Read a safetensors file.
-
-    Args:
-        most: bytes that it may have.
-        beneath: a folder above it, below which no link is followed; None follows links.
 
     Returns:
         The arrays by name, every number of them finite, and the header's notes.
@@ -123,6 +115,7 @@ def _read_header(stream: _Stream) -> tuple[dict[str, _Entry], dict[str, str]]:
     for name, entry in declared:
         dtype, shape = DTYPES[entry["dtype"]], tuple(entry["shape"])
         width = int(dtype[-1]) if dtype[-1].isdigit() else 1
+        # one after another, so that nothing is hidden between them
         if entry["data_offsets"] != [at, at + math.prod(shape) * width]:
             raise TensorError(f"{name} is not where its header says, or of another size")
         entries[name] = _Entry(dtype, shape, start + at)
@@ -139,7 +132,7 @@ def _read(stream: _Stream, name: str, entry: _Entry) -> NDArray[np.generic]:
     stream.seek(entry.start)
     if array.nbytes and stream.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:
         raise TensorError("it became shorter while it was read")
-    if entry.dtype == "?":
+    if entry.dtype == "?":  # a byte beyond 1 would be no bool of numpy's
         return np.asarray(array.view(np.uint8) != 0)
     if array.dtype.kind == "f" and not _finite(array):
         raise TensorError(f"{name} holds values that are not finite")

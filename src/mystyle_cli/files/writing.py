@@ -60,7 +60,7 @@ def write(place: Place, name: str, data: bytes, mode: int = 0o666) -> None:
         with open(half.handle, "wb", closefd=False) as stream:
             stream.write(data)
             stream.flush()
-            os.fsync(half.handle)
+            os.fsync(half.handle)  # or a power cut could leave the name with nothing in it
         if sys.platform == "win32":  # which renames no file that is open
             half.close()
         os.replace(place.of(half.name), place.of(name), src_dir_fd=place.handle, dst_dir_fd=place.handle)
@@ -202,6 +202,7 @@ def refuse_link(path: Path) -> None:
 def open_own(path: Path, mode: str) -> IO[bytes]:
     """Open a file for writing that the program keeps at a place of its own; a link there raises OSError."""
     refuse_link(path)
+    # NO_LINK: the first look may be too old
     return open(path, mode, opener=lambda name, flags: os.open(name, flags | NO_LINK, 0o666))
 
 

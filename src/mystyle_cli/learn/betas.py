@@ -45,12 +45,8 @@ class Restorer:
     """What restores photos while a person is learned.
 
     Args:
-        prior: the domain prior.
-        generator: G_p.
-        perceptual: LPIPS.
         anchors: (N, w_dim).
         references: (N, D), the reference set's identity embeddings.
-        instant: where searches start.
     """
 
     prior: Prior
@@ -101,10 +97,8 @@ class Measured:
 def measure_betas(restorer: Restorer, crops: Pixels, progress: Progress = silent) -> dict[TaskName, Measured]:
     """Restore photos with every beta of the grid, in each of the three ways.
 
-    Args:
-        restorer: of the person.
-        crops: uint8 (P, R, R, 3), aligned, none of them learned from.
-        progress: told of every beta.
+    restorer: of the person.
+    crops: uint8 (P, R, R, 3), aligned, none of them learned from.
     """
     generator, tasks = restorer.generator, get_args(TaskName)
     plan = plan_search(generator, restorer.perceptual, len(crops), restorer.prior.device)
@@ -120,18 +114,14 @@ def measure_betas(restorer: Restorer, crops: Pixels, progress: Progress = silent
             progress(Step("betas", len(measured) * len(GRID) + len(rows), len(tasks) * len(GRID)))
         id_errors, distances = np.stack(rows, axis=1)  # (len(GRID), P) each
         measured[task] = Measured(id_errors, distances, np.array([one.id_score for one in located]))
-    generator.synthesis.recompute = False
+    generator.synthesis.recompute = False  # later stages go on with the same generator, and have room
     return measured
 
 
 def beta_curves(
     restorer: Restorer, held_out: Pictures, progress: Progress = silent
 ) -> dict[str, dict[str, float]]:
-    """Ask a person's held-out photos which beta suits them.
-
-    Returns:
-        A table for each task; see `restore.betas.curve`.
-    """
+    """Ask a person's held-out photos which beta suits them: a table a task, see `restore.betas.curve`."""
     rows = np.linspace(0, len(held_out) - 1, min(len(held_out), PHOTOS)).round().astype(int)
     measured = measure_betas(restorer, held_out.pixels[rows].transpose(0, 2, 3, 1), progress)
     return {

@@ -37,14 +37,6 @@ class Estimate:
     """What a tuning is expected to take.
 
     Args:
-        pictures: in the reference set.
-        passes: over them.
-        batch: pictures a step.
-        steps: in all.
-        resolution: of the pictures.
-        device: where.
-        precision: arithmetic of the networks.
-        plan: how steps are cut to fit into memory.
         memory: bytes that the process, or the device, holds at most.
         later: whether it holds the most when the nets for instant answers are made.
         free: bytes that it may take, what it holds already among them; None where nothing tells.
@@ -110,9 +102,6 @@ def estimate_tuning(
     """Tell what tuning will take: the memory is counted, the time is that of a few steps on noise.
 
     Args:
-        prior: the domain prior, with the device to tune on.
-        pictures: in the reference set.
-        settings: how to tune.
         instant: whether the nets for instant answers are made afterwards; their memory is counted, where it
             is more, but not their time.
         taken: steps that were taken before; None where all were, and none is tried then.
@@ -127,6 +116,7 @@ def estimate_tuning(
     cost = picture_cost(generator, perceptual, half=precision == "bfloat16")
     work = planned_bytes(plan, cost, generator, perceptual, pictures)
     later = gradient_bytes(generator, perceptual) if instant else 0
+    # `batches_of_pass` splits evenly: no step may hold `batch`
     largest = math.ceil(pictures / math.ceil(pictures / settings.batch))
     steps = settings.passes * math.ceil(pictures / settings.batch)
     tried = plan.fits and taken is not None
@@ -155,7 +145,6 @@ def _held(device: Device) -> int:
 
 
 def _others(prior: Prior) -> int:
-    """Return what the prior's other nets take, where they share the memory."""
     if prior.device.has_own_memory:
         return 0
     return sum(2 * prior.file(role).stat().st_size for role in prior.roles if role in HELD_TWICE)
@@ -182,19 +171,14 @@ class _EnoughError(Exception):
 
 
 class _Clock:
-    """Progress of the tries: times the steps, and ends them when there are enough.
-
-    Args:
-        finish: waits until the device has done what it was given.
-    """
+    """Progress of the tries: times the steps, and ends them when there are enough."""
 
     def __init__(self, finish: Callable[[], None]) -> None:
         self.finish = finish
         self.marks: list[float] = []
 
     def __call__(self, step: Step) -> None:
-        """Note the end of a step."""
-        self.finish()
+        self.finish()  # a device works on after the call returns: unwaited for, a step would seem free
         self.marks.append(time.perf_counter())
         if self.marks[-1] - self.marks[0] > PROBE_SECONDS:
             raise _EnoughError

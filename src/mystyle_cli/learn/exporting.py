@@ -42,7 +42,6 @@ class Net:
     """One exported net.
 
     Args:
-        file: its name.
         largest_difference: to torch, over the pictures compared; 0 for a copy of the prior's own file.
     """
 
@@ -62,13 +61,11 @@ def export_nets(
     """Write a person's nets, and the record of how near they are to torch.
 
     Args:
-        prior: the domain prior, whose other nets go with the generator.
         generator: G_p, on any device.
         anchors: (N, w_dim), whose codes and mixtures are compared.
         write: takes the files, the record last.
         left_out: gives the weights that the profile has elsewhere; the generator in float32 is written alone,
             without them. None writes what others' programs need: it whole, half precision, the prior's nets.
-        generator_sha256: of the profile's generator, for the record.
 
     Raises:
         ModelError: an exported net answers otherwise than torch.
@@ -103,8 +100,6 @@ def export_stage(
     """Export into a profile's next version.
 
     Args:
-        draft: the next version.
-        prior: the domain prior.
         generator: G_p and its file's sha256.
         anchors: (N, w_dim).
         everything: all that others' programs need, see `export_nets`.
@@ -145,7 +140,7 @@ def _compare(
     net = open_synthesis(path, generator.w_dim, weights=weights)
     made = net.render_alpha(alpha.astype(np.float32), anchors)
     difference = float(np.abs(made - synthesise(generator, codes)).max())
-    if not difference <= limit:
+    if not difference <= limit:  # and not `>`: NaN must fail, too
         raise ModelError(
             f"{path.name} differs from torch by {difference:.1e}, more than {limit:.0e}",
             "Use --backend torch, and report this.",

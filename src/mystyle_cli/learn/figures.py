@@ -43,8 +43,6 @@ def reconstruction_figures(
 
     Args:
         generator: G_d or G_p.
-        prior: the domain prior; its identity net judges.
-        perceptual: LPIPS.
         reference: anchors (N, w_dim) and photos (N, 3, R, R) of the reference set.
         held_out: the encoder's codes and photos of the held-out set; may be empty.
 
@@ -97,7 +95,6 @@ def identity_statistics(
     and the prior's samples are the strangers.
 
     Args:
-        prior: the domain prior, whose identity net judges.
         reference: (N, 3, R, R) in [-1, 1].
         held_out: (M, 3, R, R), M may be 0.
         seed: of the strangers.
@@ -117,7 +114,7 @@ def identity_statistics(
         scores = id_scores(embed_pictures(prior, held_out), references)
         statistics["held_out_mean"] = float(scores.mean())
         own.append(scores)
-    mine = np.concatenate(own) if own else np.ones(1, np.float32)
+    mine = np.concatenate(own) if own else np.ones(1, np.float32)  # one photo alone: as like itself as can be
     statistics |= {
         "own_mean": float(mine.mean()),
         "own_spread": float(mine.std()),

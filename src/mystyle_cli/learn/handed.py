@@ -28,12 +28,7 @@ FloatArray = NDArray[np.float32]
 
 
 class Handed:
-    """A profile's next version in memory. A stage that was done before leaves its part to be read.
-
-    Args:
-        draft: the next version on disk.
-        prior: the domain prior.
-    """
+    """A profile's next version in memory. A stage that was done before leaves its part to be read."""
 
     def __init__(self, draft: Draft, prior: Prior) -> None:
         self._draft, self._prior = draft, prior
@@ -44,9 +39,7 @@ class Handed:
         """Take over what was curated just now.
 
         Args:
-            records: as they were written.
             crops: the faces uint8 (R, R, 3) by sha256.
-            advice: what curation said of the set.
         """
         self.records, self.advice = records, advice
         self.train, self.held_out = (self._together(crops, split) for split in (TRAIN, HELD_OUT))

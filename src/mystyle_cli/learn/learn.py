@@ -34,7 +34,6 @@ class Learned:
     """What learning made.
 
     Args:
-        profile: the profile, open.
         worked: the stages that this command did; the others were found done.
         warnings: what the set of photos lacks, one sentence each.
         seconds: time by stage, over all commands that took part.
@@ -57,12 +56,7 @@ def learn(
     """Make a profile of photos. Interrupted at any point, the same call goes on from where it stopped.
 
     Args:
-        store: where the profile will be.
-        name: its name.
         photos: picture files; bad ones are refused with a reason, not an error.
-        prior: the domain prior.
-        settings: how to learn.
-        progress: called in every stage.
 
     Raises:
         ModelError: the prior lacks what learning needs; no photo has been looked at then.
@@ -80,7 +74,7 @@ def learn(
         try:
             handed = stages.curate_all(photos)
         except MystyleError:
-            stages.draft.discard_empty()
+            stages.draft.discard_empty()  # so that a refused album leaves no folder
             raise
         return _finish(store, name, stages, handed)
 
@@ -98,11 +92,8 @@ def merge(
     they agreed to is taken over, with the earliest of the days on which it ends.
 
     Args:
-        store: where they are, and where the new profile will be.
-        name: what it is called.
         members: names of profiles of one person each, all tuned from one prior.
         settings: how to learn; what they say of curation, anchors and consent does not count.
-        progress: called in every stage.
 
     Raises:
         UsageError: these are not several people, or the new profile is one of them.
@@ -141,11 +132,7 @@ def ingest(
     """Add photos to a profile; it stays as it is until everything that depends on them is made anew.
 
     Args:
-        store: where the profile is.
-        name: its name.
         photos: picture files; those seen before are passed over.
-        settings: how to learn.
-        progress: called in every stage.
 
     Raises:
         ProfileError: there is no such profile, it holds several people, or it is locked.
@@ -170,10 +157,7 @@ def retune(
     """Tune a profile that is not tuned yet, or tune it anew with other settings.
 
     Args:
-        store: where the profile is.
-        name: its name.
         settings: how to tune; what they say of curation does not count.
-        progress: called in every stage.
 
     Raises:
         ProfileError: there is no such profile, or it is locked.
@@ -187,11 +171,6 @@ def retune(
 
 def estimate(store: Store, name: str, settings: LearnSettings | None = None) -> Estimate:
     """Tell what tuning a profile will take on this machine; nothing is changed.
-
-    Args:
-        store: where the profile is.
-        name: its name.
-        settings: how to tune, and where.
 
     Raises:
         ProfileError: there is no such profile.
@@ -209,10 +188,6 @@ def estimate(store: Store, name: str, settings: LearnSettings | None = None) -> 
 def export(store: Store, name: str) -> tuple[Path, list[Net]]:
     """Export a tuned profile to ONNX with everything that belongs to it; nothing else of it changes.
 
-    Args:
-        store: where the profile is.
-        name: its name.
-
     Returns:
         The folder inside the profile, and the nets.
 
@@ -225,7 +200,7 @@ def export(store: Store, name: str) -> tuple[Path, list[Net]]:
 
     with store.locked(name):
         profile, draft = store.open(name), store.draft(name)
-        if draft.learning:
+        if draft.learning:  # a commit would put half of it in place
             raise ProfileError(
                 f"learning of profile '{name}' was interrupted", "Finish it: give the same command again."
             )
@@ -245,7 +220,6 @@ def export_to(profile: Profile, folder: Path) -> list[Net]:
     Interrupted, the same call goes on.
 
     Args:
-        profile: the person, tuned.
         folder: made when missing.
 
     Raises:

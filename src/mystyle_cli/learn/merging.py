@@ -37,7 +37,6 @@ def refuse_unlike(name: str, members: Sequence[Profile]) -> None:
 
     Args:
         name: what they are to become.
-        members: the profiles.
 
     Raises:
         UsageError: fewer than two, one twice, or the result is one of them.
@@ -48,7 +47,7 @@ def refuse_unlike(name: str, members: Sequence[Profile]) -> None:
         raise UsageError(
             f"{', '.join(names)}: these are not several people", "Name two profiles or more, each once."
         )
-    if name.casefold() in {other.casefold() for other in names}:
+    if name.casefold() in {other.casefold() for other in names}:  # one folder where case does not count
         raise UsageError(f"'{name}' cannot be merged into itself", "Choose a new name for what comes of it.")
     first = members[0]
     for member in members:
@@ -100,10 +99,8 @@ def merge_photos(
     """Write the photos of several people into a profile's next version, each with whose it is.
 
     Args:
-        draft: the next version.
         members: their profiles, which are only read.
         seed: of the strangers that the gate is learned from.
-        progress: told after every person.
 
     Returns:
         The digests of the files, and what is noted of them.
@@ -111,6 +108,7 @@ def merge_photos(
     records: tuple[PhotoRecord, ...] = ()
     files: dict[str, str] = {}
     for number, member in enumerate(members):
+        # numbered anew below: every member's faces begin at 1
         bare = [dataclasses.replace(record, face=None, person=member.name) for record in member.records]
         before, records = len(records), number_faces(bare, records)
         for old, new in zip(member.records, records[before:], strict=True):
@@ -129,8 +127,6 @@ def merge_anchors(
     """Write the anchors of several people into a profile's next version, in the order of their photos.
 
     Args:
-        draft: the next version.
-        members: their profiles.
         names: sha256 of the photos.
 
     Returns:
@@ -142,7 +138,6 @@ def merge_anchors(
 
 
 def _stacked(sheets: Sequence[Pixels]) -> Pixels:
-    """Lay pictures (H, W, 3) one below the other."""
     width = max(sheet.shape[1] for sheet in sheets)
     wide = [((0, 0), (0, width - sheet.shape[1]), (0, 0)) for sheet in sheets]
     return np.concatenate(

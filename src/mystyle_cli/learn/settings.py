@@ -32,7 +32,6 @@ class LearnSettings:
         export: whether to write the tuned generator as an ONNX net too, which sampling takes without torch.
         instant: how to train the net that answers at once and from whose answers searches start; None
             trains none.
-        tuning: how to tune.
         whole: whether all that tuning changed is kept in half precision, not as exactly as pictures show.
         anchors: how anchors are found where the prior has no encoder.
         curation: what makes a photo good enough.
@@ -40,7 +39,6 @@ class LearnSettings:
         consent: what is noted about the consent of the person shown.
         consent_until: the last day on which it holds (ISO 8601), "" without an end.
         seed: of the split into reference set and held-out photos, and of the strangers drawn for the gate.
-        device: where to learn.
         replace: whether a finished profile that was made of other photos is replaced.
     """
 

@@ -77,7 +77,6 @@ class Done:
     Args:
         files: digests by name of the files that it wrote.
         facts: settings and costs worth keeping.
-        figures: what it measured, where it measures.
     """
 
     files: Mapping[str, str]
@@ -138,6 +137,7 @@ class Stages:
             ProfileError: its photos are not in it.
         """
         profile.require_faces()
+        # which forgets what other inputs began
         self.draft.done("curate", profile.manifest.fact("curate", "inputs", Text()))
         return Handed(self.draft, self.prior)
 
@@ -164,25 +164,23 @@ class Stages:
         return handed
 
     def _take_anchors(self, handed: Handed, members: Sequence[Profile]) -> Done:
-        """Take the anchors of several people over."""
         anchors, files, facts = merge_anchors(self.draft, members, handed.names)
         handed.take_anchors(anchors)
         return Done(files, facts)
 
     def _curate_inputs(self, digests: Iterable[str]) -> str:
-        """Return the digest of what curation depends on."""
         reference = self.settings.reference
         return digest_of(
+            # the number rises when the stage works otherwise: what was made before is then made again
             "curate 1",
             self.prior.digest,
             self.settings.curation,
             self.seed,
             None if reference is None else _digests([reference])[reference],
-            sorted(set(digests)),
+            sorted(set(digests)),  # by content: neither names nor order count
         )
 
     def _curate(self, handed: Handed, photos: Mapping[Path, str], before: Sequence[PhotoRecord]) -> Done:
-        """Judge photos, and write records, faces and contact sheet."""
         prior, folder = self.prior, self.draft.folder
         crops = {
             record.sha256: read_face(folder / record.face, prior.resolution, folder)
@@ -223,13 +221,13 @@ class Stages:
             self.draft.commit(self._manifest(handed))
 
     def _anchor_inputs(self, handed: Handed) -> str:
+        # settings that are not used must not make the anchors seem changed
         optimised = None if "encoder" in self.prior.roles else self.settings.anchors
         return digest_of("anchors 1", optimised, handed.set_digest(TRAIN))
 
     def _find_anchors(self, handed: Handed) -> Done:
-        """Find the code of each photo of the reference set."""
         anchors = find_anchors(handed.train, self.prior, self.settings.anchors, self.progress)
-        notes = {"names": json.dumps(handed.names)}
+        notes = {"names": json.dumps(handed.names)}  # safetensors keeps text only
         files = self.draft.write_tensors(ANCHORS, {"anchors": anchors.codes}, notes)
         handed.take_anchors(anchors.codes)
         rank = anchors.rank
@@ -243,6 +241,7 @@ class Stages:
             self.draft.forget("tune")
 
     def _tune_inputs(self, handed: Handed) -> str:
+        # how often it is saved changes no result
         settings = dataclasses.replace(self.settings.tuning, save_seconds=0.0)
         return digest_of("tune 2", METHOD, settings, self.settings.whole, handed.fit())
 
@@ -373,6 +372,7 @@ class Stages:
         if generator is None:
             self.draft.forget("export")
             return
+        # exported in full once, it stays so
         everything = bool(self.draft.stages().get("export", {}).get("everything", False))
         inputs = export_inputs(self.prior.digest, generator, everything)
         if self.settings.export:
@@ -436,6 +436,7 @@ def _digests(photos: Sequence[Path]) -> dict[Path, str]:
     Raises:
         DecodeError: a file is not there.
     """
+    # a link that leads nowhere is there, too: curation says what is wrong with it
     for path in photos:
         if not os.path.lexists(path):
             raise DecodeError(f"{path}: no such file", "Check the path.")

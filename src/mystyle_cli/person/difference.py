@@ -63,12 +63,7 @@ LAYERS: Final = Table(
 
 @dataclass(frozen=True)
 class Difference:
-    """A tuned generator as it is stored.
-
-    Args:
-        tensors: arrays by name.
-        notes: of the file's header.
-    """
+    """A tuned generator as it is stored."""
 
     tensors: dict[str, NDArray[np.generic]]
     notes: dict[str, str]
@@ -85,7 +80,6 @@ def store_difference(
     """Return what tuning changed, ready to be written.
 
     Args:
-        prior: the domain prior, with the device to render on.
         codes: the anchors (N, w_dim).
         whole: keep every weight in half precision.
         picture_error: PSNR in dB of what rounding does to a picture.
@@ -140,7 +134,7 @@ def measure_sensitivities(
     if not chosen:
         return {}
     sums = {name: [torch.zeros(p.shape[0]), torch.zeros(p.shape[1])] for name, p in chosen.items()}
-    draw = torch.Generator().manual_seed(0)
+    draw = torch.Generator().manual_seed(0)  # the same tuning shall give the same file
     for number in np.linspace(0, len(codes) - 1, pictures).round().astype(int):
         code = torch.from_numpy(codes[number : number + 1].copy()).to(generator.device)  # (1, w_dim)
         with torch.enable_grad():
@@ -157,7 +151,6 @@ def measure_sensitivities(
 
 
 def _assemble(coded: Mapping[str, Coded], kind: str, prior_sha256: str) -> Difference:
-    """Name the parts of all arrays, and write down what decoding needs."""
     tensors = {f"{name}{end}": part for name, array in coded.items() for end, part in array.parts.items()}
     notes = {"kind": kind, "prior": prior_sha256}
     if kind == QUANTISED:
@@ -172,9 +165,7 @@ def read_changes(
     """Read what tuning changed.
 
     Args:
-        path: a `generator.safetensors`.
         prior_sha256: digest of the prior that it must belong to.
-        beneath: the profile's folder; no link in it is followed.
 
     Returns:
         float32 arrays by name; parameters that are not among them are as in G_d.
@@ -192,7 +183,6 @@ def _changes(
     shapes: Mapping[str, tuple[int, ...]],
     prior_sha256: str,
 ) -> dict[str, FloatArray]:
-    """Decode what tuning changed; see `read_changes`."""
     if notes.get("prior") != prior_sha256 or notes.get("kind") not in (QUANTISED, HALF):
         raise ProfileError(f"{path} does not fit the prior's generator", "Create the profile again.")
     try:
@@ -239,9 +229,6 @@ def apply_difference(
 
     Args:
         generator: a copy of G_d on the CPU; changed in place.
-        path: the profile's `generator.safetensors`.
-        prior_sha256: digest of the prior that it must belong to.
-        beneath: the profile's folder; no link in it is followed.
 
     Raises:
         ProfileError: the file is damaged, of another prior, or does not fit this generator.
@@ -255,8 +242,6 @@ def apply_bytes(generator: Generator, path: Path, data: bytes, prior_sha256: str
     Args:
         generator: a copy of G_d on the CPU; changed in place.
         path: the file's, for messages.
-        data: its content.
-        prior_sha256: digest of the prior that it must belong to.
 
     Returns:
         The file's notes.

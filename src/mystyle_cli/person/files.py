@@ -37,7 +37,6 @@ def write_whole(path: Path, data: bytes, *, private: bool = False) -> str:
 
     Args:
         path: the target; its folder is made when missing.
-        data: the content.
         private: it is for its owner only, and so is a folder that is made for it.
 
     Returns:
@@ -63,12 +62,7 @@ def unwritable(path: Path, error: OSError) -> ProfileError:
 
 
 def tensor_bytes(tensors: Mapping[str, NDArray[np.generic]], notes: Mapping[str, str]) -> bytes:
-    """Return arrays as one safetensors file.
-
-    Args:
-        tensors: arrays by name.
-        notes: strings kept in the file's header.
-    """
+    """Return arrays by name as one safetensors file, with strings kept in its header."""
     import numpy as np
     from safetensors.numpy import save
 
@@ -85,26 +79,12 @@ def save_tensors(
     *,
     private: bool = False,
 ) -> str:
-    """Write arrays as one safetensors file, whole or not at all.
-
-    Args:
-        path: the target.
-        tensors: arrays by name.
-        notes: strings kept in the file's header.
-        private: it is for its owner only.
-
-    Returns:
-        The sha256 of the file.
-    """
+    """Write arrays and notes as one safetensors file, whole or not at all, and return its sha256."""
     return write_whole(path, tensor_bytes(tensors, notes), private=private)
 
 
 def load_tensors(path: Path, beneath: Path | None = None) -> tuple[dict[str, NDArray[np.generic]], Notes]:
     """Read a safetensors file that `save_tensors` wrote.
-
-    Args:
-        path: the file.
-        beneath: the profile's folder, where it belongs to one; no link in it is followed.
 
     Returns:
         The arrays by name, all of them finite, and the header's notes.

@@ -94,10 +94,6 @@ def place_of(folder: Path, name: str) -> Path:
 
     From the instant at which `.commit/` is there the next version counts, whose files are moved out of it
     one by one, `profile.toml` last. Readers look there first and change nothing.
-
-    Args:
-        folder: the profile's.
-        name: a data file's.
     """
     here = owned(folder)
     staged = here.has(f"{COMMIT}/profile.toml") and here.has(f"{COMMIT}/{name}")

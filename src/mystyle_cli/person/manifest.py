@@ -41,12 +41,7 @@ State = Literal["fresh", "stale", "none"]
 
 
 def export_state(manifest: Manifest, generator_file: str) -> State:
-    """Tell whether a profile's exported generator is the one that it has now.
-
-    Args:
-        manifest: of the profile.
-        generator_file: name of the tuned generator's file.
-    """
+    """Tell whether a profile's exported generator is the one that it has now."""
     facts: Mapping[str, object] = manifest.stages.get("export", {})
     if f"{FOLDER}/{SYNTHESIS}" not in manifest.digests():
         return "none"
@@ -113,13 +108,9 @@ class PriorMark:
     """Which domain prior a profile was tuned from.
 
     Args:
-        name: the prior's name.
         location: its folder when it is neither bundled nor registered under its name, otherwise ""; a home
             folder is written as `~`, so that no file of a profile says who uses the machine.
         sha256: digest of its `prior.toml`, which holds the digest of every file.
-        resolution: side of its pictures in pixels.
-        w_dim: length of a code.
-        num_ws: codes per picture in W+.
     """
 
     name: str
@@ -140,11 +131,7 @@ class Manifest:
     """The content of `profile.toml`.
 
     Args:
-        prior: the domain prior G_d.
         created: when the profile was first made (ISO 8601, UTC).
-        changed: when it last changed.
-        made_by: version of mystyle that wrote it.
-        consent: what its maker noted about the consent of the person shown.
         consent_until: the last day on which it holds (ISO 8601), "" without an end.
         members: where the profile holds several people, by name what `identity` is for one; `identity` is
             empty then.
@@ -177,11 +164,6 @@ class Manifest:
     def fact(self, stage: str, name: str, kind: Kind) -> Any:
         """Return what was noted of a stage, where work depends on it.
 
-        Args:
-            stage: its name.
-            name: of the fact.
-            kind: what it must be.
-
         Raises:
             ProfileError: it is not there, or of another kind.
         """
@@ -193,11 +175,7 @@ class Manifest:
         return bool(self.consent_until) and date.fromisoformat(self.consent_until) < datetime.now(UTC).date()
 
     def require_consent(self, name: str) -> None:
-        """Raise ConsentError when the consent that was noted has ended.
-
-        Args:
-            name: the profile's.
-        """
+        """Raise ConsentError when the consent that was noted has ended."""
         if self.consent_over:
             raise ConsentError(
                 f"the consent that profile '{name}' rests on ended on {self.consent_until} ({self.consent})",
@@ -214,7 +192,7 @@ class Manifest:
         import tomli_w
 
         document = _plain(asdict(self))
-        if not self.members:
+        if not self.members:  # no reader of format 2 knows them
             del document["members"]
         try:
             FIELDS.read(document)
@@ -240,8 +218,6 @@ def remedy(manifest: Manifest, name: str, files: Iterable[str]) -> str:
     """Return what makes damaged files of a profile whole again without a backup, as the end of a sentence.
 
     Args:
-        manifest: of the profile.
-        name: the profile's.
         files: which are damaged or missing, by their paths inside its folder.
     """
     learned = {file for stage, table in manifest.files.items() if stage != "curate" for file in table}
@@ -265,8 +241,6 @@ def read_manifest(folder: Path, steps: Sequence[Migration] = MIGRATIONS, *, stag
     """Read a profile's manifest, migrating an older one in memory; the next change writes it back.
 
     Args:
-        folder: the profile's.
-        steps: the known migrations.
         staged: where a commit is under way, read that of the next version.
 
     Raises:
@@ -283,6 +257,7 @@ def read_manifest(folder: Path, steps: Sequence[Migration] = MIGRATIONS, *, stag
         raise unreadable(path, error) from error
     except DocumentError as error:
         raise ProfileError(f"{path} is damaged: {error}", hint) from error
+    # format 3 is no step after 2 but stands beside it
     if document.get("format") != SEVERAL or not document.get("members"):
         document = migrate(document, path, steps)
         document.pop("members", None)  # of no profile of these formats

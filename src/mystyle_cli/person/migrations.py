@@ -32,7 +32,6 @@ class Migration:
     Args:
         since: the format that it reads; it returns format `since + 1`.
         name: what changed, for the record that `profile.toml` keeps in `migrated`.
-        apply: from the old document to the new one.
     """
 
     since: int
@@ -56,17 +55,12 @@ def migrate(
 ) -> dict[str, Any]:
     """Bring a document to the target format by the named steps.
 
-    Args:
-        document: a parsed `profile.toml`.
-        where: its path, for messages.
-        steps: the known migrations.
-        target: the format wanted.
-
     Raises:
         NewerFormatError: the format is newer than the target.
         ProfileError: it is not a number, or no step leads on from it.
     """
     written = document.get("format")
+    # to Python a bool is an int
     if not isinstance(written, int) or isinstance(written, bool) or not 0 <= written <= LARGEST:
         raise ProfileError(f"{where}: `format` is no whole number", "Restore the file from a backup.")
     if written > target:

@@ -46,8 +46,6 @@ class Profile:
     """One person, as learned. Files are read when they are first needed, and checked against their digests.
 
     Args:
-        folder: the profile's folder.
-        manifest: its `profile.toml`.
         prior: the domain prior, when it is already open.
     """
 
@@ -62,7 +60,6 @@ class Profile:
         self.device = CPU if prior is None else prior.device
 
     def __repr__(self) -> str:
-        """Show name, number of anchors and prior."""
         count = self.manifest.counts.get("train", 0)
         whose = f", person {self.person!r}" if self.person else ""
         return f"Profile({self.name!r}, {count} anchors, prior {self.manifest.prior.name!r}{whose})"
@@ -230,7 +227,7 @@ class Profile:
     def _mine(self, every: FloatArray) -> FloatArray:
         """Return the person's own of the rows that the profile has, one for each photo, read-only."""
         mine = every[self.rows] if self.person else every
-        mine.flags.writeable = False
+        mine.flags.writeable = False  # whoever asks gets the same array
         return mine
 
     def anchors(self) -> FloatArray:
@@ -239,7 +236,7 @@ class Profile:
 
     def on(self, device: Device) -> Self:
         """Return the same profile with the nets that it works with on a device."""
-        moved = copy.copy(self)
+        moved = copy.copy(self)  # what was read so far goes along
         moved.device = device
         moved.__dict__.pop("_ones", None)  # on the device of before
         if "prior" in moved.__dict__:  # open already
@@ -300,8 +297,6 @@ class Profile:
     def refuse_odd(self, name: str, images: FloatArray) -> FloatArray:
         """Return what a net of the profile's drew, after seeing that it is pictures.
 
-        Args:
-            name: of the net's file, for the message.
             images: (B, 3, R, R) where the net is right.
 
         Raises:
@@ -358,10 +353,7 @@ def read_anchors(path: Path, names: Sequence[str], w_dim: int, beneath: Path) ->
     """Read the anchors (N, w_dim), read-only.
 
     Args:
-        path: an `anchors.safetensors`.
         names: sha256 of the photos that they must belong to, in order.
-        w_dim: length of a code.
-        beneath: the profile's folder; no link in it is followed.
 
     Raises:
         ProfileError: they are damaged, or others than these photos'.
@@ -386,11 +378,6 @@ def read_anchors(path: Path, names: Sequence[str], w_dim: int, beneath: Path) ->
 
 def read_embeddings(path: Path, count: int, beneath: Path) -> FloatArray:
     """Read the identity embeddings (N, D) of the reference set, unit rows.
-
-    Args:
-        path: a `references.safetensors`.
-        count: N.
-        beneath: the profile's folder; no link in it is followed.
 
     Raises:
         ProfileError: they are damaged, or not so many.

@@ -96,7 +96,6 @@ def encode(change: FloatArray, sensitivity: Sensitivity | None, accuracy: float)
     """Store a change in as few bytes as an accuracy allows.
 
     Args:
-        change: float32, any shape.
         sensitivity: of its weights; only small arrays need none.
         accuracy: the step of a weight of sensitivity 1; steps are in proportion to sensitivity ** -0.5.
 
@@ -163,7 +162,6 @@ def _on_grid(change: FloatArray, sensitivity: Sensitivity, accuracy: float) -> C
 def _from_grid(
     parts: Mapping[str, NDArray[np.generic]], facts: Mapping[str, Any], shape: tuple[int, ...]
 ) -> FloatArray:
-    """Invert `_on_grid`."""
     if parts[".rows"].shape != shape[:1] or parts[".columns"].shape != shape[1:2]:
         raise ValueError(f"steps do not fit {shape}")
     steps = _grid_steps(parts[".rows"], parts[".columns"], facts)
@@ -190,6 +188,7 @@ def _bounded(
     most = COARSEST * float(np.sqrt(np.mean(np.square(change, dtype=np.float64))))
     least = min(largest / FINEST, most)
     mean = sensitivity.mean
+    # where pictures feel nothing, as coarse as is allowed
     step = most if mean <= 0 else min(max(accuracy / mean**0.5, least), most / LEAST_SHARE)
     return float(np.float32(step)), float(np.float32(least)), float(np.float32(most))
 
@@ -258,10 +257,6 @@ def pack(integers: NDArray[np.int16]) -> tuple[NDArray[np.uint8], int]:
 def unpack(data: NDArray[np.generic], count: int, largest: int) -> Integers:
     """Invert `pack`.
 
-    Args:
-        count: how many integers it holds.
-        largest: their largest magnitude.
-
     Raises:
         ValueError: the data are damaged, or not `count` such integers.
     """
@@ -291,6 +286,7 @@ def _inflate(data: bytes, size: int) -> bytes:
     """Decompress exactly `size` bytes."""
     decoder = zlib.decompressobj()
     try:
+        # a byte more shows that it holds too much, and bounds a bomb
         found = decoder.decompress(data, size + 1)
     except zlib.error as error:
         raise ValueError(f"not compressed integers: {error}") from error

@@ -42,10 +42,6 @@ def write_records(records: Sequence[PhotoRecord]) -> bytes:
 def read_records(path: Path, beneath: Path | None = None) -> tuple[PhotoRecord, ...]:
     """Read `photos.jsonl`.
 
-    Args:
-        path: the file.
-        beneath: the profile's folder; no link in it is followed.
-
     Raises:
         ProfileError: it cannot be read, a line is not a record, or a record names a face outside the profile
             or another record's.
@@ -129,10 +125,6 @@ def refuse_too_few(records: Sequence[PhotoRecord], least: int) -> None:
 def read_pixels(path: Path, beneath: Path | None = None) -> Pixels:
     """Read an aligned face as it is stored, uint8 (R, R, 3).
 
-    Args:
-        path: the file.
-        beneath: the profile's folder; no link in it is followed.
-
     Raises:
         ProfileError: it cannot be read.
     """
@@ -177,13 +169,13 @@ class Pictures:
                 f"{count:,} faces of {resolution} pixels are more than are worked on together",
                 "Create the profile from fewer photos.",
             )
+        # filled as they are read: a list of them would take as much again
         pixels = np.zeros((count, 3, resolution, resolution), np.uint8)
         for row, face in zip(pixels, faces, strict=True):
             row[:] = face.transpose(2, 0, 1)
         return cls(pixels)
 
     def __len__(self) -> int:
-        """Return N."""
         return len(self.pixels)
 
     def __getitem__(self, index: slice) -> FloatArray:
@@ -193,11 +185,6 @@ class Pictures:
 
 def read_faces(paths: Sequence[Path], resolution: int, beneath: Path | None = None) -> Pictures:
     """Read aligned faces (N, 3, R, R).
-
-    Args:
-        paths: the files.
-        resolution: R.
-        beneath: the profile's folder; no link in it is followed.
 
     Raises:
         ProfileError: one cannot be read or has another size, or they are more than memory should hold.

@@ -1,4 +1,4 @@
-"""How well a profile shows its person, and the gate for others. Source: sec. 4.1, app. C.3, C.6."""
+"""What pictures of a person are measured by: ID score, LPIPS, PSNR. Source: sec. 4.1, app. C.3, C.6."""
 
 from __future__ import annotations
 
@@ -88,5 +88,5 @@ def perceptual_distances(
 
 def peak_signal_to_noise(made: FloatArray, truth: FloatArray) -> FloatArray:
     """Return PSNR in dB, one value a picture; pictures (N, 3, R, R) in [-1, 1], values beyond are clipped."""
-    error = np.square(made.clip(-1, 1) - truth).mean(axis=(1, 2, 3))
+    error = np.square(made.clip(-1, 1) - truth).mean(axis=(1, 2, 3))  # 4: the range of [-1, 1], squared
     return np.asarray(10 * np.log10(4.0 / np.maximum(error, 1e-12)), np.float32)

@@ -24,10 +24,7 @@ class LeftOut:
     """The weights of G_p and of the perceptual net by the names in the nets; read when first asked for.
 
     Args:
-        prior: opens the domain prior.
         generator: gives the path of the profile's `generator.safetensors`, its digest checked.
-        prior_sha256: digest of the prior that it must belong to.
-        beneath: the profile's folder; no link in it is followed.
     """
 
     def __init__(

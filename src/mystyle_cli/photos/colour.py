@@ -90,12 +90,13 @@ def scaled(image: Image.Image, encoding: Encoding) -> tuple[Image.Image, Encodin
 def _white(image: Image.Image, finite: Floats, tags: Any) -> float:
     peak = float(finite.max())
     if image.mode == "F":
+        # 99 %: a few odd pixels shall not tell the scale
         bright = float(np.quantile(finite[:: max(1, finite.size // 100_000)], 0.99))
         return next((white for white in (1.0, 255.0, 65535.0) if bright <= white), peak)
     bits = tags.get(258, (16,))[0]
-    if bits == 12:
+    if bits == 12:  # they stand in 16
         return 4095.0
-    if image.mode != "I" or image.format == "PPM":
+    if image.mode != "I" or image.format == "PPM":  # to which Pillow scales a PPM's
         return 65535.0
     return next((white for white in (255.0, 65535.0) if peak <= white), 2.0**31 - 1)
 
@@ -106,7 +107,6 @@ def to_srgb(image: Image.Image, profile: bytes | None, encoding: Encoding) -> Pi
     Args:
         image: of mode RGB, L, CMYK, LAB, YCbCr or HSV.
         profile: its ICC profile, which goes before `encoding`, or None.
-        encoding: how its numbers stand for light.
     """
     grey = image.mode == "L"
     converted = _by_profile(image, profile) if profile else None
@@ -154,7 +154,7 @@ def _apply(pixels: Pixels, encoding: Encoding) -> None:
     levels: Floats = np.linspace(0, 1, 256, dtype=np.float32)
     light: Floats = _decode(levels) if encoding.gamma is None else levels ** np.float32(encoding.gamma)
     matrix = _matrix(encoding.primaries)
-    if np.abs(matrix - np.eye(3)).max() < 1e-3:
+    if np.abs(matrix - np.eye(3)).max() < 1e-3:  # each channel by itself: a table does
         pixels[:] = np.rint(_encode(light) * 255).astype(np.uint8)[pixels]
         return
     for top in range(0, len(pixels), _ROWS):
@@ -183,6 +183,7 @@ def _matrix(primaries: Primaries) -> NDArray[np.float64]:
 
 def _to_xyz(primaries: Primaries) -> NDArray[np.float64]:
     columns = _xyz(primaries[:3])
+    # white comes out as white
     return np.asarray(columns * np.linalg.solve(columns, _xyz([primaries[3]])[:, 0]))
 
 

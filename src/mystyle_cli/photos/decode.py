@@ -196,7 +196,7 @@ def _open(data: bytes, name: str, kind: str | None) -> tuple[Image.Image, tuple[
     if kind == "HEIC":
         _register_heif(name)
     if kind == "PNG":
-        data = bare_png(data)
+        data = bare_png(data)  # Pillow refuses a whole picture for an odd text
     try:
         image, notes = _opened(data, kind)
         with _silence(kind == "TIFF"):
@@ -218,7 +218,7 @@ def _open(data: bytes, name: str, kind: str | None) -> tuple[Image.Image, tuple[
 def _opened(data: bytes, kind: str | None) -> tuple[Image.Image, tuple[str, ...]]:
     """Open a picture of bounded size; a larger JPEG is to be read smaller, which is said."""
     try:
-        Image.init()
+        Image.init()  # it loads most of its readers only when asked
         image = Image.open(io.BytesIO(data), formats=[known for known in _KNOWN if known in Image.OPEN])
     except Image.DecompressionBombError:
         if kind != "JPEG":
@@ -356,10 +356,11 @@ def _encoding_of(image: Image.Image, exif: Image.Exif) -> Encoding:
         gamma, places = info.get("gamma"), info.get("chromaticity")
         primaries = BT709
         if places is not None and len(places) == 8 and all(0 < place < 1 for place in places):
-            white, *colours = zip(places[::2], places[1::2], strict=True)
+            white, *colours = zip(places[::2], places[1::2], strict=True)  # PNG names white first
             primaries = (*colours, white)
         return Encoding(primaries, 1 / gamma if gamma and 0.1 < gamma < 10 else None)
     with suppress(Exception):
+        # R03: what cameras write for Adobe RGB, whose exponent is 563 / 256
         if image.format in ("JPEG", "MPO") and exif.get_ifd(ExifTags.IFD.Interop).get(1) == "R03":
             return Encoding(ADOBE, 563 / 256)
     return Encoding()

@@ -119,9 +119,8 @@ def _encoded(pixels: Pixels, beside: Beside, format: Format, jpeg_quality: int) 
         image.putalpha(Image.fromarray(alpha))
     options: dict[str, Any] = {} if format == "png" else {"quality": jpeg_quality}
     if format == "jpeg":
-        options["subsampling"] = (
-            0 if jpeg_quality >= 90 else 2
-        )  # whoever asks for 90 wants the colours' edges
+        # whoever asks for 90 wants the colours' edges
+        options["subsampling"] = 0 if jpeg_quality >= 90 else 2
     if exif is not None and (format != "jpeg" or len(exif) <= _LARGEST_EXIF):
         options["exif"] = exif
     if beside.marks is not None:

@@ -69,7 +69,6 @@ def kind_of(data: bytes, ending: str = "") -> str | None:
     """Return the name of the format that a file begins as one of, or None.
 
     Args:
-        data: its bytes.
         ending: of its name, such as ".nef", which tells some cameras' files from TIFF.
     """
     if data[4:8] == b"ftyp":
@@ -106,6 +105,7 @@ def bare_png(data: bytes) -> bytes:
             depth, colours = body[8], body[9]
         if name == b"tRNS" and sound and len(body) in (2, 6) and colours in (0, 2):
             kept.append(_chunk(name, _as_decoded(body, depth, colours)))
+        # a capital letter: without that chunk the picture cannot be shown
         elif name[:1].isupper() or (sound and (name in _PIXEL_CHUNKS or _turns(name, body))):
             kept.append(whole)
         if name == b"IEND":
@@ -145,6 +145,7 @@ def _turns(name: bytes, body: bytes) -> bool:
     if name == b"zTXt" and body.startswith(_TURNING_TEXTS[0]):
         with suppress(zlib.error):
             packed = body[len(_TURNING_TEXTS[0]) + 1 :]
+            # unpacks no more
             return len(zlib.decompressobj().decompress(packed, _LARGEST_TEXT)) < _LARGEST_TEXT
         return False
     packed_text = name == b"iTXt" and body[body.find(0) + 1 :][:1] != b"\0"
@@ -164,7 +165,7 @@ def _cicp_of_png(data: bytes) -> tuple[int, int] | None:
         if name == b"cICP" and sound:
             return body[0], body[1]
         if name == b"IDAT":
-            break
+            break  # what counts stands before the pixels
     return None
 
 
@@ -208,9 +209,9 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     while at + 8 <= len(data):
         size, name = struct.unpack(">I4s", data[at : at + 8])
         start = 8
-        if size == 1:
+        if size == 1:  # 64 bits follow
             (size,), start = struct.unpack(">Q", data[at + 8 : at + 16]), 16
-        size = size or len(data) - at
+        size = size or len(data) - at  # 0: up to the end
         if size < start:
             return
         yield name, data[at + start : at + size]

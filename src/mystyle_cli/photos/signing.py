@@ -56,8 +56,6 @@ class Seal:
     """What signs results.
 
     Args:
-        certificate: PEM.
-        key: PEM.
         algorithm: as C2PA calls it.
     """
 
@@ -138,7 +136,7 @@ def read_signature(path: Path) -> Signature | None:
 
 
 def _signature(data: bytes) -> Signature | None:
-    if b"c2pa" not in data:
+    if b"c2pa" not in data:  # so that the library is loaded where there is something to read
         return None
     try:
         import c2pa
@@ -202,7 +200,7 @@ def _algorithm(pem: bytes) -> str:
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return "ed25519"
     if isinstance(key, rsa.RSAPrivateKey):
-        return "ps256"
+        return "ps256"  # PSS, the one kind of RSA that C2PA takes
     raise ValueError("C2PA knows no such key")
 
 

@@ -66,7 +66,7 @@ def choose(errors: Array, id_scores: Array) -> Choice:
 def _smallest(errors: Array) -> float:
     """Return the smallest dilation that is nearly as good as the best."""
     means = errors.mean(axis=1)
-    return GRID[int(np.argmax(means <= means.min() + WORTH))]
+    return GRID[int(np.argmax(means <= means.min() + WORTH))]  # the first such, for the grid rises
 
 
 def table_of(task: TaskName) -> str:
@@ -115,7 +115,6 @@ class Betas:
     Args:
         fixed: the one for all photos, where no choice counts.
         choices: the profile's own, by task.
-        notices: what the user should know about it.
     """
 
     fixed: float | None

@@ -58,11 +58,7 @@ def check_restored(
     """Draw a result again from its code, and compare.
 
     Args:
-        path: the picture.
-        marks: what it says.
         profile: the one that it names, or the one that it is said to be of.
-        renderer: its generator.
-        evidence: what else is known.
 
     Raises:
         DecodeError: it is no picture.
@@ -90,7 +86,6 @@ def check_restored(
 
 
 def _code(path: Path, marks: Provenance, profile: Profile, evidence: Evidence) -> SavedCode:
-    """Return the code that a result is drawn again from."""
     edited = marks.command == "edit"
     if evidence.code is not None:
         if edited:

@@ -65,7 +65,7 @@ def toned(located: Located, face: Pixels) -> Pixels:
     """Return a generated face uint8 (R, R, 3) in grey where its photo is grey."""
     if not located.photo.grey:
         return face
-    luma = np.rint(face @ np.array([0.299, 0.587, 0.114])).clip(0, 255).astype(np.uint8)
+    luma = np.rint(face @ np.array([0.299, 0.587, 0.114])).clip(0, 255).astype(np.uint8)  # Rec. 601 luma
     return np.repeat(luma[..., None], 3, axis=2)
 
 
@@ -73,10 +73,8 @@ def paste_face(located: Located, face: Pixels, shown: Floats, crop: Crop, aligne
     """Lay a generated face over the photo.
 
     Args:
-        located: the photo and where the face lies.
         face: uint8 (R, R, 3).
         shown: (R, R) in [0, 1], where it may show.
-        crop: which square about the face it shows.
         aligned: the photo is the crop itself, which the face replaces up to its border.
     """
     from mystyle_cli.faces.paste import paste
@@ -92,11 +90,8 @@ def enlarge_and_paste(
     """Enlarge the whole photo by Lanczos, and lay the face over it.
 
     Args:
-        located: the small photo.
         face: uint8 (R, R, 3).
         shown: (R, R) in [0, 1], the person's matte; the rest stays Lanczos. Source: sec. 5.2.2.
-        crop: which square about the face it shows.
-        aligned: the photo is the crop itself, which the face replaces up to its border.
         factor: how many times; about as often as the face must be enlarged to have R pixels.
     """
     from mystyle_cli.faces.paste import paste
@@ -119,8 +114,6 @@ def drawn_alone(shown: Floats, crop: Crop, aligned: bool, margin: int) -> Floats
 
     Args:
         shown: (R, R) in [0, 1], where it may show.
-        crop: which square about the face it shows.
-        aligned: the photo is the crop itself.
         margin: pixels about it that do not count, for pasting looks so far around.
     """
     from PIL import Image, ImageFilter
@@ -138,10 +131,7 @@ def fill_photo(located: Located, face: Pixels, crop: Crop, aligned: bool) -> Pix
     What of the hole lies outside the face's crop is continued smoothly from around it.
 
     Args:
-        located: the photo, its mask and where the face lies.
         face: uint8 (R, R, 3), seamless with the crop around the hole.
-        crop: which square about the face it shows.
-        aligned: the photo is the crop itself.
     """
     from mystyle_cli.projection.degradations import fill_hole
 
@@ -164,7 +154,6 @@ def _blend(pixels: Pixels, face: Pixels, quad: Points, shown: Floats, crop: Crop
         face: uint8 (R, R, 3).
         quad: (4, 2), where on the photo.
         shown: (R, R) in [0, 1], where the face may show.
-        crop: which square about the face it shows.
         sides: those at which it must meet the photo.
     """
     from mystyle_cli.faces.align import warp
@@ -190,7 +179,7 @@ def _fade(size: int, width: float, sides: Sides) -> Floats:
     rows, columns = top + bottom, left + right
     out = (rows[:, None] ** ROUND + columns[None] ** ROUND) ** (1 / ROUND)  # 0 in the middle, 1 at the border
     ramp = np.clip((1 - out) / 2 / min(width, 0.45), 0, 1)
-    return np.asarray(ramp * ramp * (3 - 2 * ramp), np.float32)
+    return np.asarray(ramp * ramp * (3 - 2 * ramp), np.float32)  # smoothstep
 
 
 def _coarse(difference: Floats, shown: Floats, cells: int) -> Floats:

@@ -39,10 +39,7 @@ class Answering(Protocol):
     """What answers for photos whose face is found.
 
     Args:
-        profile: the person.
-        settings: how photos are restored.
         projection: how codes are searched, but for beta.
-        betas: which dilation each photo gets.
         resolution: R.
         at_once: photos answered together.
     """
@@ -103,12 +100,7 @@ def _refuse_other_ways(settings: RestoreSettings) -> None:
 
 
 class Engine:
-    """What all photos share: the generator, the perceptual net, the anchors.
-
-    Args:
-        profile: the person, with the device to work on.
-        settings: how photos are restored.
-    """
+    """What all photos share: the generator, the perceptual net, the anchors."""
 
     def __init__(self, profile: Profile, settings: RestoreSettings) -> None:
         self.profile, self.settings = profile, settings
@@ -194,7 +186,6 @@ class InstantEngine:
     """Answers without torch. Takes the place of `engine.Engine`.
 
     Args:
-        profile: the person, with a net that fits their generator.
         settings: how photos are restored, with codes of P_beta+; of the projection only beta counts.
 
     Raises:

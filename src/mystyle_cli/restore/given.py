@@ -27,7 +27,6 @@ class Given:
     """A located face and what was done to it. It is cut out of its photo once, for all who ask.
 
     Args:
-        located: the face on its photo.
         task: which degradation to assume.
         resolution: R.
     """

@@ -46,9 +46,7 @@ def restore(
     Args:
         profile: the person, tuned, with the device to work on.
         subjects: the photos; for "inpaint" each with its mask.
-        task: "invert", "inpaint" or "upscale".
         settings: None takes the task's defaults.
-        progress: told of every step of the projection.
 
     Returns:
         One result per subject, in their order; a photo that failed says why in `error`.
@@ -119,6 +117,7 @@ def _answered(
     try:
         projection = engine.answer(given, beta, progress)
     except Exception as error:
+        # what every photo would meet again
         if ran_out(error) or isinstance(error, (MystyleError, ImportError)):
             raise
         if len(given) == 1:

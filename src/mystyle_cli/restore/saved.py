@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
 
 SLACK = 1e-3  # how far rounding may take a cosine beyond 1
-FURTHEST = 1e5  # Pixels from a photo's corner within which a face lies
+FURTHEST = 1e5  # pixels from a photo's corner within which a face lies
 LARGEST_ALPHA = 1e6  # the largest coefficient; an unbounded search stays far below
 KIND = "code"
 FORMAT = 2
@@ -34,7 +34,6 @@ class SavedCode:
     """A photo in the person's space.
 
     Args:
-        path: the file that holds it.
         alpha_plus: float64 (num_ws, N).
         quad: (4, 2) photo coordinates of the face's crop, as `Located` has them.
         photo_sha256: of the photo's file.
@@ -88,9 +87,7 @@ def save_code(path: Path, profile: Profile, found: Restoration, *, aligned: bool
 
     Args:
         path: the file; folders on the way are made.
-        profile: whose code it is.
         found: a result with coefficients.
-        aligned: the photo is an aligned crop.
 
     Raises:
         UsageError: the result has no coefficients, since it was searched outside the person's space.
@@ -101,9 +98,6 @@ def save_code(path: Path, profile: Profile, found: Restoration, *, aligned: bool
 
 def code_bytes(profile: Profile, found: Restoration, *, aligned: bool) -> bytes:
     """Return what `save_code` writes.
-
-    Args:
-        profile, found, aligned: as there.
 
     Raises:
         UsageError: the result has no coefficients, since it was searched outside the person's space.
@@ -118,7 +112,7 @@ def code_bytes(profile: Profile, found: Restoration, *, aligned: bool) -> bytes:
         "anchors": digests[ANCHORS],
         "generator": digests.get(GENERATOR, ""),
         "photo": found.located.photo.sha256,
-        "factor": repr(found.factor),
+        "factor": repr(found.factor),  # repr keeps every bit
         "aligned": str(aligned),
         "id": repr(found.id_score),
     }
@@ -140,9 +134,7 @@ def parse_code(path: Path, data: bytes, profile: Profile) -> SavedCode:
     """Read a code that stands in a result.
 
     Args:
-        path: the result's.
         data: what `code_bytes` made.
-        profile: whose code it is.
 
     Raises:
         UsageError: it is damaged, or belongs to other anchors than the profile's.

@@ -98,7 +98,6 @@ class Restoration:
     """What became of one photo.
 
     Args:
-        name: of the photo.
         error: why there is no result, or None. Without a result the fields below are empty.
         pixels: uint8 (H, W, 3), the whole photo.
         face: uint8 (R, R, 3), the aligned result.
@@ -112,7 +111,6 @@ class Restoration:
         loss: eq 1 between the degraded result and the photo.
         steps: of the projection, or of an instant answer, whose loss is not measured.
         factor: how much larger the result is than the photo.
-        warnings: what the user should know.
     """
 
     name: str

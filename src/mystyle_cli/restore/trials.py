@@ -46,10 +46,7 @@ def subjects(
     Args:
         crops: uint8 (B, R, R, 3), the true photos.
         task: "upscale" makes them small, "inpaint" cuts a hole into them, "invert" does nothing to them.
-        names: what messages call them.
-        crop: which square about a face they are.
         small: side in pixels of what is to be enlarged.
-        box: the hole.
     """
     if task == "upscale":
         return [Subject(one, name=name) for one, name in zip(shrink(crops, small), names, strict=True)]

@@ -29,7 +29,6 @@ class Whole:
 
     Args:
         prior: the domain prior, whose matte and crop count.
-        command: what for.
         aligned: the photo is the crop itself.
     """
 
@@ -46,7 +45,6 @@ class Whole:
         """Return a generated face made to agree with what its photo says.
 
         Args:
-            given: what that is.
             image: (3, R, R), finite.
 
         Returns:
@@ -85,7 +83,6 @@ class Whole:
         """Return the whole photo, uint8 (H, W, 3).
 
         Args:
-            located: the photo and where its face lies.
             image: (3, R, R), as `meet` returns it.
             factor: how much larger than the photo it becomes; 1 keeps its size.
         """

@@ -59,7 +59,6 @@ def pack(profile: Profile, *, photos: bool = True) -> bytes:
     """Return a profile as one file.
 
     Args:
-        profile: the person.
         photos: with the aligned faces and the names of photos; without them nothing can be learned anew, but
             everything drawn.
 
@@ -68,6 +67,7 @@ def pack(profile: Profile, *, photos: bool = True) -> bytes:
     """
     names = [name for name in profile.manifest.digests() if data_name(name)]
     files = {name: profile.file(name).read_bytes() for name in names}
+    # no folder of this machine
     manifest = replace(profile.manifest, prior=replace(profile.manifest.prior, location=""))
     if not photos:
         manifest, files = _without_photos(profile, manifest, files)
@@ -78,7 +78,7 @@ def pack(profile: Profile, *, photos: bool = True) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, data in content.items():
             member = zipfile.ZipInfo(name, _ONCE)
-            member.create_system = 3
+            member.create_system = 3  # Unix, wherever it is made: one profile, one file
             member.external_attr = _MEMBER << 16
             archive.writestr(member, data)
     return buffer.getvalue()
@@ -115,13 +115,7 @@ def import_profile(store: Store, source: Path, name: str, prior: Prior | str | N
     """Make a profile of a file that `pack` wrote, at one instant.
 
     Args:
-        store: where it will be.
-        source: the file.
-        name: what it will be called.
         prior: its domain prior, open or by name or folder; None takes the one of the name that the file says.
-
-    Returns:
-        The profile, open.
 
     Raises:
         ProfileError: the file is not whole, holds what no profile has, or another profile has that name.
@@ -137,7 +131,7 @@ def import_profile(store: Store, source: Path, name: str, prior: Prior | str | N
                     draft.write(member, data)
                 _check(source, Profile(draft.payload, manifest, opened))
                 draft.commit(manifest)
-            except BaseException:
+            except BaseException:  # Ctrl-C, too: no half may stay
                 draft.discard()
                 raise
         return Profile(draft.folder, manifest, opened)
@@ -183,7 +177,7 @@ def _check(source: Path, made: Profile) -> None:
     try:
         for name in made.manifest.digests():
             if name.endswith(".onnx"):
-                refuse_files_beside(made.path / name)
+                refuse_files_beside(made.path / name)  # before onnxruntime opens it, and them
         refuse_unusable(made)
     except MystyleError as error:
         raise _refused(source, error.message.replace(f"{made.path}{os.sep}", "")) from error
@@ -195,12 +189,7 @@ def _refused(source: Path, why: str) -> ProfileError:
 
 @dataclass(frozen=True)
 class _Archive:
-    """A file whose members are all what they should be.
-
-    Args:
-        manifest: what it says of itself.
-        members: its other members.
-    """
+    """A file whose members are all what they should be."""
 
     source: Path
     manifest: Manifest
@@ -234,7 +223,7 @@ def _reading(source: Path) -> Iterator[_Archive]:
                     pass
                 yield archive
     except OSError as error:
-        if error.filename not in (None, str(source)):
+        if error.filename not in (None, str(source)):  # of another file, while the archive was in use
             raise
         raise ProfileError(
             f"{source} cannot be read: {error.strerror or error}", "Check the path."
@@ -261,12 +250,12 @@ def _checked(source: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInf
     members: dict[str, zipfile.ZipInfo] = {}
     end = 0
     for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
-        name = member.orig_filename
+        name = member.orig_filename  # `filename` ends at the first zero byte
         try:
             known = data_name(inside(name))
         except UnsafeNameError as error:
             raise _refused(source, str(error)) from error
-        kind = stat.S_IFMT(member.external_attr >> 16)
+        kind = stat.S_IFMT(member.external_attr >> 16)  # 0: written where files have no modes
         problem = ""
         if not known or name != member.filename:
             problem = "is no file that a profile has"
@@ -274,6 +263,7 @@ def _checked(source: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInf
             problem = "is in it twice"
         elif kind not in (0, stat.S_IFREG) or member.is_dir():
             problem = "is a link or a folder"
+        # 0x41: encrypted, in the old way or the strong one
         elif member.flag_bits & 0x41 or member.compress_type != zipfile.ZIP_STORED:
             problem = "is compressed or encrypted"
         elif member.file_size != member.compress_size or member.header_offset < end:
@@ -282,6 +272,7 @@ def _checked(source: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInf
             problem = "is far too large"
         if problem:
             raise _refused(source, f"{name} {problem}")
+        # 30: a local header without its names
         end = member.header_offset + 30 + len(name) + member.compress_size
         members[name] = member
     if NAME not in members:

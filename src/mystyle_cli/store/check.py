@@ -191,7 +191,7 @@ def _look_at_curve(profile: Profile) -> None:
     from mystyle_cli.tuning.settings import LossPoint
 
     if not is_there(profile.path, LOSS_TABLE):
-        return
+        return  # a record, on which no work depends
     try:
         expected = profile.manifest.stages.get("tune", {}).get("loss_table")
         if expected is not None and digest_of_data(profile.path, LOSS_TABLE) != expected:

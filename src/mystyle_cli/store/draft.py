@@ -134,7 +134,6 @@ class Draft:
         """Tell whether a stage's result for these inputs is at hand; a result for other inputs is dropped.
 
         Args:
-            stage: its name.
             inputs: digest of everything that the result depends on.
         """
         here = self._stages.get(stage, {}).get("inputs") == inputs
@@ -188,9 +187,6 @@ class Draft:
         """Remember that a stage is done.
 
         Args:
-            stage: its name.
-            inputs: digest of what its result depends on.
-            files: digests by name of the files that it wrote.
             facts: settings and costs worth keeping; numbers that are not finite are none.
             figures: what it measured; the same holds for them.
         """
@@ -213,6 +209,7 @@ class Draft:
 
     def find(self, name: str) -> Path:
         """Return where a file of the next version is: here if written, else in the profile as it is."""
+        # read-only, what dropped stages wrote is still there
         written = self.payload / name
         counts = not self.read_only or any(name in table for table in self._files.values())
         return written if counts and written.exists() else place_of(self.folder, name)
@@ -256,6 +253,7 @@ class Draft:
     @property
     def learning(self) -> bool:
         """Whether an interrupted command left stages of learning, or a tuning under way, to go on with."""
+        # an export learns nothing
         return bool(self._stages.keys() - {"export"}) or (self.folder / TUNE).exists()
 
     @property
@@ -273,9 +271,10 @@ class Draft:
         with _changing(self.folder):
             if not self._own.has(MARKER):  # of an earlier version, known by what it holds
                 self._own.write(MARKER, MARK)
+            # or a power cut could leave the rename and lose what it names
             for folder in (*self._own.content(PAYLOAD).folders, PAYLOAD):
                 self._own.sync(folder)
-            self._own.move(PAYLOAD, COMMIT)
+            self._own.move(PAYLOAD, COMMIT)  # the instant from which the next version counts
             self._own.sync()
         roll_forward(self.folder)
 
@@ -301,9 +300,6 @@ class Draft:
 def refuse_foreign(folder: Path) -> None:
     """Refuse to change a folder that is there and is not the program's.
 
-    Args:
-        folder: where a profile is or is to be.
-
     Raises:
         ProfileError: it is a link, or the user's.
     """
@@ -326,9 +322,6 @@ def refuse_foreign(folder: Path) -> None:
 def roll_forward(folder: Path) -> None:
     """Finish a commit that was begun, and clear what a killed command left. The caller holds the lock.
 
-    Args:
-        folder: a profile's folder, which is the program's.
-
     Raises:
         ProfileError: what was begun is damaged, or cannot be put in place.
     """
@@ -343,10 +336,12 @@ def roll_forward(folder: Path) -> None:
             if name.startswith(f"{COMMIT}/") and data_name(name.removeprefix(f"{COMMIT}/"))
         ]
         if NAME in staged:
+            # told while both lists are there
             for name in _replaced(folder):
                 here.remove(name)
             here.clear(NEXT)  # what was noted there is part of this version
             here.remove_empty(RUNS)
+        # `profile.toml` last: until then readers look in `.commit/` first
         for name in sorted(staged, key=lambda name: (name == NAME, name)):
             here.move(f"{COMMIT}/{name}", name)
         for changed in sorted({name.rpartition("/")[0] for name in staged}):
@@ -374,12 +369,7 @@ def _replaced(folder: Path) -> set[str]:
 
 @contextmanager
 def _changing(folder: Path, name: str = "") -> Iterator[None]:
-    """Turn what the system refuses while a profile is changed into a ProfileError.
-
-    Args:
-        folder: the profile's.
-        name: the file that is written.
-    """
+    """Turn what the system refuses while a profile is changed into a ProfileError."""
     try:
         yield
     except OSError as error:

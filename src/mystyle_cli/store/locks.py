@@ -43,7 +43,6 @@ class Locks:
 
         Args:
             key: what the lock is called; names that differ only in case share one.
-            name: the profile's.
 
         Raises:
             ProfileError: another command holds it, or the store cannot be written to.
@@ -59,7 +58,7 @@ class Locks:
                     if gone:  # a command that ends early may leave something under way, too
                         owned(folder).sweep()
                 finally:
-                    lock.release()
+                    lock.release()  # first, for Windows removes no file that is open
                 if gone:
                     path.unlink(missing_ok=True)
 
@@ -80,6 +79,7 @@ class Locks:
                     with lock_of(path).acquire(timeout=0):
                         for name in self._passing(path.stem):
                             owned(self.root / check_name(name)).sweep()
+                # held, so its command is alive; or a name that is none of ours
                 except (Timeout, OSError, UsageError):
                     continue
                 path.unlink(missing_ok=True)
@@ -90,12 +90,11 @@ class Locks:
         return [name for name in names if name.casefold() == key]
 
     def _take(self, path: Path, name: str) -> BaseFileLock:
-        """Take a lock, with some patience."""
         from filelock import Timeout
 
         deadline = time.monotonic() + PATIENCE
         while True:
-            with self._gate():
+            with self._gate():  # only for a try: whoever holds the lock needs the gate to let it go
                 try:
                     lock = lock_of(path)
                     lock.acquire(timeout=0)

@@ -34,12 +34,7 @@ Found = TypeVar("Found")
 
 
 def twice(look: Callable[[], Found], wrong: Callable[[Found], object]) -> Found:
-    """Look until nothing is wrong, or the same twice: another command may be putting a version in place.
-
-    Args:
-        look: takes one look.
-        wrong: tells what is wrong in what was found.
-    """
+    """Look until nothing is wrong, or the same twice: another command may be putting a version in place."""
     seen = look()
     for _ in range(LOOKS):
         before = wrong(seen)

@@ -21,11 +21,7 @@ MOST_BYTES: Final = 256 << 20  # what they take together; one that is larger by 
 
 
 class KeptRefinements:
-    """What is kept for one profile, by the names of `person.layout.refined_name`.
-
-    Args:
-        profile: the person.
-    """
+    """What is kept for one profile, by the names of `person.layout.refined_name`."""
 
     def __init__(self, profile: Profile) -> None:
         self.profile, self._own = profile, owned(profile.path)

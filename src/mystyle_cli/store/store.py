@@ -51,13 +51,11 @@ class Entry:
     """One line of the list of profiles.
 
     Args:
-        name: the profile's name.
         state: "ready" (tuned), "untuned", "expired" (the consent that it rests on has ended), "unfinished"
             (its creation was interrupted), "deleting" (its deletion was), "newer" (of a later version) or
             "damaged" (files are missing or cannot be read; whether they changed, `verify` tells).
         manifest: its manifest, where it can be read.
         detail: what is wrong, "" when nothing is.
-        hint: what to do about it.
     """
 
     name: str
@@ -161,7 +159,6 @@ class Store:
         """Open a profile for reading.
 
         Args:
-            name: its name.
             prior: its domain prior when it is already open; None opens the one that the profile names.
 
         Raises:
@@ -213,6 +210,7 @@ class Store:
             ProfileError: another command holds one of them, or an unfinished commit is damaged.
         """
         # names differing only in case are one folder on some systems, so they share a lock everywhere
+        # in one order, so that two commands which want the same two never wait for each other
         keys = sorted({check_name(name).casefold(): name for name in names}.items())
         with ExitStack() as stack:
             for key, name in keys:
@@ -238,8 +236,6 @@ class Store:
         """Note what was agreed about a person, in place of what was noted before; nothing else changes.
 
         Args:
-            name: the profile's.
-            consent: who agreed to what, and when.
             until: the last day on which it holds (ISO 8601), "" without an end.
 
         Raises:
@@ -283,7 +279,7 @@ class Store:
             if source.name.casefold() != target.name.casefold():
                 self._refuse_twin(target.name)
             os.rename(source, target)
-            sync_folder(self.root)
+            sync_folder(self.root)  # or a power cut could undo it
         return target
 
     def delete(self, name: str) -> list[Path]:
@@ -302,12 +298,12 @@ class Store:
         folder = self.path(name)
         with self.locked(name, settle=False):  # so that a damaged commit can be deleted
             here = owned(folder)
-            if not is_profile(
-                folder
-            ):  # an interrupted deletion, which is finished whenever the lock is taken
+            # an interrupted deletion, which is finished whenever the lock is taken
+            if not is_profile(folder):
                 return [folder / left for left in here.content().strangers]
             refuse_foreign(folder)
             try:
+                # asked now: from the tombstone on the profile counts as deleted
                 if not os.access(self.root, os.W_OK):
                     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.root))
                 here.write(TOMBSTONE, b"")
@@ -402,12 +398,10 @@ _LEFT: Final = "The next command that changes a profile of this store removes it
 
 
 def _delete(name: str, again: bool = False) -> str:
-    """Return the step that finishes a deletion."""
     return f"{'finish' if again else 'Finish'} it: mystyle profile delete {name}"
 
 
 def _unusable(profile: Profile) -> list[MystyleError]:
-    """Use everything of a profile once; returns what is wrong."""
-    from mystyle_cli.store.check import check_profile
+    from mystyle_cli.store.check import check_profile  # loads the nets
 
     return check_profile(profile)

@@ -48,8 +48,6 @@ class Picture:
         pixels: uint8 (H, W, 3).
         marks: what is recorded in the file, None for nothing.
         alpha: opacity uint8 (H, W) to keep, or None.
-        exif: the input's EXIF block where it is kept, or None.
-        seal: signs its file, or None.
     """
 
     pixels: Pixels
@@ -63,9 +61,7 @@ def marked(picture: Picture, marking: Marking, seal: Seal | None) -> Picture:
     """Return a picture with the marks that were asked for.
 
     Args:
-        picture: with its record.
         marking: "visible" puts a mark that can be seen into it, too; "none" takes the record out.
-        seal: as `seal_for` opened it.
     """
     from mystyle_cli.photos.marks import stamped
 
@@ -91,12 +87,7 @@ def seal_for(marking: Marking) -> Seal | None:
 
 @dataclass(frozen=True)
 class Failure:
-    """An input that gave no result.
-
-    Args:
-        item: the input.
-        error: why.
-    """
+    """An input that gave no result."""
 
     item: Input
     error: MystyleError
@@ -107,8 +98,6 @@ class Job:
     """An input that is worked on.
 
     Args:
-        item: the input.
-        target: the place of its result.
         photo: as it was decoded.
         code: where its code is to be kept, if anywhere.
         wanted: whether its result is written; what is there already is left there.
@@ -160,9 +149,6 @@ def open_batch(
     """Plan where the results of all inputs go; at the end, say what came of them.
 
     Args:
-        console: where results, summaries and failures go.
-        options: inputs and outputs.
-        command: its name.
         originals: what no result may replace besides the inputs.
         codes: the folder in which the command keeps codes, if any.
         size: height and width of every result, where that is known; None: about those of its photo.
@@ -192,10 +178,6 @@ class Batch:
     """Inputs on their way, and what came of them; `open_batch` makes it.
 
     Args:
-        console: where results, summaries and failures go.
-        options: inputs and outputs.
-        inputs: all of them.
-        places: where their results go.
         originals: what no result may replace.
         size: height and width of every result, where that is known.
     """
@@ -250,7 +232,7 @@ class Batch:
             if there and there == place.paths:
                 self.skipped.append(item)
                 continue
-            wanted = place.target.path not in there
+            wanted = place.target.path not in there  # else only its code is missing
             try:
                 for path in place.paths:
                     if path not in there:
@@ -272,8 +254,6 @@ class Batch:
         """Write what was made of a job and say so, or file why there is nothing.
 
         Args:
-            job: one that `groups` yielded.
-            answer: the core's, or why there is none.
             finish: makes a result of an answer; what fails there fails this job alone.
         """
         options, name = self.options, job.item.name

@@ -72,7 +72,6 @@ class Console:
         """Write the command's JSON document to stdout (nothing without --json).
 
         Args:
-            command: which one.
             body: what it says besides, its keys snake_case.
             ok: whether the exit code is 0.
         """
@@ -129,7 +128,6 @@ def confirm_removal(what: str, details: str = "") -> None:
     """Ask whether something is to be removed for good.
 
     Args:
-        what: its name or folder.
         details: what is said behind that, a blank first.
 
     Raises:

@@ -32,7 +32,6 @@ class Input:
     Args:
         path: the file; None is standard input.
         relative: its place under the folder or pattern that it was found by.
-        from_folder: found in a folder rather than named.
     """
 
     path: Path | None
@@ -91,7 +90,7 @@ def _expand_one(argument: str, recursive: bool) -> list[Input]:
         if not pictures and path.suffix.lower() in PICTURES:  # a shell's *.jpg took it for a picture
             return [Input(path, Path(path.name))]
         return _some(pictures, argument, deep=recursive)
-    if not os.path.exists(path) and glob.has_magic(argument):
+    if not os.path.exists(path) and glob.has_magic(argument):  # a file may be called like a pattern
         root, pattern = _root_of(argument)
         matches = glob.glob(os.path.join(glob.escape(str(root)), pattern), recursive=True)
         return _some(_pictures(root, map(Path, matches), from_folder=False), argument, deep=True)

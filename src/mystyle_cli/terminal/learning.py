@@ -27,7 +27,6 @@ class TuningOptions:
     """How the generator is tuned.
 
     Args:
-        tune_batch: photos a step.
         seed: of everything that is drawn; fixed by default, so that the same command can go on.
     """
 
@@ -41,11 +40,7 @@ class TuningOptions:
     whole: bool
 
     def settings(self, device: Device, *, tune: bool = True) -> LearnSettings:
-        """Return the core's settings of learning.
-
-        Args:
-            tune: False stops before tuning.
-        """
+        """Return the core's settings of learning."""
         from mystyle_cli.instant.net import InstantSettings
         from mystyle_cli.learn.settings import LearnSettings
         from mystyle_cli.tuning.settings import TuneSettings

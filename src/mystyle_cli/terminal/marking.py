@@ -24,7 +24,6 @@ class Origin:
         beta: dilation; None is unbounded.
         seed: what repeats the result; None where nothing was drawn.
         hull: whether the result is of the person's own space, which alone has a dilation.
-        drawn: how a sample was drawn.
         code: what a photo's face was drawn from, where that is kept.
         generator: sha256 of what drew it; "" is the profile's own.
         person: who of several people it is; "" where the profile is of one.
@@ -52,6 +51,7 @@ def provenance(command: str, profile: Profile, origin: Origin, id_score: float |
         command=command,
         profile=profile.name,
         prior=profile.manifest.prior.name,
+        # a record has infinity for no bound, and nothing where nothing has a dilation
         beta=(math.inf if origin.beta is None else origin.beta) if origin.hull else None,
         seed=origin.seed,
         version=__version__,

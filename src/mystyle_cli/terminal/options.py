@@ -77,7 +77,7 @@ def bundle(name: str, kind: type, options: Sequence[Decorator]) -> Decorator:
             return function(*args, **values)
 
         decorated: Function = gathered
-        for option in reversed(options):
+        for option in reversed(options):  # the last to be applied stands first in the help
             decorated = option(decorated)
         return decorated
 

@@ -100,7 +100,6 @@ class Ground:
     """Looks at places where results are to be written, before anything is done for them.
 
     Args:
-        originals: what no result may replace.
         advice: what to do where they are not.
     """
 
@@ -178,7 +177,6 @@ def plan(
         output: `-o` as typed: a file, a folder, `-`, or None.
         task: the command, for names beside the input.
         format_name: suffix without dot for names that are made up here.
-        originals: what no result may replace besides the inputs.
         codes: the folder that codes are kept in; None keeps none.
 
     Raises:

@@ -35,9 +35,7 @@ class Companions:
     """Files that belong to inputs: one for all, or a folder with one of each input's name.
 
     Args:
-        path: the file or folder.
         endings: of the files that count, lower case.
-        what: for messages.
     """
 
     path: Path
@@ -118,7 +116,7 @@ def _together(
         return []
     try:
         return [answer.error or answer for answer in core(subjects)]
-    except (MystyleError, ImportError):
+    except (MystyleError, ImportError):  # of what all of them need
         raise
     except Exception as error:
         if len(subjects) == 1:
