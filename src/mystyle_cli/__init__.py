@@ -38,7 +38,6 @@ def open_profile(name: str, store: Path | str | None = None) -> Person:
     """Open a person's profile for use from Python.
 
     Args:
-        name: the profile's name.
         store: folder of profiles; by default the one that the command line uses.
 
     Raises:

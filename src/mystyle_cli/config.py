@@ -7,7 +7,7 @@ from typing import Final
 BETA_INPAINT: Final = 0.02  # dilation for inpainting. Source: sec. 5.2.1
 BETA_UPSCALE: Final = 0.05  # dilation for upscaling. Source: sec. 5.2.2
 
-# dilation that an edit may use up. Source: app. B.4.
+# dilation that an edit may use up. Source: app. B.4
 BETA_EDIT: Final = 0.02
 
 # dilation for inversion: between the two enhancement tasks, where fig. 5 still shows the identity kept

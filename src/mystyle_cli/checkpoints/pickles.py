@@ -113,7 +113,7 @@ def _protocol(machine: Machine) -> None:
 
 
 def _frame(machine: Machine) -> None:
-    machine.window.take(8)
+    machine.window.take(8)  # its length, by which nothing is read here
 
 
 def _mark(machine: Machine) -> None:

@@ -41,7 +41,6 @@ def split(
     reshuffle the others, and earlier decisions stand.
 
     Args:
-        records: all records of this run.
         held_out: share of the kept photos, 0 to 1; see `held_out_of`.
         seed: chooses which.
         earlier: records of an existing profile, which count but are not changed.
@@ -62,9 +61,7 @@ def advise(records: Sequence[PhotoRecord], faces: Mapping[str, Pixels], crop: Cr
     """Return warnings about what the kept photos lack; an empty list for a good set.
 
     Args:
-        records: the verdicts with their scores.
         faces: aligned faces, uint8 (R, R, 3), of the kept photos, by sha256.
-        crop: which square about a face they are.
     """
     kept = [record for record in records if record.kept]
     if len(kept) < _VERY_FEW:

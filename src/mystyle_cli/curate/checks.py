@@ -31,10 +31,8 @@ _SKIN = (
 )
 _BELOW_EYES = ((36, 41, 40, 39), (45, 46, 47, 42))  # seen through glasses, hidden by sunglasses
 _OUTLINE = (*range(17), *range(26, 16, -1))  # jaw and brows
-_OTHER_COLOUR = (
-    4.0,
-    0.45,
-)  # not skin: (a*, b*) is off by the first plus the second times the skin's own length
+# not skin: (a*, b*) is off by the first plus the second times the skin's own length
+_OTHER_COLOUR = (4.0, 0.45)
 
 
 def brightness(pixels: Pixels) -> Plane:
@@ -156,8 +154,6 @@ def measure(pixels: Pixels, face: Face, resolution: int) -> dict[str, float]:
 
     Args:
         pixels: uint8 (H, W, 3), the photo.
-        face: as found.
-        resolution: the prior's.
     """
     aligned = align(pixels, face.landmarks, resolution, FFHQ)
     crop, size, shape = aligned.pixels, resolution, pixels.shape
@@ -186,13 +182,7 @@ def measure(pixels: Pixels, face: Face, resolution: int) -> dict[str, float]:
 def fault(
     scores: Mapping[str, float], resolution: int, settings: CurateSettings
 ) -> tuple[Reason, str] | None:
-    """Return the first reason to refuse a face and a sentence, or None for a good one.
-
-    Args:
-        scores: from `measure`.
-        resolution: the prior's.
-        settings: the thresholds.
-    """
+    """Return the first reason to refuse a face and a sentence, or None for a good one."""
     s, limit = scores, settings
     least = limit.smallest_face * resolution
     yaw, pitch = abs(s["yaw"]), abs(s["pitch"])

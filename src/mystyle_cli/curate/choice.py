@@ -46,7 +46,6 @@ class Choice:
         chosen: photo -> row, for photos that show the person.
         near: (n,) similarity of each row to the person, NaN where there is no person.
         limit: the similarity that was asked for.
-        warnings: what the user should know about the choice.
     """
 
     rows: tuple[Row, ...]
@@ -85,11 +84,8 @@ def choose(
     """Settle who the person is and find them on every photo.
 
     Args:
-        rows: the photos' faces.
         known: faces of an existing profile.
         reference: the face that `--reference` names, or nothing.
-        settings: thresholds.
-        embed: the prior's identity net, or None.
     """
     everyone = (*rows, *known, *reference)
     if not everyone:
@@ -132,7 +128,6 @@ def _start(
     reference: int | None,
     settings: CurateSettings,
 ) -> tuple[list[int], tuple[str, ...]]:
-    """Return the rows to start from, and warnings."""
     if anchors:
         return list(anchors), ()
     if not usable:

@@ -68,10 +68,7 @@ def curate(
 
     Args:
         photos: files and their digests, as `decode.digests_of` returns them.
-        by: what they are held to.
-        known: what is known of the person before.
         seed: of the split into train and held-out.
-        progress: called after every photo.
 
     Raises:
         DecodeError: the reference cannot be read.
@@ -121,7 +118,6 @@ def _name_for_records(path: Path, base: Path) -> str:
 
 
 def _rows(examined: Sequence[Examined]) -> list[Row]:
-    """List the faces that were described."""
     return [
         Row(photo, index, candidate.descriptor, candidate.aligned.pixels, candidate.fault is None)
         for photo, item in enumerate(examined)
@@ -131,7 +127,6 @@ def _rows(examined: Sequence[Examined]) -> list[Row]:
 
 
 def _reference_row(path: Path, by: Criteria) -> Row:
-    """Describe the largest face of the reference photo."""
     photo = decode(path)
     faces = find_faces(photo.pixels)
     if not faces:
@@ -141,7 +136,6 @@ def _reference_row(path: Path, by: Criteria) -> Row:
 
 
 def _known_row(pixels: Pixels, photo: int, by: Criteria) -> Row:
-    """Describe a face of an existing profile from its crop."""
     return Row(photo, 0, describe(pixels, aligned_face(pixels, by.crop)), pixels, True)
 
 
@@ -170,7 +164,6 @@ def _verdicts(
 def _judge(
     photo: int, candidate: Candidate, choice: Choice, repeated: Mapping[int, str]
 ) -> tuple[Reason, str]:
-    """Return the verdict on a photo's face."""
     if candidate.fault is not None:
         return candidate.fault
     if photo not in choice.chosen:

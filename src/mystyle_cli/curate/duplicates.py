@@ -63,7 +63,6 @@ def duplicates(
 
     Args:
         similarity: (n, n) identity similarities.
-        hashes: n perceptual hashes.
         worth: the larger is kept; of equals the first.
         cosine: identity above which two photos may be duplicates.
         bits: largest difference of their hashes.

@@ -35,8 +35,6 @@ class Candidate:
     """A face that may be the person's.
 
     Args:
-        face: as found.
-        aligned: its crop.
         scores: from `checks.measure`.
         fault: why it cannot be used, or None.
         descriptor: dlib's (128,); None for a lone face with a fault, which is refused whoever it is.
@@ -59,7 +57,6 @@ class Examined:
         fault: why there are no candidates, or None.
         candidates: its faces, largest first.
         thumbnail: uint8, small copy of the photo, None where it cannot be read.
-        bytes: size of the file.
     """
 
     sha256: str
@@ -76,8 +73,6 @@ class Criteria:
 
     Args:
         resolution: side of the crops.
-        crop: which square about a face they are.
-        settings: thresholds.
         embed: identity net, float32 (B, 3, R, R) in [-1, 1] -> (B, D) unit rows; dlib's descriptor always
             counts too.
         cover: net that tells what hides a face, float32 (B, 3, R, R) in [-1, 1] -> (B, parts) in [0, 1]; None
@@ -95,10 +90,7 @@ def examine(path: Path, file: str, digest: str, by: Criteria) -> Examined:
     """Look at one file; whatever goes wrong with it is its own fault, and stops no other.
 
     Args:
-        path: the file.
         file: its name for records.
-        digest: its sha256.
-        by: what it is held to.
     """
     try:
         return _examined(decode(path), path, file, digest, by)
@@ -113,7 +105,6 @@ def examine(path: Path, file: str, digest: str, by: Criteria) -> Examined:
 
 
 def _examined(photo: Photo, path: Path, file: str, digest: str, by: Criteria) -> Examined:
-    """Look at a photo that could be read."""
     faces = find_faces(photo.pixels)[: by.settings.faces_looked_at]
     if not faces:
         hidden = _hidden(photo, by)
@@ -150,7 +141,6 @@ def _hidden(photo: Photo, by: Criteria) -> Fault:
 
 
 def _thumbnail(photo: Photo, quads: list[Points]) -> Pixels:
-    """Return a small copy with the faces framed."""
     height, width = photo.pixels.shape[:2]
     scale = _THUMBNAIL / max(height, width)
     small = Image.fromarray(

@@ -105,7 +105,7 @@ def belonging(
     if gaps.size and gaps.max() >= _GAP:
         limit = max(middle - slack, float(steps[gaps.argmax()] + steps[gaps.argmax() + 1]) / 2)
     else:
-        width = 1.4826 * float(np.median(np.abs(inner - middle)))
+        width = 1.4826 * float(np.median(np.abs(inner - middle)))  # a standard deviation, from the median one
         limit = middle - max(_FENCE * width, slack)
     trust = min(1.0, len(members) / _ENOUGH)
     return near, max(threshold, threshold + trust * (limit - threshold))
@@ -121,8 +121,6 @@ def person(
     Args:
         similarity: (n, n).
         photos: for each face the photo it is on; a photo shows a person once.
-        threshold: see `belonging`.
-        slack: see `belonging`.
         group: the faces to start from.
 
     Returns:

@@ -50,9 +50,7 @@ class PhotoRecord:
     """The verdict on one photo.
 
     Args:
-        sha256: hex digest of the file.
         file: the file's name as the user gave it, relative to the photos' common folder.
-        reason: code of the verdict.
         detail: one sentence for people.
         scores: everything that was measured, by name.
         face: file of the aligned face in the profile, or None.

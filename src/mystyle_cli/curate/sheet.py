@@ -21,7 +21,6 @@ def contact_sheet(records: Sequence[PhotoRecord], thumbnails: Mapping[str, Pixel
     """Lay out all photos, kept ones first, each with its name, verdict and reason.
 
     Args:
-        records: the verdicts.
         thumbnails: small photos by sha256; a photo without one, such as an unreadable file, gets an empty
             frame.
 
@@ -46,7 +45,6 @@ def _draw(
     record: PhotoRecord,
     thumb: Pixels | None,
 ) -> None:
-    """Draw one photo's cell."""
     left, top = corner
     colour = _KEPT if record.kept else _REFUSED
     if thumb is not None:

@@ -92,7 +92,6 @@ def gamma_of(direction: Direction, anchors: npt.ArrayLike) -> Floats:
     """Return what one unit of strength adds to the coefficients of every layer.
 
     Args:
-        direction: in W.
         anchors: (N, w_dim).
 
     Returns:

@@ -119,7 +119,6 @@ def reach(
     Args:
         anchors: (N, w_dim).
         alpha_plus: (num_ws, N).
-        direction: in W.
         beta: dilation, or None.
     """
     start = np.asarray(alpha_plus, np.float64)

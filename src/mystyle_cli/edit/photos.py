@@ -51,7 +51,6 @@ class EditSettings:
     at_limit: AtLimit = "project"
 
     def __post_init__(self) -> None:
-        """Refuse what is none of the ways."""
         check_choice("at_limit", self.at_limit, AtLimit)
 
 
@@ -69,7 +68,6 @@ class Frame:
         reached: by direction, as measured on the edited code; see `Edited`.
         face: uint8 (R, R, 3), the edited face.
         edited: its code and how far the edit went.
-        id_score: of the edited face.
         paste: lays the face over the photo.
     """
 
@@ -91,11 +89,9 @@ class EditedPhoto:
     """What became of one photo.
 
     Args:
-        name: of the photo.
         error: why there is no result, or None.
         inversion: the photo as the person's space shows it, unedited.
         frames: one for each edit that was asked for.
-        aligned: the photo is an aligned crop.
         refined: the generator that was tuned on the photo and drew it; None where it was the person's own.
     """
 
@@ -136,10 +132,7 @@ def edit_photos(
 
     Args:
         profile: the person, tuned.
-        subjects: the photos.
         edits: each a list of (direction, strength), applied together; several edits make a sweep.
-        settings: None takes the defaults.
-        progress: told of every step of the inversions.
         refiner: tunes the generator on each photo before it draws the edits; None leaves it as it is.
 
     Returns:
@@ -197,7 +190,6 @@ def check_backend(backend: Backend, saved: bool, refine: bool = False) -> None:
     """Refuse to search or to tune with a net that has no gradients.
 
     Args:
-        backend: what is to render.
         saved: the photo's code was saved before.
         refine: a generator is tuned on the photo.
 

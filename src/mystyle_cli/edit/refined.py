@@ -46,9 +46,7 @@ class Refined:
     """A generator tuned on one photo.
 
     Args:
-        renderer: it.
         generator: sha256 of what it is kept as.
-        steps: of the tuning.
         before: eq 1 of the photo before the first step.
         after: before the last one.
         kept: it was tuned for an earlier edit.
@@ -79,9 +77,7 @@ class Refiner:
     """Tunes a person's generator on one photo after another.
 
     Args:
-        profile: the person, tuned, with the device to work on.
         keeping: where results are kept; None keeps none.
-        settings: how to tune; None takes the defaults.
     """
 
     def __init__(
@@ -100,9 +96,7 @@ class Refiner:
         """Return the generator for a photo, tuned now or before.
 
         Args:
-            inversion: the photo in the person's space.
             code_of: what its code depends on besides photo and profile; see `searched` and `saved`.
-            progress: told of every step.
 
         Raises:
             UsageError: the code is of a photo that was enlarged, which has no details to keep.
@@ -163,7 +157,6 @@ class Refiner:
 
 
 def _figure(notes: Mapping[str, str], name: str) -> float:
-    """Read one figure of a file's notes."""
     try:
         value = float(notes[name])
         if not 0 <= value < math.inf:

@@ -240,7 +240,7 @@ def _fill(cut: Pixels, before: NDArray[np.int_], after: NDArray[np.int_], side: 
     columns = _distance_outside(cut.shape[1], *widths[1])
     distance = np.hypot(rows[:, None], columns[None, :]) / side  # 0 inside, in crop sides
     fade = np.clip(distance / _FADE, 0, 1)
-    fade = fade * fade * (3 - 2 * fade)
+    fade = fade * fade * (3 - 2 * fade)  # smoothstep
     blurred = np.asarray(Image.fromarray(padded).filter(ImageFilter.GaussianBlur(_BLUR * side))).astype(
         np.float32
     )

@@ -101,7 +101,7 @@ def _starts(length: int) -> list[int]:
 
 def _read(answers: np.ndarray) -> list[Detection]:
     """Return what the net says of one window, float32 (2304, 17), in pixels of the window."""
-    certain = 1 / (1 + np.exp(-answers[:, 16].clip(-50, 50)))
+    certain = 1 / (1 + np.exp(-answers[:, 16].clip(-50, 50)))  # where exp does not overflow
     detections = []
     for index in np.flatnonzero(certain >= LEAST):
         cell = (np.array([index % _GRID, index // _GRID]) + 0.5) * (SEEN / _GRID)

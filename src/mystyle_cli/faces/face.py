@@ -87,23 +87,18 @@ def aligned_face(pixels: Pixels, crop: Crop) -> Face:
 
     Args:
         pixels: uint8 (R, R, 3), as `align` cuts it.
-        crop: which square about the face that is.
     """
     (left, top), (right, bottom) = (crop.from_ffhq(np.array(_ALIGNED_BOX)) * pixels.shape[0]).tolist()
     return face_in_box(pixels, (left, top, right, bottom), 0.0, 0.0)
 
 
 def describe(pixels: Pixels, face: Face) -> NDArray[np.float64]:
-    """Return dlib's face descriptor (128,); Euclidean distances below about 0.6 mean the same person.
-
-    Args:
-        pixels: uint8 (H, W, 3), the photo.
-    """
+    """Return dlib's face descriptor (128,); Euclidean distances below about 0.6 mean the same person."""
     import dlib
 
     quad = _upright_quad(face.landmarks)
     window = warp(pixels, quad, _WINDOW)
-    points = to_crop(face.landmarks, quad, _WINDOW) - 0.5
+    points = to_crop(face.landmarks, quad, _WINDOW) - 0.5  # dlib counts from pixels' middles
     shape = dlib.full_object_detection(
         dlib.rectangle(0, 0, _WINDOW, _WINDOW), [dlib.point(round(x), round(y)) for x, y in points]
     )

@@ -45,10 +45,8 @@ _SURE_TINY = 0.6  # ... and a look for tiny faces, which takes flecks and leaves
 _FEW_LEVELS = 4  # of each colour at most in a picture made of dots
 _ANY_POSE = 280  # long side of the copy the slow detector sees
 _NEAR = -0.8  # detector score down to which `near_miss` looks
-_TURNED_TEMPLATES = (
-    1,
-    2,
-)  # of the detector's five: front, left, right, front tilted left, front tilted right
+# of the detector's five: front, left, right, front tilted left, front tilted right
+_TURNED_TEMPLATES = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -160,6 +158,7 @@ def find_hidden_faces(pixels: Pixels) -> list[Face]:
     faces = []
     for detection in sorted(detections, key=lambda detection: -detection.confidence):
         box = detection.rect
+        # dlib's edges are pixels that belong to it
         edges = (box.left(), box.top(), box.right() + 1, box.bottom() + 1)
         left, top, right, bottom = (edge / scale for edge in edges)
         faces.append(face_in_box(pixels, (left, top, right, bottom), float(detection.confidence), 0.0))

@@ -88,7 +88,7 @@ def _look(windows: Pixels) -> tuple[Points, NDArray[np.float64]]:
     planes = windows.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
     rows = face_mesh()(planes).astype(np.float64)
     meshes = rows[:, : 3 * _POINTS].reshape(-1, _POINTS, 3)[..., :2]
-    return meshes, 1 / (1 + np.exp(-rows[:, -1].clip(-50, 50)))
+    return meshes, 1 / (1 + np.exp(-rows[:, -1].clip(-50, 50)))  # where exp does not overflow
 
 
 def _square_about(mesh: Points) -> Points:

@@ -86,7 +86,7 @@ def _edge_weight(quad: Points, box: tuple[int, int, int, int], feather: float) -
     if feather <= 0:
         return np.asarray(depth > 0, dtype=np.float32)
     ramp = np.clip(depth / feather, 0, 1)
-    return np.asarray(ramp * ramp * (3 - 2 * ramp), dtype=np.float32)
+    return np.asarray(ramp * ramp * (3 - 2 * ramp), dtype=np.float32)  # smoothstep
 
 
 def _unwarp(plane: NDArray[np.float32], quad: Points, box: tuple[int, int, int, int]) -> NDArray[np.float32]:

@@ -32,7 +32,6 @@ class Asset:
         urls: where it can be had, best first.
         size: in bytes; None when it is not known exactly.
         sha256: its digest, "" when none is known.
-        digest_of: who vouches for the digest.
         drive: id on Google Drive, where only that has it; "" otherwise.
         roughly: bytes to plan with when the size is not known.
         member: the file of a zip archive that is used, "" when the asset is no archive.

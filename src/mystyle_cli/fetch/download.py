@@ -98,7 +98,6 @@ class _Part:
 
     @property
     def size(self) -> int:
-        """Bytes that have arrived."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def note(self) -> dict[str, str]:
@@ -109,12 +108,10 @@ class _Part:
             return {}
 
     def begin(self, url: str, validator: str) -> None:
-        """Start anew with a file of some place."""
         self.clear()
         write_result(self._note, json.dumps({"url": url, "validator": validator}).encode())
 
     def clear(self) -> None:
-        """Forget everything."""
         self.path.unlink(missing_ok=True)
         self._note.unlink(missing_ok=True)
 
@@ -256,7 +253,7 @@ def _from_place(
                 _stream(connection, url, part, asset, settings)
             return
         except Passing as fault:
-            failures = 1 if part.size > before else failures + 1
+            failures = 1 if part.size > before else failures + 1  # what arrives is progress
             if failures >= settings.hosts.attempts(host):
                 settings.hosts.given_up.add(host)
                 raise Refused(f"{fault}{f', {failures} times' if failures > 1 else ''}") from fault
@@ -284,7 +281,7 @@ def _stream(
     if have:
         asked["Range"] = f"bytes={have}-"
         if note.get("url") == url and note.get("validator"):
-            asked["If-Range"] = note["validator"]
+            asked["If-Range"] = note["validator"]  # a file that has changed comes whole
     with connection.get(url, headers=asked, stream=True, timeout=TIMEOUT) as answer:
         settings.hosts.answered.add(urlsplit(url).hostname or "")
         if answer.status_code == 416 and whole_size(answer) == have:

@@ -171,6 +171,7 @@ def fetch_prior(plan: Plan, settings: DownloadSettings, *, offline: bool = False
         ModelError: a file is not what it should be.
         MystyleError: the disk is full, or another command is fetching.
     """
+    # nothing is asked here: new terms refuse
     accept_licences(plan.recipe.name, plan.licences, lambda new: False)
     with _alone():
         if not offline:
@@ -298,6 +299,7 @@ def _usable(item: Item) -> Item:
     part = target.with_name(f"{target.name}.part")
     try:
         with zipfile.ZipFile(item.path) as archive:
+            # its folders do not count
             name = next(name for name in archive.namelist() if Path(name).name == asset.member)
             with archive.open(name) as source, open_own(part, "wb") as stream:
                 shutil.copyfileobj(source, stream)

@@ -217,7 +217,7 @@ def _note(prior: str, files: Mapping[str, str], licences: Sequence[Licence]) -> 
     path = ledger_path()
     with _writing(path), lock_of(path.with_name(f".{path.name}.lock")):
         sweep(path.parent)
-        ledger = read_ledger()
+        ledger = read_ledger()  # again, for another command may have written meanwhile
         noted = {(entry.licence, entry.terms, entry.prior, file) for entry in ledger for file in entry.files}
         added = []
         for licence in licences:
@@ -264,7 +264,6 @@ class Notice:
 
     Args:
         place: what it belongs to: a prior or a package.
-        file: its name there.
         licence: id of its licence, "" when none was noted.
         used_for: a role of a prior, or what mystyle does with the file.
     """

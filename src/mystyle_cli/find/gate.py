@@ -41,7 +41,6 @@ def open_gate(profile: Profile, side: float, hole: Floats) -> Gate:
     degradation takes from the person's own photos, and never above what nearly all of them would then reach.
 
     Args:
-        profile: the person.
         side: of the face's crop on the photo, in pixels.
         hole: float32 (R, R), 1 = not visible.
     """
@@ -53,7 +52,7 @@ def open_gate(profile: Profile, side: float, hole: Floats) -> Gate:
         return Gate(limit, limit)
     faces = profile.faces()
     rows = np.unique(np.linspace(0, len(faces) - 1, min(SAMPLE, len(faces))).round().astype(int))
-    others = [[int(row)] for row in rows] if len(faces) > 1 else None
+    others = [[int(row)] for row in rows] if len(faces) > 1 else None  # a photo is not held against itself
     veiled = profile.id_score(_degrade(faces[rows], small, hole), others)
     reached = float(veiled.mean() - SPREADS * veiled.std())
     if stated is not None:

@@ -58,7 +58,6 @@ def find_by_likeness(pixels: Pixels, mask: Pixels, faces: Floats, crop: Crop) ->
         pixels: uint8 (H, W, 3), the photo.
         mask: uint8 (H, W), above 0 = hidden.
         faces: (N, 3, R, R) in [-1, 1], the reference set.
-        crop: which square about a face they show.
 
     Returns:
         Up to `LEADERS` guesses of different sizes; none where too little of any face would be visible.
@@ -125,14 +124,7 @@ def _refine(comparison: _Comparison, pose: Poses) -> tuple[float, Poses, int]:
 
 
 class _Comparison:
-    """Correlation of crops of a photo with the reference set, where the crops are visible.
-
-    Args:
-        pixels: uint8 (H, W, 3), the photo.
-        mask: uint8 (H, W), above 0 = hidden.
-        faces: (N, 3, R, R), references.
-        crop: which square about a face they show.
-    """
+    """Correlation of crops of a photo with the reference set, where the crops are visible."""
 
     def __init__(self, pixels: Pixels, mask: Pixels, faces: Floats, crop: Crop) -> None:
         import torch
@@ -157,6 +149,7 @@ class _Comparison:
         """
         likenesses, which = np.full(len(poses), -np.inf), np.zeros(len(poses), np.int64)
         sides = poses[:, 2] * self.crop.scale
+        # grid_sample does not widen when it shrinks, so it is given a copy of about the crop's size
         levels = np.floor(np.log2(np.maximum(sides / SIZE, 1))).astype(int)
         for level in np.unique(levels):
             rows = np.nonzero(levels == level)[0]
@@ -176,11 +169,11 @@ class _Comparison:
         layers = torch.cat([photo, seen]).expand(len(poses), -1, -1, -1)
         crops = F.grid_sample(layers, grids, padding_mode="zeros", align_corners=False).flatten(2)
         colour, visible = crops[:, :3], crops[:, 3]
-        weight = self.weight * (visible > 0.99)  # (K, P)
+        weight = self.weight * (visible > 0.99)  # (K, P)  # a pixel of which nothing is hidden
         total = weight.sum(dim=1, keepdim=True)
         share = total / self.weight.sum()
         correlations = _correlations(colour, self.references, weight / total.clamp(min=1e-6))
-        likeness = torch.atanh(correlations.clamp(-0.999, 0.999)) * share.sqrt()
+        likeness = torch.atanh(correlations.clamp(-0.999, 0.999)) * share.sqrt()  # atanh of 1 is infinite
         return torch.where(share < LEAST_SEEN, -torch.inf, likeness)
 
     def _grid(self, pose: Poses) -> Poses:

@@ -34,7 +34,7 @@ WHITE: Final = 240  # ... from which it is white
 SOFT: Final = 1 / 3  # share of a mask that may be grey
 COLOURED: Final = 48  # difference of the channels from which a pixel is in colour
 SPECKLES: Final = 0.05  # share of what is light in a mask that may be in colour
-SMALLEST_FACE: Final = 2  # Pixels that the points of a face span at least, across and down
+SMALLEST_FACE: Final = 2  # pixels that the points of a face span at least, across and down
 _MASK_HINT = "Paint white what is to be filled, and black all the rest."
 
 
@@ -60,14 +60,11 @@ class Located:
     """The person's face on a photo.
 
     Args:
-        name: of the photo.
-        photo: the whole photo.
         quad: (4, 2) photo coordinates of the crop's corners: top left, bottom left, bottom right, top right.
         crop: uint8 (R, R, 3), the photo inside the quad.
         hole: float32 (R, R) in [0, 1], 1 = fill; zeros without a mask.
         mask: uint8 (H, W) of the photo, or None.
         id_score: of the crop, NaN where it was not measured.
-        warnings: what the user should know.
         person: whose face it is, of a profile of several people; "" of one of one.
     """
 
@@ -99,8 +96,6 @@ def locate(profile: Profile, subject: Subject, *, aligned: bool, force: bool, ti
     Of several people it is the one whose photos a face is most like, among those whose gate it passes.
 
     Args:
-        profile: the person, or several.
-        subject: the photo.
         aligned: the photo is an aligned crop already.
         force: go on with the most similar face even if it is not this person's.
         tiny: look for faces of a few pixels too.
@@ -124,6 +119,7 @@ def locate(profile: Profile, subject: Subject, *, aligned: bool, force: bool, ti
         looks = [lambda: find_quads(photo.pixels, subject.mask, profile.faces, crop, tiny=tiny)]
         looks += [] if subject.mask is not None else [lambda: find_turned_quads(photo.pixels, crop)]
     if profile.people:
+        # every person takes the same looks
         return _choose_person(profile, subject, photo, name, [cache(look) for look in looks], force)
     return _choose(profile, subject, photo, name, looks, force)
 
@@ -316,7 +312,6 @@ def _choose(
 
 
 def _id_scores(profile: Profile, photo: Photo, mask: Pixels | None, quads: Sequence[Points]) -> list[float]:
-    """Return how much the face in each quad is this person's."""
     if not quads:
         return []
     scores = profile.id_score(seen_faces(photo, mask, quads, profile.manifest.prior.resolution))

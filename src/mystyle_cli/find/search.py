@@ -33,7 +33,6 @@ def find_quads(
         pixels: uint8 (H, W, 3), the photo.
         mask: uint8 (H, W), above 0 = hidden; or None.
         references: gives the reference set (N, 3, R, R), when it is needed.
-        crop: which square about a face the references show, and the quads are to be.
         tiny: look for faces of a few pixels too.
     """
     from mystyle_cli.faces.align import face_quad
@@ -48,12 +47,7 @@ def find_quads(
 
 
 def find_turned_quads(pixels: Pixels, crop: Crop) -> list[Points]:
-    """Return the quads (4, 2) of faces on a photo that lies on its side or stands on its head.
-
-    Args:
-        pixels: uint8 (H, W, 3), the photo.
-        crop: which square about a face the quads are to be.
-    """
+    """Return the quads (4, 2) of faces on a photo that lies on its side or stands on its head."""
     from mystyle_cli.faces.align import face_quad
     from mystyle_cli.faces.faces import find_turned_faces
 
@@ -76,6 +70,7 @@ def _behind(pixels: Pixels, mask: Pixels, faces: list[Face], references: Floats,
         part, corner = _window(guess.completed, guess.quad.mean(axis=0), SEEN_SIDES * side)
         for face in find_faces(part, upsample=SEEN_WIDTH / (FACE_SHARE * side)):
             quad = face_quad(face.landmarks + corner, crop)
+            # another face beside it is not the one that was guessed
             if np.abs(quad - guess.quad).max() < side / 2:
                 candidates.append((face.score, quad))
     if not candidates:  # the hole lies beside every face
@@ -95,6 +90,5 @@ def _window(pixels: Pixels, centre: Points, reach: float) -> tuple[Pixels, Point
 
 
 def _hides(mask: Pixels, face: Face) -> bool:
-    """Tell whether the hole covers any of a face's box."""
     left, top, right, bottom = (max(round(edge), 0) for edge in face.box)
     return bool(mask[top:bottom, left:right].any())

@@ -158,7 +158,7 @@ def _options(checkpoint: Checkpoint) -> Mapping[str, Any]:
 
 def _fill(make: type[nn.Module], named: _Named, path: Path, what: str) -> nn.Module:
     """Make a net of the tensors of a file, every name and shape compared."""
-    with torch.device("meta"):
+    with torch.device("meta"):  # without memory, as the file's tensors become its own
         net = make()
     expected = {k: tuple(v.shape) for k, v in net.state_dict().items() if not k.endswith(COUNTER)}
     tensors = {k: v for k, v in named.tensors.items() if not k.endswith(COUNTER) and k != "latent_avg"}

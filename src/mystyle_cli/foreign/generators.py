@@ -131,7 +131,7 @@ def borrow_mapping(generator: Generator, donor: Generator) -> Generator:
     config = generator.config | {
         key: donor.config[key] for key in ("z_dim", "mapping_layers", "mapping_multiplier")
     }
-    with torch.device("meta"):
+    with torch.device("meta"):  # without memory, as others' tensors become its own
         whole = generator_from_config(config)
     mapping = {f"mapping.{name}": value for name, value in donor.mapping.state_dict().items()}
     whole.load_state_dict(generator.state_dict() | mapping, assign=True)

@@ -162,7 +162,7 @@ def _clear(root: Path) -> None:
             continue
         target = root / name.removeprefix(REPLACED)
         if name.startswith(REPLACED) and left.has(MANIFEST) and not os.path.lexists(target):
-            os.rename(left.path, target)
+            os.rename(left.path, target)  # killed between the renames of `_replace`
         elif name.startswith(REPLACED) or _LEFT.fullmatch(name):
             with suppress(OSError):
                 left.clear()

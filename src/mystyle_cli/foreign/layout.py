@@ -55,7 +55,7 @@ def build(layout: Layout, path: Path) -> tuple[Generator, tuple[str, ...]]:
     for name, value in tensors.items():
         if not value.numel():
             raise ModelError(f"{path}: {name} is empty", HINT)
-    with torch.device("meta"):
+    with torch.device("meta"):  # without memory, as the file's tensors become its own
         generator = _empty(tensors, layout, path)
     notes = list(layout.notes)
     expected = {name: tuple(value.shape) for name, value in generator.state_dict().items()}

@@ -221,7 +221,7 @@ class Making:
     def _entry(self, file: str, given: Path, **facts: Any) -> dict[str, Any]:
         written = self.folder / file
         with written.open("rb") as stream:
-            os.fsync(stream.fileno())
+            os.fsync(stream.fileno())  # before the folder gets its name
         return {
             "file": file,
             "sha256": sha256_of(written),

@@ -18,12 +18,8 @@ from torch import Tensor, nn
 
 from mystyle_cli.nets.generator import FullyConnected
 
-STAGES = (
-    (64, 3),
-    (128, 4),
-    (256, 14),
-    (512, 3),
-)  # channels and units; each first unit halves the size
+# channels and units; each first unit halves the size
+STAGES = ((64, 3), (128, 4), (256, 14), (512, 3))
 WIDTH = STAGES[-1][0]  # channels that leave the body
 REDUCTION = 16  # of the channels between squeeze and excitation
 
@@ -140,7 +136,6 @@ class FirstRowEncoder(Backbone):
     average: Tensor
 
     def __init__(self) -> None:
-        """Make the net with random weights; `average` is added to what it finds."""
         super().__init__()
         self.styles = nn.ModuleList([StyleBlock(convolutions_of(0))])
         self.register_buffer("average", torch.zeros(WIDTH), persistent=False)

@@ -43,7 +43,6 @@ class _Tracer(fx.Tracer):
     """Records a net's calls down to the layers that have a node of their own."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Whether a module is one layer."""
         return type(m) in LAYERS
 
 

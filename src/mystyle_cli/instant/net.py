@@ -152,7 +152,6 @@ class InstantNet:
         """Return coefficients (B, num_ws, N), every layer's vector in A_beta.
 
         Args:
-            view: the degraded photos.
             beta: dilation; what is more than the net was trained for, or None, it does not use.
         """
         bounded = hull.bound(beta)

@@ -90,7 +90,6 @@ class Trained:
     """What training made.
 
     Args:
-        net: the net.
         loss: of its last step, see `_Training.step`.
         features: of a few examples, to compare the exported net with.
     """
@@ -114,7 +113,7 @@ def train_instant(
     Of several people it is one net, whose coefficients are all people's; see `make_examples`.
     """
     examples = make_examples(prior, generator, anchors, faces, settings, progress, hulls)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers go on as before
         torch.manual_seed(settings.seed)
         net = Net(examples.features, generator.num_ws, len(anchors), settings.width).to(generator.device)
     random, loss = np.random.default_rng([settings.seed, 1]), math.nan
@@ -270,7 +269,6 @@ def check_loss(
 
     Args:
         anchors: (N, w_dim); the gradient is taken between their mean and the picture of the first.
-        weights: what the file may leave out.
 
     Raises:
         ModelError: too far.

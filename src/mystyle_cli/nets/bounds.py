@@ -68,7 +68,6 @@ class _Look:
         self._left = _MOST_FIELDS
 
     def at_model(self, model: memoryview) -> None:
-        """Look at a whole file."""
         for number, value in self._fields(model):
             if number == _MODEL_FUNCTIONS:
                 raise ValueError("it brings operators of its own")

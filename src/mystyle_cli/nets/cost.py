@@ -21,7 +21,7 @@ INDEX: Final = 8  # bytes of the places that max-pooling remembers
 # part of the free memory that is used: a machine has other things to do, a graphics card has not
 USED: Final = {"cpu": 0.6, "cuda": 0.85}
 
-ENOUGH: Final = 1 << 20  # Pixels at once, one picture of 1024, beyond which a CPU gets no faster
+ENOUGH: Final = 1 << 20  # pixels at once, one picture of 1024, beyond which a CPU gets no faster
 
 # tensors as large as the largest activation that a backward step holds beside what was kept
 PASSING: Final = 3
@@ -174,7 +174,6 @@ def plan_tuning(
     """Cut the steps of tuning so that they fit into the memory that is free.
 
     Args:
-        half: the networks compute in 16 bits.
         free: bytes; None asks the device.
     """
     cost = picture_cost(generator, perceptual, half=half)

@@ -65,7 +65,6 @@ class Device:
     tell: Callable[[str], None] = field(default=_say_nothing, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse what is no device's name."""
         kind, _, index = self.wanted.partition(":")
         if kind not in ("auto", *KINDS) or (index and not (kind in NUMBERED and index.isdecimal())):
             raise UsageError(
@@ -77,7 +76,6 @@ class Device:
         return int(self.wanted.partition(":")[2] or 0)
 
     def _refused(self, library: str, reason: str) -> DeviceError:
-        """Return what is said where a library cannot have the device that was asked for."""
         return DeviceError(
             f"{library} cannot compute on {self.wanted}: {reason}",
             "Use --device auto, which takes what works, or --device cpu.",
@@ -202,7 +200,6 @@ class Device:
         return torch.autocast(self.kind, dtype=torch.bfloat16)
 
     def _best_of_torch(self) -> str:
-        """Return the best device that torch computes on here."""
         for kind in ("cuda", "mps"):
             reason = torch_fault(kind)
             if not reason:
@@ -212,7 +209,6 @@ class Device:
         return "cpu"
 
     def _best_of_onnxruntime(self) -> Provider:
-        """Return the best place that onnxruntime computes at here."""
         import onnxruntime as ort
 
         there = ort.get_available_providers()

@@ -55,7 +55,6 @@ class _Writer:
 
     Args:
         weights: as `fold_synthesis` returns them.
-        clamp: bound on activations, or None.
     """
 
     def __init__(
@@ -114,7 +113,7 @@ class _Writer:
         node = self.graph.node
         outputs = len(self.weights[f"{name}.energy"])
         style = self._style(name, row)
-        tiny = self.graph.constant(np.full(outputs, 1e-8, np.float32))
+        tiny = self.graph.constant(np.full(outputs, 1e-8, np.float32))  # eps of the demodulation
         square = node("Mul", [style, style])
         norm = node("Sqrt", [node("Gemm", [square, self._weight(f"{name}.energy"), tiny], transB=1)])
         scale = node("Div", [self.graph.constant(np.array(GAIN, np.float32)), norm])  # (B, outputs)

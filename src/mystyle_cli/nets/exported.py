@@ -62,7 +62,6 @@ def open_synthesis(
 
     Args:
         threads: CPU threads; as many as were settled when None.
-        weights: what the file may leave out.
 
     Raises:
         DeviceError: onnxruntime has no provider for the device.

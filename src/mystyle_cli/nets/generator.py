@@ -223,7 +223,6 @@ class SynthesisNetwork(nn.Module):
         """Render codes (B, num_ws, w_dim) as (B, 3, R, R), nominally in [-1, 1], not clamped.
 
         Args:
-            w_plus: the codes.
             noise: "const" uses the stored patterns, "none" leaves noise out, "random" draws it anew.
         """
         rows = w_plus.unbind(1)  # num_ws times (B, w_dim)
@@ -263,7 +262,6 @@ class Generator(nn.Module):
             z_dim, w_dim: sizes of the two latent spaces.
             mapping_layers: fully connected layers of the mapping; 0: there is none.
             mapping_multiplier: learning-rate multiplier of the mapping (0.01 as published).
-            image_channels: 3 for RGB.
             clamp: bound on activations, where the checkpoint records one.
 
         Raises:
@@ -314,11 +312,7 @@ class Generator(nn.Module):
 
 
 def save_generator(generator: Generator, path: Path, *, half: bool = False) -> None:
-    """Write a generator as safetensors, its shape in the header.
-
-    Args:
-        half: store floating tensors as float16.
-    """
+    """Write a generator as safetensors, its shape in the header."""
     from safetensors.torch import save_file
 
     dtype = torch.float16 if half else torch.float32

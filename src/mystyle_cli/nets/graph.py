@@ -31,7 +31,6 @@ class OnnxGraph:
     """A graph being built: nodes in the order in which they are added, constants as they are stored."""
 
     def __init__(self) -> None:
-        """Start without a node."""
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
@@ -121,7 +120,6 @@ class _Backward:
                 self.alive.update(node.output)
 
     def run(self, loss: str) -> str:
-        """Go from the loss to what is wanted."""
         # every row's loss depends on that row alone: the gradient of their sum is each row's own
         ones = self.node("Expand", [self.constant(np.ones(1, np.float32)), self.node("Shape", [loss])])
         gradients = {loss: ones}  # d loss / d x, by the name of x
@@ -136,15 +134,12 @@ class _Backward:
         return gradients[self.wanted]
 
     def number(self, value: float) -> str:
-        """Add a constant number."""
         return self.constant(np.array(value, np.float32))
 
     def line(self, *values: int) -> str:
-        """Add a constant list of whole numbers."""
         return self.constant(np.array(values, np.int64))
 
     def where(self, condition: str, gradient: str, otherwise: str) -> str:
-        """Choose between two gradients."""
         return self.node("Where", [condition, gradient, otherwise])
 
     def fit(self, gradient: str, node: NodeProto, place: int) -> str:

@@ -62,7 +62,6 @@ class _Writer:
             self.resize = graph.constant(kernel_to(size, perceptual.size).numpy())
 
     def line(self, *values: int) -> str:
-        """Add a constant list of whole numbers."""
         return self.graph.constant(np.array(values, np.int64))
 
     def loss(self, image: str) -> str:

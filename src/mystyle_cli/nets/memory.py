@@ -35,7 +35,7 @@ def peak_memory() -> int:
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return peak if sys.platform == "darwin" else peak * 1024  # a Mac counts bytes
 
 
 def _known(values: Iterable[int | None]) -> list[int]:
@@ -115,14 +115,13 @@ def _pages(column: int) -> int | None:
         return None
 
 
-PIXELS: Final = 1 << 22  # Pixels at once, four pictures of 1024: more make no net faster and only take memory
+PIXELS: Final = 1 << 22  # pixels at once, four pictures of 1024: more make no net faster and only take memory
 
 
 def at_once(resolution: int, most: int) -> int:
     """Return how many pictures of a size go through a net together.
 
     Args:
-        resolution: edge length of the pictures.
         most: where memory is no matter.
     """
     return max(1, min(most, PIXELS // resolution**2))

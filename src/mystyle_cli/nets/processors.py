@@ -58,9 +58,6 @@ def settle(wanted: int | None = None, environment: MutableMapping[str, str] = os
     Args:
         wanted: threads; None takes the environment's number, or as many as processors are free.
         environment: what the libraries will read.
-
-    Returns:
-        The number.
     """
     if not any(name in environment for name in WAITING):  # one setting of the user's speaks for all
         environment.update(WAITING)

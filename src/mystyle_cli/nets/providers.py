@@ -123,7 +123,7 @@ def connect(model: bytes, provider: Provider, threads: int | None) -> onnxruntim
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     settings = {} if provider.name.startswith(("CPU", "CoreML")) else {"device_id": str(provider.index)}
     if provider.name == CUDA_PROVIDER:
-        settings["use_tf32"] = "0"
+        settings["use_tf32"] = "0"  # which rounds factors to ten bits
         if hasattr(ort, "preload_dlls"):
             ort.preload_dlls()  # CUDA's libraries where pip put them, found without importing torch
     if provider.name.startswith("Dml"):

@@ -26,8 +26,6 @@ class Session:
     """An open net; its first input and its first output have the batch as their first axis.
 
     Args:
-        path: the file it came from.
-        provider: the onnxruntime provider that runs it.
         batch: rows given to it at once.
         memory: where inputs and outputs are bound: "cpu" or "cuda", and the device's number.
     """

@@ -37,7 +37,6 @@ class Moments:
     """
 
     def __init__(self) -> None:
-        """Start without a gradient seen."""
         self.t = 0
         self.m: Array = 0.0
         self.v: Array = 0.0
@@ -67,7 +66,6 @@ class SoapMoments(Moments):
     """
 
     def __init__(self) -> None:
-        """Start without a gradient seen."""
         super().__init__()
         self.covariances: list[Array] = []  # E[G G^T] (..., L, L) and E[G^T G] (..., N, N)
         self.eigenbases: list[Array] = []  # their eigenvectors, as columns

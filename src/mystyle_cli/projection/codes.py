@@ -71,7 +71,6 @@ class HullSpace:
         return bounded
 
     def _raw(self, alpha: Tensor) -> Tensor:
-        """Invert `_bound`."""
         raw: Tensor
         if self.settings.parametrisation == "simplex":
             raw = hull.simplex_theta(alpha, self.beta)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 LEAST: Final = 256  # pixels of a picture that must come from the code alone, so that it can be judged by them
 
-# Pixels to each side that pasting looks at: Lanczos' three, in the coarser of crop and photo
+# pixels to each side that pasting looks at: Lanczos' three, in the coarser of crop and photo
 REACH: Final = 3
 
 

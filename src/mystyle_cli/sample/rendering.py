@@ -74,7 +74,6 @@ def open_renderer(profile: Profile, backend: Backend = "auto", weights: Weights 
     """Open a person's generator.
 
     Args:
-        profile: the person, tuned, with the device that their nets compute on.
         backend: "onnx" and "torch" are taken at their word; "auto" goes on with torch, and says so, where the
             export is missing or older than the tuning, or cannot be run where any device will do.
         weights: the profile's `left_out`, where another of its nets has them open already.

@@ -30,7 +30,6 @@ class Samples:
     """Pictures of a person who never posed for them.
 
     Args:
-        seeds: one for each picture.
         alphas: float64 (n, N), their coefficients in A_beta.
         pixels: uint8 (n, R, R, 3).
         id_scores: float32 (n,), cosine to the nearest photo of the reference set (sec. 4.1).

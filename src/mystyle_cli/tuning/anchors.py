@@ -54,7 +54,6 @@ class Rank:
     """How independent a set of anchors is.
 
     Args:
-        count: number of anchors N.
         rank: dimension of their span.
         dependent: indices of anchors that lie in the span of those before them.
     """
@@ -71,7 +70,6 @@ class Anchors:
     Args:
         codes: (N, w_dim).
         method: "encoder" or "optimised".
-        rank: their independence.
     """
 
     codes: FloatArray
@@ -89,7 +87,6 @@ def find_anchors(
 
     Args:
         images: (N, 3, R, R) in [-1, 1].
-        prior: the domain prior, with the device to work on.
         settings: of the optimisation; None takes the defaults.
 
     Source: sec. 3.1.
@@ -107,7 +104,6 @@ def find_anchors(
 
 
 def _encode(images: FloatArray | Pictures, prior: Prior, batch: int, progress: Progress) -> FloatArray:
-    """Run the encoder batch by batch."""
     parts = []
     for start in range(0, len(images), batch):
         parts.append(prior.encode(images[start : start + batch]))

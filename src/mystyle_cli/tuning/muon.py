@@ -81,5 +81,4 @@ def _as_matrix(weight: Tensor) -> Tensor:
 
 
 def _as_weight(matrix: Tensor, weight: Tensor) -> Tensor:
-    """Invert `_as_matrix`."""
     return matrix.reshape(weight.movedim(1, -1).shape).movedim(-1, 1)

@@ -103,10 +103,7 @@ def refine(
         generator: a copy of G_p on the device to work on; it is changed in place.
         w_plus: (num_ws, w_dim), the photo's code.
         photo: (3, R, R) in [-1, 1], the aligned crop.
-        perceptual: LPIPS on the same device.
         anchors: (N, w_dim).
-        settings: how to tune.
-        progress: told after every step.
 
     Raises:
         MystyleError: the loss is not finite.
@@ -159,7 +156,6 @@ class _Run:
         self.optimisers = optimisers_of(self.parameters)
 
     def _plan(self, pictures: int) -> Plan:
-        """Cut the steps so that they fit into the memory that is free."""
         half = self.precision == "bfloat16"
         batch = 1 + self.settings.at_once
         return plan_tuning(self.generator, self.perceptual, pictures, batch, self.place, half=half)

@@ -110,7 +110,6 @@ class Reconstruction:
     perceptual: Perceptual
 
     def __post_init__(self) -> None:
-        """Refuse what does not belong together."""
         if len(self.anchors) != len(self.images) or not len(self.anchors):
             raise ValueError(f"{len(self.anchors)} anchors for {len(self.images)} images")
 
