@@ -11,19 +11,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Step:
-    """One report of a loop under way.
+    """One report of a loop under way."""
 
-    Args:
-        stage: what is being done: "curate", "anchors", "tune", "project", ...
-        done: finished units, from 0 to `total`.
-        total: units in all, at least 1.
-        detail: figures worth showing, such as {"loss": 0.12}.
-    """
-
-    stage: str
-    done: int
-    total: int
-    detail: Mapping[str, float] = field(default_factory=dict)
+    stage: str  # what is being done: "curate", "anchors", "tune", "project", ..
+    done: int  # finished units, from 0 to `total`
+    total: int  # units in all, at least 1
+    detail: Mapping[str, float] = field(default_factory=dict)  # figures worth showing, such as {"loss": 0.12}
 
 
 Progress = Callable[[Step], None]

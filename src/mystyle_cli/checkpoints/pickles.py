@@ -18,25 +18,18 @@ Args = tuple[Any, ...]
 
 @dataclass(frozen=True, eq=False)
 class Word:
-    """A global that files of weights may name, standing for what it means here.
-
-    Args:
-        make: what calling it gives; None where it may only be named.
-    """
+    """A global that files of weights may name, standing for what it means here."""
 
     name: str
-    make: Callable[[Args], object] | None = None
+    make: Callable[[Args], object] | None = None  # what calling it gives; None where it may only be named
 
 
 @dataclass(frozen=True, eq=False)
 class Span:
-    """A long string, left in the file.
-
-    Args:
-        kind: what they are; `latin-1` is text that stands for bytes, as protocol 2 spells them.
-    """
+    """A long string, left in the file."""
 
     window: Window
+    # what they are; `latin-1` is text that stands for bytes, as protocol 2 spells them
     kind: Literal["bytes", "text", "latin-1"]
 
 

@@ -17,31 +17,21 @@ Container = Literal["pickle", "torch", "safetensors", "numpy", "onnx"]
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """An object of a foreign class, as data: nothing of the class exists here.
+    """An object of a foreign class, as data: nothing of the class exists here."""
 
-    Args:
-        class_name: name of the class where the file was written, such as `Generator`.
-    """
-
-    class_name: str
+    class_name: str  # name of the class where the file was written, such as `Generator`
     state: dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """The content of one file.
-
-    Args:
-        container: how it was written; ONNX files are recognised and left unread.
-        content: dicts, lists, tuples, sets, strings, bytes, numbers, None, CPU tensors and records, nested.
-        metadata: the header of a safetensors file.
-    """
+    """The content of one file."""
 
     path: Path
     sha256: str
-    container: Container
-    content: Any
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    container: Container  # how it was written; ONNX files are recognised and left unread
+    content: Any  # dicts, lists, tuples, sets, strings, bytes, numbers, None, CPU tensors and records, nested
+    metadata: Mapping[str, str] = field(default_factory=dict)  # the header of a safetensors file
 
 
 def module_tensors(record: Record) -> dict[str, Tensor]:

@@ -24,16 +24,11 @@ DTYPES = {
 
 @dataclass(eq=False)
 class Storage:
-    """A run of values.
-
-    Args:
-        count: how many the file says there are.
-        window: where their bytes lie, once that is known.
-    """
+    """A run of values."""
 
     dtype: torch.dtype
-    count: int
-    window: Window | None = None
+    count: int  # how many the file says there are
+    window: Window | None = None  # where their bytes lie, once that is known
     _values: Tensor | None = field(default=None, repr=False)
 
     def values(self, budget: Budget) -> Tensor:
@@ -63,14 +58,10 @@ class Storage:
 
 @dataclass(eq=False)
 class View:
-    """A tensor: a shape laid over a storage.
-
-    Args:
-        offset, size, stride: as in torch, checked to lie within the storage.
-    """
+    """A tensor: a shape laid over a storage."""
 
     storage: Storage
-    offset: int
+    offset: int  # offset, size, stride: as in torch, checked to lie within the storage
     size: tuple[int, ...]
     stride: tuple[int, ...]
     _tensor: Tensor | None = field(default=None, repr=False)

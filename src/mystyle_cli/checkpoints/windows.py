@@ -27,19 +27,13 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on one file.
+    """Bounds on one file."""
 
-    Args:
-        file_bytes: size of the file (the largest known encoder has 1.2 GB, a training checkpoint 2 GB).
-        tensor_bytes: of all tensors, however the file spells them.
-        steps: pickle instructions, and what they cost; also the values of the finished content.
-        depth: of containers within each other.
-    """
-
+    # size of the file (the largest known encoder has 1.2 GB, a training checkpoint 2 GB)
     file_bytes: int = 4 << 30
-    tensor_bytes: int = 8 << 30
-    steps: int = 500_000
-    depth: int = 64
+    tensor_bytes: int = 8 << 30  # of all tensors, however the file spells them
+    steps: int = 500_000  # pickle instructions, and what they cost; also the values of the finished content
+    depth: int = 64  # of containers within each other
 
 
 class Budget:

@@ -56,15 +56,11 @@ MOST: Final = 100  # pictures of a sweep
 
 @dataclass(frozen=True)
 class Sweep:
-    """Evenly spaced strengths.
-
-    Args:
-        count: of pictures, at least 2.
-    """
+    """Evenly spaced strengths."""
 
     first: float
     last: float
-    count: int
+    count: int  # of pictures, at least 2
 
     def strengths(self) -> list[float]:
         """Return the strengths in order."""
@@ -93,17 +89,11 @@ class SweepType(click.ParamType):  # type: ignore[type-arg]  # older clicks know
 
 @dataclass(frozen=True)
 class ChangeOptions:
-    """What is changed, and how far.
+    """What is changed, and how far."""
 
-    Args:
-        directions: names or files.
-        strengths: one for each, the last apart where there is a sweep.
-        sweep: strengths of the last direction, or None.
-    """
-
-    directions: tuple[str, ...]
-    strengths: tuple[float, ...]
-    sweep: Sweep | None
+    directions: tuple[str, ...]  # names or files
+    strengths: tuple[float, ...]  # one for each, the last apart where there is a sweep
+    sweep: Sweep | None  # strengths of the last direction, or None
     at_limit: AtLimit
 
 
@@ -144,15 +134,10 @@ change_options: Final = bundle(
 
 @dataclass(frozen=True)
 class DrawingOptions:
-    """What pictures are drawn from, and by what.
+    """What pictures are drawn from, and by what."""
 
-    Args:
-        codes: of the photos, saved before; None: they are searched.
-        refine: the generator is tuned on each photo first.
-    """
-
-    codes: Path | None
-    refine: bool
+    codes: Path | None  # of the photos, saved before; None: they are searched
+    refine: bool  # the generator is tuned on each photo first
     keep_code: bool
     backend: Backend
 

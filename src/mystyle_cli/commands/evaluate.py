@@ -23,18 +23,12 @@ SUFFIX: Final = ".evaluation"
 
 @dataclass(frozen=True)
 class AmountOptions:
-    """How much is measured.
+    """How much is measured."""
 
-    Args:
-        paper: by the paper's protocol, and all of its experiments.
-        share: of its numbers.
-        seed: of everything that is drawn; None is 0.
-    """
-
-    paper: bool
+    paper: bool  # by the paper's protocol, and all of its experiments
     quick: bool
-    share: float
-    seed: int | None
+    share: float  # of its numbers
+    seed: int | None  # of everything that is drawn; None is 0
 
     @property
     def protocol(self) -> Protocol:

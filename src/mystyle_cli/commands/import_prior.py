@@ -55,11 +55,7 @@ class CropNumbers(click.ParamType):  # type: ignore[type-arg]  # older clicks kn
 
 @dataclass(frozen=True)
 class FilesOptions:
-    """What a prior is made of; see `making.Parts`, which has the same names.
-
-    Args:
-        licence: terms of all these files.
-    """
+    """What a prior is made of; see `making.Parts`, which has the same names."""
 
     generator: Path
     encoder: Path | None
@@ -68,7 +64,7 @@ class FilesOptions:
     mapping: str | None
     directions: tuple[tuple[str, Path], ...]
     crop: Crop | None
-    licence: str
+    licence: str  # terms of all these files
 
     def parts(self) -> Parts:
         """Return the files as the core takes them."""

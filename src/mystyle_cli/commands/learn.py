@@ -57,19 +57,14 @@ no_tune_option: Final = click.option(
 
 @dataclass(frozen=True)
 class PersonOptions:
-    """Who is learned, and from which prior.
-
-    Args:
-        consent: what the person agreed to; None asks on a terminal.
-        until: the consent's last day, ISO 8601; "" has no end.
-    """
+    """Who is learned, and from which prior."""
 
     reference: Path | None
     held_out: float
     no_tune: bool
     prior: str
-    consent: str | None
-    until: str
+    consent: str | None  # what the person agreed to; None asks on a terminal
+    until: str  # the consent's last day, ISO 8601; "" has no end
     replace: bool
 
 

@@ -58,15 +58,10 @@ keep_code_option: Final = click.option(
 
 @dataclass(frozen=True)
 class CodeOptions:
-    """Where photos' codes are kept.
+    """Where photos' codes are kept."""
 
-    Args:
-        folder: one file for each photo there, or None.
-        keep_code: in the results.
-    """
-
-    folder: Path | None
-    keep_code: bool
+    folder: Path | None  # one file for each photo there, or None
+    keep_code: bool  # in the results
 
 
 code_options: Final = bundle("codes", CodeOptions, (save_codes_option, keep_code_option))
@@ -99,15 +94,11 @@ def refuse_long_codes(profile: Profile, batch: BatchOptions) -> None:
 
 @dataclass(frozen=True)
 class Ask:
-    """What is asked of photos.
-
-    Args:
-        masks: where they are, for inpainting.
-    """
+    """What is asked of photos."""
 
     task: TaskName
     quality: Quality = "full"
-    masks: Companions | None = None
+    masks: Companions | None = None  # where they are, for inpainting
 
 
 def run_restore(

@@ -52,27 +52,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """What is drawn, and where it goes.
-
-    Args:
-        output: file, folder or `-` for single pictures; None is this folder, or nowhere beside a sheet.
-        beta: dilation, None where it is unbounded.
-        seed: of the first picture, None to draw one.
-        person: who of several people; None where the profile is of one.
-        format_name: suffix of results whose name is made up here; None is png.
-        jpeg_quality: of webp, too; None is that of `outputs.JPEG_QUALITY`.
-    """
+    """What is drawn, and where it goes."""
 
     count: int
+    # file, folder or `-` for single pictures; None is this folder, or nowhere beside a sheet
     output: str | None
     grid: str | None
     sampler: Sampler
     anchors: int
-    beta: float | None
-    seed: int | None
-    person: str | None
-    format_name: str | None
-    jpeg_quality: int | None
+    beta: float | None  # dilation, None where it is unbounded
+    seed: int | None  # of the first picture, None to draw one
+    person: str | None  # who of several people; None where the profile is of one
+    format_name: str | None  # suffix of results whose name is made up here; None is png
+    jpeg_quality: int | None  # of webp, too; None is that of `outputs.JPEG_QUALITY`
     overwrite: bool
     mark: Marking | None
     no_mark: bool

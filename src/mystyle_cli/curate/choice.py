@@ -18,42 +18,25 @@ _RIVAL = 0.6  # size of the second group, over the first, from which the choice 
 
 @dataclass(frozen=True)
 class Row:
-    """A described face.
+    """A described face."""
 
-    Args:
-        photo: index of its photo; below 0 for known faces and the reference.
-        candidate: index among the photo's faces.
-        descriptor: dlib's (128,).
-        crop: uint8 (R, R, 3).
-        good: nothing is wrong with it.
-    """
-
-    photo: int
-    candidate: int
-    descriptor: NDArray[np.float64]
-    crop: Pixels = field(repr=False)
-    good: bool
+    photo: int  # index of its photo; below 0 for known faces and the reference
+    candidate: int  # index among the photo's faces
+    descriptor: NDArray[np.float64]  # dlib's (128,)
+    crop: Pixels = field(repr=False)  # uint8 (R, R, 3)
+    good: bool  # nothing is wrong with it
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The person's face on each photo.
+    """The person's face on each photo."""
 
-    Args:
-        rows: every described face: those of the photos, then the known ones.
-        similarity: (n, n) between them.
-        anchors: indices of the known faces among them.
-        chosen: photo -> row, for photos that show the person.
-        near: (n,) similarity of each row to the person, NaN where there is no person.
-        limit: the similarity that was asked for.
-    """
-
-    rows: tuple[Row, ...]
-    similarity: Matrix
-    anchors: tuple[int, ...]
-    chosen: dict[int, int]
-    near: NDArray[np.float64]
-    limit: float
+    rows: tuple[Row, ...]  # every described face: those of the photos, then the known ones
+    similarity: Matrix  # (n, n) between them
+    anchors: tuple[int, ...]  # indices of the known faces among them
+    chosen: dict[int, int]  # photo -> row, for photos that show the person
+    near: NDArray[np.float64]  # (n,) similarity of each row to the person, NaN where there is no person
+    limit: float  # the similarity that was asked for
     warnings: tuple[str, ...]
 
     def row(self, photo: int) -> int | None:

@@ -24,33 +24,21 @@ from mystyle_cli.progress import Progress, Step, silent
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of the person before.
+    """What is known of the person before."""
 
-    Args:
-        records: of an existing profile; photos it has seen are left out.
-        crops: its faces uint8 (R, R, 3) by sha256.
-        reference: photo of the person, of which the largest face counts.
-    """
-
-    records: Sequence[PhotoRecord] = ()
-    crops: Mapping[str, Pixels] = field(default_factory=dict)
-    reference: Path | None = None
+    records: Sequence[PhotoRecord] = ()  # of an existing profile; photos it has seen are left out
+    crops: Mapping[str, Pixels] = field(default_factory=dict)  # its faces uint8 (R, R, 3) by sha256
+    reference: Path | None = None  # photo of the person, of which the largest face counts
 
 
 @dataclass(frozen=True)
 class Curation:
-    """All that is to be said of a set of photos.
+    """All that is to be said of a set of photos."""
 
-    Args:
-        records: one per new photo, in the order of the files' names.
-        faces: aligned face of every new photo that was kept, by sha256.
-        sheet: uint8 (H, W, 3), the contact sheet of the photos known before and the new ones.
-        advice: what the user should know about the choice of the person, and what the whole set lacks.
-    """
-
-    records: tuple[PhotoRecord, ...]
-    faces: dict[str, AlignedFace]
-    sheet: Pixels
+    records: tuple[PhotoRecord, ...]  # one per new photo, in the order of the files' names
+    faces: dict[str, AlignedFace]  # aligned face of every new photo that was kept, by sha256
+    sheet: Pixels  # uint8 (H, W, 3), the contact sheet of the photos known before and the new ones
+    # what the user should know about the choice of the person, and what the whole set lacks
     advice: tuple[str, ...]
 
 

@@ -32,57 +32,40 @@ _COVERED_FRONT, _COVERED_TURNED = -0.6, -0.25
 
 @dataclass(frozen=True)
 class Candidate:
-    """A face that may be the person's.
-
-    Args:
-        scores: from `checks.measure`.
-        fault: why it cannot be used, or None.
-        descriptor: dlib's (128,); None for a lone face with a fault, which is refused whoever it is.
-    """
+    """A face that may be the person's."""
 
     face: Face
     aligned: AlignedFace
-    scores: dict[str, float]
-    fault: Fault | None
+    scores: dict[str, float]  # from `checks.measure`
+    fault: Fault | None  # why it cannot be used, or None
+    # dlib's (128,); None for a lone face with a fault, which is refused whoever it is
     descriptor: NDArray[np.float64] | None
 
 
 @dataclass(frozen=True)
 class Examined:
-    """What one file holds.
+    """What one file holds."""
 
-    Args:
-        sha256: hex digest; that of the name for a file that cannot be read at all.
-        file: name for records.
-        fault: why there are no candidates, or None.
-        candidates: its faces, largest first.
-        thumbnail: uint8, small copy of the photo, None where it cannot be read.
-    """
-
-    sha256: str
-    file: str
-    fault: Fault | None
-    candidates: tuple[Candidate, ...] = ()
+    sha256: str  # hex digest; that of the name for a file that cannot be read at all
+    file: str  # name for records
+    fault: Fault | None  # why there are no candidates, or None
+    candidates: tuple[Candidate, ...] = ()  # its faces, largest first
+    # uint8, small copy of the photo, None where it cannot be read
     thumbnail: Pixels | None = field(default=None, repr=False)
     bytes: int = 0
 
 
 @dataclass(frozen=True)
 class Criteria:
-    """What every photo of a set is held to.
+    """What every photo of a set is held to."""
 
-    Args:
-        resolution: side of the crops.
-        embed: identity net, float32 (B, 3, R, R) in [-1, 1] -> (B, D) unit rows; dlib's descriptor always
-            counts too.
-        cover: net that tells what hides a face, float32 (B, 3, R, R) in [-1, 1] -> (B, parts) in [0, 1]; None
-            judges by the colours of the skin.
-    """
-
-    resolution: int
+    resolution: int  # side of the crops
     crop: Crop
     settings: CurateSettings = field(default_factory=CurateSettings)
+    # identity net, float32 (B, 3, R, R) in [-1, 1] -> (B, D) unit rows; dlib's descriptor always counts too
     embed: Embed | None = None
+    # net that tells what hides a face, float32 (B, 3, R, R) in [-1, 1] -> (B, parts) in [0, 1]; None judges
+    # by the colours of the skin
     cover: Cover | None = None
 
 

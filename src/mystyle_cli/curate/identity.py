@@ -25,15 +25,10 @@ _GAP_RANGE = (0.2, 0.75)  # where such a gap may lie
 
 @dataclass(frozen=True)
 class Identities:
-    """Descriptors of n faces.
+    """Descriptors of n faces."""
 
-    Args:
-        dlib: float64 (n, 128), dlib's descriptors.
-        own: (n, D) unit rows of the prior's identity net, or None.
-    """
-
-    dlib: Matrix
-    own: Matrix | None
+    dlib: Matrix  # float64 (n, 128), dlib's descriptors
+    own: Matrix | None  # (n, D) unit rows of the prior's identity net, or None
 
     def similarity(self, other: Identities) -> Matrix:
         """Return (n, m): 1 for the same picture, about 0 for strangers; the mean over the nets at hand."""

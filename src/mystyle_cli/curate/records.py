@@ -47,25 +47,17 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class PhotoRecord:
-    """The verdict on one photo.
-
-    Args:
-        file: the file's name as the user gave it, relative to the photos' common folder.
-        detail: one sentence for people.
-        scores: everything that was measured, by name.
-        face: file of the aligned face in the profile, or None.
-        split: train or held-out for a kept photo, None before the split and for refused ones.
-        person: whose photo it is, in a profile of several people; None in one of one.
-    """
+    """The verdict on one photo."""
 
     sha256: str
-    file: str
+    file: str  # the file's name as the user gave it, relative to the photos' common folder
     reason: Reason
-    detail: str
-    scores: Mapping[str, float] = field(default_factory=dict)
-    face: str | None = None
+    detail: str  # one sentence for people
+    scores: Mapping[str, float] = field(default_factory=dict)  # everything that was measured, by name
+    face: str | None = None  # file of the aligned face in the profile, or None
+    # train or held-out for a kept photo, None before the split and for refused ones
     split: Split | None = None
-    person: str | None = None
+    person: str | None = None  # whose photo it is, in a profile of several people; None in one of one
 
     @property
     def verdict(self) -> Verdict:

@@ -10,18 +10,13 @@ State = Literal["ok", "note", "problem"]  # all is well, worth knowing, or somet
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """One thing that was looked at."""
 
-    Args:
-        area: what it belongs to: "program", "device", "disk", "prior", "profile", "licences".
-        advice: what to do, "" when nothing has to be done.
-    """
-
-    area: str
+    area: str  # what it belongs to: "program", "device", "disk", "prior", "profile", "licences"
     subject: str
     state: State
     text: str
-    advice: str = ""
+    advice: str = ""  # what to do, "" when nothing has to be done
 
 
 def ok(area: str, subject: str, text: str) -> Finding:

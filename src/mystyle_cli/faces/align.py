@@ -39,16 +39,13 @@ _BLUR = 0.03  # blur radius of the filling, in crop sides
 class Crop:
     """Which square about a face a prior draws. Lengths are in sides of the face's FFHQ square.
 
-    Args:
-        scale: side of the square, above 0, at most `LARGEST`.
-        down: how far its middle lies below that of the FFHQ square, along the face's own axis; at most one
-            side, up or down.
-
     Raises:
         ValueError: a number is out of range, or none.
     """
 
-    scale: float
+    scale: float  # side of the square, above 0, at most `LARGEST`
+    # how far its middle lies below that of the FFHQ square, along the face's own axis; at most one side, up
+    # or down
     down: float
 
     def __post_init__(self) -> None:
@@ -83,17 +80,12 @@ FFHQ: Final = Crop(1.0, 0.0)  # the crop of Karras et al., which is that of ever
 
 @dataclass(frozen=True)
 class AlignedFace:
-    """An upright square crop around a face.
+    """An upright square crop around a face."""
 
-    Args:
-        pixels: uint8 (R, R, 3).
-        quad: float64 (4, 2), photo coordinates of the crop's corners: top left, bottom left, bottom right,
-            top right.
-        valid: float32 (R, R), 1 where the crop lies inside the photo, 0 where it was filled.
-    """
-
-    pixels: Pixels
+    pixels: Pixels  # uint8 (R, R, 3)
+    # float64 (4, 2), photo coordinates of the crop's corners: top left, bottom left, bottom right, top right
     quad: Points
+    # float32 (R, R), 1 where the crop lies inside the photo, 0 where it was filled
     valid: NDArray[np.float32]
 
     @property

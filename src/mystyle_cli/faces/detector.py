@@ -26,19 +26,12 @@ _OVERLAP = 64  # pixels that neighbouring windows share at least
 
 @dataclass(frozen=True)
 class Detection:
-    """Where a face may be.
+    """Where a face may be."""
 
-    Args:
-        centre: (2,) photo coordinates.
-        width: of its box, photo pixels.
-        tilt: how far the head is turned clockwise in the picture, degrees.
-        probability: the net's, in [0, 1].
-    """
-
-    centre: Points
-    width: float
-    tilt: float
-    probability: float
+    centre: Points  # (2,) photo coordinates
+    width: float  # of its box, photo pixels
+    tilt: float  # how far the head is turned clockwise in the picture, degrees
+    probability: float  # the net's, in [0, 1]
 
 
 def detect(pixels: Pixels) -> list[Detection]:

@@ -45,21 +45,14 @@ _WINDOW = 320  # side of the upright window in which a face is described
 
 @dataclass(frozen=True)
 class Face:
-    """A face that was found.
+    """A face that was found."""
 
-    Args:
-        box: left, top, right, bottom, photo coordinates.
-        landmarks: float64 (68, 2), photo coordinates.
-        score: dlib's detector's, above 0, clear faces score 1 to 3; below 0.25 where only the other saw it.
-        spread: how far the landmarks of the mirrored face lie off, over the distance between the eyes.
-        certainty: the landmark net's that this is a face, in [0, 1]; low for profiles, too.
-    """
-
-    box: Box
-    landmarks: Points
+    box: Box  # left, top, right, bottom, photo coordinates
+    landmarks: Points  # float64 (68, 2), photo coordinates
+    # dlib's detector's, above 0, clear faces score 1 to 3; below 0.25 where only the other saw it
     score: float
-    spread: float
-    certainty: float
+    spread: float  # how far the landmarks of the mirrored face lie off, over the distance between the eyes
+    certainty: float  # the landmark net's that this is a face, in [0, 1]; low for profiles, too
 
     @property
     def width(self) -> float:
@@ -69,17 +62,11 @@ class Face:
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a head points, in degrees.
+    """Where a head points, in degrees."""
 
-    Args:
-        yaw: above 0 where the nose points to the picture's right.
-        pitch: above 0 where it points up.
-        roll: above 0 where the head is tilted clockwise in the picture.
-    """
-
-    yaw: float
-    pitch: float
-    roll: float
+    yaw: float  # above 0 where the nose points to the picture's right
+    pitch: float  # above 0 where it points up
+    roll: float  # above 0 where the head is tilted clockwise in the picture
 
 
 def aligned_face(pixels: Pixels, crop: Crop) -> Face:

@@ -42,17 +42,12 @@ _MIRRORED = (
 
 @dataclass(frozen=True)
 class Landmarks:
-    """Where the parts of a face are.
+    """Where the parts of a face are."""
 
-    Args:
-        points: float64 (68, 2), photo coordinates.
-        certainty: the net's that this is a face, in [0, 1]; low for profiles and what is half covered, too.
-        spread: how far the points of the picture and of its mirror image lie apart, over the distance between
-            the eyes.
-    """
-
-    points: Points
+    points: Points  # float64 (68, 2), photo coordinates
+    # the net's that this is a face, in [0, 1]; low for profiles and what is half covered, too
     certainty: float
+    # how far the points of the picture and of its mirror image lie apart, over the distance between the eyes
     spread: float
 
 

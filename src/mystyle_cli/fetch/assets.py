@@ -23,38 +23,22 @@ DRIVE_FILE: Final = "https://drive.usercontent.google.com/download?id={}&export=
 
 @dataclass(frozen=True)
 class Asset:
-    """One public file.
+    """One public file."""
 
-    Args:
-        file: its name, which is unique among the assets of a recipe.
-        role: what a prior uses it for: one of its roles, or "directions".
-        licence: id of its terms in `licences.LICENCES`.
-        urls: where it can be had, best first.
-        size: in bytes; None when it is not known exactly.
-        sha256: its digest, "" when none is known.
-        drive: id on Google Drive, where only that has it; "" otherwise.
-        roughly: bytes to plan with when the size is not known.
-        member: the file of a zip archive that is used, "" when the asset is no archive.
-        member_sha256: digest of that file.
-        title: of the one direction in a file of directions, "" when the file names its own.
-        default: fetched unless another is chosen for its role.
-        extra: the prior is still whole without it, so failing to get it is no failure.
-    """
-
-    file: str
-    role: str
-    licence: str
-    urls: tuple[str, ...] = ()
-    size: int | None = None
-    sha256: str = ""
+    file: str  # its name, which is unique among the assets of a recipe
+    role: str  # what a prior uses it for: one of its roles, or "directions"
+    licence: str  # id of its terms in `licences.LICENCES`
+    urls: tuple[str, ...] = ()  # where it can be had, best first
+    size: int | None = None  # in bytes; None when it is not known exactly
+    sha256: str = ""  # its digest, "" when none is known
     digest_of: DigestOf = "users"
-    drive: str = ""
-    roughly: int = 0
-    member: str = ""
-    member_sha256: str = ""
-    title: str = ""
-    default: bool = True
-    extra: bool = False
+    drive: str = ""  # id on Google Drive, where only that has it; "" otherwise
+    roughly: int = 0  # bytes to plan with when the size is not known
+    member: str = ""  # the file of a zip archive that is used, "" when the asset is no archive
+    member_sha256: str = ""  # digest of that file
+    title: str = ""  # of the one direction in a file of directions, "" when the file names its own
+    default: bool = True  # fetched unless another is chosen for its role
+    extra: bool = False  # the prior is still whole without it, so failing to get it is no failure
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -74,26 +58,19 @@ class Asset:
 
 @dataclass(frozen=True)
 class Stranger:
-    """A public file that is easily taken for one of the assets.
-
-    Args:
-        advice: what it is, and what to take instead.
-    """
+    """A public file that is easily taken for one of the assets."""
 
     size: int
     sha256: str
-    advice: str
+    advice: str  # what it is, and what to take instead
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a prior is made of.
-
-    Args:
-        assets: every file that can serve; the defaults are taken unless another is chosen for their role.
-    """
+    """What a prior is made of."""
 
     name: str
+    # every file that can serve; the defaults are taken unless another is chosen for their role
     assets: tuple[Asset, ...]
     strangers: tuple[Stranger, ...] = ()
 
@@ -305,20 +282,14 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType({FFHQ.name: FFHQ})
 
 @dataclass(frozen=True)
 class Companion:
-    """A file that comes with one of the packages that mystyle needs, or with mystyle itself.
+    """A file that comes with one of the packages that mystyle needs, or with mystyle itself."""
 
-    Args:
-        package: its name on PyPI.
-        file: its name inside the package.
-        module: what the package is imported as, where that is another name.
-    """
-
-    package: str
-    file: str
+    package: str  # its name on PyPI
+    file: str  # its name inside the package
     licence: str
     sha256: str
     used_for: str
-    module: str = ""
+    module: str = ""  # what the package is imported as, where that is another name
 
 
 # models inside packages: they have terms too, and `mystyle doctor` compares their digests

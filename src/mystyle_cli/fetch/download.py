@@ -70,19 +70,13 @@ class Hosts:
 
 @dataclass(frozen=True)
 class DownloadSettings:
-    """How downloads go about it.
+    """How downloads go about it."""
 
-    Args:
-        trusted: digests that the user vouches for, besides those of the manifest.
-        notify: told in a sentence about waits and about what is not as expected.
-        hosts: what the downloads before this one found out.
-    """
-
-    trusted: frozenset[str]
+    trusted: frozenset[str]  # digests that the user vouches for, besides those of the manifest
     progress: Progress
-    notify: Notify
+    notify: Notify  # told in a sentence about waits and about what is not as expected
     wait: Callable[[float], None] = time.sleep
-    hosts: Hosts = field(default_factory=Hosts)
+    hosts: Hosts = field(default_factory=Hosts)  # what the downloads before this one found out
 
 
 LARGEST_NOTE: Final = 1 << 16  # bytes of the largest note on an unfinished download

@@ -26,16 +26,12 @@ State = Literal["given", "here", "missing"]  # in the user's folder, downloaded 
 
 @dataclass(frozen=True)
 class Item:
-    """A file of the prior to be.
-
-    Args:
-        arrived: bytes of it that an earlier, interrupted download left.
-    """
+    """A file of the prior to be."""
 
     asset: Asset
     state: State
     path: Path
-    arrived: int = 0
+    arrived: int = 0  # bytes of it that an earlier, interrupted download left
 
     @property
     def left(self) -> int:
@@ -45,15 +41,11 @@ class Item:
 
 @dataclass(frozen=True)
 class Plan:
-    """What fetching a prior would do.
-
-    Args:
-        free: bytes free where downloads and priors are kept.
-    """
+    """What fetching a prior would do."""
 
     recipe: Recipe
     items: tuple[Item, ...]
-    free: int
+    free: int  # bytes free where downloads and priors are kept
 
     @property
     def to_download(self) -> int:

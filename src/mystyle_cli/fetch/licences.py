@@ -27,16 +27,11 @@ LEDGER: Final = "licences.json"
 
 @dataclass(frozen=True)
 class Licence:
-    """The terms of a file, in short and as a link to the whole.
+    """The terms of a file, in short and as a link to the whole."""
 
-    Args:
-        id: SPDX identifier, or a LicenseRef of ours where there is none.
-        summary: what it means for the user, in our words.
-    """
-
-    id: str
+    id: str  # SPDX identifier, or a LicenseRef of ours where there is none
     title: str
-    summary: str
+    summary: str  # what it means for the user, in our words
     link: str
     commercial: bool
 
@@ -132,19 +127,14 @@ Accept = Callable[[Sequence[Licence]], bool]
 
 @dataclass(frozen=True)
 class Acceptance:
-    """One line of the ledger.
-
-    Args:
-        terms: sha256 of what was shown, so that changed terms are asked for again.
-        accepted: when (ISO 8601, UTC).
-    """
+    """One line of the ledger."""
 
     licence: str
     title: str
-    terms: str
+    terms: str  # sha256 of what was shown, so that changed terms are asked for again
     prior: str
     files: tuple[str, ...]
-    accepted: str
+    accepted: str  # when (ISO 8601, UTC)
     version: str
 
 
@@ -260,18 +250,12 @@ def _write(path: Path, entries: Sequence[Acceptance]) -> None:
 
 @dataclass(frozen=True)
 class Notice:
-    """The terms of one file.
+    """The terms of one file."""
 
-    Args:
-        place: what it belongs to: a prior or a package.
-        licence: id of its licence, "" when none was noted.
-        used_for: a role of a prior, or what mystyle does with the file.
-    """
-
-    place: str
+    place: str  # what it belongs to: a prior or a package
     file: str
-    licence: str
-    used_for: str
+    licence: str  # id of its licence, "" when none was noted
+    used_for: str  # a role of a prior, or what mystyle does with the file
 
     @property
     def commercial(self) -> bool | None:

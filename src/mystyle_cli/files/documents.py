@@ -35,18 +35,12 @@ class Kind(ABC):
 
 @dataclass(frozen=True)
 class Text(Kind):
-    """A string of characters that can be shown.
-
-    Args:
-        form: which the whole must have, None for any.
-        what: that form, in words.
-        lines: line breaks may be in it, and whatever else somebody may have typed.
-    """
+    """A string of characters that can be shown."""
 
     most: int = 200
-    form: re.Pattern[str] | None = None
-    what: str = "a text"
-    lines: bool = False
+    form: re.Pattern[str] | None = None  # which the whole must have, None for any
+    what: str = "a text"  # that form, in words
+    lines: bool = False  # line breaks may be in it, and whatever else somebody may have typed
 
     def read(self, value: object, name: str) -> str:
         if not isinstance(value, str):
@@ -174,17 +168,11 @@ class Table(Kind):
 
 @dataclass(frozen=True)
 class Record(Kind):
-    """A table of known fields; others are left out, for later versions may write them.
+    """A table of known fields; others are left out, for later versions may write them."""
 
-    Args:
-        needed: fields that must be there.
-        free: fields that may be missing.
-        rest: what other fields are, where they are kept.
-    """
-
-    needed: Mapping[str, Kind]
-    free: Mapping[str, Kind] = field(default_factory=dict)
-    rest: Kind | None = None
+    needed: Mapping[str, Kind]  # fields that must be there
+    free: Mapping[str, Kind] = field(default_factory=dict)  # fields that may be missing
+    rest: Kind | None = None  # what other fields are, where they are kept
 
     def read(self, value: object, name: str = "") -> dict[str, Any]:
         if not isinstance(value, Mapping) or len(value) > MANY:

@@ -51,16 +51,11 @@ def inside(name: object) -> str:
 
 @dataclass(frozen=True)
 class Layout:
-    """The names that the program gives in a kind of folder.
+    """The names that the program gives in a kind of folder."""
 
-    Args:
-        files: matches the relative names of its files.
-        private: what is in it is for its owner only.
-    """
-
-    files: re.Pattern[str]
+    files: re.Pattern[str]  # matches the relative names of its files
     folders: frozenset[str]
-    private: bool = False
+    private: bool = False  # what is in it is for its owner only
 
     def owns(self, name: str) -> bool:
         """Tell whether a relative name is one that the program gives, half-written files included."""
@@ -72,17 +67,11 @@ class Layout:
 
 @dataclass(frozen=True)
 class Content:
-    """What lies in a folder of the program's.
+    """What lies in a folder of the program's."""
 
-    Args:
-        files: the program's, by relative name.
-        folders: the program's, those within others first.
-        strangers: everything else, folders and links by their own name, not by what is in them.
-    """
-
-    files: tuple[str, ...]
-    folders: tuple[str, ...]
-    strangers: tuple[str, ...]
+    files: tuple[str, ...]  # the program's, by relative name
+    folders: tuple[str, ...]  # the program's, those within others first
+    strangers: tuple[str, ...]  # everything else, folders and links by their own name, not by what is in them
 
 
 class Owned:

@@ -19,15 +19,10 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Gate:
-    """What ID scores mean on one photo.
+    """What ID scores mean on one photo."""
 
-    Args:
-        theirs: from here on the face is the person's; infinite where no score can show that.
-        others: under this it is somebody else's. Between the two nobody can tell.
-    """
-
-    theirs: float
-    others: float
+    theirs: float  # from here on the face is the person's; infinite where no score can show that
+    others: float  # under this it is somebody else's. Between the two nobody can tell.
 
 
 def open_gate(profile: Profile, side: float, hole: Floats) -> Gate:

@@ -38,17 +38,11 @@ CHUNK: Final = 512
 
 @dataclass(frozen=True)
 class Guess:
-    """A place where the person's face may be.
+    """A place where the person's face may be."""
 
-    Args:
-        quad: (4, 2) corners as `align.face_quad` has them.
-        likeness: Fisher's z of the correlation with the reference set.
-        completed: uint8 (H, W, 3), the photo with its hole filled from the most similar reference.
-    """
-
-    quad: Points
-    likeness: float
-    completed: Pixels
+    quad: Points  # (4, 2) corners as `align.face_quad` has them
+    likeness: float  # Fisher's z of the correlation with the reference set
+    completed: Pixels  # uint8 (H, W, 3), the photo with its hole filled from the most similar reference
 
 
 def find_by_likeness(pixels: Pixels, mask: Pixels, faces: Floats, crop: Crop) -> list[Guess]:

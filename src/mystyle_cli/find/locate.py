@@ -57,26 +57,18 @@ class Subject:
 
 @dataclass(frozen=True)
 class Located:
-    """The person's face on a photo.
-
-    Args:
-        quad: (4, 2) photo coordinates of the crop's corners: top left, bottom left, bottom right, top right.
-        crop: uint8 (R, R, 3), the photo inside the quad.
-        hole: float32 (R, R) in [0, 1], 1 = fill; zeros without a mask.
-        mask: uint8 (H, W) of the photo, or None.
-        id_score: of the crop, NaN where it was not measured.
-        person: whose face it is, of a profile of several people; "" of one of one.
-    """
+    """The person's face on a photo."""
 
     name: str
     photo: Photo
+    # (4, 2) photo coordinates of the crop's corners: top left, bottom left, bottom right, top right
     quad: Points
-    crop: Pixels
-    hole: Floats
-    mask: Pixels | None
-    id_score: float
+    crop: Pixels  # uint8 (R, R, 3), the photo inside the quad
+    hole: Floats  # float32 (R, R) in [0, 1], 1 = fill; zeros without a mask
+    mask: Pixels | None  # uint8 (H, W) of the photo, or None
+    id_score: float  # of the crop, NaN where it was not measured
     warnings: tuple[str, ...] = field(default=())
-    person: str = ""
+    person: str = ""  # whose face it is, of a profile of several people; "" of one of one
 
     @property
     def side(self) -> float:

@@ -31,18 +31,12 @@ HEADER = "generator"  # key of our own safetensors header
 
 @dataclass(frozen=True)
 class ImportedGenerator:
-    """A generator read from a foreign file.
+    """A generator read from a foreign file."""
 
-    Args:
-        generator: float32, eval mode, CPU.
-        dialect: what wrote the file: "nvidia", "rosinality" or "mystyle".
-        notes: what had to be assumed, one sentence each.
-    """
-
-    generator: Generator
-    dialect: str
+    generator: Generator  # float32, eval mode, CPU
+    dialect: str  # what wrote the file: "nvidia", "rosinality" or "mystyle"
     sha256: str
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what had to be assumed, one sentence each
 
 
 def read_generator(path: Path) -> ImportedGenerator:

@@ -27,19 +27,12 @@ HINT = "give the file as its authors published it; `mystyle prior import --help`
 
 @dataclass(frozen=True)
 class Layout:
-    """A generator as a file holds it.
+    """A generator as a file holds it."""
 
-    Args:
-        tensors: by NVIDIA's names, "synthesis.b4.const", ...; constant filters left out.
-        clamp: bound on activations that the file records.
-        multiplier: learning-rate multiplier of the mapping.
-        notes: what had to be assumed, one sentence each.
-    """
-
-    tensors: Mapping[str, Tensor]
-    clamp: float | None = None
-    multiplier: float = 0.01
-    notes: Sequence[str] = field(default=())
+    tensors: Mapping[str, Tensor]  # by NVIDIA's names, "synthesis.b4.const", ...; constant filters left out
+    clamp: float | None = None  # bound on activations that the file records
+    multiplier: float = 0.01  # learning-rate multiplier of the mapping
+    notes: Sequence[str] = field(default=())  # what had to be assumed, one sentence each
 
 
 def build(layout: Layout, path: Path) -> tuple[Generator, tuple[str, ...]]:

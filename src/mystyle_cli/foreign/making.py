@@ -31,42 +31,31 @@ WITHOUT: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Parts:
-    """The files that a prior is made from.
+    """The files that a prior is made from."""
 
-    Args:
-        generator: any file that `read_generator` takes.
-        encoder: image -> w; None: anchors come from optimisation.
-        identity: recognition net; None: dlib's descriptors are used.
-        perceptual: trunk of LPIPS; None: the prior can draw and show, but not learn or restore.
-        mapping: file or prior to take the mapping network from, where the generator's file has none.
-        directions: pairs of a name and a file; "" takes the names that the file gives.
-        licences: terms by file name.
-        sources: where each came from, by file name; the file's name where none is given.
-        crop: which square about a face the generator was trained on; None: FFHQ's, as nearly all were.
-    """
-
-    generator: Path
-    encoder: Path | None = None
-    identity: Path | None = None
+    generator: Path  # any file that `read_generator` takes
+    encoder: Path | None = None  # image -> w; None: anchors come from optimisation
+    identity: Path | None = None  # recognition net; None: dlib's descriptors are used
+    # trunk of LPIPS; None: the prior can draw and show, but not learn or restore
     perceptual: Path | None = None
+    # file or prior to take the mapping network from, where the generator's file has none
     mapping: str | Path | None = None
+    # pairs of a name and a file; "" takes the names that the file gives
     directions: Sequence[tuple[str, Path]] = ()
-    licences: Mapping[str, str] = field(default_factory=dict)
+    licences: Mapping[str, str] = field(default_factory=dict)  # terms by file name
+    # where each came from, by file name; the file's name where none is given
     sources: Mapping[str, str] = field(default_factory=dict)
+    # which square about a face the generator was trained on; None: FFHQ's, as nearly all were
     crop: Crop | None = None
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A prior that was made.
-
-    Args:
-        notes: what was assumed and what the prior lacks, one sentence each.
-    """
+    """A prior that was made."""
 
     path: Path
     dialect: str
-    notes: tuple[str, ...]
+    notes: tuple[str, ...]  # what was assumed and what the prior lacks, one sentence each
 
 
 class Making:

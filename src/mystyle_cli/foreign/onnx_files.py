@@ -25,16 +25,11 @@ SCALING = ("Sub", "Mul", "Div", "Add")  # an operator of these on the pixels the
 
 @dataclass(frozen=True)
 class OnnxNet:
-    """What an ONNX file says of itself.
-
-    Args:
-        entry: name of its one input.
-        size: edge length of the pictures that it takes.
-    """
+    """What an ONNX file says of itself."""
 
     path: Path
-    entry: str
-    size: int
+    entry: str  # name of its one input
+    size: int  # edge length of the pictures that it takes
 
 
 def inspect(path: Path) -> OnnxNet:

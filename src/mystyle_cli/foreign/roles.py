@@ -29,23 +29,17 @@ PARITY = 1e-4  # largest difference between ONNX and torch allowed, relative to 
 
 @dataclass(frozen=True, eq=False)
 class Companion:
-    """A net read from a foreign file.
-
-    Args:
-        kind: "w-encoder", "e4e", "psp", "arcface" or "onnx".
-        net: images (B, 3, size, size) in [-1, 1] -> (B, dim), in eval mode; or an ONNX file that does so.
-        dim: length of a code or an embedding.
-        notes: what had to be assumed, one sentence each.
-    """
+    """A net read from a foreign file."""
 
     role: Literal["encoder", "identity"]
-    kind: str
+    kind: str  # "w-encoder", "e4e", "psp", "arcface" or "onnx"
     path: Path
     sha256: str
+    # images (B, 3, size, size) in [-1, 1] -> (B, dim), in eval mode; or an ONNX file that does so
     net: nn.Module | OnnxNet
     size: int
-    dim: int
-    notes: tuple[str, ...] = ()
+    dim: int  # length of a code or an embedding
+    notes: tuple[str, ...] = ()  # what had to be assumed, one sentence each
 
 
 def write_role(companion: Companion, path: Path, resolution: int, crop: Crop) -> float:

@@ -51,15 +51,10 @@ MARGIN: Final = 0.05  # how near a box comes to that edge, over its length
 
 @dataclass(frozen=True)
 class Examples:
-    """What is trained on.
+    """What is trained on."""
 
-    Args:
-        features: (K, F), beta last and to be filled in.
-        codes: (K, num_ws, w_dim), what the answer should be.
-    """
-
-    features: FloatArray
-    codes: FloatArray
+    features: FloatArray  # (K, F), beta last and to be filled in
+    codes: FloatArray  # (K, num_ws, w_dim), what the answer should be
 
 
 def make_examples(

@@ -52,40 +52,25 @@ ENCODED: Final = 0.5
 
 @dataclass(frozen=True)
 class InstantSettings:
-    """How the instant net is trained.
+    """How the instant net is trained."""
 
-    Args:
-        samples: pictures rendered from the hull.
-        views: degradations of each of them; every reference photo gets three times as many.
-        width: of the hidden layers.
-        steps: of the training.
-        batch: examples a step.
-        learning_rate: Adam's rate at its highest.
-        seed: of everything that is drawn.
-    """
-
-    samples: int = 320
-    views: int = 2
-    width: int = 384
-    steps: int = 500
-    batch: int = 96
-    learning_rate: float = 2e-3
-    seed: int = 0
+    samples: int = 320  # pictures rendered from the hull
+    views: int = 2  # degradations of each of them; every reference photo gets three times as many
+    width: int = 384  # of the hidden layers
+    steps: int = 500  # of the training
+    batch: int = 96  # examples a step
+    learning_rate: float = 2e-3  # Adam's rate at its highest
+    seed: int = 0  # of everything that is drawn
 
 
 @dataclass(frozen=True)
 class View:
-    """Degraded photos as the net sees them.
+    """Degraded photos as the net sees them."""
 
-    Args:
-        images: float32 (B, 3, R, R) in [-1, 1]: a small photo enlarged, a hole filled with one colour.
-        known: float32 (B, R, R), 1 where the photo says something.
-        sides: (B,), side in pixels of the photo as it was.
-    """
-
+    # float32 (B, 3, R, R) in [-1, 1]: a small photo enlarged, a hole filled with one colour
     images: FloatArray
-    known: FloatArray
-    sides: NDArray[np.float64]
+    known: FloatArray  # float32 (B, R, R), 1 where the photo says something
+    sides: NDArray[np.float64]  # (B,), side in pixels of the photo as it was
 
 
 def whole(images: FloatArray) -> View:

@@ -87,16 +87,11 @@ class Net(nn.Module):
 
 @dataclass(frozen=True)
 class Trained:
-    """What training made.
-
-    Args:
-        loss: of its last step, see `_Training.step`.
-        features: of a few examples, to compare the exported net with.
-    """
+    """What training made."""
 
     net: Net
-    loss: float
-    features: FloatArray
+    loss: float  # of its last step, see `_Training.step`
+    features: FloatArray  # of a few examples, to compare the exported net with
 
 
 def train_instant(
@@ -130,15 +125,10 @@ def train_instant(
 
 @dataclass(frozen=True)
 class Made:
-    """What became of a person's net, which is written by then.
+    """What became of a person's net, which is written by then."""
 
-    Args:
-        loss: of the last step, see `_Training.step`.
-        largest_difference: of the file to torch, in coefficients.
-    """
-
-    loss: float
-    largest_difference: float
+    loss: float  # of the last step, see `_Training.step`
+    largest_difference: float  # of the file to torch, in coefficients
 
 
 def make_instant(

@@ -42,18 +42,13 @@ STEPS: Final = 8  # of each search from the instant net's answer; what beta cost
 
 @dataclass(frozen=True)
 class Restorer:
-    """What restores photos while a person is learned.
-
-    Args:
-        anchors: (N, w_dim).
-        references: (N, D), the reference set's identity embeddings.
-    """
+    """What restores photos while a person is learned."""
 
     prior: Prior
     generator: Generator
     perceptual: Perceptual
-    anchors: FloatArray
-    references: FloatArray
+    anchors: FloatArray  # (N, w_dim)
+    references: FloatArray  # (N, D), the reference set's identity embeddings
     instant: InstantNet
 
     def locate(self, subject: Subject) -> Located:
@@ -81,17 +76,11 @@ class Restorer:
 
 @dataclass(frozen=True)
 class Measured:
-    """What came of photos with every beta of the grid, in one of the three ways.
+    """What came of photos with every beta of the grid, in one of the three ways."""
 
-    Args:
-        id_errors: (len(GRID), P), of the answers; infinite where there was none.
-        lpips: (len(GRID), P), from the answers to the truth, the same.
-        id_scores: (P,) of the photos as they were given.
-    """
-
-    id_errors: NDArray[np.float64]
-    lpips: NDArray[np.float64]
-    id_scores: NDArray[np.float64]
+    id_errors: NDArray[np.float64]  # (len(GRID), P), of the answers; infinite where there was none
+    lpips: NDArray[np.float64]  # (len(GRID), P), from the answers to the truth, the same
+    id_scores: NDArray[np.float64]  # (P,) of the photos as they were given
 
 
 def measure_betas(restorer: Restorer, crops: Pixels, progress: Progress = silent) -> dict[TaskName, Measured]:

@@ -34,15 +34,7 @@ HELD_TWICE: Final = ("encoder", "identity", "matte")
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a tuning is expected to take.
-
-    Args:
-        memory: bytes that the process, or the device, holds at most.
-        later: whether it holds the most when the nets for instant answers are made.
-        free: bytes that it may take, what it holds already among them; None where nothing tells.
-        seconds_per_step: measured on this machine; None where no step was tried.
-        taken: steps that were taken before, from which the tuning goes on.
-    """
+    """What a tuning is expected to take."""
 
     pictures: int
     passes: int
@@ -52,11 +44,11 @@ class Estimate:
     device: str
     precision: str
     plan: Plan
-    memory: int
-    later: bool
-    free: int | None
-    seconds_per_step: float | None
-    taken: int = 0
+    memory: int  # bytes that the process, or the device, holds at most
+    later: bool  # whether it holds the most when the nets for instant answers are made
+    free: int | None  # bytes that it may take, what it holds already among them; None where nothing tells
+    seconds_per_step: float | None  # measured on this machine; None where no step was tried
+    taken: int = 0  # steps that were taken before, from which the tuning goes on
 
     @property
     def left(self) -> int:

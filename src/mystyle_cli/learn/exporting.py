@@ -39,14 +39,10 @@ PROBES: Final = 4  # pictures that are compared
 
 @dataclass(frozen=True)
 class Net:
-    """One exported net.
-
-    Args:
-        largest_difference: to torch, over the pictures compared; 0 for a copy of the prior's own file.
-    """
+    """One exported net."""
 
     file: str
-    largest_difference: float
+    largest_difference: float  # to torch, over the pictures compared; 0 for a copy of the prior's own file
 
 
 def export_nets(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 STAGES: Final = ("curate", "anchors", "tune", "measure", "instant", "betas", "export")
-# fewer do not span what sampling draws from (app. B.1: three anchors).
+# fewer do not span what sampling draws from (app. B.1: three anchors)
 LEAST_PHOTOS: Final = 3
 
 

@@ -72,15 +72,10 @@ OF: Final = "of "
 
 @dataclasses.dataclass(frozen=True)
 class Done:
-    """What a stage wrote down.
+    """What a stage wrote down."""
 
-    Args:
-        files: digests by name of the files that it wrote.
-        facts: settings and costs worth keeping.
-    """
-
-    files: Mapping[str, str]
-    facts: Mapping[str, Scalar]
+    files: Mapping[str, str]  # digests by name of the files that it wrote
+    facts: Mapping[str, Scalar]  # settings and costs worth keeping
     figures: Figures | None = None
 
 

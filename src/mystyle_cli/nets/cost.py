@@ -39,19 +39,12 @@ OPENED: Final = 5  # copies of its weights that it holds: as stored, in float32,
 
 @dataclass(frozen=True)
 class PictureCost:
-    """Bytes that one picture takes in a step with gradients.
+    """Bytes that one picture takes in a step with gradients."""
 
-    Args:
-        kept: what autograd keeps for the way back.
-        recomputed: the same when every block of the generator is computed again on the way back.
-        passing: what is held for a moment on the way back.
-        target: the perceptual features of its target.
-    """
-
-    kept: int
-    recomputed: int
-    passing: int
-    target: int
+    kept: int  # what autograd keeps for the way back
+    recomputed: int  # the same when every block of the generator is computed again on the way back
+    passing: int  # what is held for a moment on the way back
+    target: int  # the perceptual features of its target
 
     def step(self, recompute: bool) -> int:
         """Bytes in all, its target's features not counted."""
@@ -60,19 +53,14 @@ class PictureCost:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a step is cut to fit into memory. None of it changes the outcome by more than rounding.
+    """How a step is cut to fit into memory. None of it changes the outcome by more than rounding."""
 
-    Args:
-        at_once: pictures whose gradients are computed together; a batch is done in as many parts as it needs.
-        recompute: whether the generator's blocks are computed again on the way back, instead of kept.
-        cache: whether the targets' perceptual features are computed once and kept.
-        fits: whether even so the free memory is expected to do.
-    """
-
+    # pictures whose gradients are computed together; a batch is done in as many parts as it needs
     at_once: int
+    # whether the generator's blocks are computed again on the way back, instead of kept
     recompute: bool = False
-    cache: bool = True
-    fits: bool = True
+    cache: bool = True  # whether the targets' perceptual features are computed once and kept
+    fits: bool = True  # whether even so the free memory is expected to do
 
     def smaller(self, batch: int) -> Plan | None:
         """Return a plan for batches that takes less memory and more time; None if there is no further one."""

@@ -53,15 +53,12 @@ def _say_nothing(text: str) -> None:
 class Device:
     """What was asked for, and, found when first needed, what that is for torch and for onnxruntime.
 
-    Args:
-        wanted: "auto", "cpu", "cuda", "cuda:1", "mps" or "directml".
-        tell: told, in one line each, of what is there and cannot be used.
-
     Raises:
         UsageError: no such kind of device.
     """
 
-    wanted: str = "cpu"
+    wanted: str = "cpu"  # "auto", "cpu", "cuda", "cuda:1", "mps" or "directml"
+    # told, in one line each, of what is there and cannot be used
     tell: Callable[[str], None] = field(default=_say_nothing, compare=False, repr=False)
 
     def __post_init__(self) -> None:

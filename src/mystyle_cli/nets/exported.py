@@ -86,19 +86,12 @@ FOUND: Final = "found"  # output: (B, 1 + num_ws N), eq 1 and its gradient by al
 
 @dataclass(frozen=True)
 class Degraded:
-    """A photo and what was done to it; names as the net's inputs.
+    """A photo and what was done to it; names as the net's inputs."""
 
-    Args:
-        down: (h, R).
-        up: (R, h).
-        known: (h, h).
-        target: (3, h, h).
-    """
-
-    down: FloatArray
-    up: FloatArray
-    known: FloatArray
-    target: FloatArray
+    down: FloatArray  # (h, R)
+    up: FloatArray  # (R, h)
+    known: FloatArray  # (h, h)
+    target: FloatArray  # (3, h, h)
 
 
 class Gradient:

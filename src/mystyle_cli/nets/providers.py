@@ -31,15 +31,10 @@ PROVIDERS: Final[Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Provider:
-    """Where onnxruntime computes.
+    """Where onnxruntime computes."""
 
-    Args:
-        name: onnxruntime's.
-        index: of the device, where there are several.
-    """
-
-    name: str = CPU_PROVIDER
-    index: int = 0
+    name: str = CPU_PROVIDER  # onnxruntime's
+    index: int = 0  # of the device, where there are several
 
     @property
     def memory(self) -> tuple[str, int]:

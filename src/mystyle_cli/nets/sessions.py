@@ -23,17 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Session:
-    """An open net; its first input and its first output have the batch as their first axis.
-
-    Args:
-        batch: rows given to it at once.
-        memory: where inputs and outputs are bound: "cpu" or "cuda", and the device's number.
-    """
+    """An open net; its first input and its first output have the batch as their first axis."""
 
     path: Path
     provider: str
-    batch: int
-    memory: tuple[str, int]
+    batch: int  # rows given to it at once
+    memory: tuple[str, int]  # where inputs and outputs are bound: "cpu" or "cuda", and the device's number
     _session: onnxruntime.InferenceSession
 
     def place(self, array: NDArray[np.float32]) -> onnxruntime.OrtValue:

@@ -105,17 +105,13 @@ FIELDS: Final = Record(
 
 @dataclass(frozen=True)
 class PriorMark:
-    """Which domain prior a profile was tuned from.
-
-    Args:
-        location: its folder when it is neither bundled nor registered under its name, otherwise ""; a home
-            folder is written as `~`, so that no file of a profile says who uses the machine.
-        sha256: digest of its `prior.toml`, which holds the digest of every file.
-    """
+    """Which domain prior a profile was tuned from."""
 
     name: str
+    # its folder when it is neither bundled nor registered under its name, otherwise ""; a home folder is
+    # written as `~`, so that no file of a profile says who uses the machine
     location: str
-    sha256: str
+    sha256: str  # digest of its `prior.toml`, which holds the digest of every file
     resolution: int
     w_dim: int
     num_ws: int
@@ -128,33 +124,25 @@ class PriorMark:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The content of `profile.toml`.
-
-    Args:
-        created: when the profile was first made (ISO 8601, UTC).
-        consent_until: the last day on which it holds (ISO 8601), "" without an end.
-        members: where the profile holds several people, by name what `identity` is for one; `identity` is
-            empty then.
-        counts: photos, kept, refused, train, held_out.
-        stages: per stage (curate, anchors, tune) the digest of its inputs, its settings and its cost.
-        results: per line of the result table ("before", "after") its figures (sec. C.3).
-        identity: statistics of the person's own ID scores and the gate's threshold (sec. 4.1, C.6).
-        files: per stage the sha256 of every file that it made, by its path inside the folder.
-        migrated: names of the steps that brought an older document here.
-    """
+    """The content of `profile.toml`."""
 
     prior: PriorMark
-    created: str
+    created: str  # when the profile was first made (ISO 8601, UTC)
     changed: str
     made_by: str
     consent: str
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)  # photos, kept, refused, train, held_out
+    # per stage (curate, anchors, tune) the digest of its inputs, its settings and its cost
     stages: Tables = field(default_factory=dict)
+    # per line of the result table ("before", "after") its figures (sec. C.3)
     results: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    # statistics of the person's own ID scores and the gate's threshold (sec. 4.1, C.6)
     identity: Mapping[str, float] = field(default_factory=dict)
+    # per stage the sha256 of every file that it made, by its path inside the folder
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    migrated: Sequence[str] = ()
-    consent_until: str = ""
+    migrated: Sequence[str] = ()  # names of the steps that brought an older document here
+    consent_until: str = ""  # the last day on which it holds (ISO 8601), "" without an end
+    # where the profile holds several people, by name what `identity` is for one; `identity` is empty then
     members: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def digests(self) -> dict[str, str]:

@@ -27,15 +27,10 @@ class NewerFormatError(ProfileError):
 
 @dataclass(frozen=True)
 class Migration:
-    """One named step from a format to the next.
+    """One named step from a format to the next."""
 
-    Args:
-        since: the format that it reads; it returns format `since + 1`.
-        name: what changed, for the record that `profile.toml` keeps in `migrated`.
-    """
-
-    since: int
-    name: str
+    since: int  # the format that it reads; it returns format `since + 1`
+    name: str  # what changed, for the record that `profile.toml` keeps in `migrated`
     apply: Callable[[dict[str, Any]], dict[str, Any]]
 
 

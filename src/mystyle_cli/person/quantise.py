@@ -47,15 +47,10 @@ ENDINGS: Final = (".integers", ".rows", ".columns")  # what follows an array's n
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """What a small change of a weight does to pictures: mean squared change of a pixel / squared change.
+    """What a small change of a weight does to pictures: mean squared change of a pixel / squared change."""
 
-    Args:
-        rows: (O,) float32, mean over a row (an output channel).
-        columns: (I,) float32, mean over a column (an input channel).
-    """
-
-    rows: FloatArray
-    columns: FloatArray
+    rows: FloatArray  # (O,) float32, mean over a row (an output channel)
+    columns: FloatArray  # (I,) float32, mean over a column (an input channel)
 
     @property
     def mean(self) -> float:
@@ -76,14 +71,10 @@ def _relative_steps(felt: FloatArray) -> NDArray[np.float16]:
 
 @dataclass(frozen=True)
 class Coded:
-    """One array as it is stored.
+    """One array as it is stored."""
 
-    Args:
-        parts: arrays by the ending of their name; the ending of an array kept in half precision is "".
-        facts: what else decoding needs, as plain JSON; empty for an array kept in half precision.
-    """
-
-    parts: Parts
+    parts: Parts  # arrays by the ending of their name; the ending of an array kept in half precision is ""
+    # what else decoding needs, as plain JSON; empty for an array kept in half precision
     facts: dict[str, Any]
 
     @property

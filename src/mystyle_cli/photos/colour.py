@@ -34,15 +34,10 @@ _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a picture's numbers stand for light.
+    """How a picture's numbers stand for light."""
 
-    Args:
-        primaries: of its colours, with its white.
-        gamma: exponent that gives light; None is sRGB's own curve.
-    """
-
-    primaries: Primaries = BT709
-    gamma: float | None = None
+    primaries: Primaries = BT709  # of its colours, with its white
+    gamma: float | None = None  # exponent that gives light; None is sRGB's own curve
 
     @property
     def plain(self) -> bool:

@@ -58,18 +58,12 @@ def check_room(format: Format, shape: tuple[int, ...]) -> None:
 
 @dataclass(frozen=True)
 class Beside:
-    """What a file holds beside its colours.
+    """What a file holds beside its colours."""
 
-    Args:
-        alpha: uint8 (H, W) opacity; jpeg has none and is laid on white.
-        exif: EXIF block to carry over; one that has no room in a jpeg is left out.
-        seal: signs the file; with `marks` only.
-    """
-
-    alpha: Pixels | None = None
-    exif: bytes | None = None
+    alpha: Pixels | None = None  # uint8 (H, W) opacity; jpeg has none and is laid on white
+    exif: bytes | None = None  # EXIF block to carry over; one that has no room in a jpeg is left out
     marks: Provenance | None = None
-    seal: Seal | None = None
+    seal: Seal | None = None  # signs the file; with `marks` only
 
 
 NOTHING: Final = Beside()

@@ -47,51 +47,36 @@ def _quoted(text: str) -> str:
 
 @dataclass(frozen=True)
 class Drawn:
-    """How samples were drawn, besides their seed.
+    """How samples were drawn, besides their seed."""
 
-    Args:
-        sampler: "anchors" or "uniform".
-        anchors: photos in a mix.
-        count: pictures on the sheet, of the seed and those after it; 1 for a picture alone.
-    """
-
-    sampler: str
-    anchors: int
-    count: int = 1
+    sampler: str  # "anchors" or "uniform"
+    anchors: int  # photos in a mix
+    count: int = 1  # pictures on the sheet, of the seed and those after it; 1 for a picture alone
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """How a picture was made.
+    """How a picture was made."""
 
-    Args:
-        command: sample, invert, inpaint, upscale or edit.
-        beta: dilation of the hull, infinite where unbounded; None where no hull was searched.
-        digital_source_type: IPTC's term, see `source_type`.
-        created: ISO 8601 time with zone, or None: the same work is the same bytes then, whenever it is done,
-            and no album takes the day of a restoration for that of the photo.
-        id_score: cosine of the result to the nearest photo of the person, where it was measured.
-        generator: sha256 of the person's generator, "" where it is not known.
-        drawn: how a sample was drawn, so that it can be drawn again; None for what was made from a photo.
-        visible: a mark can be seen in its corner.
-        person: who of several people it is; "" where the profile is of one.
-        code: what `restore.saved.code_bytes` made, so that it can be drawn again; empty where it is not kept.
-    """
-
-    command: str
+    command: str  # sample, invert, inpaint, upscale or edit
     profile: str
     prior: str
-    beta: float | None
+    beta: float | None  # dilation of the hull, infinite where unbounded; None where no hull was searched
     seed: int | None
     version: str
-    digital_source_type: SourceType
+    digital_source_type: SourceType  # IPTC's term, see `source_type`
+    # ISO 8601 time with zone, or None: the same work is the same bytes then, whenever it is done, and no
+    # album takes the day of a restoration for that of the photo
     created: str | None = None
+    # cosine of the result to the nearest photo of the person, where it was measured
     id_score: float | None = None
-    generator: str = ""
+    generator: str = ""  # sha256 of the person's generator, "" where it is not known
+    # how a sample was drawn, so that it can be drawn again; None for what was made from a photo
     drawn: Drawn | None = None
-    visible: bool = False
+    visible: bool = False  # a mark can be seen in its corner
+    # what `restore.saved.code_bytes` made, so that it can be drawn again; empty where it is not kept
     code: bytes = b""
-    person: str = ""
+    person: str = ""  # who of several people it is; "" where the profile is of one
 
     def xmp(self) -> str:
         """Return the XMP packet."""

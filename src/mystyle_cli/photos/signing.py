@@ -36,32 +36,23 @@ _SETTINGS: Final = {
 
 @dataclass(frozen=True)
 class Signature:
-    """What a picture's seal says.
+    """What a picture's seal says."""
 
-    Args:
-        state: "intact": nothing was changed since, whoever signed; "broken": it does not fit the picture, or
-            is damaged; "unread": it is there, and what reads it is not installed.
-        signer: as the certificate names them, "" where it is not known.
-        source_type: IPTC's term that was signed.
-    """
-
+    # "intact": nothing was changed since, whoever signed; "broken": it does not fit the picture, or is
+    # damaged; "unread": it is there, and what reads it is not installed
     state: Literal["intact", "broken", "unread"]
-    signer: str = ""
+    signer: str = ""  # as the certificate names them, "" where it is not known
     issuer: str = ""
-    source_type: str = ""
+    source_type: str = ""  # IPTC's term that was signed
 
 
 @dataclass(frozen=True)
 class Seal:
-    """What signs results.
-
-    Args:
-        algorithm: as C2PA calls it.
-    """
+    """What signs results."""
 
     certificate: bytes
     key: bytes
-    algorithm: str
+    algorithm: str  # as C2PA calls it
 
     def sign(self, data: bytes, format: Format, source_type: SourceType) -> bytes:
         """Return a picture's file with a signed record in it.

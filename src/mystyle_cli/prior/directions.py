@@ -19,19 +19,12 @@ from mystyle_cli.files.tensors import read_tensors
 
 @dataclass(frozen=True)
 class Direction:
-    """A direction in W along which one property changes.
+    """A direction in W along which one property changes."""
 
-    Args:
-        name: what changes: "yaw", "smile", ...
-        vector: (w_dim,) float64, unit length.
-        step: length along `vector` that makes one `unit` of change; strengths are counted in these.
-        unit: what one step means: "10 degrees", "standard deviation", ...
-    """
-
-    name: str
-    vector: NDArray[np.float64]
-    step: float
-    unit: str
+    name: str  # what changes: "yaw", "smile", ..
+    vector: NDArray[np.float64]  # (w_dim,) float64, unit length
+    step: float  # length along `vector` that makes one `unit` of change; strengths are counted in these
+    unit: str  # what one step means: "10 degrees", "standard deviation", ..
     source: str
 
 

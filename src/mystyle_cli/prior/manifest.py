@@ -50,19 +50,12 @@ FIELDS: Final = Record(
 
 @dataclass(frozen=True)
 class IdentityLimits:
-    """The table `[identity]` of prior.toml: figures measured once, on people that no profile is of.
+    """The table `[identity]` of prior.toml: figures measured once, on people that no profile is of."""
 
-    Args:
-        people: on whom the net was judged: "real" or "rendered".
-        single: ID that one stranger in a hundred reaches against one photo.
-        tenfold: how much more it is against ten times as many photos.
-        least_side: side of the smallest crop, in photo pixels, that still shows who somebody is.
-    """
-
-    people: str
-    single: float
-    tenfold: float
-    least_side: float
+    people: str  # on whom the net was judged: "real" or "rendered"
+    single: float  # ID that one stranger in a hundred reaches against one photo
+    tenfold: float  # how much more it is against ten times as many photos
+    least_side: float  # side of the smallest crop, in photo pixels, that still shows who somebody is
 
     def __post_init__(self) -> None:
         if self.people not in ("real", "rendered"):

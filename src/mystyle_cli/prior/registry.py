@@ -49,21 +49,15 @@ FACE_PARTS = ("left eye", "right eye", "nose", "mouth", "left cheek", "right che
 
 @dataclass
 class Prior:
-    """A domain prior on disk; nets are opened when first asked for, their digests checked then.
-
-    Args:
-        digest: what profiles know it by; see `_digest`.
-        crop: which square about a face its pictures show, and all its nets take.
-        identity_limits: what its identity net was found to tell apart, where it was judged on real people.
-        device: where its nets compute; `on` gives the same prior elsewhere.
-    """
+    """A domain prior on disk; nets are opened when first asked for, their digests checked then."""
 
     path: Path
-    digest: str
+    digest: str  # what profiles know it by; see `_digest`
     metadata: dict[str, Any]
-    crop: Crop
+    crop: Crop  # which square about a face its pictures show, and all its nets take
+    # what its identity net was found to tell apart, where it was judged on real people
     identity_limits: IdentityLimits | None = None
-    device: Device = CPU
+    device: Device = CPU  # where its nets compute; `on` gives the same prior elsewhere
     _sessions: dict[tuple[str, str], Session] = field(default_factory=dict, repr=False)
     _checked: set[str] = field(default_factory=set, repr=False)
     _generator: Generator | None = field(default=None, repr=False)

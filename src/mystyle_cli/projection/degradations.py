@@ -83,14 +83,10 @@ class Mask:
 
     The hole is filled with the same smooth colours in the generated image and in the input. So neither loss
     looks into it, and the perceptual net sees no edge that is not in the photo.
-
-    Args:
-        holes: (B, 1, R, R), 1 = unknown, 0 = known.
-        fill: (B, 3, R, R), what stands in the holes.
     """
 
-    holes: Tensor
-    fill: Tensor
+    holes: Tensor  # (B, 1, R, R), 1 = unknown, 0 = known
+    fill: Tensor  # (B, 3, R, R), what stands in the holes
 
     @classmethod
     def of(cls, holes: Tensor, inputs: Tensor) -> Mask:
@@ -134,16 +130,11 @@ class Downsample:
 
     Each input may have a side of its own; smaller ones lie in the batch's top left corner, the rest is 0.
     The perceptual net sees them enlarged to the prior's resolution, as 16 px are too few for its strides.
-
-    Args:
-        down: (B, h, R), what makes R rows of an image h, the batch's largest side.
-        up: (B, R, h), what makes h rows R again.
-        shares: (B,), how much of h x h each degraded image fills.
     """
 
-    down: Tensor
-    up: Tensor
-    shares: Tensor
+    down: Tensor  # (B, h, R), what makes R rows of an image h, the batch's largest side
+    up: Tensor  # (B, R, h), what makes h rows R again
+    shares: Tensor  # (B,), how much of h x h each degraded image fills
 
     @classmethod
     def of(cls, sizes: Sequence[int], resolution: int) -> Downsample:

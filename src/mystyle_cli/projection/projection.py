@@ -39,21 +39,13 @@ MOTION_WEIGHT: Final = 0.002  # what a face that is out of place by that much co
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What eq 4 is asked of.
+    """What eq 4 is asked of."""
 
-    Args:
-        generator: G, the personal G_p or the domain prior's G_d; its device is used.
-        anchors: M, (N, w_dim); None in W and W+.
-        targets: I, numpy or torch (B, 3, h, w) in [-1, 1], the degraded inputs.
-        degradation: phi.
-        perceptual: L_lpips.
-    """
-
-    generator: Generator
-    anchors: npt.ArrayLike | None
-    targets: Any
-    degradation: Degradation
-    perceptual: Perceptual
+    generator: Generator  # G, the personal G_p or the domain prior's G_d; its device is used
+    anchors: npt.ArrayLike | None  # M, (N, w_dim); None in W and W+
+    targets: Any  # I, numpy or torch (B, 3, h, w) in [-1, 1], the degraded inputs
+    degradation: Degradation  # phi
+    perceptual: Perceptual  # L_lpips
 
 
 def project(
@@ -113,20 +105,14 @@ def _start(
 
 @dataclass(frozen=True, eq=False)
 class _Reconstruction:
-    """L_rec(phi o G, I, .) of eq 8, for each input by itself.
+    """L_rec(phi o G, I, .) of eq 8, for each input by itself."""
 
-    Args:
-        generator, perceptual, settings: as in `project`.
-        degradation: phi, on the generator's device.
-        inputs: I, (B, 3, h, w), there too.
-        features: what the perceptual net sees in the inputs, a (B, C, h, w) for each of its layers.
-    """
-
-    generator: Generator
+    generator: Generator  # generator, perceptual, settings: as in `project`
     perceptual: Perceptual
     settings: ProjectionSettings
-    degradation: Degradation
-    inputs: Tensor
+    degradation: Degradation  # phi, on the generator's device
+    inputs: Tensor  # I, (B, 3, h, w), there too
+    # what the perceptual net sees in the inputs, a (B, C, h, w) for each of its layers
     features: list[Tensor]
 
     @classmethod

@@ -31,17 +31,11 @@ LEAST_GROUP: Final = 3  # photos from which a group has a dilation of its own
 
 @dataclass(frozen=True)
 class Choice:
-    """The dilation for one task.
+    """The dilation for one task."""
 
-    Args:
-        typical: for a photo that looks as the reference set does.
-        atypical: for one that does not.
-        split: the ID score of a photo, as it is given, under which it is atypical.
-    """
-
-    typical: float
-    atypical: float
-    split: float = -math.inf
+    typical: float  # for a photo that looks as the reference set does
+    atypical: float  # for one that does not
+    split: float = -math.inf  # the ID score of a photo, as it is given, under which it is atypical
 
     def of(self, id_score: float) -> float:
         """Return the dilation for a photo, given its ID score; one that was not measured is typical."""
@@ -110,15 +104,10 @@ def choice_of(table: Mapping[str, float]) -> Choice:
 
 @dataclass(frozen=True)
 class Betas:
-    """Which dilation each photo of a command gets.
+    """Which dilation each photo of a command gets."""
 
-    Args:
-        fixed: the one for all photos, where no choice counts.
-        choices: the profile's own, by task.
-    """
-
-    fixed: float | None
-    choices: Mapping[TaskName, Choice] = field(default_factory=dict)
+    fixed: float | None  # the one for all photos, where no choice counts
+    choices: Mapping[TaskName, Choice] = field(default_factory=dict)  # the profile's own, by task
     notices: tuple[str, ...] = ()
 
     def of(self, task: TaskName, id_score: float) -> float | None:

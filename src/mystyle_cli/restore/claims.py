@@ -39,17 +39,11 @@ REACH: Final = 3
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a result is compared with, besides what it says.
+    """What a result is compared with, besides what it says."""
 
-    Args:
-        photo: the one that it was made from, or None.
-        mask: uint8 (H, W), what of it was filled, or None.
-        code: the file that its code was saved to; None where the result holds it.
-    """
-
-    photo: Photo | None = None
-    mask: Pixels | None = None
-    code: Path | None = None
+    photo: Photo | None = None  # the one that it was made from, or None
+    mask: Pixels | None = None  # uint8 (H, W), what of it was filled, or None
+    code: Path | None = None  # the file that its code was saved to; None where the result holds it
 
 
 def check_restored(

@@ -36,20 +36,14 @@ Array = NDArray[np.float64]
 
 
 class Answering(Protocol):
-    """What answers for photos whose face is found.
-
-    Args:
-        projection: how codes are searched, but for beta.
-        resolution: R.
-        at_once: photos answered together.
-    """
+    """What answers for photos whose face is found."""
 
     profile: Profile
     settings: RestoreSettings
-    projection: ProjectionSettings
+    projection: ProjectionSettings  # how codes are searched, but for beta
     betas: Betas
-    resolution: int
-    at_once: int
+    resolution: int  # R
+    at_once: int  # photos answered together
 
     @property
     def notices(self) -> tuple[str, ...]:

@@ -24,16 +24,11 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """A located face and what was done to it. It is cut out of its photo once, for all who ask.
-
-    Args:
-        task: which degradation to assume.
-        resolution: R.
-    """
+    """A located face and what was done to it. It is cut out of its photo once, for all who ask."""
 
     located: Located
-    task: TaskName
-    resolution: int
+    task: TaskName  # which degradation to assume
+    resolution: int  # R
 
     @cached_property
     def shown(self) -> Floats:

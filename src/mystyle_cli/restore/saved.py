@@ -31,28 +31,17 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class SavedCode:
-    """A photo in the person's space.
-
-    Args:
-        alpha_plus: float64 (num_ws, N).
-        quad: (4, 2) photo coordinates of the face's crop, as `Located` has them.
-        photo_sha256: of the photo's file.
-        factor: how much larger than the photo the result was, and an edit is; 1 unless it was upscaled.
-        aligned: the photo is an aligned crop.
-        id_score: of the result.
-        current: the generator is still the one that the code was found with.
-        person: who of several people it is; "" where the profile is of one.
-    """
+    """A photo in the person's space."""
 
     path: Path
-    alpha_plus: npt.NDArray[np.float64]
-    quad: Points
-    photo_sha256: str
-    factor: float
-    aligned: bool
-    id_score: float
-    current: bool
-    person: str = ""
+    alpha_plus: npt.NDArray[np.float64]  # float64 (num_ws, N)
+    quad: Points  # (4, 2) photo coordinates of the face's crop, as `Located` has them
+    photo_sha256: str  # of the photo's file
+    factor: float  # how much larger than the photo the result was, and an edit is; 1 unless it was upscaled
+    aligned: bool  # the photo is an aligned crop
+    id_score: float  # of the result
+    current: bool  # the generator is still the one that the code was found with
+    person: str = ""  # who of several people it is; "" where the profile is of one
 
     def inversion(self, profile: Profile, subject: Subject) -> Restoration:
         """Return what the search found for a photo, its pictures left out.

@@ -25,16 +25,11 @@ COMMANDS: Final[tuple[Command, ...]] = ("invert", "inpaint", "upscale", "edit")
 
 @dataclass(frozen=True)
 class Whole:
-    """How a face becomes a photo again.
+    """How a face becomes a photo again."""
 
-    Args:
-        prior: the domain prior, whose matte and crop count.
-        aligned: the photo is the crop itself.
-    """
-
-    prior: Prior
+    prior: Prior  # the domain prior, whose matte and crop count
     command: Command
-    aligned: bool
+    aligned: bool  # the photo is the crop itself
 
     @property
     def task(self) -> TaskName:

@@ -36,22 +36,15 @@ FORGED: Final = "Somebody changed what it says; do not rely on it."
 
 @dataclass(frozen=True)
 class Claim:
-    """What came of drawing a picture again.
+    """What came of drawing a picture again."""
 
-    Args:
-        holds: it is what it says.
-        largest: the largest difference of a pixel, in steps of 8 bits; None where it has another size.
-        square: the largest mean difference in brightness of a square of 8 x 8 pixels; None where it has
-            another size.
-        lossless: whether it was compared pixel by pixel.
-        part: what of it was: all, or the middle of its face.
-    """
-
-    holds: bool
+    holds: bool  # it is what it says
+    # the largest difference of a pixel, in steps of 8 bits; None where it has another size
     largest: int | None
+    # the largest mean difference in brightness of a square of 8 x 8 pixels; None where it has another size
     square: float | None
-    lossless: bool
-    part: Literal["whole", "face"] = "whole"
+    lossless: bool  # whether it was compared pixel by pixel
+    part: Literal["whole", "face"] = "whole"  # what of it was: all, or the middle of its face
 
 
 def check_sample(path: Path, marks: Provenance, profile: Profile, renderer: Renderer) -> Claim:

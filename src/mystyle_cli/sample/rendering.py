@@ -25,17 +25,11 @@ BACKENDS: Final = ("auto", "onnx", "torch")
 
 
 class Renderer(Protocol):
-    """G_p, ready.
+    """G_p, ready."""
 
-    Args:
-        backend: "onnx" or "torch".
-        place: the provider or device that computes.
-        notice: why it is not the backend that one would expect, or "".
-    """
-
-    backend: str
-    place: str
-    notice: str
+    backend: str  # "onnx" or "torch"
+    place: str  # the provider or device that computes
+    notice: str  # why it is not the backend that one would expect, or ""
 
     def render(self, codes: FloatArray) -> FloatArray:
         """Return the pictures (B, 3, R, R), nominally in [-1, 1], of codes (B, num_ws, w_dim)."""

@@ -48,20 +48,15 @@ _PARTS: Final = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the list of profiles.
-
-    Args:
-        state: "ready" (tuned), "untuned", "expired" (the consent that it rests on has ended), "unfinished"
-            (its creation was interrupted), "deleting" (its deletion was), "newer" (of a later version) or
-            "damaged" (files are missing or cannot be read; whether they changed, `verify` tells).
-        manifest: its manifest, where it can be read.
-        detail: what is wrong, "" when nothing is.
-    """
+    """One line of the list of profiles."""
 
     name: str
+    # "ready" (tuned), "untuned", "expired" (the consent that it rests on has ended), "unfinished" (its
+    # creation was interrupted), "deleting" (its deletion was), "newer" (of a later version) or "damaged"
+    # (files are missing or cannot be read; whether they changed, `verify` tells)
     state: str
-    manifest: Manifest | None
-    detail: str = ""
+    manifest: Manifest | None  # its manifest, where it can be read
+    detail: str = ""  # what is wrong, "" when nothing is
     hint: str = ""
 
 

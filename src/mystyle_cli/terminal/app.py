@@ -23,17 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class App:
-    """What the options that work everywhere said; each may stand before or after the command's name.
-
-    Args:
-        threads: `--threads`, of the CPU; None takes as many as processors are free.
-        verbosity: `-v` counted up, `-q` counted down.
-    """
+    """What the options that work everywhere said; each may stand before or after the command's name."""
 
     store: Path | None = None
     device: str = "auto"
-    threads: int | None = None
-    verbosity: int = 0
+    threads: int | None = None  # `--threads`, of the CPU; None takes as many as processors are free
+    verbosity: int = 0  # `-v` counted up, `-q` counted down
     json: bool = False
     debug: bool = False
     no_progress: bool = False
@@ -97,17 +92,11 @@ pass_app = click.make_pass_decorator(App, ensure=True)
 
 
 class Unused(NamedTuple):
-    """A case in which options would do nothing, and are therefore refused where they were typed.
+    """A case in which options would do nothing, and are therefore refused where they were typed."""
 
-    Args:
-        options: the parameters' names.
-        where: tells of all values whether this is the case.
-        why: what it is that leaves them without a use, the end of a sentence.
-    """
-
-    options: tuple[str, ...]
-    where: Callable[[Mapping[str, Any]], bool]
-    why: str
+    options: tuple[str, ...]  # the parameters' names
+    where: Callable[[Mapping[str, Any]], bool]  # tells of all values whether this is the case
+    why: str  # what it is that leaves them without a use, the end of a sentence
     hint: str
 
 

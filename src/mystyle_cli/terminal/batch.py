@@ -42,17 +42,11 @@ SOME_FAILED = 3
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished result as it is written.
+    """A finished result as it is written."""
 
-    Args:
-        pixels: uint8 (H, W, 3).
-        marks: what is recorded in the file, None for nothing.
-        alpha: opacity uint8 (H, W) to keep, or None.
-    """
-
-    pixels: Pixels
-    marks: Provenance | None
-    alpha: Pixels | None = None
+    pixels: Pixels  # uint8 (H, W, 3)
+    marks: Provenance | None  # what is recorded in the file, None for nothing
+    alpha: Pixels | None = None  # opacity uint8 (H, W) to keep, or None
     exif: bytes | None = None
     seal: Seal | None = None
 
@@ -95,36 +89,23 @@ class Failure:
 
 @dataclass(frozen=True)
 class Job:
-    """An input that is worked on.
-
-    Args:
-        photo: as it was decoded.
-        code: where its code is to be kept, if anywhere.
-        wanted: whether its result is written; what is there already is left there.
-    """
+    """An input that is worked on."""
 
     item: Input
     target: Target
-    photo: Photo
-    code: Path | None = None
-    wanted: bool = True
+    photo: Photo  # as it was decoded
+    code: Path | None = None  # where its code is to be kept, if anywhere
+    wanted: bool = True  # whether its result is written; what is there already is left there
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a command made of an input.
+    """What a command made of an input."""
 
-    Args:
-        picture: makes what is written; asked for only where it is.
-        summary: a line for people.
-        warnings: what the user should know about it.
-        report: its part of the JSON document.
-    """
-
-    picture: Callable[[], Picture]
-    summary: str
-    warnings: Sequence[str]
-    report: Mapping[str, object]
+    picture: Callable[[], Picture]  # makes what is written; asked for only where it is
+    summary: str  # a line for people
+    warnings: Sequence[str]  # what the user should know about it
+    report: Mapping[str, object]  # its part of the JSON document
 
 
 def finished(job: Job, pixels: Pixels, marks: Provenance) -> Picture:

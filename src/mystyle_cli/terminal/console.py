@@ -38,16 +38,11 @@ LINE_EVERY_S: Final = 10.0  # seconds between two progress lines of one stage wh
 
 @dataclass
 class Console:
-    """Writes for one run of the command line.
+    """Writes for one run of the command line."""
 
-    Args:
-        verbosity: below 0 only warnings and errors, 0 summaries too, above 0 details too.
-        bars: show progress at all.
-    """
-
-    verbosity: int = 0
+    verbosity: int = 0  # below 0 only warnings and errors, 0 summaries too, above 0 details too
     json: bool = False
-    bars: bool = True
+    bars: bool = True  # show progress at all
     debug: bool = False
 
     def result(self, line: str) -> None:

@@ -27,15 +27,10 @@ STREAM: Final = "-"
 
 @dataclass(frozen=True)
 class Input:
-    """One picture to work on.
+    """One picture to work on."""
 
-    Args:
-        path: the file; None is standard input.
-        relative: its place under the folder or pattern that it was found by.
-    """
-
-    path: Path | None
-    relative: Path
+    path: Path | None  # the file; None is standard input
+    relative: Path  # its place under the folder or pattern that it was found by
     from_folder: bool = False
 
     @property

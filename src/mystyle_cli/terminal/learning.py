@@ -24,17 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TuningOptions:
-    """How the generator is tuned.
-
-    Args:
-        seed: of everything that is drawn; fixed by default, so that the same command can go on.
-    """
+    """How the generator is tuned."""
 
     passes: int
     tune_batch: int
     learning_rate: float
     precision: Precision
-    seed: int
+    seed: int  # of everything that is drawn; fixed by default, so that the same command can go on
     no_export: bool
     no_instant: bool
     whole: bool

@@ -18,24 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a result came of.
+    """What a result came of."""
 
-    Args:
-        beta: dilation; None is unbounded.
-        seed: what repeats the result; None where nothing was drawn.
-        hull: whether the result is of the person's own space, which alone has a dilation.
-        code: what a photo's face was drawn from, where that is kept.
-        generator: sha256 of what drew it; "" is the profile's own.
-        person: who of several people it is; "" where the profile is of one.
-    """
-
-    beta: float | None
-    seed: int | None
-    hull: bool = True
+    beta: float | None  # dilation; None is unbounded
+    seed: int | None  # what repeats the result; None where nothing was drawn
+    hull: bool = True  # whether the result is of the person's own space, which alone has a dilation
     drawn: Drawn | None = None
-    code: bytes = b""
-    generator: str = ""
-    person: str = ""
+    code: bytes = b""  # what a photo's face was drawn from, where that is kept
+    generator: str = ""  # sha256 of what drew it; "" is the profile's own
+    person: str = ""  # who of several people it is; "" where the profile is of one
 
 
 def provenance(command: str, profile: Profile, origin: Origin, id_score: float | None) -> Provenance:

@@ -90,26 +90,18 @@ Marking = Literal["record", "visible", "c2pa", "none"]
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """What is worked on, and where the results go.
+    """What is worked on, and where the results go."""
 
-    Args:
-        inputs: files, folders, patterns or `-`, as typed.
-        output: file, folder or `-`; None puts each result beside its input.
-        format_name: suffix of results whose name is made up here; None is png.
-        jpeg_quality: of webp, too; None is that of `outputs.JPEG_QUALITY`.
-        mark: how results say that they are AI-made, None for the default.
-    """
-
-    inputs: tuple[str, ...]
-    output: str | None
-    format_name: str | None
-    jpeg_quality: int | None
+    inputs: tuple[str, ...]  # files, folders, patterns or `-`, as typed
+    output: str | None  # file, folder or `-`; None puts each result beside its input
+    format_name: str | None  # suffix of results whose name is made up here; None is png
+    jpeg_quality: int | None  # of webp, too; None is that of `outputs.JPEG_QUALITY`
     overwrite: bool
     skip_existing: bool
     recursive: bool
     batch: int
     keep_metadata: bool
-    mark: Marking | None
+    mark: Marking | None  # how results say that they are AI-made, None for the default
     no_mark: bool
 
     @property

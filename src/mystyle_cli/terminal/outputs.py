@@ -23,13 +23,9 @@ JPEG_QUALITY: Final = 95  # of jpeg and webp, from 1 to 100
 
 @dataclass(frozen=True)
 class Target:
-    """Where one result goes.
+    """Where one result goes."""
 
-    Args:
-        path: the file; None is standard output.
-    """
-
-    path: Path | None
+    path: Path | None  # the file; None is standard output
     format: Format
 
     @property
@@ -40,14 +36,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Place:
-    """Where everything goes that is kept of one input.
-
-    Args:
-        code: the file of its code; None keeps none.
-    """
+    """Where everything goes that is kept of one input."""
 
     target: Target
-    code: Path | None = None
+    code: Path | None = None  # the file of its code; None keeps none
 
     @property
     def paths(self) -> list[Path]:
@@ -57,13 +49,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Originals:
-    """The files that no result may replace, known as the system knows them, whatever way a path takes.
+    """The files that no result may replace, known as the system knows them, whatever way a path takes."""
 
-    Args:
-        ids: device and number of each.
-    """
-
-    ids: frozenset[tuple[int, int]] = frozenset()
+    ids: frozenset[tuple[int, int]] = frozenset()  # device and number of each
 
     @classmethod
     def of(cls, paths: Iterable[Path]) -> Originals:
@@ -97,15 +85,11 @@ NONE: Final = Originals()
 
 @dataclass
 class Ground:
-    """Looks at places where results are to be written, before anything is done for them.
-
-    Args:
-        advice: what to do where they are not.
-    """
+    """Looks at places where results are to be written, before anything is done for them."""
 
     originals: Originals
     overwrite: bool
-    advice: str = "Use --overwrite, or another -o."
+    advice: str = "Use --overwrite, or another -o."  # what to do where they are not
     _folders: dict[Path, str] = field(default_factory=dict)
 
     def check(self, path: Path) -> None:

@@ -28,24 +28,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """How the person's space is searched.
+    """How the person's space is searched."""
 
-    Args:
-        beta: dilation; None is unbounded, "auto" the profile's own advice.
-        steps: of the search; None is the core's own number.
-        seed: what makes it repeatable; None draws one.
-        person: who of several people; None leaves it to each photo.
-    """
-
-    beta: Dilation
-    steps: int | None
-    seed: int | None
+    beta: Dilation  # dilation; None is unbounded, "auto" the profile's own advice
+    steps: int | None  # of the search; None is the core's own number
+    seed: int | None  # what makes it repeatable; None draws one
     space: SpaceName
     start: Start
     aligned: bool
     landmarks: Path | None
     force: bool
-    person: str | None
+    person: str | None  # who of several people; None leaves it to each photo
 
     def whom(self, profile: Profile) -> Profile:
         """Return the profile of whom photos are said to show; of several people where nothing is said."""
@@ -123,13 +116,9 @@ UNUSED: Final = (
 
 @dataclass(frozen=True)
 class QualityOptions:
-    """How much is done for a result.
+    """How much is done for a result."""
 
-    Args:
-        quality: instant, fast or full; None is full.
-    """
-
-    quality: Quality | None
+    quality: Quality | None  # instant, fast or full; None is full
     instant: bool
 
     @property

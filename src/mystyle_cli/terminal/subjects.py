@@ -32,14 +32,10 @@ Answer = TypeVar("Answer", bound=Answered)
 
 @dataclass(frozen=True)
 class Companions:
-    """Files that belong to inputs: one for all, or a folder with one of each input's name.
-
-    Args:
-        endings: of the files that count, lower case.
-    """
+    """Files that belong to inputs: one for all, or a folder with one of each input's name."""
 
     path: Path
-    endings: frozenset[str]
+    endings: frozenset[str]  # of the files that count, lower case
     what: str
 
     def of(self, job: Job) -> Path:

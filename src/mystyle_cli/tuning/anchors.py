@@ -27,21 +27,14 @@ FloatArray = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class AnchorSettings:
-    """How codes are found where the prior has no encoder.
+    """How codes are found where the prior has no encoder."""
 
-    Args:
-        steps: steps of Adam in W for each batch.
-        batch: photos at once.
-        learning_rate: Adam's rate at its highest.
-        noise: standard deviation of the exploring noise on the code at the start, in units of W's own spread.
-        seed: of that noise and of the estimate of W's spread.
-    """
-
-    steps: int = 300
-    batch: int = 12
-    learning_rate: float = 0.1
+    steps: int = 300  # steps of Adam in W for each batch
+    batch: int = 12  # photos at once
+    learning_rate: float = 0.1  # Adam's rate at its highest
+    # standard deviation of the exploring noise on the code at the start, in units of W's own spread
     noise: float = 0.05
-    seed: int = 0
+    seed: int = 0  # of that noise and of the estimate of W's spread
 
     def __post_init__(self) -> None:
         """Refuse values that no search can use."""
@@ -51,29 +44,19 @@ class AnchorSettings:
 
 @dataclass(frozen=True)
 class Rank:
-    """How independent a set of anchors is.
-
-    Args:
-        rank: dimension of their span.
-        dependent: indices of anchors that lie in the span of those before them.
-    """
+    """How independent a set of anchors is."""
 
     count: int
-    rank: int
-    dependent: tuple[int, ...]
+    rank: int  # dimension of their span
+    dependent: tuple[int, ...]  # indices of anchors that lie in the span of those before them
 
 
 @dataclass(frozen=True)
 class Anchors:
-    """Anchors and how they were found.
+    """Anchors and how they were found."""
 
-    Args:
-        codes: (N, w_dim).
-        method: "encoder" or "optimised".
-    """
-
-    codes: FloatArray
-    method: str
+    codes: FloatArray  # (N, w_dim)
+    method: str  # "encoder" or "optimised"
     rank: Rank
 
 

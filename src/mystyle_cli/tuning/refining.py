@@ -42,31 +42,20 @@ WAY: Final = (0.25, 0.75)  # where on the way from the photo's code, 0, to an an
 
 @dataclass(frozen=True)
 class RefineSettings:
-    """How a generator is tuned on one photo.
+    """How a generator is tuned on one photo."""
 
-    Args:
-        steps: at most.
-        learning_rate: how far a step moves a weight at most, as a root mean square; weights are about 1.
-        patience: steps without gain after which the rate begins to fall; 0 never stops early.
-        tolerance: the relative fall of the loss that counts as a gain.
-        held: codes on the way to anchors at which pictures are kept.
-        at_once: how many of them count in a step; 0 holds nothing.
-        locality: what they weigh against the photo.
-        weight_l2: lambda_L2 of eq 1.
-        precision: arithmetic of the networks; "auto" takes bfloat16 where the device has units for it.
-        seed: of the choice of those codes.
-    """
-
-    steps: int = 40
+    steps: int = 40  # at most
+    # how far a step moves a weight at most, as a root mean square; weights are about 1
     learning_rate: float = 3e-3
-    patience: int = 8
-    tolerance: float = 1e-2
-    held: int = 12
-    at_once: int = 2
-    locality: float = 1.0
-    weight_l2: float = 1.0
+    patience: int = 8  # steps without gain after which the rate begins to fall; 0 never stops early
+    tolerance: float = 1e-2  # the relative fall of the loss that counts as a gain
+    held: int = 12  # codes on the way to anchors at which pictures are kept
+    at_once: int = 2  # how many of them count in a step; 0 holds nothing
+    locality: float = 1.0  # what they weigh against the photo
+    weight_l2: float = 1.0  # lambda_L2 of eq 1
+    # arithmetic of the networks; "auto" takes bfloat16 where the device has units for it
     precision: Precision = "auto"
-    seed: int = 0
+    seed: int = 0  # of the choice of those codes
 
     def __post_init__(self) -> None:
         """Refuse values that no tuning can use."""
@@ -77,15 +66,10 @@ class RefineSettings:
 
 @dataclass(frozen=True)
 class Refinement:
-    """What tuning on one photo made.
+    """What tuning on one photo made."""
 
-    Args:
-        state: the tuned synthesis parameters by name; everything else is as in G_p.
-        losses: eq 1 of the photo before each step.
-    """
-
-    state: dict[str, Tensor]
-    losses: tuple[float, ...]
+    state: dict[str, Tensor]  # the tuned synthesis parameters by name; everything else is as in G_p
+    losses: tuple[float, ...]  # eq 1 of the photo before each step
 
 
 def refine(

@@ -62,19 +62,12 @@ class LossPoint:
 
 @dataclass(frozen=True)
 class TuneResult:
-    """What tuning made.
+    """What tuning made."""
 
-    Args:
-        state: the tuned synthesis parameters by name; everything else is as in G_d.
-        curve: one point for each pass.
-        seconds: time spent, over all commands that took part.
-        precision: the arithmetic that was used.
-    """
-
-    state: dict[str, torch.Tensor]
-    curve: tuple[LossPoint, ...]
-    seconds: float
-    precision: str
+    state: dict[str, torch.Tensor]  # the tuned synthesis parameters by name; everything else is as in G_d
+    curve: tuple[LossPoint, ...]  # one point for each pass
+    seconds: float  # time spent, over all commands that took part
+    precision: str  # the arithmetic that was used
 
 
 def learning_rate_at(settings: TuneSettings, step: int, steps: int) -> float:

@@ -94,20 +94,14 @@ def plan_for(
 class Reconstruction:
     """What eq 1 is taken over: L_rec(G, x_i, w_i).
 
-    Args:
-        generator: G, a copy of G_d on the device to work on; tuning changes it in place into G_p.
-        anchors: w_i, (N, w_dim), one code for each photo.
-        images: x_i, (N, 3, R, R), the reference set in the same order.
-        perceptual: L_lpips, on the same device.
-
     Raises:
         ValueError: there is no photo, or not one for each anchor.
     """
 
-    generator: Generator
-    anchors: NDArray[np.float32]
-    images: Images
-    perceptual: Perceptual
+    generator: Generator  # G, a copy of G_d on the device to work on; tuning changes it in place into G_p
+    anchors: NDArray[np.float32]  # w_i, (N, w_dim), one code for each photo
+    images: Images  # x_i, (N, 3, R, R), the reference set in the same order
+    perceptual: Perceptual  # L_lpips, on the same device
 
     def __post_init__(self) -> None:
         if len(self.anchors) != len(self.images) or not len(self.anchors):
