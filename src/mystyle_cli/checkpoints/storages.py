@@ -67,11 +67,7 @@ class View:
     _tensor: Tensor | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        """Check that every element lies within the storage.
-
-        Raises:
-            Refused: one does not, or a number is none.
-        """
+        """Check that every element lies within the storage."""
         numbers = (self.offset, *self.size, *self.stride)
         if any(type(n) is not int for n in numbers):  # and no repr of what they are: it may have no end
             raise Refused("declares a tensor whose shape is not made of numbers")

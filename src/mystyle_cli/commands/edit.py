@@ -356,7 +356,6 @@ class _Editing:
         self.profile, self.settings, self.keep_code = profile, settings, keep_code
 
     def finish(self, job: Job, answer: EditedPhoto) -> Result:
-        """Say what was reached, what it needed and how much of the person is kept."""
         inversion = answer.inversion
         assert inversion is not None
         whom = f"{inversion.person}, " if inversion.person else ""
@@ -374,7 +373,6 @@ class _Editing:
         return Result(lambda: self._picture(job, answer), "\n".join(lines), inversion.warnings, report)
 
     def _picture(self, job: Job, answer: EditedPhoto) -> Picture:
-        """Return the whole photo, or the faces of a sweep side by side."""
         import numpy as np
 
         from mystyle_cli.photos.pixels import grid

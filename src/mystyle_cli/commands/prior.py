@@ -130,7 +130,6 @@ def _cure(prior: Prior) -> str:
 
 
 def _file_line(folder: Path, entry: dict[str, Any]) -> str:
-    """Return a file's name, size, and whatever else its entry says, without its digests."""
     path = folder / entry["file"]
     size = f"{path.stat().st_size / 1e6:.1f} MB" if path.is_file() else "missing"
     hidden = ("file", "sha256", "source_sha256", "decoder_generator")

@@ -201,7 +201,6 @@ def _verdict(store: Store, name: str, problems: Sequence[MystyleError]) -> str:
 
 
 def _lacks(folder: Path, manifest: Manifest, stage: str) -> bool:
-    """Tell whether a file that a stage made is missing."""
     from mystyle_cli.person.layout import is_there
 
     return any(not is_there(folder, name) for name in manifest.files.get(stage, {}))

@@ -150,7 +150,6 @@ class _Restoring:
         return restore_with(self.engine, subjects, self.task, progress)
 
     def finish(self, job: Job, answer: Restoration) -> Result:
-        """Keep an answer's code where that is wanted, and say how much it looks like the person."""
         from mystyle_cli.restore.saved import save_code
 
         if job.code is not None:

@@ -261,7 +261,6 @@ class SampleWork:
 
 
 def _places(name: str, seeds: range, options: SampleOptions) -> list[Target]:
-    """Return a place for each single picture, none when only the grid is wanted."""
     output, grid, format_name = options.output, options.grid, options.format_name or FORMAT
     if output == STREAM:
         if grid or len(seeds) > 1:

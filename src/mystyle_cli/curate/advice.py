@@ -98,7 +98,6 @@ def _looks(small: np.ndarray, crop: Crop) -> list[str]:
 
 
 def _shown(part: Part, crop: Crop) -> bool:
-    """Tell whether a part of the FFHQ square lies on the crop."""
     places = crop.from_ffhq(np.array(part))
     return bool((places >= 0).all() and (places <= 1).all())
 

@@ -99,7 +99,6 @@ def _examined(photo: Photo, path: Path, file: str, digest: str, by: Criteria) ->
 
 
 def _candidate(photo: Photo, face: Face, lone: bool, by: Criteria) -> Candidate:
-    """Measure one face, and describe it if it may have to be compared."""
     aligned = align(photo.pixels, face.landmarks, by.resolution, by.crop)
     scores = measure(photo.pixels, face, by.resolution)
     if by.cover is not None:

@@ -118,7 +118,6 @@ class Refiner:
         return self._opened(name, data, kept=False, notice=notice)
 
     def _name(self, inversion: Restoration, code_of: str) -> str:
-        """Return the name of all that a tuned generator depends on."""
         from mystyle_cli.tuning.refining import METHOD
 
         assert inversion.located is not None

@@ -87,7 +87,6 @@ def _windows(copy: Pixels) -> Iterator[tuple[Points, np.ndarray]]:
 
 
 def _starts(length: int) -> list[int]:
-    """Return where along a side of a copy windows start."""
     last = max(length - SEEN, 0)
     return [round(start) for start in np.linspace(0, last, math.ceil(last / (SEEN - _OVERLAP)) + 1)]
 

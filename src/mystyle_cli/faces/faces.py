@@ -184,7 +184,6 @@ def near_miss(pixels: Pixels) -> tuple[float, bool] | None:
 
 
 def _looks(shape: tuple[int, ...], upsample: Literal["auto"] | float) -> Iterator[_Look]:
-    """Yield the looks to take until one surely finds a face."""
     longest = max(shape)
     if upsample != "auto":
         most = math.sqrt(LARGEST_LOOK / (shape[0] * shape[1]))
@@ -254,7 +253,6 @@ def _tiles(pixels: Pixels, scale: float) -> Iterator[tuple[int, int, Pixels]]:
 
 
 def _upright_boxes(pixels: Pixels, scale: float) -> list[tuple[Box, float]]:
-    """Return the boxes and scores of the upright faces on one picture, as seen in a scaled copy."""
     height, width = pixels.shape[:2]
     seen = resize(pixels, (max(1, round(height * scale)), max(1, round(width * scale))), "bilinear")
     across, down = width / seen.shape[1], height / seen.shape[0]

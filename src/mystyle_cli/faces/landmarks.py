@@ -98,7 +98,6 @@ def _square_about(mesh: Points) -> Points:
 
 
 def _pick(mesh: Points) -> Points:
-    """Return the 68 points (68, 2) of a mesh (468, 2)."""
     jaw = np.concatenate([_steps(mesh[list(_JAW_LEFT)], 9), _steps(mesh[list(_JAW_RIGHT)], 9)[-2::-1]])
     brows = (mesh[list(_BROWS_UPPER)] + mesh[list(_BROWS_LOWER)]) / 2
     parts = [mesh[list(part)] for part in (_NOSE_BASE, _EYES, _LIPS)]

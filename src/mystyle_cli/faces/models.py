@@ -80,11 +80,7 @@ def face_mesh() -> Net:
 
 
 def _open_net(path: Path) -> Net:
-    """Open an ONNX net on one thread of the processor; its answers then depend on nothing else.
-
-    Raises:
-        ModelError: the file is missing or damaged.
-    """
+    """Open an ONNX net on one thread of the processor; its answers then depend on nothing else."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()

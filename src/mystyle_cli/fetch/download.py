@@ -95,7 +95,6 @@ class _Part:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def note(self) -> dict[str, str]:
-        """What is known of the file that this is part of: url and validator."""
         try:
             return _NOTE.read(json_of(read_file(self._note, LARGEST_NOTE)))
         except (OSError, ValueError):
@@ -110,7 +109,6 @@ class _Part:
         self._note.unlink(missing_ok=True)
 
     def become(self, target: Path) -> None:
-        """Turn the part, now whole and verified, into the file."""
         with open_own(self.path, "rb+") as stream:
             os.fsync(stream.fileno())
         move_in_place(self.path, target)

@@ -223,12 +223,7 @@ def _need_room(plan: Plan) -> None:
 
 
 def _all_there(plan: Plan, settings: DownloadSettings, offline: bool) -> list[Item]:
-    """Return every file of the plan, downloaded where it was missing; extras that cannot be had are left out.
-
-    Raises:
-        DownloadError: some cannot be had.
-        ModelError: some cannot be had, and one of them is not what it should be.
-    """
+    """Return the files, downloaded where they were missing; extras that cannot be had are left out."""
     there: list[Item] = []
     failures: dict[Asset, MystyleError] = {}
     for item in plan.items:
@@ -279,11 +274,7 @@ def _cannot_be_had(failures: Mapping[Asset, MystyleError]) -> MystyleError:
 
 
 def _usable(item: Item) -> Item:
-    """Return the file that is read in the end: an asset itself, or the member of an archive that is used.
-
-    Raises:
-        ModelError: the archive is damaged or lacks the member.
-    """
+    """Return the file that is read in the end: an asset itself, or the member of an archive that is used."""
     asset = item.asset
     if not asset.member or item.path.suffix != ".zip":
         return item

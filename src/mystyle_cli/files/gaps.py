@@ -81,7 +81,6 @@ class _Filler:
         self.weights, self.filled = weights, set[str]()
 
     def graph(self, graph: memoryview) -> list[bytes | memoryview]:
-        """Return the pieces of a graph's field."""
         pieces: list[bytes | memoryview] = []
         for number, value, whole in fields(graph):
             numbers = self._left_out(part(value)) if number == _GRAPH_TENSORS else None

@@ -75,7 +75,6 @@ class _Half:
     handle: int
 
     def close(self) -> None:
-        """Close it, once."""
         if self.handle >= 0:
             os.close(self.handle)
             self.handle = -1

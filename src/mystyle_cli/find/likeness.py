@@ -77,7 +77,6 @@ def find_by_likeness(pixels: Pixels, mask: Pixels, faces: Floats, crop: Crop) ->
 
 
 def _guess(pixels: Pixels, mask: Pixels, quad: Points, likeness: float, face: Floats) -> Guess:
-    """Return a place of the face, the hole filled with what a reference (3, R, R) shows there."""
     from mystyle_cli.faces.paste import paste
     from mystyle_cli.photos.pixels import to_pixels
 
@@ -178,7 +177,6 @@ class _Comparison:
         return np.asarray((quad[0] + across + down) / [width, height] * 2 - 1)
 
     def _level(self, level: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the photo and what is visible of it, halved `level` times."""
         import torch.nn.functional as F
 
         if level not in self.pyramid:

@@ -222,7 +222,6 @@ def _check_mask(mask: Pixels | None, photo: Photo, name: str) -> None:
 
 
 def _refuse_dark(mask: Pixels, name: str) -> None:
-    """Refuse a mask (H, W) that fills nothing."""
     if mask.max() < WHITE:
         lightest = f"its lightest value is {int(mask.max())} of 255"
         raise UsageError(f"{name}: nothing in the mask is white, {lightest}", _MASK_HINT)

@@ -151,7 +151,6 @@ def _kind(tensors: Mapping[str, Tensor]) -> str | None:
 
 
 def _options(checkpoint: Checkpoint) -> Mapping[str, Any]:
-    """The training options that a file of encoders carries."""
     options = checkpoint.content.get("opts")
     return options if isinstance(options, Mapping) else {}
 

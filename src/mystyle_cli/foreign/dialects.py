@@ -85,7 +85,6 @@ def _walk(record: Record, prefix: str) -> Iterator[tuple[str, Record]]:
 
 
 def _refuse_settings(records: Mapping[str, Record], path: Path) -> None:
-    """Refuse what the networks were made with, or say of themselves, and is not implemented."""
     for name, record in records.items():
         where = f"{path}: {name or record.class_name}"
         made_with = record.state.get("_init_kwargs")

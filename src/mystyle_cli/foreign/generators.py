@@ -55,7 +55,6 @@ def read_generator(path: Path) -> ImportedGenerator:
 
 
 def _own_layout(checkpoint: Checkpoint) -> Layout:
-    """Take a generator that this program wrote, with the settings in its header."""
     layout = named_layout(checkpoint.content, checkpoint.path)
     try:
         header = json.loads(checkpoint.metadata[HEADER])
@@ -69,7 +68,6 @@ def _own_layout(checkpoint: Checkpoint) -> Layout:
 
 
 def _recognise(checkpoint: Checkpoint) -> tuple[str, Layout]:
-    """Tell the dialect, and bring the tensors into NVIDIA's names."""
     content, path = checkpoint.content, checkpoint.path
     if HEADER in checkpoint.metadata:
         return "mystyle", _own_layout(checkpoint)

@@ -101,7 +101,6 @@ class Making:
         self.progress(Step("import", len(steps) + 1, len(steps) + 1))
 
     def _generator(self) -> Generator:
-        """Read and write the generator, with a mapping from elsewhere where that is asked for."""
         from mystyle_cli.foreign.generators import borrow_mapping, read_generator
         from mystyle_cli.nets.generator import save_generator
 
@@ -231,7 +230,6 @@ def _donor(mapping: str | Path) -> tuple[Generator, str]:
 
 
 def _named(name: str, path: Path) -> list[tuple[str, Direction]]:
-    """Return the directions of a file under the names that they will have."""
     import dataclasses
 
     from mystyle_cli.foreign.directions import read_directions

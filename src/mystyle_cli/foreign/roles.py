@@ -97,7 +97,6 @@ def _preprocessing(companion: Companion, resolution: int, crop: Crop) -> Resampl
 
 
 def _answer(net: nn.Module | OnnxNet, images: Tensor) -> NDArray[np.float32]:
-    """What a net itself says of images of its own size."""
     if isinstance(net, OnnxNet):
         return open_session(net.path).run(images.numpy())
     with torch.no_grad():

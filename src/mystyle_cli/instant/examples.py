@@ -127,7 +127,6 @@ def others_codes(anchors: FloatArray) -> FloatArray:
 def _rendered(
     generator: Generator, codes: FloatArray, tell: Callable[[int], None]
 ) -> Iterator[NDArray[np.uint8]]:
-    """Render codes (K, num_ws, w_dim), a few at a time."""
     for first in range(0, len(codes), 16):
         images = synthesise(generator, codes[first : first + 16])
         yield np.rint((images.clip(-1, 1) + 1) * 127.5).astype(np.uint8)

@@ -162,7 +162,6 @@ def make_instant(
 
 
 def _rate(highest: float, step: int, steps: int) -> float:
-    """Return the rate of a step: a short rise, then half a cosine."""
     return highest * min(1.0, (step + 1) / 10) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
 
 

@@ -250,7 +250,6 @@ def export_to(profile: Profile, folder: Path) -> list[Net]:
 
 
 def _finish(store: Store, name: str, stages: Stages, handed: Handed) -> Learned:
-    """Do what follows curation, and open the result."""
     advice = handed.advice  # now, while the draft has the photos where they were not curated just now
     stages.finish(handed)
     profile = store.open(name, stages.prior)

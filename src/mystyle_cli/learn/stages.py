@@ -381,7 +381,6 @@ class Stages:
         return Done(files, facts)
 
     def _manifest(self, handed: Handed) -> Manifest:
-        """Return the next `profile.toml`."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         current = self.draft.current
         figures = self.draft.figures("measure")
@@ -421,7 +420,6 @@ def _figures_of(current: Manifest) -> Figures:
 
 
 def _consent_of(noted: LearnSettings | Manifest) -> tuple[str, str]:
-    """Return what is noted about the person's consent, and until when it holds."""
     return noted.consent, noted.consent_until
 
 
@@ -439,7 +437,6 @@ def _digests(photos: Sequence[Path]) -> dict[Path, str]:
 
 
 def _loss_table(curve: Sequence[LossPoint]) -> bytes:
-    """Return the loss curve as CSV, one line a pass."""
     names = [part.name for part in dataclasses.fields(LossPoint)]
     rows = [",".join(f"{value:.6g}" for value in dataclasses.astuple(point)) for point in curve]
     return "\n".join([",".join(names), *rows, ""]).encode()

@@ -103,7 +103,6 @@ class _Look:
                 raise ValueError("it keeps its weights in another file")
 
     def _fields(self, data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-        """Yield number and value of each field of a message, as long as they are not too many."""
         for number, value, _ in fields(data):
             self._left -= 1
             if self._left < 0:

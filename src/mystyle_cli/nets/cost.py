@@ -131,7 +131,6 @@ def _perceptual(perceptual: Perceptual) -> tuple[int, int]:
 
 
 def _side(value: object) -> int:
-    """Return one side of a square kernel, however the layer gives it."""
     return int(value[0] if isinstance(value, tuple) else cast(int, value))
 
 
@@ -219,5 +218,4 @@ def _capped(most: int, resolution: int, device: Device) -> int:
 
 
 def _share(free: int, device: Device) -> float:
-    """Return the part of the free memory that may be taken."""
     return free * USED["cuda" if device.has_own_memory else "cpu"]

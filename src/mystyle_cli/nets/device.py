@@ -180,7 +180,6 @@ class Device:
         return "bfloat16" if native() else "float32"
 
     def _card_has_units(self) -> bool:
-        """Tell whether a graphics card multiplies bfloat16."""
         import torch
 
         if torch.version.hip is not None:
@@ -253,7 +252,6 @@ def _first_line(error: object) -> str:
 
 
 def _cuda_fault() -> str:
-    """Return why torch has no CUDA or ROCm, or ""."""
     import torch
 
     if torch.version.cuda is None and torch.version.hip is None:
@@ -266,7 +264,6 @@ def _cuda_fault() -> str:
 
 
 def _mps_fault() -> str:
-    """Return why torch has no GPU of a Mac, or ""."""
     import torch
 
     if not torch.backends.mps.is_built():

@@ -94,7 +94,6 @@ class _Writer:
         return self.graph.node("Cast", [stored], to=FLOAT)
 
     def _whole(self, name: str) -> str:
-        """Store weights in float32."""
         return self.graph.constant(self.weights[name], name)
 
     def _style(self, name: str, row: int) -> str:

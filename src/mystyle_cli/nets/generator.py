@@ -370,11 +370,7 @@ _CONFIG = Record(
 
 
 def _read_config(header: str) -> dict[str, object]:
-    """Return the header that `save_generator` wrote.
-
-    Raises:
-        ValueError: it is damaged.
-    """
+    """Return the header that `save_generator` wrote."""
     document = json_of(header)
     if isinstance(document, dict) and document.get("clamp", 0) is None:
         del document["clamp"]

@@ -103,7 +103,6 @@ class _Writer:
         return found
 
     def _slice(self, x: str, number: int) -> str:
-        """Add the layers of the trunk up to the next one that is compared."""
         from torch import nn
 
         for name, layer in getattr(self.perceptual.net.net, f"slice{number}").named_children():

@@ -274,7 +274,6 @@ def _digits(largest: int) -> tuple[int, int]:
 
 
 def _inflate(data: bytes, size: int) -> bytes:
-    """Decompress exactly `size` bytes."""
     decoder = zlib.decompressobj()
     try:
         # a byte more shows that it holds too much, and bounds a bomb

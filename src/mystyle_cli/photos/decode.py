@@ -130,7 +130,6 @@ def _is_grey(pixels: Pixels) -> bool:
 
 
 def _read(source: Path | str | bytes | BinaryIO) -> tuple[bytes, str, Path | None]:
-    """Return the bytes, a name for messages, and the path if there is one."""
     if isinstance(source, bytes):
         return source, "the picture", None
     if not isinstance(source, (str, os.PathLike)):
@@ -274,11 +273,7 @@ def _shows_something(image: Image.Image) -> bool:
 
 
 def _without_end(data: bytes, error: OSError) -> tuple[Image.Image, tuple[str, ...]]:
-    """Return a picture from a JPEG that lacks its end but no pixel.
-
-    Raises:
-        OSError: it lacks more.
-    """
+    """Return a picture from a JPEG that lacks its end but no pixel."""
     (image, notes), (other, _) = (_opened(whole, "JPEG") for whole in ended_jpegs(data))
     if image.tobytes() != other.tobytes():
         raise error

@@ -156,11 +156,7 @@ def read_source_type(path: Path) -> str:
 
 
 def _attributes(path: Path) -> dict[str, str]:
-    """Return the attributes of a picture's XMP packet, none where it has no packet that can be read.
-
-    Raises:
-        DecodeError: the file is no picture that can be opened.
-    """
+    """Return the attributes of a picture's XMP packet, none where it has no packet that can be read."""
     from mystyle_cli.photos.decode import read_file
 
     data = read_file(path)

@@ -162,11 +162,7 @@ def _context() -> Any:
 
 
 def _read(variable: str) -> bytes:
-    """Return the content of the file that a variable names.
-
-    Raises:
-        UsageError: it names none that can be read.
-    """
+    """Return the content of the file that a variable names."""
     name = os.environ.get(variable)
     if not name:
         raise UsageError(

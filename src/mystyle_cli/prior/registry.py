@@ -193,7 +193,6 @@ class Prior:
         return problems or self.on(CPU)._use_all()
 
     def _use_all(self) -> list[ModelError]:
-        """Use every net and direction once; returns what fails."""
         import numpy as np
 
         grey = np.zeros((1, 3, self.resolution, self.resolution), np.float32)
@@ -225,7 +224,6 @@ class Prior:
         self._refuse_odd("generator", image.numpy(), (1, 3, self.resolution, self.resolution))
 
     def _compare(self, images: NDArray[np.float32]) -> None:
-        """Compare pictures (B, 3, R, R) with themselves."""
         import torch
 
         given = torch.from_numpy(images)
@@ -338,11 +336,7 @@ def _beneath(folder: Path) -> Path | None:
 
 
 def _crop(metadata: dict[str, Any]) -> Crop:
-    """Return the crop that prior.toml names; that of FFHQ where it names none.
-
-    Raises:
-        ValueError: what it names is none.
-    """
+    """Return the crop that prior.toml names; that of FFHQ where it names none."""
     from mystyle_cli.faces.align import FFHQ, Crop
 
     if "crop" not in metadata:

@@ -66,7 +66,6 @@ class ProjectionSettings:
     movable: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse values that make no sense."""
         hull.bound(self.beta)
         check_choice("space", self.space, SpaceName)
         check_choice("parametrisation", self.parametrisation, Parametrisation)

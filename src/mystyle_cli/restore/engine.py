@@ -74,7 +74,6 @@ def open_engine(profile: Profile, settings: RestoreSettings) -> Answering:
 
 
 def _refuse_other_ways(settings: RestoreSettings) -> None:
-    """Refuse what contradicts an answer that begins at the net's."""
     quality, space = settings.quality, settings.projection.space
     if quality == "instant" and settings.projection.steps is not None:
         raise UsageError(

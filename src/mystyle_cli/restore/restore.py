@@ -161,7 +161,6 @@ def _locate(engine: Answering, subject: Subject, task: TaskName) -> Located:
 
 
 def _refuse_large_result(located: Located, factor: float) -> None:
-    """Refuse what would be enlarged beyond what a picture may hold."""
     from mystyle_cli.photos.pixels import LARGEST_PICTURE
 
     height, width = (round(side * factor) for side in located.photo.pixels.shape[:2])

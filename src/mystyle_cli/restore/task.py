@@ -64,7 +64,6 @@ class RestoreSettings:
     domain_prior: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what nothing would heed."""
         check_choice("start", self.start, Start)
         check_choice("quality", self.quality, Quality)
         if self.batch < 1:

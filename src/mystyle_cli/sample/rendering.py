@@ -95,7 +95,6 @@ def open_renderer(profile: Profile, backend: Backend = "auto", weights: Weights 
 
 
 def _objection(profile: Profile) -> str:
-    """Return why the exported net cannot be used, or ""."""
     state = profile.export_state
     if state == "none":
         return f"profile '{profile.name}' has no ONNX export"

@@ -138,11 +138,7 @@ def import_profile(store: Store, source: Path, name: str, prior: Prior | str | N
 
 
 def _fresh_draft(store: Store, name: str) -> Draft:
-    """Return a draft with nothing in it.
-
-    Raises:
-        ProfileError: there is a profile of that name, or one is under way.
-    """
+    """Return a draft with nothing in it."""
     draft = store.draft(name)
     if draft.current is not None or draft.learning:
         raise ProfileError(f"there is a '{draft.folder.name}' already in {store.root}", "Give another name.")

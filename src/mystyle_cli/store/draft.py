@@ -116,7 +116,6 @@ class Draft:
         }
 
     def _note(self) -> None:
-        """Write down which stages are done."""
         import tomli_w
 
         text = tomli_w.dumps({"stages": self._stages, "files": self._files, "figures": self._figures})
@@ -146,7 +145,6 @@ class Draft:
         return same and intact(self.folder, self.current.files.get(stage, {}))
 
     def _drop(self, stage: str) -> None:
-        """Forget a stage and remove what it wrote."""
         if stage not in self._stages:
             return
         files = self._files.pop(stage)
@@ -291,7 +289,6 @@ class Draft:
             self.discard()
 
     def _clear_work(self) -> None:
-        """Remove what is under `runs/next/`, and the folders that are empty then."""
         with _changing(self.folder):
             self._own.clear(NEXT)
             self._own.remove_empty(RUNS)

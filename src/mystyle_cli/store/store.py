@@ -358,7 +358,6 @@ class Store:
                 here.shut()
 
     def _refuse_twin(self, name: str) -> None:
-        """Refuse a name that differs from another profile's only in case."""
         for other in self.names():
             if other != name and other.casefold() == name.casefold():
                 raise ProfileError(

@@ -196,7 +196,6 @@ class Batch:
             self._tell()
 
     def _tell(self) -> None:
-        """Report how many of several inputs are accounted for."""
         if len(self.inputs) > 1:
             accounted = len(self.done) + len(self.failed) + len(self.skipped)
             self.progress(Step("photos", accounted, len(self.inputs)))

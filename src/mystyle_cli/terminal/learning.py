@@ -191,7 +191,6 @@ def result_lines(results: Mapping[str, Mapping[str, float]]) -> list[str]:
 
 
 def _beta_lines(results: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Say which dilations the held-out photos advise."""
     said = []
     for name, line in results.items():
         if name.startswith("beta_") and "typical" in line:

@@ -37,7 +37,6 @@ class AnchorSettings:
     seed: int = 0  # of that noise and of the estimate of W's spread
 
     def __post_init__(self) -> None:
-        """Refuse values that no search can use."""
         if self.steps < 1 or self.batch < 1 or not self.learning_rate > 0:
             raise UsageError("steps and batch must be 1 or more and the learning rate above 0")
 

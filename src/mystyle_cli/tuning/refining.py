@@ -58,7 +58,6 @@ class RefineSettings:
     seed: int = 0  # of the choice of those codes
 
     def __post_init__(self) -> None:
-        """Refuse values that no tuning can use."""
         if self.steps < 1 or self.held < 0 or not 0 <= self.at_once <= self.held:
             raise UsageError(f"{self.steps} steps, {self.at_once} of {self.held} codes: that cannot be tuned")
         check_choice("precision", self.precision, Precision)

@@ -39,7 +39,6 @@ class TuneSettings:
     save_seconds: float = 15.0
 
     def __post_init__(self) -> None:
-        """Refuse values that no tuning can use."""
         if self.passes < 1 or self.batch < 1:
             raise UsageError(f"passes {self.passes} and batch {self.batch} must be 1 or more")
         check_choice("precision", self.precision, Precision)

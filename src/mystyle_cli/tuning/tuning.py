@@ -180,7 +180,6 @@ class _Run:
         self.features = self._features() if self.plan.cache else None
 
     def _follow(self, plan: Plan) -> None:
-        """Cut steps as a plan says, from now on."""
         self.plan = plan
         self.generator.synthesis.recompute = plan.recompute
 
@@ -232,7 +231,6 @@ class _Run:
             yield self.step
 
     def _take_step(self, chosen: NDArray[np.int64]) -> float:
-        """Take one step on a batch, and note its losses."""
         rate = learning_rate_at(self.settings, self.step, self.total)
         sums = self._gradients(chosen)
         lpips, l2 = (math.fsum(values) for values in zip(*sums, strict=True))
@@ -259,7 +257,6 @@ class _Run:
             self.device.give_back()  # not while the error, and with it the failed step's tensors, is alive
 
     def _parts(self, chosen: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """Split a batch into what is worked on at once."""
         return np.array_split(chosen, math.ceil(len(chosen) / self.plan.at_once))
 
     def _add_gradients(self, part: NDArray[np.int64], count: int) -> tuple[float, float]:
@@ -298,7 +295,6 @@ class _Run:
             self.sums = [0.0, 0.0, 0.0]
 
     def save(self) -> None:
-        """Write the state, whole or not at all."""
         if self.state_path is None:
             return
         tensors: dict[str, NDArray[np.generic]] = {}
@@ -361,7 +357,6 @@ class _Run:
         return cast("dict[str, torch.Tensor]", optimiser.state[parameter])
 
     def result(self) -> TuneResult:
-        """Close the run: freeze the generator and hand out what was learned."""
         self.generator.synthesis.recompute = False
         for parameter in self.parameters.values():
             parameter.requires_grad_(False)
@@ -386,7 +381,6 @@ KEPT: Final = (COUNT, "exp_avg", "exp_avg_sq", "momentum")
 
 
 def _slot(part: str, name: str) -> str:
-    """Return the name under which something of a parameter is saved."""
     return f"{part}:{name}"
 
 
