@@ -75,11 +75,7 @@ class DeviceError(MystyleError):
 
 
 def check_choice(what: str, value: str, choices: Any) -> None:
-    """Refuse a word that is none of a `Literal`'s, which would otherwise count as whatever comes last.
-
-    Raises:
-        UsageError: it is none.
-    """
+    """Refuse (UsageError) a word that is none of a `Literal`'s, which would count as whatever comes last."""
     if value not in get_args(choices):
         raise UsageError(f"{what} is {value!r}", f"Give one of: {', '.join(get_args(choices))}.")
 

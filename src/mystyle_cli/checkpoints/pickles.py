@@ -221,22 +221,14 @@ def _persistent(machine: Machine) -> None:
 
 
 def scalar(value: object) -> Any:
-    """A value that may be a key: hashing it costs nothing and recurses nowhere.
-
-    Raises:
-        Refused: it is a container or an object.
-    """
+    """A value that may be a key, as hashing it recurses nowhere; raises Refused where it is a container."""
     if type(value) not in SCALARS:
         raise Refused(f"uses a {type(value).__name__} as a key")
     return value
 
 
 def latin(value: object) -> bytes | Span:
-    """Text that stands for bytes, as bytes.
-
-    Raises:
-        Refused: it is not such text.
-    """
+    """Text that stands for bytes, as bytes; raises Refused where it is not such text."""
     if isinstance(value, Span) and value.kind == "text":
         return replace(value, kind="latin-1")
     if type(value) is not str:

@@ -35,11 +35,7 @@ class Checkpoint:
 
 
 def module_tensors(record: Record) -> dict[str, Tensor]:
-    """Parameters and buffers of a pickled module, by dotted name as its state dict has them.
-
-    Raises:
-        ModelError: the record is no module.
-    """
+    """Parameters and buffers of a pickled module, by dotted name as in its state dict; raises ModelError."""
     return dict(_walk(record, ""))
 
 

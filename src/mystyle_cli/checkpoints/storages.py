@@ -32,11 +32,7 @@ class Storage:
     _values: Tensor | None = field(default=None, repr=False)
 
     def values(self, budget: Budget) -> Tensor:
-        """All values, (count,).
-
-        Raises:
-            Refused: the file does not hold them, or some are not finite.
-        """
+        """All values, (count,); raises Refused where the file does not hold them, or some are not finite."""
         if self._values is None:
             self._values = self._read(budget)
         return self._values

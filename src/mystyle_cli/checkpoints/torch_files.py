@@ -29,11 +29,7 @@ class Bounded:
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, count: int = -1) -> bytes:
-        """Read at most `count` bytes.
-
-        Raises:
-            Refused: they are more than a directory has.
-        """
+        """Read at most `count` bytes; raises Refused where they are more than a directory has."""
         data = self._file.read(min(count, DIRECTORY + 1) if count >= 0 else DIRECTORY + 1)
         if len(data) > DIRECTORY:
             raise Refused("is an archive with far more entries than a checkpoint has")

@@ -73,11 +73,7 @@ class Words:
         }
 
     def word(self, name: str) -> Word:
-        """The meaning of a global.
-
-        Raises:
-            Refused: it is none that weights need.
-        """
+        """The meaning of a global; raises Refused where it is none that weights need."""
         if (word := self._words.get(name)) is not None:
             return word
         shown = name if name.isprintable() and name.isascii() else ascii(name)[1:-1]
@@ -99,11 +95,7 @@ class Words:
             raise Refused(f"gives a state to a {type(target).__name__}")
 
     def persistent(self, key: object) -> object:
-        """The storage that a persistent id stands for.
-
-        Raises:
-            Refused: it stands for something else.
-        """
+        """The storage that a persistent id stands for; raises Refused where it stands for something else."""
         if self._storages is None:
             raise Refused("refers to values outside it")
         if type(key) is not tuple or len(key) not in (5, 6) or key[0] != "storage":

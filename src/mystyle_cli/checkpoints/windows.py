@@ -45,11 +45,7 @@ class Budget:
         self._bytes = min(limits.tensor_bytes, GROWTH * size + SPARE)
 
     def step(self, cost: int = 1) -> None:
-        """Charge work.
-
-        Raises:
-            Refused: the file asks for more than any checkpoint needs.
-        """
+        """Charge work; raises Refused where the file asks for more than any checkpoint needs."""
         self._steps -= cost
         if self._steps < 0:
             raise Refused(f"asks for more than {self.limits.steps:,} steps to be read, as no checkpoint does")
@@ -82,11 +78,7 @@ class Window:
         return self.end - self.position
 
     def take(self, count: int) -> bytes:
-        """The next `count` bytes.
-
-        Raises:
-            Refused: there are fewer.
-        """
+        """The next `count` bytes; raises Refused where there are fewer."""
         start = self._claim(count)
         skip = start - self._ahead_at
         if skip < 0 or skip + count > len(self._ahead):
@@ -100,11 +92,7 @@ class Window:
         return data
 
     def part(self, count: int) -> Window:
-        """The next `count` bytes as a window of their own; nothing is read yet.
-
-        Raises:
-            Refused: there are fewer.
-        """
+        """The next `count` bytes as a window of their own, unread; raises Refused where there are fewer."""
         start = self._claim(count)
         return Window(self._file, start, start + count)
 
@@ -113,11 +101,7 @@ class Window:
         return Window(self._file, self.position, self.end)
 
     def fill(self, buffer: memoryview) -> None:
-        """Read the next bytes into a buffer.
-
-        Raises:
-            Refused: there are fewer than it holds.
-        """
+        """Read the next bytes into a buffer; raises Refused where there are fewer than it holds."""
         self._file.seek(self._claim(len(buffer)))
         done = 0
         while done < len(buffer):

@@ -77,11 +77,7 @@ LONGEST: Final = 60_000  # characters of a code that a JPEG has room for; its re
 
 
 def refuse_long_codes(profile: Profile, batch: BatchOptions) -> None:
-    """Refuse to keep a code in a JPEG that has no room for it.
-
-    Raises:
-        UsageError: it has none.
-    """
+    """Refuse to keep a code in a JPEG that has no room for it; raises UsageError."""
     endings = (f".{batch.format_name}", Path(batch.output or "").suffix.lower())
     photos = len(profile.photos())
     # a coefficient has 8 bytes, three of them 4 characters

@@ -146,11 +146,7 @@ def edit_photos(
 
 
 def edit_engine(profile: Profile, settings: EditSettings) -> Engine:
-    """Return what all photos of a run share.
-
-    Raises:
-        UsageError: the space is none of the person's, so that there are no coefficients to edit.
-    """
+    """Return what all photos of a run share; raises UsageError where the space is none of the person's."""
     engine = Engine(profile, settings.restore)
     if engine.anchors is None or engine.projection.space not in HULL:
         raise UsageError("edits are steps in the person's own space", "Use space p+ or p.")

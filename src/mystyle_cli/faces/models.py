@@ -25,11 +25,7 @@ _PACKAGE = "face_recognition_models"
 
 
 def model_path(name: str) -> Path:
-    """Return the path of one of dlib's model files.
-
-    Raises:
-        ModelError: the package that carries the models, or the file, is missing.
-    """
+    """Return the path of one of dlib's model files; raises ModelError where its package is missing."""
     # The package is only located: importing it needs pkg_resources, which new environments lack.
     spec = importlib.util.find_spec(_PACKAGE)
     hint = f"Install it again: {install_command(_PACKAGE, again=True)}"

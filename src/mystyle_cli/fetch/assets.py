@@ -342,11 +342,7 @@ COMPANIONS: Final = (
 
 
 def find_recipe(name: str) -> Recipe:
-    """Return what a prior that can be fetched is made of.
-
-    Raises:
-        UsageError: no prior of that name can be fetched.
-    """
+    """Return what a prior is made of that can be fetched by a name; raises UsageError for another."""
     if name not in RECIPES:
         raise UsageError(
             f"no prior {name!r} can be fetched (there: {', '.join(RECIPES)})",

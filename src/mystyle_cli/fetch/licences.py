@@ -159,11 +159,7 @@ def ledger_path() -> Path:
 
 
 def read_ledger() -> list[Acceptance]:
-    """Return what was accepted, oldest first.
-
-    Raises:
-        LicenceError: the ledger is damaged.
-    """
+    """Return what was accepted, oldest first; raises LicenceError where the ledger is damaged."""
     path = ledger_path()
     try:
         entries = _LEDGER.read(json_of(read_file(path, LARGEST_LEDGER)))["accepted"]

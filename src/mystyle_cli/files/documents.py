@@ -26,11 +26,7 @@ class Kind(ABC):
 
     @abstractmethod
     def read(self, value: object, name: str) -> Any:
-        """Return a value after seeing that it fits.
-
-        Raises:
-            DocumentError: it does not fit.
-        """
+        """Return a value after seeing that it fits; raises DocumentError where it does not."""
 
 
 @dataclass(frozen=True)

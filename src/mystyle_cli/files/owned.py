@@ -124,11 +124,7 @@ class Owned:
         return Owned(self.base, f"{PASSING}{self.name}", self.layout)
 
     def make(self, name: str, data: bytes) -> None:
-        """Make the folder with a first file in it, at one instant.
-
-        Raises:
-            OSError: something of the folder's name is there.
-        """
+        """Make the folder with a first file in it, at one instant; raises OSError where it is there."""
         self.base.mkdir(parents=True, exist_ok=True)
         for path in (self.path, self._passing.path):  # a rename would replace an empty folder
             if os.path.lexists(path):

@@ -36,11 +36,7 @@ class DocumentError(ValueError):
 
 
 def toml_of(data: bytes) -> dict[str, Any]:
-    """Parse TOML.
-
-    Raises:
-        DocumentError: it is none, or has lines or brackets beyond all bounds.
-    """
+    """Parse TOML; raises DocumentError where it is none, or has lines or brackets beyond all bounds."""
     import tomllib
 
     text = _text(data)
@@ -55,11 +51,7 @@ def toml_of(data: bytes) -> dict[str, Any]:
 
 
 def json_of(data: bytes | str) -> Any:
-    """Parse JSON.
-
-    Raises:
-        DocumentError: it is none, holds numbers that are none, or has brackets beyond all bounds.
-    """
+    """Parse JSON; raises DocumentError where it is none, or has brackets beyond all bounds."""
     import json
 
     text = _decoded(data) if isinstance(data, bytes) else data
@@ -71,11 +63,7 @@ def json_of(data: bytes | str) -> Any:
 
 
 def lines_of(data: bytes) -> list[str]:
-    """Return the lines of a text, empty ones too.
-
-    Raises:
-        DocumentError: it is no text, or a line is too long.
-    """
+    """Return the lines of a text, empty ones too; raises DocumentError where one is too long."""
     return _text(data).split("\n")
 
 

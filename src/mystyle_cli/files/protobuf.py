@@ -12,11 +12,7 @@ Field = tuple[int, "int | memoryview", memoryview]
 
 
 def fields(data: memoryview) -> Iterator[Field]:
-    """Yield each field of a message.
-
-    Raises:
-        ValueError: it is cut off or damaged.
-    """
+    """Yield each field of a message; raises ValueError where it is cut off or damaged."""
     at = 0
     while at < len(data):
         start = at

@@ -149,11 +149,7 @@ def _sweep_one(place: Place, name: str) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """See that a file can be written in a folder, or where it would be made, by making one for a moment.
-
-    Raises:
-        OSError: it cannot.
-    """
+    """See that a folder, there or not, can be written to, by making a file for a moment; raises OSError."""
     while not os.path.lexists(folder) and folder != folder.parent:  # a link to nowhere is there, and refused
         folder = folder.parent
     with descend(folder, ()) as place, _half_written(place, "trial", OWNER_FILE):

@@ -228,11 +228,7 @@ def _refuse_dark(mask: Pixels, name: str) -> None:
 
 
 def whole_quad(photo: Photo, name: str) -> Points:
-    """Return the quad of an aligned crop: its own corners.
-
-    Raises:
-        UsageError: it is not square, and so none.
-    """
+    """Return the quad of an aligned crop: its own corners; raises UsageError where it is not square."""
     height, width = photo.pixels.shape[:2]
     if height != width:
         raise UsageError(f"{name}: an aligned crop is square, not {width} x {height}", "Leave out --aligned.")

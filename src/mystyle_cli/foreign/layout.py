@@ -97,11 +97,7 @@ def check_filters(tensors: Mapping[str, Tensor], ending: str, gain: float, path:
 
 
 def plain(name: str, value: Tensor, path: Path) -> Tensor:
-    """Return a tensor as float32.
-
-    Raises:
-        ModelError: it holds other than finite floating-point numbers.
-    """
+    """Return a tensor as float32; raises ModelError where its numbers are not finite, or whole."""
     if not value.is_floating_point():
         raise ModelError(f"{path}: {name} holds {value.dtype}, not floating-point numbers", HINT)
     numbers = value.detach().float()

@@ -33,11 +33,7 @@ class OnnxNet:
 
 
 def inspect(path: Path) -> OnnxNet:
-    """Read an ONNX file's header.
-
-    Raises:
-        ModelError: it is damaged, needs operators or files beside it, or takes other input than pictures.
-    """
+    """Read an ONNX file's header; raises ModelError where it does not take pictures alone."""
     try:
         return _read_header(path, _load(path))
     except (OSError, ValueError, DecodeError) as error:
@@ -62,11 +58,7 @@ def _read_header(path: Path, model: onnx.ModelProto) -> OnnxNet:
 
 
 def refuse_files_beside(path: Path) -> None:
-    """Refuse a net that needs files beside it: they could be any file of the user's.
-
-    Raises:
-        ModelError: it does, or is damaged.
-    """
+    """Refuse (ModelError) a net that needs files beside it: they could be any file of the user's."""
     try:
         _refuse_external(path, _load(path))
     except (OSError, ValueError, DecodeError) as error:

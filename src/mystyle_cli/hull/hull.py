@@ -28,11 +28,7 @@ SHARPNESS = 100.0  # s in eq 5, from B.3
 
 
 def bound(beta: float | None) -> float | None:
-    """Return a dilation that makes sense, with infinity told as None.
-
-    Raises:
-        UsageError: beta is negative or not a number.
-    """
+    """Return a dilation, infinity told as None; raises UsageError where it is negative or not a number."""
     if beta is None or beta == math.inf:
         return None
     if not beta >= 0:  # so that NaN is refused, too

@@ -230,11 +230,7 @@ def instant_file(net: Net) -> bytes:
 
 
 def check_file(path: Path, net: Net, features: FloatArray) -> float:
-    """Return how far an exported net is from torch, at most, for some features (B, F).
-
-    Raises:
-        ModelError: too far.
-    """
+    """Return how far an exported net is from torch, at most, for some features (B, F); raises ModelError."""
     from mystyle_cli.nets.sessions import open_session
 
     session, beta = open_session(path), LARGEST_BETA

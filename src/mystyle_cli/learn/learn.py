@@ -170,11 +170,7 @@ def retune(
 
 
 def estimate(store: Store, name: str, settings: LearnSettings | None = None) -> Estimate:
-    """Tell what tuning a profile will take on this machine; nothing is changed.
-
-    Raises:
-        ProfileError: there is no such profile.
-    """
+    """Tell what tuning a profile will take on this machine; nothing is changed. Raises ProfileError."""
     from mystyle_cli.learn.estimate import estimate_tuning
 
     settings = settings or LearnSettings()

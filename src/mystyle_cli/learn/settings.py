@@ -66,11 +66,7 @@ class LearnSettings:
 
 
 def check_roles(prior: Prior) -> None:
-    """Refuse a prior that no person can be learned with, before anything else is done.
-
-    Raises:
-        ModelError: it lacks the generator or the perceptual net, or they are damaged.
-    """
+    """Refuse (ModelError) a prior that no person can be learned with, before anything else is done."""
     for role in ("generator", "perceptual"):
         prior.file(role)
 

@@ -80,11 +80,7 @@ class Device:
 
     @cached_property
     def torch(self) -> str:
-        """Torch's name of where its nets compute.
-
-        Raises:
-            DeviceError: torch cannot have the device that was asked for.
-        """
+        """Torch's name of where its nets compute; raises DeviceError where it cannot be there."""
         if self.wanted == "auto":
             return self._best_of_torch()
         reason = torch_fault(self.wanted)
@@ -94,11 +90,7 @@ class Device:
 
     @cached_property
     def provider(self) -> Provider:
-        """Where onnxruntime's nets compute.
-
-        Raises:
-            DeviceError: onnxruntime cannot have the device that was asked for.
-        """
+        """Where onnxruntime's nets compute; raises DeviceError where it cannot be there."""
         if self.wanted == "auto":
             return self._best_of_onnxruntime()
         found, reason = find_provider(self.wanted.partition(":")[0], self._index)

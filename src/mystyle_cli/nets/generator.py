@@ -321,11 +321,7 @@ def save_generator(generator: Generator, path: Path, *, half: bool = False) -> N
 
 
 def load_generator(path: Path) -> Generator:
-    """Read a generator written by `save_generator`; float32, eval mode, CPU.
-
-    Raises:
-        ModelError: the file is missing, damaged, or not a generator.
-    """
+    """Read what `save_generator` wrote, in eval mode, on the CPU, float32; raises ModelError."""
     try:
         arrays, notes = read_tensors(path, LARGEST_NET)
     except (OSError, ValueError) as error:

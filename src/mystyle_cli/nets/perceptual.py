@@ -126,11 +126,7 @@ def as_bytes(key: str, weight: Tensor) -> dict[str, Tensor]:
 
 
 def load_perceptual(path: Path) -> Perceptual:
-    """Read what `save_perceptual` wrote; eval mode, CPU, float32.
-
-    Raises:
-        ModelError: the file is missing, damaged, or of another kind.
-    """
+    """Read what `save_perceptual` wrote, in eval mode, on the CPU, float32; raises ModelError."""
     try:
         arrays, header = read_tensors(path, LARGEST_NET)
         size = SIZE.read(json_of(header.get("size", "null")), "size")

@@ -150,11 +150,7 @@ class Manifest:
         return {name: digest for table in self.files.values() for name, digest in table.items()}
 
     def fact(self, stage: str, name: str, kind: Kind) -> Any:
-        """Return what was noted of a stage, where work depends on it.
-
-        Raises:
-            ProfileError: it is not there, or of another kind.
-        """
+        """Return what was noted of a stage, where work depends on it; raises ProfileError for nothing."""
         return fact_of(self.stages, stage, name, kind)
 
     @property
@@ -172,11 +168,7 @@ class Manifest:
             )
 
     def to_toml(self) -> str:
-        """Return the document, with `format` first.
-
-        Raises:
-            ProfileError: it would be none that can be read again.
-        """
+        """Return the document, with `format` first; raises ProfileError."""
         import tomli_w
 
         document = _plain(asdict(self))

@@ -129,11 +129,7 @@ class Profile:
 
     @cached_property
     def prior(self) -> Prior:
-        """The domain prior that the profile was tuned from.
-
-        Raises:
-            ProfileError: it is missing, or is not the one that the profile was tuned from.
-        """
+        """The domain prior that the profile was tuned from; raises ProfileError where another is there."""
         from mystyle_cli.prior.registry import open_prior
 
         mark = self.manifest.prior
@@ -158,11 +154,7 @@ class Profile:
         return prior.on(self.device)
 
     def file(self, name: str) -> Path:
-        """Return the path of one of the profile's files, after comparing its digest.
-
-        Raises:
-            ProfileError: the profile has no such file, or it is missing or damaged.
-        """
+        """Return the path of one of the profile's files, after comparing its digest; raises ProfileError."""
         path = place_of(self.path, name)
         expected = self.manifest.digests().get(name)
         if expected is None:
@@ -262,11 +254,7 @@ class Profile:
         return found
 
     def generator(self) -> Generator:
-        """Return G_p, a fresh copy on the profile's device.
-
-        Raises:
-            ProfileError: the profile is not tuned yet, or its file is damaged or of another prior.
-        """
+        """Return G_p, a fresh copy on the profile's device; raises ProfileError where it is not tuned yet."""
         if self._drawn_by is not None:
             return self._drawn_by.frozen().to(self.device.torch)
         if not self.tuned:
@@ -377,11 +365,7 @@ def read_anchors(path: Path, names: Sequence[str], w_dim: int, beneath: Path) ->
 
 
 def read_embeddings(path: Path, count: int, beneath: Path) -> FloatArray:
-    """Read the identity embeddings (N, D) of the reference set, unit rows.
-
-    Raises:
-        ProfileError: they are damaged, or not so many.
-    """
+    """Read the identity embeddings (N, D) of the reference set, unit rows; raises ProfileError."""
     rows = load_tensors(path, beneath)[0].get("embeddings")
     if rows is None or rows.dtype.kind != "f" or rows.ndim != 2 or len(rows) != count or not rows.size:
         raise ProfileError(f"{path} does not hold the embeddings of {count} photos", _AGAIN)

@@ -246,11 +246,7 @@ def pack(integers: NDArray[np.int16]) -> tuple[NDArray[np.uint8], int]:
 
 
 def unpack(data: NDArray[np.generic], count: int, largest: int) -> Integers:
-    """Invert `pack`.
-
-    Raises:
-        ValueError: the data are damaged, or not `count` such integers.
-    """
+    """Invert `pack`; raises ValueError where the data are damaged, or not `count` such integers."""
     if not 0 <= largest <= FINEST or data.dtype != np.uint8:
         raise ValueError(f"integers up to {largest} in {data.dtype}")
     if largest > BYTE:

@@ -40,12 +40,7 @@ def write_records(records: Sequence[PhotoRecord]) -> bytes:
 
 
 def read_records(path: Path, beneath: Path | None = None) -> tuple[PhotoRecord, ...]:
-    """Read `photos.jsonl`.
-
-    Raises:
-        ProfileError: it cannot be read, a line is not a record, or a record names a face outside the profile
-            or another record's.
-    """
+    """Read `photos.jsonl`; raises ProfileError also where a face lies outside the profile or is another's."""
     try:
         lines = lines_of(read_file(path, largest("photos.jsonl"), beneath))
     except OSError as error:
@@ -106,11 +101,7 @@ def counts_of(records: Sequence[PhotoRecord]) -> dict[str, int]:
 
 
 def refuse_too_few(records: Sequence[PhotoRecord], least: int) -> None:
-    """Raise when the reference set is too small to learn from.
-
-    Raises:
-        ProfileError: it says how many photos were refused for which reason.
-    """
+    """Raise ProfileError, which counts the refusals, when the reference set is too small to learn from."""
     usable = counts_of(records)["train"]
     if usable >= least:
         return
@@ -123,11 +114,7 @@ def refuse_too_few(records: Sequence[PhotoRecord], least: int) -> None:
 
 
 def read_pixels(path: Path, beneath: Path | None = None) -> Pixels:
-    """Read an aligned face as it is stored, uint8 (R, R, 3).
-
-    Raises:
-        ProfileError: it cannot be read.
-    """
+    """Read an aligned face as it is stored, uint8 (R, R, 3); raises ProfileError where it cannot be read."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -159,11 +146,7 @@ class Pictures:
 
     @classmethod
     def of(cls, faces: Iterable[Pixels], count: int, resolution: int) -> Self:
-        """Return N faces, each uint8 (R, R, 3), taken one by one.
-
-        Raises:
-            ProfileError: they are more than memory should hold.
-        """
+        """Return N faces, each uint8 (R, R, 3), taken one by one; raises ProfileError for too many."""
         if count * 3 * resolution**2 > MOST_BYTES:
             raise ProfileError(
                 f"{count:,} faces of {resolution} pixels are more than are worked on together",
@@ -184,11 +167,7 @@ class Pictures:
 
 
 def read_faces(paths: Sequence[Path], resolution: int, beneath: Path | None = None) -> Pictures:
-    """Read aligned faces (N, 3, R, R).
-
-    Raises:
-        ProfileError: one cannot be read or has another size, or they are more than memory should hold.
-    """
+    """Read aligned faces (N, 3, R, R); raises ProfileError also for another size, or too many."""
     return Pictures.of((read_face(path, resolution, beneath) for path in paths), len(paths), resolution)
 
 

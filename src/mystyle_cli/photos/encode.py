@@ -30,11 +30,7 @@ _LARGEST_EXIF = 65_000  # bytes; a JPEG keeps it in one segment of 65 533
 
 
 def format_of(path: Path) -> Format:
-    """Return the format that a file name's ending asks for.
-
-    Raises:
-        UsageError: the ending is none that is written.
-    """
+    """Return the format that a file name's ending asks for; raises UsageError for one that is not written."""
     try:
         return _FORMATS[path.suffix.lower()]
     except KeyError as error:
@@ -43,11 +39,7 @@ def format_of(path: Path) -> Format:
 
 
 def check_room(format: Format, shape: tuple[int, ...]) -> None:
-    """Refuse a picture of a shape (H, W, ...) that a format cannot hold.
-
-    Raises:
-        UsageError: a side is too long.
-    """
+    """Refuse a picture of a shape (H, W, ...) that a format cannot hold; raises UsageError."""
     height, width = shape[:2]
     if max(height, width) > _LARGEST_SIDE[format]:
         raise UsageError(

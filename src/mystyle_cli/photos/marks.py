@@ -137,21 +137,13 @@ def stamped(pixels: Pixels) -> Pixels:
 
 
 def read_marks(path: Path) -> Provenance | None:
-    """Return the provenance embedded in a picture, or None where it has none of ours.
-
-    Raises:
-        DecodeError: the file is no picture that can be opened.
-    """
+    """Return the provenance embedded in a picture, None where it has none of ours; raises DecodeError."""
     attributes = _attributes(path)
     return _from_attributes(attributes) if any(key.startswith(f"{{{_OWN}}}") for key in attributes) else None
 
 
 def read_source_type(path: Path) -> str:
-    """Return what any program has written as a picture's digital source type, "" where there is none.
-
-    Raises:
-        DecodeError: the file is no picture that can be opened.
-    """
+    """Return what any program wrote as a picture's digital source type, "" for none; raises DecodeError."""
     return _attributes(path).get(_SOURCE_TYPE, "").rpartition("/")[2]
 
 

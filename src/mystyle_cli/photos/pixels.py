@@ -97,11 +97,7 @@ class Sheet:
 def sheet_size(
     count: int, shape: tuple[int, int], columns: int | None = None, gap: int = 2
 ) -> tuple[int, int]:
-    """Return height and width of a sheet; see `Sheet`.
-
-    Raises:
-        UsageError: the sheet would have more pixels than `LARGEST_PICTURE`.
-    """
+    """Return height and width of a sheet; raises UsageError where it is too large; see `Sheet`."""
     across = columns or _across(count)
     down, (height, width) = math.ceil(count / across), (shape[0] + gap, shape[1] + gap)
     if (down * height) * (across * width) > LARGEST_PICTURE:

@@ -55,11 +55,7 @@ class Seal:
     algorithm: str  # as C2PA calls it
 
     def sign(self, data: bytes, format: Format, source_type: SourceType) -> bytes:
-        """Return a picture's file with a signed record in it.
-
-        Raises:
-            MystyleError: it cannot be signed.
-        """
+        """Return a picture's file with a signed record in it; raises MystyleError."""
         import c2pa
 
         term = f"http://cv.iptc.org/newscodes/digitalsourcetype/{source_type}"
@@ -116,11 +112,7 @@ def open_seal() -> Seal:
 
 
 def read_signature(path: Path) -> Signature | None:
-    """Return what a picture's seal says, None where it has none.
-
-    Raises:
-        DecodeError: it cannot be read.
-    """
+    """Return what a picture's seal says, None where it has none; raises DecodeError."""
     from mystyle_cli.photos.decode import read_file
 
     return _signature(read_file(path))

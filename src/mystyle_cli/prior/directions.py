@@ -42,11 +42,7 @@ def save_direction(direction: Direction, path: Path) -> None:
 
 
 def load_direction(path: Path) -> Direction:
-    """Read a direction written by `save_direction`, its vector scaled to unit length.
-
-    Raises:
-        ModelError: the file is missing, damaged, or holds no direction.
-    """
+    """Read a direction written by `save_direction`, its vector scaled to unit length; raises ModelError."""
     try:
         tensors, header = read_tensors(path, LARGEST_FILE)
         facts = _HEADER.read(header)

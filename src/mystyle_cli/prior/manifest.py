@@ -72,11 +72,7 @@ class IdentityLimits:
 
 
 def read_limits(metadata: dict[str, Any]) -> IdentityLimits | None:
-    """Return what prior.toml states, or None where it states nothing.
-
-    Raises:
-        ValueError: what it states is no such table.
-    """
+    """Return what prior.toml states, None where it states nothing; raises ValueError."""
     table = metadata.get("identity")
     if table is None:
         return None

@@ -92,11 +92,7 @@ class Prior:
         return self if device == self.device else replace(self, device=device)
 
     def file(self, role: str) -> Path:
-        """Path of a role's file, its digest checked once.
-
-        Raises:
-            ModelError: the prior lacks the role, or the file is missing or changed.
-        """
+        """Path of a role's file, its digest checked once; raises ModelError where the prior lacks it."""
         entry = self.metadata["roles"].get(role)
         if entry is None:
             again = f"import it again with one: mystyle prior import --{role} FILE ..., or use another prior"
@@ -107,11 +103,7 @@ class Prior:
         return self._check(entry)
 
     def arrays(self, role: str) -> dict[str, NDArray[np.generic]]:
-        """The arrays of a role's safetensors file, as they are stored; of use without torch.
-
-        Raises:
-            ModelError: the prior lacks the role, or the file is missing or damaged.
-        """
+        """The arrays of a role's safetensors file, as they are stored, without torch; raises ModelError."""
         path = self.file(role)
         try:
             return read_tensors(path, LARGEST_NET, _beneath(self.path))[0]

@@ -90,11 +90,7 @@ def curve(id_errors: Array, lpips: Array, id_scores: Array) -> dict[str, float]:
 
 
 def choice_of(table: Mapping[str, float]) -> Choice:
-    """Return the choice that a profile keeps.
-
-    Raises:
-        ValueError: it is none that `curve` writes.
-    """
+    """Return the choice that a profile keeps; raises ValueError where it is none that `curve` writes."""
     typical, split = table.get("typical", math.nan), table.get("split")
     atypical = typical if split is None else table.get("atypical", math.nan)
     if not {typical, atypical} <= set(GRID):

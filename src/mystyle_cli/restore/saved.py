@@ -86,11 +86,7 @@ def save_code(path: Path, profile: Profile, found: Restoration, *, aligned: bool
 
 
 def code_bytes(profile: Profile, found: Restoration, *, aligned: bool) -> bytes:
-    """Return what `save_code` writes.
-
-    Raises:
-        UsageError: the result has no coefficients, since it was searched outside the person's space.
-    """
+    """Return what `save_code` writes; raises UsageError where the result has no coefficients."""
     if found.alpha_plus is None or found.located is None:
         raise UsageError("only codes of the person's own space are saved", "Use space p+ or p.")
     digests = profile.manifest.digests()

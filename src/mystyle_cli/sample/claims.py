@@ -76,11 +76,7 @@ def check_sample(path: Path, marks: Provenance, profile: Profile, renderer: Rend
 
 
 def refuse_other_generator(path: Path, marks: Provenance, profile: Profile) -> None:
-    """Refuse to judge a picture that a profile's generator, as it is now, did not draw.
-
-    Raises:
-        UsageError: it did not.
-    """
+    """Refuse to judge a picture that a profile's generator, as it is now, did not draw; raises UsageError."""
     if marks.generator != profile.manifest.digests().get(GENERATOR):
         raise UsageError(
             f"{path} was made by another generator than profile '{profile.name}' has now",

@@ -235,11 +235,7 @@ class Draft:
         return {name: digest for table in self.files().values() for name, digest in table.items()}
 
     def digest(self, name: str) -> str:
-        """Return the digest of a file of the next version that must be there.
-
-        Raises:
-            ProfileError: no stage wrote it.
-        """
+        """Return the digest of a file of the next version; raises ProfileError where no stage wrote it."""
         digest = self.digests().get(name)
         if digest is None:
             raise ProfileError(
@@ -295,11 +291,7 @@ class Draft:
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Refuse to change a folder that is there and is not the program's.
-
-    Raises:
-        ProfileError: it is a link, or the user's.
-    """
+    """Refuse (ProfileError) to change a folder that is there and is not the program's, or is a link."""
     if folder.is_symlink():
         raise ProfileError(
             f"{folder} is a link, and a profile that is reached through one is only read",

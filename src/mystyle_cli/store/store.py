@@ -72,11 +72,7 @@ class Store:
         self._locks = Locks(root)
 
     def names(self) -> list[str]:
-        """Return the names of all profiles, finished or not, sorted.
-
-        Raises:
-            ProfileError: the store cannot be read.
-        """
+        """Return the names of all profiles, finished or not, sorted; raises ProfileError."""
         return [name for name in self._found() if can_be_called(name)]
 
     def _found(self) -> list[str]:
@@ -136,11 +132,7 @@ class Store:
         return self.root / check_name(name)
 
     def path(self, name: str) -> Path:
-        """Return the folder of an existing profile.
-
-        Raises:
-            ProfileError: there is none; the message lists those there are.
-        """
+        """Return the folder of a profile; raises ProfileError, which lists those there are."""
         folder = self.folder(name)
         if not is_profile(folder):
             known = ", ".join(self.names()) or "none"
@@ -178,11 +170,7 @@ class Store:
             return Profile(folder, read_manifest(folder), prior)
 
     def sizes(self, name: str) -> dict[str, int]:
-        """Return the bytes on disk of a profile's generator, faces, anchors, exported nets and all else.
-
-        Raises:
-            ProfileError: there is no such profile.
-        """
+        """Return the bytes on disk of a profile's generator, faces, anchors, exported nets and all else."""
         folder = self.path(name)
         sizes = dict.fromkeys((*_PARTS.values(), "other"), 0)
         with reading(folder):
@@ -247,11 +235,7 @@ class Store:
         return noted
 
     def content(self, name: str) -> tuple[str, ...]:
-        """Return the files of a profile that are the program's, by their names inside it; none without one.
-
-        Raises:
-            ProfileError: it cannot be read.
-        """
+        """Return the names of a profile's files that are the program's; none without a profile."""
         folder = self.folder(name)
         with reading(folder):
             return owned(folder).content().files if is_profile(folder) else ()

@@ -46,11 +46,7 @@ class App:
         return Store(store_root(self.store))
 
     def wanted_device(self) -> Device:
-        """Return the device that was asked for, to be settled by who needs it.
-
-        Raises:
-            UsageError: there is no such device.
-        """
+        """Return the device that was asked for, to be settled by who needs it; raises UsageError."""
         from mystyle_cli.nets.device import Device
 
         return Device(self.device, self.console.warn)
@@ -197,11 +193,7 @@ class Command(_Everywhere):
         self.unused = tuple(unused)
 
     def invoke(self, context: click.Context) -> Any:
-        """Run the command, unless an option was typed that would do nothing.
-
-        Raises:
-            UsageError: one was.
-        """
+        """Run the command, unless an option was typed that would do nothing; raises UsageError."""
         for case in self.unused:
             if not case.where(context.params):
                 continue

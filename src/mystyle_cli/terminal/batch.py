@@ -67,11 +67,7 @@ def marked(picture: Picture, marking: Marking, seal: Seal | None) -> Picture:
 
 
 def seal_for(marking: Marking) -> Seal | None:
-    """Return what signs results, None where they are not to be signed.
-
-    Raises:
-        UsageError: they are, and cannot be.
-    """
+    """Return what signs results, None where nothing is to; raises UsageError where it cannot."""
     if marking != "c2pa":
         return None
     from mystyle_cli.photos.signing import open_seal
@@ -306,11 +302,7 @@ def check_stream(console: Console, targets: Sequence[Target], inputs: Sequence[I
 def write(
     console: Console, target: Target, picture: Picture, jpeg_quality: int, originals: Originals
 ) -> None:
-    """Write one picture whole or not at all; folders on the way are made.
-
-    Raises:
-        MystyleError: the place cannot be written to, or something that stays is there.
-    """
+    """Write one picture whole or not at all; folders on the way are made. Raises MystyleError."""
     if target.path is None:
         buffer = io.BytesIO()
         _encode(picture, buffer, target.format, jpeg_quality)

@@ -231,11 +231,7 @@ def choose_seed(console: Console, seed: int | None) -> int:
 
 
 def marking_of(mark: Marking | None, no_mark: bool) -> Marking:
-    """Return how results say that they are AI-made.
-
-    Raises:
-        UsageError: the two options contradict each other.
-    """
+    """Return how results say that they are AI-made; raises UsageError where the two contradict each other."""
     if mark and no_mark:
         raise UsageError(f"--mark {mark} and --no-mark contradict each other", "Give one of them.")
     return "none" if no_mark else mark or "record"

@@ -68,11 +68,7 @@ class Originals:
         return Originals(self.ids | other.ids)
 
     def refuse(self, path: Path) -> None:
-        """Refuse to write a result over an original, however its path is written.
-
-        Raises:
-            UsageError: it would.
-        """
+        """Refuse to write a result over an original, however its path is written; raises UsageError."""
         with suppress(OSError):
             if file_id(path) in self.ids:
                 raise UsageError(
@@ -234,22 +230,14 @@ def _apart(inputs: Sequence[Input], place: Callable[[Input], Path], suffix: str)
 
 
 def target_for(path: Path) -> Target:
-    """Return the place of a result whose file is known; its ending says the format.
-
-    Raises:
-        UsageError: nothing is written under that ending.
-    """
+    """Return the place of a result whose file is known; its ending says the format, or raises UsageError."""
     from mystyle_cli.photos.encode import format_of
 
     return Target(path, format_of(path))
 
 
 def refuse_idle(targets: Sequence[Target], format_name: str | None, jpeg_quality: int | None) -> None:
-    """Refuse a format or a quality that no result would have.
-
-    Raises:
-        UsageError: a result is of another format, or none of a format that has a quality.
-    """
+    """Refuse (UsageError) a format or a quality that no result would have."""
     if format_name is not None:
         if not targets:
             raise UsageError(

@@ -123,11 +123,7 @@ class QualityOptions:
 
     @property
     def chosen(self) -> Quality:
-        """What counts in the end.
-
-        Raises:
-            UsageError: the two contradict each other.
-        """
+        """What counts in the end; raises UsageError where the two contradict each other."""
         if self.instant and self.quality not in (None, "instant"):
             raise UsageError(
                 f"--instant and --quality {self.quality} contradict each other", "Give one of them."

@@ -39,11 +39,7 @@ class Companions:
     what: str
 
     def of(self, job: Job) -> Path:
-        """Return an input's companion.
-
-        Raises:
-            UsageError: the folder has none of its name, or several.
-        """
+        """Return an input's companion; raises UsageError where a folder has none of its name, or several."""
         if not self.path.is_dir():
             return self.path
         wanted = job.item.relative.with_suffix("")
@@ -73,11 +69,7 @@ class SubjectReader:
     landmarks: Companions | None = None
 
     def read(self, job: Job) -> Subject:
-        """Return the subject of a job.
-
-        Raises:
-            MystyleError: its mask or points cannot be read.
-        """
+        """Return the subject of a job; raises MystyleError where its mask or points cannot be read."""
         from mystyle_cli.find.locate import Subject, mask_of
         from mystyle_cli.photos.decode import decode
 
