@@ -58,11 +58,7 @@ def split(
 
 
 def advise(records: Sequence[PhotoRecord], faces: Mapping[str, Pixels], crop: Crop) -> list[str]:
-    """Return warnings about what the kept photos lack; an empty list for a good set.
-
-    Args:
-        faces: aligned faces, uint8 (R, R, 3), of the kept photos, by sha256.
-    """
+    """Return warnings about what the kept photos lack, none for a good set; faces (R, R, 3) by sha256."""
     kept = [record for record in records if record.kept]
     if len(kept) < _VERY_FEW:
         return [f"only {len(kept)} photos were kept: about 100 are best, fewer than {_VERY_FEW} rarely work"]

@@ -51,13 +51,10 @@ def lab(pixels: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def colour(crop: Pixels) -> float:
-    """Return how much colour varies beyond what brightness explains, in Lab units.
+    """Return how much the colour of a crop (R, R, 3) varies beyond what brightness explains, in Lab units.
 
     A grey or toned print has one colour per brightness, so its a* and b* lie on a curve over L*; what is left
     after fitting that curve is real colour.
-
-    Args:
-        crop: uint8 (R, R, 3) aligned crop.
     """
     small = np.array(Image.fromarray(crop).resize((32, 32), Image.Resampling.BOX))
     values = lab(small).reshape(-1, 3)
@@ -67,13 +64,10 @@ def colour(crop: Pixels) -> float:
 
 
 def sharpness(crop: Pixels) -> float:
-    """Return the energy of detail 1-2 pixels wide over that of detail 2-4 wide, inside the face.
+    """Return the energy of a face's detail 1-2 pixels wide over that of detail 2-4 wide, on a crop (R, R, 3).
 
     Pictures have about equal energy per octave, blur removes the finest; the ratio does not depend on
     contrast.
-
-    Args:
-        crop: uint8 (R, R, 3) aligned crop.
     """
     height, width = crop.shape[:2]
     luma = brightness(crop)
@@ -84,15 +78,11 @@ def sharpness(crop: Pixels) -> float:
 
 
 def cover(crop: Pixels, landmarks: NDArray[np.floating[Any]]) -> float:
-    """Return the largest share, among five parts that always show skin, of pixels that are not the face's own
-    colour.
+    """Return the largest share, among five parts that always show skin, of pixels not of the face's own colour.
 
     Masks, sunglasses, hair and things held before the face score 0.4 and more, clear faces below 0.3, also
-    with glasses, beards, birthmarks and side light. A hand has the face's colour and is not noticed.
-
-    Args:
-        crop: uint8 (R, R, 3) aligned crop.
-        landmarks: (68, 2) crop coordinates.
+    with glasses, beards, birthmarks and side light. A hand has the face's colour and is not noticed. Crop
+    uint8 (R, R, 3), landmarks (68, 2) on it.
     """
     size = crop.shape[0]
     soft = np.stack([_gauss(crop[..., c].astype(np.float64), size / 85) for c in range(3)], axis=-1)
@@ -110,15 +100,10 @@ def cover(crop: Pixels, landmarks: NDArray[np.floating[Any]]) -> float:
 
 
 def eyes(crop: Pixels, landmarks: NDArray[np.floating[Any]]) -> float:
-    """Return how much the clearer eye looks like one: its contrast and brightness relative to the skin's
-    brightness.
+    """Return contrast and brightness of the clearer eye, relative to the skin's brightness.
 
     Open and closed eyes, also behind glasses, score above 0.34; dark glasses about 0.2, as they are dark and
-    even.
-
-    Args:
-        crop: uint8 (R, R, 3) aligned crop.
-        landmarks: (68, 2) crop coordinates.
+    even. Crop uint8 (R, R, 3), landmarks (68, 2) on it.
     """
     luma, size = brightness(crop), crop.shape[0]
     skin = np.any([polygon(landmarks[list(index)], size) for index in _SKIN], axis=0)
@@ -149,11 +134,10 @@ def polygon(points: NDArray[np.floating[Any]], size: int) -> NDArray[np.bool_]:
 
 
 def measure(pixels: Pixels, face: Face, resolution: int) -> dict[str, float]:
-    """Measure everything on one face, on its FFHQ square at a prior's resolution, whatever the prior's own
-    crop shows of it: so the same limits hold for every crop.
+    """Measure everything on one face of a photo (H, W, 3).
 
-    Args:
-        pixels: uint8 (H, W, 3), the photo.
+    It is done on its FFHQ square at the prior's resolution, whatever the prior's own crop shows, so that the
+    same limits hold for every crop.
     """
     aligned = align(pixels, face.landmarks, resolution, FFHQ)
     crop, size, shape = aligned.pixels, resolution, pixels.shape

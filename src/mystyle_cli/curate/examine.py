@@ -70,11 +70,7 @@ class Criteria:
 
 
 def examine(path: Path, file: str, digest: str, by: Criteria) -> Examined:
-    """Look at one file; whatever goes wrong with it is its own fault, and stops no other.
-
-    Args:
-        file: its name for records.
-    """
+    """Look at one file, `file` in records; what goes wrong with it is its own fault, and stops no other."""
     try:
         return _examined(decode(path), path, file, digest, by)
     except DecodeError as error:

@@ -18,14 +18,9 @@ _KEPT, _REFUSED, _INK, _PAPER = (34, 139, 80), (196, 50, 40), (30, 30, 30), (250
 
 
 def contact_sheet(records: Sequence[PhotoRecord], thumbnails: Mapping[str, Pixels]) -> Pixels:
-    """Lay out all photos, kept ones first, each with its name, verdict and reason.
+    """Lay out all photos, kept ones first, each with its name, verdict and reason: uint8 (H, W, 3).
 
-    Args:
-        thumbnails: small photos by sha256; a photo without one, such as an unreadable file, gets an empty
-            frame.
-
-    Returns:
-        uint8 (H, W, 3), ready to be written as PNG.
+    A photo without a thumbnail, such as an unreadable file, gets an empty frame.
     """
     ordered = sorted(records, key=lambda record: (not record.kept, str(record.reason), record.file))
     columns = max(1, min(10, math.ceil(math.sqrt(1.4 * len(ordered)))))

@@ -89,13 +89,9 @@ def _read_foreign(path: Path) -> Direction:
 
 
 def gamma_of(direction: Direction, anchors: npt.ArrayLike) -> Floats:
-    """Return what one unit of strength adds to the coefficients of every layer.
+    """Return what one unit of strength adds to the coefficients of every layer, (N,) float64 with sum 0.
 
-    Args:
-        anchors: (N, w_dim).
-
-    Returns:
-        (N,) float64 with sum 0. Source: eq 9, gamma; see `hull.edit_coordinates` for the sum.
+    Source: eq 9, gamma; see `hull.edit_coordinates` for the sum.
     """
     points = np.asarray(anchors, np.float64)
     return np.asarray(direction.step * hull.edit_coordinates(direction.vector, points), np.float64)

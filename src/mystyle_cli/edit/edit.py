@@ -115,11 +115,6 @@ def reach(
     """Return the most negative and the largest strength along a direction that stay within beta.
 
     Closed form: the first entry of any layer to arrive at -beta stops the edit.
-
-    Args:
-        anchors: (N, w_dim).
-        alpha_plus: (num_ws, N).
-        beta: dilation, or None.
     """
     start = np.asarray(alpha_plus, np.float64)
     gamma, limit = gamma_of(direction, anchors), allowed(start, beta)

@@ -183,15 +183,7 @@ def edit_with(
 
 
 def check_backend(backend: Backend, saved: bool, refine: bool = False) -> None:
-    """Refuse to search or to tune with a net that has no gradients.
-
-    Args:
-        saved: the photo's code was saved before.
-        refine: a generator is tuned on the photo.
-
-    Raises:
-        UsageError: a code is to be found, or a generator tuned, without torch.
-    """
+    """Refuse to search, or to tune, with a net that has no gradients; raises UsageError."""
     if backend == "onnx" and refine:
         raise UsageError("tuning on a photo needs torch", "Leave out the backend, or refining.")
     if backend == "onnx" and not saved:

@@ -55,12 +55,7 @@ class Crop:
             raise ValueError(f"down is {self.down}, not between -1 and 1")
 
     def square(self, middle: Points, half: Points) -> Points:
-        """Return the corners (4, 2) of the crop on a photo; see `square`.
-
-        Args:
-            middle: (2,) of the FFHQ square.
-            half: (2,) from there to the middle of its right side.
-        """
+        """Return the corners (4, 2) of the crop on a photo, for the FFHQ square there; see `square`."""
         below = 2 * self.down * np.array([-half[1], half[0]])
         return square(middle + below, self.scale * half)
 
@@ -130,12 +125,7 @@ def quad_side(quad: Points) -> float:
 
 
 def quad_affine(quad: Points, size: int) -> NDArray[np.float64]:
-    """Return the (2, 3) matrix from crop coordinates in [0, size] to photo coordinates.
-
-    Args:
-        quad: (4, 2) corners of a parallelogram: top left, bottom left, bottom right, top right.
-        size: side of the crop, in crop pixels.
-    """
+    """Return the (2, 3) matrix from crop coordinates in [0, size] to the photo's, for a parallelogram."""
     across, down = (quad[3] - quad[0]) / size, (quad[1] - quad[0]) / size
     return np.column_stack([across, down, quad[0]])
 
@@ -153,13 +143,7 @@ def to_photo(points: NDArray[np.floating[Any]], quad: Points, size: int) -> Poin
 
 
 def align(pixels: Pixels, landmarks: NDArray[np.floating[Any]], size: int, crop: Crop) -> AlignedFace:
-    """Cut the crop of a face.
-
-    Args:
-        pixels: uint8 (H, W, 3).
-        landmarks: (68, 2) photo coordinates.
-        size: side of the crop in pixels, at least 2.
-    """
+    """Cut the crop of a face with landmarks (68, 2) out of a photo (H, W, 3), `size` pixels a side."""
     quad = face_quad(landmarks, crop)
     return AlignedFace(warp(pixels, quad, size), quad, valid_mask(pixels.shape[:2], quad, size))
 

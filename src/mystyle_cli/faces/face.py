@@ -70,11 +70,7 @@ class Pose:
 
 
 def aligned_face(pixels: Pixels, crop: Crop) -> Face:
-    """Return the face of an aligned crop, whose place is known, without detecting it.
-
-    Args:
-        pixels: uint8 (R, R, 3), as `align` cuts it.
-    """
+    """Return the face of an aligned crop (R, R, 3), whose place is known, without detecting it."""
     (left, top), (right, bottom) = (crop.from_ffhq(np.array(_ALIGNED_BOX)) * pixels.shape[0]).tolist()
     return face_in_box(pixels, (left, top, right, bottom), 0.0, 0.0)
 

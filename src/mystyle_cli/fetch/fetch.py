@@ -71,10 +71,7 @@ def downloads() -> Path:
 def make_plan(
     recipe: Recipe, chosen: Sequence[Asset], given: Path | None, settings: DownloadSettings
 ) -> Plan:
-    """Find out which files are there. Nothing is written and no connection is made.
-
-    Args:
-        chosen: the assets to take, from `recipe.choose`.
+    """Find out which of the chosen files are there; nothing is written and no connection is made.
 
     Raises:
         UsageError: the given folder does not exist.

@@ -140,11 +140,7 @@ class Owned:
             passing._remove(passing.content(), ())
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file so that a reader, or a kill at any instant, meets the old content or the new.
-
-        Args:
-            name: relative; folders on the way are made.
-        """
+        """Write a file, folders on the way too; a reader or a kill meets the old content or the new."""
         if not self.layout.owns(inside(name)):
             raise ValueError(f"{name} is no name that is given in {self.path}")
         folder, _, last = name.rpartition("/")
@@ -229,24 +225,16 @@ class Owned:
         return Content(tuple(files), tuple(folders), tuple(strangers))
 
     def clear(self, folder: str = "") -> tuple[str, ...]:
-        """Remove the program's files in a folder of it, and the folders that are empty then.
-
-        Returns:
-            The names of strangers, which stay, and with them the folders that they are in.
-        """
+        """Remove the program's files in a folder of it, and folders that are empty then; returns strangers."""
         content = self.content(folder)
         self._remove(content, ())
         self.remove_empty(folder)
         return content.strangers
 
     def vanish(self, last: tuple[str, ...]) -> tuple[str, ...]:
-        """Remove the program's files, and the folder with the last of them unless strangers are in it.
+        """Remove the program's files, `last` at the end and in that order, and the folder; returns strangers.
 
-        Args:
-            last: files that stay until all others are gone, and are removed in this order.
-
-        Returns:
-            The names of strangers, which stay.
+        With strangers in it the folder stays.
         """
         content = self.content()
         self._remove(content, last)

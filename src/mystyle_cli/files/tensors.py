@@ -69,10 +69,7 @@ class _Entry:
 def read_tensors(
     path: Path, most: int, beneath: Path | None = None
 ) -> tuple[dict[str, NDArray[np.generic]], dict[str, str]]:
-    """Read a safetensors file.
-
-    Returns:
-        The arrays by name, every number of them finite, and the header's notes.
+    """Read a safetensors file: the arrays by name, every number of them finite, and the header's notes.
 
     Raises:
         TensorError: it is damaged, or holds what is no number.
@@ -83,14 +80,7 @@ def read_tensors(
 
 
 def parse_tensors(stream: _Stream) -> tuple[dict[str, NDArray[np.generic]], dict[str, str]]:
-    """Read a safetensors file that is open, or in memory.
-
-    Returns:
-        The arrays by name, every number of them finite, and the header's notes.
-
-    Raises:
-        TensorError: it is damaged, or holds what is no number.
-    """
+    """Read a safetensors file that is open, or in memory; returns and raises as `read_tensors` does."""
     try:
         entries, notes = _read_header(stream)
         return {name: _read(stream, name, entry) for name, entry in entries.items()}, notes

@@ -175,14 +175,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_result(path: Path, data: bytes, *, private: bool = False) -> None:
-    """Write a result where the user wants it, whole or not at all, and never through a link.
-
-    Args:
-        path: the file; its folder exists, and may be reached through links.
-
-    Raises:
-        OSError: a link or a folder is in its place, or it cannot be written.
-    """
+    """Write a result into a folder of the user's, whole or not at all; raises OSError also for a link there."""
     refuse_link(path)
     with descend(path.parent, ()) as place:
         write(place, path.name, data, OWNER_FILE if private else 0o666)

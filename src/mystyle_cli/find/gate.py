@@ -26,7 +26,7 @@ class Gate:
 
 
 def open_gate(profile: Profile, side: float, hole: Floats) -> Gate:
-    """Return what ID scores mean for a face of which so much is seen.
+    """Return what ID scores mean for a face `side` pixels wide with a hole (R, R), 1 = not visible.
 
     A face that is small, or has a hole, scores lower whoever it is. What strangers reach does not rise with
     that, so where the prior states it, the same score shows that a face is the person's; but a face is
@@ -34,10 +34,6 @@ def open_gate(profile: Profile, side: float, hole: Floats) -> Gate:
 
     A prior that states nothing has one limit for both: the profile's own, lowered by what the same
     degradation takes from the person's own photos, and never above what nearly all of them would then reach.
-
-    Args:
-        side: of the face's crop on the photo, in pixels.
-        hole: float32 (R, R), 1 = not visible.
     """
     resolution, limit = profile.manifest.prior.resolution, profile.id_threshold
     stated = profile.prior.identity_limits

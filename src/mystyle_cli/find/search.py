@@ -30,8 +30,6 @@ def find_quads(
     """Return the quads (4, 2) of the faces that may be meant; with a mask, those that it lies on.
 
     Args:
-        pixels: uint8 (H, W, 3), the photo.
-        mask: uint8 (H, W), above 0 = hidden; or None.
         references: gives the reference set (N, 3, R, R), when it is needed.
         tiny: look for faces of a few pixels too.
     """

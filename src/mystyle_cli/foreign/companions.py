@@ -203,10 +203,7 @@ TRUNKS: Final[dict[tuple[int, ...], Trunk]] = {(64, 3, 11, 11): "alex", (64, 3, 
 
 
 def read_perceptual(path: Path, size: int) -> Perceptual:
-    """Read a trunk and set the published heads on it; nothing is downloaded.
-
-    Args:
-        size: edge length that the net is to see every picture at.
+    """Read a trunk and set the published heads on it, to see pictures at a size; nothing is downloaded.
 
     Raises:
         ModelError: the file cannot be read, or is neither of the two trunks.

@@ -68,7 +68,7 @@ def import_prior(
 
 
 def remove_prior(name: str) -> tuple[Path, list[Path]]:
-    """Remove an imported prior for good. Interrupted, it goes on when it is called again.
+    """Remove an imported prior for good; interrupted, it goes on when it is called again.
 
     Returns:
         Where it was, and what is left there, for it was not imported.

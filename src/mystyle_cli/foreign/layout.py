@@ -36,14 +36,7 @@ class Layout:
 
 
 def build(layout: Layout, path: Path) -> tuple[Generator, tuple[str, ...]]:
-    """Make the generator that a layout describes.
-
-    Returns:
-        The generator (float32, eval mode, CPU), and the layout's notes with those on what was filled in.
-
-    Raises:
-        ModelError: tensors are missing, unexpected, of another shape, or not finite.
-    """
+    """Make the generator that a layout describes, and notes on what was filled in; raises ModelError."""
     tensors = {name: plain(name, value, path) for name, value in layout.tensors.items()}
     for name, value in tensors.items():
         if not value.numel():
@@ -80,12 +73,8 @@ def named_tensors(state: Mapping[Any, object]) -> dict[str, Tensor]:
 def check_filters(tensors: Mapping[str, Tensor], ending: str, gain: float, path: Path) -> dict[str, Tensor]:
     """Return the tensors without the constant filters, after seeing that these are the usual ones.
 
-    Args:
-        ending: how a filter's name ends.
-        gain: its sum.
-
     Raises:
-        ModelError: a filter is another one.
+        ModelError: a filter is another one, or has another sum than `gain`.
     """
     usual = gain * blur_kernel()
     for name, value in tensors.items():
@@ -136,15 +125,7 @@ def _empty(tensors: Mapping[str, Tensor], layout: Layout, path: Path) -> Generat
 def compare(
     expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor], path: Path, what: str
 ) -> None:
-    """Refuse names and shapes that are not the expected ones.
-
-    Args:
-        expected: shape by name.
-        what: the network that it should be, "a ...".
-
-    Raises:
-        ModelError: tensors are missing, unexpected, or of another shape.
-    """
+    """Refuse (ModelError) names and shapes of tensors that are not those of `what`, "a ..."."""
     shapes = {name: tuple(value.shape) for name, value in tensors.items()}
     wrong = [
         f"{name} ({list(shapes[name])} instead of {list(shape)})"

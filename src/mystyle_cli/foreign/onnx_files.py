@@ -82,11 +82,7 @@ def _tensors(message: Message) -> Iterator[onnx.TensorProto]:
 
 
 def prepend(net: OnnxNet, resample: Resample, resolution: int, path: Path) -> None:
-    """Write a net with a resizing before it, so that it takes pictures (batch, 3, resolution, resolution).
-
-    Args:
-        resample: from `resolution` to the net's own size.
-    """
+    """Write a net with a resizing from `resolution` before it, so that it takes the prior's pictures."""
     head, images = OnnxGraph(), f"mystyle_images_{resolution}"  # a name that the net does not use itself
     rows = head.constant(resample.rows.numpy(), f"{images}_rows")
     columns = head.constant(resample.columns.numpy(), f"{images}_columns")

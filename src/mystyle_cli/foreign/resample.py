@@ -17,11 +17,7 @@ FACE_ROWS, FACE_COLUMNS = (35, 223), (32, 220)  # of the FFHQ square at 256 pixe
 
 
 def antialiased(before: int, after: int) -> Matrix:
-    """Bilinear resizing with antialiasing, as Pillow and torchvision do it to encoders' training pictures.
-
-    Returns:
-        (after, before), rows summing to 1: a triangle as wide as the factor, cut off at the edges.
-    """
+    """Bilinear resizing with antialiasing, (after, before), as encoders' training pictures were resized."""
     scale = before / after
     return _triangles(np.asarray((np.arange(after) + 0.5) * scale, np.float64), scale, before)
 

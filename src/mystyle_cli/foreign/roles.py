@@ -45,9 +45,6 @@ class Companion:
 def write_role(companion: Companion, path: Path, resolution: int, crop: Crop) -> float:
     """Write a companion as the ONNX file of its role, crop and resizing inside, and compare the two.
 
-    Args:
-        resolution: edge length of the prior's pictures, which the file takes.
-
     Returns:
         Largest difference from what torch computes, relative to the largest answer.
 

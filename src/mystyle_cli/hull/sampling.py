@@ -16,9 +16,7 @@ Floats = npt.NDArray[np.float64]
 def sample_three_anchors(n_anchors: int, seeds: Sequence[int], k: int = 3) -> Floats:
     """Mix k of N anchors drawn at random, by uniform numbers, normalised: (len(seeds), N) in A_0 (B.1).
 
-    Args:
-        seeds: one per sample, each 0 or more; a seed gives the same sample in any company.
-        k: anchors in a mix; all of them where there are fewer.
+    A seed gives the same sample in any company; where there are fewer than k anchors, all are mixed.
     """
     _check(n_anchors, seeds)
     if k < 1:

@@ -134,11 +134,7 @@ class InstantNet:
         return InstantNet(self._session, self._prior, profile.anchors(), profile.rows)
 
     def alpha_plus(self, view: View, beta: float | None) -> NDArray[np.float64]:
-        """Return coefficients (B, num_ws, N), every layer's vector in A_beta.
-
-        Args:
-            beta: dilation; what is more than the net was trained for, or None, it does not use.
-        """
+        """Return coefficients (B, num_ws, N) in A_beta, and in `LARGEST_BETA`'s where beta is larger."""
         bounded = hull.bound(beta)
         # A_beta lies in every larger one, so the answer for the largest that was learned is one for those too
         used = LARGEST_BETA if bounded is None else min(bounded, LARGEST_BETA)
@@ -178,10 +174,7 @@ def instant_state(manifest: Manifest) -> State:
 
 
 def open_instant(profile: Profile, *, helper: bool = False) -> InstantNet:
-    """Open a person's net.
-
-    Args:
-        helper: it only gives torch's search its start, see `Device.helpers`.
+    """Open a person's net; as a `helper` (`Device.helpers`) it only gives torch's search its start.
 
     Raises:
         ProfileError: the profile has none, or one of an older generator.

@@ -27,17 +27,10 @@ PULL: Final = 0.1
 def improve(
     gradient: Gradient, photo: Degraded, start: Array, beta: float | None, steps: int
 ) -> tuple[Array, NDArray[np.float32]]:
-    """Take a few steps down eq 1.
+    """Take steps down eq 1 from coefficients (num_ws, N); returns the last in A_beta, and eq 1 before each.
 
     What the layers share and what each has of its own are moved apart, and their sum is put back to the
     nearest point of A_beta before it is looked at.
-
-    Args:
-        start: (num_ws, N).
-        beta: dilation, or None for no bound.
-
-    Returns:
-        Coefficients (num_ws, N) in A_beta, and eq 1 before each step (steps,).
     """
     placed, losses = gradient.place(photo), np.zeros(steps, np.float32)
     common = start.mean(axis=0, keepdims=True)  # alpha, (1, N)

@@ -179,11 +179,7 @@ class _Training:
         self.random = torch.Generator().manual_seed(seed)
 
     def step(self, chosen: NDArray[np.int64], beta: float, rate: float) -> float:
-        """Take one step on some examples.
-
-        Returns:
-            The loss before it: the squared distance to the right codes, as a share of their spread.
-        """
+        """Take one step on some examples; returns the loss before it, as a share of the codes' spread."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         rows = torch.from_numpy(chosen).to(self.device)

@@ -132,12 +132,7 @@ def identity_statistics(
 
 
 def gate_threshold(own: FloatArray, strangers: FloatArray) -> float:
-    """Return the ID score under which a photo counts as not this person's.
-
-    Args:
-        own: scores of the person's own photos.
-        strangers: scores of other people's; may be empty.
-    """
+    """Return the ID score under which a photo counts as not this person's; strangers' scores may be none."""
     lenient = float(min(own.mean() - SPREADS * own.std(), own.min()))
     if not len(strangers):
         return lenient

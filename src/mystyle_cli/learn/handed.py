@@ -36,11 +36,7 @@ class Handed:
     def take_photos(
         self, records: tuple[PhotoRecord, ...], crops: Mapping[str, Pixels], advice: tuple[str, ...]
     ) -> None:
-        """Take over what was curated just now.
-
-        Args:
-            crops: the faces uint8 (R, R, 3) by sha256.
-        """
+        """Take over what was curated just now, the faces uint8 (R, R, 3) by sha256."""
         self.records, self.advice = records, advice
         self.train, self.held_out = (self._together(crops, split) for split in (TRAIN, HELD_OUT))
 

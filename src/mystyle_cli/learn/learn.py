@@ -154,10 +154,7 @@ def ingest(
 def retune(
     store: Store, name: str, settings: LearnSettings | None = None, progress: Progress = silent
 ) -> Learned:
-    """Tune a profile that is not tuned yet, or tune it anew with other settings.
-
-    Args:
-        settings: how to tune; what they say of curation does not count.
+    """Tune a profile that is not tuned yet, or tune it anew; what settings say of curation does not count.
 
     Raises:
         ProfileError: there is no such profile, or it is locked.
@@ -182,10 +179,7 @@ def estimate(store: Store, name: str, settings: LearnSettings | None = None) -> 
 
 
 def export(store: Store, name: str) -> tuple[Path, list[Net]]:
-    """Export a tuned profile to ONNX with everything that belongs to it; nothing else of it changes.
-
-    Returns:
-        The folder inside the profile, and the nets.
+    """Export a tuned profile to ONNX with all that belongs to it, into a folder of its own inside.
 
     Raises:
         ProfileError: there is no such profile, it is not tuned, or learning was interrupted or is under way.
@@ -214,9 +208,6 @@ def export_to(profile: Profile, folder: Path) -> list[Net]:
     """Export a tuned profile and its anchors to a folder of their own; the profile stays as it is.
 
     Interrupted, the same call goes on.
-
-    Args:
-        folder: made when missing.
 
     Raises:
         UsageError: the folder holds anything but what an interrupted export left.

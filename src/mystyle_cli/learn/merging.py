@@ -35,9 +35,6 @@ PAPER: Final = 250  # lightness beside a contact sheet that is narrower than ano
 def refuse_unlike(name: str, members: Sequence[Profile]) -> None:
     """Refuse profiles that cannot be one.
 
-    Args:
-        name: what they are to become.
-
     Raises:
         UsageError: fewer than two, one twice, or the result is one of them.
         ProfileError: one holds several people, has no photos, or has another prior.
@@ -96,15 +93,7 @@ def photo_digests(members: Sequence[Profile]) -> list[tuple[str, list[str]]]:
 def merge_photos(
     draft: Draft, members: Sequence[Profile], seed: int, progress: Progress
 ) -> tuple[dict[str, str], dict[str, Scalar]]:
-    """Write the photos of several people into a profile's next version, each with whose it is.
-
-    Args:
-        members: their profiles, which are only read.
-        seed: of the strangers that the gate is learned from.
-
-    Returns:
-        The digests of the files, and what is noted of them.
-    """
+    """Write the photos of several people, each with whose it is; returns files' digests, and what is noted."""
     records: tuple[PhotoRecord, ...] = ()
     files: dict[str, str] = {}
     for number, member in enumerate(members):
@@ -125,9 +114,6 @@ def merge_anchors(
     draft: Draft, members: Sequence[Profile], names: Sequence[str]
 ) -> tuple[FloatArray, dict[str, str], dict[str, Scalar]]:
     """Write the anchors of several people into a profile's next version, in the order of their photos.
-
-    Args:
-        names: sha256 of the photos.
 
     Returns:
         The anchors (N, w_dim), the digests of the files, and what is noted of them.

@@ -72,11 +72,7 @@ class Plan:
 
 
 def picture_cost(generator: Generator, perceptual: Perceptual, *, half: bool = False) -> PictureCost:
-    """Count what one picture takes.
-
-    Args:
-        half: the networks compute in 16 bits.
-    """
+    """Count what one picture takes; `half` where the networks compute in 16 bits."""
     unit = FLOAT // 2 if half else FLOAT
     blocks = list(_blocks(generator))
     image = 3 * generator.resolution**2
@@ -158,11 +154,7 @@ def plan_tuning(
     half: bool = False,
     free: int | None = None,
 ) -> Plan:
-    """Cut the steps of tuning so that they fit into the memory that is free.
-
-    Args:
-        free: bytes; None asks the device.
-    """
+    """Cut the steps of tuning so that they fit into the memory that is free; None asks the device."""
     cost = picture_cost(generator, perceptual, half=half)
     most = min(batch, pictures)
     free = device.free_memory() if free is None else free
@@ -176,11 +168,7 @@ def plan_tuning(
 
 
 def plan_search(generator: Generator, perceptual: Perceptual, batch: int, device: Device) -> Plan:
-    """Cut a search for codes so that it fits into the memory that is free; weights have no gradients there.
-
-    Args:
-        batch: pictures that one would work on at once.
-    """
+    """Cut a search for codes so that it fits into the free memory; weights have no gradients there."""
     free = device.free_memory()
     if free is None:
         return Plan(at_once=_capped(batch, generator.resolution, device))

@@ -58,10 +58,7 @@ def open_synthesis(
     threads: int | None = None,
     weights: Weights | None = None,
 ) -> Synthesis:
-    """Open an exported generator.
-
-    Args:
-        threads: CPU threads; as many as were settled when None.
+    """Open an exported generator; threads as many as were settled when None.
 
     Raises:
         DeviceError: onnxruntime has no provider for the device.

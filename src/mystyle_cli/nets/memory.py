@@ -119,9 +119,5 @@ PIXELS: Final = 1 << 22  # pixels at once, four pictures of 1024: more make no n
 
 
 def at_once(resolution: int, most: int) -> int:
-    """Return how many pictures of a size go through a net together.
-
-    Args:
-        most: where memory is no matter.
-    """
+    """Return how many pictures of a resolution go through a net together; `most` if memory is no matter."""
     return max(1, min(most, PIXELS // resolution**2))

@@ -54,14 +54,9 @@ class Perceptual(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """Weighted unit features of each layer.
+        """Weighted unit features (B, C, h, w) of each layer, of images (B, 3, H, W) in [-1, 1].
 
-        Args:
-            images: (B, 3, H, W) in [-1, 1].
-
-        Returns:
-            One (B, C, h, w) for each layer; squared differences of them, averaged over places and summed
-            over channels and layers, are the distance.
+        Their squared differences, averaged over places and summed over channels and layers, are the distance.
         """
         if images.shape[-2:] != (self.size, self.size):
             images = resized(images, self.size)
@@ -102,11 +97,7 @@ def kernel_to(size: int, other: int) -> Tensor:
 
 
 def save_perceptual(perceptual: Perceptual, path: Path, *, small: bool = False) -> None:
-    """Write trunk and layer weights as safetensors, the size it sees in the header.
-
-    Args:
-        small: store convolution weights as int8 with one scale for each output channel.
-    """
+    """Write trunk and layer weights as safetensors, if `small` in int8 with a scale for each output."""
     from safetensors.torch import save_file
 
     state: dict[str, Tensor] = {}

@@ -53,11 +53,8 @@ def threads() -> int:
 def settle(wanted: int | None = None, environment: MutableMapping[str, str] = os.environ) -> int:
     """Settle how many threads are taken and how they wait, for this process and those that it starts.
 
-    What the environment says already stays as it is, but a number that is asked for comes before it.
-
-    Args:
-        wanted: threads; None takes the environment's number, or as many as processors are free.
-        environment: what the libraries will read.
+    What the environment says already stays as it is, but a number that is asked for comes before it; without
+    either, as many are taken as processors are free.
     """
     if not any(name in environment for name in WAITING):  # one setting of the user's speaks for all
         environment.update(WAITING)

@@ -119,13 +119,10 @@ def accuracy_for(picture_error: float, count: int) -> float:
 def measure_sensitivities(
     generator: Generator, names: list[str], codes: FloatArray, pictures: int = PICTURES
 ) -> dict[str, Sensitivity]:
-    """Measure how much pictures change with each weight, for arrays large enough to be rounded.
+    """Measure how much pictures at some anchors change with each weight of the arrays that are rounded.
 
     With signs r drawn at random for every pixel, the squared gradient of <r, picture> in a weight is on
     average the sum of the squared changes of all pixels: one backward pass serves all weights.
-
-    Args:
-        codes: the anchors (N, w_dim); `pictures` of them are rendered, one at a time.
     """
     import torch
 
@@ -162,13 +159,7 @@ def _assemble(coded: Mapping[str, Coded], kind: str, prior_sha256: str) -> Diffe
 def read_changes(
     path: Path, shapes: Mapping[str, tuple[int, ...]], prior_sha256: str, beneath: Path | None = None
 ) -> dict[str, FloatArray]:
-    """Read what tuning changed.
-
-    Args:
-        prior_sha256: digest of the prior that it must belong to.
-
-    Returns:
-        float32 arrays by name; parameters that are not among them are as in G_d.
+    """Read what tuning changed, float32 by name; parameters that are not among them are as in G_d.
 
     Raises:
         ProfileError: the file is damaged, of another prior, or does not fit its generator.
@@ -225,10 +216,7 @@ def personal_state(
 def apply_difference(
     generator: Generator, path: Path, prior_sha256: str, beneath: Path | None = None
 ) -> None:
-    """Turn G_d into G_p.
-
-    Args:
-        generator: a copy of G_d on the CPU; changed in place.
+    """Turn G_d, a copy of it on the CPU, into G_p, in place.
 
     Raises:
         ProfileError: the file is damaged, of another prior, or does not fit this generator.
@@ -237,14 +225,7 @@ def apply_difference(
 
 
 def apply_bytes(generator: Generator, path: Path, data: bytes, prior_sha256: str) -> Mapping[str, str]:
-    """Turn G_d into what a file says that was read already.
-
-    Args:
-        generator: a copy of G_d on the CPU; changed in place.
-        path: the file's, for messages.
-
-    Returns:
-        The file's notes.
+    """Turn G_d, a copy of it on the CPU, into what a file says that was read already; returns its notes.
 
     Raises:
         ProfileError: it is damaged, of another prior, or does not fit this generator.

@@ -33,14 +33,10 @@ def unreadable(path: Path, error: OSError) -> ProfileError:
 
 
 def write_whole(path: Path, data: bytes, *, private: bool = False) -> str:
-    """Write a file so that a reader, or a kill at any instant, meets the old content or the new.
+    """Write a file, its folder too; a reader or a kill meets the old content or the new. Returns its sha256.
 
     Args:
-        path: the target; its folder is made when missing.
         private: it is for its owner only, and so is a folder that is made for it.
-
-    Returns:
-        The sha256 of the content.
 
     Raises:
         ProfileError: the disk is full, the folder may not be written to, or a link is in the file's place.
@@ -84,14 +80,7 @@ def save_tensors(
 
 
 def load_tensors(path: Path, beneath: Path | None = None) -> tuple[dict[str, NDArray[np.generic]], Notes]:
-    """Read a safetensors file that `save_tensors` wrote.
-
-    Returns:
-        The arrays by name, all of them finite, and the header's notes.
-
-    Raises:
-        ProfileError: the file is missing or damaged.
-    """
+    """Read what `save_tensors` wrote: finite arrays by name, and the header's notes; raises ProfileError."""
     try:
         tensors, header = read_tensors(path, largest("a.safetensors"), beneath)
         return tensors, _notes(header)
@@ -103,14 +92,7 @@ def load_tensors(path: Path, beneath: Path | None = None) -> tuple[dict[str, NDA
 
 
 def parse_whole(data: bytes) -> tuple[dict[str, NDArray[np.generic]], Notes]:
-    """Read what `tensor_bytes` made.
-
-    Returns:
-        The arrays by name, all of them finite, and the header's notes.
-
-    Raises:
-        ValueError: it is damaged.
-    """
+    """Read what `tensor_bytes` made: finite arrays by name, and the header's notes; raises ValueError."""
     tensors, header = parse_tensors(io.BytesIO(data))
     return tensors, _notes(header)
 

@@ -220,8 +220,7 @@ def _plain(value: Any) -> Any:
 def read_manifest(folder: Path, steps: Sequence[Migration] = MIGRATIONS, *, staged: bool = True) -> Manifest:
     """Read a profile's manifest, migrating an older one in memory; the next change writes it back.
 
-    Args:
-        staged: where a commit is under way, read that of the next version.
+    Where a commit is under way, that of the next version is read if `staged`.
 
     Raises:
         ProfileError: it is missing, damaged, of a format that cannot be read, or names files elsewhere.

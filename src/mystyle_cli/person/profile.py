@@ -75,10 +75,7 @@ class Profile:
         return self.person or self.name
 
     def one(self, person: str | None) -> Self:
-        """Return the profile of one person, which has only their photos, anchors and embeddings.
-
-        Args:
-            person: who of several; None where the profile is of one.
+        """Return the profile of one of several people, which has only their photos, anchors and embeddings.
 
         Raises:
             UsageError: several people and none of them is named, or nobody of that name.
@@ -299,16 +296,9 @@ class Profile:
         return images
 
     def id_score(self, images: FloatArray, exclude: Sequence[Sequence[int]] | None = None) -> FloatArray:
-        """Return the ID score of aligned faces: cosine to the nearest photo of the reference set.
+        """Return the ID scores (B,) of aligned faces (B, 3, R, R): cosines to the nearest reference photo.
 
-        Args:
-            images: (B, 3, R, R) in [-1, 1].
-            exclude: for each image, the indices of reference photos that do not count.
-
-        Returns:
-            (B,) in [-1, 1].
-
-        Source: sec. 4.1.
+        Reference photos that `exclude` lists for an image do not count for it. Source: sec. 4.1.
         """
         return id_scores(self.prior.embed(images), self.reference_embeddings(), exclude)
 
@@ -338,10 +328,7 @@ _AGAIN: Final = "Restore it from a backup, or create the profile again."
 
 
 def read_anchors(path: Path, names: Sequence[str], w_dim: int, beneath: Path) -> FloatArray:
-    """Read the anchors (N, w_dim), read-only.
-
-    Args:
-        names: sha256 of the photos that they must belong to, in order.
+    """Read the anchors (N, w_dim), read-only, of photos given by their sha256, in order.
 
     Raises:
         ProfileError: they are damaged, or others than these photos'.

@@ -227,11 +227,7 @@ def _to_integers(values: NDArray[Any]) -> NDArray[np.int16]:
 
 
 def pack(integers: NDArray[np.int16]) -> tuple[NDArray[np.uint8], int]:
-    """Compress integers by Huffman's code, several to a byte where they are small.
-
-    Returns:
-        A zlib stream, uint8 (n,), and the largest magnitude.
-    """
+    """Compress integers by Huffman's code, several to a byte if they are small; returns the largest, too."""
     flat = integers.reshape(-1).astype(np.int32)
     largest = int(np.abs(flat).max(initial=0))
     if largest > BYTE:

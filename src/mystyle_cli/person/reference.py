@@ -70,12 +70,7 @@ def read_records(path: Path, beneath: Path | None = None) -> tuple[PhotoRecord, 
 def number_faces(
     records: Sequence[PhotoRecord], before: Sequence[PhotoRecord] = ()
 ) -> tuple[PhotoRecord, ...]:
-    """Give every kept photo a file for its face: faces/0001.png and so on, after those there are.
-
-    Args:
-        records: new records, without files.
-        before: records of the profile so far; they keep their files and stay in front.
-    """
+    """Give every new kept photo a file for its face, faces/0001.png and so on, after those there are."""
     numbers = [int(Path(record.face).stem.lstrip("m")) for record in before if record.face is not None]
     following = max(numbers, default=0)
     numbered = []

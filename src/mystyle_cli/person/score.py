@@ -25,20 +25,12 @@ BATCH: Final = 16  # pictures worked on at once, where they are small
 def id_scores(
     embeddings: FloatArray, references: FloatArray, exclude: Sequence[Sequence[int]] | None = None
 ) -> FloatArray:
-    """Return the ID score: cosine to the nearest reference.
+    """Return the ID scores (B,): cosines of unit rows (B, D) to the nearest of the references (N, D).
 
-    Args:
-        embeddings: (B, D) unit rows.
-        references: (N, D) unit rows.
-        exclude: for each row of `embeddings`, the indices of references that do not count.
-
-    Returns:
-        (B,) in [-1, 1].
+    References that `exclude` lists for a row do not count for it. Source: sec. 4.1.
 
     Raises:
         ValueError: nothing is left to compare a row with.
-
-    Source: sec. 4.1.
     """
     cosines = np.asarray(embeddings, np.float64) @ np.asarray(references, np.float64).T  # (B, N)
     if exclude is not None:

@@ -66,11 +66,7 @@ _FILLINGS = (bytes(4096), b"\x55\xaa" * 2048)  # what might have stood in the mi
 
 
 def kind_of(data: bytes, ending: str = "") -> str | None:
-    """Return the name of the format that a file begins as one of, or None.
-
-    Args:
-        ending: of its name, such as ".nef", which tells some cameras' files from TIFF.
-    """
+    """Return the format that a file begins as one of, or None; its ending tells some cameras' from TIFF."""
     if data[4:8] == b"ftyp":
         return _BRANDS.get(data[8:12])
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":

@@ -113,11 +113,7 @@ def _across(count: int) -> int:
 
 
 def grid(pictures: Pixels, columns: int | None = None, gap: int = 2) -> Pixels:
-    """Lay pictures uint8 (n, H, W, 3), at least one, out on one sheet; see `Sheet`.
-
-    Returns:
-        uint8 (rows * (H + gap) - gap, columns * (W + gap) - gap, 3).
-    """
+    """Lay pictures uint8 (n, H, W, 3), at least one, out on one sheet; see `Sheet`."""
     count, height, width, _ = pictures.shape
     sheet = Sheet(count, (height, width), columns, gap)
     for picture in pictures:

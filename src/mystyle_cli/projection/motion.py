@@ -70,12 +70,7 @@ def sampled(images: Tensor, grid: Tensor) -> Tensor:
 
 
 def moved_quad(quad: Points, motion: npt.NDArray[np.floating[Any]]) -> Points:
-    """Return where the corners of the generated image lie on the photo.
-
-    Args:
-        quad: (4, 2), the crop's corners: top left, bottom left, bottom right, top right.
-        motion: (4,), that of the face within the crop.
-    """
+    """Return where the corners (4, 2) of the generated image lie on the photo, after a motion (4,)."""
     right, down, zoom, turn = (float(value) for value in motion)
     across, below = quad[3] - quad[0], quad[1] - quad[0]  # the crop's sides on the photo
     middle = quad.mean(axis=0) + right * across + down * below

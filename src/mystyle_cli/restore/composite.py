@@ -40,17 +40,10 @@ EVERY: Final = (True,) * 4
 
 
 def consistent(image: Floats, photo: Degraded) -> Floats:
-    """Move a generated face until it is, made small, the photo that it was enlarged from.
+    """Move a generated face (3, R, R) until it is, made small, the photo that it was enlarged from.
 
     A code in P_beta+ meets the photo nearly, not exactly. What the photo does say is kept as it says it; only
     what is finer comes from the person. So an input that holds much loses nothing of it.
-
-    Args:
-        image: (3, R, R), generated.
-        photo: what is given of it, and how it was made small.
-
-    Returns:
-        (3, R, R); its area average is the photo's.
 
     Source: Irani and Peleg 1991, iterative back-projection.
     """
@@ -112,9 +105,7 @@ def enlarged(length: int, factor: float) -> int:
 def drawn_alone(shown: Floats, crop: Crop, aligned: bool, margin: int) -> Floats:
     """Return (R, R) of 0 and 1, where a pasted face is what was drawn: nothing of the photo is mixed in.
 
-    Args:
-        shown: (R, R) in [0, 1], where it may show.
-        margin: pixels about it that do not count, for pasting looks so far around.
+    Pasting looks a margin of pixels around, so that what is so near to the photo does not count.
     """
     from PIL import Image, ImageFilter
 
@@ -126,12 +117,9 @@ def drawn_alone(shown: Floats, crop: Crop, aligned: bool, margin: int) -> Floats
 
 
 def fill_photo(located: Located, face: Pixels, crop: Crop, aligned: bool) -> Pixels:
-    """Fill the photo's hole with a generated face; pixels where the mask is 0 keep their very bits.
+    """Fill the photo's hole with a generated face (R, R, 3); pixels where the mask is 0 keep their very bits.
 
     What of the hole lies outside the face's crop is continued smoothly from around it.
-
-    Args:
-        face: uint8 (R, R, 3), seamless with the crop around the hole.
     """
     from mystyle_cli.projection.degradations import fill_hole
 
@@ -195,15 +183,10 @@ def _coarse(difference: Floats, shown: Floats, cells: int) -> Floats:
 
 
 def seamless(image: Floats, crop: Floats, hole: Floats) -> Floats:
-    """Shift a generated image inside a hole so that it meets the photo around it; elsewhere is the photo.
+    """Shift an image (3, R, R) inside a hole (R, R) so that it meets the crop around it, which stays.
 
     The difference at the hole's edge is continued smoothly inwards, which removes a seam in colour and light
     but keeps the generated detail.
-
-    Args:
-        image: (3, R, R), generated.
-        crop: (3, R, R), the photo.
-        hole: (R, R) in [0, 1].
     """
     from mystyle_cli.projection.degradations import EDGE, continued
 

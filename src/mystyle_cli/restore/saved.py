@@ -72,11 +72,7 @@ _AGAIN = "Invert the photo again: mystyle invert NAME PHOTO --save-codes DIR"
 
 
 def save_code(path: Path, profile: Profile, found: Restoration, *, aligned: bool) -> None:
-    """Write what a search found.
-
-    Args:
-        path: the file; folders on the way are made.
-        found: a result with coefficients.
+    """Write what a search found, folders on the way too.
 
     Raises:
         UsageError: the result has no coefficients, since it was searched outside the person's space.
@@ -116,14 +112,7 @@ def load_code(path: Path, profile: Profile) -> SavedCode:
 
 
 def parse_code(path: Path, data: bytes, profile: Profile) -> SavedCode:
-    """Read a code that stands in a result.
-
-    Args:
-        data: what `code_bytes` made.
-
-    Raises:
-        UsageError: it is damaged, or belongs to other anchors than the profile's.
-    """
+    """Read a code that `code_bytes` made; raises UsageError for one of other anchors than the profile's."""
     return _checked(path, lambda: parse_whole(data), profile)
 
 

@@ -37,14 +37,7 @@ class Whole:
         return "invert" if self.command == "edit" else self.command
 
     def meet(self, given: Given, image: Floats) -> Floats:
-        """Return a generated face made to agree with what its photo says.
-
-        Args:
-            image: (3, R, R), finite.
-
-        Returns:
-            (3, R, R) in [-1, 1].
-        """
+        """Return a generated face (3, R, R) in [-1, 1], made to agree with what its photo says."""
         if self.command == "upscale":
             image = composite.consistent(image, given.degraded)
         image = image.clip(-1, 1)

@@ -85,11 +85,7 @@ def refuse_other_generator(path: Path, marks: Provenance, profile: Profile) -> N
 
 
 def compare(path: Path, made: Pixels | None, marks: Provenance) -> Claim:
-    """Compare a picture with what was made again.
-
-    Args:
-        made: uint8 (H, W, 3) without a mark that can be seen; None where it would have another size.
-    """
+    """Compare a picture with what was made again, without a visible mark; None where it has another size."""
     from mystyle_cli.photos.decode import decode, read_file
     from mystyle_cli.photos.marks import stamped
 

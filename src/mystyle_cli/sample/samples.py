@@ -54,11 +54,7 @@ def draw(
     progress: Progress = silent,
     backend: Backend = "auto",
 ) -> Samples:
-    """Draw and render one picture for each seed, all kept in memory, as `draw_parts` does (app. B.1).
-
-    Args:
-        backend: what renders; "auto" takes the exported net where there is one.
-    """
+    """Draw and render one picture for each seed, all kept in memory, as `draw_parts` does (app. B.1)."""
     from mystyle_cli.sample.rendering import open_renderer
 
     renderer = open_renderer(profile, backend)

@@ -37,14 +37,7 @@ _PARITY: Final = Record({"format": Whole(1), "largest_difference": Table(Number(
 
 
 def check_profile(profile: Profile) -> list[MystyleError]:
-    """Read everything of a profile, and use each of its nets and tensors once.
-
-    Args:
-        profile: its files' digests are right.
-
-    Returns:
-        What is wrong, with what to do; empty when nothing is.
-    """
+    """Read everything of a profile whose digests are right, and use each net once; returns what is wrong."""
     problems: list[MystyleError] = []
     for what, look in _looks(profile):
         try:

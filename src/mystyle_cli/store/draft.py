@@ -130,11 +130,7 @@ class Draft:
         return hashlib.sha256(data).hexdigest()
 
     def done(self, stage: str, inputs: str) -> bool:
-        """Tell whether a stage's result for these inputs is at hand; a result for other inputs is dropped.
-
-        Args:
-            inputs: digest of everything that the result depends on.
-        """
+        """Tell whether a stage's result for a digest of inputs is at hand; one for others is dropped."""
         here = self._stages.get(stage, {}).get("inputs") == inputs
         if here and intact(self.payload, self._files[stage]):
             return True
@@ -158,14 +154,7 @@ class Draft:
                 self._own.remove(f"{PAYLOAD}/{name}")
 
     def write(self, name: str, data: bytes) -> dict[str, str]:
-        """Write one file of the next version.
-
-        Returns:
-            Its name and digest, to be handed to `finish`.
-
-        Raises:
-            ProfileError: it cannot be written.
-        """
+        """Write one file of the next version; returns name and digest, for `finish`. Raises ProfileError."""
         return {name: self._put(f"{PAYLOAD}/{name}", data)}
 
     def write_tensors(
@@ -182,12 +171,7 @@ class Draft:
         facts: Mapping[str, Scalar],
         figures: Figures | None = None,
     ) -> None:
-        """Remember that a stage is done.
-
-        Args:
-            facts: settings and costs worth keeping; numbers that are not finite are none.
-            figures: what it measured; the same holds for them.
-        """
+        """Remember that a stage is done; of facts and figures, numbers that are not finite are not kept."""
         self._stages[stage] = {
             "inputs": inputs,
             **{name: value for name, value in facts.items() if isinstance(value, str) or finite(value)},
@@ -256,11 +240,7 @@ class Draft:
         return bool(self._stages)
 
     def commit(self, manifest: Manifest) -> None:
-        """Make this the profile, at one instant.
-
-        Args:
-            manifest: the next `profile.toml`; files that it does not list are removed.
-        """
+        """Make this the profile, at one instant; files that the manifest does not list are removed."""
         self._put(f"{PAYLOAD}/{NAME}", manifest.to_toml().encode())
         with _changing(self.folder):
             if not self._own.has(MARKER):  # of an earlier version, known by what it holds

@@ -102,11 +102,7 @@ def _is_something(path: Path) -> bool:
 
 
 def damaged_files(folder: Path, manifest: Manifest) -> tuple[dict[str, str], list[ProfileError]]:
-    """Compare every listed file with its digest.
-
-    Returns:
-        A sentence for each that differs, by its name, and an error for each that cannot be read.
-    """
+    """Compare every listed file with its digest: sentences by name, and errors for what cannot be read."""
     problems: dict[str, str] = {}
     closed: list[ProfileError] = []
     for name, digest in manifest.digests().items():

@@ -34,10 +34,9 @@ class KeptRefinements:
             return None
 
     def write(self, name: str, data: bytes) -> str:
-        """Keep something, and let go what there is no room for or belongs to another generator.
+        """Keep something, and let go what there is no room for; returns why it is not kept, "" where it is.
 
-        Returns:
-            Why it is not kept, "" where it is: a profile may be read-only, or another command's.
+        That is no error, for a profile may be read-only, or another command's.
         """
         if len(data) > MOST_BYTES:
             return f"it takes more than {MOST_BYTES >> 20} MB"

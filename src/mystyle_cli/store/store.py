@@ -241,10 +241,7 @@ class Store:
             return owned(folder).content().files if is_profile(folder) else ()
 
     def rename(self, old: str, new: str) -> Path:
-        """Rename a profile.
-
-        Returns:
-            Its new folder.
+        """Rename a profile; returns its new folder.
 
         Raises:
             ProfileError: no such profile, the new name is taken, or another command holds one of them.
@@ -262,10 +259,7 @@ class Store:
         return target
 
     def delete(self, name: str) -> list[Path]:
-        """Remove a profile: its photos, weights and states. Interrupted, it goes on when it is called again.
-
-        Returns:
-            What is left, for it is not the program's.
+        """Remove a profile; returns what is left, for it is not the program's. Interrupted, it goes on.
 
         Raises:
             ProfileError: there is no such profile, it is not the program's, another command holds it, or not
@@ -307,11 +301,7 @@ class Store:
         return left
 
     def verify(self, name: str, prior: Prior | None = None) -> list[MystyleError]:
-        """Check every file of a profile against its digest, and that it can be used.
-
-        Returns:
-            One error for each problem, with what to do; empty when all is well.
-        """
+        """Check every file of a profile against its digest, and that it can be used; returns the problems."""
         return twice(
             lambda: self._problems(name, prior), lambda problems: [problem.message for problem in problems]
         )

@@ -227,11 +227,7 @@ class Batch:
     def settle(
         self, job: Job, answer: Answer | MystyleError, finish: Callable[[Job, Answer], Result]
     ) -> None:
-        """Write what was made of a job and say so, or file why there is nothing.
-
-        Args:
-            finish: makes a result of an answer; what fails there fails this job alone.
-        """
+        """Write what was made of a job and say so, or file why there is nothing, be it in `finish`."""
         options, name = self.options, job.item.name
         try:
             if isinstance(answer, MystyleError):

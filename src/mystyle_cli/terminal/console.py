@@ -120,14 +120,7 @@ class Console:
 
 
 def confirm_removal(what: str, details: str = "") -> None:
-    """Ask whether something is to be removed for good.
-
-    Args:
-        details: what is said behind that, a blank first.
-
-    Raises:
-        UsageError: it is not, or nobody can be asked.
-    """
+    """Ask whether something is to be removed for good; raises UsageError where it is not."""
     if not sys.stdin.isatty():
         raise UsageError(f"{what} would be removed for good{details}", "Say so with --yes.")
     if not click.confirm(f"Remove {what} for good{details}?", err=True):

@@ -30,11 +30,7 @@ class Origin:
 
 
 def provenance(command: str, profile: Profile, origin: Origin, id_score: float | None) -> Provenance:
-    """Return the record that is embedded in a result.
-
-    Args:
-        id_score: how much the result looks like the person; None or nan where that is not measured.
-    """
+    """Return the record that is embedded in a result; None or nan for an ID score that is not measured."""
     from mystyle_cli.person.layout import GENERATOR
     from mystyle_cli.photos.marks import Provenance, source_type
 

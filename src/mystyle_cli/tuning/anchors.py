@@ -100,10 +100,7 @@ def optimise_anchors(
     settings: AnchorSettings,
     progress: Progress = silent,
 ) -> FloatArray:
-    """Find codes (N, w_dim) that give back the images best, each on its own, starting at the mean code.
-
-    Args:
-        images: (N, 3, R, R) in [-1, 1].
+    """Find codes (N, w_dim) that give back images (N, 3, R, R) best, each on its own, from the mean code on.
 
     Source: app. B.3 (StyleGAN2's projector: Adam, a ramped rate, decaying noise on the code).
     """
