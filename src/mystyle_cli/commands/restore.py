@@ -100,7 +100,7 @@ class Ask:
 def run_restore(
     app: App, name: str, ask: Ask, batch: BatchOptions, search: SearchOptions, codes: CodeOptions
 ) -> int:
-    """Restore all inputs of a command, and keep their codes where that is asked for; returns the exit code."""
+    """Restore all inputs of a command, and keep their codes where that is wanted; returns the exit code."""
     from mystyle_cli.projection.settings import HULL
 
     if (codes.folder is not None or codes.keep_code) and search.space not in HULL:

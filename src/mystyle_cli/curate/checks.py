@@ -78,7 +78,7 @@ def sharpness(crop: Pixels) -> float:
 
 
 def cover(crop: Pixels, landmarks: NDArray[np.floating[Any]]) -> float:
-    """Return the largest share, among five parts that always show skin, of pixels not of the face's own colour.
+    """Return the largest share, of five parts that always show skin, of pixels not of the face's own colour.
 
     Masks, sunglasses, hair and things held before the face score 0.4 and more, clear faces below 0.3, also
     with glasses, beards, birthmarks and side light. A hand has the face's colour and is not noticed. Crop

@@ -225,7 +225,7 @@ class Owned:
         return Content(tuple(files), tuple(folders), tuple(strangers))
 
     def clear(self, folder: str = "") -> tuple[str, ...]:
-        """Remove the program's files in a folder of it, and folders that are empty then; returns strangers."""
+        """Remove the program's files in a folder of it, and folders then empty; returns the strangers."""
         content = self.content(folder)
         self._remove(content, ())
         self.remove_empty(folder)

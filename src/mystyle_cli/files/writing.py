@@ -175,7 +175,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_result(path: Path, data: bytes, *, private: bool = False) -> None:
-    """Write a result into a folder of the user's, whole or not at all; raises OSError also for a link there."""
+    """Write a result into a folder of the user's, whole or not at all; raises OSError for a link, too."""
     refuse_link(path)
     with descend(path.parent, ()) as place:
         write(place, path.name, data, OWNER_FILE if private else 0o666)

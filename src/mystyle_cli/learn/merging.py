@@ -93,7 +93,7 @@ def photo_digests(members: Sequence[Profile]) -> list[tuple[str, list[str]]]:
 def merge_photos(
     draft: Draft, members: Sequence[Profile], seed: int, progress: Progress
 ) -> tuple[dict[str, str], dict[str, Scalar]]:
-    """Write the photos of several people, each with whose it is; returns files' digests, and what is noted."""
+    """Write the photos of several people, each with whose it is; returns files' digests and facts."""
     records: tuple[PhotoRecord, ...] = ()
     files: dict[str, str] = {}
     for number, member in enumerate(members):

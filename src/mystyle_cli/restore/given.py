@@ -70,7 +70,7 @@ class Given:
 
 
 def targets_of(given: Sequence[Given]) -> tuple[Floats, Degradation]:
-    """Return what a search is to meet, (B, 3, h, w) in [-1, 1], and what degraded it, for one task's faces."""
+    """Return what a search is to meet, (B, 3, h, w) in [-1, 1], and what degraded it; faces of one task."""
     import torch
 
     from mystyle_cli.projection.degradations import Downsample, Identity, Mask
