@@ -25,6 +25,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import ExifTags, Image
 
+from mystyle_cli.analysis import baselines
 from mystyle_cli.analysis import judge as judges
 from mystyle_cli.cli import cli
 from mystyle_cli.errors import MystyleError
@@ -436,6 +437,10 @@ def spies(monkeypatch: pytest.MonkeyPatch, world: Path) -> None:
         raise MystyleError(f"asked for {items}, {sorted(settings.trusted)}, {offline}")
 
     monkeypatch.setattr("mystyle_cli.fetch.fetch.fetch_prior", fetched)
+    monkeypatch.setattr(baselines, "DOMAIN_STEPS", 3)
+    least = {"photos": 1, "pairs": 3, "points": 3, "samples": 6, "sizes": (3,), "passes": 1, "walks": 2}
+    monkeypatch.setattr(bench, "QUICK", dataclasses.replace(bench.QUICK, **least, steps=2))
+    monkeypatch.setattr(bench, "PAPER", dataclasses.replace(bench.PAPER, walks=30))
 
 
 @pytest.fixture

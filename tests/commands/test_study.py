@@ -10,18 +10,46 @@ import re
 import shutil
 import stat
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from mystyle_cli.analysis import baselines
+from mystyle_cli.cli import cli
 from mystyle_cli.photos.marks import read_marks
 from tests.support.journeys import Run, document, journey
 from tests.support.tiny_store import HELD_OUT, picture
 
 MAKE = ("study", "make", "ada")
+PAGE, KEY = Path("study/study.html"), Path("study/key.json")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_steps() -> Iterator[None]:
+    """The domain prior's searches, which nothing here measures, are short."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baselines, "DOMAIN_STEPS", 3)
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(_few_steps: None, made_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one study, made once."""
+    folder = tmp_path_factory.mktemp("made") / "study"
+    done = CliRunner().invoke(cli, ["--store", str(made_store), *MAKE, "-o", str(folder)])
+    assert done.exit_code == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def study(run: Run, made: Path) -> None:
+    """A copy of it in the folder where the program runs."""
+    shutil.copytree(made, "study")
 
 
 def page_of(path: Path) -> dict[str, Any]:
@@ -72,17 +100,15 @@ def test_a_study_from_page_to_shares(run: Run, tmp_path: Path) -> None:
     assert re.search(r"personal prior chosen over domain prior +2 of 2 +100% +34% to 100%", told.stdout)
 
 
-def test_the_page_does_not_hold_what_is_true(run: Run, tmp_path: Path) -> None:
+def test_the_page_does_not_hold_what_is_true(study: None, tmp_path: Path) -> None:
     """No word, name or mark tells photos from what was made; all say that AI may have made them."""
-    assert run(*MAKE, "-o", "study").exit_code == 0
-    text = Path("study/study.html").read_text()
+    text = PAGE.read_text()
     bare = re.sub(r"base64,[A-Za-z0-9+/=]+", "", text)
     for word in ("prior", 'photo"', "ada", "shows", "http:", "https:", 'src="', "fetch("):
         assert word not in bare
-    study = page_of(Path("study/study.html"))
-    marks = set()
+    page, marks = page_of(PAGE), set()
     for number, source in enumerate(
-        [*study["references"], *(one for each in study["questions"] for one in each["pictures"])]
+        [*page["references"], *(one for each in page["questions"] for one in each["pictures"])]
     ):
         path = tmp_path / f"{number}.png"
         path.write_bytes(base64.b64decode(source.partition(",")[2]))
@@ -96,21 +122,20 @@ def test_the_page_does_not_hold_what_is_true(run: Run, tmp_path: Path) -> None:
         assert modes == [0o700, 0o600, 0o600]
 
 
-def test_questions_show_what_the_key_says(run: Run, tmp_path: Path) -> None:
+def test_questions_show_what_the_key_says(study: None, tmp_path: Path) -> None:
     """Photos are held-out faces, those above pairs are of the reference set, and the rest was made."""
-    assert run(*MAKE, "-o", "study").exit_code == 0
     faces = [np.asarray(Image.open(path)) for path in sorted((tmp_path / "store/ada/faces").iterdir())]
-    study, key = page_of(Path("study/study.html")), json.loads(Path("study/key.json").read_text())
-    kinds = [question["kind"] for question in study["questions"]]
+    page, key = page_of(PAGE), json.loads(KEY.read_text())
+    kinds = [question["kind"] for question in page["questions"]]
     assert kinds == sorted(kinds, reverse=True)
-    for question in study["questions"]:
+    for question in page["questions"]:
         for source, shows in zip(
             question["pictures"], key["questions"][question["name"]]["shows"], strict=True
         ):
             same = [bool((pixels_of(source) == face).all()) for face in faces]
             assert any(same[-HELD_OUT:]) == (shows == "photo")
             assert not any(same[:-HELD_OUT])
-    for source in study["references"]:
+    for source in page["references"]:
         assert any((pixels_of(source) == face).all() for face in faces[:-HELD_OUT])
 
 
@@ -143,30 +168,26 @@ def test_another_tool_is_asked_about_too(run: Run, tmp_path: Path) -> None:
     assert not Path("again").exists()
 
 
-def test_answers_that_are_none_stop_no_others(run: Run) -> None:
+def test_answers_that_are_none_stop_no_others(run: Run, study: None) -> None:
     """They are named; all of them bad, the command fails."""
-    assert run(*MAKE, "-o", "study").exit_code == 0
-    page, key = Path("study/study.html"), Path("study/key.json")
-    Path("good.json").write_text(answer(page, key, lambda kind, shows: "first"))
+    Path("good.json").write_text(answer(PAGE, KEY, lambda kind, shows: "first"))
     Path("bad.json").write_text("[" * 1000)
-    done = run("study", "score", "good.json", "bad.json", "none.json", "--key", key, "--json")
+    done = run("study", "score", "good.json", "bad.json", "none.json", "--key", KEY, "--json")
     assert done.exit_code == 3
     found = json.loads(done.stdout)
     assert (found["people"], len(found["failures"])) == (1, 2)
-    assert run("study", "score", "bad.json", "--key", key).exit_code == 2
+    assert run("study", "score", "bad.json", "--key", KEY).exit_code == 2
     assert run("study", "score", "good.json", "--key", "bad.json").exit_code == 2
 
 
-def test_folders_and_loops_of_links_among_answers_stop_no_others(run: Run, tmp_path: Path) -> None:
+def test_folders_and_loops_of_links_among_answers_stop_no_others(run: Run, study: None) -> None:
     """Each is told of by itself; whoever answered is counted once, by whatever path."""
-    made = document(run(*MAKE, "-o", "study", "--json"))
-    page, key = Path(made["page"]), Path(made["key"])
-    Path("a.json").write_text(answer(page, key, lambda kind, shows: "first"))
+    Path("a.json").write_text(answer(PAGE, KEY, lambda kind, shows: "first"))
     Path("again.json").symlink_to("a.json")
     Path("folder.json").mkdir()
     Path("one.json").symlink_to("two.json")
     Path("two.json").symlink_to("one.json")
-    done = run("study", "score", "a.json", "again.json", "folder.json", "one.json", "--key", key, "--json")
+    done = run("study", "score", "a.json", "again.json", "folder.json", "one.json", "--key", KEY, "--json")
     found = json.loads(done.stdout)
     assert done.exit_code == 3
     assert "fault in mystyle" not in done.stderr
@@ -185,14 +206,13 @@ def test_a_rival_s_folder_may_be_called_anything(run: Run, tmp_path: Path) -> No
     assert run("study", "score", "a.json", "--key", made["key"]).exit_code == 0
 
 
-def test_nothing_is_replaced(run: Run, tmp_path: Path) -> None:
+def test_nothing_is_replaced(run: Run, study: None) -> None:
     """A study that is there stays, for its answers may be under way."""
-    assert run(*MAKE, "-o", "study").exit_code == 0
-    before = Path("study/key.json").read_bytes()
+    before = KEY.read_bytes()
     refused = run(*MAKE, "-o", "study", "--seed", 3)
     assert refused.exit_code == 2
     assert "already there" in refused.stderr
-    assert Path("study/key.json").read_bytes() == before
+    assert KEY.read_bytes() == before
 
 
 DRIVER = """
@@ -225,15 +245,14 @@ console.log(JSON.stringify(made));
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="nothing here runs the page's script")
-def test_the_page_saves_what_was_chosen(run: Run, tmp_path: Path) -> None:
+def test_the_page_saves_what_was_chosen(run: Run, study: None, tmp_path: Path) -> None:
     """By keys and by buttons, back and on; what it saves is what `study score` takes."""
-    assert run(*MAKE, "-o", "study").exit_code == 0
     (tmp_path / "driver.js").write_text(DRIVER)
-    words = ["node", str(tmp_path / "driver.js"), "study/study.html"]
+    words = ["node", str(tmp_path / "driver.js"), str(PAGE)]
     made = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
-    study = page_of(Path("study/study.html"))
-    assert made["name"] == f"answers-{study['study']}.json"
+    page = page_of(PAGE)
+    assert made["name"] == f"answers-{page['study']}.json"
     Path("saved.json").write_text(made["text"])
     chosen = json.loads(made["text"])["answers"]
-    assert list(chosen.values()) == ["first", "second", "second", *["first"] * (len(study["questions"]) - 3)]
-    assert run("study", "score", "saved.json", "--key", "study/key.json").exit_code == 0
+    assert list(chosen.values()) == ["first", "second", "second", *["first"] * (len(page["questions"]) - 3)]
+    assert run("study", "score", "saved.json", "--key", KEY).exit_code == 0
