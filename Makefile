@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+unexport PYTHONDONTWRITEBYTECODE  # the tests start many processes: what they import is compiled once
 READY := $(VENV)/.ready
 
 # Where the system lets anyone have a network of their own without a way out, the demonstration gets one: it needs none.
@@ -14,10 +15,9 @@ demo: $(READY)  ## learn the demonstration person, repair their photos, write de
 
 test: $(READY)  ## the test suite
 	@mkdir -p build
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python $(WATCHED) -m pytest -q -n auto --dist worksteal
 
-coverage: export COVERAGE_FILE := build/.coverage
-coverage: export PYTEST_ADDOPTS := --cov=mystyle_cli --cov-report=json:build/coverage.json
+coverage: WATCHED := -m slipcover --source src/mystyle_cli --json --out build/coverage.json
 coverage: test  ## the same, and whether it runs as many lines of each room as it did
 	$(BIN)/python -m tools.coverage build/coverage.json
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -90,8 +91,15 @@ def _write_directions(folder: Path, rng: np.random.Generator) -> list[str]:
     return ["yaw", "smile"]
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of this run that all of its workers see."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _nothing_takes_long_twice() -> Iterator[None]:
+def _nothing_takes_long_twice(shared: Path) -> Iterator[None]:
     """Nobody waits for the disk, and a picture that was searched for faces is not searched again."""
     from mystyle_cli.curate import examine
     from mystyle_cli.faces import faces
@@ -103,22 +111,31 @@ def _nothing_takes_long_twice() -> Iterator[None]:
             (examine, ("find_faces", "find_hidden_faces", "describe")),
         ):
             for name in names:
-                patch.setattr(module, name, _remembered(getattr(module, name)))
+                patch.setattr(module, name, _remembered(getattr(module, name), shared))
         yield
 
 
-def _remembered(look: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function of a picture, and of a face on it, that looks once at what is the same."""
-    found: dict[object, Any] = {}
+def _remembered(look: Callable[..., Any], shared: Path) -> Callable[..., Any]:
+    """Return a function of a picture, and of a face on it, that looks once at what is the same.
 
-    def mark(given: Any) -> object:
+    Args:
+        shared: where what was found is kept for the other workers.
+    """
+    found: dict[str, Any] = {}
+
+    def mark(given: Any) -> str:
         pixels = np.asarray(getattr(given, "landmarks", given))
-        return pixels.shape, hashlib.sha256(pixels.tobytes()).digest()
+        return f"{pixels.shape} {pixels.dtype} {hashlib.sha256(pixels.tobytes()).hexdigest()}"
 
     def once(*given: Any) -> Any:
-        key = tuple(map(mark, given))
+        key = hashlib.sha256(f"{look.__module__}.{look.__name__} {[*map(mark, given)]}".encode()).hexdigest()
         if key not in found:
-            found[key] = look(*given)
+            kept = shared / f"{key}.looked"
+            if not kept.exists():
+                beside = kept.with_suffix(f".{os.getpid()}")
+                beside.write_bytes(pickle.dumps(look(*given)))
+                os.replace(beside, kept)
+            found[key] = pickle.loads(kept.read_bytes())
         return copy(found[key])
 
     return once

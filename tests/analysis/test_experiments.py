@@ -25,6 +25,7 @@ from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.score import synthesise
 from mystyle_cli.projection.settings import ProjectionSettings
 from mystyle_cli.restore.trials import hole_mask, shrink, subjects
+from tests.support.evaluations import measure_quickly
 from tests.support.tiny_store import TRAIN, make_store, picture
 
 STEPS = ProjectionSettings(steps=3)
@@ -105,8 +106,12 @@ def test_baseline_is_the_domain_prior_in_w_plus(profile: Profile, truths: Truths
 
 
 @pytest.mark.parametrize("task", ["upscale", "inpaint"])
-def test_enhancement_scores_every_method(profile: Profile, truths: Truths, task: str) -> None:
+def test_enhancement_scores_every_method(
+    profile: Profile, truths: Truths, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every method is judged on every photo, and the truth is perfect where it is compared with itself."""
+    if task == "inpaint":  # dlib, a tenth of a second a face, is asked once
+        measure_quickly(monkeypatch.setattr)
     settings = replace(comparison_settings(task), projection=STEPS)  # type: ignore[arg-type]
     run = enhance(Judge(profile), truths, task, settings)  # type: ignore[arg-type]
     assert tuple(run.scores) == METHODS

@@ -26,6 +26,7 @@ from safetensors.numpy import load, load_file
 
 from mystyle_cli.cli import cli
 from mystyle_cli.instant import net
+from mystyle_cli.learn import betas
 from mystyle_cli.photos.marks import read_marks
 from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.store.store import Store
@@ -61,6 +62,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory, tiny_prior: Path, album: P
     small = partial(net.InstantSettings, samples=16, views=1, width=8, steps=20, batch=8)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(net, "InstantSettings", small)
+        patch.setattr(betas, "STEPS", 1)
         words = ("profile", "create", "ada", album, "--recursive", "--prior", tiny_prior, "--held-out", 0.3)
         done = program(
             "--store", root, *words, "--consent", "by letter", "--until", "2999-12-31", "--seed", 5

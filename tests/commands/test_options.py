@@ -25,16 +25,14 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import ExifTags, Image
 
-from mystyle_cli.analysis import baselines
-from mystyle_cli.analysis import judge as judges
 from mystyle_cli.cli import cli
 from mystyle_cli.errors import MystyleError
-from mystyle_cli.experiments import bench
 from mystyle_cli.fetch.assets import find_recipe
 from mystyle_cli.instant.net import InstantSettings
 from mystyle_cli.learn.learn import Learned, export, merge
 from mystyle_cli.store.store import Store
 from tests.support.albums import QUICK
+from tests.support.evaluations import measure_quickly
 from tests.support.journeys import EVERYWHERE as ALL
 from tests.support.journeys import all_options, commands, long_name, own_options
 from tests.support.tiny_store import add_instant, looking_like, make_store, picture
@@ -437,10 +435,7 @@ def spies(monkeypatch: pytest.MonkeyPatch, world: Path) -> None:
         raise MystyleError(f"asked for {items}, {sorted(settings.trusted)}, {offline}")
 
     monkeypatch.setattr("mystyle_cli.fetch.fetch.fetch_prior", fetched)
-    monkeypatch.setattr(baselines, "DOMAIN_STEPS", 3)
-    least = {"photos": 1, "pairs": 3, "points": 3, "samples": 6, "sizes": (3,), "passes": 1, "walks": 2}
-    monkeypatch.setattr(bench, "QUICK", dataclasses.replace(bench.QUICK, **least, steps=2))
-    monkeypatch.setattr(bench, "PAPER", dataclasses.replace(bench.PAPER, walks=30))
+    measure_quickly(monkeypatch.setattr)
 
 
 @pytest.fixture
@@ -459,8 +454,6 @@ def attempt(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spies:
         home = shutil.copytree(world / "home", place / ".home") if changing else world / "home"
         store = shutil.copytree(world / "store", place / ".store") if changing else world / "store"
         monkeypatch.setenv("MYSTYLE_HOME", str(home))
-        for judge in (bench, judges):  # dlib takes a tenth of a second a face
-            monkeypatch.setattr(judge, "describe_faces", quickly)
         monkeypatch.chdir(place)
         for name in THERE:
             (place / name).write_bytes(b"here before")
@@ -487,11 +480,6 @@ def plainly(attempt: Try, ends: dict[str, Outcome]) -> Try:
         return ends[words]
 
     return run
-
-
-def quickly(images: np.ndarray, crop: object) -> np.ndarray:
-    """Describe faces by a few of their pixels."""
-    return images[:, :, ::8, ::8].reshape(len(images), -1)
 
 
 def outcome(done: Result, place: Path) -> Outcome:

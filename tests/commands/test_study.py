@@ -19,9 +19,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from mystyle_cli.analysis import baselines
 from mystyle_cli.cli import cli
 from mystyle_cli.photos.marks import read_marks
+from tests.support.evaluations import measure_quickly
 from tests.support.journeys import Run, document, journey
 from tests.support.tiny_store import HELD_OUT, picture
 
@@ -33,7 +33,7 @@ PAGE, KEY = Path("study/study.html"), Path("study/key.json")
 def _few_steps() -> Iterator[None]:
     """The domain prior's searches, which nothing here measures, are short."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(baselines, "DOMAIN_STEPS", 3)
+        measure_quickly(patch.setattr)
         yield
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from mystyle_cli.cli import cli
 from mystyle_cli.fetch.licences import LICENCES, accept_licences
+from tests.support.evaluations import measure_quickly
 from tests.support.journeys import Run
 from tests.support.tiny_store import picture
 
@@ -171,6 +172,7 @@ def test_documents_hold_what_the_page_says(
     """Every field that a command writes is on the page with its type, and each on the page is written."""
     home = tmp_path / "home"
     monkeypatch.setenv("MYSTYLE_HOME", str(home))
+    measure_quickly(monkeypatch.setattr)
     Image.fromarray(picture(3, 64)).save("in.png")
     Image.fromarray(picture(3, 16)).save("small.png")
     moving = [Image.fromarray(picture(number, 64)) for number in (4, 5)]

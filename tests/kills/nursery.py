@@ -116,6 +116,7 @@ class _Counter:
 def _become(order: Order, told: int, silent: int) -> NoReturn:
     """Be the command, in a child; at its end, tell what it has imported."""
     known = set(sys.modules)
+    sys.dont_write_bytecode = True  # which is a change of the disk, and none of the command's
     from mystyle_cli.cli import main
     from tests.kills import scenes
 

@@ -26,7 +26,7 @@ from mystyle_cli.store.check import refuse_unusable
 from mystyle_cli.store.store import Store
 from mystyle_cli.terminal.learning import estimate_lines
 from mystyle_cli.tuning.settings import TuneSettings
-from tests.support.albums import NET, QUICK, fake_curate, make_photos
+from tests.support.albums import NET, QUICK, fake_curate, learn_quickly, make_photos
 from tests.support.learner import LONG, Learner, Order
 from tests.support.walks import walk
 
@@ -40,7 +40,7 @@ def prior(tiny_prior: Path) -> Prior:
 @pytest.fixture(scope="module", autouse=True)
 def _no_faces_needed() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "curate", fake_curate)
+        learn_quickly(patch.setattr)
         yield
 
 

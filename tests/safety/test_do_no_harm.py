@@ -19,13 +19,12 @@ from mystyle_cli.cli import cli
 from mystyle_cli.errors import MystyleError, ProfileError, UsageError
 from mystyle_cli.foreign.importing import import_prior
 from mystyle_cli.foreign.making import Parts
-from mystyle_cli.learn import stages
 from mystyle_cli.learn.learn import export, ingest, learn, retune
 from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.progress import Step
 from mystyle_cli.store.check import refuse_unusable
 from mystyle_cli.store.store import Store
-from tests.support.albums import QUICK, fake_curate, make_photos
+from tests.support.albums import QUICK, learn_quickly, make_photos
 from tests.support.belongings import HOSTILE, INSIDE, Belongings, mine
 from tests.support.tiny_store import make_store
 from tests.support.versions import NEW, OLD, manifest_of, put
@@ -282,7 +281,7 @@ def test_hostile_names_in_a_prior_are_refused(tmp_path: Path, tiny_prior: Path, 
 
 @pytest.fixture
 def _no_faces_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stages, "curate", fake_curate)
+    learn_quickly(monkeypatch.setattr)
 
 
 class Stop(BaseException):

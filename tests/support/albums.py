@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,18 @@ def fake_curate(photos: Mapping[Path, str], by: Any, known: Any, seed: int, prog
             faces[digest] = AlignedFace(pixels, np.zeros((4, 2)), np.ones((size, size), np.float32))
         progress(Step("curate", number + 1, len(photos)))
     return Curation(tuple(records), faces, np.zeros((8, 8, 3), np.uint8), ())
+
+
+def learn_quickly(setattr: Callable[[object, str, object], None]) -> None:
+    """Let learning find a face in every picture, and ask the held-out ones in searches of one step.
+
+    Args:
+        setattr: Python's own, or a patch's.
+    """
+    from mystyle_cli.learn import betas, stages
+
+    setattr(stages, "curate", fake_curate)
+    setattr(betas, "STEPS", 1)
 
 
 def make_photos(folder: Path, count: int, start: int = 0) -> list[Path]:

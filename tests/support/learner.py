@@ -15,14 +15,13 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from mystyle_cli.learn import stages
 from mystyle_cli.learn.learn import learn
 from mystyle_cli.prior.registry import Prior, open_prior
 from mystyle_cli.progress import Step
 from mystyle_cli.store.store import Store
-from tests.support.albums import QUICK, fake_curate
+from tests.support.albums import QUICK, learn_quickly
 
-LONG = dataclasses.replace(QUICK, tuning=dataclasses.replace(QUICK.tuning, passes=25))
+LONG = dataclasses.replace(QUICK, tuning=dataclasses.replace(QUICK.tuning, passes=15))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,8 +88,9 @@ class _Ending:
 
 def main(photos: Path, prior: Path) -> None:
     """Learn in a child for each order, until there are no more."""
-    import_module("torch")  # once; a child would for itself
-    stages.curate = fake_curate  # type: ignore[assignment]
+    for name in ("torch", "onnx", "onnxruntime", "clarabel", "scipy.sparse", "mystyle_cli.instant.training"):
+        import_module(name)  # once; a child would for itself
+    learn_quickly(setattr)
     paths, opened = sorted(photos.glob("*.png")), open_prior(prior)
     for line in sys.stdin:
         order = Order(**json.loads(line))
