@@ -13,15 +13,14 @@ import numpy as np
 
 from benchmarks.measure import Report, Spread
 from benchmarks.people import good_faces
-from mystyle_cli.analysis.baselines import Task, comparison_settings
 from mystyle_cli.edit.photos import EditSettings, edit_photos
 from mystyle_cli.nets.processors import settle, threads
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.score import synthesise
 from mystyle_cli.photos.pixels import Pixels, to_pixels
 from mystyle_cli.restore.restore import restore
-from mystyle_cli.restore.task import Quality, RestoreSettings, default_settings
-from mystyle_cli.restore.trials import subjects
+from mystyle_cli.restore.task import Quality, RestoreSettings, TaskName, default_settings
+from mystyle_cli.restore.trials import comparison_settings, subjects
 from mystyle_cli.sample.samples import draw
 from mystyle_cli.tuning.settings import TuneSettings
 from mystyle_cli.tuning.tuning import Reconstruction, tune
@@ -94,7 +93,7 @@ def _works(profile: Profile, faces: np.ndarray) -> dict[str, Callable[[int], Seq
         f"tuning, {PASSES} passes": lambda batch: _tuned(profile, faces),
     }
     qualities: tuple[Quality, ...] = ("instant", "fast", "full")
-    tasks: tuple[Task, ...] = ("upscale", "inpaint")
+    tasks: tuple[TaskName, ...] = ("upscale", "inpaint")
     for task in tasks:
         for quality in qualities:
             works[f"{task} {quality}"] = lambda batch, task=task, quality=quality: _restored(  # type: ignore[misc]
@@ -103,10 +102,10 @@ def _works(profile: Profile, faces: np.ndarray) -> dict[str, Callable[[int], Seq
     return works
 
 
-def _restored(profile: Profile, crops: Pixels, task: Task, quality: Quality, batch: int) -> list[Pixels]:
+def _restored(profile: Profile, crops: Pixels, task: TaskName, quality: Quality, batch: int) -> list[Pixels]:
     names = [f"photo {number}" for number in range(len(crops))]
     settings = replace(comparison_settings(task, default_settings(task, quality)), batch=batch)
-    degraded = subjects(crops, task, names, profile.prior.crop, small=profile.prior.resolution // 8)
+    degraded = subjects(crops, task, names, profile.prior.crop)
     return [_picture(found.face) for found in restore(profile, degraded, task, settings)]
 
 

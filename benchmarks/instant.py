@@ -28,7 +28,6 @@ from PIL import Image
 from benchmarks import plain
 from benchmarks.measure import Report, Spread, interleaved, ratio, spread
 from benchmarks.startup import PROGRAM
-from mystyle_cli.analysis.baselines import Task, comparison_settings, pictures
 from mystyle_cli.analysis.metrics import lpips
 from mystyle_cli.find.locate import locate
 from mystyle_cli.instant.steps import STEPS
@@ -37,8 +36,8 @@ from mystyle_cli.photos.pixels import to_unit
 from mystyle_cli.restore.engine import Answering, open_engine
 from mystyle_cli.restore.given import Given, targets_of
 from mystyle_cli.restore.restore import restore_with
-from mystyle_cli.restore.task import Quality, default_settings
-from mystyle_cli.restore.trials import subjects
+from mystyle_cli.restore.task import Quality, TaskName, default_settings
+from mystyle_cli.restore.trials import comparison_settings, pictures, subjects
 from tools.figures.common import NAMES, profile_of, truths_of
 
 COUNT = int(os.environ.get("MYSTYLE_COUNT", "12"))
@@ -47,7 +46,7 @@ COUNT = int(os.environ.get("MYSTYLE_COUNT", "12"))
 PLAIN_RUN = 10
 """Steps of the plain loop that are run; the time of the rest is extrapolated."""
 
-TASKS: tuple[Task, ...] = ("upscale", "inpaint")
+TASKS: tuple[TaskName, ...] = ("upscale", "inpaint")
 QUALITIES: tuple[Quality, ...] = ("instant", "fast", "full")
 SMALL = 48
 """Side in pixels of the photo that is enlarged from a cold start."""
@@ -62,9 +61,9 @@ class Restorer:
     def __init__(self, name: str) -> None:
         """Open a person, with no net loaded yet."""
         self.profile, self.truths = profile_of(name), truths_of(name).first(COUNT)
-        self.engines: dict[tuple[Task, Quality], Answering] = {}
+        self.engines: dict[tuple[TaskName, Quality], Answering] = {}
 
-    def answer(self, task: Task, wanted: Answer, row: int) -> tuple[float, np.ndarray]:
+    def answer(self, task: TaskName, wanted: Answer, row: int) -> tuple[float, np.ndarray]:
         """Restore one photo; returns the seconds and the picture, uint8 (R, R, 3)."""
         quality: Quality = "instant" if wanted == "the net alone" else wanted
         if (task, quality) not in self.engines:
@@ -78,8 +77,6 @@ class Restorer:
         with steps:
             found = restore_with(self.engines[task, quality], [subject], task)
         seconds = time.perf_counter() - started
-        if found[0].error is not None:
-            raise found[0].error
         return seconds, pictures(found)[0]
 
 
@@ -125,7 +122,7 @@ def cold_starts(restorer: Restorer, rounds: int) -> dict[str, list[float]]:
 
 
 def _measure(
-    people: Sequence[Restorer], task: Task, rounds: int
+    people: Sequence[Restorer], task: TaskName, rounds: int
 ) -> tuple[dict[str, list[float]], dict[Answer, list[np.ndarray]]]:
     """Restore every photo with every quality, and run the plain loop for the first photos, interleaved.
 
@@ -149,7 +146,7 @@ def _measure(
     return seconds, made
 
 
-def _plain(restorer: Restorer, task: Task, row: int) -> float:
+def _plain(restorer: Restorer, task: TaskName, row: int) -> float:
     """Run some steps of the plain loop on one photo; returns the seconds that all would take."""
     truths = restorer.truths
     (subject,) = subjects(truths.crops[row : row + 1], task, ["plain"], truths.crop)
@@ -169,7 +166,7 @@ def _plain(restorer: Restorer, task: Task, row: int) -> float:
 
 
 def _quality(
-    people: Sequence[Restorer], task: Task, name: Answer, made: Sequence[np.ndarray]
+    people: Sequence[Restorer], task: TaskName, name: Answer, made: Sequence[np.ndarray]
 ) -> dict[str, Spread]:
     """Return LPIPS to the truth and ID of all pictures of a quality."""
     distances: list[float] = []

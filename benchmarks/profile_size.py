@@ -1,7 +1,7 @@
 """What a person takes on disk, and what that costs in identity: the tuned generator small and whole.
 
 The demonstration people are learned once, whole, in figures/whole. Their held-out photos, as many as rounds,
-are then restored from 16 px with the weights as they are and with those that a small file gives back.
+are then enlarged 8 times with the weights as they are and with those that a small file gives back.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 from benchmarks.measure import Report, Spread, spread
-from mystyle_cli.analysis.baselines import comparison_settings, personal, pictures
 from mystyle_cli.analysis.judge import Truths
 from mystyle_cli.learn.learn import learn
 from mystyle_cli.learn.settings import LearnSettings
@@ -33,7 +32,8 @@ from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.quantise import SMALL
 from mystyle_cli.photos.pixels import to_unit
 from mystyle_cli.prior.registry import open_prior
-from mystyle_cli.restore.trials import subjects
+from mystyle_cli.restore.restore import restore
+from mystyle_cli.restore.trials import comparison_settings, pictures, subjects
 from mystyle_cli.store.store import Store
 from tools.figures.common import NAMES, OUT, Person, truths_of
 from tools.portraits import PRIOR
@@ -124,10 +124,10 @@ def measure(name: str, photos: int) -> Found:
 
 
 def restored_ids(profile: Profile, truths: Truths) -> np.ndarray:
-    """Return the ID scores (B,) of photos restored from 16 px."""
+    """Return the ID scores (B,) of photos enlarged 8 times."""
     settings = replace(comparison_settings("upscale"), batch=12)
     degraded = subjects(truths.crops, "upscale", [path.name for path in truths.paths], truths.crop)
-    made = pictures(personal(profile, degraded, "upscale", settings))
+    made = pictures(restore(profile, degraded, "upscale", settings))
     return profile.id_score(to_unit(made))
 
 

@@ -20,7 +20,6 @@ import torch
 
 from benchmarks import plain
 from benchmarks.measure import Report, Spread, spread
-from mystyle_cli.analysis.baselines import Task, comparison_settings
 from mystyle_cli.analysis.metrics import lpips
 from mystyle_cli.find.locate import locate
 from mystyle_cli.hull import hull
@@ -31,11 +30,11 @@ from mystyle_cli.projection.projection import in_a_beta
 from mystyle_cli.restore.engine import Answering, open_engine
 from mystyle_cli.restore.given import Given, targets_of
 from mystyle_cli.restore.restore import restore_with
-from mystyle_cli.restore.task import default_settings
-from mystyle_cli.restore.trials import subjects
+from mystyle_cli.restore.task import TaskName, default_settings
+from mystyle_cli.restore.trials import comparison_settings, subjects
 from tools.figures.common import NAMES, profile_of, truths_of
 
-TASKS: Final[tuple[Task, ...]] = ("upscale", "inpaint")
+TASKS: Final[tuple[TaskName, ...]] = ("upscale", "inpaint")
 STEPS: Final = (40, 50, 60, 75, 90, 100, 115, 130, 150, 200)
 MANY: Final = 32
 RAMPS: Final = (0.01, 0.15)
@@ -89,7 +88,7 @@ def run(rounds: int) -> Report:
     return Report("Projection: time to the plain loop's loss", figures, ratios, facts)
 
 
-def _one_by_one(task: Task, crops: Pixels) -> tuple[Answers, Answers]:
+def _one_by_one(task: TaskName, crops: Pixels) -> tuple[Answers, Answers]:
     """Project photo after photo, each with the plain loop and then with ours."""
     theirs, ours = [], []
     for crop in crops:
@@ -98,7 +97,7 @@ def _one_by_one(task: Task, crops: Pixels) -> tuple[Answers, Answers]:
     return _joined(theirs), _joined(ours)
 
 
-def _until(task: Task, crops: Pixels, losses: np.ndarray, least: int = 0) -> Answers:
+def _until(task: TaskName, crops: Pixels, losses: np.ndarray, least: int = 0) -> Answers:
     """Search with as many steps as the first photos need for these losses; endless seconds if none do.
 
     Args:
@@ -114,7 +113,7 @@ def _until(task: Task, crops: Pixels, losses: np.ndarray, least: int = 0) -> Ans
     return replace(found, seconds=[math.inf] * len(crops))
 
 
-def _engine(task: Task, steps: int) -> Answering:
+def _engine(task: TaskName, steps: int) -> Answering:
     base = default_settings(task)
     rise, fall = RAMPS
     projection = replace(
@@ -124,7 +123,7 @@ def _engine(task: Task, steps: int) -> Answering:
     return open_engine(profile_of(NAMES[0]), settings)
 
 
-def _search(engine: Answering, task: Task, crops: Pixels, steps: int) -> Answers:
+def _search(engine: Answering, task: TaskName, crops: Pixels, steps: int) -> Answers:
     """Restore aligned photos with the program itself; locating and pasting count."""
     degraded = subjects(crops, task, ["photo"] * len(crops), engine.profile.prior.crop)
     started = time.perf_counter()
@@ -136,7 +135,7 @@ def _search(engine: Answering, task: Task, crops: Pixels, steps: int) -> Answers
     return Answers([seconds] * len(crops), [steps] * len(crops), losses, made)
 
 
-def _plain(task: Task, crop: Pixels) -> Answers:
+def _plain(task: TaskName, crop: Pixels) -> Answers:
     """Run all steps of the plain loop on one aligned photo."""
     profile = profile_of(NAMES[0])
     settings = default_settings(task).projection

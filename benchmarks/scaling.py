@@ -20,14 +20,13 @@ import torch
 
 from benchmarks.measure import Report, Spread, spread
 from benchmarks.people import good_faces
-from mystyle_cli.analysis.baselines import comparison_settings
 from mystyle_cli.nets.device import CPU
 from mystyle_cli.nets.processors import usable_processors
 from mystyle_cli.photos.pixels import to_pixels
 from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.restore.engine import open_engine
 from mystyle_cli.restore.restore import restore_with
-from mystyle_cli.restore.trials import subjects
+from mystyle_cli.restore.trials import comparison_settings, subjects
 from mystyle_cli.sample.samples import draw
 from mystyle_cli.tuning.settings import TuneSettings
 from mystyle_cli.tuning.tuning import Reconstruction, plan_for, tune

@@ -8,25 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mystyle_cli.analysis.baselines import (
-    comparison_settings,
-    domain,
-    lanczos,
-    personal,
-    pictures,
-)
-from mystyle_cli.analysis.enhancement import METHODS, enhance, targets
 from mystyle_cli.analysis.judge import Judge, Truths
 from mystyle_cli.analysis.membership import excess, outside_the_others, with_many_anchors
 from mystyle_cli.analysis.tuned import Interpolation, draw_pairs, interpolate
+from mystyle_cli.baselines.untuned import DomainPrior, MyStyle
 from mystyle_cli.errors import ProfileError
+from mystyle_cli.experiments.cases import HIDDEN, SMALL, Case
 from mystyle_cli.faces.align import FFHQ, Crop
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.score import synthesise
 from mystyle_cli.projection.settings import ProjectionSettings
-from mystyle_cli.restore.trials import hole_mask, shrink, subjects
+from mystyle_cli.restore.trials import comparison_settings, hole_mask, lanczos, pictures, shrink, subjects
 from tests.support.evaluations import measure_quickly
 from tests.support.tiny_store import TRAIN, make_store, picture
+from tools.figures.restored import METHODS, enhance, targets
 
 STEPS = ProjectionSettings(steps=3)
 
@@ -95,7 +90,10 @@ def test_baseline_is_the_domain_prior_in_w_plus(profile: Profile, truths: Truths
     """The baseline's pictures come from G_d and codes without anchors; the personal prior's from A_beta."""
     settings = replace(comparison_settings("inpaint"), projection=replace(STEPS, beta=0.02))
     inputs = subjects(truths.crops[:2], "inpaint", ["a", "b"], FFHQ)
-    theirs, ours = (prior(profile, inputs, "inpaint", settings) for prior in (domain, personal))
+    theirs, ours = (
+        method.restore(profile, method.train(profile, 0), inputs, "inpaint", settings)
+        for method in (DomainPrior(), MyStyle())
+    )
     assert all(answer.alpha_plus is None for answer in theirs)
     assert all(excess(answer.alpha_plus, 0.02) <= 1e-6 for answer in ours if answer.alpha_plus is not None)
     codes = np.stack([answer.w_plus for answer in theirs])
@@ -105,15 +103,15 @@ def test_baseline_is_the_domain_prior_in_w_plus(profile: Profile, truths: Truths
     np.testing.assert_array_equal(pictures(theirs)[:, outside], truths.crops[:2, outside])
 
 
-@pytest.mark.parametrize("task", ["upscale", "inpaint"])
+@pytest.mark.parametrize("case", [SMALL, HIDDEN])
 def test_enhancement_scores_every_method(
-    profile: Profile, truths: Truths, task: str, monkeypatch: pytest.MonkeyPatch
+    profile: Profile, truths: Truths, case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every method is judged on every photo, and the truth is perfect where it is compared with itself."""
-    if task == "inpaint":  # dlib, a tenth of a second a face, is asked once
+    if case is HIDDEN:  # dlib, a tenth of a second a face, is asked once
         measure_quickly(monkeypatch.setattr)
-    settings = replace(comparison_settings(task), projection=STEPS)  # type: ignore[arg-type]
-    run = enhance(Judge(profile), truths, task, settings)  # type: ignore[arg-type]
+    settings = replace(comparison_settings(case.task), projection=STEPS)
+    run = enhance(Judge(profile), truths, case, settings)
     assert tuple(run.scores) == METHODS
     truth = run.scores["truth"]
     assert truth.lpips.max() < 1e-6

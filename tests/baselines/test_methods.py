@@ -14,7 +14,7 @@ from mystyle_cli.baselines.adversarial import AdversarialSettings, Corresponding
 from mystyle_cli.baselines.baseline import Baseline, Trained, draw_codes
 from mystyle_cli.baselines.discriminator import Discriminator
 from mystyle_cli.baselines.fitted import Glo, Restorer
-from mystyle_cli.baselines.methods import BASELINES, baseline_named
+from mystyle_cli.baselines.methods import BASELINES
 from mystyle_cli.baselines.pivotal import PivotSettings, find_pivot
 from mystyle_cli.baselines.untuned import DomainPrior, MyStyle, NearestAnchor
 from mystyle_cli.errors import ModelError
@@ -188,7 +188,7 @@ def test_ours_is_what_the_commands_answer(profile: Profile) -> None:
     """MyStyle's answer is that of `restore`, and its samples are mixtures of the anchors drawn by G_p."""
     from mystyle_cli.restore.restore import restore
 
-    method = baseline_named("MyStyle")
+    method = MyStyle()
     trained = method.train(profile, 0)
     ours = method.restore(profile, trained, holed(profile, 1), "inpaint", SEARCH)[0]
     theirs = restore(profile, holed(profile, 1), "inpaint", SEARCH)[0]
@@ -229,7 +229,7 @@ def test_every_method_documents_itself() -> None:
 def test_the_notes_tell_the_settings() -> None:
     """docs/notes/baselines.md has a line with the settings of every method as they are."""
     notes = (Path(__file__).parents[2] / "docs/notes/baselines.md").read_text("utf-8")
-    told = {method.name: method.settings for method in BASELINES} | {"PTI": PivotSettings().shown()}
+    told = {method.name: method.settings for method in BASELINES} | {"PTI": PivotSettings().settings}
     for name, settings in told.items():
         listed = ", ".join(f"{key} {value}" for key, value in settings.items())
         assert f"| {name} | {listed} |" in notes

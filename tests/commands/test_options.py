@@ -189,6 +189,7 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "--only": (EVALUATE, "--only reconstruction"),
         "--output": (EVALUATE, "-o other"),
         "--seed": (EVALUATE, "--seed 2"),
+        "--judge": ("evaluate ada --quick --only synthesis -o out", "--judge {w}/tiny-32/identity.onnx"),
     },
     "profile advise": {
         "--page": ("profile advise ada", "--page advice.html"),

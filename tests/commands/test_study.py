@@ -19,8 +19,12 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from mystyle_cli.baselines.baseline import Baseline
 from mystyle_cli.cli import cli
+from mystyle_cli.errors import NoFaceError
 from mystyle_cli.photos.marks import read_marks
+from mystyle_cli.restore import restore as restoring
+from mystyle_cli.store.store import Store
 from tests.support.evaluations import measure_quickly
 from tests.support.journeys import Run, document, journey
 from tests.support.tiny_store import HELD_OUT, picture
@@ -87,17 +91,47 @@ def test_a_study_from_page_to_shares(run: Run, tmp_path: Path) -> None:
         ],
     )
     Path("a.json").write_text(seeing)
-    Path("b.json").write_text(answer(page, key, lambda kind, shows: "first"))
-    found = document(run("study", "score", "a.json", "b.json", "a.json", "--key", key, "--json"))
-    assert (found["people"], found["study"]) == (2, made["study"])
+    for name in ("b.json", "c.json"):
+        Path(name).write_text(answer(page, key, lambda kind, shows: "first"))
+    found = document(run("study", "score", "a.json", "b.json", "c.json", "a.json", "--key", key, "--json"))
+    assert (found["people"], found["study"]) == (3, made["study"])
     shares = {one["what"]: (one["count"], one["answers"]) for one in found["shares"]}
-    assert shares["photo taken for a photograph"] == (2, 2)
-    assert shares["personal prior taken for a photograph"] == (1, 2)
-    alike = shares["personal prior chosen over domain prior"]
-    assert alike[1] == 2 * HELD_OUT
-    assert alike[0] >= HELD_OUT
+    assert shares["photo taken for a photograph"] == (3, 3)
+    assert shares["personal prior taken for a photograph"] == (2, 3)
+    asked = json.loads(key.read_text())["questions"].values()
+    pairs = [one["shows"] for one in asked if one["kind"] == "alike"]
+    left = sum(shows[0] == "personal prior" for shows in pairs)
+    assert len(pairs) == HELD_OUT
+    assert shares["personal prior chosen over domain prior"] == (HELD_OUT + 2 * left, 3 * HELD_OUT)
     told = run("study", "score", "a.json", "--key", key)
     assert re.search(r"personal prior chosen over domain prior +2 of 2 +100% +34% to 100%", told.stdout)
+
+
+def test_both_priors_start_alike_and_a_photo_that_fails_is_left_out(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Searches begin at means, not at the person's net; the other photo is asked about."""
+    starts, real, locate = [], Baseline.restore, restoring.locate
+
+    def restored(method: Baseline, *given: Any) -> Any:
+        starts.append((method.name, given[4].start))
+        return real(method, *given)
+
+    def refusing(profile: Any, subject: Any, **named: Any) -> Any:
+        if subject.name == bad:
+            raise NoFaceError(f"{bad}: no face was found", "Choose another photo.")
+        return locate(profile, subject, **named)
+
+    monkeypatch.setattr(Baseline, "restore", restored)
+    monkeypatch.setattr(restoring, "locate", refusing)
+    faces = [record.face for record in Store(tmp_path / "store").open("ada").photos("held-out")]
+    bad = Path(faces[0]).stem
+    done = run(*MAKE, "-o", "study", "--json")
+    made = document(done)
+    assert starts == [("MyStyle", "centre"), ("Domain prior", "centre")]
+    assert made["questions"] == 2 * (HELD_OUT - 1)
+    assert made["left_out"] == [f"{bad}: no face was found"]
+    assert f"a photo is left out: {bad}" in done.stderr
 
 
 def test_the_page_does_not_hold_what_is_true(study: None, tmp_path: Path) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from mystyle_cli.errors import ProfileError
+from mystyle_cli.errors import NoFaceError, ProfileError
 from mystyle_cli.evaluation.advice import advise
 from mystyle_cli.evaluation.comparison import FIGURES, compare, difference, shared_photos, verdict_of
 from mystyle_cli.experiments.bench import QUICK
+from mystyle_cli.find.locate import Subject
 from mystyle_cli.hull.solve import nearest_alpha
 from mystyle_cli.person.profile import Profile
+from mystyle_cli.restore import restore as restoring
 from mystyle_cli.store.store import Store
 from tests.support.journeys import Run, document, journey
 from tests.support.tiny_store import TRAIN, make_store
@@ -64,9 +67,28 @@ def test_a_profile_differs_in_nothing_from_its_copy(store: Store, ada: Profile) 
     report = compare(ada, store.open("again"), SMALL)
     (table,) = report.tables
     assert len(table.rows) == 12
-    assert {row[-1] for row in table.rows} == {"no difference"}
+    assert {row[6] for row in table.rows} == {"no difference"}
     assert {row[4] for row in table.rows} == {0.0}
     assert report.findings == ["No figure tells ada and again apart."]
+
+
+def test_photos_that_fail_are_counted(store: Store, ada: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A photo that one of the two fails on is compared by neither; what is told of the other is the same."""
+    name = shared_photos(ada, store.open("again"), 2).names[0]
+    real = restoring.locate
+
+    def locate(profile: Profile, subject: Subject, **named: Any) -> Any:
+        if (profile.name, subject.name) == ("again", name):
+            raise NoFaceError(f"{name}: no face was found", "Choose another photo.")
+        return real(profile, subject, **named)
+
+    monkeypatch.setattr(restoring, "locate", locate)
+    report = compare(ada, store.open("again"), SMALL)
+    places = [list(report.tables[0].columns).index(f"failed, {one}") for one in ("ada", "again")]
+    assert {tuple(row[place] for place in places) for row in report.tables[0].rows} == {(0, 1)}
+    assert max(abs(row[4]) for row in report.tables[0].rows) < 1e-3  # searched with others or alone
+    assert report.findings == ["No figure tells ada and again apart."]
+    assert difference(np.array([0.1, np.nan]), np.array([np.nan, 0.3]))[1] == np.inf
 
 
 def test_photos_that_one_has_learned_from_do_not_count(store: Store, ada: Profile) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
+import shutil
 from dataclasses import replace
 from html import escape
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import pytest
 
-from mystyle_cli.errors import UsageError
-from mystyle_cli.evaluation.evaluation import evaluate
+from mystyle_cli.errors import ProfileError, UsageError
+from mystyle_cli.evaluation.evaluation import Skipped, evaluate
 from mystyle_cli.evaluation.registry import EXPERIMENTS, choose
 from mystyle_cli.experiments.bench import QUICK, Bench, Protocol, fraction
 from mystyle_cli.experiments.experiment import Experiment, Measured, read_measured
@@ -132,9 +136,7 @@ def test_another_seed_or_protocol_is_measured_anew(people: list[Profile], tmp_pa
         return Measured({"x": np.array([1.0])})
 
     plain = choose(("plane",), paper=True)[0]
-    counting = Experiment(
-        "plane", "", "?", measure, lambda measured: plain.tell({}) if not measured else _no()
-    )
+    counting = Experiment("plane", "?", measure, lambda measured: plain.tell({}) if not measured else _no())
     for protocol in (SMALL, SMALL, replace(SMALL, seed=1), replace(SMALL, pairs=2)):
         with pytest.raises(_ToldError):
             evaluate(people[:1], [counting], protocol, tmp_path / "results")
@@ -155,6 +157,23 @@ def test_what_cannot_be_measured_is_left_out_with_its_reason(people: list[Profil
     assert not found.reports
     assert [(one.experiment, one.person) for one in found.skipped] == [("wrong", "ada"), ("plane", "ada")]
     assert "2 people" in found.skipped[0].reason
+
+
+def test_an_experiment_that_fails_is_told_and_ends_no_other(people: list[Profile], tmp_path: Path) -> None:
+    """Before and after it others are made; it is named with its reason, on the person it failed on."""
+
+    def measure(bench: Bench) -> Measured:
+        if bench.profile.name == "ada":
+            raise ProfileError("its net is damaged", "Make it again.")
+        return Measured({"anchors": np.eye(2)})
+
+    plane, reconstruction = choose(("reconstruction", "plane"), paper=True)[::-1]
+    failing = replace(plane, name="failing", measure=measure)
+    found = evaluate(people, [plane, failing, reconstruction], SMALL, tmp_path / "results")
+    assert [report.name for report in found.reports] == ["plane", "plane", "reconstruction"]
+    assert [row[0] for row in found.reports[1].tables[0].rows] == ["ben"]
+    assert found.skipped == (Skipped("failing", "ada", "it failed: its net is damaged", failed=True),)
+    assert json.loads((tmp_path / "results" / "results.json").read_text())["skipped"][0]["failed"]
 
 
 DAMAGE = (
@@ -284,6 +303,40 @@ def test_a_share_of_the_paper_is_a_share_of_its_numbers(run: Run, tmp_path: Path
         assert (protocol["pairs"], protocol["samples"]) == (pairs, samples)
         (part,) = folder.glob("parts/*.json")
         assert read_measured(part.read_bytes())[0]["pairs"].shape == (15, 2)
+
+
+@journey("evaluate", "--judge")
+def test_an_outside_net_judges_too(
+    run: Run, tiny_prior: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its column stands beside the others; what it judged is measured anew by another net, or by none."""
+    monkeypatch.setattr("mystyle_cli.analysis.outside.aligned_face", lambda face, crop: ROUGH)
+    monkeypatch.setattr("mystyle_cli.experiments.bench.QUICK", replace(QUICK, samples=8))
+    net = tmp_path / "outside.onnx"
+    shutil.copyfile(tiny_prior / "identity.onnx", net)
+    asked = ("--json", "evaluate", "ada", "--quick", "--only", "synthesis", "-o", "out")
+    parts = tmp_path / "work" / "out" / "parts"
+    plain = document(run(*asked))["reports"][0]["tables"][0]
+    judged = document(run(*asked, "--judge", net))["reports"][0]["tables"][0]
+    assert [column for column in judged["columns"] if column not in plain["columns"]] == ["judge"]
+    place = judged["columns"].index("judge")
+    assert all("±" in row[place] for row in judged["rows"])
+    assert [row[:place] + row[place + 1 :] for row in judged["rows"]] == plain["rows"]
+    results = json.loads((tmp_path / "work" / "out" / "results.json").read_text())
+    assert results["judge"] == hashlib.sha256(net.read_bytes()).hexdigest()
+    kept = len(list(parts.glob("*.json")))
+    model = onnx.load(net)
+    model.producer_name = "another"
+    onnx.save(model, net)
+    run(*asked, "--judge", net)
+    assert len(list(parts.glob("*.json"))) == kept + 1
+    nothing = run("evaluate", "ada", "--only", "walks", "--judge", net)
+    assert nothing.exit_code == 2
+    assert "--only synthesis" in nothing.stderr
+
+
+ROUGH = SimpleNamespace(landmarks=np.random.default_rng(0).uniform(8, 24, (68, 2)))
+"""Landmarks somewhere on a face of 32 pixels."""
 
 
 def test_an_unknown_experiment_is_named(run: Run) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,20 @@ import numpy as np
 import pytest
 
 from mystyle_cli.analysis.copies import nearest_photos
+from mystyle_cli.baselines.pivotal import PivotSettings, find_pivot
+from mystyle_cli.errors import NoFaceError
+from mystyle_cli.evaluation.registry import EXPERIMENTS
 from mystyle_cli.experiments import editing, identity, paths, spaces, subsets, synthesis, tradeoff
 from mystyle_cli.experiments.bench import Bench, Protocol, chosen
+from mystyle_cli.experiments.cases import Case
+from mystyle_cli.find.locate import Subject
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.score import synthesise
 from mystyle_cli.photos.pixels import to_pixels, to_unit
+from mystyle_cli.restore import restore as restoring
+from mystyle_cli.restore.trials import Answers
+from mystyle_cli.tuning.anchors import AnchorSettings
+from mystyle_cli.tuning.settings import TuneSettings
 from tests.support.tiny_store import TRAIN, make_store, picture
 
 SMALL = Protocol("test", 2, 3, 3, 6, 1, (3,), 1, 4, ("Domain prior", "MyStyle"), steps=2)
@@ -100,11 +111,11 @@ def test_every_beta_is_searched_with(bench: Bench, monkeypatch: pytest.MonkeyPat
     """In each application, in the order of the table."""
     seen = spied(
         monkeypatch,
-        "mystyle_cli.experiments.tradeoff.restore",
+        "mystyle_cli.experiments.cases.restore",
         lambda profile, subjects, task, settings, progress: (task, settings.projection.beta),
     )
     found = tradeoff.measure(bench).values
-    assert seen == [(task, beta) for task in tradeoff.TASKS for beta in tradeoff.BETAS]
+    assert seen == [(case.task, beta) for case in tradeoff.USED for beta in tradeoff.BETAS]
     assert np.isfinite(found["id"]).all()
 
 
@@ -112,7 +123,7 @@ def test_every_space_is_searched_in(bench: Bench, monkeypatch: pytest.MonkeyPatc
     """For each case, in the order of the table."""
     seen = spied(
         monkeypatch,
-        "mystyle_cli.experiments.spaces.restore",
+        "mystyle_cli.experiments.cases.restore",
         lambda profile, subjects, task, settings, progress: (task, settings.projection.space),
     )
     spaces.measure(bench)
@@ -128,7 +139,7 @@ def test_subsets_are_tuned_and_searched_alone(bench: Bench, monkeypatch: pytest.
         "mystyle_cli.experiments.subsets.project",
         lambda problem, settings, _: (problem, settings),
     )
-    used = spied(monkeypatch, "mystyle_cli.experiments.subsets.restore", lambda person, *_: person.anchors())
+    used = spied(monkeypatch, "mystyle_cli.experiments.cases.restore", lambda person, *_: person.anchors())
     found = subsets.measure(bench).values
     groups = subsets.draw_subsets(TRAIN, SMALL.sizes, SMALL.repeats, SMALL.seed)
     assert [len(rows) for rows in groups] == [3, TRAIN] == found["size"].astype(int).tolist()
@@ -159,13 +170,13 @@ def test_samples_are_scored_to_the_set_and_the_nearest_photo(bench: Bench) -> No
 def test_another_persons_photo_is_held_against_both(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ben's photos by ada's prior and by his; answers are likened to his set, and hers to her."""
     ada, ben = bench.profile, bench.others[0]
-    seen = spied(monkeypatch, "mystyle_cli.experiments.identity.restore", lambda person, *_: person.name)
-    answers: list[np.ndarray] = []
-    real = identity.pictures
-    monkeypatch.setattr(identity, "pictures", lambda found: answers.append(real(found)) or answers[-1])
+    seen = spied(monkeypatch, "mystyle_cli.experiments.cases.restore", lambda person, *_: person.name)
+    answers: list[Answers] = []
+    real = Case.answered
+    monkeypatch.setattr(Case, "answered", lambda *given: answers.append(real(*given)) or answers[-1])
     found = identity.measure_wrong(bench).values
     assert seen == ["ada", "ben"]
-    wrong, right = (ada.prior.embed(to_unit(pixels)) for pixels in answers)
+    wrong, right = (ada.prior.embed(to_unit(one.pixels)) for one in answers)
     np.testing.assert_allclose(found["right"], (right @ ben.reference_embeddings().T).max(axis=1), atol=1e-5)
     np.testing.assert_allclose(found["wrong"], (wrong @ ben.reference_embeddings().T).max(axis=1), atol=1e-5)
     np.testing.assert_allclose(found["taken"], (wrong @ ada.reference_embeddings().T).max(axis=1), atol=1e-5)
@@ -190,3 +201,54 @@ def test_every_policy_at_the_limit_is_tried(bench: Bench, monkeypatch: pytest.Mo
     found = editing.measure_limits(bench).values
     assert seen == [(policy, editing.STRENGTHS) for policy in editing.POLICIES]
     assert found["id"].shape == (3, 2, len(editing.STRENGTHS))
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Let no face be found on a photo, whoever looks for one."""
+    real = restoring.locate
+
+    def locate(profile: Profile, subject: Subject, **named: Any) -> Any:
+        if subject.name == name:
+            raise NoFaceError(f"{name}: no face was found", "Choose another photo.")
+        return real(profile, subject, **named)
+
+    monkeypatch.setattr(restoring, "locate", locate)
+
+
+ANSWERING = {
+    "beta": "truth_id",
+    "photos": "truth_id",
+    "enhancement": "truth_id",
+    "damage": "truth_id",
+    "poses": "id",
+    "limits": "id",
+    "spaces": "truth_id",
+    "wrong": "right",
+}
+"""Experiments that restore photos, and a figure that each answer has."""
+
+
+@pytest.mark.parametrize(("name", "kind"), ANSWERING.items())
+def test_a_photo_that_fails_is_counted_and_ends_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str, kind: str
+) -> None:
+    """Of two photos the second has no face: every table tells it, and the first's figures are there."""
+    experiment = next(one for one in EXPERIMENTS if one.name == name)
+    monkeypatch.setattr(tradeoff, "BETAS", (0.0, None))
+    brief = PivotSettings(AnchorSettings(steps=1), TuneSettings(passes=1, batch=1))
+    monkeypatch.setattr(editing, "find_pivot", partial(find_pivot, settings=brief))
+    bench = Bench(bench.profile, replace(SMALL, steps=1), bench.others)
+    asked = Bench(bench.others[0], SMALL) if name == "wrong" else bench
+    refuse(monkeypatch, asked.photos.names[1])
+    found = experiment.measure(bench)
+    axis = -2 if name in ("poses", "limits") else -1
+    first, second = (np.isnan(found.values[kind].take(row, axis)).sum() for row in (0, 1))
+    assert (second > first) == (name != "damage")  # where a failure counts as the photo as it was
+    report = experiment.tell({"ada": found})
+    assert all(np.isfinite(target.value) for target in report.targets)
+    assert report.tables
+    for table in report.tables:
+        if table.title == "methods":
+            continue
+        place = list(table.columns).index("failed")
+        assert sum(row[place] or 0 for row in table.rows if isinstance(row[place], int)) > 0, table.title

@@ -71,7 +71,7 @@ def test_walks_fall_on_the_way_out() -> None:
 
 def test_beta_is_advised_where_both_errors_together_are_least() -> None:
     """Per application; more beta costs ID and wins LPIPS."""
-    shape = (len(tradeoff.TASKS), len(tradeoff.BETAS), 2)
+    shape = (len(tradeoff.USED), len(tradeoff.BETAS), 2)
     ids, lpips = np.zeros(shape), np.zeros(shape)
     ids[:] = np.array([0.9, 0.88, 0.8, 0.7, 0.5])[None, :, None]
     lpips[:] = np.array([0.3, 0.2, 0.19, 0.18, 0.1])[None, :, None]
@@ -142,7 +142,8 @@ def enhanced(ours: float, domain: float, other: float, given: float) -> dict[str
             array[:, enhancement.ROWS.index(name)] = value
     for array in values.values():
         array[:, enhancement.ROWS.index("DiffAugment"), 1] = np.nan
-    failed = np.zeros(shape[:2])
+    failed = np.full(shape[:2], np.nan)
+    failed[:, [enhancement.ROWS.index(name) for name in rows]] = 0
     failed[:, enhancement.ROWS.index("DiffAugment")] = 1
     return of(**values, failed=failed, truth=np.ones((len(MEASURES), 2)))
 
@@ -159,7 +160,11 @@ def test_restored_photos_are_held_against_the_domain_prior_and_the_best_other() 
         assert found(report)[f"{case.name}: ID over DiffAugment"] == (pytest.approx(0.1), over_best <= 0.1)
     assert all("100% of the photos come nearer" in finding for finding in report.findings)
     row = next(row for row in report.tables[0].rows if row[0] == "DiffAugment")
-    assert row[enhancement.HEADERS.index("failed")] == 1
+    assert row[list(report.tables[0].columns).index("failed")] == 1
+    told = {row[0]: row[1:] for row in report.tables[-1].rows}  # what each was run with, and its source
+    assert list(told) == ["Domain prior", "DiffAugment", "MyStyle"]
+    assert "augmentation colour + translation + cutout" in str(told["DiffAugment"][0])
+    assert told["DiffAugment"][1] == "Zhao et al. 2020"
     worse = enhancement.tell(enhanced(0.3, 0.5, 0.7, 0.4))
     assert not any(target.met for target in worse.targets)
     assert all(finding.split(": ")[1].startswith("0%") for finding in worse.findings)
@@ -169,10 +174,12 @@ def test_damage_is_held_against_the_best_other_and_the_input() -> None:
     """By the ID to the truth; the better one is named."""
     shape = (len(damage.LEVELS), len(damage.ROWS), 2)
     values = {name: np.full(shape, np.nan) for name in (*MEASURES, "face_lpips")}
+    failed = np.full(shape[:2], np.nan)
     for name, value in {"input": 0.6, damage.OURS: 0.7, enhancement.DOMAIN: 0.5}.items():
+        failed[:, damage.ROWS.index(name)] = 0
         for array in values.values():
             array[:, damage.ROWS.index(name)] = value
-    told = found(damage.tell(of(**values, failed=np.zeros(shape[:2]))))
+    told = found(damage.tell(of(**values, failed=failed)))
     assert told["moderate: IDS over input"] == (pytest.approx(0.1), True)
     assert told["severe: IDS over input"] == (pytest.approx(0.1), True)
 
@@ -184,6 +191,25 @@ def test_the_persons_space_is_held_against_the_free_ones() -> None:
         values[name][:] = np.array([0.3, 0.6, 0.7, 0.8])[None, :, None]
     told = found(spaces.tell(of(**values)))
     assert {(round(value, 6), met) for value, met in told.values()} == {(0.2, True)}
+
+
+def test_an_experiment_without_an_answer_says_so() -> None:
+    """Every photo failed: rows stay, no target is met, no sentence has a figure."""
+    shape = (len(enhancement.CASES), len(enhancement.ROWS), 2)
+    values = {name: np.full(shape, np.nan) for name in MEASURES}
+    failed = np.full(shape[:2], np.nan)
+    failed[:, enhancement.ROWS.index(enhancement.OURS)] = 2
+    failed[:, enhancement.ROWS.index(enhancement.INPUT)] = 0
+    report = enhancement.tell(of(**values, failed=failed, truth=np.ones((len(MEASURES), 2))))
+    assert [row[0] for row in report.tables[0].rows] == ["input", enhancement.OURS, "truth"]
+    assert report.tables[0].rows[1][1:] == [*["-"] * len(MEASURES), 2, report.tables[0].rows[1][-1]]
+    assert not any(target.met for target in report.targets)
+    nothing = np.full((len(tradeoff.USED), len(tradeoff.BETAS), 2), np.nan)
+    told = [
+        *report.findings,
+        *tradeoff.tell(of(typical=[0.9, 0.5], **dict.fromkeys(MEASURES, nothing))).findings,
+    ]
+    assert all(finding.endswith("no photo was answered.") for finding in told)
 
 
 def test_edits_are_held_against_the_best_other() -> None:

@@ -135,9 +135,7 @@ def test_crops_that_cannot_be_upscaled_are_told(profile, size):
 
 
 @pytest.mark.parametrize("quality", ["instant", "fast"])
-@pytest.mark.parametrize(
-    "other", [{"start": "centre"}, {"projection": ProjectionSettings(space="w")}, {"domain_prior": True}]
-)
+@pytest.mark.parametrize("other", [{"start": "centre"}, {"projection": ProjectionSettings(space="w")}])
 def test_what_contradicts_a_quick_answer_is_refused(profile, quality, other):
     """An answer that begins at the net's begins nowhere else, and stays in the person's space."""
     with pytest.raises(UsageError, match=quality):
@@ -217,14 +215,6 @@ def test_a_random_start_is_repeatable(profile):
     np.testing.assert_array_equal(one.pixels, again.pixels)
     assert not np.array_equal(one.alpha_plus, other.alpha_plus)
     assert in_a_beta(upscaled(start="encoder").alpha_plus, 0.03)
-
-
-def test_the_domain_prior_has_no_anchors(profile):
-    """The baseline searches W+ of G_d: a code, but no coefficients."""
-    (done,) = restore(profile, [Subject(picture(1, 16))], "upscale", replace(CROPS, domain_prior=True))
-    assert done.alpha_plus is None
-    assert done.beta is None
-    assert done.w_plus.shape == (profile.manifest.prior.num_ws, profile.manifest.prior.w_dim)
 
 
 def test_whole_photo_in_whole_photo_out(profile, photo):

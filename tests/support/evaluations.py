@@ -8,7 +8,8 @@ from functools import partial
 
 import numpy as np
 
-from mystyle_cli.analysis import baselines, judge
+from mystyle_cli.analysis import judge, study
+from mystyle_cli.baselines.untuned import DomainPrior
 from mystyle_cli.experiments import bench
 from mystyle_cli.tuning import refining
 
@@ -29,5 +30,5 @@ def measure_quickly(setattr: Callable[[object, str, object], None]) -> None:
     least = {"photos": 1, "pairs": 3, "points": 3, "samples": 6, "sizes": (3,), "passes": 1, "walks": 2}
     setattr(bench, "QUICK", replace(bench.QUICK, **least, steps=2))  # type: ignore[arg-type]
     setattr(bench, "PAPER", replace(bench.PAPER, walks=30))
-    setattr(baselines, "DOMAIN_STEPS", 3)
+    setattr(study, "DomainPrior", partial(DomainPrior, steps=3))
     setattr(refining, "RefineSettings", partial(refining.RefineSettings, steps=8))

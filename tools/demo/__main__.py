@@ -19,14 +19,15 @@ from pathlib import Path
 
 import numpy as np
 
-from mystyle_cli.analysis.baselines import Task, comparison_settings, domain, pictures
 from mystyle_cli.analysis.judge import Judge, Scores
+from mystyle_cli.baselines.untuned import DomainPrior
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.photos.decode import decode
 from mystyle_cli.photos.encode import encode
 from mystyle_cli.photos.pixels import Pixels, grid
 from mystyle_cli.prior.registry import open_prior
-from mystyle_cli.restore.trials import subjects
+from mystyle_cli.restore.task import TaskName
+from mystyle_cli.restore.trials import comparison_settings, pictures, subjects
 from mystyle_cli.store.store import Store
 from tools.demo.inputs import Inputs, prepare
 from tools.demo.overview import overview
@@ -37,7 +38,10 @@ PERSON = "ada"
 PHOTOS = Path("profiles/photos")
 WHOLE = 2
 """Held-out photos that are also enlarged, inverted and edited as a whole."""
-TASKS: dict[Task, tuple[str, str]] = {"upscale": ("small", "upscaled"), "inpaint": ("hidden", "inpainted")}
+TASKS: dict[TaskName, tuple[str, str]] = {
+    "upscale": ("small", "upscaled"),
+    "inpaint": ("hidden", "inpainted"),
+}
 HEADINGS = {
     "upscale": ("Enlarged from 16 x 16 pixels", "None of these photos was learned from."),
     "inpaint": (
@@ -103,11 +107,12 @@ def type_commands(shell: Shell, inputs: Inputs) -> None:
 
 def ask_domain_prior(shell: Shell, profile: Profile, inputs: Inputs) -> None:
     """Let the domain prior answer the same questions for comparison."""
+    method = DomainPrior()
     for task, (_, outputs) in TASKS.items():
         start = time.perf_counter()
         settings = replace(comparison_settings(task), batch=len(inputs.names()))
         degraded = subjects(inputs.truths.crops, task, inputs.names(), inputs.truths.crop)
-        answers = domain(profile, degraded, task, settings)
+        answers = method.restore(profile, method.train(profile, 0), degraded, task, settings)
         folder = shell.folder / "domain" / outputs
         folder.mkdir(parents=True, exist_ok=True)
         for name, pixels in zip(inputs.names(), pictures(answers), strict=True):
@@ -122,10 +127,10 @@ def read(folder: Path, names: Sequence[str]) -> Pixels:
     return np.stack([decode(folder / f"{name}.png").pixels for name in names])
 
 
-def score(shell: Shell, profile: Profile, inputs: Inputs) -> dict[Task, dict[str, Scores]]:
+def score(shell: Shell, profile: Profile, inputs: Inputs) -> dict[TaskName, dict[str, Scores]]:
     """Judge what lies in the demonstration's folders."""
     judge, names, demo = Judge(profile), inputs.names(), shell.folder
-    found: dict[Task, dict[str, Scores]] = {}
+    found: dict[TaskName, dict[str, Scores]] = {}
     for task, (_, outputs) in TASKS.items():
         places = {"domain prior": demo / "domain" / outputs, "personal prior": demo / outputs}
         found[task] = {name: judge.score(read(place, names), inputs.truths) for name, place in places.items()}
@@ -133,7 +138,7 @@ def score(shell: Shell, profile: Profile, inputs: Inputs) -> dict[Task, dict[str
     return found
 
 
-def compare(page: Page, inputs: Inputs, task: Task, scores: dict[str, Scores]) -> None:
+def compare(page: Page, inputs: Inputs, task: TaskName, scores: dict[str, Scores]) -> None:
     """Show the four pictures of each photo with ID and LPIPS under each."""
     page.section(*HEADINGS[task])
     small, outputs = TASKS[task]
@@ -155,7 +160,7 @@ def compare(page: Page, inputs: Inputs, task: Task, scores: dict[str, Scores]) -
     page.rows(rows)
 
 
-def result_rows(scores: dict[Task, dict[str, Scores]]) -> list[list[str]]:
+def result_rows(scores: dict[TaskName, dict[str, Scores]]) -> list[list[str]]:
     """Return the result table's rows: means over the held-out photos."""
     rows = []
     for task, found in scores.items():
@@ -166,7 +171,9 @@ def result_rows(scores: dict[Task, dict[str, Scores]]) -> list[list[str]]:
     return rows
 
 
-def write_page(shell: Shell, profile: Profile, inputs: Inputs, scores: dict[Task, dict[str, Scores]]) -> Path:
+def write_page(
+    shell: Shell, profile: Profile, inputs: Inputs, scores: dict[TaskName, dict[str, Scores]]
+) -> Path:
     """Write index.html beside the pictures."""
     demo, relative = shell.folder, Path("store") / profile.name
     page = Page("mystyle: one person, learned from their photos")

@@ -25,7 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mystyle_cli.faces.align import Points, warp
+from mystyle_cli.analysis.outside import judged_quad
+from mystyle_cli.faces.align import warp
 from mystyle_cli.photos.pixels import resize
 
 NET = "faceres-deep"
@@ -35,8 +36,6 @@ LAYERS = tuple(
 )  # at 112, 56, 28, 14 pixels
 SIDE = 224
 MEAN = (103.939, 116.779, 123.68)  # of blue, green and red
-PLACES = np.array([[0.342, 0.462], [0.657, 0.460], [0.500, 0.641], [0.371, 0.825], [0.631, 0.823]])
-"""Where eyes, nose tip and mouth corners are to lie, in sides of what the net sees."""
 
 
 @dataclass(frozen=True)
@@ -126,19 +125,6 @@ def _convolve(x: Tensor, weight: Tensor, depthwise: bool, attributes: dict[str, 
     if depthwise:
         return F.conv2d(x, weight.permute(2, 3, 0, 1), stride=stride, groups=x.shape[1])
     return F.conv2d(x, weight.permute(3, 2, 0, 1), stride=stride)
-
-
-def judged_quad(landmarks: np.ndarray) -> Points:
-    """Corners (4, 2) of the square that puts a face's five points nearest to `PLACES`, from 68 landmarks."""
-    eyes = [landmarks[36:42].mean(0), landmarks[42:48].mean(0)]
-    points = np.stack([*eyes, landmarks[30], landmarks[48], landmarks[54]])
-    rows = np.concatenate([np.column_stack([PLACES[:, 0], -PLACES[:, 1]]), PLACES[:, ::-1]])
-    system = np.column_stack(
-        [rows, np.repeat(np.eye(2), 5, axis=0)]
-    )  # x' = a x - b y + c, y' = b x + a y + d
-    a, b, c, d = np.linalg.lstsq(system, np.concatenate([points[:, 0], points[:, 1]]), rcond=None)[0]
-    corners = np.array([[0, 0], [0, 1], [1, 1], [1, 0]], np.float64)
-    return corners @ np.array([[a, b], [-b, a]]) + [c, d]
 
 
 class Judge:

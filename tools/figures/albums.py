@@ -12,21 +12,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
-from mystyle_cli.analysis.baselines import (
-    Task,
-    comparison_settings,
-    personal,
-    pictures,
-)
-from mystyle_cli.analysis.enhancement import METHODS, Enhancement, enhance
 from mystyle_cli.analysis.judge import Judge, Truths
 from mystyle_cli.analysis.metrics import describe_faces, lpips
 from mystyle_cli.config import DEFAULT_PRIOR
 from mystyle_cli.curate.settings import CurateSettings
+from mystyle_cli.experiments.cases import CASES, Case
+from mystyle_cli.experiments.enhancement import MARGINS
 from mystyle_cli.faces.align import FFHQ, align, warp
 from mystyle_cli.faces.face import aligned_face
 from mystyle_cli.faces.faces import find_faces
@@ -38,11 +32,13 @@ from mystyle_cli.photos.decode import decode
 from mystyle_cli.photos.pixels import Pixels, grid, to_pixels, to_unit
 from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.report.report import Cell, Report, Table, Target
+from mystyle_cli.restore.restore import restore
 from mystyle_cli.restore.task import default_settings
-from mystyle_cli.restore.trials import BOX, MOUTH, Box, subjects
+from mystyle_cli.restore.trials import comparison_settings, pictures, subjects
 from mystyle_cli.store.store import Store
 from tools.faces import judge as outside
 from tools.figures.common import OUT, ROOT, report_progress, save_picture, spread
+from tools.figures.restored import METHODS, Enhancement, enhance
 from tools.portraits import PRIOR
 
 PEOPLE = ROOT.parent / "shared" / "people"
@@ -51,24 +47,6 @@ JUDGE_VARIABLE = "MYSTYLE_JUDGE"  # folder of the outside judge's nets
 SEEDS_VARIABLE = "MYSTYLE_FIGURE_SEEDS"  # how many splits are tried; each takes some twenty minutes
 HELD = 0.2  # share of the photos that is held out
 SHOWN = 8  # photos on a sheet
-
-
-@dataclass(frozen=True)
-class Case:
-    """What is taken from a photo."""
-
-    name: str
-    task: Task
-    small: int = 16
-    box: Box = BOX
-
-
-CASES: Final = (
-    Case("enlarged from 16 px", "upscale"),
-    Case("enlarged from 32 px", "upscale", small=32),
-    Case("eyes and nose hidden", "inpaint"),
-    Case("mouth hidden", "inpaint", box=MOUTH),
-)
 
 
 def make() -> Report:
@@ -94,7 +72,7 @@ def make() -> Report:
         "albums",
         f"two albums of real people, {HELD:.0%} of the photos held out ({len(seeds)} random splits)",
         tables,
-        [target for name, runs in found.items() for target in _targets(name, runs)],
+        [target for case in CASES for target in _targets(case, found[case.name])],
         {
             "reference": "distance to the nearest reference photo by dlib's descriptors, lower is nearer",
             "truth": "distance to the true photo by the same",
@@ -159,7 +137,7 @@ def _score(profile: Profile, truths: Truths, case: Case, name: str, rendered: Pr
     """Restore the held-out photos of a split and judge what came of them."""
     judge, perceptual = Judge(profile), open_prior(PRIOR).perceptual()
     settings = replace(default_settings(case.task), batch=12)
-    run = enhance(judge, truths, case.task, settings, report_progress, small=case.small, box=case.box)
+    run = enhance(judge, truths, case, settings, report_progress)
     _show(f"albums-{name}-{case.name.replace(' ', '-')}", run)
     shown, scores = dict(run.pictures), dict(run.scores)
     if rendered is not None and case.task == "upscale":
@@ -212,10 +190,10 @@ def _enlarge_rendered(rendered: Profile, truths: Truths, case: Case) -> Pixels:
     whole = np.stack(
         [_wider(path, true, truths, size) for path, true in zip(truths.paths, truths.crops, strict=True)]
     )
-    small = round(case.small / crop.scale)
+    small = round(case.small(truths.crops.shape[1]) / crop.scale)
     names = [path.name for path in truths.paths]
     settings = replace(comparison_settings("upscale"), start="centre", batch=12)
-    found = personal(rendered, subjects(whole, "upscale", names, FFHQ, small=small), "upscale", settings)
+    found = restore(rendered, subjects(whole, "upscale", names, FFHQ, small=small), "upscale", settings)
     corners = crop.to_ffhq(np.array([[0, 0], [0, 1], [1, 1], [1, 0]])) * size
     return np.stack([warp(one, corners, truths.crops.shape[1]) for one in pictures(found)])
 
@@ -250,7 +228,7 @@ def _table(name: str, runs: Sequence[Scored]) -> Table:
     return Table(f"{name}, both albums, {photos} photos (mean ± spread)", ["", *columns], rows)
 
 
-def _targets(name: str, runs: Sequence[Scored]) -> list[Target]:
+def _targets(case: Case, runs: Sequence[Scored]) -> list[Target]:
     """What must hold: nearer to the person and to the truth than the domain prior and the input."""
     shown, theirs, ours, _ = METHODS
 
@@ -258,7 +236,7 @@ def _targets(name: str, runs: Sequence[Scored]) -> list[Target]:
         return float((_all(runs, "truth", ours) < _all(runs, "truth", other)).mean())
 
     gain = float((_all(runs, "id", ours) - _all(runs, "id", theirs)).mean())
-    margin = 0.16 if name.startswith("enlarged") else 0.17
+    name, (margin, _) = case.name, MARGINS[case.task]
     return [
         Target(f"{name}: ID above the domain prior's by", gain, "at least", margin),
         Target(f"{name}: share nearer to the truth than the domain prior", nearer(theirs), "at least", 0.8),

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mystyle_cli.analysis.baselines import Task
 from mystyle_cli.analysis.membership import excess, outside_the_others, with_many_anchors
 from mystyle_cli.faces.align import FFHQ
 from mystyle_cli.person.profile import Profile
@@ -24,7 +23,7 @@ from mystyle_cli.photos.pixels import Pixels
 from mystyle_cli.projection.settings import Parametrisation
 from mystyle_cli.report.report import Cell, Report, Table, Target
 from mystyle_cli.restore.restore import restore
-from mystyle_cli.restore.task import default_settings
+from mystyle_cli.restore.task import TaskName, default_settings
 from mystyle_cli.restore.trials import hole_mask, shrink, subjects
 from mystyle_cli.store.store import Store
 from tools.figures.common import people, profile_of, report_progress, truths_of
@@ -34,7 +33,7 @@ INSIDE = 1e-3
 """How far outside the hull of the others an anchor may lie that app. B.5 would leave out."""
 
 BETAS = (0.0, 0.05)
-TASKS: tuple[Task, ...] = ("upscale", "inpaint")
+TASKS: tuple[TaskName, ...] = ("upscale", "inpaint")
 KINDS: tuple[Parametrisation, ...] = ("simplex", "softplus")
 
 

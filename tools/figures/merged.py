@@ -14,7 +14,6 @@ from typing import Final
 
 import numpy as np
 
-from mystyle_cli.analysis.baselines import Task, comparison_settings, personal, pictures
 from mystyle_cli.analysis.judge import Judge, Scores, Truths
 from mystyle_cli.hull.hull import in_hull
 from mystyle_cli.learn.learn import merge
@@ -22,13 +21,14 @@ from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.reference import HELD_OUT
 from mystyle_cli.photos.pixels import to_pixels
 from mystyle_cli.report.report import Cell, Report, Table, Target
-from mystyle_cli.restore.task import Quality, default_settings
-from mystyle_cli.restore.trials import subjects
+from mystyle_cli.restore.restore import restore
+from mystyle_cli.restore.task import Quality, TaskName, default_settings
+from mystyle_cli.restore.trials import comparison_settings, pictures, subjects
 from mystyle_cli.store.store import Store
 from tools.figures.common import NAMES, OUT, profile_of, report_progress, spread, store, truths_of
 
 ALBUMS_VARIABLE: Final = "MYSTYLE_ALBUMS"
-TASKS: Final[tuple[Task, ...]] = ("upscale", "inpaint")
+TASKS: Final[tuple[TaskName, ...]] = ("upscale", "inpaint")
 NEAR: Final = 0.02
 """How far the shared generator may stay behind, in ID and in LPIPS."""
 
@@ -85,7 +85,7 @@ def _truths(profile: Profile) -> Truths:
 
 
 def _restored(
-    duo: Profile, person: Profile, truths: Truths, task: Task, quality: Quality
+    duo: Profile, person: Profile, truths: Truths, task: TaskName, quality: Quality
 ) -> tuple[dict[str, Scores], float, float]:
     """Restore one person's photos twice.
 
@@ -97,8 +97,9 @@ def _restored(
     judge, names = Judge(person), [path.name for path in truths.paths]
     degraded = subjects(truths.crops, task, names, truths.crop)
     chosen = comparison_settings(task, settings)
-    own = personal(person, degraded, task, chosen, report_progress)
-    shared = personal(duo, degraded, task, chosen, report_progress)
+    own = restore(person, degraded, task, chosen, report_progress)
+    shared = restore(duo, degraded, task, chosen, report_progress)
+    scores = {SINGLE: judge.score(pictures(own), truths), SHARED: judge.score(pictures(shared), truths)}
     outside = 0.0
     for answer in shared:
         assert answer.alpha_plus is not None
@@ -106,7 +107,6 @@ def _restored(
         fits = answer.alpha_plus.shape[-1] == len(duo.one(answer.person).anchors())
         outside += float(not (inside.all() and fits))
     whose = float(np.mean([answer.person == person.name for answer in shared]))
-    scores = {SINGLE: judge.score(pictures(own), truths), SHARED: judge.score(pictures(shared), truths)}
     return scores, whose, outside
 
 

@@ -87,18 +87,6 @@ def make_shard(path: Path, people: range, photos: int) -> int:
     return len(rows)
 
 
-def load_shards(
-    folder: Path, names: tuple[str, ...] = ("crops", "people"), skip: int = 0
-) -> dict[str, np.ndarray]:
-    """Load arrays of all shards in a folder, in order; `skip` leaves out the first shards."""
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    for path in sorted(folder.glob("shard-[0-9]*[0-9].npz"))[skip:]:
-        with np.load(path) as shard:
-            for name in names:
-                parts[name].append(shard[name])
-    return {name: np.concatenate(values) for name, values in parts.items()}
-
-
 def main() -> None:
     """Make the shards that are missing."""
     parser = argparse.ArgumentParser(

@@ -101,18 +101,6 @@ class Traits(NamedTuple):
     odd_brow: float = 0.0  # how far one brow is raised, head units
 
 
-_NEUTRAL = {
-    "iris_hue": 0.2, "iris_value": 0.5, "lash": 0.4, "brow_density": 0.7, "lip_redness": 0.4,
-    "skin_tone": 0.25,
-    "hair_hue": 0.3, "hair_value": 0.4, "hair_length": 0.2, "hair_volume": 0.4, "texture_seed": 0.0,
-}  # fmt: skip
-
-
-def average_identity() -> Identity:
-    """Return the face with every offset zero."""
-    return Identity(**{name: _NEUTRAL.get(name, 0.0) for name in Identity._fields})
-
-
 def draw_identity(seed: int) -> Identity:
     """Draw one person of the population.
 

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from tools.portraits.dataset import is_held_out
 
-FLIPPED_SIGN = ("yaw", "roll", "gaze_x", "light_x", "tilt")  # states that a mirrored picture negates
 JAW, BROWS = range(17), range(26, 16, -1)  # of the 68 landmarks: the outline of the face
 
 

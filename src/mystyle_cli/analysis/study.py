@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from mystyle_cli.analysis.baselines import comparison_settings, domain, personal, pictures
+from mystyle_cli.baselines.untuned import DomainPrior, MyStyle
 from mystyle_cli.errors import UsageError
 from mystyle_cli.files.documents import Items, OneOf, Record, Table, Text, Whole
 from mystyle_cli.files.parsing import DocumentError, json_of
@@ -24,10 +24,12 @@ from mystyle_cli.files.reading import read_file
 from mystyle_cli.person.reference import HELD_OUT
 from mystyle_cli.photos.pixels import Pixels, resize, to_pixels
 from mystyle_cli.progress import Progress, silent
-from mystyle_cli.restore.trials import subjects
+from mystyle_cli.restore.trials import comparison_settings, pictures, subjects
 
 if TYPE_CHECKING:
+    from mystyle_cli.baselines.baseline import Baseline
     from mystyle_cli.person.profile import Profile
+    from mystyle_cli.restore.task import Restoration
 
 REAL, OURS, DOMAIN = "photo", "personal prior", "domain prior"
 """What a picture is."""
@@ -81,12 +83,14 @@ class Study:
         prior: name of its domain prior.
         questions: of both kinds; "real" ones first, for two pictures of one photo would tell too much.
         references: uint8 (M, R, R, 3), photos of the person.
+        left_out: why photos are not asked about that could not be restored.
     """
 
     profile: str
     prior: str
     questions: tuple[Question, ...]
     references: Pixels = field(repr=False)
+    left_out: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -119,6 +123,9 @@ def make_study(
 ) -> Study:
     """Make a study of a person's held-out photos, which are made small and enlarged again.
 
+    Both priors search from their own means, so that the person's own net is no advantage. A photo that one of
+    them fails on is left out.
+
     Args:
         profile: the person, tuned.
         photos: how many at most.
@@ -130,6 +137,7 @@ def make_study(
     Raises:
         ProfileError: the profile is not tuned, or its photos are not in it.
         UsageError: it has no held-out photo, or a result of the other tool is missing.
+        MystyleError: no photo could be restored.
     """
     rng = np.random.default_rng(seed)
     records, faces = profile.photos(HELD_OUT), to_pixels(profile.faces(HELD_OUT))
@@ -144,17 +152,28 @@ def make_study(
     if against is not None:
         stems = [(name, Path(records[number].file).stem) for name, number in zip(names, chosen, strict=True)]
         rivals[f"{_printable(against.resolve().name)} (yours)"] = _read_rival(against, stems, crops.shape[1])
-    degraded = subjects(crops, "upscale", names, profile.prior.crop)
-    settings = comparison_settings("upscale")
-    ours, theirs = (
-        pictures(answer(profile, degraded, "upscale", settings, progress)) for answer in (personal, domain)
-    )
-    rivals = {DOMAIN: theirs, **rivals}
+    answers = [_answers(profile, crops, names, method, progress) for method in (MyStyle(), DomainPrior())]
+    errors = {one.name: one.error for found in answers for one in found if one.error is not None}
+    kept = [row for row, name in enumerate(names) if name not in errors]
+    if not kept:
+        raise errors[names[0]]
+    ours, theirs = (pictures([found[row] for row in kept]) for found in answers)
+    crops, rivals = crops[kept], {DOMAIN: theirs, **{name: made[kept] for name, made in rivals.items()}}
     references = to_pixels(profile.faces())
     shown = references[np.sort(rng.permutation(len(references))[:SHOWN])]
     asked = [*_ask_real(crops, ours, rng), *_ask_alike(ours, rivals, rng)][:MOST]
     named = [Question(f"q{number:03}", *one) for number, one in enumerate(asked, 1)]
-    return Study(profile.name, profile.prior.name, tuple(named), shown)
+    left_out = tuple(error.message for error in errors.values())
+    return Study(profile.name, profile.prior.name, tuple(named), shown, left_out)
+
+
+def _answers(
+    profile: Profile, crops: Pixels, names: Sequence[str], method: Baseline, progress: Progress
+) -> list[Restoration]:
+    """Return what a method makes of photos that were made small."""
+    settings = comparison_settings("upscale", start="centre")
+    given = subjects(crops, "upscale", names, profile.prior.crop)
+    return method.restore(profile, method.train(profile, 0), given, "upscale", settings, progress)
 
 
 Asked = tuple[str, tuple[Pixels, ...], tuple[str, ...]]

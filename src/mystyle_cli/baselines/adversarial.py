@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mystyle_cli.baselines.augment import augment
-from mystyle_cli.baselines.baseline import Baseline, Settings, Trained
+from mystyle_cli.baselines.baseline import Baseline, Settings, Trained, in_every_layer
 from mystyle_cli.baselines.discriminator import EqualisedConv, load_discriminator
 from mystyle_cli.errors import ModelError
 from mystyle_cli.nets.device import Device
@@ -155,7 +155,7 @@ class Duel:
     def made(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Return the pictures of codes, and what else the generator is to bring down."""
         with self.place.arithmetic(self.precision):
-            images = self.generator.synthesis(layers(codes, self.generator), noise="const")
+            images = self.generator.synthesis(in_every_layer(codes, self.generator), noise="const")
         return images.float(), images.new_zeros((), dtype=torch.float32)
 
     def opinions(self, step: int, images: Tensor) -> Tensor:
@@ -197,11 +197,6 @@ class Duel:
         names = dict(self.average.named_parameters())
         old: list[Tensor] = [names[name] for name in self.parameters]
         torch._foreach_lerp_(old, list(self.parameters.values()), 1 - 0.5 ** (1 / self.settings.half_life))
-
-
-def layers(codes: Tensor, generator: Generator) -> Tensor:
-    """Return codes (B, w_dim) for every layer (B, num_ws, w_dim)."""
-    return codes.unsqueeze(1).expand(-1, generator.num_ws, -1)
 
 
 @dataclass(frozen=True)
@@ -309,7 +304,7 @@ class CorrespondingDuel(Duel):
 
     def made(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Return pictures, and how their likeness to each other differs from that of G_d's."""
-        w_plus = layers(codes, self.generator)
+        w_plus = in_every_layer(codes, self.generator)
         with self.place.arithmetic(self.precision):
             with torch.no_grad(), looked_into(self.source) as before:
                 self.source.synthesis(w_plus, noise="const")

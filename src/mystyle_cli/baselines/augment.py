@@ -27,17 +27,14 @@ CUTOUT: Final = 1 / 2
 """Side of the grey square, in sides."""
 
 
-def augment(images: Tensor, random: torch.Generator, strength: float = 1.0) -> Tensor:
+def augment(images: Tensor, random: torch.Generator) -> Tensor:
     """Change each picture at random, differentiably.
 
     Args:
         images: (B, 3, R, R) in [-1, 1].
         random: on the CPU, so that every device sees the same changes.
-        strength: of all of it, in [0, 1]; at 0 the pictures come back as they are.
     """
-    if not strength:
-        return images
-    return _cut_out(_shifted(_coloured(images, random, strength), random, strength), random, strength)
+    return _cut_out(_shifted(_coloured(images, random), random), random)
 
 
 def _drawn(images: Tensor, random: torch.Generator) -> Tensor:
@@ -45,20 +42,20 @@ def _drawn(images: Tensor, random: torch.Generator) -> Tensor:
     return (torch.rand(len(images), 1, 1, 1, generator=random) - 0.5).to(images)
 
 
-def _coloured(images: Tensor, random: torch.Generator, strength: float) -> Tensor:
+def _coloured(images: Tensor, random: torch.Generator) -> Tensor:
     """Change brightness, saturation and contrast."""
-    images = images + strength * BRIGHTNESS * _drawn(images, random)
+    images = images + BRIGHTNESS * _drawn(images, random)
     grey = images.mean(1, keepdim=True)
-    images = grey + (images - grey) * (1 + strength * SATURATION * _drawn(images, random))
+    images = grey + (images - grey) * (1 + SATURATION * _drawn(images, random))
     mean = images.mean((1, 2, 3), keepdim=True)
-    factor = 1 + strength * CONTRAST * _drawn(images, random)
+    factor = 1 + CONTRAST * _drawn(images, random)
     return torch.addcmul(mean, images - mean, factor)
 
 
-def _shifted(images: Tensor, random: torch.Generator, strength: float) -> Tensor:
+def _shifted(images: Tensor, random: torch.Generator) -> Tensor:
     """Move each picture by whole pixels."""
     side = images.shape[-1]
-    most = round(strength * SHIFT * side)
+    most = round(SHIFT * side)
     padded = F.pad(images, (most, most, most, most))
     places = torch.randint(2 * most + 1, (len(images), 2), generator=random).tolist()
     return torch.stack(
@@ -69,10 +66,10 @@ def _shifted(images: Tensor, random: torch.Generator, strength: float) -> Tensor
     )
 
 
-def _cut_out(images: Tensor, random: torch.Generator, strength: float) -> Tensor:
+def _cut_out(images: Tensor, random: torch.Generator) -> Tensor:
     """Make a square of each picture grey; its centre is anywhere."""
     side = images.shape[-1]
-    size = round(strength * CUTOUT * side)
+    size = round(CUTOUT * side)
     first = torch.randint(side, (2, len(images), 1), generator=random) - size // 2
     at = torch.arange(side)
     rows, columns = (at >= first) & (at < first + size)  # each (B, R)

@@ -126,7 +126,6 @@ class Baseline(ABC):
                 steps=settings.projection.steps or self.steps,
             ),
             quality="full",
-            domain_prior=False,
         )
         return Engine(profile.drawn_by(trained.generator, trained.anchors), found)
 
@@ -168,6 +167,11 @@ def draw_codes(generator: Generator, count: int, seed: int, psi: float) -> Float
         codes = generator.mapping(torch.from_numpy(z).to(generator.device))
         codes = generator.w_avg + psi * (codes - generator.w_avg)
     return np.asarray(codes.float().cpu().numpy(), np.float32)
+
+
+def in_every_layer(codes: Tensor, generator: Generator) -> Tensor:
+    """Return codes (B, w_dim) for every layer (B, num_ws, w_dim)."""
+    return codes.unsqueeze(1).expand(-1, generator.num_ws, -1)
 
 
 def fill(parameters: Mapping[str, Tensor], state: State, prefix: str) -> None:

@@ -24,6 +24,7 @@ from mystyle_cli.baselines.baseline import (
     Trained,
     draw_codes,
     fill,
+    in_every_layer,
 )
 from mystyle_cli.baselines.encoder import TrainableEncoder
 from mystyle_cli.baselines.untuned import mix_anchors
@@ -106,14 +107,10 @@ class Fit:
             with torch.no_grad():
                 seen = self.perceptual.features(photos)
             codes = self.codes(rows, photos).float()
-            made = self.generator.synthesis(_layers(codes, self.generator), noise="const")
+            made = self.generator.synthesis(in_every_layer(codes, self.generator), noise="const")
             perceived = self.perceptual.distance_to(seen, made).float().mean()
         loss: Tensor = perceived + self.settings.weight_l2 * (made.float() - photos).square().mean()
         return loss
-
-
-def _layers(codes: Tensor, generator: Generator) -> Tensor:
-    return codes.unsqueeze(1).expand(-1, generator.num_ws, -1)
 
 
 @dataclass(frozen=True)
@@ -310,7 +307,7 @@ class OnePass(Engine):
         count, device = len(given), self.generator.device
         inputs, phi = torch.from_numpy(targets).to(device), phi.to(device)
         with torch.no_grad():
-            codes = _layers(self.encoder(phi.view(inputs)), self.generator)
+            codes = in_every_layer(self.encoder(phi.view(inputs)), self.generator)
             images = self.generator.synthesis(codes, noise="const")
             degraded = phi.apply(images)
             perceived = self.perceptual.distance(phi.view(inputs), phi.view(degraded)) / phi.seen(degraded)

@@ -19,12 +19,3 @@ BASELINES: Final[tuple[Baseline, ...]] = (
     MyStyle(),
 )
 """Each with the settings of docs/notes/baselines.md; ours last."""
-
-
-def baseline_named(name: str) -> Baseline:
-    """Return a baseline by the name that tables show.
-
-    Raises:
-        KeyError: there is none of that name.
-    """
-    return {baseline.name: baseline for baseline in BASELINES}[name]

@@ -6,13 +6,13 @@ are shorter, the weights move as in a person's tuning, and there is no locality 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from mystyle_cli.baselines.baseline import Floats
+from mystyle_cli.baselines.baseline import Floats, Settings
 from mystyle_cli.person.score import synthesise
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.tuning.anchors import AnchorSettings, optimise_anchors
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from mystyle_cli.nets.perceptual import Perceptual
     from mystyle_cli.prior.directions import Direction
 
-NAME: Final = "PTI"
-SOURCE: Final = "Roich et al. 2021"
-
 
 @dataclass(frozen=True)
 class PivotSettings:
@@ -37,11 +34,15 @@ class PivotSettings:
         tuning: of the generator on the one photo; a pass is a step.
     """
 
+    name: ClassVar[str] = "PTI"
+    source: ClassVar[str] = "Roich et al. 2021"
+
     inversion: AnchorSettings = field(default_factory=lambda: AnchorSettings(steps=100))
     tuning: TuneSettings = field(default_factory=lambda: TuneSettings(passes=40, batch=1, learning_rate=3e-3))
 
-    def shown(self) -> Mapping[str, float | int | str]:
-        """Return them as reports print them."""
+    @property
+    def settings(self) -> Settings:
+        """What it was run with, as reports print it."""
         return {
             "steps in w": self.inversion.steps,
             "rate in w": self.inversion.learning_rate,

@@ -70,8 +70,8 @@ class MyStyle(Baseline):
         return Trained(profile.generator(), profile.anchors())
 
     def engine(self, profile: Profile, trained: Trained, settings: RestoreSettings) -> Engine:
-        """Return the engine that the commands use, the person's own net for the start included."""
-        return Engine(profile, replace(settings, quality="full", domain_prior=False))
+        """Return the engine of the commands; the settings say where it starts."""
+        return Engine(profile, replace(settings, quality="full"))
 
     def sample(self, profile: Profile, trained: Trained, count: int, seed: int) -> Floats:
         """Mix three anchors for each picture."""
@@ -109,7 +109,7 @@ class NearestAnchor(Baseline):
     def engine(self, profile: Profile, trained: Trained, settings: RestoreSettings) -> Engine:
         """Return an engine that chooses references for each photo."""
         search = replace(settings.projection, space=self.space, beta=self.beta)
-        found = replace(settings, projection=search, start="centre", quality="full", domain_prior=False)
+        found = replace(settings, projection=search, start="centre", quality="full")
         return NearestEngine(profile.drawn_by(trained.generator), found, self.references)
 
     def sample(self, profile: Profile, trained: Trained, count: int, seed: int) -> Floats:

@@ -10,6 +10,7 @@ import click
 
 from mystyle_cli.errors import UsageError
 from mystyle_cli.terminal.app import App, Command, Unused, pass_app
+from mystyle_cli.terminal.batch import SOME_FAILED
 from mystyle_cli.terminal.options import Number, bundle, overwrite_option, profile_argument, seed_option
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ amount_options: Final = bundle(
         "mystyle evaluate --compare adele adele-more-photos",
         "mystyle evaluate adele ben --paper -o paper",
         "mystyle evaluate adele --only enhancement --only beta --paper --share 0.2",
+        "mystyle evaluate adele --only synthesis --judge w600k_r50.onnx",
     ),
     unused=(
         Unused(
@@ -77,7 +79,7 @@ amount_options: Final = bundle(
             "Leave it out, or add --paper.",
         ),
         Unused(
-            ("only", "output", "paper", "seed"),
+            ("only", "output", "paper", "seed", "judge"),
             lambda values: values["compare"],
             "--compare prints one table",
             "Leave it out, or evaluate each profile.",
@@ -91,6 +93,12 @@ amount_options: Final = bundle(
 )
 @click.option("--only", multiple=True, metavar="EXPERIMENT", help="Only this experiment; may be given again.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Where results go.")
+@click.option(
+    "--judge",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A face-recognition net of others that judges, too: ArcFace IR-SE-50, or ONNX.",
+)
 @pass_app
 def command(
     app: App,
@@ -99,14 +107,16 @@ def command(
     compare: bool,
     only: tuple[str, ...],
     output: Path | None,
-) -> None:
+    judge: Path | None,
+) -> int:
     """Measure how good profiles are, on their held-out photos.
 
     Results go into a folder, by default NAME.evaluation: a page to open in a browser, tables, plots.
     Interrupted, the same command goes on from where it stopped. The folder shows photos of the person.
     """
+    from mystyle_cli.analysis.outside import OutsideJudge
     from mystyle_cli.evaluation.evaluation import evaluate, refuse_repeated
-    from mystyle_cli.evaluation.registry import choose
+    from mystyle_cli.evaluation.registry import EXPERIMENTS, choose
 
     if compare and len(names) != 2:
         raise UsageError(f"--compare takes two profiles, not {len(names)}", "Name both.")
@@ -117,11 +127,16 @@ def command(
     people = [store.open(name).on(device).one(None) for name in names]
     if compare:
         _compare(app, people[0], people[1], amount.protocol)
-        return
+        return 0
+    if judge is not None and not any(experiment.judged for experiment in experiments):
+        asking = " or ".join(f"--only {one.name}" for one in EXPERIMENTS if one.judged)
+        raise UsageError("none of these experiments asks a judge", f"Leave it out, or add {asking}.")
+    outside = None if judge is None else OutsideJudge(judge)
     folder = output or Path("-".join(names) + SUFFIX)
     with app.console.progress() as progress:
-        found = evaluate(people, experiments, amount.protocol, folder, progress)
+        found = evaluate(people, experiments, amount.protocol, folder, progress, outside)
     _show(app, found)
+    return SOME_FAILED if found.failures else 0
 
 
 def _compare(app: App, first: Profile, second: Profile, protocol: Protocol) -> None:
@@ -151,6 +166,7 @@ def _show(app: App, found: Evaluation) -> None:
             "reports": [to_data(report) for report in found.reports],
             "skipped": [asdict(one) for one in found.skipped],
         },
+        ok=not found.failures,
     )
 
 

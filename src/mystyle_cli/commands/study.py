@@ -79,11 +79,13 @@ def make(app: App, name: str, folder: Path, against: Path | None, photos: int, s
         study = make_study(profile, photos, seed, against, progress)
     write_whole(key, study.key(), private=True)
     write_whole(page, page_of(study), private=True)
+    for reason in study.left_out:
+        app.console.warn(f"a photo is left out: {reason}")
     count = len(study.questions)
     app.console.info(f"{count} questions; give people {page}, and keep {key} to yourself")
     app.console.result(str(page))
     body = {"name": name, "study": study.name, "page": str(page), "key": str(key)}
-    app.console.document("study make", {**body, "questions": count})
+    app.console.document("study make", {**body, "questions": count, "left_out": list(study.left_out)})
 
 
 @command.command(

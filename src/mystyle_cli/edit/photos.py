@@ -148,7 +148,7 @@ def edit_photos(
 def edit_engine(profile: Profile, settings: EditSettings) -> Engine:
     """Return what all photos of a run share; raises UsageError where the space is none of the person's."""
     engine = Engine(profile, settings.restore)
-    if engine.anchors is None or engine.projection.space not in HULL:
+    if engine.projection.space not in HULL:
         raise UsageError("edits are steps in the person's own space", "Use space p+ or p.")
     return engine
 

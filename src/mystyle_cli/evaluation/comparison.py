@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mystyle_cli.analysis.baselines import pictures
 from mystyle_cli.errors import ProfileError
-from mystyle_cli.experiments.bench import Bench
-from mystyle_cli.experiments.enhancement import CASES, Case
-from mystyle_cli.experiments.experiment import Values
+from mystyle_cli.experiments.bench import Bench, Truth, judge_pictures
+from mystyle_cli.experiments.cases import CASES, Case, Photos
+from mystyle_cli.experiments.experiment import Values, failures_in, mean_of
 from mystyle_cli.person.reference import HELD_OUT
 from mystyle_cli.photos.pixels import to_pixels
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.report.report import Cell, Report, Table
-from mystyle_cli.restore.restore import restore
 
 if TYPE_CHECKING:
     from mystyle_cli.experiments.bench import Protocol
@@ -35,20 +32,7 @@ SURE: Final = 0.95
 """How sure the verdict is: with that chance no difference is seen in any figure where there is none."""
 
 
-@dataclass(frozen=True)
-class Shared:
-    """Photos that neither of two profiles has learned from.
-
-    Args:
-        crops: uint8 (B, R, R, 3).
-        names: of the photos.
-    """
-
-    crops: Pixels
-    names: tuple[str, ...]
-
-
-def shared_photos(first: Profile, second: Profile, most: int) -> Shared:
+def shared_photos(first: Profile, second: Profile, most: int) -> Photos:
     """Return photos that either holds out and none has learned from.
 
     Raises:
@@ -72,11 +56,11 @@ def shared_photos(first: Profile, second: Profile, most: int) -> Shared:
             "Make both from the same photos with the same --held-out and --seed.",
         )
     chosen = [found[key] for key in sorted(found)][:most]
-    return Shared(np.stack([crop for _, crop in chosen]), tuple(name for name, _ in chosen))
+    return Photos(np.stack([crop for _, crop in chosen]), [name for name, _ in chosen])
 
 
 def compare(first: Profile, second: Profile, protocol: Protocol, progress: Progress = silent) -> Report:
-    """Restore the same photos by both and compare photo by photo.
+    """Restore the same photos by both and compare photo by photo; one that fails by either is counted.
 
     Args:
         first, second: tuned profiles of one person and one prior.
@@ -85,7 +69,6 @@ def compare(first: Profile, second: Profile, protocol: Protocol, progress: Progr
 
     Raises:
         ProfileError: no photo is unknown to both; see `shared_photos`.
-        MystyleError: one of the photos could not be restored.
     """
     photos = shared_photos(first, second, protocol.photos)
     rows: list[list[Cell]] = []
@@ -98,8 +81,11 @@ def compare(first: Profile, second: Profile, protocol: Protocol, progress: Progr
             verdict = verdict_of(change, doubt, sign)
             verdicts.append(verdict)
             says = {0: "no difference", 1: f"{second.name} better", -1: f"{first.name} better"}[verdict]
-            rows.append([case.name, title, float(one.mean()), float(other.mean()), change, doubt, says])
-    columns = ["what", "figure", first.name, second.name, "difference", "± in doubt", ""]
+            failed = [failures_in(score) for score in (one, other)]
+            rows.append([case.name, title, mean_of(one), mean_of(other), change, doubt, says, *failed])
+    names = [first.name, second.name]
+    failures = [f"failed, {name}" for name in names]
+    columns = ["what", "figure", *names, "difference", "± in doubt", "", *failures]
     return Report(
         "comparison",
         f"{first.name} and {second.name} on {len(photos.names)} photos that neither has learned from",
@@ -112,17 +98,18 @@ def difference(one: Values, other: Values, tests: int = 1) -> tuple[float, float
     """Return the mean of paired differences other - one, and within how much of it the true mean lies.
 
     Args:
-        one, other: (B,), figures of the same photos.
+        one, other: (B,), figures of the same photos; a pair without one of them does not count.
         tests: comparisons that are made together and share the doubt (Bonferroni).
 
     Returns:
-        The mean, and half of the confidence interval by Student's t; infinite for a single pair.
+        The mean, NaN without a pair, and half of the confidence interval by Student's t; infinite for one.
     """
     from scipy.stats import t
 
     apart = np.asarray(other, np.float64) - np.asarray(one, np.float64)
+    apart = apart[np.isfinite(apart)]
     if len(apart) < 2:
-        return float(apart.mean()), float("inf")
+        return mean_of(apart), float("inf")
     error = float(apart.std(ddof=1) / np.sqrt(len(apart)))
     return float(apart.mean()), error * float(t.ppf(1 - (1 - SURE) / 2 / tests, len(apart) - 1))
 
@@ -135,7 +122,7 @@ def verdict_of(change: float, doubt: float, sign: int) -> int:
         doubt: by how much that may be chance.
         sign: 1 where a larger figure is better, -1 where a smaller one is.
     """
-    return 0 if abs(change) <= doubt else int(np.sign(change)) * sign
+    return int(np.sign(change)) * sign if abs(change) > doubt else 0
 
 
 def _verdict(verdicts: Sequence[int], first: str, second: str) -> str:
@@ -146,10 +133,10 @@ def _verdict(verdicts: Sequence[int], first: str, second: str) -> str:
 
 
 def _scores(
-    profile: Profile, photos: Shared, case: Case, protocol: Protocol, progress: Progress
+    profile: Profile, photos: Photos, case: Case, protocol: Protocol, progress: Progress
 ) -> dict[str, Values]:
-    """Return what a profile's answers score on photos."""
+    """Return what a profile's answers score on photos; NaN where there is none."""
     bench = Bench(profile, protocol, progress=progress)
-    given = case.taken_from(photos.crops, photos.names, profile.prior.crop)
-    answers = restore(profile, given, case.task, bench.settings(case.task), progress)
-    return dict(bench.score(pictures(answers), photos.crops))
+    answers = case.answered(profile, photos, bench.settings(case.task), progress)
+    scores = judge_pictures(bench, answers.pixels, Truth.of(profile, photos.crops))
+    return {name: answers.told(column) for name, column in scores.items()}

@@ -27,6 +27,7 @@ from mystyle_cli.report.plots import to_svg
 from mystyle_cli.report.report import Report, to_csv, to_data
 
 if TYPE_CHECKING:
+    from mystyle_cli.analysis.outside import OutsideJudge
     from mystyle_cli.experiments.bench import Arrays
     from mystyle_cli.person.profile import Profile
 
@@ -127,11 +128,16 @@ class Folder:
 
 @dataclass(frozen=True)
 class Skipped:
-    """An experiment that could not be made on a person, and why."""
+    """An experiment that could not be made on a person, and why.
+
+    Args:
+        failed: it was begun; else it lacks people or photos.
+    """
 
     experiment: str
     person: str
     reason: str
+    failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,6 +160,11 @@ class Evaluation:
         return [chapter.report for chapter in self.chapters]
 
     @property
+    def failures(self) -> list[Skipped]:
+        """What was begun and failed."""
+        return [one for one in self.skipped if one.failed]
+
+    @property
     def page(self) -> Path:
         """The page to open in a browser."""
         return self.folder / "report.html"
@@ -165,8 +176,11 @@ def evaluate(
     protocol: Protocol,
     folder: Path,
     progress: Progress = silent,
+    judge: OutsideJudge | None = None,
 ) -> Evaluation:
     """Make experiments on people. Interrupted at any point, the same call goes on to the same tables.
+
+    An experiment that fails on a person is told, and ends no other.
 
     Args:
         people: tuned profiles of one prior, with their photos.
@@ -174,6 +188,7 @@ def evaluate(
         protocol: how much of each.
         folder: where results go, and what was measured before is found.
         progress: told of every loop.
+        judge: from outside, beside dlib and the prior's own identity net.
 
     Raises:
         ProfileError: a profile is not tuned, lacks its photos, or is of another prior.
@@ -191,8 +206,11 @@ def evaluate(
             if reason:
                 skipped.append(Skipped(experiment.name, profile.name, reason))
                 continue
-            bench = Bench(profile, protocol, others, progress, place)
-            measured[profile.name] = _measured(place, experiment, bench)
+            bench = Bench(profile, protocol, others, progress, place, judge if experiment.judged else None)
+            try:
+                measured[profile.name] = _measured(place, experiment, bench)
+            except MystyleError as error:
+                skipped.append(Skipped(experiment.name, profile.name, f"it failed: {error.message}", True))
         if measured:
             pictures = {
                 f"{name}: {what}": pixels
@@ -202,7 +220,7 @@ def evaluate(
             chapters.append(Chapter(experiment.tell(measured), experiment.question, pictures))
     progress(Step("evaluate", len(experiments), len(experiments)))
     found = Evaluation(tuple(chapters), tuple(skipped), folder)
-    _write(place, found, people, protocol)
+    _write(place, found, people, protocol, judge)
     place.forget_weights()
     return found
 
@@ -282,6 +300,8 @@ def _key(experiment: Experiment, bench: Bench) -> str:
         bench.profile.manifest.prior.sha256,
         known,
     ]
+    if bench.outside is not None:
+        facts.append(bench.outside.digest)
     return _digest(json.dumps(facts, sort_keys=True, default=str))
 
 
@@ -289,7 +309,13 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def _write(place: Folder, found: Evaluation, people: Sequence[Profile], protocol: Protocol) -> None:
+def _write(
+    place: Folder,
+    found: Evaluation,
+    people: Sequence[Profile],
+    protocol: Protocol,
+    judge: OutsideJudge | None,
+) -> None:
     """Write tables, plots, the page, and all figures as one document."""
     for chapter in found.chapters:
         report = chapter.report
@@ -304,6 +330,7 @@ def _write(place: Folder, found: Evaluation, people: Sequence[Profile], protocol
         "people": [profile.name for profile in people],
         "prior": people[0].manifest.prior.name,
         "protocol": asdict(protocol),
+        "judge": None if judge is None else judge.digest,
         "reports": [to_data(report) for report in found.reports],
         "skipped": [asdict(one) for one in found.skipped],
     }

@@ -11,19 +11,22 @@ from typing import Protocol as Interface
 import numpy as np
 import numpy.typing as npt
 
-from mystyle_cli.analysis.baselines import comparison_settings
 from mystyle_cli.analysis.judge import Judge
 from mystyle_cli.analysis.metrics import describe_faces, lpips, nearest_distance
+from mystyle_cli.experiments.cases import Photos
 from mystyle_cli.person.reference import HELD_OUT
 from mystyle_cli.person.score import embed_pictures
 from mystyle_cli.photos.pixels import to_pixels, to_unit
 from mystyle_cli.progress import Progress, silent
+from mystyle_cli.restore.trials import comparison_settings
 
 if TYPE_CHECKING:
+    from mystyle_cli.analysis.outside import OutsideJudge
     from mystyle_cli.baselines.baseline import Baseline, Trained
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.photos.pixels import Pixels
     from mystyle_cli.restore.task import Quality, RestoreSettings, TaskName
+    from mystyle_cli.restore.trials import Answers
 
 Floats = npt.NDArray[np.float32]
 Column = npt.NDArray[np.float64]
@@ -120,6 +123,7 @@ class Bench:
         others: other people of the same prior, for experiments that need some.
         progress: told of every loop.
         shelf: where weights are kept.
+        outside: a second judge.
     """
 
     profile: Profile
@@ -127,6 +131,7 @@ class Bench:
     others: Sequence[Profile] = ()
     progress: Progress = silent
     shelf: Shelf = Unkept()
+    outside: OutsideJudge | None = None
 
     @cached_property
     def judge(self) -> Judge:
@@ -134,15 +139,32 @@ class Bench:
         return Judge(self.profile)
 
     @cached_property
+    def photos(self) -> Photos:
+        """Held-out photos, as many as the protocol takes, spread over all of them."""
+        crops, records = to_pixels(self.profile.faces(HELD_OUT)), self.profile.photos(HELD_OUT)
+        rows = chosen(len(crops), self.protocol.photos)
+        return Photos(crops[rows], [records[row].file for row in rows])
+
+    @property
     def held_out(self) -> Pixels:
-        """Held-out photos uint8 (B, R, R, 3), as many as the protocol takes, spread over all of them."""
-        crops = to_pixels(self.profile.faces(HELD_OUT))
-        return crops[chosen(len(crops), self.protocol.photos)]
+        """Their crops, uint8 (B, R, R, 3)."""
+        return self.photos.crops
 
     @cached_property
     def held_out_embeddings(self) -> Floats:
         """Identity embeddings (B, D) of the held-out photos, unit rows."""
         return embed_pictures(self.profile.prior, to_unit(self.held_out))
+
+    @cached_property
+    def outside_references(self) -> Column:
+        """The outside judge's embeddings (N, D) of the reference set."""
+        assert self.outside is not None
+        return self.outside.describe(self.profile.faces(), self.profile.prior.crop)
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """What `judge_pictures` returns."""
+        return MEASURES if self.outside is None else (*MEASURES, *OUTSIDE)
 
     @property
     def methods(self) -> list[Baseline]:
@@ -167,22 +189,18 @@ class Bench:
         state = self.shelf.tensors(key, lambda: method.train(self.profile, seed, self.progress).state())
         return method.revive(self.profile, state)
 
-    @property
-    def names(self) -> list[str]:
-        """What messages call the held-out photos."""
-        records = self.profile.photos(HELD_OUT)
-        return [records[row].file for row in chosen(len(records), self.protocol.photos)]
+    def score(self, made: Pixels) -> Mapping[str, Column]:
+        """Judge pictures of the held-out photos; see `judge_pictures`."""
+        return judge_pictures(self, made, self.truth)
 
-    def score(self, made: Pixels, truths: Pixels | None = None) -> Mapping[str, Column]:
-        """Judge pictures by everything that experiments report; see `judge_pictures`."""
-        if truths is None or truths is self.held_out:
-            return judge_pictures(self, made, self.truth)
-        return judge_pictures(self, made, Truth.of(self.profile, truths))
+    def judged(self, answers: Answers) -> Mapping[str, Column]:
+        """Judge answers to the held-out photos; NaN where there is none."""
+        return {name: answers.told(column) for name, column in self.score(answers.pixels).items()}
 
     @cached_property
     def truth(self) -> Truth:
         """What is true of the held-out photos."""
-        return Truth.of(self.profile, self.held_out)
+        return Truth.of(self.profile, self.held_out, self.outside)
 
 
 def chosen(count: int, most: int) -> list[int]:
@@ -192,7 +210,9 @@ def chosen(count: int, most: int) -> list[int]:
     )
 
 
-MEASURES = ("id", "held_out_id", "truth_id", "dlib", "dlib_truth", "lpips")
+MEASURES: Final = ("id", "held_out_id", "truth_id", "dlib", "dlib_truth", "lpips")
+OUTSIDE: Final = ("judge", "judge_truth")
+"""What is measured besides where there is an outside judge."""
 
 
 @dataclass(frozen=True)
@@ -203,18 +223,21 @@ class Truth:
         images: (B, 3, R, R) in [-1, 1].
         embeddings: (B, D) by the prior's identity net.
         descriptors: (B, 128), dlib's.
+        outside: (B, D), the outside judge's embeddings, where there is one.
     """
 
     images: Floats
     embeddings: Column
     descriptors: Column
+    outside: Column | None = None
 
     @classmethod
-    def of(cls, profile: Profile, crops: Pixels) -> Truth:
+    def of(cls, profile: Profile, crops: Pixels, outside: OutsideJudge | None = None) -> Truth:
         """Describe aligned crops uint8 (B, R, R, 3)."""
-        images = to_unit(crops)
+        images, crop = to_unit(crops), profile.prior.crop
         rows = embed_pictures(profile.prior, images).astype(np.float64)
-        return cls(images, rows, describe_faces(images, profile.prior.crop))
+        strange = None if outside is None else outside.describe(images, crop)
+        return cls(images, rows, describe_faces(images, crop), strange)
 
 
 def judge_pictures(bench: Bench, made: Pixels, truth: Truth) -> dict[str, Column]:
@@ -228,7 +251,8 @@ def judge_pictures(bench: Bench, made: Pixels, truth: Truth) -> dict[str, Column
     Returns:
         id, to the nearest reference photo; held_out_id, to the nearest held-out photo but the true one (C.6);
         truth_id, to the true photo; dlib, distance to the nearest reference photo by dlib's descriptors,
-        which had no part where the prior's identity net is another; dlib_truth, to the true photo; lpips.
+        which had no part where the prior's identity net is another; dlib_truth, to the true photo; lpips;
+        by an outside judge also judge and judge_truth, its cosines to the nearest reference and the truth.
     """
     profile, judge = bench.profile, bench.judge
     images = to_unit(made)
@@ -239,7 +263,12 @@ def judge_pictures(bench: Bench, made: Pixels, truth: Truth) -> dict[str, Column
         between[row, itself] = -np.inf
     nearest = between.max(axis=1, initial=-np.inf)
     descriptors = describe_faces(images, profile.prior.crop)
-    return {
+    strange: dict[str, Column] = {}
+    if bench.outside is not None and truth.outside is not None:
+        seen = bench.outside.describe(images, profile.prior.crop)
+        strange["judge"] = (seen @ bench.outside_references.T).max(axis=1)
+        strange["judge_truth"] = (seen * truth.outside).sum(axis=1)
+    return strange | {
         "id": (rows @ profile.reference_embeddings().astype(np.float64).T).max(axis=1),
         "held_out_id": np.where(np.isfinite(nearest), nearest, np.nan),
         "truth_id": (rows * truth.embeddings).sum(axis=1),

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mystyle_cli.analysis.baselines import pictures
+from mystyle_cli.experiments.cases import SMALL
 from mystyle_cli.experiments.experiment import Experiment, Measured
 from mystyle_cli.instant.net import instant_state
 from mystyle_cli.report.report import Cell, Report, Table
-from mystyle_cli.restore.restore import restore
 from mystyle_cli.restore.task import Quality
-from mystyle_cli.restore.trials import subjects
 
 if TYPE_CHECKING:
     from mystyle_cli.experiments.bench import Bench
@@ -28,23 +26,25 @@ def measure(bench: Bench) -> Measured:
     """Count the photos that were refused, add up what learning took, and time answers.
 
     Returns:
-        kept, refused, learned (1,), in seconds, and seconds (qualities,) a photo, NaN where there is no net.
+        kept, refused, learned (1,), in seconds, and seconds (qualities,) a photo, NaN where there is no net,
+        or a photo failed.
     """
     profile = bench.profile
     kept = sum(record.kept for record in profile.records)
     stages = profile.manifest.stages.values()
     learned = sum(float(stage.get("seconds", 0.0)) for stage in stages)
     seconds = np.full(len(QUALITIES), np.nan)
-    given = subjects(bench.held_out[:PHOTOS], "upscale", bench.names[:PHOTOS], profile.prior.crop)
+    photos = bench.photos.first(PHOTOS)
     has_net = instant_state(profile.manifest) == "fresh"
-    for place, quality in enumerate(QUALITIES if given else ()):
+    for place, quality in enumerate(QUALITIES if photos.names else ()):
         if quality != "full" and not has_net:
             continue
-        settings = bench.settings("upscale", quality)
-        pictures(restore(profile, given[:1], "upscale", settings))  # what is loaded once is no photo's time
+        settings = bench.settings(SMALL.task, quality)
+        SMALL.answered(profile, photos.first(1), settings)  # what is loaded once is no photo's time
         start = time.perf_counter()
-        pictures(restore(profile, given, "upscale", settings, bench.progress))
-        seconds[place] = (time.perf_counter() - start) / len(given)
+        answers = SMALL.answered(profile, photos, settings, bench.progress)
+        if not answers.failed:  # a failure may be quick
+            seconds[place] = (time.perf_counter() - start) / len(photos.names)
     return Measured(
         {
             "kept": np.array([kept], np.float64),
@@ -81,6 +81,6 @@ def tell(measured: Mapping[str, Measured]) -> Report:
 
 EXPERIMENTS: Final = (
     Experiment(
-        "cost", "", "How long does it take, and which share of photos is of use?", measure, tell, own=True
+        "cost", "How long does it take, and which share of photos is of use?", measure, tell, own=True
     ),
 )

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from mystyle_cli.analysis.metrics import lpips
-from mystyle_cli.experiments.bench import MEASURES
-from mystyle_cli.experiments.enhancement import OURS, ROWS, SYNTHESIS
-from mystyle_cli.experiments.experiment import Experiment, Measured, Values, spread_of
+from mystyle_cli.experiments.enhancement import OURS, ROWS, SYNTHESIS, methods_told, told_of
+from mystyle_cli.experiments.experiment import Experiment, Measured, Values, mean_of, sheet_of, spread_of
 from mystyle_cli.find.locate import Subject
-from mystyle_cli.photos.pixels import grid, resize, to_unit
+from mystyle_cli.photos.pixels import resize, to_unit
 from mystyle_cli.report.report import Cell, Report, Table, Target
+from mystyle_cli.restore.trials import Answers
 
 if TYPE_CHECKING:
     from mystyle_cli.experiments.bench import Bench
@@ -99,13 +99,15 @@ def measure(bench: Bench) -> Measured:
     Returns:
         For every measure and face_lpips (levels, methods, B); failed (levels, methods).
     """
-    names = (*MEASURES, "face_lpips")
+    names = (*bench.measures, "face_lpips")
     shape = (len(LEVELS), len(ROWS), len(bench.held_out))
     found: dict[str, Values] = {name: np.full(shape, np.nan) for name in names}
     failed = np.full(shape[:2], np.nan)
     sheets = {}
     for place, ranges in enumerate(LEVELS):
-        keys = [f"{bench.profile.name}/{name}/{ranges.name}/{bench.protocol.seed}" for name in bench.names]
+        keys = [
+            f"{bench.profile.name}/{name}/{ranges.name}/{bench.protocol.seed}" for name in bench.photos.names
+        ]
         small = [degrade(photo, ranges, key) for photo, key in zip(bench.held_out, keys, strict=True)]
         given = np.stack([resize(photo, bench.held_out.shape[1:3], "bicubic") for photo in small])
         shown = [given]
@@ -114,20 +116,18 @@ def measure(bench: Bench) -> Measured:
         for method in bench.methods:
             if method.name in SYNTHESIS:
                 continue
-            settings = bench.settings("upscale")
-            subjects = [Subject(photo, name=name) for photo, name in zip(small, bench.names, strict=True)]
-            answers = method.restore(
+            settings, row = bench.settings("upscale"), ROWS.index(method.name)
+            subjects = [
+                Subject(photo, name=name) for photo, name in zip(small, bench.photos.names, strict=True)
+            ]
+            restored = method.restore(
                 bench.profile, bench.trained(method), subjects, "upscale", settings, bench.progress
             )
-            made, row = given.copy(), ROWS.index(method.name)
-            for number, answer in enumerate(answers):  # a failure counts as the photo as it was
-                if answer.face is not None:
-                    made[number] = answer.face
-            failed[place, row] = sum(answer.error is not None for answer in answers)
-            _note(bench, found, made, place, row)
-            shown.append(made)
-        stack = np.stack([*shown, bench.held_out], axis=1)
-        sheets[f"field-{ranges.name}"] = grid(stack.reshape(-1, *stack.shape[2:]), stack.shape[1])
+            answers = Answers.of([one.face for one in restored], given)
+            failed[place, row] = answers.failed
+            _note(bench, found, answers.pixels, place, row)  # a failure counts as the photo as it was
+            shown.append(answers.pixels)
+        sheets[f"field-{ranges.name}"] = sheet_of(np.stack([*shown, bench.held_out], axis=1))
     return Measured(found | {"failed": failed}, sheets)
 
 
@@ -148,25 +148,27 @@ PUBLISHED: Final = {"moderate": 0.840, "severe": 0.676}
 
 def tell(measured: Mapping[str, Measured]) -> Report:
     """Lay the field's protocol out, all people's photos together."""
-    tables, targets = [], []
+    tables, targets, titles = [], [], told_of(measured, COLUMNS)
     for place, ranges in enumerate(LEVELS):
         rows: list[list[Cell]] = []
         means: dict[str, float] = {}
         for row, method in enumerate(ROWS):
             columns = {
                 name: np.concatenate([found.values[name][place, row] for found in measured.values()])
-                for name in COLUMNS
+                for name in titles
             }
-            if not np.isfinite(columns["truth_id"]).any():
-                continue
-            failed = sum(int(found.values["failed"][place, row]) for found in measured.values())
-            means[method] = float(np.nanmean(columns["truth_id"]))
-            rows.append([method, *(spread_of(columns[name]) for name in COLUMNS), failed])
-        rows.append(["ReF-LDM, five references", f"{PUBLISHED[ranges.name]:.3f}", *[None] * len(COLUMNS)])
-        tables.append(Table(ranges.name, ["method", *COLUMNS.values(), "failed"], rows))
+            failures = np.array([found.values["failed"][place, row] for found in measured.values()])
+            if np.isnan(failures).all():
+                continue  # the prior lacks what the method needs
+            failed = int(np.nansum(failures))
+            means[method] = mean_of(columns["truth_id"])
+            rows.append([method, *(spread_of(columns[name]) for name in titles), failed])
+        rows.append(["ReF-LDM, five references", f"{PUBLISHED[ranges.name]:.3f}", *[None] * len(titles)])
+        tables.append(Table(ranges.name, ["method", *titles.values(), "failed"], rows))
         rivals = {name: value for name, value in means.items() if name != OURS}
         best = max(rivals, key=lambda name: rivals[name])
         targets.append(Target(f"{ranges.name}: IDS over {best}", means[OURS] - rivals[best], "above", 0.0))
+    tables.append(methods_told(list(means)))
     return Report(
         "damage",
         "the field's own degradations, Moderate and Severe",
@@ -182,15 +184,17 @@ COLUMNS: Final = {
     "id": "IDS to the nearest reference",
     "face_lpips": "LPIPS on the face",
     "dlib_truth": "dlib to the truth",
+    "judge_truth": "judge to the truth",
+    "judge": "judge to the nearest reference",
 }
 
 EXPERIMENTS: Final = (
     Experiment(
         "damage",
-        "",
         "What becomes of blurred, noisy, compressed photos?",
         measure,
         tell,
         held_out=1,
+        judged=True,
     ),
 )

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from mystyle_cli.files.documents import Items, Number, Record, Table, Text, Whole
 from mystyle_cli.files.parsing import json_of
+from mystyle_cli.photos.pixels import grid
 
 if TYPE_CHECKING:
     from mystyle_cli.experiments.bench import Bench
@@ -94,25 +95,26 @@ class Experiment:
 
     Args:
         name: as it is asked for.
-        figure: of the paper, such as "fig 4, 15, 16"; "" where the paper has none.
         question: in plain words.
         measure: does it for one person; everything that is drawn comes from the bench's seed.
-        tell: makes tables, plots and targets of what was measured on each person.
+        tell: makes tables, plots and targets of what was measured on each person; the report's title names
+            the paper's figures.
         own: part of a plain `evaluate`, of which a person wants to know.
         others: how many people beside the one it needs.
         held_out: held-out photos that it needs at least.
+        judged: it tells what an outside judge says, too.
         timed: it measures time, which is another on each machine and day, and is not kept.
         version: rises with every change of what is measured, so that nothing old is taken for it.
     """
 
     name: str
-    figure: str
     question: str
     measure: Measure
     tell: Tell
     own: bool = False
     others: int = 0
     held_out: int = 0
+    judged: bool = False
     timed: bool = False
     version: int = 1
 
@@ -120,6 +122,28 @@ class Experiment:
 def together(measured: Mapping[str, Measured], name: str) -> Values:
     """Return the values of a name of all people, one person after the other along the first axis."""
     return np.concatenate([found.values[name] for found in measured.values()])
+
+
+def mean_of(values: npt.NDArray[np.floating] | Sequence[float]) -> float:
+    """Return the mean of what was measured; NaN where nothing was."""
+    finite = np.asarray(values, np.float64)
+    finite = finite[np.isfinite(finite)]
+    return float(finite.mean()) if finite.size else float("nan")
+
+
+def means_of(values: Values) -> Values:
+    """Return the means (A,) of values (A, B), each over what was measured; NaN where nothing was."""
+    return np.array([mean_of(row) for row in values])
+
+
+def failures_in(values: Values) -> int:
+    """Return how many photos have no answer, of scores that each answer has."""
+    return int(np.isnan(values).sum())
+
+
+def sheet_of(pictures: npt.NDArray[np.uint8]) -> Pixels:
+    """Lay pictures uint8 (B, K, R, R, 3) out, those of one photo in a row."""
+    return grid(pictures.reshape(-1, *pictures.shape[2:]), pictures.shape[1])
 
 
 def spread_of(values: npt.NDArray[np.floating] | Sequence[float]) -> str:

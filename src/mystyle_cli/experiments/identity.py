@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
-from mystyle_cli.analysis.baselines import pictures
 from mystyle_cli.experiments.bench import Bench
-from mystyle_cli.experiments.experiment import Experiment, Measured, Values, spread_of
+from mystyle_cli.experiments.cases import SMALL
+from mystyle_cli.experiments.experiment import (
+    Experiment,
+    Measured,
+    Values,
+    failures_in,
+    mean_of,
+    spread_of,
+)
 from mystyle_cli.person.score import embed_pictures
 from mystyle_cli.photos.pixels import grid, to_unit
 from mystyle_cli.report.report import Cell, Curve, Plot, Report, Table, Target
-from mystyle_cli.restore.restore import restore
-from mystyle_cli.restore.trials import subjects
-
-if TYPE_CHECKING:
-    from mystyle_cli.photos.pixels import Pixels
 
 
 def measure_wrong(bench: Bench) -> Measured:
@@ -25,26 +27,25 @@ def measure_wrong(bench: Bench) -> Measured:
 
     Returns:
         gate (B,): ID of the photos to this person's set; refused (B,); wrong, right (B,): ID of the answers
-        to the true person's set, and taken (B,): of the wrong answers to this person's.
+        to the true person's set, and taken (B,): of the wrong answers to this person's; NaN where one failed.
     """
     stranger = Bench(bench.others[0], bench.protocol, progress=bench.progress, shelf=bench.shelf)
     truths = stranger.held_out
     scores = bench.profile.id_score(to_unit(truths)).astype(np.float64)
-    made = {name: _enlarged(by, stranger) for name, by in (("wrong", bench), ("right", stranger))}
-    rows = {name: embed_pictures(bench.profile.prior, to_unit(pixels)) for name, pixels in made.items()}
+    made = {
+        name: SMALL.answered(by.profile, stranger.photos, by.settings(SMALL.task), bench.progress)
+        for name, by in (("wrong", bench), ("right", stranger))
+    }
+    rows = {name: embed_pictures(bench.profile.prior, to_unit(one.pixels)) for name, one in made.items()}
     references = bench.others[0].reference_embeddings().T
-    found: dict[str, Values] = {name: (row @ references).max(axis=1) for name, row in rows.items()}
-    taken = (rows["wrong"] @ bench.profile.reference_embeddings().T).max(axis=1)
+    found: dict[str, Values] = {
+        name: made[name].told((row @ references).max(axis=1)) for name, row in rows.items()
+    }
+    taken = made["wrong"].told((rows["wrong"] @ bench.profile.reference_embeddings().T).max(axis=1))
     refused = (scores < bench.profile.id_threshold).astype(np.float64)
-    stack = np.stack([made["wrong"], made["right"], truths], axis=1)
+    stack = np.stack([made["wrong"].pixels, made["right"].pixels, truths], axis=1)
     sheet = grid(stack.reshape(-1, *stack.shape[2:]), 6)
     return Measured(found | {"gate": scores, "refused": refused, "taken": taken}, {"wrong-person": sheet})
-
-
-def _enlarged(bench: Bench, photos: Bench) -> Pixels:
-    given = subjects(photos.held_out, "upscale", photos.names, bench.profile.prior.crop)
-    answers = restore(bench.profile, given, "upscale", bench.settings("upscale"), bench.progress)
-    return pictures(answers)
 
 
 def tell_wrong(measured: Mapping[str, Measured]) -> Report:
@@ -55,6 +56,7 @@ def tell_wrong(measured: Mapping[str, Measured]) -> Report:
             len(found.values["gate"]),
             f"{found.values['refused'].mean():.0%}",
             *(spread_of(found.values[kind]) for kind in ("right", "wrong", "taken")),
+            sum(failures_in(found.values[kind]) for kind in ("right", "wrong")),
         ]
         for name, found in measured.items()
     ]
@@ -65,6 +67,7 @@ def tell_wrong(measured: Mapping[str, Measured]) -> Report:
         "ID by their own prior",
         "by the wrong one",
         "to the wrong person",
+        "failed",
     ]
     right, wrong = (
         np.concatenate([found.values[kind] for found in measured.values()]) for kind in ("right", "wrong")
@@ -75,7 +78,7 @@ def tell_wrong(measured: Mapping[str, Measured]) -> Report:
         "another person's photos (fig 12)",
         [Table("photos of another person, enlarged", columns, rows)],
         [
-            Target("ID by their own prior over the wrong one", float((right - wrong).mean()), "above", 0.0),
+            Target("ID by their own prior over the wrong one", mean_of(right - wrong), "above", 0.0),
             Target("share of clear photos that the gate refuses", float(refused.mean()), "at least", 0.9),
         ],
         findings=[f"{refused.mean():.0%} of another person's photos are refused."],
@@ -134,12 +137,11 @@ def _nearest_own(points: np.ndarray, owner: np.ndarray, row: int) -> float:
 EXPERIMENTS: Final = (
     Experiment(
         "wrong",
-        "fig 12",
         "What happens to somebody else's photo?",
         measure_wrong,
         tell_wrong,
         others=1,
         held_out=1,
     ),
-    Experiment("plane", "fig 13", "Do people lie apart in the prior?", measure_plane, tell_plane, others=1),
+    Experiment("plane", "Do people lie apart in the prior?", measure_plane, tell_plane, others=1),
 )

@@ -222,13 +222,10 @@ def _mean(measured: Mapping[str, Measured], place: int) -> float:
 EXPERIMENTS: Final = (
     Experiment(
         "interpolation",
-        "fig 4, 15, 16, 21a",
         "Is what lies between two photos still the person?",
         measure_lines,
         tell_lines,
         own=True,
     ),
-    Experiment(
-        "walks", "fig 4", "How far from the photos is it still the person?", measure_walks, tell_walks
-    ),
+    Experiment("walks", "How far from the photos is it still the person?", measure_walks, tell_walks),
 )

@@ -71,7 +71,6 @@ def tell(measured: Mapping[str, Measured]) -> Report:
 EXPERIMENTS: Final = (
     Experiment(
         "reconstruction",
-        "fig 17",
         "Has the generator learned the photos?",
         measure,
         tell,

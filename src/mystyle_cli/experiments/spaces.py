@@ -8,45 +8,49 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mystyle_cli.analysis.baselines import DOMAIN_STEPS, pictures
+from mystyle_cli.baselines.baseline import FREE_STEPS
 from mystyle_cli.experiments.bench import MEASURES
-from mystyle_cli.experiments.enhancement import CASES
-from mystyle_cli.experiments.experiment import Experiment, Measured, Values, spread_of
-from mystyle_cli.photos.pixels import grid
+from mystyle_cli.experiments.cases import HIDDEN, SMALL
+from mystyle_cli.experiments.experiment import (
+    Experiment,
+    Measured,
+    Values,
+    failures_in,
+    mean_of,
+    sheet_of,
+    spread_of,
+)
 from mystyle_cli.projection.settings import HULL, SpaceName
 from mystyle_cli.report.report import Cell, Report, Table, Target
-from mystyle_cli.restore.restore import restore
 
 if TYPE_CHECKING:
     from mystyle_cli.experiments.bench import Bench
 
 SPACES: Final[tuple[SpaceName, ...]] = ("w", "w+", "p", "p+")
-TRIED: Final = (CASES[0], CASES[2])
-"""One hole and one small photo."""
+TRIED: Final = (HIDDEN, SMALL)
 
 
 def measure(bench: Bench) -> Measured:
     """Restore held-out photos in each space.
 
     Returns:
-        For every measure (cases, spaces, B).
+        For every measure (cases, spaces, B), NaN where a photo failed.
     """
     shape = (len(TRIED), len(SPACES), len(bench.held_out))
     found: dict[str, Values] = {name: np.full(shape, np.nan) for name in MEASURES}
     sheets = {}
     for place, case in enumerate(TRIED):
-        shown = [case.shown(bench)]
+        shown = [case.left(bench.photos, bench.profile.prior.crop)]
         for row, space in enumerate(SPACES):
             settings = bench.settings(case.task)
-            steps = settings.projection.steps or (None if space in HULL else DOMAIN_STEPS)
+            steps = settings.projection.steps or (None if space in HULL else FREE_STEPS)
             search = replace(settings.projection, space=space, steps=steps)
             settings = replace(settings, projection=search)
-            answers = restore(bench.profile, case.subjects(bench), case.task, settings, bench.progress)
-            shown.append(pictures(answers))
-            for name, column in bench.score(shown[-1]).items():
+            answers = case.answered(bench.profile, bench.photos, settings, bench.progress)
+            shown.append(answers.pixels)
+            for name, column in bench.judged(answers).items():
                 found[name][place, row] = column
-        stack = np.stack([*shown, bench.held_out], axis=1)
-        sheets[f"spaces-{case.task}"] = grid(stack.reshape(-1, *stack.shape[2:]), stack.shape[1])
+        sheets[f"spaces-{case.task}"] = sheet_of(np.stack([*shown, bench.held_out], axis=1))
     return Measured(found, sheets)
 
 
@@ -61,9 +65,11 @@ def tell(measured: Mapping[str, Measured]) -> Report:
                 name: np.concatenate([found.values[name][place, row] for found in measured.values()])
                 for name in ("id", "truth_id", "dlib", "lpips")
             }
-            ids[space] = float(columns["id"].mean())
-            rows.append([space, *(spread_of(column) for column in columns.values())])
-        tables.append(Table(case.name, ["space", "ID", "ID to the truth", "dlib", "LPIPS"], rows))
+            ids[space] = mean_of(columns["id"])
+            rows.append(
+                [space, *(spread_of(column) for column in columns.values()), failures_in(columns["id"])]
+            )
+        tables.append(Table(case.name, ["space", "ID", "ID to the truth", "dlib", "LPIPS", "failed"], rows))
         free = max(ids["w"], ids["w+"])
         targets.append(Target(f"{case.name}: ID in P+ over W and W+", ids["p+"] - free, "above", 0.0))
     return Report(
@@ -76,5 +82,5 @@ def tell(measured: Mapping[str, Measured]) -> Report:
 
 
 EXPERIMENTS: Final = (
-    Experiment("spaces", "fig 19", "What is the person's own space worth?", measure, tell, held_out=1),
+    Experiment("spaces", "What is the person's own space worth?", measure, tell, held_out=1),
 )

@@ -9,16 +9,22 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mystyle_cli.analysis.baselines import pictures
 from mystyle_cli.analysis.metrics import lpips
-from mystyle_cli.experiments.enhancement import CASES
-from mystyle_cli.experiments.experiment import Experiment, Measured, Values
-from mystyle_cli.photos.pixels import grid, to_unit
+from mystyle_cli.experiments.cases import SMALL
+from mystyle_cli.experiments.experiment import (
+    Experiment,
+    Measured,
+    Values,
+    failures_in,
+    mean_of,
+    means_of,
+    sheet_of,
+)
+from mystyle_cli.photos.pixels import to_unit
 from mystyle_cli.projection.degradations import Identity
 from mystyle_cli.projection.projection import Problem, project
 from mystyle_cli.projection.settings import ProjectionSettings
 from mystyle_cli.report.report import Cell, Curve, Plot, Report, Table, Target
-from mystyle_cli.restore.restore import restore
 from mystyle_cli.tuning.settings import TuneSettings
 from mystyle_cli.tuning.tuning import Reconstruction, tune
 
@@ -26,9 +32,6 @@ if TYPE_CHECKING:
     from mystyle_cli.experiments.bench import Arrays, Bench
     from mystyle_cli.nets.generator import Generator
     from mystyle_cli.photos.pixels import Pixels
-
-SMALL: Final = CASES[2]
-"""What is enlarged."""
 
 SAME_WORK: Final = 24
 """Photos below which a set is shown more often, so that every tuning takes as many steps as with these."""
@@ -105,7 +108,8 @@ def measure(bench: Bench) -> Measured:
 
     Returns:
         size, diversity (S,); lpips (S, B) of inversions into P_0; truth_id, id, small_lpips (S, B) of photos
-        enlarged 8 times: ID to the truth and to the nearest of all reference photos, LPIPS.
+        enlarged 8 times: ID to the truth and to the nearest of all reference photos, LPIPS; NaN where
+        one failed.
     """
     protocol, profile = bench.protocol, bench.profile
     groups = draw_subsets(len(profile.anchors()), protocol.sizes, protocol.repeats, protocol.seed)
@@ -124,16 +128,14 @@ def measure(bench: Bench) -> Measured:
         made = result.images.clip(-1, 1)
         found["lpips"][number] = lpips(bench.judge.perceptual, made, truths)
         person = profile.drawn_by(generator, anchors)
-        chosen = bench.settings("upscale")
-        enlarged = pictures(restore(person, SMALL.subjects(bench), "upscale", chosen, bench.progress))
-        scores = bench.score(enlarged)
+        enlarged = SMALL.answered(person, bench.photos, bench.settings(SMALL.task), bench.progress)
+        scores = bench.judged(enlarged)
         for name, kind in (("truth_id", "truth_id"), ("id", "id"), ("small_lpips", "lpips")):
             found[name][number] = scores[kind]
-        shown[len(rows)] = enlarged
+        shown[len(rows)] = enlarged.pixels
     sizes = np.array([len(rows) for rows in groups], np.float64)
     spread = np.array([diversity(bench, rows, protocol.seed) for rows in groups])
-    stack = np.stack([*shown.values(), bench.held_out], axis=1)  # (B, sizes + 1, R, R, 3)
-    sheet = grid(stack.reshape(-1, *stack.shape[2:]), stack.shape[1])
+    sheet = sheet_of(np.stack([*shown.values(), bench.held_out], axis=1))
     return Measured(found | {"size": sizes, "diversity": spread}, {"by-number-of-photos": sheet})
 
 
@@ -155,16 +157,16 @@ def tell(measured: Mapping[str, Measured]) -> Report:
                     name,
                     int(size),
                     int(which.sum()),
-                    float(np.nanmean(values["diversity"][which])) if size > 1 else None,
-                    float(values["lpips"][which].mean()),
-                    float(np.nanmean(values["truth_id"][which])),
-                    float(np.nanmean(values["id"][which])),
-                    float(np.nanmean(values["small_lpips"][which])),
+                    *(
+                        mean_of(values[kind][which])
+                        for kind in ("diversity", "lpips", "truth_id", "id", "small_lpips")
+                    ),
+                    failures_in(values["id"][which]),
                     REF_LDM.get(int(size)),
                 ]
             )
-        scatter.append(Curve(name, values["diversity"].tolist(), values["lpips"].mean(axis=1).tolist()))
-        of = {size: float(values["lpips"][sizes == size].mean()) for size in np.unique(sizes)}
+        scatter.append(Curve(name, values["diversity"].tolist(), means_of(values["lpips"]).tolist()))
+        of = {size: mean_of(values["lpips"][sizes == size]) for size in np.unique(sizes)}
         curves.append(Curve(name, [float(size) for size in of], list(of.values())))
         gain = of[int(sizes.min())] - of[int(sizes.max())]
         targets.append(Target(f"{name}: LPIPS in P_0, fewest less all photos", gain, "above", 0.0))
@@ -177,6 +179,7 @@ def tell(measured: Mapping[str, Measured]) -> Report:
         "ID to the truth, enlarged 8 times",
         "ID to the set",
         "LPIPS, enlarged 8 times",
+        "failed",
         "IDS of ReF-LDM",
     ]
     return Report(
@@ -199,13 +202,10 @@ def _finding(name: str, found: Measured) -> str:
     if not len(half):
         return f"{name}: {most:.0f} photos are too few to see what more would give."
     near = half.max()
-    errors = found.values["lpips"].mean(axis=1)
-    few, all_ = float(errors[sizes == near].mean()), float(errors[sizes == most].mean())
+    few, all_ = (mean_of(found.values["lpips"][sizes == size]) for size in (near, most))
     return f"{name}: with {near:.0f} photos LPIPS in P_0 is {few:.3f}, with all {most:.0f} it is {all_:.3f}."
 
 
 EXPERIMENTS: Final = (
-    Experiment(
-        "photos", "fig 6", "Are there enough photos, and of the right kind?", measure, tell, held_out=1
-    ),
+    Experiment("photos", "Are there enough photos, and of the right kind?", measure, tell, held_out=1),
 )

@@ -12,7 +12,7 @@ from mystyle_cli.baselines.adversarial import CrossDomain, DiffAugment
 from mystyle_cli.baselines.fitted import Restorer
 from mystyle_cli.baselines.methods import BASELINES
 from mystyle_cli.baselines.untuned import NearestAnchor
-from mystyle_cli.experiments.enhancement import DOMAIN, OURS
+from mystyle_cli.experiments.enhancement import DOMAIN, OURS, methods_told, told_of
 from mystyle_cli.experiments.experiment import Experiment, Measured, Values, spread_of
 from mystyle_cli.person.score import synthesise
 from mystyle_cli.photos.pixels import grid, to_pixels
@@ -40,12 +40,14 @@ def measure(bench: Bench) -> Measured:
 
     Returns:
         id, held_out_id, nearest (methods, samples): ID to the set and to held-out photos, LPIPS to the
-        nearest reference photo; diversity (methods, clusters): mean LPIPS of pairs in a cluster.
+        nearest reference photo; judge, the outside judge's ID to the set, where there is one; diversity
+        (methods, clusters): mean LPIPS of pairs in a cluster.
     """
     protocol, profile, judge = bench.protocol, bench.profile, bench.judge
     photos, count = profile.faces(), protocol.samples
     shape = (len(ROWS), count)
-    found: dict[str, Values] = {name: np.full(shape, np.nan) for name in ("id", "held_out_id", "nearest")}
+    kinds = ["id", "held_out_id", "nearest", *(["judge"] if bench.outside else [])]
+    found: dict[str, Values] = {name: np.full(shape, np.nan) for name in kinds}
     found["diversity"] = np.full((len(ROWS), len(photos)), np.nan)
     sheets = {}
     for method in bench.methods:
@@ -63,6 +65,9 @@ def measure(bench: Bench) -> Measured:
             if len(bench.held_out):
                 found["held_out_id"][row, part] = (rows @ bench.held_out_embeddings.T).max(axis=1)
             found["nearest"][row, part] = clusters.add(images)
+            if bench.outside is not None:
+                seen = bench.outside.describe(images, profile.prior.crop)
+                found["judge"][row, part] = (seen @ bench.outside_references.T).max(axis=1)
             shown += list(to_pixels(images[: max(0, SHOWN - len(shown))]))
             bench.progress(Step(f"sample, {method.name}", part.stop, count))
         found["diversity"][row] = clusters.diversity()
@@ -92,21 +97,23 @@ def tell(measured: Mapping[str, Measured]) -> Report:
     rows: list[list[Cell]] = []
     ids: dict[str, float] = {}
     spreads: dict[str, float] = {}
+    judged = told_of(measured, {"judge": "judge"})
     for row, name in enumerate(ROWS):
         columns = {
             kind: np.concatenate([found.values[kind][row] for found in measured.values()])
-            for kind in ("id", "held_out_id", "nearest", "diversity")
+            for kind in ("id", "held_out_id", "nearest", "diversity", *judged)
         }
         if not np.isfinite(columns["id"]).any():
             continue
         ids[name], spreads[name] = float(np.nanmean(columns["id"])), float(np.nanmean(columns["diversity"]))
         low = float(np.nanmin(columns["nearest"]))
-        cells = [spread_of(columns[kind]) for kind in ("id", "held_out_id", "diversity")]
+        cells = [spread_of(columns[kind]) for kind in ("id", "held_out_id", *judged, "diversity")]
         rows.append([name, *cells, low, *PAPER.get(name, (None, None))])
     columns_ = [
         "method",
         "ID",
         "ID, held-out photos",
+        *judged.values(),
         "diversity",
         "least LPIPS to a photo",
         "ID in the paper",
@@ -122,7 +129,7 @@ def tell(measured: Mapping[str, Measured]) -> Report:
     return Report(
         "synthesis",
         "new pictures of the person (fig 8, 20, 22)",
-        [Table("pictures drawn at random", columns_, rows)],
+        [Table("pictures drawn at random", columns_, rows), methods_told(list(ids))],
         targets,
         findings=[
             f"New pictures score ID {ids[OURS]:.2f}; the nearest to a photo is {least:.3f} LPIPS away."
@@ -133,10 +140,10 @@ def tell(measured: Mapping[str, Measured]) -> Report:
 EXPERIMENTS: Final = (
     Experiment(
         "synthesis",
-        "fig 8, 20, 22",
         "Do new pictures look like the person, differ from each other, and copy no photo?",
         measure,
         tell,
         own=True,
+        judged=True,
     ),
 )

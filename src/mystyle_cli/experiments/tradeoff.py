@@ -2,78 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mystyle_cli.analysis.baselines import pictures
 from mystyle_cli.experiments.bench import MEASURES
-from mystyle_cli.experiments.enhancement import CASES
-from mystyle_cli.experiments.experiment import Experiment, Measured, Values, spread_of
-from mystyle_cli.find.locate import Subject
-from mystyle_cli.photos.pixels import grid
+from mystyle_cli.experiments.cases import HIDDEN, SMALL, WHOLE
+from mystyle_cli.experiments.experiment import (
+    Experiment,
+    Measured,
+    Values,
+    failures_in,
+    mean_of,
+    means_of,
+    sheet_of,
+    spread_of,
+)
 from mystyle_cli.report.report import Cell, Curve, Plot, Report, Table, Target
-from mystyle_cli.restore.restore import restore
 
 if TYPE_CHECKING:
     from mystyle_cli.experiments.bench import Bench
+    from mystyle_cli.experiments.cases import Case
     from mystyle_cli.photos.pixels import Pixels
-    from mystyle_cli.restore.task import TaskName
+    from mystyle_cli.restore.trials import Answers
 
 BETAS: Final = (0.0, 0.02, 0.05, 0.1, None)
 """From the hull itself to unbounded."""
 
-TASKS: Final[tuple[TaskName, ...]] = ("invert", "upscale", "inpaint")
-USED: Final = {"inpaint": CASES[0], "upscale": CASES[2]}
-"""What is taken from photos."""
+USED: Final = (WHOLE, SMALL, HIDDEN)
+"""What is taken from photos, one for each application."""
 
 
 def measure(bench: Bench) -> Measured:
     """Restore held-out photos with every beta in every application.
 
     Returns:
-        For every measure (tasks, betas, B); `typical` (B,): ID of the photo itself to the reference set.
+        For every measure (cases, betas, B), NaN where a photo failed; `typical` (B,): ID of the photo itself
+        to the reference set.
     """
-    shape = (len(TASKS), len(BETAS), len(bench.held_out))
+    shape = (len(USED), len(BETAS), len(bench.held_out))
     found: dict[str, Values] = {name: np.full(shape, np.nan) for name in MEASURES}
     sheets: dict[str, Pixels] = {}
-    for place, task in enumerate(TASKS):
-        rows = [_shown(bench, task)]
+    for place, case in enumerate(USED):
+        shown = [case.left(bench.photos, bench.profile.prior.crop)]
         for number, beta in enumerate(BETAS):
-            made = restored(bench, task, beta)
-            rows.append(made)
-            for name, column in bench.score(made).items():
+            answers = answered(bench, case, beta)
+            shown.append(answers.pixels)
+            for name, column in bench.judged(answers).items():
                 found[name][place, number] = column
-        rows.append(bench.held_out)
-        sheets[task] = grid(np.stack(rows, axis=1).reshape(-1, *made.shape[1:]), len(rows))
+        sheets[case.task] = sheet_of(np.stack([*shown, bench.held_out], axis=1))
     typical = bench.score(bench.held_out)["id"]
     return Measured(found | {"typical": typical}, sheets)
 
 
-def _inputs(bench: Bench, task: TaskName) -> list[Subject]:
-    if task == "invert":
-        return [Subject(photo, name=name) for photo, name in zip(bench.held_out, bench.names, strict=True)]
-    return USED[task].subjects(bench)
-
-
-def _shown(bench: Bench, task: TaskName) -> Pixels:
-    """Return what the search is given, at the size of its answers."""
-    return bench.held_out if task == "invert" else USED[task].shown(bench)
-
-
-def restored(bench: Bench, task: TaskName, beta: float | None) -> Pixels:
-    """Return uint8 (B, R, R, 3), what a search within a dilation answers for the held-out photos."""
-    settings = bench.settings(task)
+def answered(bench: Bench, case: Case, beta: float | None) -> Answers:
+    """Return what a search within a dilation answers for the held-out photos."""
+    settings = bench.settings(case.task)
     settings = replace(settings, projection=replace(settings.projection, beta=beta))
-    return pictures(restore(bench.profile, _inputs(bench, task), task, settings, bench.progress))
+    return case.answered(bench.profile, bench.photos, settings, bench.progress)
 
 
 def tell(measured: Mapping[str, Measured]) -> Report:
     """Lay fig 5 and 18 out."""
     tables, targets, plots = [], [], []
-    for place, task in enumerate(TASKS):
+    for place, task in enumerate(case.task for case in USED):
         rows: list[list[Cell]] = []
         curves: list[Curve] = []
         for name, found in measured.items():
@@ -87,21 +81,22 @@ def tell(measured: Mapping[str, Measured]) -> Report:
                         spread_of(errors[number]),
                         spread_of(distances[number]),
                         *(
-                            _mean(values[number][which])
+                            mean_of(values[number][which])
                             for values in (errors, distances)
                             for which in (~atypical, atypical)
                         ),
+                        failures_in(distances[number]),
                     ]
                 )
             steps = list(range(len(BETAS)))
-            curves.append(Curve(f"{name}: ID error", steps, errors.mean(axis=1).tolist()))
-            curves.append(Curve(f"{name}: LPIPS", steps, distances.mean(axis=1).tolist()))
-        columns = ["person", "beta", "ID error", "LPIPS", *COLUMNS]
+            curves.append(Curve(f"{name}: ID error", steps, means_of(errors).tolist()))
+            curves.append(Curve(f"{name}: LPIPS", steps, means_of(distances).tolist()))
+        columns = ["person", "beta", "ID error", "LPIPS", *COLUMNS, "failed"]
         tables.append(Table(f"{task}: held-out photos within each beta", columns, rows))
         ticks = ["none" if beta is None else f"{beta:g}" for beta in BETAS]
         plots.append(Plot(f"Fig 5: {task}", "beta", "error", curves, ticks=ticks))
         for name, sign in (("id", -1), ("lpips", 1)):
-            curve = np.mean([found.values[name][place].mean(axis=1) for found in measured.values()], axis=0)
+            curve = _curve([found.values[name][place] for found in measured.values()])
             fall = float(sign * (curve[0] - curve[-1]))
             said = "ID error, unbounded less beta 0" if name == "id" else "LPIPS, beta 0 less unbounded"
             if task == "invert":
@@ -112,17 +107,25 @@ def tell(measured: Mapping[str, Measured]) -> Report:
         tables,
         targets,
         plots=plots,
-        findings=[_best(measured, place, task) for place, task in enumerate(TASKS)],
+        findings=[_best(measured, place, case) for place, case in enumerate(USED)],
     )
 
 
-def _best(measured: Mapping[str, Measured], place: int, task: TaskName) -> str:
+def _curve(values: Sequence[Values]) -> Values:
+    """Return the mean (betas,) of people's values (betas, B), each person counting as much."""
+    return means_of(np.stack([means_of(one) for one in values], axis=1))
+
+
+def _best(measured: Mapping[str, Measured], place: int, case: Case) -> str:
     """Say which beta has the least ID error and LPIPS together."""
-    errors = [1 - found.values["id"][place] + found.values["lpips"][place] for found in measured.values()]
-    sums = np.mean([error.mean(axis=1) for error in errors], axis=0)  # (betas,)
-    beta = BETAS[int(sums.argmin())]
+    sums = _curve(
+        [1 - found.values["id"][place] + found.values["lpips"][place] for found in measured.values()]
+    )
+    if not np.isfinite(sums).any():
+        return f"{case.task}: no photo was answered."
+    beta = BETAS[int(np.nanargmin(sums))]
     said = "none" if beta is None else f"{beta:g}"
-    return f"{task}: the least ID error and LPIPS together come with --beta {said}."
+    return f"{case.task}: the least ID error and LPIPS together come with --beta {said}."
 
 
 COLUMNS: Final = (
@@ -133,14 +136,9 @@ COLUMNS: Final = (
 )
 
 
-def _mean(values: np.ndarray) -> float | None:
-    return float(values.mean()) if len(values) else None
-
-
 EXPERIMENTS: Final = (
     Experiment(
         "beta",
-        "fig 5, 18",
         "Which beta suits this person, for which photo?",
         measure,
         tell,

@@ -85,7 +85,7 @@ def _refuse_other_ways(settings: RestoreSettings) -> None:
             "Leave out --start, or use --quality full.",
         )
     spaces = ("p+",) if quality == "instant" else HULL
-    if settings.domain_prior or space not in spaces:
+    if space not in spaces:
         raise UsageError(
             f"--quality {quality} answers with a code of {' or '.join(spaces)}, not of {space}",
             f"Use --space {spaces[0]}, or --quality full.",
@@ -98,17 +98,15 @@ class Engine:
     def __init__(self, profile: Profile, settings: RestoreSettings) -> None:
         self.profile, self.settings = profile, settings
         prior = profile.prior
-        self.generator: Generator = (prior if settings.domain_prior else profile).generator()
+        self.generator: Generator = profile.generator()
         self.perceptual: Perceptual = prior.perceptual()
-        self.anchors = None if settings.domain_prior else profile.anchors()
+        self.anchors = profile.anchors()
         plan = plan_search(self.generator, self.perceptual, settings.batch, profile.device)
         self.at_once = plan.at_once
         self.generator.synthesis.recompute = plan.recompute
         self.projection, self.betas = settings.projection, open_betas(profile, settings)
         if settings.quality == "fast" and self.projection.steps is None:
             self.projection = replace(self.projection, steps=FAST_STEPS)
-        if settings.domain_prior:
-            self.projection = replace(self.projection, space="w+")
         self.resolution, self.notices = self.generator.resolution, self.betas.notices
         self.instant = self._instant_net()
         self._ones: dict[str, Engine] = {}
@@ -129,7 +127,7 @@ class Engine:
         if person not in self._ones:
             one = copy.copy(self)
             one.profile = self.profile.one(person)
-            one.anchors = None if self.anchors is None else one.profile.anchors()
+            one.anchors = one.profile.anchors()
             one.instant = None if self.instant is None else self.instant.of(one.profile)
             self._ones[person] = one
         return self._ones[person]
@@ -167,7 +165,7 @@ class Engine:
             if anchors is None:
                 return np.asarray(codes, np.float64)
             return nearest_alpha(codes, anchors, beta)
-        if self.settings.start == "random" and self.anchors is not None:
+        if self.settings.start == "random":
             drawn = sample_three_anchors(len(self.anchors), [self.settings.seed])
             # half way to the centre, so that every anchor can still move
             mixed = np.repeat((drawn + hull.centre(len(self.anchors))) / 2, len(targets), axis=0)

@@ -50,7 +50,6 @@ class RestoreSettings:
         aligned: the photos are aligned crops already.
         force: go on with a face that is not this person's.
         batch: photos worked on at once, where they fit into memory.
-        domain_prior: use G_d in W+ in place of the person's prior, for comparison.
     """
 
     projection: ProjectionSettings = field(default_factory=ProjectionSettings)
@@ -61,15 +60,12 @@ class RestoreSettings:
     aligned: bool = False
     force: bool = False
     batch: int = 8
-    domain_prior: bool = False
 
     def __post_init__(self) -> None:
         check_choice("start", self.start, Start)
         check_choice("quality", self.quality, Quality)
         if self.batch < 1:
             raise UsageError(f"{self.batch} photos at a time are none", "Give a batch of 1 or more.")
-        if self.start == "random" and self.domain_prior:
-            raise UsageError("a random start mixes the person's anchors", "Leave out domain_prior or start.")
 
     def dilated(self, beta: Dilation, otherwise: float) -> RestoreSettings:
         """Return the same with a dilation.
