@@ -211,12 +211,18 @@ class SampleWork:
                 self._keep(target, part.pixels[row], seed, score)
             if self.laid:
                 self.laid.add(part.pixels[row])
+            if part.copies[row]:
+                self.app.console.warn(
+                    f"seed {seed} nearly copies the photo {part.copies[row]}; "
+                    "leave it out where no photo is to be seen again"
+                )
             self.scores.append(score)
             self.results.append(
                 {
                     "output": target.name if target else None,
                     "seed": seed,
                     "id": score,
+                    "copy_of": part.copies[row] or None,
                     "alpha": part.alphas[row].tolist(),
                 }
             )

@@ -13,6 +13,7 @@ from mystyle_cli.errors import UsageError, check_choice
 from mystyle_cli.hull.sampling import sample_three_anchors, sample_uniform
 from mystyle_cli.nets.memory import at_once
 from mystyle_cli.person.layout import GENERATOR
+from mystyle_cli.person.score import id_scores
 from mystyle_cli.progress import Progress, Step, silent
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Samples:
         id_scores: float32 (n,), cosine to the nearest photo of the reference set (sec. 4.1).
         backend: what rendered them, "onnx" or "torch".
         place: the provider or device that did.
+        copies: for each picture the file of the photo that it nearly copies, "" where it copies none (C.5).
     """
 
     seeds: tuple[int, ...]
@@ -43,6 +45,7 @@ class Samples:
     id_scores: NDArray[np.float32]
     backend: str
     place: str
+    copies: tuple[str, ...]
 
 
 def draw(
@@ -62,7 +65,8 @@ def draw(
     alphas, pixels, ids = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("alphas", "pixels", "id_scores")
     )
-    return Samples(tuple(seeds), alphas, pixels, ids, renderer.backend, renderer.place)
+    copies = tuple(copied for part in parts for copied in part.copies)
+    return Samples(tuple(seeds), alphas, pixels, ids, renderer.backend, renderer.place, copies)
 
 
 def draw_parts(
@@ -88,13 +92,15 @@ def draw_parts(
     Source: app. B.1.
     """
     from mystyle_cli.photos.pixels import to_pixels
+    from mystyle_cli.sample.copies import Copies
 
     if not seeds:
         raise UsageError("no picture was asked for", "Give at least one seed.")
     check_choice("sampler", sampler, Sampler)
     if sampler == "anchors" and beta:
         raise UsageError("a mix of anchors never leaves P_0", 'Use the sampler "uniform" with a dilation.')
-    anchors = profile.one(profile.person or None).anchors()  # several people's mixtures are nobody's
+    profile = profile.one(profile.person or None)  # several people's mixtures are nobody's
+    anchors, copies = profile.anchors(), Copies(profile, renderer)
     count, num_ws = len(anchors), profile.manifest.prior.num_ws
     batch = at_once(profile.manifest.prior.resolution, BATCH)
     for start in range(0, len(seeds), batch):
@@ -105,6 +111,8 @@ def draw_parts(
             alphas = sample_three_anchors(count, part, k)
         codes = (alphas @ anchors).astype(np.float32)  # M alpha, (b, w_dim), the same for every layer
         images = profile.refuse_odd(GENERATOR, renderer.render(np.repeat(codes[:, None], num_ws, axis=1)))
-        scores = profile.id_score(images)
-        yield Samples(part, alphas, to_pixels(images), scores, renderer.backend, renderer.place)
+        embeddings, pixels = profile.prior.embed(images), to_pixels(images)
+        scores = id_scores(embeddings, profile.reference_embeddings())
+        copied = copies.of(alphas, embeddings, pixels)
+        yield Samples(part, alphas, pixels, scores, renderer.backend, renderer.place, copied)
         progress(Step("sample", start + len(part), len(seeds)))
