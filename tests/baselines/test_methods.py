@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,10 +11,17 @@ import numpy as np
 import pytest
 import torch
 
-from mystyle_cli.baselines.adversarial import AdversarialSettings, CorrespondingDuel, CrossDomain, DiffAugment
+from mystyle_cli.baselines import adversarial
+from mystyle_cli.baselines.adversarial import (
+    AdversarialSettings,
+    CorrespondingDuel,
+    CrossDomain,
+    DiffAugment,
+    Duel,
+)
 from mystyle_cli.baselines.baseline import Baseline, Trained, draw_codes
 from mystyle_cli.baselines.discriminator import Discriminator
-from mystyle_cli.baselines.fitted import Glo, Restorer
+from mystyle_cli.baselines.fitted import Glo, GloFit, Restorer
 from mystyle_cli.baselines.methods import BASELINES
 from mystyle_cli.baselines.pivotal import PivotSettings, find_pivot
 from mystyle_cli.baselines.untuned import DomainPrior, MyStyle, NearestAnchor
@@ -107,6 +115,60 @@ def test_diffaugment_draws_nearer_to_the_person(profile: Profile) -> None:
         for generator in (profile.prior.generator(), trained.generator)
     )
     assert after > before + 0.08
+
+
+@pytest.mark.usefixtures("judged")
+def test_the_discriminator_pays_for_its_gradient_on_photos(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R1: half its weight, times the steps that it counts for, times the mean square of D's gradient."""
+    monkeypatch.setattr(adversarial, "augment", lambda images, random: images)
+    made, gradients = torch.zeros(DUEL.batch, 3, 32, 32), {}
+    for weight, step in ((0.0, 0), (0.5, 0), (0.5, 1)):
+        judge = adversarial.load_discriminator(profile.prior)
+        assert judge is not None
+        duel = Duel(profile, judge, replace(DUEL, r1=weight, r1_every=16), 0)
+        before = copy.deepcopy(judge)
+        duel._judge(step, made)
+        gradients[weight, step] = [parameter.grad for parameter in judge.parameters()]
+    chosen = np.random.default_rng([0, 0]).integers(len(profile.faces()), size=DUEL.batch)
+    photos = torch.from_numpy(profile.faces()[chosen]).requires_grad_(True)
+    [slope] = torch.autograd.grad(before(photos).sum(), photos, create_graph=True)
+    penalty = 16 * 0.5 / 2 * slope.square().sum((1, 2, 3)).mean()
+    wanted = torch.autograd.grad(penalty, list(before.parameters()), allow_unused=True)
+    for plain, paid, later, own in zip(*gradients.values(), wanted, strict=True):
+        assert plain is not None
+        expected = torch.zeros_like(plain) if own is None else own
+        np.testing.assert_allclose(paid - plain, expected, atol=1e-4 + 1e-3 * float(expected.abs().max()))
+        assert torch.equal(later, plain)  # only every so many steps
+    assert any(own is not None and float(own.abs().max()) > 0 for own in wanted)
+
+
+@pytest.mark.usefixtures("judged")
+def test_who_sees_pictures_augmented(profile: Profile) -> None:
+    """DiffAugment's discriminator, photos and made pictures alike; Ojha et al. show them as they are."""
+    images = torch.from_numpy(profile.faces()[: DUEL.batch])
+    for method, changed in ((DiffAugment(tuning=DUEL), True), (CrossDomain(tuning=DUEL), False)):
+        judge = adversarial.load_discriminator(profile.prior)
+        assert judge is not None
+        seen: list[torch.Tensor] = []
+        judge.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(given[0]))
+        method.duel(profile, judge, 0)._judge(0, images + 0)
+        made, photos = seen[:2]
+        assert torch.equal(made, images) != changed
+        bare = [any(torch.equal(face, one) for one in torch.from_numpy(profile.faces())) for face in photos]
+        assert bare == [not changed] * DUEL.batch
+
+
+def test_pixels_count_beside_what_is_perceived(profile: Profile) -> None:
+    """Eq 1 of a fit: its weight times the mean square, besides LPIPS."""
+    losses = []
+    for weight in (0.0, 3.0):
+        tuning = replace(SHORT, weight_l2=weight, precision="float32")
+        fit = GloFit(profile, Glo(tuning=tuning), 0)
+        losses.append(float(fit._loss(np.arange(3)).detach()))
+    made = synthesise(profile.prior.generator(), fit.anchors.detach().numpy()[:3])
+    assert losses[1] - losses[0] == pytest.approx(3 * np.square(made - profile.faces()[:3]).mean(), rel=1e-3)
 
 
 def test_correspondence_is_kept(profile: Profile) -> None:

@@ -17,6 +17,7 @@ import mystyle_cli
 from mystyle_cli.cli import cli
 from mystyle_cli.files.parsing import toml_of
 from mystyle_cli.learn.learn import merge
+from mystyle_cli.learn.merging import _stacked
 from mystyle_cli.person.migrations import NewerFormatError, migrate
 from mystyle_cli.store.store import Store
 from tests.support.albums import QUICK
@@ -86,6 +87,16 @@ def test_two_profiles_become_one_and_stay(run: Run, tmp_path: Path) -> None:
     assert shown["people"] == ["ada", "ben"]
     assert [one["person"] for one in shown["identities"]] == ["ada", "ben"]
     assert document(run("--json", "profile", "merge", "two", "ada", "ben", *TUNING))["stages_worked"] == []
+
+
+def test_contact_sheets_lie_below_each_other() -> None:
+    """What is beside a narrower one is as light as the paper of a sheet."""
+    wide, narrow = (np.full((5, width, 3), 90, np.uint8) for width in (9, 4))
+    sheet = _stacked([wide, narrow])
+    assert sheet.shape == (10, 9, 3)
+    np.testing.assert_array_equal(sheet[:5], wide)
+    np.testing.assert_array_equal(sheet[5:, :4], narrow)
+    assert sheet[5:, 4:].min() >= 248
 
 
 def test_photos_are_of_whom_they_show(run: Run, tmp_path: Path) -> None:
