@@ -162,8 +162,9 @@ UNSEEN = {
     *(("results", "[]", "signature", key) for key in ("state", "signer", "issuer", "source_type")),
     ("photos", "[]", "scores", "*"),
     ("advice", "[]"),
+    ("left_out", "[]"),
 }
-"""What only signed pictures have, photos that were looked through, and machines with too little memory."""
+"""What only signed pictures have, photos looked through or failed, and machines with too little memory."""
 
 
 def test_documents_hold_what_the_page_says(
