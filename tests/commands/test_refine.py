@@ -149,6 +149,8 @@ def test_a_blurred_photo_is_said_to_stay_so(run: Run) -> None:
     done = run(*STAY, "-o", "out.png", "--refine")
     assert done.exit_code == 0
     assert "as blurred as its photo" in done.stderr
+    Image.fromarray(picture(40, 20)).save("in.png")
+    assert "blurred" not in run(*STAY, "-o", "out.png", "--refine").stderr
 
 
 def test_deleting_a_person_deletes_it(run: Run, photo: np.ndarray, tmp_path: Path) -> None:

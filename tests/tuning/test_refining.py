@@ -124,6 +124,46 @@ def test_little_memory_changes_nothing(
     np.testing.assert_allclose(small, whole, atol=2e-2)
 
 
+def test_held_codes_lie_on_the_way(prior: Prior, anchors: np.ndarray) -> None:
+    """Each between the photo's code and another anchor, a quarter to three quarters of the way."""
+    code = code_of(anchors, prior)
+    first, *held = refining._codes(code, anchors, dataclasses.replace(PLAIN, held=6))
+    np.testing.assert_array_equal(first, code)
+    ends = []
+    for one in held:
+        shares = [((one - code) / (anchor - code)).ravel() for anchor in anchors]
+        straight = [float(np.median(np.abs(share - np.median(share)))) for share in shares]
+        ends.append(int(np.argmin(straight)))
+        assert min(straight) < 1e-4
+        assert 0.25 <= float(np.median(shares[ends[-1]])) <= 0.75
+    assert sorted(ends) == list(range(6))
+    other = refining._codes(code, anchors, dataclasses.replace(PLAIN, held=6, seed=1))
+    assert np.abs(other[1:] - np.stack(held)).max() > 1e-3
+
+
+def test_a_step_follows_the_photo_and_some_of_what_is_held(
+    prior: Prior, photo: np.ndarray, anchors: np.ndarray
+) -> None:
+    """Its gradient is that of the photo's loss and the held ones' mean, weighted; each in its turn."""
+    how = dataclasses.replace(PLAIN, held=4, locality=3.0)
+    run_ = refining._Run(prior.generator(), code_of(anchors, prior), photo, prior.perceptual(), anchors, how)
+    wanted = torch.from_numpy(photo)[None].expand(5, -1, -1, -1)  # what nothing of it draws yet
+    run_.targets, run_.features = wanted, run_.perceptual.features(wanted)
+    for step, rows in enumerate(([1, 2], [3, 4], [1, 2])):
+        loss = run_.gradients(step)
+        found = [
+            parameter.grad.clone() for parameter in run_.parameters.values() if parameter.grad is not None
+        ]
+        made = run_.generator.synthesis(run_.codes[[0, *rows]], noise="const")
+        seen = run_.perceptual.distance(made, wanted[:3]).flatten()
+        each = seen + (made - wanted[:3]).square().mean((1, 2, 3))
+        total = each[0] + 3.0 * each[1:].mean()
+        own = torch.autograd.grad(total, list(run_.parameters.values()), allow_unused=True)
+        assert loss == pytest.approx(float(each[0].detach()), rel=1e-4)
+        for one, other in zip(found, [grad for grad in own if grad is not None], strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-4)
+
+
 def test_one_anchor_is_enough(prior: Prior, photo: np.ndarray, anchors: np.ndarray) -> None:
     """Where there are fewer anchors than are held, all of them are."""
     found, _ = run(prior, photo, anchors[:1], dataclasses.replace(PLAIN, steps=2))
