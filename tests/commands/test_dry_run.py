@@ -82,10 +82,10 @@ def test_nets_for_instant_answers_count(tiny_prior: Path) -> None:
 
 
 SCRIPT = """
+import resource
 import sys
 import numpy as np
 from mystyle_cli.learn.estimate import estimate_tuning
-from mystyle_cli.nets.memory import peak_memory
 from mystyle_cli.tuning.settings import TuneSettings
 from mystyle_cli.tuning.tuning import Reconstruction, plan_for, tune
 from mystyle_cli.nets.device import CPU
@@ -114,7 +114,7 @@ photos = np.random.default_rng(0).integers(0, 256, (pictures, 3, size, size), np
 plan = plan_for(net, perceptual, pictures, how, CPU)
 codes = np.zeros((pictures, 512), np.float32)
 tune(Reconstruction(net, codes, photos, perceptual), how, plan=plan)
-print(peak_memory())
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 
 EXPORTED = """

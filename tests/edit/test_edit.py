@@ -11,8 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
-from mystyle_cli.edit.directions import find_direction, gamma_of, kept_share
-from mystyle_cli.edit.edit import edit, reach, sweep
+from mystyle_cli.edit.directions import find_direction, gamma_of
+from mystyle_cli.edit.edit import edit
 from mystyle_cli.errors import ModelError, UsageError
 from mystyle_cli.hull import hull
 from mystyle_cli.prior.directions import Direction, save_direction
@@ -72,10 +72,11 @@ def test_stopping_stays_in_a_beta_and_goes_as_far_as_it_can(seed, strength, beta
 
 
 @given(st.integers(0, 100))
-def test_reach_is_where_both_ways_end(seed):
-    """At both ends of the reach the least dilation is beta; beyond, more."""
+def test_the_largest_strength_is_where_the_way_ends(seed):
+    """At the largest multiple of a strength the least dilation is beta; beyond, more; either way."""
     anchors, alpha, smile = scene(seed)
-    for end in reach(anchors, alpha, smile, 0.02):
+    for strength in (-1.0, 1.0):
+        end = strength * edit(anchors, alpha, [(smile, strength)], 0.02).largest
         there = edit(anchors, alpha, [(smile, end)], 0.02, "continue")
         beyond = edit(anchors, alpha, [(smile, end * 1.01 + math.copysign(1e-3, end))], 0.02, "continue")
         assert there.least_dilation == pytest.approx(0.02, abs=1e-9)
@@ -113,7 +114,7 @@ def test_projecting_gives_the_nearest_code_of_p_beta():
 def test_projecting_goes_on_where_stopping_ends():
     """Both agree inside; outside, projecting moves farther along the direction."""
     anchors, alpha, smile = scene(4)
-    _, end = reach(anchors, alpha, smile, 0.02)
+    end = edit(anchors, alpha, [(smile, 1.0)], 0.02).largest
     inside = [edit(anchors, alpha, [(smile, 0.5 * end)], 0.02, how).alpha_plus for how in ("stop", "project")]
     np.testing.assert_array_equal(*inside)
     stopped, projected = (edit(anchors, alpha, [(smile, 5 * end)], 0.02, how) for how in ("stop", "project"))
@@ -186,15 +187,6 @@ def test_all_coefficients_positive_needs_no_dilation():
     assert edit(anchors, alpha, [(smile, 1e-3)], 0.02).least_dilation == 0
 
 
-def test_a_sweep_is_its_edits():
-    """Each strength gives what it gives alone."""
-    anchors, alpha, smile = scene()
-    strip = sweep(anchors, alpha, smile, [-1.0, 0.0, 1.0], 0.02)
-    np.testing.assert_array_equal(strip[1].alpha_plus, alpha)
-    alone = edit(anchors, alpha, [(smile, 1.0)], 0.02)
-    np.testing.assert_array_equal(strip[2].alpha_plus, alone.alpha_plus)
-
-
 def test_dependent_anchors_can_be_edited():
     """500 anchors in 10 dimensions, some twice: every policy answers within A_beta."""
     random = np.random.default_rng(5)
@@ -204,14 +196,6 @@ def test_dependent_anchors_can_be_edited():
     for how in ("stop", "project"):
         edited = edit(anchors, alpha, [(direction(random.normal(size=W)), 3.0)], 0.02, how)
         assert in_a_beta(edited.alpha_plus, 0.02)
-
-
-def test_the_kept_share_is_the_length_of_the_projection():
-    """1 for a direction between anchors, 0 for one across all of them."""
-    anchors, _, _ = scene()
-    assert kept_share(direction(anchors[0] - anchors[1]), anchors) == pytest.approx(1)
-    across = np.linalg.svd(anchors - anchors.mean(axis=0))[2][-1]
-    assert kept_share(direction(across), anchors) == pytest.approx(0, abs=1e-9)
 
 
 class FakePrior:

@@ -199,7 +199,6 @@ def test_coordinates_solve_eq_9():
     matrix = anchors.T
     printed = np.linalg.inv(matrix.T @ matrix) @ matrix.T @ direction
     np.testing.assert_allclose(hull.coordinates(direction, anchors), printed, atol=1e-10)
-    np.testing.assert_allclose(hull.project_on_span(direction, anchors), matrix @ printed, atol=1e-10)
 
 
 @pytest.mark.parametrize("kind", ["numpy", "torch"])

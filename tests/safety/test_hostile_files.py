@@ -21,7 +21,7 @@ from safetensors.numpy import save
 from mystyle_cli.cli import cli
 from mystyle_cli.edit.directions import find_direction
 from mystyle_cli.errors import ModelError, ProfileError, UsageError
-from mystyle_cli.files.documents import Fact, Flag, Items, Number, OneOf, Record, Table, Text, Whole
+from mystyle_cli.files.documents import Fact, Items, Number, OneOf, Record, Table, Text, Whole
 from mystyle_cli.files.parsing import DEEPEST, LONGEST_LINE, DocumentError, json_of, toml_of
 from mystyle_cli.files.reading import StrangeFileError, digest_of, read_file
 from mystyle_cli.files.tensors import TensorError, read_tensors
@@ -208,14 +208,13 @@ ODD: list[Any] = [
     [
         (Whole(0, 10), [1]),
         (Number(0, 10), [1, 1.5]),
-        (Flag(), [True]),
         (Text(5), ["", "a"]),
         (Text(5, lines=True), ["", "a", "a\0"]),
         (OneOf(("a", "b")), ["a"]),
         (Items(Whole(0, 10)), [[], [1]]),
         (Table(Whole(0, 10)), [{}, {"a": 1}]),
         (Record({"a": Whole()}), [{"a": 1}]),
-        (Record({}, {"a": Flag()}), [{}, {1: 2}]),
+        (Record({}, {"a": Whole()}), [{}, {1: 2}]),
         (Fact(), [True, 1, -1, 1 << 80, 1.5, "", "a"]),
     ],
     ids=lambda value: type(value).__name__,

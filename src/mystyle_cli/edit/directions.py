@@ -95,9 +95,3 @@ def gamma_of(direction: Direction, anchors: npt.ArrayLike) -> Floats:
     """
     points = np.asarray(anchors, np.float64)
     return np.asarray(direction.step * hull.edit_coordinates(direction.vector, points), np.float64)
-
-
-def kept_share(direction: Direction, anchors: npt.ArrayLike) -> float:
-    """Return how much of a direction the anchors' span holds: the length of its projection, 0 to 1."""
-    points = np.asarray(anchors, np.float64)
-    return float(np.linalg.norm(gamma_of(direction, points) @ points) / direction.step)

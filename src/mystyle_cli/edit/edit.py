@@ -109,32 +109,6 @@ def allowed(alpha_plus: Floats, beta: float | None) -> float | None:
     return None if beta is None else max(beta, float(hull.least_dilation(alpha_plus).max()))
 
 
-def reach(
-    anchors: npt.ArrayLike, alpha_plus: npt.ArrayLike, direction: Direction, beta: float | None
-) -> tuple[float, float]:
-    """Return the most negative and the largest strength along a direction that stay within beta.
-
-    Closed form: the first entry of any layer to arrive at -beta stops the edit.
-    """
-    start = np.asarray(alpha_plus, np.float64)
-    gamma, limit = gamma_of(direction, anchors), allowed(start, beta)
-    up = float(np.min(hull.largest_step(start, gamma, limit)))
-    down = float(np.min(hull.largest_step(start, -gamma, limit)))
-    return -down, up
-
-
-def sweep(
-    anchors: npt.ArrayLike,
-    alpha_plus: npt.ArrayLike,
-    direction: Direction,
-    strengths: Sequence[float],
-    beta: float | None,
-    at_limit: AtLimit = "stop",
-) -> list[Edited]:
-    """Return the edits of a code at several strengths along one direction; see `edit`."""
-    return [edit(anchors, alpha_plus, [(direction, strength)], beta, at_limit) for strength in strengths]
-
-
 def _reached(anchors: Floats, change: Floats, directions: Sequence[Direction]) -> tuple[float, ...]:
     """Return the strengths whose joint step comes nearest to a change (N,) of the coefficients.
 

@@ -35,7 +35,6 @@ _SCALE = 1.1  # at which a larger one is searched, while `LARGEST_SCAN` allows
 _TILE = 1600  # side of the copy's tiles
 _TILE_OVERLAP = 240  # by which they overlap; larger faces are found by the looks before
 
-_TEMPLATE = 80  # the detector's smallest face, in pixels
 _USUAL = (640, 1280)  # photos are scaled into this range (long side) for the first look
 _THOROUGH = (1600, 2400)  # ... and into this one when nothing was found
 _QUARTERS = (180.0, 90.0, -90.0)  # degrees by which photos lie on their side or head

@@ -97,16 +97,6 @@ class Number(Kind):
 
 
 @dataclass(frozen=True)
-class Flag(Kind):
-    """True or false."""
-
-    def read(self, value: object, name: str) -> bool:
-        if not isinstance(value, bool):
-            raise DocumentError(f"`{name}` is {shown(value)}, not true or false")
-        return value
-
-
-@dataclass(frozen=True)
 class Fact(Kind):
     """A text, number or flag, as tables of facts hold them."""
 

@@ -110,14 +110,6 @@ class Owned:
         except OSError:
             return False
 
-    def has_folder(self, name: str) -> bool:
-        """Tell whether a folder of a name is there, reached through no link."""
-        try:
-            with self._at(name):
-                return True
-        except OSError:
-            return False
-
     @property
     def _passing(self) -> Owned:
         """The folder while it is not there yet or no longer; a kill may leave it, with nothing in it."""

@@ -185,11 +185,6 @@ def edit_coordinates(direction: Array, anchors: Array, rcond: float = 1e-6) -> A
     return gamma - xp.mean(gamma, axis=-1, keepdims=True)  # moves nothing, for the spokes sum to 0
 
 
-def project_on_span(direction: Array, anchors: Array, rcond: float = 1e-6) -> Array:
-    """Return the part of `direction` (..., w_dim) that lies in V, the anchors' span: n hat of sec. 3.4."""
-    return combine(coordinates(direction, anchors, rcond), anchors)
-
-
 def largest_step(alpha: Array, gamma: Array, beta: float | None) -> Array:
     """Return the largest theta >= 0 for which alpha + theta gamma keeps every entry at -beta or more.
 

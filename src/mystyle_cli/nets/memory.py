@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -26,16 +25,6 @@ def free_memory() -> int | None:
 def used_memory() -> int:
     """Return the bytes of memory that this process holds now; 0 where nothing tells."""
     return _pages(1) or 0
-
-
-def peak_memory() -> int:
-    """Return the most bytes of memory that this process has held; 0 where nothing tells."""
-    if sys.platform == "win32":
-        return 0
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # a Mac counts bytes
 
 
 def _known(values: Iterable[int | None]) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,6 @@ FloatArray = NDArray[np.float32]
 
 # what is asked for; "auto" takes the exported net where it is that of the generator as it is now
 Backend = Literal["auto", "onnx", "torch"]
-
-BACKENDS: Final = ("auto", "onnx", "torch")
 
 
 class Renderer(Protocol):
