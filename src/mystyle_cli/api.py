@@ -18,7 +18,8 @@ from mystyle_cli.progress import Progress, silent
 
 if TYPE_CHECKING:
     from mystyle_cli.edit.edit import AtLimit
-    from mystyle_cli.edit.photos import EditedPhoto
+    from mystyle_cli.edit.photos import EditedPhoto, EditTask
+    from mystyle_cli.edit.refined import Refiner
     from mystyle_cli.find.locate import Subject
     from mystyle_cli.photos.decode import Photo
     from mystyle_cli.photos.pixels import Pixels
@@ -149,30 +150,39 @@ class Person(Profile):
         Source: sec. 3.4, app. B.4.
         """
         from mystyle_cli.edit.directions import find_direction
-        from mystyle_cli.edit.photos import check_backend, edit_photos, edit_saved, settings_for
-        from mystyle_cli.edit.refined import Refiner
-        from mystyle_cli.restore.saved import load_code
+        from mystyle_cli.edit.photos import EditTask, check_backend, edit_photos, settings_for
         from mystyle_cli.restore.task import RestoreSettings
-        from mystyle_cli.sample.rendering import open_renderer
-        from mystyle_cli.store.refined import KeptRefinements
 
         person = self._placed(device)
         check_backend(backend, code is not None, refine)
         if code is not None and (steps is not None or aligned or force):
             raise UsageError("a saved code is not searched again", "Leave out steps, aligned and force.")
         directions = [(find_direction(self.prior, name), value) for name, value in strengths.items()]
-        refiner = Refiner(person, KeptRefinements(person)) if refine else None
+        refiner = person._refiner() if refine else None
         if code is not None:
-            settings = settings_for(beta, at_limit, RestoreSettings())
-            renderer, saved = open_renderer(person, backend), load_code(Path(code), self)
-            person = person.one(saved.person or None)
-            subject = _subject(photo, None)
-            return edit_saved(person, renderer, subject, saved, [directions], settings, progress, refiner)
+            task = EditTask([directions], settings_for(beta, at_limit, RestoreSettings()), refiner)
+            return person._edit_saved(_subject(photo, None), Path(code), task, backend, progress)
         settings = settings_for(beta, at_limit, _settings("invert", beta, steps, aligned, force))
         (result,) = edit_photos(person, [_subject(photo, None)], [directions], settings, progress, refiner)
         if result.error is not None:
             raise result.error
         return result
+
+    def _refiner(self) -> Refiner:
+        from mystyle_cli.edit.refined import Refiner
+        from mystyle_cli.store.refined import KeptRefinements
+
+        return Refiner(self, KeptRefinements(self))
+
+    def _edit_saved(
+        self, subject: Subject, code: Path, task: EditTask, backend: Backend, progress: Progress
+    ) -> EditedPhoto:
+        from mystyle_cli.edit.photos import edit_saved
+        from mystyle_cli.restore.saved import load_code
+        from mystyle_cli.sample.rendering import open_renderer
+
+        renderer, saved = open_renderer(self, backend), load_code(code, self)
+        return edit_saved(self.one(saved.person or None), renderer, subject, saved, task, progress)
 
     def save_code(self, found: Restoration, path: Path | str, *, aligned: bool = False) -> None:
         """Keep the code of a photo that was inverted, inpainted or upscaled, for edits without a search.

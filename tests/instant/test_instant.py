@@ -75,9 +75,10 @@ def random_net(seed, size, n_anchors=5, num_ws=4):
     return net, features
 
 
-def faces_of(profile):
-    """Return the reference set."""
-    return Pictures(np.rint((profile.faces() + 1) * 127.5).astype(np.uint8))
+def material_of(profile):
+    """Return what the person's net is made of."""
+    faces = Pictures(np.rint((profile.faces() + 1) * 127.5).astype(np.uint8))
+    return instant_examples.Material(profile.prior, profile.generator(), profile.anchors(), faces)
 
 
 @settings(max_examples=60)
@@ -134,10 +135,10 @@ def test_the_answer_is_nearer_to_the_truth_than_the_centre(profile):
 def test_training_is_repeatable(profile):
     """The same seed gives the same net, another seed another one."""
     few = replace(FEW, samples=16, steps=4, width=8)
-    faces = faces_of(profile)
+    material = material_of(profile)
 
     def trained(how):
-        return train_instant(profile.prior, profile.generator(), profile.anchors(), faces, how)
+        return train_instant(material, how)
 
     first, again, other = trained(few), trained(few), trained(replace(few, seed=1))
     assert instant_file(first.net) == instant_file(again.net)
@@ -155,7 +156,7 @@ def learnt(profile, monkeypatch):
 
     monkeypatch.setattr(Net, "forward", spied)
     few = replace(FEW, samples=4, steps=4, width=8)
-    return train_instant(profile.prior, profile.generator(), profile.anchors(), faces_of(profile), few), told
+    return train_instant(material_of(profile), few), told
 
 
 def test_a_net_learns_with_what_it_is_told_and_stored_as(learnt):
@@ -184,10 +185,9 @@ def test_the_net_is_told_beta_and_how_small_a_photo_was(profile):
 def test_every_example_is_paired_with_its_code(profile, monkeypatch):
     """A picture of the hull with the code it was made from, a photo with its anchor or the others' code."""
     monkeypatch.setattr(instant_examples, "degrade_at_random", lambda images, random, crop: whole(images))
-    generator, anchors = profile.generator(), profile.anchors()
-    examples = instant_examples.make_examples(
-        profile.prior, generator, anchors, faces_of(profile), replace(FEW, samples=4), silent
-    )
+    material = material_of(profile)
+    generator, anchors = material.generator, material.anchors
+    examples = instant_examples.make_examples(material, replace(FEW, samples=4), silent)
 
     def seen(images):
         return features_of(profile.prior, whole(images))

@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from mystyle_cli.instant.examples import Material
 from mystyle_cli.instant.net import InstantSettings
 from mystyle_cli.instant.training import train_instant
 from mystyle_cli.learn.figures import identity_statistics
@@ -163,7 +164,7 @@ def test_anchors_instant_net_and_figures_are_the_same(
         codes = optimise_anchors(photos, generator, perceptual, AnchorSettings(steps=3, batch=2))
         how = InstantSettings(samples=4, views=1, steps=3, batch=4, width=8)
         faces = Pictures(np.rint((photos + 1) * 127.5).astype(np.uint8))
-        net = train_instant(there, generator, anchors[:COUNT], faces, how).net
+        net = train_instant(Material(there, generator, anchors[:COUNT], faces), how).net
         distances = perceptual_distances(perceptual, photos, photos[::-1].copy())
         threshold = np.array(identity_statistics(there, photos, photos[:1], 0)["threshold"])
         return [codes, net.last.weight.detach().cpu().numpy(), distances, threshold]

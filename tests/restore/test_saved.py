@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mystyle_cli.edit.directions import find_direction
-from mystyle_cli.edit.photos import edit_photos, edit_saved, settings_for
+from mystyle_cli.edit.photos import EditTask, edit_photos, edit_saved, settings_for
 from mystyle_cli.errors import UsageError
 from mystyle_cli.find.locate import Subject
 from mystyle_cli.person.layout import ANCHORS, GENERATOR
@@ -53,7 +53,7 @@ def test_an_edit_of_a_saved_code_is_the_edit_after_the_search(profile: Profile, 
     settings = settings_for(0.02, "stop", FEW)
     (expected,) = edit_photos(profile, [Subject(picture(1, 48))], edits, settings)
     code, renderer = load_code(saved, profile), open_renderer(profile, "torch")
-    done = edit_saved(profile, renderer, Subject(picture(1, 48)), code, edits, settings)
+    done = edit_saved(profile, renderer, Subject(picture(1, 48)), code, EditTask(edits, settings))
     np.testing.assert_array_equal(done.frames[0].pixels, expected.frames[0].pixels)
     assert done.inversion is not None
     assert expected.inversion is not None
@@ -66,8 +66,8 @@ def test_an_edit_of_an_upscaled_photo_is_as_large_as_the_result(profile: Profile
     save_code(tmp_path / "small.safetensors", profile, found, aligned=True)
     code = load_code(tmp_path / "small.safetensors", profile)
     edits = [[(find_direction(profile.prior, "smile"), 1.0)]]
-    renderer, settings = open_renderer(profile, "torch"), settings_for(0.02, "stop", FEW)
-    done = edit_saved(profile, renderer, Subject(picture(2, 8)), code, edits, settings)
+    renderer, task = open_renderer(profile, "torch"), EditTask(edits, settings_for(0.02, "stop", FEW))
+    done = edit_saved(profile, renderer, Subject(picture(2, 8)), code, task)
     assert done.frames[0].pixels.shape == (32, 32, 3)
 
 

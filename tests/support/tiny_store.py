@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from mystyle_cli.curate.records import PhotoRecord, Reason
+from mystyle_cli.instant.examples import Material
 from mystyle_cli.instant.net import InstantSettings
 from mystyle_cli.learn.exporting import export_stage, instant_stage
 from mystyle_cli.person.difference import store_difference
@@ -111,11 +112,12 @@ def add_instant(store: Store, name: str, settings: InstantSettings) -> None:
     profile = store.open(name)
     with store.locked(name):
         draft = store.draft(name)
-        nets = profile.generator(), profile.prior.perceptual()
+        generator, perceptual = profile.generator(), profile.prior.perceptual()
         faces = read_faces(
             [profile.file(str(one.face)) for one in profile.photos()], profile.prior.resolution
         )
-        done = instant_stage(draft, profile.prior, nets, profile.anchors(), faces, settings, silent)
+        material = Material(profile.prior, generator, profile.anchors(), faces)
+        done = instant_stage(draft, material, perceptual, settings, silent)
         draft.finish("instant", "i", *done)
         draft.commit(replace(profile.manifest, stages=draft.stages(), files=draft.files()))
 

@@ -40,7 +40,7 @@ from mystyle_cli.terminal.subjects import (
 
 if TYPE_CHECKING:
     from mystyle_cli.edit.edit import AtLimit
-    from mystyle_cli.edit.photos import EditedPhoto, EditSettings, Frame, Strengths
+    from mystyle_cli.edit.photos import EditedPhoto, EditSettings, EditTask, Frame, Strengths
     from mystyle_cli.edit.refined import Refiner
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.prior.directions import Direction
@@ -225,38 +225,23 @@ def command(
     enough. With --refine the result keeps what the photo shows and the profile does not know; the first edit
     of a photo takes longer then, and what was tuned on it lies in the profile until that is deleted.
     """
-    codes = drawing.codes
     _check_counts(change)
     warn_unbounded(app.console, search.beta)
     profile = search.whom(app.profiles().open(name))
     from mystyle_cli.edit.directions import find_direction
-    from mystyle_cli.edit.photos import check_backend, settings_for
-    from mystyle_cli.photos.pixels import sheet_size
-    from mystyle_cli.restore.task import RestoreSettings
+    from mystyle_cli.edit.photos import check_backend
 
-    check_backend(drawing.backend, codes is not None, drawing.refine)
+    check_backend(drawing.backend, drawing.codes is not None, drawing.refine)
     if drawing.keep_code:
         refuse_long_codes(profile, batch)
     edits = edits_of([find_direction(profile.prior, name) for name in change.directions], change)
-    companions = [place for place in (codes, search.landmarks) if place is not None]
+    beside = [place for place in (drawing.codes, search.landmarks) if place is not None]
     files = [path for path in map(Path, change.directions) if path.is_file()]
-    originals, sweep = Originals.of([profile.path, *companions, *files]), change.sweep
-    side = profile.manifest.prior.resolution
-    size = sheet_size(sweep.count, (side, side), columns=sweep.count) if sweep else None
+    originals, size = Originals.of([profile.path, *beside, *files]), _strip_size(profile, change.sweep)
 
     @cache
     def work() -> tuple[_Editing, Answer]:  # opened for the first photo: nets take seconds to load
-        person = profile.on(app.choose_device() if codes is None else app.wanted_device())
-        refiner = _refiner(person) if drawing.refine else None
-        if codes is None:
-            settings = settings_for(search.beta, change.at_limit, settings_of(app, "invert", batch, search))
-            reader = SubjectReader(landmarks=landmark_companions(search.landmarks))
-            answer = searching(person, edits, settings, reader, refiner)
-        else:
-            settings = settings_for(search.beta, change.at_limit, RestoreSettings())
-            renderer = app.open_renderer(person, drawing.backend)
-            answer = recalling(person, renderer, edits, settings, code_companions(codes), refiner)
-        return _Editing(person, settings, drawing.keep_code), answer
+        return _opened(app, profile, edits, change.at_limit, drawing, search, batch)
 
     with open_batch(app.console, batch, "edit", originals, size=size) as inputs:
         for jobs in inputs.groups():
@@ -287,6 +272,39 @@ def edits_of(directions: Sequence[Direction], change: ChangeOptions) -> list[Str
     return sweep_edits(directions[-1], change.sweep.strengths(), held) if change.sweep else [held]
 
 
+def _strip_size(profile: Profile, sweep: Sweep | None) -> tuple[int, int] | None:
+    """Return height and width of the faces of a sweep side by side; None where the photo's size counts."""
+    from mystyle_cli.photos.pixels import sheet_size
+
+    side = profile.manifest.prior.resolution
+    return sheet_size(sweep.count, (side, side), columns=sweep.count) if sweep else None
+
+
+def _opened(
+    app: App,
+    profile: Profile,
+    edits: list[Strengths],
+    at_limit: AtLimit,
+    drawing: DrawingOptions,
+    search: SearchOptions,
+    batch: BatchOptions,
+) -> tuple[_Editing, Answer]:
+    """Load what all photos share: what makes results of edited photos, and what edits them."""
+    from mystyle_cli.edit.photos import EditTask, settings_for
+    from mystyle_cli.restore.task import RestoreSettings
+
+    codes = drawing.codes
+    person = profile.on(app.choose_device() if codes is None else app.wanted_device())
+    refiner = _refiner(person) if drawing.refine else None
+    restore = settings_of(app, "invert", batch, search) if codes is None else RestoreSettings()
+    task = EditTask(edits, settings_for(search.beta, at_limit, restore), refiner)
+    if codes is None:
+        answer = searching(person, task, SubjectReader(landmarks=landmark_companions(search.landmarks)))
+    else:
+        answer = recalling(person, app.open_renderer(person, drawing.backend), task, code_companions(codes))
+    return _Editing(person, task.settings, drawing.keep_code), answer
+
+
 def _refiner(profile: Profile) -> Refiner:
     """Return what tunes the person's generator on photos, and keeps what comes of it in the profile."""
     from mystyle_cli.edit.refined import Refiner
@@ -295,30 +313,17 @@ def _refiner(profile: Profile) -> Refiner:
     return Refiner(profile, KeptRefinements(profile))
 
 
-def searching(
-    profile: Profile,
-    edits: list[Strengths],
-    settings: EditSettings,
-    reader: SubjectReader,
-    refiner: Refiner | None,
-) -> Answer:
+def searching(profile: Profile, task: EditTask, reader: SubjectReader) -> Answer:
     """Return what edits photos after finding their codes."""
     from mystyle_cli.edit.photos import edit_engine, edit_with
 
-    engine = edit_engine(profile, settings)
+    engine = edit_engine(profile, task.settings)
     return lambda jobs, progress: answer_each(
-        jobs, reader, lambda subjects: edit_with(engine, subjects, edits, settings, progress, refiner)
+        jobs, reader, lambda subjects: edit_with(engine, subjects, task, progress)
     )
 
 
-def recalling(
-    profile: Profile,
-    renderer: Renderer,
-    edits: list[Strengths],
-    settings: EditSettings,
-    codes: Companions,
-    refiner: Refiner | None,
-) -> Answer:
+def recalling(profile: Profile, renderer: Renderer, task: EditTask, codes: Companions) -> Answer:
     """Return what edits photos whose codes were saved before."""
     from mystyle_cli.edit.photos import edit_saved
     from mystyle_cli.find.locate import Subject
@@ -329,19 +334,8 @@ def recalling(
         for job in jobs:
             try:
                 code = load_code(codes.of(job), profile)
-                subject = Subject(job.photo, name=job.item.name)
-                photos.append(
-                    edit_saved(
-                        profile.one(code.person or None),
-                        renderer,
-                        subject,
-                        code,
-                        edits,
-                        settings,
-                        progress,
-                        refiner,
-                    )
-                )
+                person, subject = profile.one(code.person or None), Subject(job.photo, name=job.item.name)
+                photos.append(edit_saved(person, renderer, subject, code, task, progress))
             except Exception as error:
                 photos.append(contained(job.item.name, error))
         return photos

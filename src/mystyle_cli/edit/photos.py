@@ -60,6 +60,25 @@ def settings_for(beta: Dilation, at_limit: AtLimit, restore: RestoreSettings) ->
 
 
 @dataclass(frozen=True)
+class EditTask:
+    """What is done to photos."""
+
+    edits: Sequence[Strengths]  # (direction, strength) applied together each; several make a sweep
+    settings: EditSettings = field(default_factory=EditSettings)
+    # tunes the generator on each photo before it draws the edits; None leaves it as it is
+    refiner: Refiner | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse to do nothing."""
+        if not self.edits or not all(self.edits):
+            raise UsageError("there is nothing to edit", "Give a direction and a strength.")
+
+    def refined(self, inversion: Restoration, code_of: str, progress: Progress) -> Refined | None:
+        """Return the generator tuned on a photo, where that is asked for; see `Refiner.refine`."""
+        return self.refiner.refine(inversion, code_of, progress) if self.refiner else None
+
+
+@dataclass(frozen=True)
 class Frame:
     """A photo, edited once.
 
@@ -142,7 +161,8 @@ def edit_photos(
         UsageError: there is no edit, or it is asked for with the domain prior, which has no hull.
     """
     settings = settings or EditSettings()
-    return edit_with(edit_engine(profile, settings), subjects, edits, settings, progress, refiner)
+    engine = edit_engine(profile, settings)
+    return edit_with(engine, subjects, EditTask(edits, settings, refiner), progress)
 
 
 def edit_engine(profile: Profile, settings: EditSettings) -> Engine:
@@ -154,15 +174,9 @@ def edit_engine(profile: Profile, settings: EditSettings) -> Engine:
 
 
 def edit_with(
-    engine: Engine,
-    subjects: Sequence[Subject],
-    edits: Sequence[Strengths],
-    settings: EditSettings,
-    progress: Progress = silent,
-    refiner: Refiner | None = None,
+    engine: Engine, subjects: Sequence[Subject], task: EditTask, progress: Progress = silent
 ) -> list[EditedPhoto]:
     """Edit photos with an engine that is ready; see `edit_photos`."""
-    _refuse_none(edits)
     inversions = restore_with(engine, subjects, "invert", progress)
     renderer = TorchRenderer(engine.generator)
     edited = []
@@ -170,11 +184,10 @@ def edit_with(
         error = inversion.error
         if error is None:
             try:
-                found_with = settings.restore.dilated(inversion.beta, BETA_EDIT)
+                found_with = task.settings.restore.dilated(inversion.beta, BETA_EDIT)
                 one = engine.of(inversion.person).profile
-                code_of = searched(one, found_with)
-                refined = refiner.refine(inversion, code_of, progress) if refiner else None
-                edited.append(_edit_one(one, renderer, inversion, edits, settings, refined))
+                refined = task.refined(inversion, searched(one, found_with), progress)
+                edited.append(_edit_one(one, renderer, inversion, task, refined))
                 continue
             except Exception as fault:  # what goes wrong with one photo is in its own result
                 error = contained(inversion.name, fault)
@@ -195,32 +208,22 @@ def edit_saved(
     renderer: Renderer,
     subject: Subject,
     code: SavedCode,
-    edits: Sequence[Strengths],
-    settings: EditSettings,
+    task: EditTask,
     progress: Progress = silent,
-    refiner: Refiner | None = None,
 ) -> EditedPhoto:
     """Edit a photo whose code was saved; nothing is searched, so that the exported net is enough.
 
-    Args:
-        profile: the person, tuned.
-        renderer: their generator.
-        subject: the photo that the code is of.
-        code: as `restore.saved.load_code` read it.
-        edits, settings, refiner: see `edit_photos`.
-        progress: told of every step of a tuning.
-
     Raises:
         DecodeError: the photo cannot be read.
-        UsageError: the code is another photo's, or there is no edit.
+        UsageError: the code is another photo's.
     """
-    _refuse_none(edits)
-    own = replace(settings, restore=replace(settings.restore, aligned=code.aligned))
-    inversion, betas = code.inversion(profile, subject), open_betas(profile, settings.restore)
+    restore = replace(task.settings.restore, aligned=code.aligned)
+    own = replace(task, settings=replace(task.settings, restore=restore))
+    inversion, betas = code.inversion(profile, subject), open_betas(profile, restore)
     beta = betas.of("invert", _input_id(profile, inversion) if betas.choices else math.nan)
     inversion = replace(inversion, beta=beta, warnings=(*inversion.warnings, *betas.notices))
-    refined = refiner.refine(inversion, saved(inversion), progress) if refiner else None
-    return _edit_one(profile, renderer, inversion, edits, own, refined)
+    refined = task.refined(inversion, saved(inversion), progress)
+    return _edit_one(profile, renderer, inversion, own, refined)
 
 
 def _input_id(profile: Profile, inversion: Restoration) -> float:
@@ -229,11 +232,6 @@ def _input_id(profile: Profile, inversion: Restoration) -> float:
     assert located is not None
     seen = seen_faces(located.photo, located.mask, [located.quad], profile.manifest.prior.resolution)
     return float(profile.id_score(seen)[0])
-
-
-def _refuse_none(edits: Sequence[Strengths]) -> None:
-    if not edits or not all(edits):
-        raise UsageError("there is nothing to edit", "Give a direction and a strength.")
 
 
 def sweep_edits(direction: Direction, strengths: Sequence[float], with_: Strengths = ()) -> list[Strengths]:
@@ -245,15 +243,14 @@ def _edit_one(
     profile: Profile,
     renderer: Renderer,
     inversion: Restoration,
-    edits: Sequence[Strengths],
-    settings: EditSettings,
+    task: EditTask,
     refined: Refined | None = None,
 ) -> EditedPhoto:
     assert inversion.alpha_plus is not None
     anchors = profile.anchors()
     results = [
-        edit(anchors, inversion.alpha_plus, strengths, inversion.beta, settings.at_limit)
-        for strengths in edits
+        edit(anchors, inversion.alpha_plus, strengths, inversion.beta, task.settings.at_limit)
+        for strengths in task.edits
     ]
     codes = np.stack([result.alpha_plus for result in results]) @ anchors.astype(np.float64)
     images = (refined.renderer if refined else renderer).render(codes.astype(np.float32))
@@ -261,10 +258,10 @@ def _edit_one(
         raise UsageError(f"{inversion.name}: nothing can be drawn so far away", "Give a smaller strength.")
     images = profile.refuse_odd(GENERATOR, images).clip(-1, 1)
     scores = profile.id_score(images)
-    aligned = settings.restore.aligned
+    aligned = task.settings.restore.aligned
     frames = tuple(
         _frame(profile.prior, inversion, strengths, result, image, float(score), aligned)
-        for strengths, result, image, score in zip(edits, results, images, scores, strict=True)
+        for strengths, result, image, score in zip(task.edits, results, images, scores, strict=True)
     )
     if refined is not None and (notices := refined.notices(inversion)):
         inversion = replace(inversion, warnings=(*inversion.warnings, *notices))

@@ -49,6 +49,18 @@ LARGEST_HOLE: Final = 0.8
 MARGIN: Final = 0.05  # how near a box comes to that edge, over its length
 
 
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What an instant net is made of: a person's generator over their anchors, and their photos."""
+
+    prior: Prior
+    generator: Generator  # G_p, on the device to work on
+    anchors: FloatArray  # (N, w_dim)
+    faces: Pictures  # the reference set
+    # rows of the anchors of each of several people, whose hulls are drawn from one by one; none of one person
+    hulls: Sequence[NDArray[np.int64]] = ()
+
+
 @dataclass(frozen=True)
 class Examples:
     """What is trained on."""
@@ -57,26 +69,14 @@ class Examples:
     codes: FloatArray  # (K, num_ws, w_dim), what the answer should be
 
 
-def make_examples(
-    prior: Prior,
-    generator: Generator,
-    anchors: FloatArray,
-    faces: Pictures,
-    settings: InstantSettings,
-    progress: Progress,
-    hulls: Sequence[NDArray[np.int64]] = (),
-) -> Examples:
-    """Draw codes, render them, and degrade them and the reference photos.
-
-    Args:
-        hulls: rows of the anchors of each of several people, whose hulls are drawn from one by one; none
-            where all are of one.
-    """
+def make_examples(material: Material, settings: InstantSettings, progress: Progress) -> Examples:
+    """Draw codes, render them, and degrade them and the reference photos."""
+    generator, anchors, hulls = material.generator, material.anchors, material.hulls
     random = np.random.default_rng(settings.seed)
     apart = [anchors[rows] for rows in hulls] or [anchors]
     parts = [draw_codes(own, generator.num_ws, settings.samples, random) for own in apart]
     drawn = np.concatenate(parts)
-    photos, count, repeats = faces.pixels, len(drawn), 3 * settings.views
+    photos, count, repeats = material.faces.pixels, len(drawn), 3 * settings.views
     numbers = [np.arange(count)] * settings.views + [count + np.arange(len(photos))] * repeats
     rows = np.concatenate(numbers)
 
@@ -91,7 +91,7 @@ def make_examples(
         codes = (own, others)[repeat % 2]
         answers.append(np.repeat(codes[:, None], generator.num_ws, axis=1))
     pictures = np.concatenate([*_rendered(generator, drawn, tell), photos])
-    features = _features(prior, pictures, rows, random, lambda done: tell(count + done))
+    features = _features(material.prior, pictures, rows, random, lambda done: tell(count + done))
     return Examples(np.concatenate(list(features)), np.concatenate(answers))
 
 

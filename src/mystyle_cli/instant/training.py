@@ -7,7 +7,7 @@ there: forty training steps on pictures made answers no better and took as long 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mystyle_cli.errors import ModelError
 from mystyle_cli.hull import hull
-from mystyle_cli.instant.examples import Examples, make_examples
+from mystyle_cli.instant.examples import Examples, Material, make_examples
 from mystyle_cli.instant.net import (
     ALPHA_PLUS,
     BETA,
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from mystyle_cli.files.gaps import Weights
     from mystyle_cli.nets.generator import Generator
     from mystyle_cli.nets.perceptual import Perceptual
-    from mystyle_cli.person.reference import Pictures
-    from mystyle_cli.prior.registry import Prior
 
 FloatArray = NDArray[np.float32]
 
@@ -94,20 +92,13 @@ class Trained:
     features: FloatArray  # of a few examples, to compare the exported net with
 
 
-def train_instant(
-    prior: Prior,
-    generator: Generator,
-    anchors: FloatArray,
-    faces: Pictures,
-    settings: InstantSettings,
-    progress: Progress = silent,
-    hulls: Sequence[NDArray[np.int64]] = (),
-) -> Trained:
-    """Train a person's net on pictures of G_p, frozen, over anchors (N, w_dim), and on their own photos.
+def train_instant(material: Material, settings: InstantSettings, progress: Progress = silent) -> Trained:
+    """Train a person's net on pictures of G_p, which stays as it is, and on their own photos.
 
-    Of several people it is one net, whose coefficients are all people's; see `make_examples`.
+    Of several people it is one net, whose coefficients are all people's.
     """
-    examples = make_examples(prior, generator, anchors, faces, settings, progress, hulls)
+    generator, anchors = material.generator, material.anchors
+    examples = make_examples(material, settings, progress)
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers go on as before
         torch.manual_seed(settings.seed)
         net = Net(examples.features, generator.num_ws, len(anchors), settings.width).to(generator.device)
@@ -132,31 +123,20 @@ class Made:
 
 
 def make_instant(
-    prior: Prior,
-    generator: Generator,
-    anchors: FloatArray,
-    faces: Pictures,
+    material: Material,
     settings: InstantSettings,
     write: Callable[[str, bytes], Path],
     progress: Progress = silent,
-    hulls: Sequence[NDArray[np.int64]] = (),
 ) -> Made:
     """Train a person's net, write it, and compare it with torch.
 
     Args:
-        prior: the domain prior.
-        generator: G_p on the device to work on.
-        anchors: (N, w_dim).
-        faces: the reference set.
-        settings: how to train.
         write: takes a file by its name in the profile, and says where it lies.
-        progress: told after every step.
-        hulls: see `make_examples`.
 
     Raises:
         ModelError: the exported net answers otherwise than torch.
     """
-    trained = train_instant(prior, generator, anchors, faces, settings, progress, hulls)
+    trained = train_instant(material, settings, progress)
     written = write(FILE, instant_file(trained.net))
     return Made(trained.loss, check_file(written, trained.net, trained.features))
 

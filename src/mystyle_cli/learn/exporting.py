@@ -20,11 +20,11 @@ from mystyle_cli.progress import Progress
 
 if TYPE_CHECKING:
     from mystyle_cli.files.gaps import Weights
+    from mystyle_cli.instant.examples import Material
     from mystyle_cli.instant.net import InstantSettings
     from mystyle_cli.nets.generator import Generator
     from mystyle_cli.nets.perceptual import Perceptual
     from mystyle_cli.person.manifest import Scalar
-    from mystyle_cli.person.reference import Pictures
     from mystyle_cli.prior.registry import Prior
     from mystyle_cli.store.draft import Draft
 
@@ -161,21 +161,9 @@ def _record(prior: Prior, nets: Sequence[Net], generator_sha256: str) -> bytes:
 
 
 def instant_stage(
-    draft: Draft,
-    prior: Prior,
-    nets: tuple[Generator, Perceptual],
-    anchors: FloatArray,
-    faces: Pictures,
-    settings: InstantSettings,
-    progress: Progress,
-    hulls: Sequence[NDArray[np.int64]] = (),
+    draft: Draft, material: Material, perceptual: Perceptual, settings: InstantSettings, progress: Progress
 ) -> tuple[dict[str, str], dict[str, Scalar]]:
     """Train and export into a profile's next version; export eq 1 and its gradient beside it.
-
-    Args:
-        draft: the next version.
-        nets: G_p and LPIPS on the device to work on.
-        prior, anchors, faces, settings, progress, hulls: see `make_instant`.
 
     Returns:
         The digests of the files, and the facts that tell whether they are still true.
@@ -193,10 +181,11 @@ def instant_stage(
         files.update(draft.write(name, data))
         return draft.find(name)
 
-    made = make_instant(prior, nets[0], anchors, faces, settings, write, progress, hulls)
+    prior, nets = material.prior, (material.generator, perceptual)
+    made = make_instant(material, settings, write, progress)
     left_out = _left_out(draft, prior)
     loss = write(LOSS, without_weights(loss_file(*nets), left_out))
-    difference = check_loss(loss, nets, anchors, left_out)
+    difference = check_loss(loss, nets, material.anchors, left_out)
     digests = draft.digests()
     return files, {
         **asdict(settings),

@@ -331,11 +331,11 @@ class Stages:
             self.draft.forget("instant")
 
     def _instant(self, handed: Handed, settings: InstantSettings) -> Done:
-        nets, faces, anchors = (handed.generator, self.prior.perceptual()), handed.train, handed.anchors
+        from mystyle_cli.instant.examples import Material
+
         hulls = list(handed.hulls.values())
-        return Done(
-            *instant_stage(self.draft, self.prior, nets, anchors, faces, settings, self.progress, hulls)
-        )
+        material = Material(self.prior, handed.generator, handed.anchors, handed.train, hulls)
+        return Done(*instant_stage(self.draft, material, self.prior.perceptual(), settings, self.progress))
 
     def _betas_or_drop(self, handed: Handed) -> None:
         """Ask the held-out photos which beta suits them; without any, or a generator, nothing is advised.
