@@ -23,11 +23,7 @@ os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 
 def open_store(folder: Path | str | None = None) -> Store:
-    """Open the folder of profiles.
-
-    Args:
-        folder: by default the one that the command line uses.
-    """
+    """Open the folder of profiles; by default the one that the command line uses."""
     from mystyle_cli.files.paths import store_root
     from mystyle_cli.store.store import Store
 
@@ -35,10 +31,7 @@ def open_store(folder: Path | str | None = None) -> Store:
 
 
 def open_profile(name: str, store: Path | str | None = None) -> Person:
-    """Open a person's profile for use from Python.
-
-    Args:
-        store: folder of profiles; by default the one that the command line uses.
+    """Open a person's profile, of the command line's store if none is named, for use from Python.
 
     Raises:
         ProfileError: the profile is missing, unfinished or damaged.

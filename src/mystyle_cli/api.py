@@ -90,10 +90,7 @@ class Person(Profile):
         device: str | None = None,
         progress: Progress = silent,
     ) -> Restoration:
-        """Fill the masked part of a photo; raises as `upscale` does.
-
-        Args:
-            mask: uint8 (H, W) of its size, 255 = fill.
+        """Fill a photo where the mask, uint8 (H, W) of its size, is 255; raises as `upscale` does.
 
         Source: sec. 3.3, 5.2.1.
         """
@@ -185,11 +182,7 @@ class Person(Profile):
         return edit_saved(self.one(saved.person or None), renderer, subject, saved, task, progress)
 
     def save_code(self, found: Restoration, path: Path | str, *, aligned: bool = False) -> None:
-        """Keep the code of a photo that was inverted, inpainted or upscaled, for edits without a search.
-
-        Args:
-            path: a .safetensors file.
-            aligned: the photo is an aligned crop.
+        """Keep an inverted, inpainted or upscaled photo's code as .safetensors, to edit it without a search.
 
         Raises:
             ProfileError: the file cannot be written.

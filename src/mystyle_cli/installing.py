@@ -8,13 +8,10 @@ import sys
 
 
 def install_command(package: str, *, again: bool = False) -> str:
-    """Return the command that installs a package into the environment that this program runs in.
+    """Return the command that installs a package, or repairs it, where this program runs.
 
     It names the interpreter, so that it is right from any shell, and the package itself rather than an extra
     of this program, which a checkout, a wheel and an address of git would each spell differently.
-
-    Args:
-        again: it is there, and damaged.
     """
     python = shlex.quote(sys.executable)
     if importlib.util.find_spec("pip") is None:  # uv makes environments without it

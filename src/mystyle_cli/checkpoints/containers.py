@@ -34,10 +34,7 @@ FIELDS = 10_000  # that a model may have at its top
 
 
 def kind_of(window: Window) -> Kind:
-    """Recognise a file.
-
-    Args:
-        window: on the whole file; it is not moved.
+    """Recognise a file by a window on all of it, which is not moved.
 
     Raises:
         Refused: it is of no kind that is read; the reason says which it seems to be.

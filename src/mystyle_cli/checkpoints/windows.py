@@ -13,11 +13,7 @@ GROWTH = 4  # times its own size that a file's tensors may take beyond that
 
 
 class Refused(Exception):
-    """Something in a file is refused; `read_checkpoint` adds the file's name.
-
-    Args:
-        reason: what is refused, a clause without a subject's name.
-    """
+    """Something in a file is refused, as a clause whose subject, the file's name, `read_checkpoint` adds."""
 
     def __init__(self, reason: str, hint: str = AGAIN) -> None:
         super().__init__(reason)

@@ -42,7 +42,6 @@ def split(
 
     Args:
         held_out: share of the kept photos, 0 to 1; see `held_out_of`.
-        seed: chooses which.
         earlier: records of an existing profile, which count but are not changed.
     """
     before = [record for record in earlier if record.kept]

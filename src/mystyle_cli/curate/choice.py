@@ -64,12 +64,7 @@ def choose(
     settings: CurateSettings,
     embed: Embed | None,
 ) -> Choice:
-    """Settle who the person is and find them on every photo.
-
-    Args:
-        known: faces of an existing profile.
-        reference: the face that `--reference` names, or nothing.
-    """
+    """Settle who the person is, by known faces or the one of `--reference`, and find them on every photo."""
     everyone = (*rows, *known, *reference)
     if not everyone:
         return Choice((), np.zeros((0, 0)), (), {}, np.zeros(0), settings.same_person, ())

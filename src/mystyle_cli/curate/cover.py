@@ -26,7 +26,6 @@ def hidden_parts(crop: Pixels, cover: Cover) -> dict[str, float]:
     The net sees the crop and its mirror image, and the mean of both answers counts.
 
     Args:
-        crop: uint8 (R, R, 3) aligned crop.
         cover: float32 (B, 3, R, R) in [-1, 1] -> (B, parts), the prior's role.
     """
     plain, mirrored = cover(to_unit(np.stack([crop, crop[:, ::-1]])))

@@ -56,7 +56,6 @@ def curate(
 
     Args:
         photos: files and their digests, as `decode.digests_of` returns them.
-        seed: of the split into train and held-out.
 
     Raises:
         DecodeError: the reference cannot be read.

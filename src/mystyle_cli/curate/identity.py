@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Matrix = NDArray[np.float64]
+Matrix = NDArray[np.float64]  # similarities among n faces are (n, n) and symmetric
 Embed = Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
 
 # Mean squared distance of dlib descriptors of different people. 1 - d^2 / this is then a cosine in effect: 1
@@ -59,7 +59,6 @@ def groups(similarity: Matrix, threshold: float) -> list[list[int]]:
     cameras every similarity is shifted.
 
     Args:
-        similarity: (n, n), symmetric.
         threshold: similarity below which groups stay apart.
     """
     from scipy.cluster.hierarchy import fcluster, linkage
@@ -83,7 +82,6 @@ def belonging(
     members; where there is no clear gap it follows the members' own agreement.
 
     Args:
-        similarity: (n, n).
         members: the faces that are this person's.
         threshold: similarity that always is asked for.
         slack: how far below the others a member may lie, at least.
@@ -114,7 +112,6 @@ def person(
     Faces that agree with the group join it and those that do not leave it, until nothing changes.
 
     Args:
-        similarity: (n, n).
         photos: for each face the photo it is on; a photo shows a person once.
         group: the faces to start from.
 

@@ -21,11 +21,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def find_direction(prior: Prior, name_or_path: str) -> Direction:
-    """Return a direction of the prior by its name, or read one from a file.
-
-    Args:
-        prior: G_d, whose directions G_p inherits (sec. 3.4).
-        name_or_path: such as "smile", or a .safetensors, .npy or .pt file with one direction.
+    """Return a direction of the prior by its name, or read one from a .safetensors, .npy or .pt file.
 
     Raises:
         ModelError: the prior has none of that name and no such file exists, or the file is damaged.

@@ -150,7 +150,6 @@ def edit_photos(
     """Edit photos of a person.
 
     Args:
-        profile: the person, tuned.
         edits: each a list of (direction, strength), applied together; several edits make a sweep.
         refiner: tunes the generator on each photo before it draws the edits; None leaves it as it is.
 

@@ -50,7 +50,6 @@ class Refined:
         before: eq 1 of the photo before the first step.
         after: before the last one.
         kept: it was tuned for an earlier edit.
-        notice: what the user should know, or "".
     """
 
     renderer: Renderer = field(repr=False)
@@ -74,11 +73,7 @@ class Refined:
 
 
 class Refiner:
-    """Tunes a person's generator on one photo after another.
-
-    Args:
-        keeping: where results are kept; None keeps none.
-    """
+    """Tunes a person's generator on one photo after another, and keeps each where it is told, if it is."""
 
     def __init__(
         self, profile: Profile, keeping: Keeping | None = None, settings: RefineSettings | None = None

@@ -79,7 +79,6 @@ class Recipe:
 
         Args:
             use: names of files to take instead of the default of their role.
-            without: roles to leave out.
 
         Raises:
             UsageError: no such file or role, or a role that no prior can lack.

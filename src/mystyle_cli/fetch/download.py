@@ -121,10 +121,7 @@ def forget_part(target: Path) -> None:
 
 
 def download(asset: Asset, folder: Path, settings: DownloadSettings) -> Path:
-    """Download a file, or go on with it, verify it and return its path.
-
-    Args:
-        folder: where it goes, under its own name; made when missing.
+    """Download a file into a folder, or go on with it, verify it and return its path.
 
     Raises:
         DownloadError: no place gave it; the message says what each answered.

@@ -103,11 +103,7 @@ def _keys(content: Mapping[str, object]) -> str:
 
 
 def borrow_mapping(generator: Generator, donor: Generator) -> Generator:
-    """Return a generator with the mapping network of another, which tuning leaves as it is.
-
-    Args:
-        generator: has none.
-        donor: the generator that it was tuned from.
+    """Return a generator with the mapping network of the one it was tuned from, which tuning leaves as it is.
 
     Raises:
         ModelError: the generator has a mapping, the donor has none, or their codes differ in length.

@@ -39,10 +39,7 @@ _LEFT: Final = re.compile(r"\.(import|removed)-[0-9a-f]{8}|\.new-.+")
 def import_prior(
     name: str, parts: Parts, *, overwrite: bool = False, progress: Progress = silent
 ) -> Imported:
-    """Make a prior of foreign files, under the user's priors.
-
-    Args:
-        overwrite: replace an imported prior of that name; a bundled one never is.
+    """Make a prior of foreign files, under the user's priors; one that is bundled is never replaced.
 
     Raises:
         UsageError: the name is no name, or taken.

@@ -97,7 +97,6 @@ def identity_statistics(
     Args:
         reference: (N, 3, R, R) in [-1, 1].
         held_out: (M, 3, R, R), M may be 0.
-        seed: of the strangers.
 
     Returns:
         own_mean, own_spread, own_lowest, held_out_mean (when there are any), stranger_mean and

@@ -53,10 +53,7 @@ def learn(
     settings: LearnSettings | None = None,
     progress: Progress = silent,
 ) -> Learned:
-    """Make a profile of photos. Interrupted at any point, the same call goes on from where it stopped.
-
-    Args:
-        photos: picture files; bad ones are refused with a reason, not an error.
+    """Make a profile of photos, bad ones left out. Interrupted at any point, the same call goes on.
 
     Raises:
         ModelError: the prior lacks what learning needs; no photo has been looked at then.

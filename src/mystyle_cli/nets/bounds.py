@@ -46,10 +46,7 @@ _TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
 
 
 def read_net(path: Path, weights: Weights | None = None) -> bytes:
-    """Return an ONNX file.
-
-    Args:
-        weights: what it may leave out, see `files/gaps.py`.
+    """Return an ONNX file, which may leave weights out as `files/gaps.py` tells.
 
     Raises:
         OSError: it cannot be read, or is no regular file.

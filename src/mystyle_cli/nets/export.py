@@ -51,11 +51,7 @@ def add_synthesis(graph: OnnxGraph, generator: Generator, *, half: bool = False)
 
 
 class _Writer:
-    """The network's layers, one after the other.
-
-    Args:
-        weights: as `fold_synthesis` returns them.
-    """
+    """The network's layers, one after the other, of weights as `fold_synthesis` returns them."""
 
     def __init__(
         self, graph: OnnxGraph, weights: dict[str, NDArray[np.float32]], half: bool, clamp: float | None

@@ -29,10 +29,7 @@ BUFFERS: Final = (".noise_const", ".resample_filter", ".w_avg")
 
 
 def fold_synthesis(state: Arrays) -> dict[str, FloatArray]:
-    """Return the synthesis network's weights as its nets hold them.
-
-    Args:
-        state: a generator's parameters and buffers, by the names of its file.
+    """Return a generator's state, by the names of its file, as the weights that its nets hold.
 
     Returns:
         Contiguous float32 arrays by name: the constant, and each layer's `weight` (of up-sampling ones with

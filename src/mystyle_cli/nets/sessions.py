@@ -43,7 +43,6 @@ class Session:
         """Run the net on an array whose first axis is the batch; any number of rows, at least one.
 
         Args:
-            array: for the first input.
             fixed: for other inputs, by name, where `place` put them.
 
         Raises:

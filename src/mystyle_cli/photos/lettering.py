@@ -36,7 +36,6 @@ def legible(text: str, size: int) -> tuple[str, Font]:
 
     Args:
         text: a line; what cannot be printed is spelled out always.
-        size: of the letters, in pixels.
     """
     text = "".join(letter if letter.isprintable() else _spelled(letter) for letter in text)
     own = ImageFont.load_default(size)

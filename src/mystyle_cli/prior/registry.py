@@ -269,10 +269,7 @@ class Prior:
 
 
 def open_prior(name_or_path: str | Path) -> Prior:
-    """Open a prior.
-
-    Args:
-        name_or_path: name of a bundled or imported prior, or a folder with a prior.toml.
+    """Open a bundled or imported prior by name, or a folder with a prior.toml.
 
     Raises:
         ModelError: there is no such prior, or its prior.toml is damaged or newer than this program.

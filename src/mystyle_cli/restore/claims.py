@@ -49,10 +49,7 @@ class Evidence:
 def check_restored(
     path: Path, marks: Provenance, profile: Profile, renderer: Renderer, evidence: Evidence
 ) -> Claim:
-    """Draw a result again from its code, and compare.
-
-    Args:
-        profile: the one that it names, or the one that it is said to be of.
+    """Draw a result again from its code, and compare; `profile` need not be the one that it names.
 
     Raises:
         DecodeError: it is no picture.

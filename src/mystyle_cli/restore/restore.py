@@ -44,9 +44,7 @@ def restore(
     """Restore photos of a person.
 
     Args:
-        profile: the person, tuned, with the device to work on.
         subjects: the photos; for "inpaint" each with its mask.
-        settings: None takes the task's defaults.
 
     Returns:
         One result per subject, in their order; a photo that failed says why in `error`.

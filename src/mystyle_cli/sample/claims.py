@@ -48,10 +48,7 @@ class Claim:
 
 
 def check_sample(path: Path, marks: Provenance, profile: Profile, renderer: Renderer) -> Claim:
-    """Draw a sample again from what it says of itself, and compare.
-
-    Args:
-        profile: the one that it names, or the one that it is said to be of.
+    """Draw a sample again from what it says of itself; `profile` need not be the one that it names.
 
     Raises:
         DecodeError: it is no picture.

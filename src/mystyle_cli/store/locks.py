@@ -28,21 +28,14 @@ GATE_PATIENCE: Final = 10.0  # seconds to wait for the gate, which nobody holds 
 
 
 class Locks:
-    """The locks of a folder of profiles; they lie in a folder of their own in it.
-
-    Args:
-        root: the folder of profiles; it is made when the first lock is.
-    """
+    """The locks of a folder of profiles; they lie in a folder of their own in it, which the first makes."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.folder = root, root / LOCKS
 
     @contextmanager
     def held(self, key: str, name: str) -> Iterator[None]:
-        """Hold the lock of one profile; its file goes with the profile.
-
-        Args:
-            key: what the lock is called; names that differ only in case share one.
+        """Hold the lock of one profile, or of names that differ only in case; its file goes with the profile.
 
         Raises:
             ProfileError: another command holds it, or the store cannot be written to.

@@ -61,11 +61,7 @@ class Entry:
 
 
 class Store:
-    """A folder that holds profiles, one folder each.
-
-    Args:
-        root: the folder; it is made when the first profile is.
-    """
+    """A folder that holds profiles, one folder each; it is made when the first profile is."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

@@ -152,12 +152,7 @@ def open_batch(
 
 
 class Batch:
-    """Inputs on their way, and what came of them; `open_batch` makes it.
-
-    Args:
-        originals: what no result may replace.
-        size: height and width of every result, where that is known.
-    """
+    """Inputs on their way, and what came of them; `open_batch` makes it."""
 
     def __init__(
         self,

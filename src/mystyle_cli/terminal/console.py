@@ -64,10 +64,9 @@ class Console:
             self.show(line)
 
     def document(self, command: str, body: Mapping[str, object], *, ok: bool = True) -> None:
-        """Write the command's JSON document to stdout (nothing without --json).
+        """Write the command's JSON document, its keys snake_case, to stdout (nothing without --json).
 
         Args:
-            body: what it says besides, its keys snake_case.
             ok: whether the exit code is 0.
         """
         if self.json:

@@ -211,9 +211,6 @@ def _apart(inputs: Sequence[Input], place: Callable[[Input], Path], suffix: str)
 
     Inputs that differ only in their ending keep it: a.jpg.png, a.webp.png; and so does an input whose name
     one of those has then.
-
-    Args:
-        place: the folder of an input's file and the input's own name.
     """
     whole: set[int] = set()
     while True:

@@ -69,7 +69,6 @@ def find_anchors(
 
     Args:
         images: (N, 3, R, R) in [-1, 1].
-        settings: of the optimisation; None takes the defaults.
 
     Source: sec. 3.1.
     """
