@@ -35,12 +35,11 @@ class Person(Profile):
 
     A photo is decoded already, or its path, its file's bytes, or pixels uint8 (H, W, 3). Options of all
     methods: `beta`, the dilation of the person's space (None = unbounded, "auto" = as the profile's own
-    held-out photos advise); `quality`, "full", "fast" or
-    "instant", which needs no torch and takes a fixed number of steps; `steps`, Adam steps at most (None =
-    the default); `aligned`, the photo is an aligned crop; `force`, go on although the face is not
-    this person's; `device`, as `--device` takes it (None = where the person is, see `on`; the CPU at
-    first). `restore` and `edit_photos` take many photos at once. Of several people (`profile merge`) each
-    photo's own is found, as told in `person`; `one` says whom.
+    held-out photos advise); `quality`, "full", "fast" or "instant", which needs no torch and takes a fixed
+    number of steps; `steps`, Adam steps at most (None = the default); `aligned`, the photo is an aligned
+    crop; `force`, go on although the face is not this person's; `device`, as `--device` takes it (None =
+    where the person is, see `on`; the CPU at first). `restore` and `edit_photos` take many photos at once.
+    Of several people (`profile merge`) each photo's own is found, as told in `person`; `one` says whom.
     """
 
     def check(self) -> None:

@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 # edits the photos of some jobs: a result, or why there is none, for each
 Answer = Callable[[Sequence[Job], Progress], "list[EditedPhoto | MystyleError]"]
 
-
 MOST: Final = 100  # pictures of a sweep
 
 

@@ -26,7 +26,6 @@ WORDS: Final = {
     "compositeWithTrainedAlgorithmicMedia": "a photo that AI has worked on",
 }
 
-
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 

@@ -49,7 +49,6 @@ _ENTRY: Final = Record(
 _TENSORS: Final = Table(_ENTRY, Text(500), TENSORS)
 _NOTES: Final = Table(Text(HEADER, lines=True), Text(), 1000)
 
-
 _Stream = BufferedReader | BytesIO
 
 

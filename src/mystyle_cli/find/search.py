@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 
-
 FACES: Final = 8  # faces of one photo that are compared with the person, the largest first
 FACE_SHARE: Final = 0.45  # width of a detector's box in sides of the FFHQ square, about
 SEEN_WIDTH: Final = 120  # width in pixels at which a face is shown to the detector when its size is known

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float32]
 
-
 SLOPE: Final = 0.2
 PARITY_LIMIT: Final = 1e-4  # largest difference that the exported net may make, in coefficients
 

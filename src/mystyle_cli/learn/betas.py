@@ -36,7 +36,6 @@ FloatArray = NDArray[np.float32]
 # held-out photos that are restored, at most; those of a larger set are taken evenly from it
 PHOTOS: Final = 6
 
-
 STEPS: Final = 8  # of each search from the instant net's answer; what beta costs and gains shows by then
 
 
@@ -84,11 +83,7 @@ class Measured:
 
 
 def measure_betas(restorer: Restorer, crops: Pixels, progress: Progress = silent) -> dict[TaskName, Measured]:
-    """Restore photos with every beta of the grid, in each of the three ways.
-
-    restorer: of the person.
-    crops: uint8 (P, R, R, 3), aligned, none of them learned from.
-    """
+    """Restore aligned photos, uint8 (P, R, R, 3), none of them learned from, with every beta of the grid."""
     generator, tasks = restorer.generator, get_args(TaskName)
     plan = plan_search(generator, restorer.perceptual, len(crops), restorer.prior.device)
     generator.synthesis.recompute = plan.recompute

@@ -146,7 +146,7 @@ def _measure(prior: Prior, batch: int, settings: TuneSettings, plan: Plan) -> fl
     """Return the seconds of a step with `batch` pictures, tried on those worked on at once."""
     import torch
 
-    generator = prior.generator().to(memory_format=torch.channels_last)
+    generator = prior.generator().to(memory_format=torch.channels_last)  # as tuning has it
     tried = min(plan.at_once, batch)
     size, rng = generator.resolution, np.random.default_rng(0)
     codes = rng.standard_normal((tried, generator.w_dim)).astype(np.float32)

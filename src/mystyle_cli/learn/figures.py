@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float32]
 
-
 STRANGERS: Final = 64  # random people drawn from the domain prior, to learn how alike a stranger can look
 
 # how many standard deviations below the person's own mean a photo may score and still be theirs

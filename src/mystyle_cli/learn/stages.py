@@ -254,6 +254,7 @@ class Stages:
         import torch
 
         settings, whole = self.settings.tuning, self.settings.whole
+        # which makes convolutions faster (docs/notes/performance.md)
         generator = self.prior.generator().to(memory_format=torch.channels_last)
         perceptual, faces, anchors = self.prior.perceptual(), handed.train.pixels, handed.anchors
         plan = plan_for(generator, perceptual, len(faces), settings, self.prior.device)
@@ -277,6 +278,7 @@ class Stages:
         return Done(files | curve, facts)
 
     def _strangers_seed(self) -> int:
+        # the curation's, not this command's: a profile tuned anew is measured against the same strangers
         return int(fact_of(self.draft.stages(), "curate", "seed", Whole()))
 
     def _measure_inputs(self, handed: Handed) -> str:

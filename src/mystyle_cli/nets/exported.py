@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float32]
 
-
 ALPHA_PLUS = "alpha_plus"  # first input: coefficients (B, num_ws, N)
 
 # second input: anchors (N, w_dim). With the identity matrix here, the first takes codes w_plus.

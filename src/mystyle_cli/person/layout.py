@@ -16,13 +16,11 @@ HALF: Final = "synthesis-fp16.onnx"
 
 PARITY: Final = "parity.toml"
 
-
 PHOTOS: Final = "photos.jsonl"
 REFERENCES: Final = "references.safetensors"
 ANCHORS: Final = "anchors.safetensors"
 GENERATOR: Final = "generator.safetensors"
 CONTACT_SHEET: Final = "contact-sheet.png"
-
 
 MARKER: Final = ".mystyle"  # the file that says that mystyle made the folder
 

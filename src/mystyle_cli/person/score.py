@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float32]
 
-
 BATCH: Final = 16  # pictures worked on at once, where they are small
 
 

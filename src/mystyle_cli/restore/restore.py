@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 
-
 SMALLEST: Final = 4  # side in pixels of the smallest crop that says anything
 
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 
-
 TaskName = Literal["invert", "inpaint", "upscale"]
 Start = Literal["auto", "centre", "encoder", "random"]
 Quality = Literal["instant", "fast", "full"]

@@ -29,7 +29,6 @@ LOOKS: Final = 5
 # what earlier versions called a profile whose deletion was under way
 TRASH: Final = re.compile(r"\.deleted-[0-9a-f]{8}")
 
-
 Found = TypeVar("Found")
 
 
