@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import resource
 from collections.abc import Callable
 
 import numpy as np
@@ -18,6 +17,7 @@ from mystyle_cli.nets.memory import free_memory, used_memory
 from mystyle_cli.nets.perceptual import Perceptual, Trunk
 from mystyle_cli.tuning.settings import TuneSettings
 from mystyle_cli.tuning.tuning import Reconstruction, tune
+from tests.support.effort import peak_memory
 
 CHANNELS = {4: 16, 8: 16, 16: 16, 32: 12, 64: 8}
 
@@ -221,7 +221,8 @@ def test_memory_is_known_here() -> None:
     free = free_memory()
     assert free is not None
     assert 0 < free < 1 << 44
-    assert 0 < used_memory() <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    late = 1 << 20  # Linux notes a peak some pages after it counts them as used
+    assert 0 < used_memory() <= peak_memory() + late
 
 
 def test_plans_are_values() -> None:

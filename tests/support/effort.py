@@ -10,8 +10,6 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-from mystyle_cli.nets.memory import peak_memory
-
 HANGS = 900.0
 """Seconds of the clock after which something is taken to hang, however busy the machine is."""
 
@@ -36,6 +34,16 @@ def calls(work: Callable[[], object]) -> Counter[str]:
     for code, count in ours.items():
         of_c[code.co_name] += count
     return of_c
+
+
+def peak_memory() -> int:
+    """Return the most bytes of memory that this process has held; 0 where nothing tells."""
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # a Mac counts bytes
 
 
 def extra_memory(work: Callable[[], object]) -> int:
