@@ -49,8 +49,8 @@ class AdversarialSettings:
         half_life: steps in which the averaged generator forgets half.
     """
 
-    batch: int = 8
-    steps: int = 150
+    batch: int = 4
+    steps: int = 300
     rate: float = 2e-3
     judge_rate: float = 2e-3
     r1: float = 1.0
@@ -209,7 +209,7 @@ class DiffAugment(Adversarial):
     psi: float = 0.7
     steps: int | None = 60
     tuning: AdversarialSettings = field(
-        default_factory=lambda: AdversarialSettings(rate=5e-4, judge_rate=2e-3, r1=0.3)
+        default_factory=lambda: AdversarialSettings(rate=1e-3, r1=0.3)
     )
 
     @property
@@ -239,7 +239,7 @@ class CrossDomain(Adversarial):
     name: ClassVar[str] = "Ojha et al."
     source: ClassVar[str] = "Ojha et al. 2021"
 
-    tuning: AdversarialSettings = field(default_factory=lambda: AdversarialSettings(batch=4, steps=200))
+    tuning: AdversarialSettings = field(default_factory=AdversarialSettings)
     consistency: float = 1000.0
     anchor_every: int = 4
     anchor_spread: float = 0.1
