@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mystyle_cli.edit.photos import EditedPhoto, EditTask
     from mystyle_cli.edit.refined import Refiner
     from mystyle_cli.find.locate import Subject
+    from mystyle_cli.find.region import Region
     from mystyle_cli.photos.decode import Photo
     from mystyle_cli.photos.pixels import Pixels
     from mystyle_cli.restore.task import Dilation, Quality, Restoration, RestoreSettings, TaskName
@@ -79,7 +80,7 @@ class Person(Profile):
     def inpaint(
         self,
         photo: Picture,
-        mask: Pixels,
+        mask: Pixels | Region,
         *,
         beta: Dilation = BETA_INPAINT,
         quality: Quality = "full",
@@ -89,7 +90,10 @@ class Person(Profile):
         device: str | None = None,
         progress: Progress = silent,
     ) -> Restoration:
-        """Fill a photo where the mask, uint8 (H, W) of its size, is 255; raises as `upscale` does.
+        """Fill the masked part of a photo; raises as `upscale` does.
+
+        Args:
+            mask: uint8 (H, W) of its size, 255 = fill; or parts of the face and boxes.
 
         Source: sec. 3.3, 5.2.1.
         """
@@ -235,10 +239,12 @@ class Person(Profile):
         return result
 
 
-def _subject(photo: Picture, mask: Pixels | None) -> Subject:
+def _subject(photo: Picture, mask: Pixels | Region | None) -> Subject:
     from mystyle_cli.find.locate import Subject
+    from mystyle_cli.find.region import Region
 
-    return Subject(Path(photo) if isinstance(photo, str) else photo, mask)
+    photo = Path(photo) if isinstance(photo, str) else photo
+    return Subject(photo, region=mask) if isinstance(mask, Region) else Subject(photo, mask)
 
 
 def _settings(

@@ -22,3 +22,20 @@ TUNE_BATCH: Final = 6  # photos a step of tuning; 4 to 8 are about as good, for 
 
 # highest rate of tuning: the best of 5e-3, 1e-2, 1.4e-2 and 2e-2 in runs of 15 passes, six photos a step
 TUNE_RATE: Final = 1e-2
+
+FACE_PARTS: Final = (
+    "eyes",
+    "right-eye",
+    "left-eye",
+    "brows",
+    "glasses",
+    "nose",
+    "mouth",
+    "moustache",
+    "beard",
+    "chin",
+    "cheeks",
+    "forehead",
+    "face",
+)
+"""Parts of a face that can be filled by name; right and left are the person's own."""

@@ -402,6 +402,84 @@ def test_holes_are_filled(run: Run, crops: None, tmp_path: Path, monkeypatch: py
     check_search(run, "inpaint", tmp_path / "store")
 
 
+def face_points() -> np.ndarray:
+    """Return 68 points of a face 60 pixels wide about the middle of 96."""
+    turns = np.linspace(0, 2 * np.pi, 7)[:6]
+    ring = np.stack([np.cos(turns), np.sin(turns)], axis=1)
+    points = np.full((68, 2), 48.0)
+    points[:17] = np.stack([np.linspace(18, 78, 17), 40 + 40 * np.sin(np.linspace(0, np.pi, 17))], axis=1)
+    points[17:27] = np.stack([np.linspace(24, 72, 10), np.full(10, 28.0)], axis=1)
+    points[27:36] = np.stack([np.linspace(44, 52, 9), np.linspace(36, 54, 9)], axis=1)
+    points[36:42], points[42:48] = ring * (6, 2) + (34, 36), ring * (6, 2) + (62, 36)
+    points[48:60], points[60:] = np.tile(ring, (2, 1)) * (10, 3) + (48, 66), (48, 66)
+    return points
+
+
+@journey("inpaint", "--part", "--except", "--box")
+def test_holes_are_named(run: Run, crops: None) -> None:
+    """Without a painted mask: parts of the face, boxes, or what is transparent; all else stays."""
+    points, before = face_points(), pixels("large.png")
+    np.savetxt("face.txt", points)
+    words = ("inpaint", "ada", "large.png", "--landmarks", "face.txt", "--steps", 1, "--overwrite", "--force")
+    nose, chin, eye, mouth = (47, 48), (77, 48), (36, 34), (66, 48)
+
+    def changed(*more: object) -> np.ndarray:
+        assert run(*words, *more, "-o", "named.png").exit_code == 0
+        return np.asarray((pixels("named.png") != before).any(axis=2))
+
+    eyes = changed("--part", "eyes")
+    assert eyes[30:42, 26:70].any()
+    assert not eyes[46:].any()
+    assert not eyes[:24].any()
+    face = changed("--part", "face", "--except", "eyes", "--except", "mouth")
+    assert face[nose]
+    assert face[chin]
+    assert not face[eye]
+    assert not face[mouth]
+    box = changed("--box", "40,44,16,8")
+    assert box[44:52, 40:56].any()
+    assert box.sum() == box[44:52, 40:56].sum()
+    both = changed("--box", "40,44,16,8", "--part", "mouth")
+    assert both[44:52, 40:56].any()
+    assert both[mouth]
+    assert run("inpaint", "ada", "large.png", "--part", "eyes", "-o", "no.png").exit_code == 4  # no face
+    assert run(*words, "-o", "no.png").exit_code == 2  # nothing says what
+    assert "face" in run(*words, "--except", "eyes", "-o", "no.png").stderr
+    assert run(*words, "--box", "200,200,5,5", "-o", "no.png").exit_code == 2
+    for wrong in ("1,2,3", "1,2,3,0", "a,b,c,d"):
+        assert run(*words, "--box", wrong, "-o", "no.png").exit_code == 2
+    assert not Path("no.png").exists()
+
+
+@journey("inpaint", "--landmarks")
+def test_what_is_transparent_is_filled(run: Run, crops: None) -> None:
+    """A hole that was erased in the photo itself is filled, and seen afterwards."""
+    np.savetxt("face.txt", face_points())
+    before = pixels("large.png")
+    opacity = np.full((96, 96, 1), 255, np.uint8)
+    opacity[60:72, 40:56] = 0
+    opacity[80:, :] = 200  # seen through, and not erased
+    Image.fromarray(np.concatenate([before, opacity], axis=2)).save("erased.png")
+    words = (
+        "inpaint",
+        "ada",
+        "erased.png",
+        "--landmarks",
+        "face.txt",
+        "--steps",
+        1,
+        "-o",
+        "seen.png",
+        "--force",
+    )
+    assert run(*words).exit_code == 0
+    made = np.asarray(Image.open("seen.png"))
+    hole = opacity[..., 0] == 0
+    assert (made[..., 3] == np.where(hole, 255, opacity[..., 0])).all()
+    np.testing.assert_array_equal(made[~hole, :3], before[~hole])
+    assert (made[hole, :3] != before[hole]).any()
+
+
 @journey("invert", *("--output", "--format", "--jpeg-quality", "--overwrite", "--skip-existing"))
 @journey("invert", *("--recursive", "--batch", "--keep-metadata", "--mark", "--no-mark"))
 @journey("invert", *("--beta", "--steps", "--seed", "--space", "--start", "--aligned", "--landmarks"))

@@ -208,9 +208,7 @@ class DiffAugment(Adversarial):
 
     psi: float = 0.7
     steps: int | None = 60
-    tuning: AdversarialSettings = field(
-        default_factory=lambda: AdversarialSettings(rate=1e-3, r1=0.3)
-    )
+    tuning: AdversarialSettings = field(default_factory=lambda: AdversarialSettings(rate=1e-3, r1=0.3))
 
     @property
     def settings(self) -> Settings:

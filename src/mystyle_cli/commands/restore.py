@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_UPSCALE
+from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_UPSCALE, FACE_PARTS
 from mystyle_cli.errors import UsageError
 from mystyle_cli.progress import Progress
 from mystyle_cli.terminal.app import App, Command, Unused, pass_app
@@ -44,6 +44,7 @@ from mystyle_cli.terminal.subjects import (
 
 if TYPE_CHECKING:
     from mystyle_cli.find.locate import Subject
+    from mystyle_cli.find.region import Box, Region
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.restore.task import Quality, Restoration, RestoreSettings, TaskName
 
@@ -73,6 +74,81 @@ UNMARKED: Final = Unused(
     "Leave out one of --keep-code and --no-mark.",
 )
 
+
+class Corners(click.ParamType):  # type: ignore[type-arg]  # older clicks know no generic ones
+    """A box on a photo, as x,y,width,height in pixels."""
+
+    name = "x,y,width,height"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> tuple[int, ...]:
+        """Parse what was typed."""
+        try:
+            left, top, width, height = (int(number) for number in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not x,y,width,height in whole pixels", param, context)
+        if width < 1 or height < 1:
+            self.fail(f"a box of {width} x {height} pixels is empty", param, context)
+        return left, top, width, height
+
+
+@dataclass(frozen=True)
+class WhereOptions:
+    """Where photos are filled."""
+
+    mask: Path | None
+    parts: tuple[str, ...]
+    kept: tuple[str, ...]
+    boxes: tuple[Box, ...]
+
+    def ask(self, quality: Quality) -> Ask:
+        """Return what is asked of photos; raises UsageError where parts are kept of nothing."""
+        from mystyle_cli.find.region import Region
+
+        said = bool(self.mask or self.parts or self.boxes)
+        if self.kept and not said:
+            raise UsageError(
+                "--except keeps parts of what is filled", "Say what is: --part face --except eyes."
+            )
+        region = Region(self.parts, self.boxes, self.kept) if self.parts or self.boxes or self.kept else None
+        return Ask("inpaint", quality, mask_companions(self.mask) if self.mask else None, region)
+
+
+where_options: Final = bundle(
+    "where",
+    WhereOptions,
+    (
+        click.option(
+            "--mask",
+            type=click.Path(exists=True, path_type=Path),
+            metavar="FILE|DIR",
+            help="Picture of the photo's size, white where to fill; or a folder with one for each photo.",
+        ),
+        click.option(
+            "--part",
+            "parts",
+            multiple=True,
+            type=click.Choice(FACE_PARTS),
+            help="Fill this part of the face, wherever it is; may be given again.",
+        ),
+        click.option(
+            "--except",
+            "kept",
+            multiple=True,
+            type=click.Choice(FACE_PARTS),
+            help="Leave this part as it is, whatever else is to be filled; may be given again.",
+        ),
+        click.option(
+            "--box",
+            "boxes",
+            multiple=True,
+            type=Corners(),
+            help="Fill this box, in pixels of the upright photo; may be given again.",
+        ),
+    ),
+)
+
 LONGEST: Final = 60_000  # characters of a code that a JPEG has room for; its record ends at 65 533 bytes
 
 
@@ -95,6 +171,7 @@ class Ask:
     task: TaskName
     quality: Quality = "full"
     masks: Companions | None = None  # where they are, for inpainting
+    region: Region | None = None  # the same
 
 
 def run_restore(
@@ -118,7 +195,8 @@ def run_restore(
         settings = settings_of(app, ask.task, batch, search, ask.quality)
         return _Restoring(profile.on(device), ask.task, settings, codes.keep_code)
 
-    reader = SubjectReader(ask.masks, landmark_companions(search.landmarks))
+    landmarks = landmark_companions(search.landmarks)
+    reader = SubjectReader(ask.masks, landmarks, ask.region, transparent=ask.task == "inpaint")
     with open_batch(app.console, batch, ask.task, originals, codes.folder) as inputs:
         for jobs in inputs.groups():
             answers = answer_each(jobs, reader, lambda subjects: work().restore(subjects, inputs.progress))
@@ -179,7 +257,8 @@ class _Restoring:
             person=answer.person,
         )
         marks = provenance(self.task, self.profile, origin, answer.id_score)
-        return finished(job, answer.pixels, marks)
+        filled = answer.located.mask if answer.located else None
+        return finished(job, answer.pixels, marks, filled)
 
 
 @click.command(
@@ -222,19 +301,15 @@ def upscale(
     unused=(*UNUSED, UNMARKED),
     examples=(
         "mystyle inpaint adele in.png --mask hole.png -o out.png",
+        "mystyle inpaint adele in.png --part glasses -o without.png",
+        "mystyle inpaint adele in.png --part face --except eyes --box 40,30,120,16",
         "mystyle inpaint adele album --mask masks -o filled     # masks/a.png for album/a.jpg",
         "mystyle inpaint adele in.png --mask hole.png --instant     # at once, or --quality fast",
     ),
 )
 @profile_argument
 @batch_options
-@click.option(
-    "--mask",
-    required=True,
-    type=click.Path(exists=True, path_type=Path),
-    metavar="FILE|DIR",
-    help="Picture of the photo's size, white where to fill; or a folder with one for each photo.",
-)
+@where_options
 @quality_options
 @code_options
 @search_options(BETA_INPAINT)
@@ -243,17 +318,17 @@ def inpaint(
     app: App,
     name: str,
     batch: BatchOptions,
-    mask: Path,
+    where: WhereOptions,
     quality: QualityOptions,
     codes: CodeOptions,
     search: SearchOptions,
 ) -> int:
     """Fill in the hidden part of photos of the person.
 
-    Nothing outside the mask changes, not by one bit.
+    Where that is, say with --mask, --part and --box together or alone; without them it is what is transparent
+    in the photo. Nothing else changes, not by one bit.
     """
-    ask = Ask("inpaint", quality.chosen, mask_companions(mask))
-    return run_restore(app, name, ask, batch, search, codes)
+    return run_restore(app, name, where.ask(quality.chosen), batch, search, codes)
 
 
 @click.command(

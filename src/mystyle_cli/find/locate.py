@@ -21,6 +21,7 @@ from mystyle_cli.projection.degradations import fill_hole
 if TYPE_CHECKING:
     from mystyle_cli.faces.align import Crop, Points
     from mystyle_cli.find.gate import Gate
+    from mystyle_cli.find.region import Region
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.photos.decode import Photo
     from mystyle_cli.photos.pixels import Pixels
@@ -34,6 +35,7 @@ WHITE: Final = 240  # ... from which it is white
 SOFT: Final = 1 / 3  # share of a mask that may be grey
 COLOURED: Final = 48  # difference of the channels from which a pixel is in colour
 SPECKLES: Final = 0.05  # share of what is light in a mask that may be in colour
+POINTS_SIDE: Final = 256  # pixels of the crop on which face points are looked for
 SMALLEST_FACE: Final = 2  # pixels that the points of a face span at least, across and down
 _MASK_HINT = "Paint white what is to be filled, and black all the rest."
 
@@ -47,12 +49,19 @@ class Subject:
         mask: uint8 (H, W) of the photo's size, 255 = fill; for inpainting.
         landmarks: (68, 2) photo coordinates, where the face cannot be found by itself.
         name: what messages call it; "" takes the file's name.
+        region: what is to be filled besides the mask; its face is looked for on the photo as it is.
     """
 
     photo: Photo | Path | bytes | Pixels
     mask: Pixels | None = None
     landmarks: Points | None = None
     name: str = ""
+    region: Region | None = None
+
+    @property
+    def fills(self) -> bool:
+        """Whether anything is said to be filled."""
+        return self.mask is not None or self.region is not None
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,8 @@ def locate(profile: Profile, subject: Subject, *, aligned: bool, force: bool, ti
     photo = as_photo(subject.photo)
     name = subject.name or (str(photo.path) if photo.path else "the photo")
     _check_mask(subject.mask, photo, name)
+    if subject.region is not None:
+        subject = _masked(profile, replace(subject, name=name), photo, subject.region, aligned=aligned)
     crop = profile.prior.crop
     looks: list[Callable[[], list[Points]]]
     if aligned:
@@ -114,6 +125,32 @@ def locate(profile: Profile, subject: Subject, *, aligned: bool, force: bool, ti
         # every person takes the same looks
         return _choose_person(profile, subject, photo, name, [cache(look) for look in looks], force)
     return _choose(profile, subject, photo, name, looks, force)
+
+
+def _masked(profile: Profile, subject: Subject, photo: Photo, region: Region, *, aligned: bool) -> Subject:
+    """Return a subject with its region as a mask.
+
+    Whose face it is is not asked here: with sunglasses, say, that is told by what the mask leaves.
+    """
+    points = subject.landmarks
+    if region.needs_face and points is None:
+        bare = replace(subject, photo=photo, mask=None, region=None)
+        points = _points_on(
+            locate(profile, bare, aligned=aligned, force=True, tiny=False), profile.prior.crop
+        )
+    mask = region.mask(photo.pixels.shape[:2], points, subject.mask)
+    if not mask.any():
+        raise UsageError(f"{subject.name}: nothing of the photo is to be filled", "Give another part or box.")
+    return replace(subject, photo=photo, mask=mask, landmarks=points, region=None)
+
+
+def _points_on(located: Located, crop: Crop) -> Points:
+    """Return the 68 face points (68, 2) of a face in its photo's coordinates."""
+    from mystyle_cli.faces.align import to_photo, warp
+    from mystyle_cli.faces.face import aligned_face
+
+    window = warp(located.photo.pixels, located.quad, POINTS_SIDE)
+    return to_photo(aligned_face(window, crop).landmarks, located.quad, POINTS_SIDE)
 
 
 def _choose_person(

@@ -134,11 +134,14 @@ def _answered(
 
 def _locate(engine: Answering, subject: Subject, task: TaskName) -> Located:
     settings = engine.settings
-    if task == "inpaint" and subject.mask is None:
-        raise UsageError(f"{subject.name or 'the photo'}: inpainting needs a mask", "Give one with --mask.")
+    if task == "inpaint" and not subject.fills:
+        raise UsageError(
+            f"{subject.name or 'the photo'}: nothing says what is to be filled",
+            "Give --mask FILE, --part eyes or --box x,y,width,height.",
+        )
     located = locate(
         engine.profile,
-        subject if task == "inpaint" else replace(subject, mask=None),
+        subject if task == "inpaint" else replace(subject, mask=None, region=None),
         aligned=settings.aligned,
         force=settings.force,
         tiny=task == "upscale",

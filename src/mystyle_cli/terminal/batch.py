@@ -104,11 +104,17 @@ class Result:
     report: Mapping[str, object]  # its part of the JSON document
 
 
-def finished(job: Job, pixels: Pixels, marks: Provenance) -> Picture:
-    """Return a photo as it is written: what is kept of its EXIF data, and its opacity enlarged as it was."""
+def finished(job: Job, pixels: Pixels, marks: Provenance, filled: Pixels | None = None) -> Picture:
+    """Return a photo as it is written: what is kept of its EXIF data, and its opacity enlarged as it was.
+
+    Args:
+        filled: uint8 (H, W) of the photo, 255 where it is opaque now, whatever it was.
+    """
     from mystyle_cli.photos.pixels import resize
 
     alpha = job.photo.alpha
+    if alpha is not None and filled is not None:
+        alpha = alpha | filled  # no less than either: what was not filled stays as it was
     if alpha is not None:
         alpha = resize(alpha, pixels.shape[:2], "bicubic")  # which leaves no echo of an edge inside
     return Picture(pixels, marks, alpha, job.photo.exif)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mystyle_cli.find.locate import Subject
+    from mystyle_cli.find.region import Region
 
 
 class Answered(Protocol):
@@ -67,15 +68,20 @@ class SubjectReader:
 
     masks: Companions | None = None
     landmarks: Companions | None = None
+    region: Region | None = None
+    transparent: bool = False  # where nothing else says what to fill, what is transparent is filled
 
     def read(self, job: Job) -> Subject:
         """Return the subject of a job; raises MystyleError where its mask or points cannot be read."""
         from mystyle_cli.find.locate import Subject, mask_of
+        from mystyle_cli.find.region import mask_of_opacity
         from mystyle_cli.photos.decode import decode
 
         mask = mask_of(decode(self.masks.of(job))) if self.masks else None
+        if self.transparent and not (self.masks or self.region) and job.photo.alpha is not None:
+            mask = mask_of_opacity(job.photo.alpha)
         points = read_landmarks(self.landmarks.of(job)) if self.landmarks else None
-        return Subject(job.photo, mask, points, job.item.name)
+        return Subject(job.photo, mask, points, job.item.name, self.region)
 
 
 def answer_each(
