@@ -304,6 +304,13 @@ def check_batch(run: Run, command: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert run(*single, "--output", "plain.png", "--no-mark").exit_code == 0
     assert b"mystyle" not in Path("plain.png").read_bytes()
     assert b"mystyle" in made[0].read_bytes()
+    beside = (command, "ada", source(command), *WORDS[command], *SHORT, "--name", "{stem}.{command}{ext}")
+    assert run(*beside).exit_code == 0
+    result = Path(f"{source(command)}/a.{command}.png")
+    np.testing.assert_array_equal(pixels(result), pixels("plain.png"))
+    [skipped] = document(run("--json", *beside, "--skip-existing"))["skipped"]  # and not taken for a photo
+    assert Path(skipped).name == "a.png"
+    result.unlink()
 
 
 def alpha(data: bytes) -> np.ndarray:
@@ -374,7 +381,7 @@ def check_quality(run: Run, command: str) -> None:
     assert (pixels("fast.png") != pixels("full.png")).any()
 
 
-@journey("upscale", *("--output", "--format", "--jpeg-quality", "--overwrite", "--skip-existing"))
+@journey("upscale", *("--output", "--format", "--jpeg-quality", "--name", "--overwrite", "--skip-existing"))
 @journey("upscale", *("--recursive", "--batch", "--keep-metadata", "--mark", "--no-mark"))
 @journey("upscale", *("--beta", "--steps", "--seed", "--space", "--start", "--aligned", "--landmarks"))
 @journey("upscale", *("--force", "--save-codes", "--keep-code", "--quality", "--instant"))
@@ -387,7 +394,7 @@ def test_photos_are_enlarged(run: Run, crops: None, tmp_path: Path, monkeypatch:
     check_search(run, "upscale", tmp_path / "store")
 
 
-@journey("inpaint", *("--output", "--format", "--jpeg-quality", "--overwrite", "--skip-existing"))
+@journey("inpaint", *("--output", "--format", "--jpeg-quality", "--name", "--overwrite", "--skip-existing"))
 @journey("inpaint", *("--recursive", "--batch", "--keep-metadata", "--mark", "--no-mark", "--mask"))
 @journey("inpaint", *("--beta", "--steps", "--seed", "--space", "--start", "--aligned", "--landmarks"))
 @journey("inpaint", *("--force", "--save-codes", "--keep-code", "--quality", "--instant"))
@@ -480,7 +487,7 @@ def test_what_is_transparent_is_filled(run: Run, crops: None) -> None:
     assert (made[hole, :3] != before[hole]).any()
 
 
-@journey("invert", *("--output", "--format", "--jpeg-quality", "--overwrite", "--skip-existing"))
+@journey("invert", *("--output", "--format", "--jpeg-quality", "--name", "--overwrite", "--skip-existing"))
 @journey("invert", *("--recursive", "--batch", "--keep-metadata", "--mark", "--no-mark"))
 @journey("invert", *("--beta", "--steps", "--seed", "--space", "--start", "--aligned", "--landmarks"))
 @journey("invert", *("--force", "--save-codes", "--keep-code"))
@@ -494,7 +501,7 @@ def test_photos_are_inverted(run: Run, crops: None, tmp_path: Path, monkeypatch:
     check_search(run, "invert", tmp_path / "store")
 
 
-@journey("edit", *("--output", "--format", "--jpeg-quality", "--overwrite", "--skip-existing"))
+@journey("edit", *("--output", "--format", "--jpeg-quality", "--name", "--overwrite", "--skip-existing"))
 @journey("edit", *("--recursive", "--batch", "--keep-metadata", "--mark", "--no-mark"))
 @journey("edit", *("--beta", "--steps", "--seed", "--space", "--start", "--aligned", "--landmarks"))
 @journey("edit", *("--force", "--direction", "--strength"))

@@ -74,6 +74,7 @@ def options(*inputs: Path | str, output: Path | str | None = None, **changes: ob
         "keep_metadata": False,
         "mark": None,
         "no_mark": False,
+        "naming": None,
     }
     return BatchOptions(**{**values, **changes})  # type: ignore[arg-type]
 

@@ -10,7 +10,7 @@ import pytest
 
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.terminal.inputs import Input
-from mystyle_cli.terminal.outputs import NONE, Ground, plan
+from mystyle_cli.terminal.outputs import NONE, Ground, Naming, plan
 
 
 def named(name: str) -> Input:
@@ -76,6 +76,75 @@ def test_places_that_cannot_be(inputs: list[Input], output: str | None, said: st
     """What could not be written, or would cost an original, is refused before any work."""
     with pytest.raises(UsageError, match=said):
         plan(inputs, output, "upscale", "png")
+
+
+def test_templates_name_results(tmp_path: Path) -> None:
+    """A template names each result, beside its photo or in the tree below -o."""
+    inputs = [Input(tmp_path / name, Path(name), True) for name in ("a.b.png", "year/c.HEIC")]
+    naming = Naming("{stem} ({command}){ext}")
+
+    def made(output: str | None, format_name: str = "png") -> list[str]:
+        places = plan(inputs, output, "upscale", format_name, naming=naming)
+        return [place.target.name for place in places]
+
+    assert made(None) == [f"{tmp_path}/a.b (upscale).png", f"{tmp_path}/year/c (upscale).png"]
+    out = str(tmp_path / "out")
+    assert made(out, "webp") == [f"{out}/a.b (upscale).webp", f"{out}/year/c (upscale).webp"]
+    whole = Naming("{name}-{{1}}.jpg")
+    assert plan(inputs, out, "upscale", "png", naming=whole)[1].target.name == f"{out}/year/c.HEIC-{{1}}.jpg"
+
+
+def test_templates_take_no_result_for_an_input(tmp_path: Path) -> None:
+    """What an earlier run put into the folder is not worked on again, unless it was named itself."""
+    names = ("a.png", "a.up.png", "b.png", "c.up.png")
+    naming = Naming("{stem}.up.png")
+    inputs = [Input(tmp_path / name, Path(name), True) for name in names]
+    left = naming.without_results(inputs, None, "upscale", ".png")
+    assert [item.relative.name for item in left] == ["a.png", "b.png", "c.up.png"]
+    typed = [Input(item.path, item.relative) for item in inputs]
+    assert naming.without_results(typed, None, "upscale", ".png") == typed
+    with pytest.raises(UsageError, match="replace an input"):
+        plan(typed, None, "upscale", "png", naming=naming)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "",
+        "out.png",
+        "{command}{ext}",
+        "{stem.__class__}",
+        "{stem[0]}",
+        "{stem:>999999999}",
+        "{stem!r}",
+        "{0}",
+        "{}",
+        "{stem",
+        "../{stem}{ext}",
+        "x/{stem}{ext}",
+        "x\\{stem}{ext}",
+        "{stem}\0{ext}",
+    ],
+)
+def test_templates_that_name_nothing(template: str) -> None:
+    """A template says a file's name, from a few fields, and nothing else."""
+    with pytest.raises(UsageError, match="--name"):
+        Naming(template)
+
+
+def test_templates_and_names_contradict() -> None:
+    """A name that is given already, and one that two photos would get, are refused."""
+    naming, photo = Naming("{stem}{ext}"), named("p/a.jpg")
+    with pytest.raises(UsageError, match="is a name already"):
+        plan([photo], "out.png", "upscale", "png", naming=naming)
+    with pytest.raises(UsageError, match="both become"):
+        plan([photo, named("p/a.webp")], "out", "upscale", "png", naming=naming)
+    with pytest.raises(UsageError, match="replace an input"):
+        plan([named("p/a.png")], None, "upscale", "png", naming=naming)
+    with pytest.raises(UsageError, match="stream"):
+        plan([Input(None, Path("stdin"))], None, "upscale", "png", naming=naming)
+    with pytest.raises(UsageError, match="cannot write"):
+        plan([photo], "out", "upscale", "png", naming=Naming("{stem}.xyz"))
 
 
 @pytest.mark.parametrize(

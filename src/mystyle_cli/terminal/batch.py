@@ -145,8 +145,11 @@ def open_batch(
     inputs = expand(options.inputs, options.recursive)
     if others := left_out(options.inputs, options.recursive):
         console.warn(others)
+    ending = options.format_name or FORMAT
+    if options.naming:
+        inputs = options.naming.without_results(inputs, options.output, command, f".{ending}")
     originals |= Originals.of(item.path for item in inputs if item.path is not None)
-    places = plan(inputs, options.output, command, options.format_name or FORMAT, originals, codes)
+    places = plan(inputs, options.output, command, ending, originals, codes, options.naming)
     targets = [place.target for place in places]
     refuse_idle(targets, options.format_name, options.jpeg_quality)
     check_stream(console, targets, inputs)

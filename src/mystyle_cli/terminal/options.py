@@ -17,6 +17,7 @@ from mystyle_cli.terminal.console import Console
 
 if TYPE_CHECKING:
     from mystyle_cli.restore.task import Dilation
+    from mystyle_cli.terminal.outputs import Naming
 
 Function = Callable[..., Any]
 Decorator = Callable[[Function], Function]
@@ -103,6 +104,7 @@ class BatchOptions:
     keep_metadata: bool
     mark: Marking | None  # how results say that they are AI-made, None for the default
     no_mark: bool
+    naming: Naming | None  # how results are called; None as the program does
 
     @property
     def marking(self) -> Marking:
@@ -148,6 +150,19 @@ no_mark_option: Final = click.option(
     help="Leave that out; then nobody can tell, and you must say so yourself.",
 )
 
+
+class Template(click.ParamType):  # type: ignore[type-arg]  # older clicks know no generic ones
+    """A template for the names of results."""
+
+    name = "template"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Naming:
+        """Parse what was typed."""
+        from mystyle_cli.terminal.outputs import Naming
+
+        return Naming(value)
+
+
 batch_options: Final = bundle(
     "batch",
     BatchOptions,
@@ -156,6 +171,14 @@ batch_options: Final = bundle(
         output_option,
         format_option,
         jpeg_quality_option,
+        click.option(
+            "--name",
+            "naming",
+            metavar="TEMPLATE",
+            type=Template(),
+            help="How results are called, such as '{stem}.{command}{ext}': {stem} and {name} are the photo's "
+            "name without and with its ending, {ext} is that of --format.",
+        ),
         overwrite_option,
         click.option(
             "--skip-existing",

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Formatter
 from typing import TYPE_CHECKING, Final
 
-from mystyle_cli.errors import MystyleError, UsageError
+from mystyle_cli.errors import MystyleError, UsageError, reason_of
 from mystyle_cli.files.writing import check_writable, sweep
 from mystyle_cli.terminal.inputs import STREAM, Input, file_id
 
@@ -143,6 +144,56 @@ def _refusal(act: Callable[[], None]) -> str:
     return ""
 
 
+@dataclass(frozen=True)
+class Naming:
+    """How results are called: `{stem}.{command}{ext}`.
+
+    Raises:
+        UsageError: the template has other fields, or no name comes of it.
+    """
+
+    template: str
+
+    def __post_init__(self) -> None:
+        """Refuse what is no template, before any photo is looked at."""
+        hint = f"Give a file's name with some of {', '.join(f'{{{name}}}' for name in FIELDS)}."
+        try:
+            parts = list(Formatter().parse(self.template))
+        except ValueError as error:
+            raise UsageError(f"--name {self.template}: {reason_of(error)}", hint) from error
+        fields = [part for part in parts if part[1] is not None]
+        # a field with a dot or an index would read attributes; a width could ask for any number of letters
+        odd = [name for _, name, width, kind in fields if name not in FIELDS or width or kind]
+        if odd:
+            raise UsageError(f"--name {self.template}: there is no {{{odd[0]}}}", hint)
+        if not any(name in ("stem", "name") for _, name, _, _ in fields):
+            raise UsageError(f"--name {self.template}: all results would be called alike", hint)
+        if {"/", "\\", "\0"} & set(self.template):
+            raise UsageError(f"--name {self.template}: a name is no path", "Say the folder with -o.")
+
+    def path(self, item: Input, output: str | None, command: str, suffix: str) -> Path:
+        """Return the file of an input's result; raises UsageError where that can be none."""
+        if item.path is None:
+            raise UsageError("--name does nothing for what comes from a stream", "Use -o FILE.")
+        if output is not None and not names_folder(output):
+            raise UsageError(f"-o {output} is a name already", "Leave out --name, or give -o FOLDER.")
+        folder = item.path.parent if output is None else Path(output) / item.relative.parent
+        name = self.template.format(stem=item.path.stem, name=item.path.name, command=command, ext=suffix)
+        return folder / name
+
+    def without_results(
+        self, inputs: Sequence[Input], output: str | None, command: str, suffix: str
+    ) -> list[Input]:
+        """Leave out what is in a folder only because an earlier run of this command has put it there."""
+        made = {os.path.realpath(self.path(item, output, command, suffix)) for item in inputs}
+        return [
+            item for item in inputs if not item.from_folder or os.path.realpath(item.path or "") not in made
+        ]
+
+
+FIELDS: Final = ("stem", "name", "command", "ext")  # of names: the photo's without its ending, and with it
+
+
 def plan(
     inputs: Sequence[Input],
     output: str | None,
@@ -150,6 +201,7 @@ def plan(
     format_name: str,
     originals: Originals = NONE,
     codes: Path | None = None,
+    naming: Naming | None = None,
 ) -> list[Place]:
     """Choose every file that results go to, before any work is done.
 
@@ -157,12 +209,16 @@ def plan(
         output: `-o` as typed: a file, a folder, `-`, or None.
         task: the command, for names beside the input.
         format_name: suffix without dot for names that are made up here.
+        naming: how results are called; None leaves it to this function.
         codes: the folder that codes are kept in; None keeps none.
 
     Raises:
         UsageError: the results cannot all go there, or one would replace an input.
     """
-    targets = _targets(inputs, output, task, f".{format_name}")
+    if naming is None:
+        targets = _targets(inputs, output, task, f".{format_name}")
+    else:
+        targets = [target_for(naming.path(item, output, task, f".{format_name}")) for item in inputs]
     if codes is None:
         places = [Place(target) for target in targets]
     else:
@@ -268,6 +324,6 @@ def _refuse_clashes(inputs: Sequence[Input], places: Sequence[Place], originals:
             if real in seen:
                 raise UsageError(
                     f"{seen[real].name} and {item.name} would both become {path}",
-                    "Give the folder above them with --recursive, so that the tree is kept.",
+                    "Give the folder above with --recursive, so that the tree is kept; in --name use {name}.",
                 )
             seen[real] = item
