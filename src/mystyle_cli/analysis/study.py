@@ -127,12 +127,10 @@ def make_study(
     them fails on is left out.
 
     Args:
-        profile: the person, tuned.
         photos: how many at most.
         seed: of the choice of photos, of the order of questions and of what stands left.
         against: a folder of another tool's results, one for each held-out photo, of its face's or file's
             name.
-        progress: told of every step of the searches.
 
     Raises:
         ProfileError: the profile is not tuned, or its photos are not in it.

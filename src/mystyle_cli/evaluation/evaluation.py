@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -184,10 +184,7 @@ def evaluate(
 
     Args:
         people: tuned profiles of one prior, with their photos.
-        experiments: which.
-        protocol: how much of each.
         folder: where results go, and what was measured before is found.
-        progress: told of every loop.
         judge: from outside, beside dlib and the prior's own identity net.
 
     Raises:
@@ -212,17 +209,19 @@ def evaluate(
             except MystyleError as error:
                 skipped.append(Skipped(experiment.name, profile.name, f"it failed: {error.message}", True))
         if measured:
-            pictures = {
-                f"{name}: {what}": pixels
-                for name, found in measured.items()
-                for what, pixels in found.pictures.items()
-            }
-            chapters.append(Chapter(experiment.tell(measured), experiment.question, pictures))
+            chapters.append(_told(experiment, measured))
     progress(Step("evaluate", len(experiments), len(experiments)))
     found = Evaluation(tuple(chapters), tuple(skipped), folder)
     _write(place, found, people, protocol, judge)
     place.forget_weights()
     return found
+
+
+def _told(experiment: Experiment, measured: Mapping[str, Measured]) -> Chapter:
+    pictures = {
+        f"{name}: {what}": pixels for name, found in measured.items() for what, pixels in found.pictures.items()
+    }
+    return Chapter(experiment.tell(measured), experiment.question, pictures)
 
 
 def _refuse_unfit(people: Sequence[Profile]) -> None:
