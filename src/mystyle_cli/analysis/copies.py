@@ -16,21 +16,15 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 
-AT_ONCE: Final = 16
-"""Pictures whose features are in memory at once."""
+AT_ONCE: Final = 16  # pictures whose features are in memory at once
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """The nearest reference photo of each picture.
+    """The nearest reference photo of each picture."""
 
-    Args:
-        rows: int (B,), its number.
-        distances: float64 (B,), LPIPS to it.
-    """
-
-    rows: npt.NDArray[np.int64]
-    distances: npt.NDArray[np.float64]
+    rows: npt.NDArray[np.int64]  # int (B,), its number
+    distances: npt.NDArray[np.float64]  # float64 (B,), LPIPS to it
 
 
 def nearest_photos(perceptual: Perceptual, images: Floats, photos: Floats) -> Nearest:
@@ -72,11 +66,8 @@ def feature_vectors(perceptual: Perceptual, images: Floats) -> Floats:
     return np.concatenate(parts)
 
 
-KEPT: Final = 50
-"""Pictures of a cluster that are kept in memory, drawn evenly from all that came."""
-
-PAIRS: Final = 200
-"""Pairs of a cluster that are compared at most."""
+KEPT: Final = 50  # pictures of a cluster that are kept in memory, drawn evenly from all that came
+PAIRS: Final = 200  # pairs of a cluster that are compared at most
 
 
 class Clusters:

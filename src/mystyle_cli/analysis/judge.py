@@ -27,21 +27,13 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Scores:
-    """What pictures scored, one value for each.
+    """What pictures scored, one value for each."""
 
-    Args:
-        id: cosine to the nearest reference photo by our identity net (sec. 4.1).
-        dlib: Euclidean distance to the nearest reference photo by dlib's net; lower is nearer.
-        lpips: to the truth.
-        psnr: to the truth, dB.
-        trait: share of the skin mark's contrast that is there; NaN where it does not show.
-    """
-
-    id: Column
-    dlib: Column
-    lpips: Column
-    psnr: Column
-    trait: Column
+    id: Column  # cosine to the nearest reference photo by our identity net (sec. 4.1)
+    dlib: Column  # Euclidean distance to the nearest reference photo by dlib's net; lower is nearer
+    lpips: Column  # to the truth
+    psnr: Column  # to the truth, dB
+    trait: Column  # share of the skin mark's contrast that is there; NaN where it does not show
 
     def means(self) -> dict[str, float]:
         """Return the mean of each figure; photos that show no trait do not count for it."""
@@ -92,25 +84,18 @@ class Judge:
         )
 
 
+# ending of the mask that lies beside a held-out photo and shows where its skin mark is
 MARK: Final = "-mark.png"
-"""Ending of the mask that lies beside a held-out photo and shows where its skin mark is."""
 
 
 @dataclass(frozen=True)
 class Truths:
-    """Photos that no profile has seen, aligned.
+    """Photos that no profile has seen, aligned."""
 
-    Args:
-        paths: the photos.
-        crops: uint8 (B, R, R, 3).
-        marks: bool (B, R, R), where the person's skin mark shows.
-        crop: which square about a face they are.
-    """
-
-    paths: tuple[Path, ...]
-    crops: Pixels
-    marks: npt.NDArray[np.bool_]
-    crop: Crop
+    paths: tuple[Path, ...]  # the photos
+    crops: Pixels  # uint8 (B, R, R, 3)
+    marks: npt.NDArray[np.bool_]  # bool (B, R, R), where the person's skin mark shows
+    crop: Crop  # which square about a face they are
 
     @property
     def images(self) -> Floats:

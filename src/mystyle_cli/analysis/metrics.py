@@ -17,14 +17,9 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
-GAP: Final = 2
-"""Pixels around a mark that count neither as mark nor as skin: its edge is mixed."""
-
-RING: Final = 4
-"""Width in pixels of the ring of skin around that gap."""
-
-LEAST_PIXELS: Final = 4
-"""A mark that shows fewer pixels is turned away, and says nothing."""
+GAP: Final = 2  # Pixels around a mark that count neither as mark nor as skin: its edge is mixed
+RING: Final = 4  # width in pixels of the ring of skin around that gap
+LEAST_PIXELS: Final = 4  # a mark that shows fewer pixels is turned away, and says nothing
 
 
 def psnr(made: Floats, truth: Floats, weight: Floats | None = None) -> npt.NDArray[np.float64]:

@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 Column = npt.NDArray[np.float64]
 
+# where eyes, nose tip and mouth corners lie in sides of what such nets see. Source: ArcFace's template
 PLACES: Final = np.array([[0.342, 0.462], [0.657, 0.460], [0.500, 0.641], [0.371, 0.825], [0.631, 0.823]])
-"""Where eyes, nose tip and mouth corners lie in sides of what such nets see. Source: ArcFace's template."""
 
-AT_ONCE: Final = 16
-"""Faces that a net which is read from a checkpoint describes at once."""
+AT_ONCE: Final = 16  # faces that a net which is read from a checkpoint describes at once
 
 
 def judged_quad(landmarks: npt.NDArray[np.floating]) -> Points:

@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from mystyle_cli.faces.align import Crop
     from mystyle_cli.photos.pixels import Pixels
 
-TURN: Final = 0.08
-"""Of the outer eye corners' distance, by which 10 degrees of yaw move the nose."""
+TURN: Final = 0.08  # of the outer eye corners' distance, by which 10 degrees of yaw move the nose
 
 Column = npt.NDArray[np.float64]
 

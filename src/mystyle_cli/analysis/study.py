@@ -31,27 +31,16 @@ if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.restore.task import Restoration
 
-REAL, OURS, DOMAIN = "photo", "personal prior", "domain prior"
-"""What a picture is."""
+REAL, OURS, DOMAIN = "photo", "personal prior", "domain prior"  # what a picture is
+KINDS: Final = ("real", "alike")  # of questions: a photograph or made, and which looks more like the person
 
-KINDS: Final = ("real", "alike")
-"""Of questions: a photograph or made, and which looks more like the person."""
-
+# of answers: to "real", a photograph or made; to "alike", the picture on the left or on the right
 CHOICES: Final = ("first", "second")
-"""Of answers: to "real", a photograph or made; to "alike", the picture on the left or on the right."""
 
-SHOWN: Final = 3
-"""Photos of the reference set that stand above two pictures."""
-
-PHOTOS: Final = 20
-"""Held-out photos that are asked about at most, where no other number is given."""
-
-MOST: Final = 1000
-"""Questions of a study."""
-
-LARGEST: Final = 1 << 20
-"""Bytes of a file of answers, or of a key."""
-
+SHOWN: Final = 3  # photos of the reference set that stand above two pictures
+PHOTOS: Final = 20  # held-out photos that are asked about at most, where no other number is given
+MOST: Final = 1000  # questions of a study
+LARGEST: Final = 1 << 20  # bytes of a file of answers, or of a key
 FORMAT: Final = 1
 _FILE: Final = "Take the file that the page has saved, as it was saved."
 _KEY: Final = "Take the key.json that `mystyle study make` wrote with the page."
@@ -59,38 +48,24 @@ _KEY: Final = "Take the key.json that `mystyle study make` wrote with the page."
 
 @dataclass(frozen=True)
 class Question:
-    """One question.
+    """One question."""
 
-    Args:
-        name: by which answers name it.
-        kind: one of `KINDS`.
-        pictures: uint8 (R, R, 3), one or two.
-        shows: what each of them is.
-    """
-
-    name: str
-    kind: str
-    pictures: tuple[Pixels, ...] = field(repr=False)
-    shows: tuple[str, ...]
+    name: str  # by which answers name it
+    kind: str  # one of `KINDS`
+    pictures: tuple[Pixels, ...] = field(repr=False)  # uint8 (R, R, 3), one or two
+    shows: tuple[str, ...]  # what each of them is
 
 
 @dataclass(frozen=True)
 class Study:
-    """Questions in the order in which they are asked.
+    """Questions in the order in which they are asked."""
 
-    Args:
-        profile: name of the person's profile.
-        prior: name of its domain prior.
-        questions: of both kinds; "real" ones first, for two pictures of one photo would tell too much.
-        references: uint8 (M, R, R, 3), photos of the person.
-        left_out: why photos are not asked about that could not be restored.
-    """
-
-    profile: str
-    prior: str
+    profile: str  # name of the person's profile
+    prior: str  # name of its domain prior
+    # of both kinds; "real" ones first, for two pictures of one photo would tell too much
     questions: tuple[Question, ...]
-    references: Pixels = field(repr=False)
-    left_out: tuple[str, ...] = ()
+    references: Pixels = field(repr=False)  # uint8 (M, R, R, 3), photos of the person
+    left_out: tuple[str, ...] = ()  # why photos are not asked about that could not be restored
 
     @property
     def name(self) -> str:
@@ -174,8 +149,7 @@ def _answers(
     return method.restore(profile, method.train(profile, 0), given, "upscale", settings, progress)
 
 
-Asked = tuple[str, tuple[Pixels, ...], tuple[str, ...]]
-"""Kind, pictures and what they show."""
+Asked = tuple[str, tuple[Pixels, ...], tuple[str, ...]]  # kind, pictures and what they show
 
 
 def _ask_real(photos: Pixels, made: Pixels, rng: np.random.Generator) -> list[Asked]:
@@ -228,32 +202,20 @@ def _read_rival(folder: Path, stems: Sequence[tuple[str, str]], size: int) -> Pi
 
 @dataclass(frozen=True)
 class Key:
-    """What is true of a study.
+    """What is true of a study."""
 
-    Args:
-        study: its name.
-        questions: by name, the kind and what its pictures show.
-    """
-
-    study: str
-    questions: Mapping[str, tuple[str, tuple[str, ...]]]
+    study: str  # its name
+    questions: Mapping[str, tuple[str, tuple[str, ...]]]  # by name, the kind and what its pictures show
 
 
 @dataclass(frozen=True)
 class Tally:
-    """How often something was answered.
+    """How often something was answered."""
 
-    Args:
-        what: in words.
-        count: answers that say so.
-        answers: of all.
-        low, high: the 95 % interval of the share; see `wilson`.
-    """
-
-    what: str
-    count: int
-    answers: int
-    low: float
+    what: str  # in words
+    count: int  # answers that say so
+    answers: int  # of all
+    low: float  # low, high: the 95 % interval of the share; see `wilson`
     high: float
 
     @property
@@ -348,8 +310,7 @@ def score(key: Key, people: Iterable[Mapping[str, str]]) -> list[Tally]:
     return [Tally(what, yes, of, *wilson(yes, of)) for what, (yes, of) in sorted(counts.items())]
 
 
-Z: Final = 1.959963984540054
-"""Standard deviations within which a normal variable lies in 95 of 100 cases."""
+Z: Final = 1.959963984540054  # standard deviations within which a normal variable lies in 95 of 100 cases
 
 
 def wilson(count: int, of: int) -> tuple[float, float]:

@@ -48,6 +48,7 @@ def _picture(pixels: Pixels, marks: Provenance) -> str:
     return f"data:image/png;base64,{b64encode(stream.getvalue()).decode()}"
 
 
+# the page; its policy lets it load and send nothing
 _PAGE: Final = """<!doctype html>
 <html lang="en">
 <head>
@@ -162,4 +163,3 @@ show();
 </body>
 </html>
 """
-"""The page; its policy lets it load and send nothing."""

@@ -20,19 +20,12 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Interpolation:
-    """ID scores along lines between pairs of anchors; the pair's own photos never count as references.
+    """ID scores along lines between pairs of anchors; the pair's own photos never count as references."""
 
-    Args:
-        thetas: (T,) from 0 at one anchor to 1 at the other.
-        pairs: int (P, 2), indices of anchors.
-        before: (P, T), with G_d.
-        after: (P, T), with G_p.
-    """
-
-    thetas: npt.NDArray[np.float64]
-    pairs: npt.NDArray[np.int64]
-    before: Floats
-    after: Floats
+    thetas: npt.NDArray[np.float64]  # (T,) from 0 at one anchor to 1 at the other
+    pairs: npt.NDArray[np.int64]  # int (P, 2), indices of anchors
+    before: Floats  # (P, T), with G_d
+    after: Floats  # (P, T), with G_p
 
     @property
     def gain(self) -> float:

@@ -31,31 +31,20 @@ if TYPE_CHECKING:
     from mystyle_cli.nets.generator import Generator
     from mystyle_cli.person.profile import Profile
 
-BETAS: Final = (0.0, 0.99)
-"""Adam's, of both nets, as in StyleGAN2."""
+BETAS: Final = (0.0, 0.99)  # Adam's, of both nets, as in StyleGAN2
 
 
 @dataclass(frozen=True)
 class AdversarialSettings:
-    """How generator and discriminator are tuned against each other.
+    """How generator and discriminator are tuned against each other."""
 
-    Args:
-        batch: pictures a step, photos as many.
-        steps: in all.
-        rate: Adam's, of the generator.
-        judge_rate: Adam's, of the discriminator.
-        r1: weight of the gradient penalty on photos.
-        r1_every: steps between two penalties; each counts that often.
-        half_life: steps in which the averaged generator forgets half.
-    """
-
-    batch: int = 4
-    steps: int = 300
-    rate: float = 2e-3
-    judge_rate: float = 2e-3
-    r1: float = 1.0
-    r1_every: int = 16
-    half_life: float = 20.0
+    batch: int = 4  # pictures a step, photos as many
+    steps: int = 300  # in all
+    rate: float = 2e-3  # Adam's, of the generator
+    judge_rate: float = 2e-3  # Adam's, of the discriminator
+    r1: float = 1.0  # weight of the gradient penalty on photos
+    r1_every: int = 16  # steps between two penalties; each counts that often
+    half_life: float = 20.0  # steps in which the averaged generator forgets half
 
     def shown(self) -> dict[str, float | int | str]:
         """Return them as reports print them."""
@@ -72,13 +61,9 @@ class AdversarialSettings:
 
 @dataclass(frozen=True)
 class Adversarial(Baseline):
-    """What both methods share: the reference set, G_d, and the discriminator that was trained with it.
+    """What both methods share: the reference set, G_d, and the discriminator that was trained with it."""
 
-    Args:
-        tuning: how the nets are tuned.
-    """
-
-    tuning: AdversarialSettings = field(default_factory=AdversarialSettings)
+    tuning: AdversarialSettings = field(default_factory=AdversarialSettings)  # how the nets are tuned
 
     def lacking(self, profile: Profile) -> str:
         """Say that no discriminator is kept for the prior."""
@@ -224,24 +209,18 @@ class DiffAugment(Adversarial):
 
 @dataclass(frozen=True)
 class CrossDomain(Adversarial):
-    """Few-shot adaptation that keeps how alike its pictures are to each other.
-
-    Args:
-        consistency: weight of the cross-domain distance consistency loss.
-        anchor_every: every so many steps codes come from around fixed ones, as many as photos, and whole
-            pictures are judged; in the others, patches of them.
-        anchor_spread: standard deviation of z around the fixed ones.
-        halvings: of the discriminator, after which patches are judged; two: 30 of 128 pixels.
-    """
+    """Few-shot adaptation that keeps how alike its pictures are to each other."""
 
     name: ClassVar[str] = "Ojha et al."
     source: ClassVar[str] = "Ojha et al. 2021"
 
     tuning: AdversarialSettings = field(default_factory=AdversarialSettings)
-    consistency: float = 1000.0
+    consistency: float = 1000.0  # weight of the cross-domain distance consistency loss
+    # every so many steps codes come from around fixed ones, as many as photos, and whole pictures are judged;
+    # in the others, patches of them
     anchor_every: int = 4
-    anchor_spread: float = 0.1
-    halvings: int = 2
+    anchor_spread: float = 0.1  # standard deviation of z around the fixed ones
+    halvings: int = 2  # of the discriminator, after which patches are judged; two: 30 of 128 pixels
 
     @property
     def settings(self) -> Settings:

@@ -11,20 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BRIGHTNESS: Final = 1.0
-"""Width of the range from which brightness is added; pictures are in [-1, 1]."""
-
-SATURATION: Final = 2.0
-"""Width of the range of factors, about 1, by which colours go away from grey."""
-
-CONTRAST: Final = 1.0
-"""The same of the contrast."""
-
-SHIFT: Final = 1 / 8
-"""How far pictures are moved at most, in sides; what comes in is grey."""
-
-CUTOUT: Final = 1 / 2
-"""Side of the grey square, in sides."""
+BRIGHTNESS: Final = 1.0  # width of the range from which brightness is added; pictures are in [-1, 1]
+SATURATION: Final = 2.0  # width of the range of factors, about 1, by which colours go away from grey
+CONTRAST: Final = 1.0  # the same of the contrast
+SHIFT: Final = 1 / 8  # how far pictures are moved at most, in sides; what comes in is grey
+CUTOUT: Final = 1 / 2  # side of the grey square, in sides
 
 
 def augment(images: Tensor, random: torch.Generator) -> Tensor:

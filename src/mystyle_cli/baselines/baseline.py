@@ -29,23 +29,17 @@ Floats = NDArray[np.float32]
 Settings = Mapping[str, float | int | str]
 State = Mapping[str, NDArray[np.generic]]
 
+# steps of a search in W+ where none are given; by then its loss is near the personal prior's
 FREE_STEPS: Final = 90
-"""Steps of a search in W+ where none are given; by then its loss is near the personal prior's."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a method made of a person: all that it answers with.
+    """What a method made of a person: all that it answers with."""
 
-    Args:
-        generator: frozen; its mapping is G_d's.
-        anchors: (N, w_dim), the codes that it mixes, where it mixes any.
-        encoder: answers in one pass, where the method has one.
-    """
-
-    generator: Generator
-    anchors: Floats | None = None
-    encoder: TrainableEncoder | None = None
+    generator: Generator  # frozen; its mapping is G_d's
+    anchors: Floats | None = None  # (N, w_dim), the codes that it mixes, where it mixes any
+    encoder: TrainableEncoder | None = None  # answers in one pass, where the method has one
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Return everything that was learned, by name, to be kept; see `Baseline.revive`."""
@@ -64,19 +58,14 @@ class Trained:
 
 @dataclass(frozen=True)
 class Baseline(ABC):
-    """A method, with its settings.
-
-    Args:
-        psi: truncation of the codes that are drawn from W's own density.
-        steps: of a search for a photo's code; None takes the space's own number.
-    """
+    """A method, with its settings."""
 
     name: ClassVar[str]
     source: ClassVar[str]
     space: ClassVar[SpaceName] = "w+"
 
-    psi: float = 1.0
-    steps: int | None = FREE_STEPS
+    psi: float = 1.0  # truncation of the codes that are drawn from W's own density
+    steps: int | None = FREE_STEPS  # of a search for a photo's code; None takes the space's own number
 
     @property
     @abstractmethod

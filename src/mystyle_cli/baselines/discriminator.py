@@ -24,11 +24,8 @@ from mystyle_cli.nets.perceptual import as_bytes, from_bytes
 if TYPE_CHECKING:
     from mystyle_cli.prior.registry import Prior
 
-KEPT: Final = Path(__file__).parent
-"""Where a file for each prior lies, called by its name."""
-
-WIDTHS: Final = (24, 32, 64, 128, 192, 192)
-"""Channels at half of 256 pixels, of 128, ... down to 4."""
+KEPT: Final = Path(__file__).parent  # where a file for each prior lies, called by its name
+WIDTHS: Final = (24, 32, 64, 128, 192, 192)  # channels at half of 256 pixels, of 128, ... down to 4
 
 
 class EqualisedConv(nn.Module):

@@ -115,20 +115,15 @@ class Fit:
 
 @dataclass(frozen=True)
 class Glo(Baseline):
-    """Ours, but for the anchors: they begin as codes of nobody and are trained together with the generator.
-
-    Args:
-        tuning: of the generator, a person's own.
-        rate: Adam's, of the anchors.
-    """
+    """Ours, but for the anchors: they begin as codes of nobody and are trained together with the generator."""
 
     name: ClassVar[str] = "GLO"
     source: ClassVar[str] = "Bojanowski et al. 2017; MyStyle, app. C.7"
     space: ClassVar[SpaceName] = "p+"
 
     steps: int | None = None
-    tuning: TuneSettings = field(default_factory=TuneSettings)
-    rate: float = 0.1
+    tuning: TuneSettings = field(default_factory=TuneSettings)  # of the generator, a person's own
+    rate: float = 0.1  # Adam's, of the anchors
 
     @property
     def settings(self) -> Settings:
@@ -181,22 +176,17 @@ class Restorer(Baseline):
 
     E and G are the prior's, and both are tuned on pairs of reference photos and what is left of them, made
     small or with a hole at random, as GPEN and CoModGAN are in the paper.
-
-    Args:
-        tuning: of the generator, a person's own.
-        rate: Adam's, of the encoder.
-        sizes: sides in pixels of the small photos, smallest and largest, in parts of the picture's.
-        holes: sides of the holes, in parts of the picture's.
     """
 
     name: ClassVar[str] = "Domain prior + FT"
     source: ClassVar[str] = "MyStyle, sec. 5.2; GPEN (Yang et al. 2021), CoModGAN (Zhao et al. 2021)"
 
     psi: float = 0.7
-    tuning: TuneSettings = field(default_factory=TuneSettings)
-    rate: float = 2e-4
+    tuning: TuneSettings = field(default_factory=TuneSettings)  # of the generator, a person's own
+    rate: float = 2e-4  # Adam's, of the encoder
+    # sides in pixels of the small photos, smallest and largest, in parts of the picture's
     sizes: tuple[float, float] = (1 / 16, 1 / 2)
-    holes: tuple[float, float] = (1 / 5, 1 / 2)
+    holes: tuple[float, float] = (1 / 5, 1 / 2)  # sides of the holes, in parts of the picture's
 
     @property
     def settings(self) -> Settings:

@@ -9,6 +9,7 @@ from mystyle_cli.baselines.baseline import Baseline
 from mystyle_cli.baselines.fitted import Glo, Restorer
 from mystyle_cli.baselines.untuned import DomainPrior, MyStyle, NearestAnchor
 
+# each with the settings of docs/notes/baselines.md; ours last
 BASELINES: Final[tuple[Baseline, ...]] = (
     DomainPrior(),
     Restorer(),
@@ -18,4 +19,3 @@ BASELINES: Final[tuple[Baseline, ...]] = (
     NearestAnchor(),
     MyStyle(),
 )
-"""Each with the settings of docs/notes/baselines.md; ours last."""

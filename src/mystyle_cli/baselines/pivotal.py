@@ -27,17 +27,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PivotSettings:
-    """How a photo becomes a pivot.
-
-    Args:
-        inversion: the search in W.
-        tuning: of the generator on the one photo; a pass is a step.
-    """
+    """How a photo becomes a pivot."""
 
     name: ClassVar[str] = "PTI"
     source: ClassVar[str] = "Roich et al. 2021"
 
-    inversion: AnchorSettings = field(default_factory=lambda: AnchorSettings(steps=100))
+    inversion: AnchorSettings = field(default_factory=lambda: AnchorSettings(steps=100))  # the search in W
+    # of the generator on the one photo; a pass is a step
     tuning: TuneSettings = field(default_factory=lambda: TuneSettings(passes=40, batch=1, learning_rate=3e-3))
 
     @property
@@ -53,15 +49,10 @@ class PivotSettings:
 
 @dataclass(frozen=True)
 class Pivot:
-    """A photo as a code of a generator that was tuned on it.
+    """A photo as a code of a generator that was tuned on it."""
 
-    Args:
-        generator: tuned.
-        code: (w_dim,).
-    """
-
-    generator: Generator
-    code: Floats
+    generator: Generator  # tuned
+    code: Floats  # (w_dim,)
 
     def edited(self, direction: Direction, strengths: Sequence[float]) -> Floats:
         """Draw edits (K, 3, R, R), one for each strength along a direction; nothing bounds them."""

@@ -83,10 +83,6 @@ class NearestAnchor(Baseline):
     """G_d and the few reference photos that look most like the photo; nothing is tuned.
 
     A photo's code is searched among the mixtures of its references' anchors, in every layer its own mixture.
-
-    Args:
-        references: anchors that a photo may use.
-        beta: dilation of their hull.
     """
 
     name: ClassVar[str] = "Nearest anchor"
@@ -94,8 +90,8 @@ class NearestAnchor(Baseline):
     space: ClassVar[SpaceName] = "p+"
 
     steps: int | None = None
-    references: int = 5
-    beta: float = 0.0
+    references: int = 5  # anchors that a photo may use
+    beta: float = 0.0  # dilation of their hull
 
     @property
     def settings(self) -> Settings:

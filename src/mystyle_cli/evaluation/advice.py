@@ -25,50 +25,30 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 Column = npt.NDArray[np.float64]
 
-SHARES: Final = (0.25, 0.5, 0.75, 1.0)
-"""Of the set, on which what a photo misses is measured."""
+SHARES: Final = (0.25, 0.5, 0.75, 1.0)  # of the set, on which what a photo misses is measured
+DRAWS: Final = 3  # subsets of each share
+NAMED: Final = 5  # photos of each kind that are named
 
-DRAWS: Final = 3
-"""Subsets of each share."""
-
-NAMED: Final = 5
-"""Photos of each kind that are named."""
-
+# share of what is missed that the set's second half won, above which more photos are worth taking
 RISING: Final = 0.03
-"""Share of what is missed that the set's second half won, above which more photos are worth taking."""
 
-SPREADS: Final = 2.5
-"""Standard deviations below the set's mean ID at which a photo is doubtful."""
-
-RARE: Final = 0.08
-"""Share of the set below which a pose or an expression is rare."""
+SPREADS: Final = 2.5  # standard deviations below the set's mean ID at which a photo is doubtful
+RARE: Final = 0.08  # share of the set below which a pose or an expression is rare
 
 
 @dataclass(frozen=True)
 class Advice:
-    """What a set of photos has and lacks.
+    """What a set of photos has and lacks."""
 
-    Args:
-        misses: (N,) LPIPS between each photo and what the others' hull shows in its place.
-        ids: (N,) ID of each photo to the others.
-        curve: by number of photos, what photos outside of them miss on average.
-        adding: numbers of the photos that nothing else replaces, most first.
-        repeating: of those that others replace best.
-        doubtful: of those that look least like the others, or could not be learned.
-        sentences: all of it in words.
-        files: names of the photos, in their order.
-        faces: uint8 (N, R, R, 3).
-    """
-
-    misses: Column
-    ids: Column
-    curve: Mapping[int, float]
-    adding: tuple[int, ...]
-    repeating: tuple[int, ...]
-    doubtful: tuple[int, ...]
-    sentences: tuple[str, ...]
-    files: tuple[str, ...]
-    faces: Pixels
+    misses: Column  # (N,) LPIPS between each photo and what the others' hull shows in its place
+    ids: Column  # (N,) ID of each photo to the others
+    curve: Mapping[int, float]  # by number of photos, what photos outside of them miss on average
+    adding: tuple[int, ...]  # numbers of the photos that nothing else replaces, most first
+    repeating: tuple[int, ...]  # of those that others replace best
+    doubtful: tuple[int, ...]  # of those that look least like the others, or could not be learned
+    sentences: tuple[str, ...]  # all of it in words
+    files: tuple[str, ...]  # names of the photos, in their order
+    faces: Pixels  # uint8 (N, R, R, 3)
 
 
 def advise(profile: Profile, seed: int = 0, progress: Progress = silent) -> Advice:

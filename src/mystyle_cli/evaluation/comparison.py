@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.photos.pixels import Pixels
 
+# what is compared, and which way is better. The references differ between profiles; the truth does not.
 FIGURES: Final = {
     "truth_id": ("ID to the truth", 1),
     "dlib_truth": ("dlib to the truth", -1),
     "lpips": ("LPIPS", -1),
 }
-"""What is compared, and which way is better. The references differ between profiles; the truth does not."""
 
+# how sure the verdict is: with that chance no difference is seen in any figure where there is none
 SURE: Final = 0.95
-"""How sure the verdict is: with that chance no difference is seen in any figure where there is none."""
 
 
 def shared_photos(first: Profile, second: Profile, most: int) -> Photos:

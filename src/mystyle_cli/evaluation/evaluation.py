@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 MARKER: Final = ".mystyle"
 _DIGEST: Final = "[0-9a-f]{24}"
 _NAME: Final = r"[\w-]{1,80}"
+# the names given in a folder of results; it shows photos of the person and is for its owner only
 LAYOUT: Final = Layout(
     files=re.compile(
         rf"{re.escape(MARKER)}|report\.html|results\.json|tables/{_NAME}\.csv|plots/{_NAME}\.svg"
@@ -42,15 +43,13 @@ LAYOUT: Final = Layout(
     folders=frozenset(["tables", "plots", "parts", "weights"]),
     private=True,
 )
-"""The names given in a folder of results; it shows photos of the person and is for its owner only."""
 
 MARK: Final = b'made_by = "mystyle"\nkind = "evaluation"\n'
 
-LONGEST_MARK: Final = 4096
-"""Bytes of a marker that are looked at."""
+LONGEST_MARK: Final = 4096  # bytes of a marker that are looked at
 
+# bytes that files have at most, by their ending
 LARGEST: Final = {".json": 64 << 20, ".png": 256 << 20, ".safetensors": 2 << 30}
-"""Bytes that files have at most, by their ending."""
 
 
 class Folder:
@@ -128,31 +127,21 @@ class Folder:
 
 @dataclass(frozen=True)
 class Skipped:
-    """An experiment that could not be made on a person, and why.
-
-    Args:
-        failed: it was begun; else it lacks people or photos.
-    """
+    """An experiment that could not be made on a person, and why."""
 
     experiment: str
     person: str
     reason: str
-    failed: bool = False
+    failed: bool = False  # it was begun; else it lacks people or photos
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What experiments found out.
+    """What experiments found out."""
 
-    Args:
-        chapters: one for each experiment.
-        skipped: what could not be made.
-        folder: where everything is.
-    """
-
-    chapters: tuple[Chapter, ...]
-    skipped: tuple[Skipped, ...]
-    folder: Path
+    chapters: tuple[Chapter, ...]  # one for each experiment
+    skipped: tuple[Skipped, ...]  # what could not be made
+    folder: Path  # where everything is
 
     @property
     def reports(self) -> list[Report]:
@@ -219,7 +208,9 @@ def evaluate(
 
 def _told(experiment: Experiment, measured: Mapping[str, Measured]) -> Chapter:
     pictures = {
-        f"{name}: {what}": pixels for name, found in measured.items() for what, pixels in found.pictures.items()
+        f"{name}: {what}": pixels
+        for name, found in measured.items()
+        for what, pixels in found.pictures.items()
     }
     return Chapter(experiment.tell(measured), experiment.question, pictures)
 

@@ -37,40 +37,23 @@ Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 @dataclass(frozen=True)
 class Protocol:
-    """How much of an experiment is done.
+    """How much of an experiment is done."""
 
-    Args:
-        name: "quick", "person" or "paper".
-        photos: held-out photos at most.
-        pairs: of anchors that are interpolated.
-        points: codes along a line or walk, both ends among them.
-        samples: pictures that are drawn of a person.
-        repeats: of what depends on chance, such as subsets of the photos.
-        sizes: of subsets of the photos; larger ones than the set are left out.
-        passes: of tuning on a subset; None takes the program's own.
-        walks: random directions that are followed from anchors.
-        methods: that are compared; None: all.
-        steps: of searches; None takes each method's own.
-        seed: of everything that is drawn.
-    """
-
-    name: str
-    photos: int
-    pairs: int
-    points: int
-    samples: int
-    repeats: int
-    sizes: tuple[int, ...]
-    passes: int | None
-    walks: int
-    methods: tuple[str, ...] | None = None
-    steps: int | None = None
-    seed: int = 0
+    name: str  # "quick", "person" or "paper"
+    photos: int  # held-out photos at most
+    pairs: int  # of anchors that are interpolated
+    points: int  # codes along a line or walk, both ends among them
+    samples: int  # pictures that are drawn of a person
+    repeats: int  # of what depends on chance, such as subsets of the photos
+    sizes: tuple[int, ...]  # of subsets of the photos; larger ones than the set are left out
+    passes: int | None  # of tuning on a subset; None takes the program's own
+    walks: int  # random directions that are followed from anchors
+    methods: tuple[str, ...] | None = None  # that are compared; None: all
+    steps: int | None = None  # of searches; None takes each method's own
+    seed: int = 0  # of everything that is drawn
 
 
-OWN: Final = ("Domain prior", "MyStyle")
-"""What a person wants to see beside their own profile."""
-
+OWN: Final = ("Domain prior", "MyStyle")  # what a person wants to see beside their own profile
 QUICK: Final = Protocol("quick", 4, 12, 5, 64, 1, (3, 8), 4, 8, OWN)
 PERSON: Final = Protocol("person", 12, 60, 7, 256, 1, (3, 8, 20), None, 24, OWN)
 PAPER: Final = Protocol("paper", 24, 1000, 9, 10_000, 5, (1, 3, 5, 8, 20, 50, 100, 200), None, 200)
@@ -115,23 +98,14 @@ class Unkept:
 
 @dataclass(frozen=True)
 class Bench:
-    """One person and the means to measure.
+    """One person and the means to measure."""
 
-    Args:
-        profile: the person, tuned, with their photos.
-        protocol: how much is done.
-        others: other people of the same prior, for experiments that need some.
-        progress: told of every loop.
-        shelf: where weights are kept.
-        outside: a second judge.
-    """
-
-    profile: Profile
-    protocol: Protocol
-    others: Sequence[Profile] = ()
-    progress: Progress = silent
-    shelf: Shelf = Unkept()
-    outside: OutsideJudge | None = None
+    profile: Profile  # the person, tuned, with their photos
+    protocol: Protocol  # how much is done
+    others: Sequence[Profile] = ()  # other people of the same prior, for experiments that need some
+    progress: Progress = silent  # told of every loop
+    shelf: Shelf = Unkept()  # where weights are kept
+    outside: OutsideJudge | None = None  # a second judge
 
     @cached_property
     def judge(self) -> Judge:
@@ -211,25 +185,17 @@ def chosen(count: int, most: int) -> list[int]:
 
 
 MEASURES: Final = ("id", "held_out_id", "truth_id", "dlib", "dlib_truth", "lpips")
-OUTSIDE: Final = ("judge", "judge_truth")
-"""What is measured besides where there is an outside judge."""
+OUTSIDE: Final = ("judge", "judge_truth")  # what is measured besides where there is an outside judge
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What is true of photos that answers are compared with.
+    """What is true of photos that answers are compared with."""
 
-    Args:
-        images: (B, 3, R, R) in [-1, 1].
-        embeddings: (B, D) by the prior's identity net.
-        descriptors: (B, 128), dlib's.
-        outside: (B, D), the outside judge's embeddings, where there is one.
-    """
-
-    images: Floats
-    embeddings: Column
-    descriptors: Column
-    outside: Column | None = None
+    images: Floats  # (B, 3, R, R) in [-1, 1]
+    embeddings: Column  # (B, D) by the prior's identity net
+    descriptors: Column  # (B, 128), dlib's
+    outside: Column | None = None  # (B, D), the outside judge's embeddings, where there is one
 
     @classmethod
     def of(cls, profile: Profile, crops: Pixels, outside: OutsideJudge | None = None) -> Truth:

@@ -22,15 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Photos:
-    """Aligned photos that nothing has learned from.
+    """Aligned photos that nothing has learned from."""
 
-    Args:
-        crops: uint8 (B, R, R, 3).
-        names: what messages call them.
-    """
-
-    crops: Pixels
-    names: Sequence[str]
+    crops: Pixels  # uint8 (B, R, R, 3)
+    names: Sequence[str]  # what messages call them
 
     def first(self, count: int) -> Photos:
         """Return the first of them only."""
@@ -39,19 +34,12 @@ class Photos:
 
 @dataclass(frozen=True)
 class Case:
-    """What is taken from a photo.
+    """What is taken from a photo."""
 
-    Args:
-        name: of it.
-        task: "upscale", "inpaint", or "invert", which takes nothing.
-        times: how many times smaller what is to be enlarged is than the crop.
-        box: the hole.
-    """
-
-    name: str
-    task: TaskName
-    times: int = TIMES
-    box: Box = BOX
+    name: str  # of it
+    task: TaskName  # "upscale", "inpaint", or "invert", which takes nothing
+    times: int = TIMES  # how many times smaller what is to be enlarged is than the crop
+    box: Box = BOX  # the hole
 
     def small(self, resolution: int) -> int:
         """Return the side in pixels of what is to be enlarged."""

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from mystyle_cli.experiments.bench import Bench
 
 QUALITIES: Final[tuple[Quality, ...]] = ("instant", "fast", "full")
-PHOTOS: Final = 4
-"""Held-out photos that are timed."""
+PHOTOS: Final = 4  # held-out photos that are timed
 
 
 def measure(bench: Bench) -> Measured:

@@ -23,30 +23,21 @@ if TYPE_CHECKING:
     from mystyle_cli.faces.align import Crop
     from mystyle_cli.photos.pixels import Pixels
 
-SIDE: Final = 512
-"""Pixels of the crops that the published ranges are for."""
+SIDE: Final = 512  # Pixels of the crops that the published ranges are for
 
+# left top and right bottom of the face, brows to chin, in sides of the FFHQ square
 FACE: Final = ((0.2, 0.24), (0.8, 0.92))
-"""Left top and right bottom of the face, brows to chin, in sides of the FFHQ square."""
 
 
 @dataclass(frozen=True)
 class Ranges:
-    """What a photo suffers, each drawn evenly: x = (((hq * blur) down r) + noise) JPEG q.
+    """What a photo suffers, each drawn evenly: x = (((hq * blur) down r) + noise) JPEG q."""
 
-    Args:
-        name: "moderate" or "severe".
-        sigma: standard deviation of the blur, in pixels of a crop of `SIDE`.
-        shrunk: r, how much smaller it becomes.
-        noise: standard deviation of the noise, of 255.
-        quality: of JPEG.
-    """
-
-    name: str
-    sigma: tuple[float, float]
-    shrunk: tuple[float, float]
-    noise: tuple[float, float]
-    quality: tuple[float, float]
+    name: str  # "moderate" or "severe"
+    sigma: tuple[float, float]  # standard deviation of the blur, in pixels of a crop of `SIDE`
+    shrunk: tuple[float, float]  # r, how much smaller it becomes
+    noise: tuple[float, float]  # standard deviation of the noise, of 255
+    quality: tuple[float, float]  # of JPEG
 
 
 LEVELS: Final = (
@@ -142,8 +133,8 @@ def _note(bench: Bench, found: dict[str, Values], made: Pixels, place: int, row:
         found[name][place, row] = column
 
 
+# IDS of ReF-LDM with five references on FFHQ-Ref, by another net: to be read beside, not compared
 PUBLISHED: Final = {"moderate": 0.840, "severe": 0.676}
-"""IDS of ReF-LDM with five references on FFHQ-Ref, by another net: to be read beside, not compared."""
 
 
 def tell(measured: Mapping[str, Measured]) -> Report:

@@ -35,12 +35,11 @@ if TYPE_CHECKING:
     from mystyle_cli.baselines.baseline import Baseline
     from mystyle_cli.experiments.bench import Bench
 
+# of yaw, in its units of about 10 degrees: the paper's range of 40 to either side
 STRENGTHS: Final = (-4.0, -2.0, 0.0, 2.0, 4.0)
-"""Of yaw, in its units of about 10 degrees: the paper's range of 40 to either side."""
 
 POLICIES: Final[tuple[AtLimit, ...]] = ("stop", "project", "continue")
-PHOTOS: Final = 6
-"""Held-out photos that are edited at most."""
+PHOTOS: Final = 6  # held-out photos that are edited at most
 
 
 def edited(bench: Bench, policy: AtLimit) -> Answers:
@@ -127,8 +126,7 @@ def tell_limits(measured: Mapping[str, Measured]) -> Report:
     )
 
 
-EDITORS: Final = (DOMAIN, DiffAugment.name, OURS)
-"""Methods of fig 10; all but ours invert as PTI does."""
+EDITORS: Final = (DOMAIN, DiffAugment.name, OURS)  # methods of fig 10; all but ours invert as PTI does
 
 
 def pivoted(bench: Bench, method: Baseline) -> Answers:

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 INPUT: Final = "input"
 OURS: Final = MyStyle.name
 DOMAIN: Final = DomainPrior.name
-SYNTHESIS: Final = (CrossDomain.name, Glo.name)
-"""Methods that only make new pictures."""
-
+SYNTHESIS: Final = (CrossDomain.name, Glo.name)  # methods that only make new pictures
 ROWS: Final = (INPUT, *(method.name for method in BASELINES if method.name not in SYNTHESIS))
 
 
@@ -74,14 +72,14 @@ def answered(bench: Bench, method: Baseline, case: Case) -> Answers:
     return Answers.of([one.pixels for one in found], case.left(bench.photos, crop))
 
 
+# ID in fig 9; its people, nets and identity net are others, so that only differences compare
 PAPER_IDS: Final = {
     "inpaint": {DOMAIN: 0.55, Restorer.name: 0.71, DiffAugment.name: 0.68, OURS: 0.72},
     "upscale": {DOMAIN: 0.65, Restorer.name: 0.75, DiffAugment.name: 0.75, OURS: 0.81},
 }
-"""ID in fig 9; its people, nets and identity net are others, so that only differences compare."""
 
+# how far ours is ahead of the domain prior and of the strongest other method in fig 9
 MARGINS: Final = {"inpaint": (0.17, 0.01), "upscale": (0.16, 0.05)}
-"""How far ours is ahead of the domain prior and of the strongest other method in fig 9."""
 
 
 def tell(measured: Mapping[str, Measured]) -> Report:
@@ -129,6 +127,7 @@ def methods_told(names: Sequence[str], *others: Baseline | PivotSettings) -> Tab
     return Table("methods", ["method", "settings", "source"], rows)
 
 
+# of columns, by what was measured
 TITLES: Final = {
     "id": "ID",
     "held_out_id": "ID, held-out photos",
@@ -139,7 +138,6 @@ TITLES: Final = {
     "judge": "judge",
     "judge_truth": "judge to the truth",
 }
-"""Of columns, by what was measured."""
 
 
 def told_of(measured: Mapping[str, Measured], titles: Mapping[str, str]) -> dict[str, str]:

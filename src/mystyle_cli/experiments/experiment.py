@@ -25,14 +25,10 @@ Values = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Measured:
-    """What an experiment found out about one person.
+    """What an experiment found out about one person."""
 
-    Args:
-        values: by name, arrays of any shape; NaN where nothing could be measured.
-        pictures: by name, sheets uint8 (H, W, 3) for people to look at.
-    """
-
-    values: Mapping[str, Values]
+    values: Mapping[str, Values]  # by name, arrays of any shape; NaN where nothing could be measured
+    # by name, sheets uint8 (H, W, 3) for people to look at
     pictures: Mapping[str, Pixels] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
@@ -56,10 +52,9 @@ class _Figure(Number):
         return float("nan") if value is None else float(super().read(value, name))
 
 
-MOST_VALUES: Final = 1 << 24
-"""Numbers in an array, at most."""
-
+MOST_VALUES: Final = 1 << 24  # numbers in an array, at most
 _WORD: Final = Text(80, re.compile(r"[\w-]+"), "a word")
+# what `Measured.to_bytes` writes
 _FIELDS: Final = Record(
     {
         "values": Table(
@@ -68,7 +63,6 @@ _FIELDS: Final = Record(
         "pictures": Items(_WORD, 1000),
     }
 )
-"""What `Measured.to_bytes` writes."""
 
 
 def read_measured(data: bytes) -> tuple[dict[str, Values], list[str]]:
@@ -91,32 +85,20 @@ Tell = Callable[[Mapping[str, Measured]], "Report"]
 
 @dataclass(frozen=True)
 class Experiment:
-    """One experiment.
+    """One experiment."""
 
-    Args:
-        name: as it is asked for.
-        question: in plain words.
-        measure: does it for one person; everything that is drawn comes from the bench's seed.
-        tell: makes tables, plots and targets of what was measured on each person; the report's title names
-            the paper's figures.
-        own: part of a plain `evaluate`, of which a person wants to know.
-        others: how many people beside the one it needs.
-        held_out: held-out photos that it needs at least.
-        judged: it tells what an outside judge says, too.
-        timed: it measures time, which is another on each machine and day, and is not kept.
-        version: rises with every change of what is measured, so that nothing old is taken for it.
-    """
-
-    name: str
-    question: str
-    measure: Measure
+    name: str  # as it is asked for
+    question: str  # in plain words
+    measure: Measure  # does it for one person; everything that is drawn comes from the bench's seed
+    # makes tables, plots and targets of what was measured on each person; the report's title names the
+    # paper's figures
     tell: Tell
-    own: bool = False
-    others: int = 0
-    held_out: int = 0
-    judged: bool = False
-    timed: bool = False
-    version: int = 1
+    own: bool = False  # part of a plain `evaluate`, of which a person wants to know
+    others: int = 0  # how many people beside the one it needs
+    held_out: int = 0  # held-out photos that it needs at least
+    judged: bool = False  # it tells what an outside judge says, too
+    timed: bool = False  # it measures time, which is another on each machine and day, and is not kept
+    version: int = 1  # rises with every change of what is measured, so that nothing old is taken for it
 
 
 def together(measured: Mapping[str, Measured], name: str) -> Values:

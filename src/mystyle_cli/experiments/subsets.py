@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from mystyle_cli.nets.generator import Generator
     from mystyle_cli.photos.pixels import Pixels
 
+# photos below which a set is shown more often, so that every tuning takes as many steps as with these
 SAME_WORK: Final = 24
-"""Photos below which a set is shown more often, so that every tuning takes as many steps as with these."""
 
 
 def draw_subsets(count: int, sizes: Sequence[int], repeats: int, seed: int) -> list[list[int]]:
@@ -139,8 +139,8 @@ def measure(bench: Bench) -> Measured:
     return Measured(found | {"size": sizes, "diversity": spread}, {"by-number-of-photos": sheet})
 
 
+# IDS of ReF-LDM by number of references, on other photos and by another net: only its shape compares
 REF_LDM: Final = {1: 0.52, 3: 0.62, 5: 0.65, 8: 0.66}
-"""IDS of ReF-LDM by number of references, on other photos and by another net: only its shape compares."""
 
 
 def tell(measured: Mapping[str, Measured]) -> Report:

@@ -23,15 +23,9 @@ if TYPE_CHECKING:
     from mystyle_cli.experiments.bench import Bench
     from mystyle_cli.photos.pixels import Pixels
 
-BATCH: Final = 64
-"""Pictures that are in memory at once."""
-
-SHOWN: Final = 16
-"""Pictures on a sheet."""
-
-RESTORING: Final = (Restorer.name, NearestAnchor.name)
-"""Methods that only restore."""
-
+BATCH: Final = 64  # pictures that are in memory at once
+SHOWN: Final = 16  # pictures on a sheet
+RESTORING: Final = (Restorer.name, NearestAnchor.name)  # methods that only restore
 ROWS: Final = tuple(method.name for method in BASELINES if method.name not in RESTORING)
 
 
@@ -88,8 +82,8 @@ def _beside_nearest(bench: Bench, shown: np.ndarray) -> np.ndarray:
     return grid(order, half)
 
 
+# ID and diversity in fig 8; its diversity is a sum over layers of another net
 PAPER: Final = {CrossDomain.name: (0.53, 2.42), DiffAugment.name: (0.76, 2.99), OURS: (0.79, 3.44)}
-"""ID and diversity in fig 8; its diversity is a sum over layers of another net."""
 
 
 def tell(measured: Mapping[str, Measured]) -> Report:

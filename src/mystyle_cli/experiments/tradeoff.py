@@ -28,11 +28,8 @@ if TYPE_CHECKING:
     from mystyle_cli.photos.pixels import Pixels
     from mystyle_cli.restore.trials import Answers
 
-BETAS: Final = (0.0, 0.02, 0.05, 0.1, None)
-"""From the hull itself to unbounded."""
-
-USED: Final = (WHOLE, SMALL, HIDDEN)
-"""What is taken from photos, one for each application."""
+BETAS: Final = (0.0, 0.02, 0.05, 0.1, None)  # from the hull itself to unbounded
+USED: Final = (WHOLE, SMALL, HIDDEN)  # what is taken from photos, one for each application
 
 
 def measure(bench: Bench) -> Measured:

@@ -15,23 +15,16 @@ from mystyle_cli.report.report import Report, Table, shown
 if TYPE_CHECKING:
     from mystyle_cli.photos.pixels import Pixels
 
-QUALITY: Final = 85
-"""Of the WebP pictures in a page: a sheet of 48 faces takes about 200 kB."""
+QUALITY: Final = 85  # of the WebP pictures in a page: a sheet of 48 faces takes about 200 kB
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """A report with what belongs to it.
+    """A report with what belongs to it."""
 
-    Args:
-        report: what was measured.
-        question: what it answers, in plain words.
-        pictures: by what they show, uint8 (H, W, 3).
-    """
-
-    report: Report
-    question: str
-    pictures: Mapping[str, Pixels]
+    report: Report  # what was measured
+    question: str  # what it answers, in plain words
+    pictures: Mapping[str, Pixels]  # by what they show, uint8 (H, W, 3)
 
 
 def to_page(title: str, summary: Sequence[str], chapters: Sequence[Chapter]) -> str:
@@ -108,6 +101,7 @@ def _picture(pixels: Pixels) -> str:
     return "data:image/webp;base64," + b64encode(stream.getvalue()).decode()
 
 
+# the page's looks: the device's own colours, and what is too wide scrolls by itself
 STYLE: Final = """
 :root { --ink: #1c1f23; --paper: #ffffff; --line: #d8dce1; --soft: #5d6570; }
 @media (prefers-color-scheme: dark) {
@@ -126,4 +120,3 @@ th, td { border-bottom: 1px solid var(--line); padding: .25rem .6rem; text-align
 figure { margin: 1rem 0; } .plot svg { width: 100%; max-width: 36rem; height: auto; }
 img { max-width: none; } figcaption { color: var(--soft); font-size: .85rem; }
 """
-"""The page's looks: the device's own colours, and what is too wide scrolls by itself."""

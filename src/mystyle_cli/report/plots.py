@@ -11,11 +11,10 @@ if TYPE_CHECKING:
 
     from mystyle_cli.report.report import Curve, Plot
 
-INK: Final = "#010203"
-"""Stands for the page's own colour of text until the SVG is written."""
+INK: Final = "#010203"  # stands for the page's own colour of text until the SVG is written
 
+# of the curves; each can be seen on white and on black
 COLOURS: Final = ("#3b82c4", "#e07b39", "#3a9d6e", "#b4529f", "#c2a229", "#d0495b", "#6b72c9", "#7f8c8d")
-"""Of the curves; each can be seen on white and on black."""
 
 STYLE: Final[Any] = {
     "svg.fonttype": "none",  # words stay words: smaller, and they can be searched

@@ -22,19 +22,12 @@ _HOLDS: Final[Mapping[str, Callable[[float, float], bool]]] = {
 
 @dataclass(frozen=True)
 class Target:
-    """Something that must hold.
+    """Something that must hold."""
 
-    Args:
-        name: what is measured.
-        value: what was found.
-        comparison: how it must stand to `bound`.
-        bound: what is wanted.
-    """
-
-    name: str
-    value: float
-    comparison: Comparison
-    bound: float
+    name: str  # what is measured
+    value: float  # what was found
+    comparison: Comparison  # how it must stand to `bound`
+    bound: float  # what is wanted
 
     @property
     def met(self) -> bool:
@@ -44,34 +37,21 @@ class Target:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of figures.
+    """Rows of figures."""
 
-    Args:
-        title: one line above it.
-        columns: their names.
-        rows: their cells; None shows as a dash.
-    """
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
+    title: str  # one line above it
+    columns: Sequence[str]  # their names
+    rows: Sequence[Sequence[Cell]]  # their cells; None shows as a dash
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One series of a plot.
+    """One series of a plot."""
 
-    Args:
-        label: what it is of.
-        x: its places along the plot.
-        y: its values; the heights of bars and histograms.
-        spread: standard deviation about each value, or nothing.
-    """
-
-    label: str
-    x: Sequence[float]
-    y: Sequence[float]
-    spread: Sequence[float] = ()
+    label: str  # what it is of
+    x: Sequence[float]  # its places along the plot
+    y: Sequence[float]  # its values; the heights of bars and histograms
+    spread: Sequence[float] = ()  # standard deviation about each value, or nothing
 
 
 PlotKind = Literal["lines", "points", "bars"]
@@ -79,46 +59,27 @@ PlotKind = Literal["lines", "points", "bars"]
 
 @dataclass(frozen=True)
 class Plot:
-    """A picture of figures.
+    """A picture of figures."""
 
-    Args:
-        title: what it shows.
-        x: what is along it, with its unit.
-        y: what is up it.
-        curves: its series.
-        kind: how they are drawn.
-        ticks: words in place of the numbers along it, at 0, 1, 2, ...
-    """
-
-    title: str
-    x: str
-    y: str
-    curves: Sequence[Curve]
-    kind: PlotKind = "lines"
-    ticks: Sequence[str] = ()
+    title: str  # what it shows
+    x: str  # what is along it, with its unit
+    y: str  # what is up it
+    curves: Sequence[Curve]  # its series
+    kind: PlotKind = "lines"  # how they are drawn
+    ticks: Sequence[str] = ()  # words in place of the numbers along it, at 0, 1, 2, ..
 
 
 @dataclass(frozen=True)
 class Report:
-    """One figure that the project states about itself.
+    """One figure that the project states about itself."""
 
-    Args:
-        name: of the figure.
-        title: what it shows, and where in the paper.
-        tables: what was measured.
-        targets: what must hold.
-        facts: inputs and settings that it was measured with.
-        plots: pictures of the tables.
-        findings: what they say, in sentences for a person.
-    """
-
-    name: str
-    title: str
-    tables: Sequence[Table]
-    targets: Sequence[Target] = ()
-    facts: Mapping[str, Cell] = field(default_factory=dict)
-    plots: Sequence[Plot] = ()
-    findings: Sequence[str] = ()
+    name: str  # of the figure
+    title: str  # what it shows, and where in the paper
+    tables: Sequence[Table]  # what was measured
+    targets: Sequence[Target] = ()  # what must hold
+    facts: Mapping[str, Cell] = field(default_factory=dict)  # inputs and settings that it was measured with
+    plots: Sequence[Plot] = ()  # pictures of the tables
+    findings: Sequence[str] = ()  # what they say, in sentences for a person
 
     @property
     def met(self) -> bool:
