@@ -115,7 +115,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Glo(Baseline):
-    """Ours, but for the anchors: they begin as codes of nobody and are trained together with the generator."""
+    """Ours, but for the anchors: they begin as codes of nobody and are trained with the generator."""
 
     name: ClassVar[str] = "GLO"
     source: ClassVar[str] = "Bojanowski et al. 2017; MyStyle, app. C.7"
