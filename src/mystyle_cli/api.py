@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from mystyle_cli.config import BETA_EDIT, BETA_INPAINT, BETA_INVERT, BETA_UPSCALE
+from mystyle_cli.config import BETA_EDIT, BETA_INPAINT, BETA_INVERT, BETA_RESTORE, BETA_UPSCALE
 from mystyle_cli.errors import UsageError
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.progress import Progress, silent
@@ -99,6 +99,43 @@ class Person(Profile):
         """
         settings = _settings("inpaint", beta, steps, aligned, force, quality)
         return self._placed(device)._restore("inpaint", _subject(photo, mask), settings, progress)
+
+    def restore(
+        self,
+        photo: Picture,
+        mask: Pixels | None = None,
+        *,
+        blur: float | None = None,
+        noise: float | None = None,
+        jpeg: int | None = None,
+        scale: float | None = None,
+        keep_tone: bool = False,
+        grain: bool | None = None,
+        beta: Dilation = BETA_RESTORE,
+        quality: Quality = "full",
+        steps: int | None = None,
+        aligned: bool = False,
+        force: bool = False,
+        device: str | None = None,
+        progress: Progress = silent,
+    ) -> Restoration:
+        """Repair a blurred, noisy, compressed, grey or scratched photo; raises as `upscale` does.
+
+        Args:
+            mask: uint8 (H, W) of its size, 255 where it is scratched.
+            blur: standard deviation in the photo's pixels; this and the next are estimated where None.
+            noise: standard deviation, of 255.
+            jpeg: quality, 0 for none.
+            scale: how many times it was enlarged after all that.
+            keep_tone: leave a grey or toned photo so.
+            grain: give the face the photo's noise again; None: unless it is a crop.
+        """
+        from mystyle_cli.restore.estimates import Known
+
+        settings = _settings("restore", beta, steps, aligned, force, quality)
+        known = Known(blur, noise, jpeg, scale)
+        settings = replace(settings, known=known, keep_tone=keep_tone, grain=grain)
+        return self._placed(device)._restore("restore", _subject(photo, mask), settings, progress)
 
     def invert(
         self,

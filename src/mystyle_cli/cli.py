@@ -40,6 +40,7 @@ COMMANDS: Final = MappingProxyType(
         "tune": Entry("learn", "tune", "Tune a profile's generator to its photos."),
         "upscale": Entry("restore", "upscale", "Enlarge photos of the person."),
         "inpaint": Entry("restore", "inpaint", "Fill in the hidden part of photos of the person."),
+        "restore": Entry("restore", "restore", "Repair blurred, noisy or grey photos of the person."),
         "invert": Entry("restore", "invert", "Reproduce photos inside the person's own space."),
         "edit": Entry("edit", "command", "Change pose, smile or light in photos of the person."),
         "sample": Entry("sample", "command", "Make new pictures of the person."),

@@ -8,6 +8,9 @@ BETA_INPAINT: Final = 0.02  # dilation for inpainting. Source: sec. 5.2.1
 BETA_UPSCALE: Final = 0.05  # dilation for upscaling. Source: sec. 5.2.2
 
 # dilation that an edit may use up. Source: app. B.4
+BETA_RESTORE: Final = 0.05
+"""Dilation for restoring damaged photos: that for upscaling."""
+
 BETA_EDIT: Final = 0.02
 
 # dilation for inversion: between the two enhancement tasks, where fig. 5 still shows the identity kept

@@ -13,6 +13,7 @@ import tomllib
 import zipfile
 from collections.abc import Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +257,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "upscale": (),
     "inpaint": ("--mask", "masks"),
     "invert": (),
+    "restore": ("--grain", "none"),
     "edit": ("-d", "smile", "-s", "0.1"),
 }
 
@@ -485,6 +487,61 @@ def test_what_is_transparent_is_filled(run: Run, crops: None) -> None:
     assert (made[..., 3] == np.where(hole, 255, opacity[..., 0])).all()
     np.testing.assert_array_equal(made[~hole, :3], before[~hole])
     assert (made[hole, :3] != before[hole]).any()
+
+
+@journey("restore", *("--output", "--format", "--jpeg-quality", "--name", "--overwrite", "--skip-existing"))
+@journey("restore", *("--recursive", "--batch", "--keep-metadata", "--mark", "--no-mark", "--mask"))
+@journey("restore", *("--beta", "--steps", "--space", "--aligned", "--landmarks", "--save-codes"))
+@journey("restore", *("--force", "--quality", "--instant", "--start", "--seed"))
+@journey("restore", *("--blur", "--noise", "--jpeg", "--scale", "--keep-tone", "--grain"))
+def test_damaged_photos_are_restored(run: Run, crops: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said of the damage is heeded, and a photo without any comes out as it was."""
+    check_batch(run, "restore", monkeypatch)
+    photo = pixels("in/a.png")
+    crop = ("restore", "ada", "in/a.png", "--aligned", "--steps", 2, "--overwrite", "-o", "made.png")
+    none = ("--blur", 0, "--noise", 0, "--jpeg", 0, "--scale", 1)
+    [found] = document(run("--json", *crop, *none))["results"]
+    assert found["damage"] == {
+        "blur": 0, "blur_longest": 0, "blur_shortest": 0, "noise": 0, "jpeg": None, "scale": 1, "tone": None
+    }  # fmt: skip
+    np.testing.assert_array_equal(pixels("made.png"), photo)
+    [found] = document(
+        run("--json", *crop, "--blur", 2, "--noise", 9, "--jpeg", 40, "--scale", 2, "--beta", 0.1)
+    )["results"]
+    assert [found["damage"][name] for name in ("blur", "noise", "jpeg", "scale")] == [2, 9, 40, 2]
+    assert found["beta"] == 0.1
+    smooth = pixels("made.png").astype(float)
+    assert run(*crop, *none[:2], "--noise", 9, *none[4:], "--grain", "keep").exit_code == 0
+    grained = pixels("made.png").astype(float)
+    assert np.abs(np.diff(grained, axis=0)).mean() > np.abs(np.diff(smooth, axis=0)).mean()
+    hole = pixels("masks/a.png")[..., 0] > 0
+    save("scratched.png", np.where(hole[..., None], np.uint8(255), photo))
+    masked = ("restore", "ada", "scratched.png", *crop[3:], *none, "--mask", "masks/a.png")
+    assert run(*masked, "--save-codes", "codes", "--space", "p").exit_code == 0
+    made = pixels("made.png")
+    np.testing.assert_allclose(made[:6].astype(float), photo[:6], atol=1)
+    assert made[hole].mean() < 250
+    assert Path("codes/scratched.safetensors").exists()
+    grey = np.repeat(photo.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
+    save("grey.png", grey)
+    toned = ("restore", "ada", "grey.png", *crop[3:], *none)
+    assert document(run("--json", *toned))["results"][0]["damage"]["tone"] == "grey"
+    assert np.ptp(pixels("made.png"), axis=2).max() > 0
+    assert run(*toned, "--keep-tone").exit_code == 0
+    assert np.ptp(pixels("made.png"), axis=2).max() == 0
+    assert run(*toned, "--instant").exit_code == 2
+    bad = ("--noise", 9, "--blur", 2, "--beta", 0.1)
+    for name, options in {"instant": ("--instant",), "fast": ("--quality", "fast"), "full": ()}.items():
+        assert run(*crop[:3], "--aligned", *bad, *options, "-o", f"{name}.png").exit_code == 0
+    random = [*crop[:3], "--aligned", "--steps", 2, *bad, "--start", "random"]
+    for seed in (4, 5):
+        assert run(*random, "--seed", seed, "-o", f"{seed}.png").exit_code == 0
+    different = [pixels(f"{name}.png") for name in ("instant", "fast", "full", "4", "5")]
+    assert all((one != other).any() for one, other in pairwise(different))
+    assert run("restore", "ada", "large.png", "--steps", 1, "-o", "whole.png").exit_code == 4  # no face
+    forced = ("restore", "ada", "large.png", "--landmarks", "points.txt", "--force", "--steps", 1)
+    assert run(*forced, "--blur", 2, "--noise", 0, "-o", "whole.png").exit_code == 0
+    np.testing.assert_array_equal(pixels("whole.png")[60:], pixels("large.png")[60:])
 
 
 @journey("invert", *("--output", "--format", "--jpeg-quality", "--name", "--overwrite", "--skip-existing"))

@@ -1,16 +1,16 @@
-"""`mystyle invert`, `inpaint` and `upscale`: photos in, repaired photos out (sec. 3.3, 5.2)."""
+"""`mystyle invert`, `inpaint`, `upscale` and `restore`: photos in, repaired photos out (sec. 3.3, 5.2)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_UPSCALE, FACE_PARTS
+from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_RESTORE, BETA_UPSCALE, FACE_PARTS
 from mystyle_cli.errors import UsageError
 from mystyle_cli.progress import Progress
 from mystyle_cli.terminal.app import App, Command, Unused, pass_app
@@ -19,6 +19,7 @@ from mystyle_cli.terminal.console import finite
 from mystyle_cli.terminal.marking import Origin, provenance
 from mystyle_cli.terminal.options import (
     BatchOptions,
+    Number,
     batch_options,
     bundle,
     profile_argument,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from mystyle_cli.find.locate import Subject
     from mystyle_cli.find.region import Box, Region
     from mystyle_cli.person.profile import Profile
+    from mystyle_cli.projection.damage import Damage
     from mystyle_cli.restore.task import Quality, Restoration, RestoreSettings, TaskName
 
 
@@ -165,13 +167,77 @@ def refuse_long_codes(profile: Profile, batch: BatchOptions) -> None:
 
 
 @dataclass(frozen=True)
+class RepairOptions:
+    """What is known of photos' damage, and how what is restored meets the rest; lengths are the photo's."""
+
+    blur: float | None
+    noise: float | None
+    jpeg: int | None  # 0: none
+    scale: float | None
+    keep_tone: bool
+    grain: str | None
+
+    def applied(self, settings: RestoreSettings) -> RestoreSettings:
+        """Return settings that heed them."""
+        from mystyle_cli.restore.estimates import Known
+
+        known = Known(self.blur, self.noise, self.jpeg, self.scale)
+        grain = None if self.grain is None else self.grain == "keep"
+        return replace(settings, known=known, keep_tone=self.keep_tone, grain=grain)
+
+
+repair_options: Final = bundle(
+    "repair",
+    RepairOptions,
+    (
+        click.option(
+            "--blur",
+            type=Number(0),
+            metavar="PX",
+            help="How blurred photos are: standard deviation in their pixels.  [default: estimated]",
+        ),
+        click.option(
+            "--noise",
+            type=Number(0, 255),
+            metavar="LEVEL",
+            help="How noisy they are: standard deviation, of 255.  [default: estimated]",
+        ),
+        click.option(
+            "--jpeg",
+            type=click.IntRange(0, 100),
+            metavar="QUALITY",
+            help="At which quality they were a JPEG, before they were enlarged; 0: never.  "
+            "[default: estimated]",
+        ),
+        click.option(
+            "--scale",
+            type=Number(1),
+            metavar="TIMES",
+            help="How many times they were enlarged since.  [default: estimated]",
+        ),
+        click.option(
+            "--keep-tone",
+            is_flag=True,
+            help="Leave grey and toned photos as they are.  [default: the face gets its colours]",
+        ),
+        click.option(
+            "--grain",
+            type=click.Choice(["keep", "none"]),
+            help="Whether the face gets the grain of its photo.  [default: keep; with --aligned none]",
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True)
 class Ask:
     """What is asked of photos."""
 
     task: TaskName
     quality: Quality = "full"
-    masks: Companions | None = None  # where they are, for inpainting
+    masks: Companions | None = None  # where they are, of what is to be filled
     region: Region | None = None  # the same
+    repair: RepairOptions | None = None  # of what is damaged
 
 
 def run_restore(
@@ -193,6 +259,8 @@ def run_restore(
     def work() -> _Restoring:  # opened for the first photo that can be worked on: nets take seconds to load
         device = app.choose_device(torch=ask.quality != "instant")
         settings = settings_of(app, ask.task, batch, search, ask.quality)
+        if ask.repair is not None:
+            settings = ask.repair.applied(settings)
         return _Restoring(profile.on(device), ask.task, settings, codes.keep_code)
 
     landmarks = landmark_companions(search.landmarks)
@@ -203,6 +271,48 @@ def run_restore(
             for job, answer in zip(jobs, answers, strict=True):
                 inputs.settle(job, answer, work().finish)
     return inputs.exit_code
+
+
+def figures(damage: Damage, side: float, resolution: int) -> dict[str, object]:
+    """Return what a photo had suffered, in its own pixels, by the names of the options.
+
+    Args:
+        side: of the face's crop on the photo, in pixels.
+        resolution: R.
+    """
+    unit = side / resolution  # photo pixels for each of the crop's
+    longer, shorter = damage.widths
+    tone = None
+    if damage.tone is not None:
+        tone = "grey" if all(slope == 1 and not offset for slope, offset in damage.tone) else "toned"
+    return {
+        "blur": round(damage.sigma * unit, 2),
+        "blur_longest": round(longer * unit, 2),
+        "blur_shortest": round(shorter * unit, 2),
+        "noise": round(damage.noise, 1),
+        "jpeg": damage.quality,
+        "scale": round(max(1.0, side / damage.side), 2),
+        "tone": tone,
+    }
+
+
+def told(damage: Damage, side: float, resolution: int) -> str:
+    """Return the same in words."""
+    found = figures(damage, side, resolution)
+    words = []
+    if damage.sigma:
+        round_ = damage.widths[0] < 1.3 * damage.widths[1]
+        across = "" if round_ else f" ({found['blur_longest']} x {found['blur_shortest']})"
+        words.append(f"blur {found['blur']} px{across}")
+    if damage.noise:
+        words.append(f"noise {found['noise']}")
+    if damage.quality is not None:
+        words.append(f"JPEG {damage.quality}")
+    if damage.side < min(round(side), resolution):
+        words.append(f"enlarged {found['scale']} times")
+    if found["tone"]:
+        words.append(str(found["tone"]))
+    return f"found {', '.join(words)}" if words else "found no damage"
 
 
 class _Restoring:
@@ -225,13 +335,15 @@ class _Restoring:
         if job.code is not None:
             save_code(job.code, self.profile, answer, aligned=self.settings.aligned)
         size = f", {answer.factor:.3g} times" if self.task == "upscale" else ""
+        if answer.damage is not None and answer.located is not None:
+            size = f"; {told(answer.damage, answer.located.side, self.engine.resolution)}"
         dilation = "" if answer.alpha_plus is None else f"dilation {answer.least_dilation:.4f}, "
         whom = f"{answer.person}, " if answer.person else ""
         summary = (
             f"{job.item.name}: {whom}ID {answer.id_score:.3f} (input {answer.input_id:.3f}), "
             f"{dilation}{answer.steps} steps{size}"
         )
-        report = {
+        report: dict[str, object] = {
             "person": answer.person or None,
             "id": finite(answer.id_score),
             "input_id": finite(answer.input_id),
@@ -243,6 +355,8 @@ class _Restoring:
             "seed": self.settings.drawn,
             "warnings": list(answer.warnings),
         }
+        if answer.damage is not None and answer.located is not None:
+            report["damage"] = figures(answer.damage, answer.located.side, self.engine.resolution)
         return Result(lambda: self._picture(job, answer), summary, answer.warnings, report)
 
     def _picture(self, job: Job, answer: Restoration) -> Picture:
@@ -352,3 +466,48 @@ def invert(app: App, name: str, batch: BatchOptions, codes: CodeOptions, search:
     Shows what the profile can express: the closer to the photo, the better it knows the person.
     """
     return run_restore(app, name, Ask("invert"), batch, search, codes)
+
+
+@click.command(
+    "restore",
+    cls=Command,
+    unused=UNUSED,
+    examples=(
+        "mystyle restore adele old.jpg -o new.png",
+        "mystyle restore adele frame.png --blur 3 --noise 8 --jpeg 40 --scale 4     # what you know of it",
+        "mystyle restore adele scan.png --mask scratches.png --keep-tone",
+        "mystyle restore adele album -r -o restored --quality fast",
+    ),
+)
+@profile_argument
+@batch_options
+@repair_options
+@click.option(
+    "--mask",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="FILE|DIR",
+    help="Picture of the photo's size, white where it is scratched; or a folder with one for each photo.",
+)
+@quality_options
+@save_codes_option
+@search_options(BETA_RESTORE)
+@pass_app
+def restore(
+    app: App,
+    name: str,
+    batch: BatchOptions,
+    repair: RepairOptions,
+    mask: Path | None,
+    quality: QualityOptions,
+    folder: Path | None,
+    search: SearchOptions,
+) -> int:
+    """Repair blurred, noisy, compressed, grey or scratched photos of the person.
+
+    What a photo suffered is estimated from its own pixels, and said; what you know of it you can give. What
+    the photo does hold of the face stays: one without damage comes out as it was. A face smaller than the
+    profile's generator draws makes the photo larger, as in upscale.
+    """
+    masks = None if mask is None else mask_companions(mask)
+    ask = Ask("restore", quality.chosen, masks, repair)
+    return run_restore(app, name, ask, batch, search, CodeOptions(folder, keep_code=False))

@@ -46,6 +46,32 @@ LEVELS: Final = (
 )
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """What one photo suffers, for a crop of its own side."""
+
+    sigma: float  # of the blur, in its pixels
+    side: int  # pixels that it becomes small to
+    noise: float
+    quality: int
+
+
+def _draw(ranges: Ranges, random: np.random.Generator, side: int) -> Drawn:
+    sigma = random.uniform(*ranges.sigma) * side / SIDE
+    shrunk = max(1.0, random.uniform(*ranges.shrunk) * side / SIDE)
+    noise, quality = random.uniform(*ranges.noise), round(random.uniform(*ranges.quality))
+    return Drawn(sigma, max(4, round(side / shrunk)), noise, quality)
+
+
+def _random(key: str) -> np.random.Generator:
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big"))
+
+
+def draw(ranges: Ranges, key: str, side: int) -> Drawn:
+    """Return what `degrade` does to a crop of a side."""
+    return _draw(ranges, _random(key), side)
+
+
 def degrade(photo: Pixels, ranges: Ranges, key: str) -> Pixels:
     """Return what becomes of a crop, before it is brought back to its size.
 
@@ -60,17 +86,15 @@ def degrade(photo: Pixels, ranges: Ranges, key: str) -> Pixels:
     from PIL import Image
     from scipy.ndimage import gaussian_filter
 
-    random = np.random.default_rng(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big"))
-    side = len(photo)
-    sigma = random.uniform(*ranges.sigma) * side / SIDE
-    shrunk = max(1.0, random.uniform(*ranges.shrunk) * side / SIDE)
-    noise, quality = random.uniform(*ranges.noise), round(random.uniform(*ranges.quality))
-    blurred = gaussian_filter(photo.astype(np.float64), (sigma, sigma, 0), mode="nearest")  # (R, R, 3)
-    small = max(4, round(side / shrunk))
-    less = resize(np.rint(blurred).astype(np.uint8), (small, small), "area").astype(np.float64)
-    noisy = np.rint(less + noise * random.standard_normal(less.shape)).clip(0, 255).astype(np.uint8)
+    random = _random(key)
+    drawn = _draw(ranges, random, len(photo))
+    blur = (drawn.sigma, drawn.sigma, 0)
+    blurred = gaussian_filter(photo.astype(np.float64), blur, mode="nearest")  # (R, R, 3)
+    size = (drawn.side, drawn.side)
+    less = resize(np.rint(blurred).astype(np.uint8), size, "area").astype(np.float64)
+    noisy = np.rint(less + drawn.noise * random.standard_normal(less.shape)).clip(0, 255).astype(np.uint8)
     stream = io.BytesIO()
-    Image.fromarray(noisy).save(stream, "JPEG", quality=quality)
+    Image.fromarray(noisy).save(stream, "JPEG", quality=drawn.quality)
     return np.array(Image.open(stream).convert("RGB"))
 
 

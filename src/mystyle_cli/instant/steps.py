@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 # steps of an instant answer; what a hole hides is found more slowly
-STEPS: Final = {"invert": 8, "upscale": 8, "inpaint": 12}
+STEPS: Final = {"invert": 8, "upscale": 8, "inpaint": 12, "restore": 8}
 
 RATE: Final = 0.03  # how far a step moves each number, about; the last step goes half as far
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,8 @@ from mystyle_cli.photos.pixels import to_unit
 from mystyle_cli.progress import Progress, Step, silent
 from mystyle_cli.projection.projection import Problem, project
 from mystyle_cli.projection.settings import ProjectionSettings
-from mystyle_cli.restore.betas import GRID, curve, table_of
+from mystyle_cli.restore.betas import GRID, MEASURED, curve, table_of
 from mystyle_cli.restore.given import Given, targets_of, view_of
-from mystyle_cli.restore.task import TaskName
 from mystyle_cli.restore.trials import subjects
 from mystyle_cli.restore.whole import Whole
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from mystyle_cli.person.reference import Pictures
     from mystyle_cli.photos.pixels import Pixels
     from mystyle_cli.prior.registry import Prior
+    from mystyle_cli.restore.task import TaskName
 
 FloatArray = NDArray[np.float32]
 
@@ -84,7 +84,7 @@ class Measured:
 
 def measure_betas(restorer: Restorer, crops: Pixels, progress: Progress = silent) -> dict[TaskName, Measured]:
     """Restore aligned photos, uint8 (P, R, R, 3), none of them learned from, with every beta of the grid."""
-    generator, tasks = restorer.generator, get_args(TaskName)
+    generator, tasks = restorer.generator, MEASURED
     plan = plan_search(generator, restorer.perceptual, len(crops), restorer.prior.device)
     generator.synthesis.recompute = plan.recompute
     truths, names = to_unit(crops), [str(row) for row in range(len(crops))]

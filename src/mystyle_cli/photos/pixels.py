@@ -16,7 +16,7 @@ Pixels = NDArray[np.uint8]
 Kernel = Literal["area", "bilinear", "bicubic", "lanczos"]
 Format = Literal["png", "jpeg", "webp"]
 
-_KERNELS = {
+KERNELS = {
     "area": Image.Resampling.BOX,
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -50,7 +50,7 @@ def resize(
     image = Image.fromarray(np.ascontiguousarray(pixels))
     if alpha is not None:
         image.putalpha(Image.fromarray(alpha))  # Pillow resizes colours by their opacity
-    resized = image.resize((width, height), _KERNELS[kernel])
+    resized = image.resize((width, height), KERNELS[kernel])
     return np.array(resized if alpha is None else resized.convert("RGB"))
 
 

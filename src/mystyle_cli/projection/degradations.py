@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,16 @@ class Degradation(Protocol):
     def seen(self, degraded: Tensor) -> Tensor:
         """Return the share (B,) of each view that says something, in (0, 1]."""
 
+    @property
+    def freedom(self) -> int:
+        """How many numbers of each input's degradation the search may move."""
+
+    def refined(self, free: Tensor) -> Degradation:
+        """Return the same with these numbers moved by free ones (B, `freedom`); differentiable."""
+
+    def penalty(self) -> Tensor | float:
+        """Return what it costs in eq 8 (B,) that they were moved."""
+
     def select(self, rows: Tensor) -> Degradation:
         """Return the degradations of some inputs, by index (int64)."""
 
@@ -49,7 +59,21 @@ class Degradation(Protocol):
         """Return the same on a device."""
 
 
-class Identity:
+class Fixed:
+    """A degradation of which everything is known."""
+
+    freedom: ClassVar[int] = 0
+
+    def refined(self, free: Tensor) -> Self:
+        """Return the same: there is nothing to move."""
+        return self
+
+    def penalty(self) -> float:
+        """Return 0."""
+        return 0.0
+
+
+class Identity(Fixed):
     """Nothing was done: inversion."""
 
     def apply(self, images: Tensor) -> Tensor:
@@ -78,7 +102,7 @@ class Identity:
 
 
 @dataclass(frozen=True, eq=False)
-class Mask:
+class Mask(Fixed):
     """A hole was cut into each image: inpainting.
 
     The hole is filled with the same smooth colours in the generated image and in the input. So neither loss
@@ -125,7 +149,7 @@ class Mask:
 
 
 @dataclass(frozen=True, eq=False)
-class Downsample:
+class Downsample(Fixed):
     """Each image was made smaller by an area kernel: upscaling.
 
     Each input may have a side of its own; smaller ones lie in the batch's top left corner, the rest is 0.
@@ -155,11 +179,11 @@ class Downsample:
 
     def apply(self, images: Tensor) -> Tensor:
         """Average over the area of each small pixel: (B, 3, R, R) -> (B, 3, h, h)."""
-        return _separable(self.down, images)
+        return separable(self.down, images)
 
     def view(self, degraded: Tensor) -> Tensor:
         """Enlarge bilinearly: (B, 3, h, h) -> (B, 3, R, R)."""
-        return _separable(self.up, degraded)
+        return separable(self.up, degraded)
 
     def known(self, degraded: Tensor) -> Tensor:
         """Return the share of the batch's largest picture that each input fills."""
@@ -178,7 +202,7 @@ class Downsample:
         return Downsample(self.down.to(device), self.up.to(device), self.shares.to(device))
 
 
-def _separable(kernel: Tensor, images: Tensor) -> Tensor:
+def separable(kernel: Tensor, images: Tensor) -> Tensor:
     """Apply kernels (B, m, n) to the rows and columns of (B, 3, n, n): (B, 3, m, m)."""
     across = kernel.unsqueeze(1)  # (B, 1, m, n), the same for all colours
     return across @ images @ across.transpose(2, 3)

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 MOTION_SPREAD: Final = (0.05, 0.05, 0.1, 0.1)
 
 MOTION_STEP: Final = 0.08  # what share of that a movable face moves in one step at the highest rate
+CHANGE_STEP: Final = 0.02
+"""How far a degradation's own numbers move in one step at the highest rate."""
+
 MOTION_WEIGHT: Final = 0.002  # what a face that is out of place by that much costs in eq 8
 
 
@@ -75,7 +78,8 @@ def project(
     first = _start(start, generator, points, settings, len(inputs))
     term = _Reconstruction.of(problem, inputs, settings)
     motions = torch.zeros(len(inputs), 4, device=device, requires_grad=True)
-    search = _Search(term, space, [*space.leaves(first.to(device)), motions], settings)
+    free = torch.zeros(len(inputs), term.degradation.freedom, device=device, requires_grad=True)
+    search = _Search(term, space, [*space.leaves(first.to(device)), motions, free], settings)
     while search.open_rows:
         search.step()
         progress(Step("project", search.taken, settings.most_steps, {"loss": search.mean_loss}))
@@ -131,7 +135,10 @@ class _Reconstruction:
         return images
 
     def losses(self, images: Tensor, motions: Tensor) -> Tensor:
-        """Return eq 1 (B,) between phi(images, moved) and the inputs, over what is known of them."""
+        """Return eq 1 (B,) between phi(images, moved) and the inputs, over what is known of them.
+
+        What phi itself had to be moved for that is added to it.
+        """
         if self.settings.movable:
             images = moved(images, motions)
         degraded = self.degradation.apply(images)  # phi(G(w+)), (B, 3, h, w)
@@ -141,7 +148,11 @@ class _Reconstruction:
         lpips = self.perceptual.distance_to(self.features, view) / self.degradation.seen(degraded)  # (B,)
         l2 = (degraded - self.inputs).square().mean(dim=(1, 2, 3)) / self.degradation.known(degraded)
         losses: Tensor = self.settings.perceptual_weight * lpips + self.settings.pixel_weight * l2  # eq 1
-        return losses
+        return losses + self.degradation.penalty()
+
+    def refined(self, free: Tensor) -> _Reconstruction:
+        """Return the same with a phi that was moved by free numbers (B, its freedom)."""
+        return replace(self, degradation=self.degradation.refined(free))
 
     def select(self, rows: Tensor) -> _Reconstruction:
         """Keep some inputs, without computing their features again."""
@@ -156,7 +167,8 @@ class _Reconstruction:
 class _Search:
     """The optimisation under way. Inputs that have ended leave the batch, so that they cost nothing more.
 
-    The leaves are those of the space, and last the motions (B, 4) in units that suit the learning rate.
+    The leaves are those of the space, then the motions (B, 4) in units that suit the learning rate, and last
+    what moves the degradations themselves (B, their freedom).
     """
 
     def __init__(
@@ -174,10 +186,10 @@ class _Search:
 
     def step(self) -> None:
         """Take one step with every input that has not ended."""
-        *codes, free = self.leaves
-        motions = _motions(free, self.settings)  # (B, 4)
+        *codes, placed, changed = self.leaves
+        motions = _motions(placed, self.settings)  # (B, 4)
         images = self.term.images(self.space.w_plus(codes))  # G(M alpha_beta+), (B, 3, R, R)
-        losses = self.term.losses(images, motions)  # L_rec, (B,)
+        losses = self.term.refined(_change(changed, self.settings)).losses(images, motions)  # L_rec, (B,)
         losses = losses + self.space.penalty(codes)  # eq 8
         if self.settings.movable:
             spread = motions.new_tensor(MOTION_SPREAD)
@@ -268,6 +280,11 @@ def _motions(free: Tensor, settings: ProjectionSettings) -> Tensor:
     return free * free.new_tensor(MOTION_SPREAD) * (MOTION_STEP / settings.rate)
 
 
+def _change(free: Tensor, settings: ProjectionSettings) -> Tensor:
+    """Return by what degradations' numbers change (B, K), for free numbers moved at the rate of the codes."""
+    return free * (CHANGE_STEP / settings.rate)
+
+
 def _finish(
     search: _Search, term: _Reconstruction, space: Space, anchors: Tensor | None, settings: ProjectionSettings
 ) -> Projection:
@@ -275,8 +292,8 @@ def _finish(
     import torch
 
     with torch.no_grad():
-        *leaves, free = search.result()
-        motions = _motions(free, settings)  # (B, 4)
+        *leaves, placed, changed = search.result()
+        motions, free = _motions(placed, settings), _change(changed, settings)  # (B, 4), (B, K)
         found, w_plus = space.alpha_plus(leaves), space.w_plus(leaves)
         alpha_plus = None
         if found is not None and anchors is not None:
@@ -284,7 +301,7 @@ def _finish(
             codes = hull.combine(alpha_plus, anchors.cpu().double().numpy())  # M alpha+, in float64
             w_plus = torch.as_tensor(codes, dtype=torch.float32, device=anchors.device)
         images = term.images(w_plus)  # (B, 3, R, R)
-        losses = term.losses(images, motions)  # (B,)
+        losses = term.refined(free).losses(images, motions)  # (B,)
         images[search.unsound] = math.nan
         losses[search.unsound] = math.nan
     return Projection(
@@ -295,6 +312,7 @@ def _finish(
         history=np.array(search.history, np.float32),
         steps=np.array([schedule.taken for schedule in search.schedules], np.int64),
         motions=_numpy(motions),
+        refined=_numpy(free) if free.shape[1] else None,
     )
 
 

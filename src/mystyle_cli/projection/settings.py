@@ -101,6 +101,7 @@ class Projection:
         history: float32 (steps, B), eq 8 as it fell; NaN after an input's end.
         steps: int64 (B,), steps taken.
         motions: float32 (B, 4), where the faces turned out to be (see `motion`); 0 if they cannot move.
+        refined: float32 (B, K), by what the degradations' own K numbers were moved; None where all are known.
     """
 
     alpha_plus: npt.NDArray[np.float64] | None
@@ -110,3 +111,4 @@ class Projection:
     history: npt.NDArray[np.float32] = field(repr=False)
     steps: npt.NDArray[np.int64]
     motions: npt.NDArray[np.float32]
+    refined: npt.NDArray[np.float32] | None = None

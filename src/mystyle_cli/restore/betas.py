@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -68,7 +68,10 @@ def table_of(task: TaskName) -> str:
     return f"beta_{task}"
 
 
-TABLES: Final = tuple(table_of(task) for task in get_args(TaskName))
+MEASURED: Final[tuple[TaskName, ...]] = ("invert", "inpaint", "upscale")
+"""What held-out photos are asked for; what is damaged gets the dilation of what is small."""
+
+TABLES: Final = tuple(table_of(task) for task in MEASURED)
 
 
 def curve(id_errors: Array, lpips: Array, id_scores: Array) -> dict[str, float]:
@@ -108,7 +111,7 @@ class Betas:
 
     def of(self, task: TaskName, id_score: float) -> float | None:
         """Return the dilation for a photo, given its ID score as it was; None is no bound."""
-        choice = self.choices.get(task)
+        choice = self.choices.get("upscale" if task == "restore" else task)
         return self.fixed if choice is None else choice.of(id_score)
 
 
@@ -121,7 +124,7 @@ def open_betas(profile: Profile, settings: RestoreSettings) -> Betas:
     fixed = settings.projection.beta
     if not settings.own_beta:
         return Betas(fixed)
-    tables = {task: profile.manifest.results.get(table_of(task)) for task in get_args(TaskName)}
+    tables = {task: profile.manifest.results.get(table_of(task)) for task in MEASURED}
     found = {task: table for task, table in tables.items() if table is not None}
     if len(found) == len(tables):
         try:

@@ -59,6 +59,11 @@ def check_restored(
     if marks.command not in COMMANDS:
         raise UsageError(f"{path} says of itself what no result of mystyle does", FORGED)
     command = marks.command
+    if command == "restore":
+        raise UsageError(
+            f"{path}: its face was made to agree with what was estimated of its photo, which no code holds",
+            "Make it again from the photo, and compare.",
+        )
     if command == "inpaint" and (evidence.photo is None or evidence.mask is None):
         raise UsageError(
             f"{path}: it does not say what of it was filled", "Give --photo PHOTO and --mask MASK."

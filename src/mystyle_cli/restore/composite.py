@@ -10,6 +10,7 @@ Source: Burt and Adelson 1983, "A multiresolution spline", with two bands.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mystyle_cli.find.locate import Located
     from mystyle_cli.nets.exported import Degraded
     from mystyle_cli.photos.pixels import Pixels
+    from mystyle_cli.projection.damage import Damage
 
 # Lengths in sides of the FFHQ square, as what a border cuts through is as large in any crop.
 FEATHER: Final = 0.08  # width of the zone along a crop's border in which a face's detail fades in
@@ -95,6 +97,52 @@ def enlarge_and_paste(
     large = resize(located.photo.pixels, size, "lanczos", located.photo.alpha)
     quad: Points = located.quad * (np.array([size[1], size[0]]) / (width, height))
     return paste(large, face, quad, shown, 0.0) if aligned else _blend(large, face, quad, shown, crop, EVERY)
+
+
+def repair(located: Located, face: Pixels, shown: Floats, crop: Crop, aligned: bool, factor: float) -> Pixels:
+    """Lay a restored face over the photo; what the photo has beyond what a face's crop can hold stays.
+
+    Args:
+        located: the photo; what a mask hides of it is continued smoothly.
+        face: uint8 (R, R, 3).
+        shown: (R, R) in [0, 1], where it may show.
+        crop: which square about the face it shows.
+        aligned: the photo is the crop itself, which the face replaces up to its border.
+        factor: how much larger the photo becomes; 1 keeps its size.
+    """
+    from mystyle_cli.faces.align import warp
+    from mystyle_cli.projection.degradations import fill_hole
+
+    photo, mask = located.photo, located.mask
+    if mask is not None:
+        photo = replace(photo, pixels=fill_hole(photo.pixels, mask))
+        located = replace(located, photo=photo)
+    if factor != 1:
+        return enlarge_and_paste(located, face, shown, crop, aligned, factor)
+    made = paste_face(located, face, shown, crop, aligned).astype(np.int16)
+    # the same with the photo's own crop in the face's place: what a crop cannot hold is in neither
+    own = warp(photo.pixels, located.quad, len(face))
+    again = paste_face(located, own, shown, crop, aligned)
+    return np.asarray((photo.pixels + (made - again)).clip(0, 255), np.uint8)
+
+
+def grained(face: Pixels, damage: Damage, seed: str) -> Pixels:
+    """Return a face uint8 (R, R, 3) with as much noise as its photo has, as fine as there.
+
+    Args:
+        seed: a hexadecimal number; the same grain comes of the same.
+    """
+    from mystyle_cli.photos.pixels import linear_kernel
+
+    if not damage.noise:
+        return face
+    random = np.random.default_rng(int(seed[:16], 16))
+    grain = random.standard_normal((3, damage.side, damage.side)) * damage.noise
+    if damage.tone is not None:
+        grain = np.repeat(grain[:1], 3, axis=0)
+    up = linear_kernel(damage.side, len(face))
+    large = (up @ grain @ up.T).transpose(1, 2, 0)
+    return np.asarray(np.rint(face + large).clip(0, 255), np.uint8)
 
 
 def enlarged(length: int, factor: float) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ from mystyle_cli.progress import Progress, Step
 from mystyle_cli.projection.projection import Problem, project
 from mystyle_cli.projection.settings import HULL, Projection, ProjectionSettings
 from mystyle_cli.restore.betas import Betas, open_betas
+from mystyle_cli.restore.estimates import Estimator
 from mystyle_cli.restore.given import Given, targets_of, view_of
 from mystyle_cli.restore.task import FAST_STEPS, RestoreSettings
 
@@ -44,6 +46,10 @@ class Answering(Protocol):
     betas: Betas
     resolution: int  # R
     at_once: int  # photos answered together
+
+    @property
+    def estimator(self) -> Estimator:
+        """What says what was done to photos of the person."""
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -111,6 +117,11 @@ class Engine:
         self.instant = self._instant_net()
         self._ones: dict[str, Engine] = {}
 
+    @cached_property
+    def estimator(self) -> Estimator:
+        """What says what was done to photos of the person."""
+        return Estimator.of(self.profile, self.settings.known)
+
     def _instant_net(self) -> InstantNet | None:
         """Return the net from whose answers the search starts, or None for another start."""
         from mystyle_cli.instant.net import instant_state
@@ -127,6 +138,7 @@ class Engine:
         if person not in self._ones:
             one = copy.copy(self)
             one.profile = self.profile.one(person)
+            vars(one).pop("estimator", None)
             one.anchors = one.profile.anchors()
             one.instant = None if self.instant is None else self.instant.of(one.profile)
             self._ones[person] = one
@@ -198,6 +210,11 @@ class InstantEngine:
         self.renderer = open_renderer(profile, weights=weights)
         self._ones: dict[str, InstantEngine] = {}
 
+    @cached_property
+    def estimator(self) -> Estimator:
+        """What says what was done to photos of the person."""
+        return Estimator.of(self.profile, self.settings.known)
+
     @property
     def notices(self) -> tuple[str, ...]:
         """Why the pictures are not rendered by the exported generator, and whose beta is taken."""
@@ -210,6 +227,7 @@ class InstantEngine:
         if person not in self._ones:
             one = copy.copy(self)
             one.profile = self.profile.one(person)
+            vars(one).pop("estimator", None)
             one.net = self.net.of(one.profile)
             one.gradient = self.gradient.over(one.profile.anchors())
             self._ones[person] = one

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from mystyle_cli.projection.damage import LUMA
 from mystyle_cli.projection.degradations import EDGE
 
 if TYPE_CHECKING:
     from mystyle_cli.find.locate import Located
     from mystyle_cli.instant.net import View
     from mystyle_cli.nets.exported import Degraded
+    from mystyle_cli.projection.damage import Damage
     from mystyle_cli.projection.degradations import Degradation
     from mystyle_cli.restore.task import TaskName
 
@@ -29,6 +31,8 @@ class Given:
     located: Located
     task: TaskName  # which degradation to assume
     resolution: int  # R
+    damage: Damage | None = None  # what it suffered, where the task is to restore
+    chroma: Floats | None = None  # (3, R, R), lent to a photo without colours
 
     @cached_property
     def shown(self) -> Floats:
@@ -37,6 +41,11 @@ class Given:
         from mystyle_cli.photos.pixels import to_unit
 
         located = self.located
+        if self.damage is not None:
+            from mystyle_cli.restore.estimates import seen, shrunk
+
+            small = shrunk(seen(located, self.resolution), self.damage.side, self.damage.kernel)
+            return np.asarray(small.transpose(2, 0, 1) / 127.5 - 1, np.float32)
         if self.task == "upscale":
             return to_unit(warp(located.photo.pixels, located.quad, round(located.side)))
         return to_unit(located.crop)
@@ -46,15 +55,39 @@ class Given:
         """The photo as eq 1 compares it without torch, and as a result is made consistent with it."""
         from mystyle_cli.nets.exported import Degraded
         from mystyle_cli.photos.pixels import area_kernel, linear_kernel
+        from mystyle_cli.projection.damage import gaussian
         from mystyle_cli.projection.degradations import continued
 
         target, size = self.shown, self.shown.shape[-1]
         known = np.ones((size, size), np.float32)
-        if self.task == "inpaint":
-            known = (self.located.hole <= EDGE).astype(np.float32)
-            target = continued(target, 1 - known)
         down, up = area_kernel(self.resolution, size), linear_kernel(size, self.resolution)
+        if self.located.mask is not None and self.task in ("inpaint", "restore"):
+            known = (down @ self.located.hole @ down.T <= EDGE).astype(np.float32)
+            target = continued(target, 1 - known)
+        if self.damage is not None:
+            down = down @ gaussian(self.resolution, self.damage.sigma)
         return Degraded(down.astype(np.float32), up.astype(np.float32), known, target)
+
+    @cached_property
+    def first_look(self) -> Floats:
+        """What the instant net sees of a damaged photo (3, h, h): as small as it is sharp, and in colour."""
+        from mystyle_cli.photos.pixels import area_kernel
+
+        assert self.damage is not None
+        small = self.degraded.target
+        side = min(small.shape[-1], max(4, round(self.damage.effective_side(self.resolution))))
+        kernel = area_kernel(small.shape[-1], side)
+        look = kernel @ small @ kernel.T
+        if self.damage.tone is not None and self.chroma is not None:
+            kernel = area_kernel(self.resolution, side)
+            look = np.tensordot(LUMA, look, 1)[None] + kernel @ self.chroma @ kernel.T
+        return np.asarray(look, np.float32)
+
+    def refined(self, free: Floats | None) -> Given:
+        """Return the same with its damage as the search refined it."""
+        if self.damage is None or free is None:
+            return self
+        return replace(self, damage=self.damage.refined(free))
 
     def moved(self, motion: Floats) -> Given:
         """Return the same face where the search found it, cut out again only if that is elsewhere."""
@@ -75,6 +108,8 @@ def targets_of(given: Sequence[Given]) -> tuple[Floats, Degradation]:
 
     from mystyle_cli.projection.degradations import Downsample, Identity, Mask
 
+    if given[0].task == "restore":
+        return _damaged(given)
     shown = [item.shown for item in given]
     if given[0].task == "upscale":
         sizes = [image.shape[-1] for image in shown]
@@ -90,10 +125,28 @@ def targets_of(given: Sequence[Given]) -> tuple[Floats, Degradation]:
     return np.asarray(mask.apply(torch.from_numpy(crops)).numpy()), mask
 
 
+def _damaged(given: Sequence[Given]) -> tuple[Floats, Degradation]:
+    """Return damaged photos, each in its corner, and what was done to each."""
+    from mystyle_cli.projection.damage import Damaged
+
+    photos = [item.degraded for item in given]
+    side = max(photo.target.shape[-1] for photo in photos)
+    targets = np.zeros((len(photos), 3, side, side), np.float32)
+    holes = np.zeros((len(photos), side, side), np.float32)
+    for row, photo in enumerate(photos):
+        own = photo.target.shape[-1]
+        targets[row, :, :own, :own] = photo.target
+        holes[row, :own, :own] = 1 - photo.known
+    damages = [item.damage for item in given if item.damage is not None]
+    return targets, Damaged.of(damages, given[0].resolution, holes, targets)
+
+
 def view_of(given: Sequence[Given]) -> View:
     """Return faces of one task as the instant net sees them."""
     from mystyle_cli.instant.net import enlarged, hidden, whole
 
+    if given[0].task == "restore":
+        return enlarged([item.first_look for item in given], given[0].resolution)
     shown = [item.shown for item in given]
     if given[0].task == "upscale":
         return enlarged(shown, given[0].resolution)

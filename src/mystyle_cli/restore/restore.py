@@ -1,4 +1,4 @@
-"""Whole photos in, whole photos out: invert, inpaint and upscale with one engine and one loop (sec. 3.3).
+"""Whole photos in, whole photos out: all tasks with one engine and one loop (sec. 3.3).
 
 For each photo: find the person's face, align it, project it, blend it and paste it back. What fails for one
 photo is told in its own result and stops no other.
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
 
 Floats = npt.NDArray[np.float32]
+
+ENLARGED: Final = 1.05
+"""How many times smaller than it is drawn a face must be, so that restoring makes its photo larger."""
 
 SMALLEST: Final = 4  # side in pixels of the smallest crop that says anything
 
@@ -80,7 +83,7 @@ def _restore_batch(
     photos: list[Given | Restoration] = []
     for subject in subjects:
         try:
-            photos.append(Given(_locate(engine, subject, task), task, engine.resolution))
+            photos.append(_given(engine, _locate(engine, subject, task), task))
         except Exception as error:
             if ran_out(error) or isinstance(error, ImportError):
                 raise
@@ -132,6 +135,20 @@ def _answered(
     return results
 
 
+def _given(engine: Answering, located: Located, task: TaskName) -> Given:
+    """Return a face with what was done to it, which is estimated where it is to be restored."""
+    if task != "restore":
+        return Given(located, task, engine.resolution)
+    estimator = engine.of(located.person).estimator
+    damage = estimator.of_photo(located)
+    if damage.tone is not None and engine.settings.quality == "instant":
+        raise UsageError(
+            f"{located.name}: an instant answer cannot give a photo its colours back",
+            "Use --quality fast or full.",
+        )
+    return Given(located, task, engine.resolution, damage, estimator.chroma)
+
+
 def _locate(engine: Answering, subject: Subject, task: TaskName) -> Located:
     settings = engine.settings
     if task == "inpaint" and not subject.fills:
@@ -141,10 +158,10 @@ def _locate(engine: Answering, subject: Subject, task: TaskName) -> Located:
         )
     located = locate(
         engine.profile,
-        subject if task == "inpaint" else replace(subject, mask=None, region=None),
+        subject if task in ("inpaint", "restore") else replace(subject, mask=None, region=None),
         aligned=settings.aligned,
         force=settings.force,
-        tiny=task == "upscale",
+        tiny=task in ("upscale", "restore"),
     )
     resolution = engine.resolution
     if task == "upscale" and not SMALLEST <= round(located.side) < resolution:
@@ -155,8 +172,12 @@ def _locate(engine: Answering, subject: Subject, task: TaskName) -> Located:
             if located.side < SMALLEST
             else "It is as large as the profile can draw already; invert works on it, too.",
         )
-    if task == "upscale":
-        _refuse_large_result(located, resolution / located.side)
+    if task == "restore" and located.side < SMALLEST:
+        raise UsageError(
+            f"{located.name}: the face's crop is {located.side:.0f} px wide", "Use a larger photo."
+        )
+    if task in ("upscale", "restore"):
+        _refuse_large_result(located, max(1.0, resolution / located.side))
     return located
 
 
@@ -180,8 +201,10 @@ def _finish(
     """
     from mystyle_cli.photos.pixels import to_unit
 
-    whole = Whole(engine.profile.prior, first.task, engine.settings.aligned)
-    given = first.moved(projection.motions[row])
+    settings = engine.settings
+    whole = Whole(engine.profile.prior, first.task, settings.aligned, settings.keep_tone, settings.grain)
+    changed = None if projection.refined is None else projection.refined[row]
+    given = first.moved(projection.motions[row]).refined(changed)
     located, image = given.located, projection.images[row]
     if not np.isfinite(image).all():
         raise MystyleError(
@@ -189,8 +212,10 @@ def _finish(
             "Try another --quality or --start.",
         )
     image = whole.meet(given, image)
-    face = whole.face(located, image)
-    factor = engine.resolution / first.located.side if first.task == "upscale" else 1.0
+    face = whole.face(located, image, given.damage)
+    factor = engine.resolution / first.located.side if first.task in ("upscale", "restore") else 1.0
+    if first.task == "restore" and factor < ENLARGED:
+        factor = 1.0  # the face is about as large as it is drawn, or larger
     warnings = [*located.warnings, *engine.notices]
     if first.task == "inpaint" and (outside := composite.hole_outside(located)) > 0.01:
         warnings.append(f"{outside:.0%} of the mask is not face and was only filled smoothly")
@@ -200,7 +225,7 @@ def _finish(
     alpha_plus = None if projection.alpha_plus is None else projection.alpha_plus[row]
     return Restoration(
         name=located.name,
-        pixels=whole.lay(located, image, factor),
+        pixels=whole.lay(located, image, factor, given.damage),
         face=face,
         located=located,
         alpha_plus=alpha_plus,
@@ -212,5 +237,6 @@ def _finish(
         loss=float(projection.losses[row]),
         steps=int(projection.steps[row]),
         factor=factor,
+        damage=given.damage,
         warnings=tuple(warnings),
     )

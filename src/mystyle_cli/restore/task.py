@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_UPSCALE
+from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_RESTORE, BETA_UPSCALE
 from mystyle_cli.errors import MystyleError, UsageError, check_choice
 from mystyle_cli.find.locate import Located
 from mystyle_cli.projection.settings import ProjectionSettings
+from mystyle_cli.restore.estimates import Known
 
 if TYPE_CHECKING:
     from mystyle_cli.photos.pixels import Pixels
+    from mystyle_cli.projection.damage import Damage
 
 Floats = npt.NDArray[np.float32]
 
-TaskName = Literal["invert", "inpaint", "upscale"]
+TaskName = Literal["invert", "inpaint", "upscale", "restore"]
 Start = Literal["auto", "centre", "encoder", "random"]
 Quality = Literal["instant", "fast", "full"]
 
@@ -29,7 +31,12 @@ FAST_STEPS: Final = 16  # of a search that starts from the instant net's answer 
 Dilation = float | None | Literal["auto"]
 
 # the paper's dilation for each task
-BETAS: Final = {"invert": BETA_INVERT, "inpaint": BETA_INPAINT, "upscale": BETA_UPSCALE}
+BETAS: Final = {
+    "invert": BETA_INVERT,
+    "inpaint": BETA_INPAINT,
+    "upscale": BETA_UPSCALE,
+    "restore": BETA_RESTORE,
+}
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,9 @@ class RestoreSettings:
         aligned: the photos are aligned crops already.
         force: go on with a face that is not this person's.
         batch: photos worked on at once, where they fit into memory.
+        known: what is known of photos' damage, where they are restored.
+        keep_tone: a photo without colours is restored without.
+        grain: a restored face gets grain as the photo around it has; None: unless it is a crop.
     """
 
     projection: ProjectionSettings = field(default_factory=ProjectionSettings)
@@ -59,6 +69,9 @@ class RestoreSettings:
     aligned: bool = False
     force: bool = False
     batch: int = 8
+    known: Known = field(default_factory=Known)
+    keep_tone: bool = False
+    grain: bool | None = None
 
     def __post_init__(self) -> None:
         check_choice("start", self.start, Start)
@@ -105,6 +118,7 @@ class Restoration:
         loss: eq 1 between the degraded result and the photo.
         steps: of the projection, or of an instant answer, whose loss is not measured.
         factor: how much larger the result is than the photo.
+        damage: what the photo had suffered, where it was restored.
     """
 
     name: str
@@ -121,6 +135,7 @@ class Restoration:
     loss: float = math.nan
     steps: int = 0
     factor: float = 1.0
+    damage: Damage | None = None
     warnings: tuple[str, ...] = ()
 
     @property

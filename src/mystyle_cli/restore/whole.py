@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from mystyle_cli.projection.damage import LUMA
 from mystyle_cli.restore import composite
 
 if TYPE_CHECKING:
     from mystyle_cli.find.locate import Located
     from mystyle_cli.photos.pixels import Pixels
     from mystyle_cli.prior.registry import Prior
+    from mystyle_cli.projection.damage import Damage
     from mystyle_cli.restore.given import Given
     from mystyle_cli.restore.task import TaskName
 
 Floats = npt.NDArray[np.float32]
-Command = Literal["invert", "inpaint", "upscale", "edit"]  # what makes a photo of a generated face
+Command = Literal["invert", "inpaint", "upscale", "edit", "restore"]  # what makes a photo of a generated face
 
-COMMANDS: Final[tuple[Command, ...]] = ("invert", "inpaint", "upscale", "edit")
+COMMANDS: Final[tuple[Command, ...]] = ("invert", "inpaint", "upscale", "edit", "restore")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Whole:
     prior: Prior  # the domain prior, whose matte and crop count
     command: Command
     aligned: bool  # the photo is the crop itself
+    keep_tone: bool = False  # a photo without colours is restored without
+    grain: bool | None = None  # a restored face gets the grain of its photo; None: unless it is a crop
 
     @property
     def task(self) -> TaskName:
@@ -38,6 +42,10 @@ class Whole:
 
     def meet(self, given: Given, image: Floats) -> Floats:
         """Return a generated face (3, R, R) in [-1, 1], made to agree with what its photo says."""
+        if given.damage is not None:
+            from mystyle_cli.restore.kept import kept
+
+            return kept(image, given.degraded, given.damage).clip(-1, 1)
         if self.command == "upscale":
             image = composite.consistent(image, given.degraded)
         image = image.clip(-1, 1)
@@ -45,11 +53,16 @@ class Whole:
             image = composite.seamless(image, given.shown, given.located.hole).clip(-1, 1)
         return image
 
-    def face(self, located: Located, image: Floats) -> Pixels:
-        """Return it as pixels, uint8 (R, R, 3), in grey where its photo is."""
+    def face(self, located: Located, image: Floats, damage: Damage | None = None) -> Pixels:
+        """Return it as pixels, uint8 (R, R, 3), in grey where its photo is and colour is not asked for."""
         from mystyle_cli.photos.pixels import to_pixels
 
-        return composite.toned(located, to_pixels(image))
+        if damage is None:
+            return composite.toned(located, to_pixels(image))
+        if self.keep_tone and damage.tone is not None:
+            slope, offset = np.asarray(damage.tone, np.float32).T[..., None, None]
+            image = slope * np.tensordot(LUMA, image, 1) + offset
+        return to_pixels(image)
 
     def shown(self, located: Located, image: Floats) -> Floats:
         """Return (R, R) in [0, 1], where it may show: everywhere in a hole, else where a person is.
@@ -58,7 +71,7 @@ class Whole:
         """
         from mystyle_cli.photos.pixels import to_unit
 
-        if self.command == "inpaint" or "matte" not in self.prior.roles:
+        if self.command == "inpaint" or located.mask is not None or "matte" not in self.prior.roles:
             return np.ones(image.shape[1:], np.float32)
         pictures = [image] if self.command == "upscale" else [image, to_unit(located.crop)]
         return np.asarray(self.prior.matte(np.stack(pictures)).max(axis=0), np.float32)
@@ -67,14 +80,20 @@ class Whole:
         """Tell whether the whole photo becomes larger, by as much as its face did."""
         return self.command == "upscale" or (self.command != "inpaint" and factor != 1)
 
-    def lay(self, located: Located, image: Floats, factor: float) -> Pixels:
+    def lay(self, located: Located, image: Floats, factor: float, damage: Damage | None = None) -> Pixels:
         """Return the whole photo, uint8 (H, W, 3).
 
         Args:
             image: (3, R, R), as `meet` returns it.
             factor: how much larger than the photo it becomes; 1 keeps its size.
+            damage: what the photo had suffered, where it was restored.
         """
-        face, crop = self.face(located, image), self.prior.crop
+        face, crop = self.face(located, image, damage), self.prior.crop
+        if damage is not None:
+            if not self.aligned if self.grain is None else self.grain:
+                face = composite.grained(face, damage, located.photo.sha256)
+            shown = self.shown(located, image)
+            return composite.repair(located, face, shown, crop, self.aligned, factor)
         if self.command == "inpaint":
             return composite.fill_photo(located, face, crop, self.aligned)
         shown = self.shown(located, image)

@@ -1,4 +1,4 @@
-"""What `invert`, `inpaint`, `upscale` and `edit` share: how the person's space is searched."""
+"""What `invert`, `inpaint`, `upscale`, `restore` and `edit` share: how the person's space is searched."""
 
 from __future__ import annotations
 

@@ -1,0 +1,357 @@
+"""What was done to a photo, as its own pixels tell: how small it once was, its blur, noise, JPEG and tone.
+
+Every estimate is a comparison with what is known: a picture that was enlarged lies among the few that such
+enlarging makes; one that went through JPEG hardly changes when it does again; and the person's own photos say
+how much of each frequency a clear photo of them has.
+
+Source: resampling leaves linear traces (Popescu and Farid 2005); the likelihood of a spectrum (Whittle 1953).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from mystyle_cli.errors import UsageError
+from mystyle_cli.photos.pixels import area_kernel, to_unit
+from mystyle_cli.projection.damage import LUMA, Damage
+from mystyle_cli.projection.jpeg import quality_of, rounded, spectral_steps
+
+if TYPE_CHECKING:
+    from mystyle_cli.find.locate import Located
+    from mystyle_cli.person.profile import Profile
+    from mystyle_cli.photos.pixels import Kernel, Pixels
+
+Floats = npt.NDArray[np.float64]
+
+SAMPLE: Final = 24
+"""Reference photos that are compared with."""
+
+SMALLEST: Final = 8
+"""Side in pixels of the smallest picture that is looked for in a larger one."""
+
+KERNELS: Final[tuple[Kernel, ...]] = ("bicubic", "bilinear", "lanczos")
+"""How people's programs enlarge."""
+
+ROUNDING: Final = 1.5
+"""How far an enlarged picture is off every other such, at most, over what it is for having been rounded."""
+
+DIP: Final = 1.2
+"""How much farther it is off those enlarged from two pixels more or less, at least."""
+
+EMPTY: Final = 0.1
+"""Share of a clear photo's power under which a frequency is gone."""
+
+SHARP: Final = 0.6
+"""Standard deviation of a blur, for a crop of 128 pixels, under which a photo is as sharp as photos are."""
+
+CLEAN: Final = 3.0
+"""Standard deviation of noise, of 255, under which there is none."""
+
+ELONGATED: Final = 1.6
+"""How many times longer than wide a blur must be, so that it has a direction."""
+
+GREY: Final = 2.5
+"""Root mean square of what luma does not explain of a photo's colours, of 255, up to which it has none."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is said of a photo's damage; None: it is estimated. Lengths are in pixels of the photo.
+
+    Args:
+        blur: standard deviation.
+        noise: standard deviation, of 255.
+        quality: of JPEG; 0: it was none.
+        scale: how many times the photo was enlarged after it was damaged.
+    """
+
+    blur: float | None = None
+    noise: float | None = None
+    quality: int | None = None
+    scale: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        numbers = ("blur", self.blur, 0), ("noise", self.noise, 0), ("scale", self.scale, 1)
+        for name, value, least in numbers:
+            if value is not None and not (math.isfinite(value) and value >= least):
+                raise UsageError(f"{name} is {value}", f"Give a number from {least} up.")
+        if self.quality is not None and not 0 <= self.quality <= 100:
+            raise UsageError(f"JPEG has no quality {self.quality}", "Give 1 to 100, or 0 for none.")
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """Says what was done to photos of a person.
+
+    Args:
+        clear: float32 (N, 3, R, R) in [-1, 1], what clear ones look like.
+        known: what need not be estimated.
+    """
+
+    clear: npt.NDArray[np.float32]
+    known: Known = field(default_factory=Known)
+
+    @classmethod
+    def of(cls, profile: Profile, known: Known) -> Estimator:
+        """Compare with a person's photos, or with what their generator draws where these are gone."""
+        if profile.has_faces:
+            faces = profile.faces()
+            rows = np.linspace(0, len(faces) - 1, min(SAMPLE, len(faces))).round().astype(int)
+            return cls(np.asarray(faces[np.unique(rows)], np.float32), known)
+        from mystyle_cli.sample.rendering import open_renderer
+
+        codes = profile.anchors()[:SAMPLE]
+        layers = profile.manifest.prior.num_ws
+        return cls(open_renderer(profile).render(np.repeat(codes[:, None], layers, axis=1)), known)
+
+    @property
+    def resolution(self) -> int:
+        """R."""
+        return int(self.clear.shape[-1])
+
+    @cached_property
+    def chroma(self) -> npt.NDArray[np.float32]:
+        """What colours a clear photo has at each place beyond its luma, (3, R, R): their mean."""
+        mean = self.clear.mean(axis=0)
+        return np.asarray(mean - np.tensordot(LUMA, mean, 1), np.float32)
+
+    @cached_property
+    def _luma(self) -> Floats:
+        return np.asarray(np.einsum("c,nchw->nhw", LUMA, self.clear.astype(np.float64)) * 127.5)
+
+    @cached_property
+    def _spectra(self) -> dict[int, Floats]:
+        return {}
+
+    def _spectrum(self, side: int) -> Floats:
+        """Return the power of a clear photo made small to a side."""
+        if side not in self._spectra:
+            kernel = area_kernel(self.resolution, side)
+            self._spectra[side] = power(kernel @ self._luma @ kernel.T)
+        return self._spectra[side]
+
+    def of_photo(self, located: Located) -> Damage:
+        """Return what was done to a located face's photo."""
+        pixels = seen(located, self.resolution)
+        given = located.side / len(pixels)  # photo pixels for each of these
+        tone = tone_of(pixels)
+        luma = pixels.astype(np.float64) @ LUMA
+        # what the crop was cut out with moves pixels from where enlarging put them
+        untouched = len(pixels) == len(located.photo.pixels) == len(located.photo.pixels[0])
+        side, kernel = self._side(pixels, luma, located.side, untouched)
+        small = shrunk(pixels, side, kernel)  # (side, side, 3)
+        quality = self.known.quality
+        if quality is None and (kernel is not None or untouched):
+            quality = quality_of(np.rint(small).clip(0, 255).astype(np.uint8))
+        blur, noise = self._blur_and_noise(small @ LUMA, tone is not None, quality)
+        unit = self.resolution / len(pixels) / given  # crop pixels for each of the photo
+        fixed = self.known.blur is not None or blur == (0.0, 0.0, 0.0)
+        if self.known.blur is not None:
+            blur = ((self.known.blur * unit) ** 2, 0.0, (self.known.blur * unit) ** 2)
+        if self.known.noise is not None:
+            noise = self.known.noise
+        return Damage(side, blur, noise, quality or None, tone, kernel, fixed)
+
+    def _side(
+        self, pixels: Pixels, luma: Floats, photo_side: float, untouched: bool
+    ) -> tuple[int, Kernel | None]:
+        """Return the side of what is left in a picture, and how it was enlarged to this one, if it shows."""
+        size = len(pixels)
+        if self.known.scale is not None:
+            side = min(size, max(SMALLEST, round(photo_side / self.known.scale)))
+            fits = untouched and side < size
+            found = next((one for one in KERNELS if fits and _excess(pixels, side, one) <= ROUNDING), None)
+            return side, found
+        if untouched and (enlarged := _enlarged(pixels)) is not None:
+            return enlarged
+        there, clear = power(luma[None]), self._spectrum(size)
+        rings = _rings(size)
+        shares = [there[rings == ring].mean() / clear[rings == ring].mean() for ring in range(size // 2 + 1)]
+        left = [ring for ring, share in enumerate(shares) if share > EMPTY]
+        # noise that came before the enlarging ends with it; blur alone leaves no more than an edge
+        return min(size, max(SMALLEST, 2 * (max(left) + 1))), None
+
+    def _blur_and_noise(
+        self, luma: Floats, grey: bool, quality: int | None
+    ) -> tuple[tuple[float, float, float], float]:
+        """Return the blur's covariance and the noise of a small picture, the likeliest together."""
+        side = len(luma)
+        scale = self.resolution / side  # crop pixels for each of the small picture
+        sharp = SHARP * self.resolution / 128 / scale
+        steps = spectral_steps(quality, side)[:, : side // 2 + 1] if quality else np.zeros(1)
+        blur, noise = fit(power(luma[None]), self._spectrum(side), sharp, steps)
+        covariance = tuple(float(entry) * scale**2 for entry in blur)
+        shared = 1.0 if grey else math.sqrt(sum(weight**2 for weight in LUMA))
+        level = math.sqrt(noise) / shared
+        return (covariance[0], covariance[1], covariance[2]), level if level >= CLEAN else 0.0
+
+
+def seen(located: Located, resolution: int) -> Pixels:
+    """Return what a photo shows of a face, uint8 (h, h, 3): R pixels a side, or as few as it has there."""
+    from mystyle_cli.faces.align import warp
+    from mystyle_cli.projection.degradations import fill_hole
+
+    size = min(max(round(located.side), 1), resolution)
+    pixels, mask = located.photo.pixels, located.mask
+    if mask is None and size == resolution:
+        return located.crop
+    return warp(pixels if mask is None else fill_hole(pixels, mask), located.quad, size)
+
+
+def shrunk(pixels: Pixels, side: int, kernel: Kernel | None) -> Floats:
+    """Return the small picture (side, side, 3), of 255, that a picture was made of.
+
+    Args:
+        pixels: uint8 (h, h, 3).
+        kernel: how it was enlarged, so that it can be had back; None averages.
+    """
+    if side == len(pixels):
+        return pixels.astype(np.float64)
+    back = area_kernel(len(pixels), side) if kernel is None else _inverse(len(pixels), side, kernel)
+    planes = back @ pixels.transpose(2, 0, 1).astype(np.float64) @ back.T  # (3, side, side)
+    return np.asarray(planes.transpose(1, 2, 0))
+
+
+def _enlarged(pixels: Pixels) -> tuple[int, Kernel] | None:
+    """Return from which side a picture was enlarged, and how; None: it shows no trace of it."""
+    for kernel in KERNELS:
+        off = [_excess(pixels, side, kernel) for side in range(SMALLEST, len(pixels))]
+        for place, value in enumerate(off):
+            about = [off[near] for near in (place - 2, place + 2) if 0 <= near < len(off)]
+            # where wrong sides fit as well, the picture is smooth and does not tell
+            if value <= ROUNDING and min(about) > DIP * value:
+                return place + SMALLEST, kernel
+    return None
+
+
+def _excess(pixels: Pixels, side: int, kernel: Kernel) -> float:
+    """Return how far a picture is off all that are enlarged from a side, over what rounding alone makes."""
+    size, basis = len(pixels), _basis(len(pixels), side, kernel)
+    green = pixels[..., 1].astype(np.float64)
+    inside = basis @ (basis.T @ green @ basis) @ basis.T
+    rounding = math.sqrt((1 - (side / size) ** 2) / 12)
+    return float(np.sqrt(np.square(green - inside).mean())) / rounding
+
+
+@cache
+def _matrix(size: int, side: int, kernel: Kernel) -> Floats:
+    """Return the matrix (size, side) by which Pillow enlarges a row."""
+    from PIL import Image
+
+    from mystyle_cli.photos.pixels import KERNELS as PILLOW
+
+    unit = Image.fromarray(np.eye(side, dtype=np.float32))
+    return np.asarray(unit.resize((size, side), PILLOW[kernel]), np.float64).T
+
+
+@cache
+def _basis(size: int, side: int, kernel: Kernel) -> Floats:
+    """Return an orthonormal basis (size, side) of what rows enlarged from a side can be."""
+    return np.asarray(np.linalg.qr(_matrix(size, side, kernel))[0])
+
+
+@cache
+def _inverse(size: int, side: int, kernel: Kernel) -> Floats:
+    """Return the matrix (side, size) that undoes it."""
+    return np.asarray(np.linalg.pinv(_matrix(size, side, kernel)))
+
+
+def tone_of(pixels: Pixels) -> tuple[tuple[float, float], ...] | None:
+    """Return slope and offset of each colour over luma in [-1, 1], (3, 2), of a picture without colours."""
+    image = to_unit(pixels).reshape(3, -1).astype(np.float64)
+    luma = np.asarray(LUMA) @ image
+    spread = float(luma.var())
+    slopes = ((image - image.mean(axis=1, keepdims=True)) * (luma - luma.mean())).mean(axis=1)
+    slopes = slopes / spread if spread > 1e-6 else np.ones(3)
+    offsets = image.mean(axis=1) - slopes * luma.mean()
+    off = image - slopes[:, None] * luma - offsets[:, None]
+    if math.sqrt(float(np.square(off).mean())) * 127.5 > GREY:
+        return None
+    if np.abs(slopes - 1).max() < 0.01 and np.abs(offsets).max() < 0.01:
+        return ((1.0, 0.0),) * 3
+    return tuple((float(slope), float(offset)) for slope, offset in zip(slopes, offsets, strict=True))
+
+
+def power(planes: Floats) -> Floats:
+    """Return the mean power (s, s // 2 + 1) of planes (B, s, s) at each frequency, edges faded out."""
+    side = planes.shape[-1]
+    window = np.sqrt(np.outer(np.hanning(side + 2)[1:-1], np.hanning(side + 2)[1:-1]))
+    window /= math.sqrt(float(np.square(window).sum()))
+    centred = planes - planes.mean(axis=(1, 2), keepdims=True)
+    return np.asarray(np.square(np.abs(np.fft.rfft2(centred * window))).mean(axis=0))
+
+
+def _rings(side: int) -> npt.NDArray[np.int64]:
+    """Return for each frequency the larger of its two whole numbers, (s, s // 2 + 1)."""
+    down = np.abs(np.fft.fftfreq(side) * side).round().astype(np.int64)
+    return np.asarray(np.maximum(down[:, None], np.arange(side // 2 + 1)[None]))
+
+
+def fit(there: Floats, clear: Floats, sharp: float, steps: Floats) -> tuple[Floats, float]:
+    """Return the Gaussian blur and the white noise that make a clear photo's power what is there.
+
+    Args:
+        there, clear: (s, s // 2 + 1), see `power`.
+        sharp: standard deviation in pixels under which a blur is none: all that is fine could be noise then.
+        steps: of JPEG's rounding at each frequency, or zero.
+
+    Returns:
+        The blur's covariance (3,) in pixels squared, across, mixed and down; and the noise's variance.
+    """
+    from scipy.optimize import minimize
+
+    side = len(there)
+    down, across = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]
+    steps = np.broadcast_to(steps, there.shape)
+    used = np.hypot(down, across) * side > 1.5  # what is coarser is how the head is held
+    y, ref, steps = there[used] + 1e-3, clear[used] + 1e-3, steps[used]
+    squares = np.stack(np.broadcast_arrays(across**2, 2 * across * down, down**2))[:, used]
+    floor = max(float(np.quantile(y, 0.05)), 1e-2)
+
+    def unlikely(numbers: Floats, shape: Floats) -> float:
+        """Return the negative log-likelihood of contrast, noise and blur."""
+        contrast, noise = np.exp(numbers[:2])
+        model = rounded(contrast * ref * np.exp(-4 * np.pi**2 * (shape @ squares)) + noise, steps)
+        return float((np.log(model) + y / model).sum() + 2 * numbers[0] ** 2)
+
+    def round_shape(width: float) -> Floats:
+        return np.array([1.0, 0.0, 1.0]) * math.exp(2 * width)
+
+    def long_shape(first: float, second: float, turn: float) -> Floats:
+        one, other = math.exp(2 * first), math.exp(2 * second)
+        cos, sin = math.cos(turn), math.sin(turn)
+        return np.array(
+            [one * cos**2 + other * sin**2, (one - other) * cos * sin, one * sin**2 + other * cos**2]
+        )
+
+    starts = [(0.0, math.log(floor), width) for width in (-2.0, -0.5, 0.5)]
+    found = [
+        minimize(lambda n: unlikely(n, round_shape(n[2])), start, method="Nelder-Mead") for start in starts
+    ]
+    best = min(found, key=lambda one: float(one.fun))
+    shape, least = round_shape(float(best.x[2])), float(best.fun)
+    if shape[0] < sharp**2:
+        none = np.zeros(3)
+        starts = [(0.0, math.log(level)) for level in (floor, floor / 20)]
+        found = [minimize(lambda n: unlikely(n, none), start, method="Nelder-Mead") for start in starts]
+        noise = float(np.exp(min(found, key=lambda one: float(one.fun)).x[1]))
+        # a photo may have twice as much fine detail as others
+        return none, noise if noise > float(np.quantile(ref, 0.05)) else 0.0
+    longest: tuple[float, Floats, Floats] = (math.inf, shape, best.x)
+    for turn in (0.0, math.pi / 4, math.pi / 2, 3 * math.pi / 4):
+        start = np.array([*best.x[:2], best.x[2] + 0.4, best.x[2] - 0.4, turn])
+        one = minimize(lambda n: unlikely(n, long_shape(*n[2:])), start, method="Nelder-Mead")
+        if one.fun < longest[0] and abs(one.x[2] - one.x[3]) > math.log(ELONGATED):
+            longest = (float(one.fun), long_shape(*one.x[2:]), one.x)
+    if longest[0] < least - 0.02 * len(y):
+        shape, best_x = longest[1], longest[2]
+    else:
+        best_x = best.x
+    return shape, float(np.exp(best_x[1]))

@@ -1,0 +1,177 @@
+"""What is estimated of damage that other means made, on random pictures with the spectrum of photos."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from mystyle_cli.errors import UsageError
+from mystyle_cli.find.locate import as_photo, place, whole_quad
+from mystyle_cli.photos.pixels import resize, to_unit
+from mystyle_cli.projection.damage import Damage
+from mystyle_cli.restore.estimates import Estimator, Known, tone_of
+from mystyle_cli.restore.given import Given
+from mystyle_cli.restore.kept import kept
+
+R = 96
+
+
+def picture(seed: int, grain: float = 0.0) -> np.ndarray:
+    """Return random colours uint8 (R, R, 3) whose power falls as in photos, with the square of frequency."""
+    random = np.random.default_rng(seed)
+    down, across = np.fft.fftfreq(R)[:, None], np.fft.fftfreq(R)[None]
+    radius = np.maximum(np.hypot(down, across), 1 / R)
+    white = random.normal(size=(3, R, R))
+    white = 0.8 * white[:1] + 0.4 * white  # colours go with light
+    smooth = np.fft.ifft2(np.fft.fft2(white) / radius**1.2).real
+    values = 128 + 45 * smooth / smooth.std() + grain * random.normal(size=smooth.shape)
+    return values.round().clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
+
+
+@pytest.fixture(scope="module")
+def clear() -> Estimator:
+    """What knows clear pictures of the same kind."""
+    return Estimator(to_unit(np.stack([picture(seed) for seed in range(100, 112)])))
+
+
+def located(pixels: np.ndarray):
+    """Return a picture as an aligned crop."""
+    photo = as_photo(pixels)
+    return place("photo", photo, whole_quad(photo, "photo"), R)
+
+
+def spoilt(pixels, sigma=0.0, side=R, noise=0.0, quality=None, kernel="bicubic"):
+    """Blur with scipy, shrink, add noise, compress with Pillow, and enlarge again."""
+    spread = sigma if isinstance(sigma, tuple) else (sigma, sigma)
+    blurred = gaussian_filter(pixels.astype(float), (*spread, 0), mode="nearest")
+    small = resize(blurred.round().astype(np.uint8), (side, side), "area").astype(float)
+    small += np.random.default_rng(0).normal(0, noise, small.shape) if noise else 0
+    small = small.round().clip(0, 255).astype(np.uint8)
+    if quality is not None:
+        stream = io.BytesIO()
+        Image.fromarray(small).save(stream, "JPEG", quality=quality)
+        small = np.array(Image.open(stream).convert("RGB"))
+    return resize(small, (R, R), kernel)
+
+
+def test_a_clear_picture_has_suffered_nothing(clear):
+    """Neither for its own spectrum nor for its rounding."""
+    assert clear.of_photo(located(picture(1))) == Damage(R)
+
+
+@pytest.mark.parametrize("kernel", ["bicubic", "bilinear", "lanczos"])
+def test_how_small_it_was_is_found_exactly(clear, kernel):
+    """However it was enlarged, with noise and JPEG before that."""
+    found = clear.of_photo(located(spoilt(picture(1), 1.5, 37, 6.0, 60, kernel)))
+    assert (found.side, found.kernel) == (37, kernel)
+    assert found.quality is not None
+    assert abs(found.quality - 60) <= 1
+
+
+@pytest.mark.parametrize(("sigma", "noise"), [(2.0, 0.0), (2.0, 8.0), (3.5, 5.0)])
+def test_blur_and_noise_are_found_together(clear, sigma, noise):
+    """Within a quarter, and what there is not is not found."""
+    found = clear.of_photo(located(spoilt(picture(2), sigma, 64, noise)))
+    assert found.sigma == pytest.approx(sigma, rel=0.25)
+    assert found.noise == pytest.approx(noise, rel=0.25)
+    assert not found.fixed
+
+
+def test_noise_alone_is_no_blur(clear):
+    """Nor smallness."""
+    found = clear.of_photo(located(spoilt(picture(3), noise=12.0)))
+    assert (found.side, found.sigma) == (R, 0.0)
+    assert found.noise == pytest.approx(12, rel=0.25)
+
+
+def test_a_long_blur_has_a_direction(clear):
+    """One from a hand that moved: longer across than down."""
+    found = clear.of_photo(located(spoilt(picture(4), (1.0, 4.0), noise=2.0)))
+    longer, shorter = found.widths
+    assert longer == pytest.approx(4, rel=0.25)
+    assert shorter < 2
+    assert found.blur[0] > 4 * found.blur[2]
+
+
+def test_what_is_known_is_not_estimated(clear):
+    """Lengths are the photo's pixels: of a crop at half its size the blur is half as wide in it."""
+    known = Known(blur=3.0, noise=9.0, quality=0, scale=2.0)
+    spoilt_ = spoilt(picture(5), 1.0, 40, 4.0, 50)
+    found = replace(clear, known=known).of_photo(located(spoilt_))
+    assert found == Damage(R // 2, (9.0, 0.0, 9.0), 9.0)
+    large = np.kron(spoilt_, np.ones((2, 2, 1), np.uint8))
+    found = replace(clear, known=known).of_photo(located(large))
+    assert found.side == R
+    assert found.blur == pytest.approx((2.25, 0.0, 2.25))
+
+
+@pytest.mark.parametrize("known", [{"blur": -1}, {"noise": float("nan")}, {"quality": 101}, {"scale": 0.5}])
+def test_what_cannot_be_known_is_refused(known):
+    """Each number by itself."""
+    with pytest.raises(UsageError):
+        Known(**known)
+
+
+def test_tones_are_told_from_colours():
+    """Grey, sepia with its slopes and offsets, and colours."""
+    assert tone_of(picture(6)) is None
+    grey = np.repeat(picture(6)[..., :1], 3, axis=2)
+    assert tone_of(grey) == ((1.0, 0.0),) * 3
+    slopes, offsets = np.array([0.9, 0.7, 0.5]), np.array([20, 10, 5])
+    sepia = (grey * slopes + offsets).round().astype(np.uint8)
+    found = np.array(tone_of(sepia))
+    luma = np.array([0.299, 0.587, 0.114])
+    np.testing.assert_allclose(found[:, 0], slopes / (luma @ slopes), atol=0.01)
+
+
+def _kept(photo, image, damage, mask=None):
+    """Return a picture moved towards a photo, uint8."""
+    given = Given(replace(located(photo), mask=mask, hole=_hole(mask)), "restore", R, damage)
+    made = kept(to_unit(image), given.degraded, damage)
+    return ((made + 1) * 127.5).round().clip(0, 255).transpose(1, 2, 0)
+
+
+def _hole(mask):
+    return np.zeros((R, R), np.float32) if mask is None else mask.astype(np.float32) / 255
+
+
+def test_a_photo_without_damage_comes_out_as_it_was():
+    """Whatever was generated."""
+    np.testing.assert_array_equal(_kept(picture(1), picture(2), Damage(R)), picture(1))
+
+
+def test_a_damaged_photo_keeps_what_shows():
+    """Nearer to the truth than the photo and than what was generated, each by far."""
+    truth = picture(1)
+    photo = spoilt(truth, 2.0, 48, 6.0)
+    rough = (0.7 * truth + 0.3 * picture(2)).astype(np.uint8)
+    damage = Damage(48, (4.0, 0.0, 4.0), 6.0, kernel="bicubic")
+
+    def error(made):
+        return float(np.square(made - truth.astype(float)).mean())
+
+    assert error(_kept(photo, rough, damage)) < 0.7 * min(error(photo), error(rough))
+
+
+def test_of_a_photo_of_nothing_but_noise_nothing_is_kept():
+    """A difference that its noise explains moves no face."""
+    image = picture(2)
+    photo = (image + np.random.default_rng(0).normal(0, 20, image.shape)).clip(0, 255).astype(np.uint8)
+    made = _kept(photo, image, Damage(R, noise=20.0))
+    assert np.square(made - image).mean() < 0.1 * np.square(photo.astype(float) - image).mean()
+
+
+def test_nothing_of_a_hole_is_kept():
+    """What the mask hides does not matter, and around it the photo stays."""
+    mask = np.zeros((R, R), np.uint8)
+    mask[30:50, 20:60] = 255
+    photo = picture(1)
+    white = np.where(mask[..., None] > 0, np.uint8(255), photo)
+    one, other = (_kept(some, picture(2), Damage(R), mask) for some in (photo, white))
+    np.testing.assert_allclose(one[5:20], photo[5:20], atol=1)
+    np.testing.assert_array_equal(one, other)
