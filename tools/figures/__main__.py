@@ -20,6 +20,7 @@ FIGURES = {
     "betas": "beta auto against the best fixed beta, on people on whom nothing was set",
     "enhancement": "upscaling and inpainting against the domain prior (fig 9)",
     "adversarial": "DiffAugment and Ojha et al. by the length of their training",
+    "restore": "blurred, noisy, compressed photos restored, against upscale and the domain prior",
     "merged": "two people in one generator, against their own profiles (fig 13)",
     "albums": "two albums of real people: kept, refused, restored",
     "editing": "the two people edited: what changes, and whether they stay themselves",

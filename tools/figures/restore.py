@@ -8,15 +8,15 @@ store in MYSTYLE_RESTORE_STORE that MYSTYLE_RESTORE_NAMES lists; their pictures 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from mystyle_cli.analysis.baselines import DOMAIN_STEPS, comparison_settings
 from mystyle_cli.analysis.metrics import lpips, psnr
+from mystyle_cli.baselines.untuned import DomainPrior
 from mystyle_cli.experiments.damage import LEVELS, Ranges, cut_face, degrade, draw
 from mystyle_cli.find.locate import Subject
 from mystyle_cli.person.profile import Profile
@@ -25,6 +25,7 @@ from mystyle_cli.photos.pixels import Pixels, grid, resize, to_pixels, to_unit
 from mystyle_cli.report.report import Cell, Report, Table, Target
 from mystyle_cli.restore.restore import restore
 from mystyle_cli.restore.task import Restoration, TaskName
+from mystyle_cli.restore.trials import comparison_settings
 from mystyle_cli.store.store import Store
 from tools.figures.common import OUT, report_progress, save_picture, spread
 
@@ -120,15 +121,16 @@ def _level(profile: Profile, ranges: Ranges) -> Made:
 
 
 def answers(
-    profile: Profile, photos: list[Pixels], task: TaskName, *, domain: bool = False, **changes: object
+    profile: Profile, photos: list[Pixels], task: TaskName, *, domain: bool = False
 ) -> list[Restoration]:
     """Return the answers to aligned crops; a failure is in its answer."""
     settings = comparison_settings(task)
-    if domain:
-        search = replace(settings.projection, steps=DOMAIN_STEPS)
-        settings = replace(settings, domain_prior=True, projection=search)
     subjects = [Subject(photo, name=str(number)) for number, photo in enumerate(photos)]
-    return restore(profile, subjects, task, replace(settings, **changes), report_progress)
+    if domain:
+        method = DomainPrior()
+        trained = method.train(profile, 0)
+        return method.restore(profile, trained, subjects, task, settings, report_progress)
+    return restore(profile, subjects, task, settings, report_progress)
 
 
 def faces_of(results: list[Restoration], given: Pixels) -> Pixels:

@@ -121,7 +121,7 @@ def _change(pixels: Pixels, quality: int) -> float:
 
 
 def spectral_steps(quality: int, side: int, chroma: bool = False) -> Floats:
-    """Return the step, of 255, at which each frequency of a picture is rounded, about; infinite: it is left out.
+    """Return the step, of 255, at which each frequency is rounded, about; infinite: it is left out.
 
     Args:
         side: of the picture, in pixels; frequencies are those of its transform (side, side).

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from mystyle_cli.errors import MystyleError, UsageError, contained, ran_out
+from mystyle_cli.errors import MystyleError, NotThisPersonError, UsageError, contained, ran_out
+from mystyle_cli.find.gate import open_gate
 from mystyle_cli.find.locate import Located, Subject, locate
 from mystyle_cli.hull import hull
+from mystyle_cli.photos.pixels import to_unit
 from mystyle_cli.progress import Progress, silent
+from mystyle_cli.projection.damage import LUMA
 from mystyle_cli.projection.settings import Projection
 from mystyle_cli.restore import composite
 from mystyle_cli.restore.engine import Answering, open_engine
@@ -27,6 +30,7 @@ from mystyle_cli.restore.whole import Whole
 
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
+    from mystyle_cli.projection.damage import Damage
 
 Floats = npt.NDArray[np.float32]
 
@@ -83,7 +87,7 @@ def _restore_batch(
     photos: list[Given | Restoration] = []
     for subject in subjects:
         try:
-            photos.append(_given(engine, _locate(engine, subject, task), task))
+            photos.append(_given(engine, subject, task))
         except Exception as error:
             if ran_out(error) or isinstance(error, ImportError):
                 raise
@@ -135,12 +139,17 @@ def _answered(
     return results
 
 
-def _given(engine: Answering, located: Located, task: TaskName) -> Given:
+def _given(engine: Answering, subject: Subject, task: TaskName) -> Given:
     """Return a face with what was done to it, which is estimated where it is to be restored."""
     if task != "restore":
-        return Given(located, task, engine.resolution)
-    estimator = engine.of(located.person).estimator
-    damage = estimator.of_photo(located)
+        return Given(_locate(engine, subject, task), task, engine.resolution)
+    try:
+        located = _locate(engine, subject, task)
+        estimator = engine.of(located.person).estimator
+        damage = estimator.of_photo(located)
+    except NotThisPersonError as error:
+        located, damage = _doubtful(engine, subject, error)
+        estimator = engine.of(located.person).estimator
     if damage.tone is not None and engine.settings.quality == "instant":
         raise UsageError(
             f"{located.name}: an instant answer cannot give a photo its colours back",
@@ -149,7 +158,30 @@ def _given(engine: Answering, located: Located, task: TaskName) -> Given:
     return Given(located, task, engine.resolution, damage, estimator.chroma)
 
 
-def _locate(engine: Answering, subject: Subject, task: TaskName) -> Located:
+def _doubtful(engine: Answering, subject: Subject, error: NotThisPersonError) -> tuple[Located, Damage]:
+    """Return a face that is too blurred, or without colours, to show whose it is, with its damage.
+
+    Raises:
+        NotThisPersonError: photos of the person, so damaged, would be more like them.
+    """
+    located = _locate(engine, subject, "restore", force=True)
+    engine = engine.of(located.person)
+    damage, seen = engine.estimator.of_photo(located), to_unit(located.crop)
+    if damage.tone is not None:
+        seen = np.tensordot(LUMA, seen, 1)[None] + engine.estimator.chroma
+    score = float(engine.profile.id_score(seen[None].astype(np.float32))[0])
+    side = min(located.side, damage.effective_side(engine.resolution))
+    gate = open_gate(engine.profile, side, located.hole)
+    if score < gate.others:
+        raise error
+    located = replace(located, id_score=score, warnings=located.photo.notes)
+    if score >= gate.theirs:
+        return located, damage
+    who = engine.profile.who
+    return located.warned(f"too damaged to show whether this is {who}: ID {score:.2f}"), damage
+
+
+def _locate(engine: Answering, subject: Subject, task: TaskName, force: bool = False) -> Located:
     settings = engine.settings
     if task == "inpaint" and not subject.fills:
         raise UsageError(
@@ -160,7 +192,7 @@ def _locate(engine: Answering, subject: Subject, task: TaskName) -> Located:
         engine.profile,
         subject if task in ("inpaint", "restore") else replace(subject, mask=None, region=None),
         aligned=settings.aligned,
-        force=settings.force,
+        force=force or settings.force,
         tiny=task in ("upscale", "restore"),
     )
     resolution = engine.resolution
@@ -199,8 +231,6 @@ def _finish(
 
     So a photo becomes as large whatever the quality: only some searches move the face.
     """
-    from mystyle_cli.photos.pixels import to_unit
-
     settings = engine.settings
     whole = Whole(engine.profile.prior, first.task, settings.aligned, settings.keep_tone, settings.grain)
     changed = None if projection.refined is None else projection.refined[row]
