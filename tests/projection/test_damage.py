@@ -77,7 +77,7 @@ def test_small_pictures_are_block_means_each_in_its_corner():
 
 @pytest.mark.parametrize("quality", [30, 75])
 def test_jpeg_is_pillows(quality):
-    """Nearer to what Pillow makes of a picture than that is to the picture; luma to about a grey level."""
+    """Nearer to what Pillow makes of a picture than that is to the picture; luma to two grey levels."""
     noise = torch.randn(1, 3, R, R, generator=torch.Generator().manual_seed(1)) * 0.06
     x = (images(1) + noise).clamp(-1, 1)
     pixels = to_pixels(x.numpy())[0]
@@ -87,7 +87,7 @@ def test_jpeg_is_pillows(quality):
     steps = torch.tensor(jpeg.tables(quality), dtype=torch.float32)[None]
     ours = jpeg.compressed(torch.from_numpy(to_unit(pixels))[None], steps)[0].numpy()
     luma = np.tensordot(LUMA, ours - theirs, 1) * 127.5
-    assert np.sqrt(np.square(luma).mean()) < 1.5
+    assert np.sqrt(np.square(luma).mean()) < 2
     assert np.square(ours - theirs).mean() < 0.5 * np.square(to_unit(pixels) - theirs).mean()
 
 

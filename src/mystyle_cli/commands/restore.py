@@ -509,5 +509,5 @@ def restore(
     profile's generator draws makes the photo larger, as in upscale.
     """
     masks = None if mask is None else mask_companions(mask)
-    ask = Ask("restore", quality.chosen, masks, repair)
+    ask = Ask("restore", quality.chosen, masks, repair=repair)
     return run_restore(app, name, ask, batch, search, CodeOptions(folder, keep_code=False))

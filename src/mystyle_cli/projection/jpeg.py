@@ -76,7 +76,9 @@ def compressed(images: Tensor, steps: Tensor) -> Tensor:
     matrix = torch.as_tensor(YCBCR, dtype=images.dtype, device=images.device)
     coded = torch.einsum("ij,bjhw->bihw", matrix, padded * 127.5)
     luma = _rounded(coded[:, :1], steps[:, :1])
-    chroma = F.interpolate(_rounded(F.avg_pool2d(coded[:, 1:], 2), steps[:, 1:]), scale_factor=2.0)
+    chroma = F.interpolate(
+        _rounded(F.avg_pool2d(coded[:, 1:], 2), steps[:, 1:]), scale_factor=2.0, mode="bilinear"
+    )
     back = torch.as_tensor(np.linalg.inv(YCBCR), dtype=images.dtype, device=images.device)
     made = torch.einsum("ij,bjhw->bihw", back, torch.cat([luma, chroma], dim=1)) / 127.5
     left_alone = (steps.amax(dim=(1, 2, 3)) == 0).view(-1, 1, 1, 1)

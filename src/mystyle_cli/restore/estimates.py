@@ -53,6 +53,15 @@ SHARP: Final = 0.6
 CLEAN: Final = 3.0
 """Standard deviation of noise, of 255, under which there is none."""
 
+NOISY: Final = 7.0
+"""Standard deviation of much noise in luma, of 255: what JPEG rounds away cannot be told from none ..."""
+
+GAIN: Final = 0.03
+"""... so for each frequency so much noise must be this much likelier."""
+
+BLUR_GAIN: Final = 0.015
+"""How much likelier a blur must make each frequency: some photos are softer than others."""
+
 ELONGATED: Final = 1.6
 """How many times longer than wide a blur must be, so that it has a direction."""
 
@@ -319,7 +328,8 @@ def fit(there: Floats, clear: Floats, sharp: float, steps: Floats) -> tuple[Floa
         """Return the negative log-likelihood of contrast, noise and blur."""
         contrast, noise = np.exp(numbers[:2])
         model = rounded(contrast * ref * np.exp(-4 * np.pi**2 * (shape @ squares)) + noise, steps)
-        return float((np.log(model) + y / model).sum() + 2 * numbers[0] ** 2)
+        told = float((np.log(model) + y / model).sum())
+        return told + 2 * float(numbers[0]) ** 2 + len(y) * GAIN * math.sqrt(float(noise)) / NOISY
 
     def round_shape(width: float) -> Floats:
         return np.array([1.0, 0.0, 1.0]) * math.exp(2 * width)
@@ -337,10 +347,13 @@ def fit(there: Floats, clear: Floats, sharp: float, steps: Floats) -> tuple[Floa
     ]
     best = min(found, key=lambda one: float(one.fun))
     shape, least = round_shape(float(best.x[2])), float(best.fun)
-    if shape[0] < sharp**2:
-        none = np.zeros(3)
-        starts = [(0.0, math.log(level)) for level in (floor, floor / 20)]
-        found = [minimize(lambda n: unlikely(n, none), start, method="Nelder-Mead") for start in starts]
+    none = np.zeros(3)
+    levels = floor, floor / 20
+    found = [
+        minimize(lambda n: unlikely(n, none), (0.0, math.log(level)), method="Nelder-Mead")
+        for level in levels
+    ]
+    if shape[0] < sharp**2 or min(float(one.fun) for one in found) < least + BLUR_GAIN * len(y):
         noise = float(np.exp(min(found, key=lambda one: float(one.fun)).x[1]))
         # a photo may have twice as much fine detail as others
         return none, noise if noise > float(np.quantile(ref, 0.05)) else 0.0

@@ -28,7 +28,7 @@ ROUNDED: Final = 1 / 12
 DOUBT: Final = 0.3
 """How wrong an estimated blur may be: share of what it took of a frequency."""
 
-CAUTION: Final = 4.0
+CAUTION: Final = 1.5
 """How many times its noise a difference must have, so that anything of it counts."""
 
 DEAD: Final = 0.2

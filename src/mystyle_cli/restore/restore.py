@@ -168,8 +168,8 @@ def _doubtful(engine: Answering, subject: Subject, error: NotThisPersonError) ->
     engine = engine.of(located.person)
     damage, seen = engine.estimator.of_photo(located), to_unit(located.crop)
     if damage.tone is not None:
-        seen = np.tensordot(LUMA, seen, 1)[None] + engine.estimator.chroma
-    score = float(engine.profile.id_score(seen[None].astype(np.float32))[0])
+        seen = np.asarray(np.tensordot(LUMA, seen, 1)[None] + engine.estimator.chroma, np.float32)
+    score = float(engine.profile.id_score(seen[None])[0])
     side = min(located.side, damage.effective_side(engine.resolution))
     gate = open_gate(engine.profile, side, located.hole)
     if score < gate.others:
