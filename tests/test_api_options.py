@@ -25,9 +25,12 @@ HOLE[10:20, 8:24] = 255
 OPPOSITE = 255 - np.mean([picture(number, 32) for number in range(6)], axis=0).round().astype(np.uint8)
 """As unlike the person as can be, for a net that is linear."""
 
+GREY = np.repeat(picture(1, 32)[..., :1], 3, axis=2)
+
 BASES: Mapping[str, Mapping[str, Any]] = {
     "upscale": {"photo": picture(1, 20), "aligned": True, "steps": 2},
     "inpaint": {"photo": picture(1, 32), "mask": HOLE, "aligned": True, "steps": 2},
+    "restore": {"photo": picture(1, 32), "aligned": True, "steps": 2, "noise": 20.0, "blur": 1.0, "jpeg": 30},
     "invert": {"photo": picture(1, 32), "aligned": True, "steps": 2},
     "edit": {"photo": picture(1, 32), "strengths": {"smile": 40.0}, "aligned": True, "steps": 2},
     "sample": {"seeds": [1]},
@@ -52,6 +55,18 @@ CASES: Mapping[str, Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]] =
         "photo": ({}, {"photo": picture(2, 32)}),
         "mask": ({}, {"mask": HOLE.T.copy()}),
         "force": ({"store": "strict", "photo": OPPOSITE}, {"force": True}),
+    },
+    "restore": {
+        **SEARCHED,
+        **QUALITY,
+        "force": ({"store": "strict", "photo": OPPOSITE}, {"force": True}),
+        "mask": ({}, {"mask": HOLE}),
+        "blur": ({}, {"blur": 4.0}),
+        "noise": ({}, {"noise": 0.0}),
+        "jpeg": ({}, {"jpeg": 0}),
+        "scale": ({"scale": 1.0}, {"scale": 2.0}),
+        "keep_tone": ({"photo": GREY}, {"keep_tone": True}),
+        "grain": ({}, {"grain": True}),
     },
     "invert": SEARCHED,
     "edit": {

@@ -212,6 +212,7 @@ def test_a_hole_leaves_no_guess_between_two(run: Run, tmp_path: Path) -> None:
 
 @journey("upscale", "--person")
 @journey("inpaint", "--person")
+@journey("restore", "--person")
 @journey("edit", "--person")
 def test_whoever_is_named_is_worked_on(run: Run) -> None:
     """In their hull, whomever the photo shows."""
@@ -220,6 +221,7 @@ def test_whoever_is_named_is_worked_on(run: Run) -> None:
     for words in (
         "upscale duo small.png",
         "inpaint duo ada.png --mask hole.png",
+        "restore duo ada.png",
         "edit duo ada.png -d smile -s 1",
     ):
         told = f"{words} {STEPS} --person ben --force -o out.png --overwrite"

@@ -47,6 +47,7 @@ THERE = ["there.html", "there.mystyle", "there.png"]  # in every folder that a c
 
 UPSCALE = "upscale ada {w}/small.png --aligned -o out.png"
 INVERT = "invert ada {w}/crop.png --aligned -o out.png"
+RESTORE = "restore ada {w}/crop.png --aligned -o out.png --blur 2 --noise 9"
 INPAINT = "inpaint ada {w}/crop.png --mask {w}/hole.png --aligned -o out.png"
 BESIDE = "inpaint ada {w}/large.png --mask {w}/masks/large.png --landmarks {w}/large.txt -o out.png"
 EDIT = "edit ada {w}/crop.png --aligned -o out.png -d smile -s 40"
@@ -139,6 +140,20 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "--mask": (f"{INPAINT} --steps 1", "--mask {w}/masks/crop.png"),
         "--save-codes": (f"{INPAINT} --steps 1", "--save-codes kept"),
         "--keep-code": (f"{INPAINT} --steps 1", "--keep-code"),
+    },
+    "restore": {
+        **of_batches("restore ada --blur 2 --noise 9"),
+        **of_searches(RESTORE),
+        **of_quality(RESTORE),
+        "--force": (f"{RESTORE} --blur 0 --scale 1 --steps 2 --store {{w}}/strict", "--force"),
+        "--save-codes": (f"{RESTORE} --steps 1", "--save-codes kept"),
+        "--mask": (f"{RESTORE} --steps 1", "--mask {w}/hole.png"),
+        "--blur": (f"{RESTORE} --steps 1", "--blur 4"),
+        "--noise": (f"{RESTORE} --steps 1", "--noise 30"),
+        "--jpeg": (f"{RESTORE} --steps 1", "--jpeg 20"),
+        "--scale": (f"{RESTORE} --steps 1", "--scale 3"),
+        "--keep-tone": (f"{RESTORE.replace('crop', 'grey')} --steps 1", "--keep-tone"),
+        "--grain": (f"{RESTORE} --steps 1", "--grain keep"),
     },
     "invert": {
         **of_batches("invert ada"),
@@ -376,6 +391,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_prior: Path) -> Path:
     points = np.full((68, 2), 4.0)
     points[36:42], points[42:48], points[48:55] = (3, 3), (5, 3), (4, 5.5)
     np.savetxt(folder / "points.txt", points)
+    Image.open(folder / "crop.png").convert("L").save(folder / "grey.png")
     np.savetxt(folder / "large.txt", 4 * points)
     words = [
         "invert",
@@ -520,7 +536,7 @@ def test_an_option_changes_the_end(attempt: Try, plainly: Try, command: str, opt
     for end in (without, with_it):
         assert "fault in mystyle" not in str(end[3]), end[3]
     assert "does nothing" not in str(with_it[3]), with_it[3]
-    searched = command in ("upscale", "inpaint", "invert", "edit")
+    searched = command in ("upscale", "inpaint", "restore", "invert", "edit")
     in_pixels = searched and option not in ("--batch", "--backend", "--skip-existing")
     assert (results(without) != results(with_it)) if in_pixels else (without != with_it)
 

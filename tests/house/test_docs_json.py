@@ -109,6 +109,7 @@ LINES = (
     "invert ada in.png moving.gif bad.png --aligned --force --steps 1 --save-codes codes -o inverted",
     "invert ada in.png --aligned --steps 1 --save-codes codes -o inverted --skip-existing",
     "upscale ada small.png --aligned --force --steps 1 -o large.png",
+    "restore ada in.png --aligned --force --steps 1 --jpeg 50 -o restored.png",
     "inpaint ada in.png --mask hole.png --aligned --steps 1 --start random --beta none -o filled.png",
     "edit ada in.png bad.png -d smile -s 9 --codes codes -o edited",
     "edit ada in.png -d yaw --sweep=-1:1:2 --codes codes -o strip.png --beta none",
