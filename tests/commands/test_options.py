@@ -77,6 +77,7 @@ def of_batches(command: str, rest: str = "--aligned --steps 1") -> dict[str, tup
         "--recursive": (f"{many} -o out", "--recursive"),
         "--batch": (f"{many} -o out", "--batch 1"),
         "--keep-metadata": (f"{one} -o out.png", "--keep-metadata"),
+        "--name": (f"{many} -o out", "--name {{stem}}-new{{ext}}"),
         **of_marks(f"{one} -o out.png"),
     }
 
@@ -138,6 +139,9 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         **of_quality(INPAINT),
         "--force": (f"{BESIDE} --steps 2 --store {{w}}/strict", "--force"),
         "--mask": (f"{INPAINT} --steps 1", "--mask {w}/masks/crop.png"),
+        "--part": (f"{INPAINT} --steps 1", "--part face"),
+        "--except": (f"{INPAINT} --part face --steps 1", "--except mouth"),
+        "--box": (f"{INPAINT} --steps 1", "--box 2,2,9,9"),
         "--save-codes": (f"{INPAINT} --steps 1", "--save-codes kept"),
         "--keep-code": (f"{INPAINT} --steps 1", "--keep-code"),
     },

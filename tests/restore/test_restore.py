@@ -190,7 +190,7 @@ def test_masks_that_make_no_sense_are_told(profile):
     crop = picture(1, 32)
     subjects = [Subject(crop), Subject(crop, holed(40)), Subject(crop, np.zeros((32, 32), np.uint8))]
     messages = [result.error.message for result in restore(profile, subjects, "inpaint", CROPS)]
-    assert "needs a mask" in messages[0]
+    assert "nothing says what is to be filled" in messages[0]
     assert "40 x 40" in messages[1]
     assert "white" in messages[2]
 

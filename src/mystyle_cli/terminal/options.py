@@ -160,7 +160,10 @@ class Template(click.ParamType):  # type: ignore[type-arg]  # older clicks know 
         """Parse what was typed."""
         from mystyle_cli.terminal.outputs import Naming
 
-        return Naming(value)
+        try:
+            return Naming(value)
+        except UsageError as error:
+            self.fail(f"{error.message}. {error.hint}", param, context)
 
 
 batch_options: Final = bundle(

@@ -160,16 +160,16 @@ class Naming:
         try:
             parts = list(Formatter().parse(self.template))
         except ValueError as error:
-            raise UsageError(f"--name {self.template}: {reason_of(error)}", hint) from error
+            raise UsageError(f"{self.template!r}: {reason_of(error)}", hint) from error
         fields = [part for part in parts if part[1] is not None]
         # a field with a dot or an index would read attributes; a width could ask for any number of letters
         odd = [name for _, name, width, kind in fields if name not in FIELDS or width or kind]
         if odd:
-            raise UsageError(f"--name {self.template}: there is no {{{odd[0]}}}", hint)
+            raise UsageError(f"{self.template!r}: there is no {{{odd[0]}}}", hint)
         if not any(name in ("stem", "name") for _, name, _, _ in fields):
-            raise UsageError(f"--name {self.template}: all results would be called alike", hint)
+            raise UsageError(f"{self.template!r}: all results would be called alike", hint)
         if {"/", "\\", "\0"} & set(self.template):
-            raise UsageError(f"--name {self.template}: a name is no path", "Say the folder with -o.")
+            raise UsageError(f"{self.template!r}: a name is no path", "Say the folder with -o.")
 
     def path(self, item: Input, output: str | None, command: str, suffix: str) -> Path:
         """Return the file of an input's result; raises UsageError where that can be none."""
