@@ -4,9 +4,9 @@
     python -m tools.coverage build/coverage.json --set    # floors anew: measured less MARGIN
 
 `make coverage` writes the report and asks. The report is SlipCover's, which marks the bytecode of what is
-imported and takes the marks out again that were seen: imports are slower by seconds and the rest by nothing
-that could be measured, where a tracer of Python 3.11 slows every line of every library. Counted is what runs
-in the tests' own processes; commands that are started as programs of their own are not.
+imported and takes the marks out again that were seen, where a tracer of Python 3.11 slows every line of every
+library. Counted is what runs in the tests' own processes; commands that are started as programs of their own
+are not.
 """
 
 from __future__ import annotations

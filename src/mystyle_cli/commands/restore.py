@@ -502,7 +502,7 @@ def restore(
     folder: Path | None,
     search: SearchOptions,
 ) -> int:
-    """Repair blurred, noisy, compressed, grey or scratched photos of the person.
+    """Repair blurred, noisy or grey photos of the person.
 
     What a photo suffered is estimated from its own pixels, and said; what you know of it you can give. What
     the photo does hold of the face stays: one without damage comes out as it was. A face smaller than the
