@@ -176,6 +176,7 @@ class RepairOptions:
     scale: float | None
     keep_tone: bool
     grain: str | None
+    mask: Path | None  # where photos are scratched
 
     def applied(self, settings: RestoreSettings) -> RestoreSettings:
         """Return settings that heed them."""
@@ -224,6 +225,12 @@ repair_options: Final = bundle(
             "--grain",
             type=click.Choice(["keep", "none"]),
             help="Whether the face gets the grain of its photo.  [default: keep; with --aligned none]",
+        ),
+        click.option(
+            "--mask",
+            type=click.Path(exists=True, path_type=Path),
+            metavar="FILE|DIR",
+            help="Picture of the photo's size, white where it is scratched; or a folder of them.",
         ),
     ),
 )
@@ -482,12 +489,6 @@ def invert(app: App, name: str, batch: BatchOptions, codes: CodeOptions, search:
 @profile_argument
 @batch_options
 @repair_options
-@click.option(
-    "--mask",
-    type=click.Path(exists=True, path_type=Path),
-    metavar="FILE|DIR",
-    help="Picture of the photo's size, white where it is scratched; or a folder with one for each photo.",
-)
 @quality_options
 @save_codes_option
 @search_options(BETA_RESTORE)
@@ -497,7 +498,6 @@ def restore(
     name: str,
     batch: BatchOptions,
     repair: RepairOptions,
-    mask: Path | None,
     quality: QualityOptions,
     folder: Path | None,
     search: SearchOptions,
@@ -508,6 +508,6 @@ def restore(
     the photo does hold of the face stays: one without damage comes out as it was. A face smaller than the
     profile's generator draws makes the photo larger, as in upscale.
     """
-    masks = None if mask is None else mask_companions(mask)
+    masks = None if repair.mask is None else mask_companions(repair.mask)
     ask = Ask("restore", quality.chosen, masks, repair=repair)
     return run_restore(app, name, ask, batch, search, CodeOptions(folder, keep_code=False))

@@ -10,6 +10,7 @@ Source: resampling leaves linear traces (Popescu and Farid 2005); the likelihood
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Final
@@ -303,6 +304,38 @@ def _rings(side: int) -> npt.NDArray[np.int64]:
     return np.asarray(np.maximum(down[:, None], np.arange(side // 2 + 1)[None]))
 
 
+def _round(width: float) -> Floats:
+    """Return the covariance (3,) of a round blur, by the logarithm of its standard deviation."""
+    return np.array([1.0, 0.0, 1.0]) * math.exp(2 * width)
+
+
+def _long(first: float, second: float, turn: float) -> Floats:
+    """Return the covariance (3,) of a blur with two standard deviations, by their logarithms, turned."""
+    one, other = math.exp(2 * first), math.exp(2 * second)
+    cos, sin = math.cos(turn), math.sin(turn)
+    return np.array([one * cos**2 + other * sin**2, (one - other) * cos * sin, one * sin**2 + other * cos**2])
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    told: float  # negative log-likelihood
+    shape: Floats  # (3,), the blur's covariance
+    numbers: Floats  # logarithms of contrast and noise first
+
+
+def _lengthened(unlikely: Callable[[Floats, Floats], float], round_one: Floats) -> _Fitted | None:
+    """Return the likeliest blur that is longer in one direction than a round one, or None."""
+    from scipy.optimize import minimize
+
+    best: _Fitted | None = None
+    for turn in (0.0, math.pi / 4, math.pi / 2, 3 * math.pi / 4):
+        start = np.array([*round_one[:2], round_one[2] + 0.4, round_one[2] - 0.4, turn])
+        one = minimize(lambda n: unlikely(n, _long(*n[2:])), start, method="Nelder-Mead")
+        if (best is None or one.fun < best.told) and abs(one.x[2] - one.x[3]) > math.log(ELONGATED):
+            best = _Fitted(float(one.fun), _long(*one.x[2:]), one.x)
+    return best
+
+
 def fit(there: Floats, clear: Floats, sharp: float, steps: Floats) -> tuple[Floats, float]:
     """Return the Gaussian blur and the white noise that make a clear photo's power what is there.
 
@@ -331,22 +364,10 @@ def fit(there: Floats, clear: Floats, sharp: float, steps: Floats) -> tuple[Floa
         told = float((np.log(model) + y / model).sum())
         return told + 2 * float(numbers[0]) ** 2 + len(y) * GAIN * math.sqrt(float(noise)) / NOISY
 
-    def round_shape(width: float) -> Floats:
-        return np.array([1.0, 0.0, 1.0]) * math.exp(2 * width)
-
-    def long_shape(first: float, second: float, turn: float) -> Floats:
-        one, other = math.exp(2 * first), math.exp(2 * second)
-        cos, sin = math.cos(turn), math.sin(turn)
-        return np.array(
-            [one * cos**2 + other * sin**2, (one - other) * cos * sin, one * sin**2 + other * cos**2]
-        )
-
     starts = [(0.0, math.log(floor), width) for width in (-2.0, -0.5, 0.5)]
-    found = [
-        minimize(lambda n: unlikely(n, round_shape(n[2])), start, method="Nelder-Mead") for start in starts
-    ]
+    found = [minimize(lambda n: unlikely(n, _round(n[2])), start, method="Nelder-Mead") for start in starts]
     best = min(found, key=lambda one: float(one.fun))
-    shape, least = round_shape(float(best.x[2])), float(best.fun)
+    shape, least = _round(float(best.x[2])), float(best.fun)
     none = np.zeros(3)
     levels = floor, floor / 20
     found = [
@@ -357,14 +378,7 @@ def fit(there: Floats, clear: Floats, sharp: float, steps: Floats) -> tuple[Floa
         noise = float(np.exp(min(found, key=lambda one: float(one.fun)).x[1]))
         # a photo may have twice as much fine detail as others
         return none, noise if noise > float(np.quantile(ref, 0.05)) else 0.0
-    longest: tuple[float, Floats, Floats] = (math.inf, shape, best.x)
-    for turn in (0.0, math.pi / 4, math.pi / 2, 3 * math.pi / 4):
-        start = np.array([*best.x[:2], best.x[2] + 0.4, best.x[2] - 0.4, turn])
-        one = minimize(lambda n: unlikely(n, long_shape(*n[2:])), start, method="Nelder-Mead")
-        if one.fun < longest[0] and abs(one.x[2] - one.x[3]) > math.log(ELONGATED):
-            longest = (float(one.fun), long_shape(*one.x[2:]), one.x)
-    if longest[0] < least - 0.02 * len(y):
-        shape, best_x = longest[1], longest[2]
-    else:
-        best_x = best.x
-    return shape, float(np.exp(best_x[1]))
+    longer = _lengthened(unlikely, best.x)
+    if longer is not None and longer.told < least - 0.02 * len(y):
+        return longer.shape, float(np.exp(longer.numbers[1]))
+    return shape, float(np.exp(best.x[1]))
