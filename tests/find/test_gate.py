@@ -95,3 +95,11 @@ def test_below_the_least_side_no_score_shows_who_it_is() -> None:
     gate = open_gate(Person(FLAT, 0.4, STATED), 5, CLEAR)
     assert gate.theirs == np.inf
     assert gate.others == 0.4
+
+
+def test_what_was_done_to_the_photo_is_done_to_their_own() -> None:
+    """Blur lowers the limit by what it takes from the person's own photos; clear ones are as ever."""
+    person = Person(FLAT, 0.9, STATED)
+    halved = open_gate(person, SIDE / 4, CLEAR, lambda faces: faces / 2)
+    assert halved.others == pytest.approx(STRENGTHS.mean() / 2 - SPREADS * STRENGTHS.std() / 2, abs=1e-5)
+    assert open_gate(person, SIDE, CLEAR, lambda faces: faces / 2) == Gate(0.9, 0.9)

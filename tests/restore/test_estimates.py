@@ -14,6 +14,7 @@ from mystyle_cli.errors import UsageError
 from mystyle_cli.find.locate import as_photo, place, whole_quad
 from mystyle_cli.photos.pixels import resize, to_unit
 from mystyle_cli.projection.damage import Damage
+from mystyle_cli.restore import estimates
 from mystyle_cli.restore.estimates import Estimator, Known, tone_of
 from mystyle_cli.restore.given import Given
 from mystyle_cli.restore.kept import kept
@@ -96,6 +97,46 @@ def test_a_long_blur_has_a_direction(clear):
     assert longer == pytest.approx(4, rel=0.25)
     assert shorter < 2
     assert found.blur[0] > 4 * found.blur[2]
+
+
+def test_clear_faces_are_worsened_as_the_photo_was(clear):
+    """Means of blocks, scipy's blur at that side, noise of that level; a grey photo's colours are lent."""
+    faces, side = clear.clear[:3], R // 3
+    small = faces.reshape(3, 3, side, 3, side, 3).mean(axis=(3, 5)).astype(float)
+    blurred = gaussian_filter(small, (0, 0, 2.0, 2.0), mode="reflect")
+    found = Damage(side, (36.0, 0.0, 36.0)).done_to(faces.astype(float))  # 6 px of the crop, 2 of these
+    np.testing.assert_allclose(found, blurred, atol=2e-3)
+    same = clear.worsened(faces, Damage(R))
+    np.testing.assert_allclose(same, faces, atol=1e-6)
+    noisy = clear.worsened(faces, Damage(R, noise=20.0)) - faces
+    assert noisy.std() * 127.5 == pytest.approx(20, rel=0.02)
+    grey = clear.worsened(faces, Damage(R, tone=((1.0, 0.0),) * 3))
+    weights = np.array([0.299, 0.587, 0.114])
+    np.testing.assert_allclose(np.tensordot(weights, grey - faces, (0, 1)), 0, atol=1e-5)
+    colours = grey - np.tensordot(weights, grey, (0, 1))[:, None]
+    np.testing.assert_allclose(colours, np.broadcast_to(clear.chroma, faces.shape), atol=1e-5)
+
+
+def test_a_search_that_reaches_far_stays_finite():
+    """The simplex may ask for any width; what comes of it is a number."""
+    for far in (1e6, -1e6):
+        assert np.isfinite(estimates._round(far)).all()
+        assert np.isfinite(estimates._long(far, -far, 1.0)).all()
+
+
+def test_large_pictures_are_not_searched_for_what_they_were_made_of(monkeypatch):
+    """Which of a thousand sides a large crop was made of would take minutes and gigabytes."""
+    side = 2 * R
+    assert side > estimates.LARGEST
+    monkeypatch.setattr(estimates, "_excess", lambda *_: pytest.fail("searched"))
+    random = np.random.default_rng(0)
+    faces = random.uniform(-1, 1, (2, 3, side, side)).astype(np.float32)
+    pixels = random.integers(0, 256, (side, side, 3), np.uint8)
+    photo = as_photo(pixels)
+    large = place("photo", photo, whole_quad(photo, "photo"), side)
+    assert Estimator(faces).of_photo(large).kernel is None
+    assert Estimator(faces, Known(scale=2)).of_photo(large).kernel is None
+    assert estimates._basis.cache_info().maxsize is not None
 
 
 def test_what_is_known_is_not_estimated(clear):

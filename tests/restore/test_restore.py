@@ -15,12 +15,14 @@ from mystyle_cli.faces import align as align_room
 from mystyle_cli.faces.align import FFHQ, Crop, align, quad_side
 from mystyle_cli.faces.faces import find_faces
 from mystyle_cli.faces.paste import worked_region
+from mystyle_cli.find.gate import Gate
 from mystyle_cli.find.locate import Subject, mask_of
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.photos.decode import decode
 from mystyle_cli.photos.pixels import resize
 from mystyle_cli.prior.manifest import IdentityLimits
 from mystyle_cli.projection.settings import ProjectionSettings
+from mystyle_cli.restore import restore as room
 from mystyle_cli.restore.engine import open_engine
 from mystyle_cli.restore.restore import restore, restore_with
 from mystyle_cli.restore.task import RestoreSettings, default_settings
@@ -331,3 +333,33 @@ def test_a_mask_is_read_from_light_and_opacity():
     pixels = np.array([[[255] * 3, [0] * 3, [255] * 3]], np.uint8)
     photo = replace(decode(PHOTO), pixels=pixels, alpha=np.array([[255, 255, 0]], np.uint8))
     assert mask_of(photo).tolist() == [[255, 0, 0]]
+
+
+@pytest.mark.parametrize(("score", "said"), [(0.2, None), (0.4, "too damaged"), (0.6, "")])
+def test_whose_a_damaged_face_is_is_asked_of_photos_as_damaged(profile, monkeypatch, score, said):
+    """Refused as it is, a face is held against the person's own photos as damaged as it is."""
+    engine = open_engine(profile, replace(CROPS, quality="full"))
+    pixels, wanted = picture(1, 32), NotThisPersonError("photo: this is not ada", "Use --force.")
+    place, asked = room._locate, []
+
+    def located(engine, subject, task, force=False):
+        if not force:
+            raise wanted
+        return place(engine, subject, task, force)
+
+    def opened(profile, side, hole, worsen):
+        asked.append(worsen(np.zeros((2, 3, 32, 32), np.float32)).shape)
+        return Gate(theirs=0.5, others=0.3)
+
+    monkeypatch.setattr(room, "_locate", located)
+    monkeypatch.setattr(room, "open_gate", opened)
+    monkeypatch.setattr(Profile, "id_score", lambda *_: np.array([score], np.float32))
+    if said is None:
+        with pytest.raises(NotThisPersonError) as refused:
+            room._given(engine, Subject(pixels, name="photo"), "restore")
+        assert refused.value is wanted
+    else:
+        given = room._given(engine, Subject(pixels, name="photo"), "restore")
+        told = " ".join(given.located.warnings)
+        assert said in told if said else "damaged" not in told
+    assert asked == [(2, 3, 32, 32)]

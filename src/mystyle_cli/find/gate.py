@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -25,8 +26,13 @@ class Gate:
     others: float  # under this it is somebody else's. Between the two nobody can tell.
 
 
-def open_gate(profile: Profile, side: float, hole: Floats) -> Gate:
+def open_gate(
+    profile: Profile, side: float, hole: Floats, worsen: Callable[[Floats], Floats] | None = None
+) -> Gate:
     """Return what ID scores mean for a face `side` pixels wide with a hole (R, R), 1 = not visible.
+
+    Args:
+        worsen: does to faces (B, 3, R, R) what was done to the photo, where it is more than that.
 
     A face that is small, or has a hole, scores lower whoever it is. What strangers reach does not rise with
     that, so where the prior states it, the same score shows that a face is the person's; but a face is
@@ -44,7 +50,8 @@ def open_gate(profile: Profile, side: float, hole: Floats) -> Gate:
     faces = profile.faces()
     rows = np.unique(np.linspace(0, len(faces) - 1, min(SAMPLE, len(faces))).round().astype(int))
     others = [[int(row)] for row in rows] if len(faces) > 1 else None  # a photo is not held against itself
-    veiled = profile.id_score(_degrade(faces[rows], small, hole), others)
+    seen = _degrade(faces[rows], small, hole) if worsen is None else worsen(faces[rows])
+    veiled = profile.id_score(seen, others)
     reached = float(veiled.mean() - SPREADS * veiled.std())
     if stated is not None:
         return Gate(limit if side >= stated.least_side else np.inf, min(limit, reached))

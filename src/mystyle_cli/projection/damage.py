@@ -112,6 +112,24 @@ class Damage:
         area = np.sinc(across) * np.sinc(down) if small < resolution else 1.0
         return blurred * area, blurred
 
+    def done_to(self, images: Floats) -> Floats:
+        """Blur images (..., R, R) and make them small, (..., s, s), without torch, noise and JPEG."""
+        resolution, small = images.shape[-1], self.side
+        down = area_kernel(resolution, small)
+        made = np.asarray(down @ images @ down.T)
+        if not self.sigma:
+            return made
+        _, blurred = self.passed(resolution)
+        return np.fft.irfft2(np.fft.rfft2(mirrored(made)) * blurred, s=(2 * small, 2 * small))[
+            ..., :small, :small
+        ]
+
+
+def mirrored(planes: Floats) -> Floats:
+    """Return planes (..., s, s) continued by their mirror images to (..., 2 s, 2 s)."""
+    wide = np.concatenate([planes, planes[..., ::-1]], axis=-1)
+    return np.concatenate([wide, wide[..., ::-1, :]], axis=-2)
+
 
 def _passed(blur: tuple[float, float, float], across: Floats, down: Floats) -> Floats:
     """Return what a Gaussian leaves of frequencies, in cycles a pixel."""

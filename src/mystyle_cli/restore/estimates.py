@@ -12,14 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from mystyle_cli.errors import UsageError
-from mystyle_cli.photos.pixels import area_kernel, to_unit
+from mystyle_cli.photos.pixels import area_kernel, linear_kernel, to_unit
 from mystyle_cli.projection.damage import LUMA, Damage
 from mystyle_cli.projection.jpeg import quality_of, rounded, spectral_steps
 
@@ -35,6 +35,9 @@ SAMPLE: Final = 24
 
 SMALLEST: Final = 8
 """Side in pixels of the smallest picture that is looked for in a larger one."""
+
+LARGEST: Final = 128
+"""Side of the largest picture in which it is looked for; the work rises with the fourth power of it."""
 
 KERNELS: Final[tuple[Kernel, ...]] = ("bicubic", "bilinear", "lanczos")
 """How people's programs enlarge."""
@@ -62,6 +65,9 @@ GAIN: Final = 0.03
 
 BLUR_GAIN: Final = 0.015
 """How much likelier a blur must make each frequency: some photos are softer than others."""
+
+WIDEST: Final = 10.0
+"""Logarithm of pixels beyond which no blur is tried: a search may reach for any number."""
 
 ELONGATED: Final = 1.6
 """How many times longer than wide a blur must be, so that it has a direction."""
@@ -132,6 +138,19 @@ class Estimator:
         mean = self.clear.mean(axis=0)
         return np.asarray(mean - np.tensordot(LUMA, mean, 1), np.float32)
 
+    def coloured(self, faces: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Lend faces (B, 3, R, R) without colours those that the person's photos have."""
+        luma = np.einsum("c,nchw->nhw", LUMA, faces)[:, None]
+        return np.asarray(luma + self.chroma, np.float32)
+
+    def worsened(self, faces: npt.NDArray[np.float32], damage: Damage) -> npt.NDArray[np.float32]:
+        """Do to clear faces (B, 3, R, R) what was done to a photo, and bring them back to R."""
+        small = damage.done_to(faces.astype(np.float64))
+        small = small + np.random.default_rng(0).normal(0, damage.noise / 127.5, small.shape)
+        up = linear_kernel(damage.side, faces.shape[-1])
+        seen = np.asarray(up @ small @ up.T, np.float32)
+        return seen if damage.tone is None else self.coloured(seen)
+
     @cached_property
     def _luma(self) -> Floats:
         return np.asarray(np.einsum("c,nchw->nhw", LUMA, self.clear.astype(np.float64)) * 127.5)
@@ -176,10 +195,10 @@ class Estimator:
         size = len(pixels)
         if self.known.scale is not None:
             side = min(size, max(SMALLEST, round(photo_side / self.known.scale)))
-            fits = untouched and side < size
+            fits = untouched and side < size <= LARGEST
             found = next((one for one in KERNELS if fits and _excess(pixels, side, one) <= ROUNDING), None)
             return side, found
-        if untouched and (enlarged := _enlarged(pixels)) is not None:
+        if untouched and size <= LARGEST and (enlarged := _enlarged(pixels)) is not None:
             return enlarged
         there, clear = power(luma[None]), self._spectrum(size)
         rings = _rings(size)
@@ -250,7 +269,6 @@ def _excess(pixels: Pixels, side: int, kernel: Kernel) -> float:
     return float(np.sqrt(np.square(green - inside).mean())) / rounding
 
 
-@cache
 def _matrix(size: int, side: int, kernel: Kernel) -> Floats:
     """Return the matrix (size, side) by which Pillow enlarges a row."""
     from PIL import Image
@@ -261,13 +279,12 @@ def _matrix(size: int, side: int, kernel: Kernel) -> Floats:
     return np.asarray(unit.resize((size, side), PILLOW[kernel]), np.float64).T
 
 
-@cache
+@lru_cache(3 * LARGEST)  # all that is tried on a picture of one size; some 25 MB
 def _basis(size: int, side: int, kernel: Kernel) -> Floats:
     """Return an orthonormal basis (size, side) of what rows enlarged from a side can be."""
     return np.asarray(np.linalg.qr(_matrix(size, side, kernel))[0])
 
 
-@cache
 def _inverse(size: int, side: int, kernel: Kernel) -> Floats:
     """Return the matrix (side, size) that undoes it."""
     return np.asarray(np.linalg.pinv(_matrix(size, side, kernel)))
@@ -306,12 +323,12 @@ def _rings(side: int) -> npt.NDArray[np.int64]:
 
 def _round(width: float) -> Floats:
     """Return the covariance (3,) of a round blur, by the logarithm of its standard deviation."""
-    return np.array([1.0, 0.0, 1.0]) * math.exp(2 * width)
+    return np.array([1.0, 0.0, 1.0]) * math.exp(2 * min(width, WIDEST))
 
 
 def _long(first: float, second: float, turn: float) -> Floats:
     """Return the covariance (3,) of a blur with two standard deviations, by their logarithms, turned."""
-    one, other = math.exp(2 * first), math.exp(2 * second)
+    one, other = math.exp(2 * min(first, WIDEST)), math.exp(2 * min(second, WIDEST))
     cos, sin = math.cos(turn), math.sin(turn)
     return np.array([one * cos**2 + other * sin**2, (one - other) * cos * sin, one * sin**2 + other * cos**2])
 
@@ -359,7 +376,7 @@ def fit(there: Floats, clear: Floats, sharp: float, steps: Floats) -> tuple[Floa
 
     def unlikely(numbers: Floats, shape: Floats) -> float:
         """Return the negative log-likelihood of contrast, noise and blur."""
-        contrast, noise = np.exp(numbers[:2])
+        contrast, noise = np.exp(np.clip(numbers[:2], -20, 20))  # the simplex may reach anywhere
         model = rounded(contrast * ref * np.exp(-4 * np.pi**2 * (shape @ squares)) + noise, steps)
         told = float((np.log(model) + y / model).sum())
         return told + 2 * float(numbers[0]) ** 2 + len(y) * GAIN * math.sqrt(float(noise)) / NOISY

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mystyle_cli.projection import jpeg
-from mystyle_cli.projection.damage import LUMA, Damage
+from mystyle_cli.projection.damage import LUMA, Damage, mirrored
 
 if TYPE_CHECKING:
     from mystyle_cli.nets.exported import Degraded
@@ -54,11 +54,11 @@ def kept(image: Floats, photo: Degraded, damage: Damage) -> npt.NDArray[np.float
     off = _off(np.asarray(image, np.float64), photo, damage)  # (1 or 3, s, s), luma and chroma, of 255
     if not photo.known.all():
         off = np.asarray(continued(off, 1 - photo.known), np.float64)  # so that no edge shows where it ends
-    spectrum = np.fft.rfft2(_mirrored(off))  # (C, 2 s, s + 1)
+    spectrum = np.fft.rfft2(mirrored(off))  # (C, 2 s, s + 1)
     if damage.clean:
         share = np.ones_like(spectrum.real)
     else:
-        there = _power(np.fft.rfft2(_mirrored(_planes(photo.target * 127.5, damage))))
+        there = _power(np.fft.rfft2(mirrored(_planes(photo.target * 127.5, damage))))
         found = np.stack([_smoothed(plane, side) for plane in _power(spectrum)])
         noise = _noise(damage, len(off)) + np.square(DOUBT * (1 - blurred)) * there
         dead = passed < DEAD
@@ -89,26 +89,7 @@ def _off(image: Floats, photo: Degraded, damage: Damage) -> Floats:
     if damage.tone is not None:
         slope, offset = np.asarray(damage.tone).T[..., None, None]
         image = slope * np.tensordot(LUMA, image, 1) + offset
-    side = damage.side
-    small = _area(image, side)
-    if damage.sigma:
-        _, blurred = damage.passed(image.shape[-1])
-        made = np.fft.irfft2(np.fft.rfft2(_mirrored(small)) * blurred, s=(2 * side, 2 * side))
-        small = made[..., :side, :side]
-    return _planes((photo.target - small) * 127.5, damage)
-
-
-def _area(image: Floats, side: int) -> Floats:
-    from mystyle_cli.photos.pixels import area_kernel
-
-    down = area_kernel(image.shape[-1], side)
-    return np.asarray(down @ image @ down.T)
-
-
-def _mirrored(planes: Floats) -> Floats:
-    """Return planes (C, s, s) continued by their mirror images to (C, 2 s, 2 s)."""
-    wide = np.concatenate([planes, planes[..., ::-1]], axis=-1)
-    return np.concatenate([wide, wide[:, ::-1]], axis=-2)
+    return _planes((photo.target - damage.done_to(image)) * 127.5, damage)
 
 
 def _power(spectra: npt.NDArray[Any]) -> Floats:

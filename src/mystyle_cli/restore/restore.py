@@ -20,7 +20,6 @@ from mystyle_cli.find.locate import Located, Subject, locate
 from mystyle_cli.hull import hull
 from mystyle_cli.photos.pixels import to_unit
 from mystyle_cli.progress import Progress, silent
-from mystyle_cli.projection.damage import LUMA
 from mystyle_cli.projection.settings import Projection
 from mystyle_cli.restore import composite
 from mystyle_cli.restore.engine import Answering, open_engine
@@ -166,12 +165,14 @@ def _doubtful(engine: Answering, subject: Subject, error: NotThisPersonError) ->
     """
     located = _locate(engine, subject, "restore", force=True)
     engine = engine.of(located.person)
-    damage, seen = engine.estimator.of_photo(located), to_unit(located.crop)
+    estimator = engine.estimator
+    damage = estimator.of_photo(located)
+    seen = to_unit(located.crop)[None]
     if damage.tone is not None:
-        seen = np.asarray(np.tensordot(LUMA, seen, 1)[None] + engine.estimator.chroma, np.float32)
-    score = float(engine.profile.id_score(seen[None])[0])
+        seen = estimator.coloured(seen)
+    score = float(engine.profile.id_score(seen)[0])
     side = min(located.side, damage.effective_side(engine.resolution))
-    gate = open_gate(engine.profile, side, located.hole)
+    gate = open_gate(engine.profile, side, located.hole, lambda faces: estimator.worsened(faces, damage))
     if score < gate.others:
         raise error
     located = replace(located, id_score=score, warnings=located.photo.notes)
