@@ -6,9 +6,12 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mystyle_cli.errors import MystyleError, UsageError
+from mystyle_cli.photos.encode import Beside, encode
+from mystyle_cli.photos.marks import Provenance, source_type
 from mystyle_cli.terminal.inputs import Input
 from mystyle_cli.terminal.outputs import NONE, Ground, Naming, plan
 
@@ -95,12 +98,21 @@ def test_templates_name_results(tmp_path: Path) -> None:
 
 
 def test_templates_take_no_result_for_an_input(tmp_path: Path) -> None:
-    """What an earlier run put into the folder is not worked on again, unless it was named itself."""
-    names = ("a.png", "a.up.png", "b.png", "c.up.png")
+    """What an earlier run put into the folder is not worked on again, unless it was named itself.
+
+    A photo that is only called so stays one, and nothing replaces it.
+    """
+    names = ("a.png", "a.up.png", "b.png", "c.up.png", "c.png", "d.png", "d.up.png")
     naming = Naming("{stem}.up.png")
+    marks = Provenance("upscale", "ada", "faces", 0.05, None, "0.1.0", source_type("upscale"))
+    for name in names:
+        mine = Beside(marks=marks) if name in ("a.up.png", "c.up.png") else Beside()
+        encode(np.zeros((4, 4, 3), np.uint8), tmp_path / name, mine)
     inputs = [Input(tmp_path / name, Path(name), True) for name in names]
     left = naming.without_results(inputs, None, "upscale", ".png")
-    assert [item.relative.name for item in left] == ["a.png", "b.png", "c.up.png"]
+    assert [item.relative.name for item in left] == ["a.png", "b.png", "c.png", "d.png", "d.up.png"]
+    with pytest.raises(UsageError, match="would replace an input"):
+        plan(left, None, "upscale", "png", naming=naming)
     typed = [Input(item.path, item.relative) for item in inputs]
     assert naming.without_results(typed, None, "upscale", ".png") == typed
     with pytest.raises(UsageError, match="replace an input"):

@@ -138,19 +138,6 @@ class Estimator:
         mean = self.clear.mean(axis=0)
         return np.asarray(mean - np.tensordot(LUMA, mean, 1), np.float32)
 
-    def coloured(self, faces: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Lend faces (B, 3, R, R) without colours those that the person's photos have."""
-        luma = np.einsum("c,nchw->nhw", LUMA, faces)[:, None]
-        return np.asarray(luma + self.chroma, np.float32)
-
-    def worsened(self, faces: npt.NDArray[np.float32], damage: Damage) -> npt.NDArray[np.float32]:
-        """Do to clear faces (B, 3, R, R) what was done to a photo, and bring them back to R."""
-        small = damage.done_to(faces.astype(np.float64))
-        small = small + np.random.default_rng(0).normal(0, damage.noise / 127.5, small.shape)
-        up = linear_kernel(damage.side, faces.shape[-1])
-        seen = np.asarray(up @ small @ up.T, np.float32)
-        return seen if damage.tone is None else self.coloured(seen)
-
     @cached_property
     def _luma(self) -> Floats:
         return np.asarray(np.einsum("c,nchw->nhw", LUMA, self.clear.astype(np.float64)) * 127.5)
@@ -220,6 +207,18 @@ class Estimator:
         shared = 1.0 if grey else math.sqrt(sum(weight**2 for weight in LUMA))
         level = math.sqrt(noise) / shared
         return (covariance[0], covariance[1], covariance[2]), level if level >= CLEAN else 0.0
+
+
+def worsened(faces: npt.NDArray[np.float32], damage: Damage) -> npt.NDArray[np.float32]:
+    """Do to clear faces (B, 3, R, R) what was done to a photo, and bring them back to R."""
+    small = damage.done_to(faces.astype(np.float64))
+    small = small + np.random.default_rng(0).normal(0, damage.noise / 127.5, small.shape)
+    up = linear_kernel(damage.side, faces.shape[-1])
+    again = np.asarray(up @ small @ up.T, np.float32)
+    if damage.tone is None:
+        return again
+    luma = np.einsum("c,nchw->nhw", LUMA, again)  # lent colours would make anybody more like the person
+    return np.repeat(luma[:, None], 3, axis=1).astype(np.float32)
 
 
 def seen(located: Located, resolution: int) -> Pixels:

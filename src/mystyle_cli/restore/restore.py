@@ -23,6 +23,7 @@ from mystyle_cli.progress import Progress, silent
 from mystyle_cli.projection.settings import Projection
 from mystyle_cli.restore import composite
 from mystyle_cli.restore.engine import Answering, open_engine
+from mystyle_cli.restore.estimates import worsened
 from mystyle_cli.restore.given import Given
 from mystyle_cli.restore.task import Restoration, RestoreSettings, TaskName, default_settings
 from mystyle_cli.restore.whole import Whole
@@ -158,24 +159,19 @@ def _given(engine: Answering, subject: Subject, task: TaskName) -> Given:
 
 
 def _doubtful(engine: Answering, subject: Subject, error: NotThisPersonError) -> tuple[Located, Damage]:
-    """Return a face that is too blurred, or without colours, to show whose it is, with its damage.
+    """Return a face that is too damaged to show whose it is, with its damage.
 
     Raises:
         NotThisPersonError: photos of the person, so damaged, would be more like them.
     """
     located = _locate(engine, subject, "restore", force=True)
     engine = engine.of(located.person)
-    estimator = engine.estimator
-    damage = estimator.of_photo(located)
-    seen = to_unit(located.crop)[None]
-    if damage.tone is not None:
-        seen = estimator.coloured(seen)
-    score = float(engine.profile.id_score(seen)[0])
+    damage, score = engine.estimator.of_photo(located), located.id_score
     side = min(located.side, damage.effective_side(engine.resolution))
-    gate = open_gate(engine.profile, side, located.hole, lambda faces: estimator.worsened(faces, damage))
+    gate = open_gate(engine.profile, side, located.hole, lambda faces: worsened(faces, damage))
     if score < gate.others:
         raise error
-    located = replace(located, id_score=score, warnings=located.photo.notes)
+    located = replace(located, warnings=located.photo.notes)
     if score >= gate.theirs:
         return located, damage
     who = engine.profile.who

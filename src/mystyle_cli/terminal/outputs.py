@@ -184,11 +184,29 @@ class Naming:
     def without_results(
         self, inputs: Sequence[Input], output: str | None, command: str, suffix: str
     ) -> list[Input]:
-        """Leave out what is in a folder only because an earlier run of this command has put it there."""
+        """Leave out what is in a folder only because an earlier run of this command has put it there.
+
+        A photo may be called as a result would be. It stays an input, which no result replaces.
+        """
         made = {os.path.realpath(self.path(item, output, command, suffix)) for item in inputs}
         return [
-            item for item in inputs if not item.from_folder or os.path.realpath(item.path or "") not in made
+            item
+            for item in inputs
+            if item.path is None
+            or not item.from_folder
+            or os.path.realpath(item.path) not in made
+            or not _is_ours(item.path)
         ]
+
+
+def _is_ours(path: Path) -> bool:
+    """Tell whether a picture says that this program made it."""
+    from mystyle_cli.photos.marks import read_marks
+
+    try:
+        return read_marks(path) is not None
+    except MystyleError:
+        return False
 
 
 FIELDS: Final = ("stem", "name", "command", "ext")  # of names: the photo's without its ending, and with it
