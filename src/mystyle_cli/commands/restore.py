@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_RESTORE, BETA_UPSCALE, FACE_PARTS
+from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_RESTORE, BETA_UPSCALE
 from mystyle_cli.errors import UsageError
 from mystyle_cli.progress import Progress
 from mystyle_cli.terminal.app import App, Command, Unused, pass_app
+from mystyle_cli.terminal.asking import Ask, RepairOptions, WhereOptions, repair_options, where_options
 from mystyle_cli.terminal.batch import Job, Picture, Result, finished, open_batch
 from mystyle_cli.terminal.console import finite
 from mystyle_cli.terminal.marking import Origin, provenance
 from mystyle_cli.terminal.options import (
     BatchOptions,
-    Number,
     batch_options,
     bundle,
     profile_argument,
@@ -36,19 +36,16 @@ from mystyle_cli.terminal.searching import (
     settings_of,
 )
 from mystyle_cli.terminal.subjects import (
-    Companions,
     SubjectReader,
     answer_each,
     landmark_companions,
-    mask_companions,
 )
 
 if TYPE_CHECKING:
     from mystyle_cli.find.locate import Subject
-    from mystyle_cli.find.region import Box, Region
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.projection.damage import Damage
-    from mystyle_cli.restore.task import Quality, Restoration, RestoreSettings, TaskName
+    from mystyle_cli.restore.task import Restoration, RestoreSettings, TaskName
 
 
 keep_code_option: Final = click.option(
@@ -76,81 +73,6 @@ UNMARKED: Final = Unused(
     "Leave out one of --keep-code and --no-mark.",
 )
 
-
-class Corners(click.ParamType):  # type: ignore[type-arg]  # older clicks know no generic ones
-    """A box on a photo, as x,y,width,height in pixels."""
-
-    name = "x,y,width,height"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, context: click.Context | None
-    ) -> tuple[int, ...]:
-        """Parse what was typed."""
-        try:
-            left, top, width, height = (int(number) for number in value.split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not x,y,width,height in whole pixels", param, context)
-        if width < 1 or height < 1:
-            self.fail(f"a box of {width} x {height} pixels is empty", param, context)
-        return left, top, width, height
-
-
-@dataclass(frozen=True)
-class WhereOptions:
-    """Where photos are filled."""
-
-    mask: Path | None
-    parts: tuple[str, ...]
-    kept: tuple[str, ...]
-    boxes: tuple[Box, ...]
-
-    def ask(self, quality: Quality) -> Ask:
-        """Return what is asked of photos; raises UsageError where parts are kept of nothing."""
-        from mystyle_cli.find.region import Region
-
-        said = bool(self.mask or self.parts or self.boxes)
-        if self.kept and not said:
-            raise UsageError(
-                "--except keeps parts of what is filled", "Say what is: --part face --except eyes."
-            )
-        region = Region(self.parts, self.boxes, self.kept) if self.parts or self.boxes or self.kept else None
-        return Ask("inpaint", quality, mask_companions(self.mask) if self.mask else None, region)
-
-
-where_options: Final = bundle(
-    "where",
-    WhereOptions,
-    (
-        click.option(
-            "--mask",
-            type=click.Path(exists=True, path_type=Path),
-            metavar="FILE|DIR",
-            help="Picture of the photo's size, white where to fill; or a folder with one for each photo.",
-        ),
-        click.option(
-            "--part",
-            "parts",
-            multiple=True,
-            type=click.Choice(FACE_PARTS),
-            help="Fill this part of the face, wherever it is; may be given again.",
-        ),
-        click.option(
-            "--except",
-            "kept",
-            multiple=True,
-            type=click.Choice(FACE_PARTS),
-            help="Leave this part as it is, whatever else is to be filled; may be given again.",
-        ),
-        click.option(
-            "--box",
-            "boxes",
-            multiple=True,
-            type=Corners(),
-            help="Fill this box, in pixels of the upright photo; may be given again.",
-        ),
-    ),
-)
-
 LONGEST: Final = 60_000  # characters of a code that a JPEG has room for; its record ends at 65 533 bytes
 
 
@@ -164,87 +86,6 @@ def refuse_long_codes(profile: Profile, batch: BatchOptions) -> None:
         raise UsageError(
             f"--keep-code: a JPEG has no room for a code of {photos} photos", "Use --format png or webp."
         )
-
-
-@dataclass(frozen=True)
-class RepairOptions:
-    """What is known of photos' damage, and how what is restored meets the rest; lengths are the photo's."""
-
-    blur: float | None
-    noise: float | None
-    jpeg: int | None  # 0: none
-    scale: float | None
-    keep_tone: bool
-    grain: str | None
-    mask: Path | None  # where photos are scratched
-
-    def applied(self, settings: RestoreSettings) -> RestoreSettings:
-        """Return settings that heed them."""
-        from mystyle_cli.restore.estimates import Known
-
-        known = Known(self.blur, self.noise, self.jpeg, self.scale)
-        grain = None if self.grain is None else self.grain == "keep"
-        return replace(settings, known=known, keep_tone=self.keep_tone, grain=grain)
-
-
-repair_options: Final = bundle(
-    "repair",
-    RepairOptions,
-    (
-        click.option(
-            "--blur",
-            type=Number(0),
-            metavar="PX",
-            help="How blurred photos are: standard deviation in their pixels.  [default: estimated]",
-        ),
-        click.option(
-            "--noise",
-            type=Number(0, 255),
-            metavar="LEVEL",
-            help="How noisy they are: standard deviation, of 255.  [default: estimated]",
-        ),
-        click.option(
-            "--jpeg",
-            type=click.IntRange(0, 100),
-            metavar="QUALITY",
-            help="At which quality they were a JPEG, before they were enlarged; 0: never.  "
-            "[default: estimated]",
-        ),
-        click.option(
-            "--scale",
-            type=Number(1),
-            metavar="TIMES",
-            help="How many times they were enlarged since.  [default: estimated]",
-        ),
-        click.option(
-            "--keep-tone",
-            is_flag=True,
-            help="Leave grey and toned photos as they are.  [default: the face gets its colours]",
-        ),
-        click.option(
-            "--grain",
-            type=click.Choice(["keep", "none"]),
-            help="Whether the face gets the grain of its photo.  [default: keep; with --aligned none]",
-        ),
-        click.option(
-            "--mask",
-            type=click.Path(exists=True, path_type=Path),
-            metavar="FILE|DIR",
-            help="Picture of the photo's size, white where it is scratched; or a folder of them.",
-        ),
-    ),
-)
-
-
-@dataclass(frozen=True)
-class Ask:
-    """What is asked of photos."""
-
-    task: TaskName
-    quality: Quality = "full"
-    masks: Companions | None = None  # where they are, of what is to be filled
-    region: Region | None = None  # the same
-    repair: RepairOptions | None = None  # of what is damaged
 
 
 def run_restore(
@@ -508,6 +349,6 @@ def restore(
     the photo does hold of the face stays: one without damage comes out as it was. A face smaller than the
     profile's generator draws makes the photo larger, as in upscale.
     """
-    masks = None if repair.mask is None else mask_companions(repair.mask)
-    ask = Ask("restore", quality.chosen, masks, repair=repair)
-    return run_restore(app, name, ask, batch, search, CodeOptions(folder, keep_code=False))
+    return run_restore(
+        app, name, repair.ask(quality.chosen), batch, search, CodeOptions(folder, keep_code=False)
+    )
