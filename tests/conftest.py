@@ -31,6 +31,13 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")  # however slow it is, and whatever else it does
 
 
+@pytest.fixture(autouse=True)
+def _same_numbers_in_any_order() -> None:
+    """Let no test's random weights depend on which tests ran before it in the same process."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
+
 def _onnx_net(path: Path, body: list[object], weights: dict[str, np.ndarray], rank: int) -> None:
     """Write an ONNX net `images` -> `out` of the given nodes."""
     from onnx import TensorProto, helper, numpy_helper, save

@@ -59,7 +59,7 @@ CASES: Mapping[str, Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]] =
     "restore": {
         **SEARCHED,
         **QUALITY,
-        "force": ({"store": "strict", "photo": OPPOSITE}, {"force": True}),
+        "force": ({"store": "strict", "photo": OPPOSITE, "blur": 0.0, "noise": 0.0}, {"force": True}),
         "mask": ({}, {"mask": HOLE}),
         "blur": ({}, {"blur": 4.0}),
         "noise": ({}, {"noise": 0.0}),

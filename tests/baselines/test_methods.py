@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -171,21 +170,32 @@ def test_pixels_count_beside_what_is_perceived(profile: Profile) -> None:
     assert losses[1] - losses[0] == pytest.approx(3 * np.square(made - profile.faces()[:3]).mean(), rel=1e-3)
 
 
-def test_correspondence_is_kept(profile: Profile) -> None:
-    """At the beginning nothing is out of correspondence; with more weight, less is at the end."""
-    judge = Discriminator(32)
-    method = CrossDomain(tuning=replace(DUEL, steps=8, half_life=1.0))
-    ends = []
-    for weight in (0.0, 1e5):
-        duel = CorrespondingDuel(profile, judge, replace(method, consistency=weight), 0)
-        measure = partial(duel.made, duel.codes(1))
-        duel.method = replace(method, consistency=1.0)
-        assert float(measure()[1].detach()) == pytest.approx(0, abs=1e-6)
-        duel.method = replace(method, consistency=weight)
-        duel.run()
-        duel.method = replace(method, consistency=1.0)
-        ends.append(float(measure()[1].detach()))
-    assert ends[1] < ends[0]
+def test_correspondence_pulls_at_the_generator(profile: Profile) -> None:
+    """At the beginning nothing is out of correspondence; what is, is pulled back by its weight."""
+
+    def pushed(weight: float) -> CorrespondingDuel:
+        torch.manual_seed(0)
+        duel = CorrespondingDuel(profile, Discriminator(32), replace(CrossDomain(), consistency=weight), 0)
+        assert float(duel.made(duel.codes(1))[1].detach()) == pytest.approx(0, abs=1e-6)
+        random = torch.Generator().manual_seed(0)  # the same push for all
+        with torch.no_grad():
+            for parameter in duel.parameters.values():
+                push = torch.randn(parameter.shape, generator=random)
+                parameter.add_(0.3 * parameter.square().mean().sqrt() * push)
+        return duel
+
+    def pull(weight: float) -> torch.Tensor:
+        duel = pushed(weight)
+        duel._generate(1, *duel.made(duel.codes(1)))
+        return torch.cat([one.grad.flatten() for one in duel.parameters.values() if one.grad is not None])
+
+    duel = pushed(1.0)
+    loss = duel.made(duel.codes(1))[1]
+    assert float(loss.detach()) > 1e-4
+    gradients = torch.autograd.grad(loss, list(duel.parameters.values()), materialize_grads=True)
+    wanted = torch.cat([one.flatten() for one in gradients])
+    found = (pull(1e7) - pull(0.0)) / 1e7
+    assert float((found - wanted).norm()) < 0.05 * float(wanted.norm())
 
 
 def test_without_a_discriminator_a_method_is_refused(profile: Profile) -> None:
