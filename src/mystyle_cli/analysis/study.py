@@ -144,7 +144,7 @@ def _answers(
     profile: Profile, crops: Pixels, names: Sequence[str], method: Baseline, progress: Progress
 ) -> list[Restoration]:
     """Return what a method makes of photos that were made small."""
-    settings = comparison_settings("upscale", start="centre")
+    settings = comparison_settings("upscale")
     given = subjects(crops, "upscale", names, profile.prior.crop)
     return method.restore(profile, method.train(profile, 0), given, "upscale", settings, progress)
 

@@ -152,7 +152,7 @@ class Bench:
 
     def settings(self, task: TaskName, quality: Quality = "full") -> RestoreSettings:
         """Return how aligned crops of the person are searched; nobody is refused and left out."""
-        chosen = comparison_settings(task, start="centre" if quality == "full" else "auto", quality=quality)
+        chosen = comparison_settings(task, quality=quality)
         steps = None if quality == "instant" else self.protocol.steps
         return replace(chosen, projection=replace(chosen.projection, steps=steps))
 

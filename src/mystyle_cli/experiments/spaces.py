@@ -45,7 +45,7 @@ def measure(bench: Bench) -> Measured:
             settings = bench.settings(case.task)
             steps = settings.projection.steps or (None if space in HULL else FREE_STEPS)
             search = replace(settings.projection, space=space, steps=steps)
-            settings = replace(settings, projection=search)
+            settings = replace(settings, projection=search, start="centre")  # the same for all
             answers = case.answered(bench.profile, bench.photos, settings, bench.progress)
             shown.append(answers.pixels)
             for name, column in bench.judged(answers).items():

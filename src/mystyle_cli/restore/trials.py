@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mystyle_cli.find.locate import Subject
 from mystyle_cli.photos.pixels import Pixels, resize
-from mystyle_cli.restore.task import Quality, RestoreSettings, Start, TaskName, default_settings
+from mystyle_cli.restore.task import Quality, RestoreSettings, TaskName, default_settings
 
 if TYPE_CHECKING:
     from mystyle_cli.faces.align import Crop
@@ -80,7 +80,6 @@ def comparison_settings(
     task: TaskName,
     base: RestoreSettings | None = None,
     *,
-    start: Start = "auto",
     quality: Quality = "full",
 ) -> RestoreSettings:
     """Return settings for degraded aligned crops of the person: nobody is refused, so none is left out.
@@ -88,10 +87,9 @@ def comparison_settings(
     Args:
         task: for its beta.
         base: what to start from; None takes the task's defaults, with the two below.
-        start: of the search.
         quality: of the answer.
     """
-    chosen = base or replace(default_settings(task, quality), start=start)
+    chosen = base or default_settings(task, quality)
     return replace(chosen, aligned=True, force=True)
 
 
