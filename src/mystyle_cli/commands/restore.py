@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,12 +11,9 @@ import click
 
 from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_RESTORE, BETA_UPSCALE
 from mystyle_cli.errors import UsageError
-from mystyle_cli.progress import Progress
 from mystyle_cli.terminal.app import App, Command, Unused, pass_app
 from mystyle_cli.terminal.asking import Ask, RepairOptions, WhereOptions, repair_options, where_options
-from mystyle_cli.terminal.batch import Job, Picture, Result, finished, open_batch
-from mystyle_cli.terminal.console import finite
-from mystyle_cli.terminal.marking import Origin, provenance
+from mystyle_cli.terminal.batch import open_batch
 from mystyle_cli.terminal.options import (
     BatchOptions,
     batch_options,
@@ -26,6 +22,7 @@ from mystyle_cli.terminal.options import (
     warn_unbounded,
 )
 from mystyle_cli.terminal.outputs import Originals
+from mystyle_cli.terminal.restoring import Restoring
 from mystyle_cli.terminal.searching import (
     UNUSED,
     QualityOptions,
@@ -42,10 +39,7 @@ from mystyle_cli.terminal.subjects import (
 )
 
 if TYPE_CHECKING:
-    from mystyle_cli.find.locate import Subject
     from mystyle_cli.person.profile import Profile
-    from mystyle_cli.projection.damage import Damage
-    from mystyle_cli.restore.task import Restoration, RestoreSettings, TaskName
 
 
 keep_code_option: Final = click.option(
@@ -104,12 +98,12 @@ def run_restore(
     originals = Originals.of([profile.path, *(path for path in beside if path is not None)])
 
     @cache
-    def work() -> _Restoring:  # opened for the first photo that can be worked on: nets take seconds to load
+    def work() -> Restoring:  # opened for the first photo that can be worked on: nets take seconds to load
         device = app.choose_device(torch=ask.quality != "instant")
         settings = settings_of(app, ask.task, batch, search, ask.quality)
         if ask.repair is not None:
             settings = ask.repair.applied(settings)
-        return _Restoring(profile.on(device), ask.task, settings, codes.keep_code)
+        return Restoring(profile.on(device), ask.task, settings, codes.keep_code)
 
     landmarks = landmark_companions(search.landmarks)
     reader = SubjectReader(ask.masks, landmarks, ask.region, transparent=ask.task == "inpaint")
@@ -119,108 +113,6 @@ def run_restore(
             for job, answer in zip(jobs, answers, strict=True):
                 inputs.settle(job, answer, work().finish)
     return inputs.exit_code
-
-
-def figures(damage: Damage, side: float, resolution: int) -> dict[str, object]:
-    """Return what a photo had suffered, in its own pixels, by the names of the options.
-
-    Args:
-        side: of the face's crop on the photo, in pixels.
-        resolution: R.
-    """
-    unit = side / resolution  # photo pixels for each of the crop's
-    longer, shorter = damage.widths
-    tone = None
-    if damage.tone is not None:
-        tone = "grey" if all(slope == 1 and not offset for slope, offset in damage.tone) else "toned"
-    return {
-        "blur": round(damage.sigma * unit, 2),
-        "blur_longest": round(longer * unit, 2),
-        "blur_shortest": round(shorter * unit, 2),
-        "noise": round(damage.noise, 1),
-        "jpeg": damage.quality,
-        "scale": round(max(1.0, side / damage.side), 2),
-        "tone": tone,
-    }
-
-
-def told(damage: Damage, side: float, resolution: int) -> str:
-    """Return the same in words."""
-    found = figures(damage, side, resolution)
-    words = []
-    if damage.sigma:
-        round_ = damage.widths[0] < 1.3 * damage.widths[1]
-        across = "" if round_ else f" ({found['blur_longest']} x {found['blur_shortest']})"
-        words.append(f"blur {found['blur']} px{across}")
-    if damage.noise:
-        words.append(f"noise {found['noise']}")
-    if damage.quality is not None:
-        words.append(f"JPEG {damage.quality}")
-    if damage.side < min(round(side), resolution):
-        words.append(f"enlarged {found['scale']} times")
-    if found["tone"]:
-        words.append(str(found["tone"]))
-    return f"found {', '.join(words)}" if words else "found no damage"
-
-
-class _Restoring:
-    """One task of the restoring engine on many photos."""
-
-    def __init__(self, profile: Profile, task: TaskName, settings: RestoreSettings, keep_code: bool) -> None:
-        from mystyle_cli.restore.engine import open_engine
-
-        self.profile, self.task, self.settings, self.keep_code = profile, task, settings, keep_code
-        self.engine = open_engine(profile, settings)
-
-    def restore(self, subjects: Sequence[Subject], progress: Progress) -> Sequence[Restoration]:
-        from mystyle_cli.restore.restore import restore_with
-
-        return restore_with(self.engine, subjects, self.task, progress)
-
-    def finish(self, job: Job, answer: Restoration) -> Result:
-        from mystyle_cli.restore.saved import save_code
-
-        if job.code is not None:
-            save_code(job.code, self.profile, answer, aligned=self.settings.aligned)
-        size = f", {answer.factor:.3g} times" if self.task == "upscale" else ""
-        if answer.damage is not None and answer.located is not None:
-            size = f"; {told(answer.damage, answer.located.side, self.engine.resolution)}"
-        dilation = "" if answer.alpha_plus is None else f"dilation {answer.least_dilation:.4f}, "
-        whom = f"{answer.person}, " if answer.person else ""
-        summary = (
-            f"{job.item.name}: {whom}ID {answer.id_score:.3f} (input {answer.input_id:.3f}), "
-            f"{dilation}{answer.steps} steps{size}"
-        )
-        report: dict[str, object] = {
-            "person": answer.person or None,
-            "id": finite(answer.id_score),
-            "input_id": finite(answer.input_id),
-            "beta": answer.beta,
-            "least_dilation": finite(answer.least_dilation),
-            "loss": finite(answer.loss),
-            "steps": answer.steps,
-            "factor": finite(answer.factor),
-            "seed": self.settings.drawn,
-            "warnings": list(answer.warnings),
-        }
-        if answer.damage is not None and answer.located is not None:
-            report["damage"] = figures(answer.damage, answer.located.side, self.engine.resolution)
-        return Result(lambda: self._picture(job, answer), summary, answer.warnings, report)
-
-    def _picture(self, job: Job, answer: Restoration) -> Picture:
-        assert answer.pixels is not None
-        from mystyle_cli.restore.saved import code_bytes
-
-        origin = Origin(
-            answer.beta,
-            self.settings.drawn,
-            hull=answer.alpha_plus is not None,
-            code=code_bytes(self.profile, answer, aligned=self.settings.aligned) if self.keep_code else b"",
-            person=answer.person,
-        )
-        marks = provenance(self.task, self.profile, origin, answer.id_score)
-        filled = answer.located.mask if answer.located else None
-        return finished(job, answer.pixels, marks, filled)
 
 
 @click.command(

@@ -305,20 +305,21 @@ def write(
     """Write one picture whole or not at all; folders on the way are made. Raises MystyleError."""
     if target.path is None:
         buffer = io.BytesIO()
-        _encode(picture, buffer, target.format, jpeg_quality)
+        encode_picture(picture, buffer, target.format, jpeg_quality)
         console.binary(buffer.getvalue())
         return
     originals.refuse(target.path)
     try:
         target.path.parent.mkdir(parents=True, exist_ok=True)
-        _encode(picture, target.path, target.format, jpeg_quality)
+        encode_picture(picture, target.path, target.format, jpeg_quality)
     except OSError as error:
         raise MystyleError(
             f"{target.path}: {error.strerror or error}", "Choose another place with -o."
         ) from error
 
 
-def _encode(picture: Picture, file: Path | BinaryIO, format: Format, jpeg_quality: int) -> None:
+def encode_picture(picture: Picture, file: Path | BinaryIO, format: Format, jpeg_quality: int) -> None:
+    """Encode a finished result with all that is kept and said in its file."""
     from mystyle_cli.photos.encode import Beside, encode
 
     beside = Beside(picture.alpha, picture.exif, picture.marks, picture.seal)

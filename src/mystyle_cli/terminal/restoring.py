@@ -1,0 +1,125 @@
+"""One task of the restoring engine on photos, and what is said and written of each answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mystyle_cli.progress import Progress
+from mystyle_cli.terminal.batch import Job, Picture, Result, finished
+from mystyle_cli.terminal.console import finite
+from mystyle_cli.terminal.marking import Origin, provenance
+
+if TYPE_CHECKING:
+    from mystyle_cli.find.locate import Subject
+    from mystyle_cli.person.profile import Profile
+    from mystyle_cli.projection.damage import Damage
+    from mystyle_cli.restore.task import Restoration, RestoreSettings, TaskName
+
+
+class Restoring:
+    """One task on many photos, with nets that are ready.
+
+    Args:
+        keep_code: whether each photo's code is kept in its result.
+    """
+
+    def __init__(self, profile: Profile, task: TaskName, settings: RestoreSettings, keep_code: bool) -> None:
+        from mystyle_cli.restore.engine import open_engine
+
+        self.profile, self.task, self.settings, self.keep_code = profile, task, settings, keep_code
+        self.engine = open_engine(profile, settings)
+
+    def restore(self, subjects: Sequence[Subject], progress: Progress) -> Sequence[Restoration]:
+        """Restore photos; see `restore.restore_with`."""
+        from mystyle_cli.restore.restore import restore_with
+
+        return restore_with(self.engine, subjects, self.task, progress)
+
+    def finish(self, job: Job, answer: Restoration) -> Result:
+        """Return what is said and written of an answer."""
+        from mystyle_cli.restore.saved import save_code
+
+        if job.code is not None:
+            save_code(job.code, self.profile, answer, aligned=self.settings.aligned)
+        size = f", {answer.factor:.3g} times" if self.task == "upscale" else ""
+        if answer.damage is not None and answer.located is not None:
+            size = f"; {told(answer.damage, answer.located.side, self.engine.resolution)}"
+        dilation = "" if answer.alpha_plus is None else f"dilation {answer.least_dilation:.4f}, "
+        whom = f"{answer.person}, " if answer.person else ""
+        summary = (
+            f"{job.item.name}: {whom}ID {answer.id_score:.3f} (input {answer.input_id:.3f}), "
+            f"{dilation}{answer.steps} steps{size}"
+        )
+        report: dict[str, object] = {
+            "person": answer.person or None,
+            "id": finite(answer.id_score),
+            "input_id": finite(answer.input_id),
+            "beta": answer.beta,
+            "least_dilation": finite(answer.least_dilation),
+            "loss": finite(answer.loss),
+            "steps": answer.steps,
+            "factor": finite(answer.factor),
+            "seed": self.settings.drawn,
+            "warnings": list(answer.warnings),
+        }
+        if answer.damage is not None and answer.located is not None:
+            report["damage"] = figures(answer.damage, answer.located.side, self.engine.resolution)
+        return Result(lambda: self._picture(job, answer), summary, answer.warnings, report)
+
+    def _picture(self, job: Job, answer: Restoration) -> Picture:
+        assert answer.pixels is not None
+        from mystyle_cli.restore.saved import code_bytes
+
+        origin = Origin(
+            answer.beta,
+            self.settings.drawn,
+            hull=answer.alpha_plus is not None,
+            code=code_bytes(self.profile, answer, aligned=self.settings.aligned) if self.keep_code else b"",
+            person=answer.person,
+        )
+        marks = provenance(self.task, self.profile, origin, answer.id_score)
+        filled = answer.located.mask if answer.located else None
+        return finished(job, answer.pixels, marks, filled)
+
+
+def figures(damage: Damage, side: float, resolution: int) -> dict[str, object]:
+    """Return what a photo had suffered, in its own pixels, by the names of the options.
+
+    Args:
+        side: of the face's crop on the photo, in pixels.
+        resolution: R.
+    """
+    unit = side / resolution  # photo pixels for each of the crop's
+    longer, shorter = damage.widths
+    tone = None
+    if damage.tone is not None:
+        tone = "grey" if all(slope == 1 and not offset for slope, offset in damage.tone) else "toned"
+    return {
+        "blur": round(damage.sigma * unit, 2),
+        "blur_longest": round(longer * unit, 2),
+        "blur_shortest": round(shorter * unit, 2),
+        "noise": round(damage.noise, 1),
+        "jpeg": damage.quality,
+        "scale": round(max(1.0, side / damage.side), 2),
+        "tone": tone,
+    }
+
+
+def told(damage: Damage, side: float, resolution: int) -> str:
+    """Return the same in words."""
+    found = figures(damage, side, resolution)
+    words = []
+    if damage.sigma:
+        round_ = damage.widths[0] < 1.3 * damage.widths[1]
+        across = "" if round_ else f" ({found['blur_longest']} x {found['blur_shortest']})"
+        words.append(f"blur {found['blur']} px{across}")
+    if damage.noise:
+        words.append(f"noise {found['noise']}")
+    if damage.quality is not None:
+        words.append(f"JPEG {damage.quality}")
+    if damage.side < min(round(side), resolution):
+        words.append(f"enlarged {found['scale']} times")
+    if found["tone"]:
+        words.append(str(found["tone"]))
+    return f"found {', '.join(words)}" if words else "found no damage"
