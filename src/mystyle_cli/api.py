@@ -109,7 +109,7 @@ class Person(Profile):
         noise: float | None = None,
         jpeg: int | None = None,
         scale: float | None = None,
-        keep_tone: bool = False,
+        keep_tone: bool | None = None,
         grain: bool | None = None,
         beta: Dilation = BETA_RESTORE,
         quality: Quality = "full",
@@ -127,7 +127,7 @@ class Person(Profile):
             noise: standard deviation, of 255.
             jpeg: quality, 0 for none.
             scale: how many times it was enlarged after all that.
-            keep_tone: leave a grey or toned photo so.
+            keep_tone: leave a grey or toned photo so; None: where it shows more than a face.
             grain: give the face the photo's noise again; None: unless it is a crop.
         """
         from mystyle_cli.restore.estimates import Known

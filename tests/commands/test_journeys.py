@@ -528,6 +528,8 @@ def test_damaged_photos_are_restored(run: Run, crops: None, monkeypatch: pytest.
     toned = ("restore", "ada", "grey.png", *crop[3:], *none)
     assert document(run("--json", *toned))["results"][0]["damage"]["tone"] == "grey"
     assert np.ptp(pixels("made.png"), axis=2).max() > 0
+    assert run(*toned, "--colour").exit_code == 0
+    assert np.ptp(pixels("made.png"), axis=2).max() > 0
     assert run(*toned, "--keep-tone").exit_code == 0
     assert np.ptp(pixels("made.png"), axis=2).max() == 0
     assert run(*toned, "--instant").exit_code == 2

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 Command = Literal["invert", "inpaint", "upscale", "edit", "restore"]  # what makes a photo of a generated face
 
+FACE_ALONE: Final = 0.5  # share of a photo from which a face's crop is nearly all that it shows
+
 COMMANDS: Final[tuple[Command, ...]] = ("invert", "inpaint", "upscale", "edit", "restore")
 
 
@@ -32,7 +34,8 @@ class Whole:
     prior: Prior  # the domain prior, whose matte and crop count
     command: Command
     aligned: bool  # the photo is the crop itself
-    keep_tone: bool = False  # a photo without colours is restored without
+    # a photo without colours is restored without; None: where it shows more than a face
+    keep_tone: bool | None = None
     grain: bool | None = None  # a restored face gets the grain of its photo; None: unless it is a crop
 
     @property
@@ -59,10 +62,17 @@ class Whole:
 
         if damage is None:
             return composite.toned(located, to_pixels(image))
-        if self.keep_tone and damage.tone is not None:
+        if damage.tone is not None and self.keeps_tone(located):
             slope, offset = np.asarray(damage.tone, np.float32).T[..., None, None]
             image = slope * np.tensordot(LUMA, image, 1) + offset
         return to_pixels(image)
+
+    def keeps_tone(self, located: Located) -> bool:
+        """Tell whether a photo without colours stays so: a face in colour on a grey photo looks painted."""
+        if self.keep_tone is not None:
+            return self.keep_tone
+        height, width = located.photo.pixels.shape[:2]
+        return not self.aligned and located.side**2 < FACE_ALONE * height * width
 
     def shown(self, located: Located, image: Floats) -> Floats:
         """Return (R, R) in [0, 1], where it may show: everywhere in a hole, else where a person is.

@@ -112,7 +112,7 @@ class RepairOptions:
     noise: float | None
     jpeg: int | None  # 0: none
     scale: float | None
-    keep_tone: bool
+    keep_tone: bool | None
     grain: str | None
     mask: Path | None  # where photos are scratched
 
@@ -159,9 +159,10 @@ repair_options: Final = bundle(
             help="How many times they were enlarged since.  [default: estimated]",
         ),
         click.option(
-            "--keep-tone",
-            is_flag=True,
-            help="Leave grey and toned photos as they are.  [default: the face gets its colours]",
+            "--keep-tone/--colour",
+            default=None,
+            help="Leave grey and toned photos so, or give the face its colours.  [default: colours where the "
+            "photo shows little else]",
         ),
         click.option(
             "--grain",
