@@ -26,6 +26,7 @@ OPPOSITE = 255 - np.mean([picture(number, 32) for number in range(6)], axis=0).r
 """As unlike the person as can be, for a net that is linear."""
 
 GREY = np.repeat(picture(1, 32)[..., :1], 3, axis=2)
+LINED = np.where((np.arange(32) == 16)[:, None, None], np.uint8(255), picture(1, 32))
 
 BASES: Mapping[str, Mapping[str, Any]] = {
     "upscale": {"photo": picture(1, 20), "aligned": True, "steps": 2},
@@ -65,6 +66,10 @@ CASES: Mapping[str, Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]] =
         "noise": ({}, {"noise": 0.0}),
         "jpeg": ({}, {"jpeg": 0}),
         "scale": ({"scale": 1.0}, {"scale": 2.0}),
+        "scratches": (
+            {"photo": LINED, "blur": 0.0, "noise": 0.0, "jpeg": 0, "scale": 1.0},
+            {"scratches": False},
+        ),
         "keep_tone": ({"photo": GREY}, {"keep_tone": True}),
         "grain": ({}, {"grain": True}),
     },

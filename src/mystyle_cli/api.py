@@ -109,6 +109,7 @@ class Person(Profile):
         noise: float | None = None,
         jpeg: int | None = None,
         scale: float | None = None,
+        scratches: bool = True,
         keep_tone: bool | None = None,
         grain: bool | None = None,
         beta: Dilation = BETA_RESTORE,
@@ -127,6 +128,7 @@ class Person(Profile):
             noise: standard deviation, of 255.
             jpeg: quality, 0 for none.
             scale: how many times it was enlarged after all that.
+            scratches: look for scratches and fill them, where there is no mask.
             keep_tone: leave a grey or toned photo so; None: where it shows more than a face.
             grain: give the face the photo's noise again; None: unless it is a crop.
         """
@@ -134,7 +136,7 @@ class Person(Profile):
 
         settings = _settings("restore", beta, steps, aligned, force, quality)
         known = Known(blur, noise, jpeg, scale)
-        settings = replace(settings, known=known, keep_tone=keep_tone, grain=grain)
+        settings = replace(settings, known=known, scratches=scratches, keep_tone=keep_tone, grain=grain)
         return self._placed(device)._restore("restore", _subject(photo, mask), settings, progress)
 
     def invert(

@@ -493,7 +493,7 @@ def test_what_is_transparent_is_filled(run: Run, crops: None) -> None:
 @journey("restore", *("--recursive", "--batch", "--keep-metadata", "--mark", "--no-mark", "--mask"))
 @journey("restore", *("--beta", "--steps", "--space", "--aligned", "--landmarks", "--save-codes"))
 @journey("restore", *("--force", "--quality", "--instant", "--start", "--seed"))
-@journey("restore", *("--blur", "--noise", "--jpeg", "--scale", "--keep-tone", "--grain"))
+@journey("restore", *("--blur", "--noise", "--jpeg", "--scale", "--keep-tone", "--grain", "--scratches"))
 def test_damaged_photos_are_restored(run: Run, crops: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is said of the damage is heeded, and a photo without any comes out as it was."""
     check_batch(run, "restore", monkeypatch)
@@ -523,6 +523,12 @@ def test_damaged_photos_are_restored(run: Run, crops: None, monkeypatch: pytest.
     np.testing.assert_allclose(made[:6].astype(float), photo[:6], atol=1)
     assert made[hole].mean() < 250
     assert Path("codes/scratched.safetensors").exists()
+    save("lined.png", np.where((np.arange(len(photo)) == len(photo) // 2)[:, None], np.uint8(255), photo))
+    lined, filled = ("restore", "ada", "lined.png", *crop[3:], *none), []
+    for scratches in ("none", "find"):
+        [found] = document(run("--json", *lined, "--scratches", scratches))["results"]
+        filled.append("scratches" in " ".join(found["warnings"]))
+    assert filled == [False, True]
     grey = np.repeat(photo.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
     save("grey.png", grey)
     toned = ("restore", "ada", "grey.png", *crop[3:], *none)

@@ -158,6 +158,10 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "--scale": (f"{RESTORE} --steps 1", "--scale 3"),
         "--keep-tone": (f"{RESTORE.replace('crop', 'grey')} --steps 1", "--keep-tone"),
         "--grain": (f"{RESTORE} --steps 1", "--grain keep"),
+        "--scratches": (
+            f"{RESTORE.replace('crop', 'lined')} --steps 1 --blur 0 --noise 0 --jpeg 0 --scale 1",
+            "--scratches none",
+        ),
     },
     "invert": {
         **of_batches("invert ada"),
@@ -396,6 +400,9 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_prior: Path) -> Path:
     points[36:42], points[42:48], points[48:55] = (3, 3), (5, 3), (4, 5.5)
     np.savetxt(folder / "points.txt", points)
     Image.open(folder / "crop.png").convert("L").save(folder / "grey.png")
+    lined = Image.open(folder / "crop.png").convert("RGB")
+    lined.paste("white", (0, lined.height // 2, lined.width, lined.height // 2 + 1))
+    lined.save(folder / "lined.png")
     np.savetxt(folder / "large.txt", 4 * points)
     words = [
         "invert",

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mystyle_cli.errors import MystyleError, NotThisPersonError, UsageError, contained, ran_out
+from mystyle_cli.faces.align import cut_out
 from mystyle_cli.find.gate import open_gate
 from mystyle_cli.find.locate import Located, Subject, locate
 from mystyle_cli.hull import hull
@@ -25,6 +26,7 @@ from mystyle_cli.restore import composite
 from mystyle_cli.restore.engine import Answering, open_engine
 from mystyle_cli.restore.estimates import worsened
 from mystyle_cli.restore.given import Given
+from mystyle_cli.restore.scratches import scratches_of
 from mystyle_cli.restore.task import Restoration, RestoreSettings, TaskName, default_settings
 from mystyle_cli.restore.whole import Whole
 
@@ -131,12 +133,31 @@ def _answered(
     results = []
     for row, item in enumerate(given):
         try:
+            if (masked := _masked(engine, item, projection, row)) is not None:
+                results += _answered(engine, [masked], beta, progress)
+                continue
             results.append(_finish(engine, item, beta, projection, row))
         except Exception as error:
             if ran_out(error):
                 raise
             results.append(Restoration(item.located.name, contained(item.located.name, error)))
     return results
+
+
+def _masked(engine: Answering, given: Given, projection: Projection, row: int) -> Given | None:
+    """Return a scratched photo with its scratches as its mask; None where it shows none, or has a mask."""
+    if given.damage is None or given.located.mask is not None or not engine.settings.scratches:
+        return None
+    found = given.moved(projection.motions[row])
+    changed = None if projection.refined is None else projection.refined[row]
+    image = projection.images[row]
+    mask = scratches_of(found.refined(changed), image, engine.profile.prior.crop)
+    if mask is None:
+        return None
+    crop, hole = cut_out(given.located.photo.pixels, mask, given.located.quad, engine.resolution)
+    located = replace(given.located, mask=mask, crop=crop, hole=hole)
+    located = located.warned(f"scratches, {hole.mean():.1%} of the face's crop, are filled")
+    return replace(given, located=located, damage=engine.estimator.of_photo(located))
 
 
 def _given(engine: Answering, subject: Subject, task: TaskName) -> Given:

@@ -57,6 +57,7 @@ class RestoreSettings:
         force: go on with a face that is not this person's.
         batch: photos worked on at once, where they fit into memory.
         known: what is known of photos' damage, where they are restored.
+        scratches: are found on photos that are restored without a mask, and filled.
         keep_tone: a photo without colours is restored without; None: where it shows more than a face.
         grain: a restored face gets grain as the photo around it has; None: unless it is a crop.
     """
@@ -70,6 +71,7 @@ class RestoreSettings:
     force: bool = False
     batch: int = 8
     known: Known = field(default_factory=Known)
+    scratches: bool = True
     keep_tone: bool | None = None
     grain: bool | None = None
 

@@ -114,6 +114,7 @@ class RepairOptions:
     scale: float | None
     keep_tone: bool | None
     grain: str | None
+    scratches: str
     mask: Path | None  # where photos are scratched
 
     def ask(self, quality: Quality) -> Ask:
@@ -126,7 +127,8 @@ class RepairOptions:
 
         known = Known(self.blur, self.noise, self.jpeg, self.scale)
         grain = None if self.grain is None else self.grain == "keep"
-        return replace(settings, known=known, keep_tone=self.keep_tone, grain=grain)
+        look = self.scratches == "find"
+        return replace(settings, known=known, scratches=look, keep_tone=self.keep_tone, grain=grain)
 
 
 repair_options: Final = bundle(
@@ -168,6 +170,12 @@ repair_options: Final = bundle(
             "--grain",
             type=click.Choice(["keep", "none"]),
             help="Whether the face gets the grain of its photo.  [default: keep; with --aligned none]",
+        ),
+        click.option(
+            "--scratches",
+            type=click.Choice(["find", "none"]),
+            default="find",
+            help="Whether scratches are looked for and filled; with --mask they are not.",
         ),
         click.option(
             "--mask",

@@ -1,0 +1,97 @@
+"""Scratches are told from what a face has, and from what is no line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+from mystyle_cli.faces.align import FFHQ, face_quad, to_crop, warp
+from mystyle_cli.faces.faces import find_faces
+from mystyle_cli.photos.pixels import resize
+from mystyle_cli.restore.scratches import Parts, find_scratches
+from tests.support.portraits import clear
+
+S = 128
+SIDE = 220.0  # of the FFHQ square, of which a tight crop shows the middle
+EVERYWHERE = Parts(np.ones((S, S), bool), np.ones((S, S), bool))
+Lines = list[list[tuple[int, int]]]
+CROSSING: Lines = [[(10, 20), (110, 100)], [(100, 10), (30, 120)], [(20, 70), (60, 64), (120, 76)]]
+
+
+def face() -> np.ndarray:
+    """Return soft shapes as a face has, (S, S), luma of 255."""
+    small = np.random.default_rng(3).integers(70, 170, (7, 7, 1), np.uint8)
+    return resize(np.repeat(small, 3, axis=2), (S, S), "bicubic")[..., 0].astype(float)
+
+
+def drawn(picture: np.ndarray, lines: Lines, level: int, width: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """Return a picture with lines of a level, and where they are."""
+    mask = Image.new("L", (S, S))
+    for line in lines:
+        ImageDraw.Draw(mask).line(line, fill=255, width=width)
+    there = np.asarray(mask) > 0
+    return np.where(there, float(level), picture), there
+
+
+@pytest.mark.parametrize("level", [245, 8])
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_lines_that_cross_are_found_whole(level: int, width: int) -> None:
+    """White and black ones, bent ones too, and nothing farther than a soft edge from them."""
+    photo, there = drawn(face(), CROSSING, level, width)
+    found = find_scratches(photo, face(), EVERYWHERE, 0.0, SIDE)
+    assert (found & there).sum() > 0.8 * there.sum()
+    assert not (found & ~ndimage.binary_dilation(there, iterations=3)).any()
+
+
+def test_noise_is_no_scratch_but_lines_above_it_are() -> None:
+    """The noise that is known of a photo decides how much a line must stand out."""
+    noise = np.random.default_rng(4).normal(0, 9, (S, S))
+    photo, there = drawn(face(), CROSSING, 250, 3)
+    assert not find_scratches(face() + noise, face(), EVERYWHERE, 9.0, SIDE).any()
+    found = find_scratches(photo + noise, face(), EVERYWHERE, 9.0, SIDE)
+    assert (found & there).sum() > 0.7 * there.sum()
+
+
+def test_what_is_no_scratch_stays() -> None:
+    """A line that the generated face has, too; a broad stripe; a dot; a dash; a wrinkle."""
+    clean = face()
+    marked, _ = drawn(clean, CROSSING, 250)
+    assert not find_scratches(marked, marked, EVERYWHERE, 0.0, SIDE).any()
+    assert not find_scratches(clean, clean, EVERYWHERE, 0.0, SIDE).any()
+    for lines, width in (
+        ([[(0, 64), (127, 64)]], 12),
+        ([[(60, 60), (63, 60)]], 4),
+        ([[(50, 50), (60, 50)]], 2),
+    ):
+        photo, _ = drawn(clean, lines, 250, width)
+        assert not find_scratches(photo, clean, EVERYWHERE, 0.0, SIDE).any(), lines
+    _, there = drawn(clean, CROSSING, 255)
+    assert not find_scratches(clean + 15.0 * there, clean, EVERYWHERE, 0.0, SIDE).any()
+
+
+def test_a_line_counts_where_it_runs_over_skin() -> None:
+    """Hair and glasses have lines of their own; a scratch that leaves the skin is followed."""
+    left = np.zeros((S, S), bool)
+    left[:, :50] = True
+    photo, there = drawn(face(), [[(10, 64), (120, 64)]], 250)
+    found = find_scratches(photo, face(), Parts(np.ones((S, S), bool), left), 0.0, SIDE)
+    assert (found & there)[:, 100:].any()
+    right = Parts(np.ones((S, S), bool), ~left & (np.arange(S) > 122)[None])
+    assert not find_scratches(photo, face(), right, 0.0, SIDE).any()
+
+
+def test_skin_is_beside_eyes_and_mouth() -> None:
+    """Of a face, aligned by its landmarks; those are found anew on the crop."""
+    pixels = np.asarray(Image.open(clear("ada")).convert("RGB"))
+    [found, *_] = find_faces(pixels)
+    quad = face_quad(found.landmarks, FFHQ)
+    parts = Parts.of(warp(pixels, quad, S), FFHQ)
+    points = to_crop(found.landmarks, quad, S).round().astype(int)  # (68, 2), across and down
+    inner = points[[37, 38, 40, 41, 43, 44, 46, 47, 51, 62, 66]]  # lids and lips
+    assert parts.face[inner[:, 1], inner[:, 0]].all()
+    assert not parts.skin[inner[:, 1], inner[:, 0]].any()
+    between = (points[33] + points[[3, 13]]) // 2  # of nose and jaw: cheeks
+    assert parts.skin[between[:, 1], between[:, 0]].all()
+    assert not parts.face[:4].any()
