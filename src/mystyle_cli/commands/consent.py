@@ -10,6 +10,7 @@ import click
 
 from mystyle_cli.errors import UsageError
 from mystyle_cli.terminal.app import App, Command, pass_app
+from mystyle_cli.terminal.learning import CONSENT, unnoted
 from mystyle_cli.terminal.options import profile_argument
 
 
@@ -60,12 +61,10 @@ def ask_consent(app: App, name: str, consent: str | None, until: str) -> str | N
     if entry is not None and entry.manifest is not None and entry.manifest.consent:
         return None
     if sys.stdin.isatty() and sys.stderr.isatty():
-        question = "Who agreed to this, to what, and when? It is kept in the profile (Enter: nothing to note)"
+        question = f"{CONSENT} (Enter: nothing to note)"
         consent = click.prompt(question, default="", show_default=False, err=True).strip()
     if not consent:
-        app.console.warn(
-            f"nothing is noted of the person's consent; mystyle profile consent {name} TEXT notes it"
-        )
+        app.console.warn(unnoted(name))
     return consent
 
 

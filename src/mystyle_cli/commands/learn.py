@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,7 @@ import click
 
 from mystyle_cli.commands.consent import ask_consent, consent_option, until_option
 from mystyle_cli.config import DEFAULT_PRIOR
+from mystyle_cli.errors import UsageError
 from mystyle_cli.terminal.app import App, Command, Unused, pass_app
 from mystyle_cli.terminal.inputs import expand_paths, left_out
 from mystyle_cli.terminal.learning import (
@@ -60,6 +62,7 @@ class PersonOptions:
     """Who is learned, and from which prior."""
 
     reference: Path | None
+    keep: tuple[Path, ...]
     held_out: float
     no_tune: bool
     prior: str
@@ -77,6 +80,13 @@ person_options: Final = bundle(
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             metavar="PHOTO",
             help="A photo of the person, alone.  [default: whoever is in most photos]",
+        ),
+        click.option(
+            "--keep",
+            multiple=True,
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            metavar="PHOTO",
+            help="Keep this one of PHOTOS, whatever is wrong with it, if it shows a face; may be given again.",
         ),
         click.option(
             "--held-out",
@@ -108,6 +118,7 @@ person_options: Final = bundle(
         "mystyle profile create adele ./photos",
         "mystyle profile create adele ./photos --reference adele.jpg   # photos also show other people",
         'mystyle profile create adele ./photos --consent "Adele, by letter, 2026-11-02" --until 2028-12-31',
+        "mystyle profile create adele ./photos --keep photos/dark.jpg   # though it was refused",
         "mystyle profile create adele ./photos --no-tune && mystyle tune adele --device cuda",
     ),
 )
@@ -139,6 +150,7 @@ def create(
         tuning.settings(app.choose_device(), tune=not person.no_tune),
         curation=CurateSettings(held_out=person.held_out),
         reference=person.reference,
+        keep=kept_by_hand(person.keep, paths),
         consent=consent or "",
         consent_until=person.until,
         replace=person.replace,
@@ -154,6 +166,17 @@ def create(
     with app.console.progress() as progress:
         learned = learn(store, name, paths, start, settings, progress)
     show_learned(app, "profile create", learned)
+
+
+def kept_by_hand(keep: Sequence[Path], photos: Sequence[Path]) -> tuple[str, ...]:
+    """Return the digests of photos to be kept; raises UsageError where one is not among the others."""
+    from mystyle_cli.photos.decode import digests_of
+
+    known = set(digests_of(photos).values()) if keep else set()
+    for path, digest in digests_of(keep).items():
+        if digest not in known:
+            raise UsageError(f"--keep {path} is none of the photos", "Name it among PHOTOS, too.")
+    return tuple(digests_of(keep).values())
 
 
 @click.command(

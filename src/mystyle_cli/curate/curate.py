@@ -29,6 +29,8 @@ class Known:
     records: Sequence[PhotoRecord] = ()  # of an existing profile; photos it has seen are left out
     crops: Mapping[str, Pixels] = field(default_factory=dict)  # its faces uint8 (R, R, 3) by sha256
     reference: Path | None = None  # photo of the person, of which the largest face counts
+    # sha256 of photos that are kept whatever is wrong with them, where a face is found on them
+    keep: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,14 @@ def curate(
     reference_rows = [] if known.reference is None else [_reference_row(known.reference, by)]
     examined = _examine_all(photos, by, {record.sha256 for record in known.records}, progress)
     choice = choose(_rows(examined), anchor_rows, reference_rows, by.settings, by.embed)
-    verdicts, faces = _verdicts(examined, choice, by)
+    verdicts, faces = _verdicts(examined, choice, by, known.keep)
     divided = tuple(split(verdicts, by.settings.held_out, seed, known.records))
     everyone = (*known.records, *divided)
     crops = {**known.crops, **{sha: face.pixels for sha, face in faces.items()}}
     thumbnails = {item.sha256: item.thumbnail for item in examined if item.thumbnail is not None}
     sheet = contact_sheet(everyone, {**crops, **thumbnails})
-    return Curation(divided, faces, sheet, (*choice.warnings, *advise(everyone, crops, by.crop)))
+    advice = *choice.warnings, *_cannot_keep(divided, known.keep), *advise(everyone, crops, by.crop)
+    return Curation(divided, faces, sheet, advice)
 
 
 def _examine_all(
@@ -127,7 +130,7 @@ def _known_row(pixels: Pixels, photo: int, by: Criteria) -> Row:
 
 
 def _verdicts(
-    examined: Sequence[Examined], choice: Choice, by: Criteria
+    examined: Sequence[Examined], choice: Choice, by: Criteria, keep: Sequence[str]
 ) -> tuple[list[PhotoRecord], dict[str, AlignedFace]]:
     """Turn the choice into records, after duplicates are found among the chosen."""
     repeated = repeated_photos(examined, choice, by)
@@ -142,10 +145,21 @@ def _verdicts(
         candidate = item.candidates[index]
         scores = dict(candidate.scores) | choice.scores(photo)
         reason, detail = _judge(photo, candidate, choice, repeated)
+        if item.sha256 in keep and reason is not Reason.KEPT:
+            reason, detail = Reason.KEPT, f"kept by hand: {detail}"
         records.append(PhotoRecord(item.sha256, item.file, reason, detail, scores))
         if reason is Reason.KEPT:
             faces[item.sha256] = candidate.aligned
     return records, faces
+
+
+def _cannot_keep(records: Sequence[PhotoRecord], keep: Sequence[str]) -> list[str]:
+    """Say which photos were to be kept by hand and show no face that could be."""
+    return [
+        f"{record.file} cannot be kept: {record.detail}"
+        for record in records
+        if record.sha256 in keep and not record.kept
+    ]
 
 
 def _judge(

@@ -36,6 +36,7 @@ class LearnSettings:
         anchors: how anchors are found where the prior has no encoder.
         curation: what makes a photo good enough.
         reference: a photo of the person's face, where the largest group of faces is somebody else.
+        keep: sha256 of photos that are kept whatever curation finds wrong with them.
         consent: what is noted about the consent of the person shown.
         consent_until: the last day on which it holds (ISO 8601), "" without an end.
         seed: of the split into reference set and held-out photos, and of the strangers drawn for the gate.
@@ -50,6 +51,7 @@ class LearnSettings:
     anchors: AnchorSettings = field(default_factory=AnchorSettings)
     curation: CurateSettings = field(default_factory=CurateSettings)
     reference: Path | None = None
+    keep: tuple[str, ...] = ()
     consent: str = ""
     consent_until: str = ""
     seed: int = 0

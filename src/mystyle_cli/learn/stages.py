@@ -173,6 +173,7 @@ class Stages:
             self.seed,
             None if reference is None else _digests([reference])[reference],
             sorted(set(digests)),  # by content: neither names nor order count
+            *([sorted(self.settings.keep)] if self.settings.keep else []),
         )
 
     def _curate(self, handed: Handed, photos: Mapping[Path, str], before: Sequence[PhotoRecord]) -> Done:
@@ -189,7 +190,7 @@ class Stages:
             prior.embed if "identity" in prior.roles else None,
             prior.cover if "cover" in prior.roles else None,
         )
-        known = Known(before, crops, self.settings.reference)
+        known = Known(before, crops, self.settings.reference, self.settings.keep)
         curation = curate(photos, by, known, self.seed, self.progress)
         crops |= {digest: face.pixels for digest, face in curation.faces.items()}
         records = number_faces(curation.records, before)

@@ -127,6 +127,15 @@ tuning_options: Final = bundle(
 )
 
 
+CONSENT: Final = "Who agreed to this, to what, and when? It is kept in the profile"
+"""What is asked where a profile is made."""
+
+
+def unnoted(name: str) -> str:
+    """Return what is said where no consent is noted."""
+    return f"nothing is noted of the person's consent; mystyle profile consent {name} TEXT notes it"
+
+
 def show_learned(app: App, command: str, learned: Learned) -> None:
     """Show what came of the photos, and how well the person is known now; the result is the folder."""
     from mystyle_cli.person.layout import CONTACT_SHEET

@@ -269,7 +269,10 @@ def warn_unmarked(console: Console, marking: Marking) -> None:
         console.warn("--no-mark: the results do not say that they are AI-made; say so where you show them")
 
 
+UNBOUNDED: Final = "--beta none lets the result drift away from the person; check the ID score"
+
+
 def warn_unbounded(console: Console, beta: Dilation) -> None:
     """Warn that an unbounded search may leave the person."""
     if beta is None:
-        console.warn("--beta none lets the result drift away from the person; check the ID score")
+        console.warn(UNBOUNDED)
