@@ -86,7 +86,7 @@ person_options: Final = bundle(
             multiple=True,
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             metavar="PHOTO",
-            help="Keep this one of PHOTOS, whatever is wrong with it, if it shows a face; may be given again.",
+            help="Keep this one of PHOTOS, whatever is wrong with it, if it shows a face; may be repeated.",
         ),
         click.option(
             "--held-out",
