@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import click
 
 from mystyle_cli.terminal.app import App, Command, pass_app
@@ -38,4 +40,6 @@ def serve(app: App, port: int, no_open: bool) -> None:
         console.result(url)
         console.document("serve", {"url": url})
 
-    serve_page(app.profiles(), app.choose_device(), port, say, show=not no_open)
+    with suppress(KeyboardInterrupt):  # which is how it ends
+        serve_page(app.profiles(), app.wanted_device(), port, say, show=not no_open)
+    console.info("ended; what was uploaded is removed")

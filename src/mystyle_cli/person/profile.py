@@ -310,6 +310,14 @@ class Profile:
         less = f"less like {self.name} than {self.name}'s own photos are"
         return f"{less}: ID {score:.2f}, theirs from {lowest:.2f}"
 
+    def likeness(self, score: float) -> str:
+        """Say in words how like the person a picture is."""
+        lowest = self.manifest.identity.get("own_lowest")
+        if lowest is None:
+            return f"ID {score:.2f}"
+        like = f"as like {self.name} as {self.name}'s own photos are"
+        return self.unlike(score) or f"{like}: ID {score:.2f}, theirs from {lowest:.2f}"
+
     @property
     def id_threshold(self) -> float:
         """The ID score under which a photo counts as not this person's, from their own photos' scores."""

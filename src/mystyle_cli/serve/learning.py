@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mystyle_cli.config import TUNE_BATCH, TUNE_RATE
-from mystyle_cli.errors import UsageError
+from mystyle_cli.config import TUNE_BATCH, TUNE_PASSES, TUNE_RATE
+from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.progress import Progress
 from mystyle_cli.serve.uploads import Uploads
 from mystyle_cli.terminal.learning import (
@@ -40,9 +43,8 @@ class Plan:
 
     def settings(self, device: Device, *, tune: bool, replace: bool) -> LearnSettings:
         """Return the core's settings."""
-        options = TuningOptions(self.passes, TUNE_BATCH, TUNE_RATE, "auto", 0, False, False, False)
         return dataclasses.replace(
-            options.settings(device, tune=tune),
+            _options(self.passes).settings(device, tune=tune),
             keep=self.keep,
             consent=self.consent,
             consent_until=self.until,
@@ -55,61 +57,148 @@ class School:
 
     def __init__(self, store: Store, device: Device, uploads: Uploads) -> None:
         self.store, self.device, self.uploads = store, device, uploads
-        self.plan: Plan | None = None  # of the album that has been looked at
-        self.files: dict[str, Path] = {}  # its photos by sha256
+        self.files: dict[str, Path] = {}  # the album's photos by sha256
+        self._plan: Plan | None = None  # of the profile that was made by looking, and is not learned yet
+        self._asked = False  # whether learning it was asked for
+        self._busy = threading.Lock()
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Have the album for oneself; raises MystyleError where it is in use."""
+        if not self._busy.acquire(blocking=False):
+            raise MystyleError("a person is being learned from these photos", "Wait, or cancel that.")
+        try:
+            yield
+        finally:
+            self._busy.release()
 
     def check(self, plan: Plan) -> None:
         """Refuse (MystyleError), before any photo is looked at, what would be refused, and a name taken."""
-        self.store.folder(plan.name)
-        if plan.name in self.store.names() and (self.plan is None or self.plan.name != plan.name):
+        if self.store.folder(plan.name).name in self.store.names() and not self._begun(plan.name):
             raise UsageError(
                 f"there is a profile '{plan.name}' already",
-                "Choose another name; `mystyle ingest` adds photos to a profile.",
+                "Choose another name; mystyle ingest adds photos to a profile.",
             )
         if plan.until and not plan.consent:
             raise UsageError("--until says when a consent ends, and there is none", "Say who agreed, too.")
+        plan.settings(self.device, tune=True, replace=False)
+
+    def _begun(self, name: str) -> bool:
+        return self._plan is not None and self._plan.name == name
+
+    def add(self, name: str, data: bytes) -> str:
+        """Take a photo of the album; see `Uploads.add`."""
+        with self._at_work():
+            return self.uploads.add(name, data)
 
     def look(self, plan: Plan, progress: Progress) -> dict[str, object]:
-        """Judge every photo and say what tuning will take, as `--no-tune` and `--dry-run` do."""
+        """Judge every photo and say what tuning will take, as `--no-tune` and `--dry-run` do.
+
+        What is made so goes again unless `finish` follows.
+        """
         from mystyle_cli.learn.learn import estimate
         from mystyle_cli.photos.decode import digests_of
 
-        self.files = {digest: path for path, digest in digests_of(self.uploads.paths()).items()}
-        learned = self._learn(plan, progress, tune=False)
-        self.plan = plan
-        told = estimate(self.store, plan.name, plan.settings(self.device, tune=True, replace=False))
-        return self._told(learned, plan) | {"estimate": estimate_lines(told), "advice": list(told.advice)}
+        with self._at_work():
+            again = self._begun(plan.name)
+            if not again:
+                self._drop()
+            self.files = {digest: path for path, digest in digests_of(self.uploads.paths()).items()}
+            self._plan, self._asked = plan, False
+            try:
+                learned = self._learn(plan, progress, tune=False, replace=again)
+                settings = plan.settings(self.device, tune=True, replace=False)
+                needed = estimate(self.store, plan.name, settings)
+            except BaseException:
+                self._remove()
+                raise
+            return self._told(learned) | {
+                "estimate": estimate_lines(needed),
+                "advice": list(needed.advice),
+            }
 
     def finish(self, keep: tuple[str, ...], leave: tuple[str, ...], progress: Progress) -> dict[str, object]:
-        """Learn the person from the photos that were looked at, with verdicts of one's own."""
-        if self.plan is None:
-            raise UsageError("no album has been looked at", "Give the photos first.")
-        plan = dataclasses.replace(self.plan, keep=keep, leave=leave)
-        learned = self._learn(plan, progress, tune=True)
-        self.forget()
-        return self._told(learned, plan)
+        """Learn the person from the photos that were looked at, with verdicts of one's own.
+
+        Ended early, it leaves what `mystyle tune` goes on from.
+        """
+        with self._at_work():
+            if self._plan is None:
+                raise UsageError("no photos have been looked at", "Give the photos first.")
+            plan, self._asked = dataclasses.replace(self._plan, keep=keep, leave=leave), True
+            if keep or leave:  # other photos: a profile of them, to go on from, replaces the first
+                self._learn(plan, progress, tune=False, replace=True)
+            learned = self._learn(plan, progress, tune=True, replace=False)
+            self._plan = None
+            self._clear()
+            return self._told(learned)
+
+    def tune(self, name: str, progress: Progress) -> dict[str, object]:
+        """Go on with a profile that is not tuned yet, as `mystyle tune` does."""
+        from mystyle_cli.learn.learn import retune
+
+        with self._at_work():
+            self._asked |= self._begun(name)
+            settings = _options(TUNE_PASSES).settings(self.device)
+            return self._told(retune(self.store, name, settings, progress))
 
     def forget(self) -> None:
-        """Remove the album."""
-        self.plan, self.files = None, {}
+        """Remove the album, and the profile of it that nobody asked for; raises MystyleError in use."""
+        with self._at_work():
+            self._drop()
+            self._clear()
+
+    def throw_away(self) -> None:
+        """Remove the album, and the profile of it, whatever was asked for; raises MystyleError in use."""
+        with self._at_work():
+            self._remove()
+            self._clear()
+
+    def _drop(self) -> None:
+        """Let go of a profile that was made by looking; it stays only where learning it was asked for."""
+        if self._asked:
+            self._plan = None
+        self._remove()
+
+    def _remove(self) -> None:
+        """Remove the profile that was made by looking."""
+        plan, self._plan = self._plan, None
+        if plan is not None and self.store.folder(plan.name).name in self.store.names():
+            self.store.delete(plan.name)
+
+    def _clear(self) -> None:
+        self.files = {}
         self.uploads.clear()
 
-    def _learn(self, plan: Plan, progress: Progress, *, tune: bool) -> Learned:
+    def _learn(self, plan: Plan, progress: Progress, *, tune: bool, replace: bool) -> Learned:
         from mystyle_cli.learn.learn import learn
         from mystyle_cli.prior.registry import open_prior
 
         photos = [path for digest, path in self.files.items() if digest not in plan.leave]
-        again = self.plan is not None  # looked at before, here: other verdicts replace it
-        settings = plan.settings(self.device, tune=tune, replace=again)
+        settings = plan.settings(self.device, tune=tune, replace=replace)
         return learn(self.store, plan.name, photos, open_prior(plan.prior), settings, progress)
 
-    def _told(self, learned: Learned, plan: Plan) -> dict[str, object]:
+    def _told(self, learned: Learned) -> dict[str, object]:
         profile = learned.profile
-        warnings = [*learned.warnings, *([] if profile.manifest.consent else [unnoted(plan.name)])]
+        unsaid = [] if profile.manifest.consent else [unnoted(profile.name)]
         return {
             "name": profile.name,
             "summary": photo_summary(profile.records),
             "results": result_lines(profile.manifest.results),
-            "warnings": warnings,
+            "warnings": [*learned.warnings, *unsaid],
             "photos": [record.to_json() for record in profile.records],
         }
+
+
+def _options(passes: int) -> TuningOptions:
+    """Return the command's own options, with so many passes."""
+    return TuningOptions(
+        passes=passes,
+        tune_batch=TUNE_BATCH,
+        learning_rate=TUNE_RATE,
+        precision="auto",
+        seed=0,
+        no_export=False,
+        no_instant=False,
+        whole=False,
+    )

@@ -11,11 +11,12 @@ from mystyle_cli.errors import MystyleError
 from mystyle_cli.progress import Progress
 from mystyle_cli.terminal.batch import Job, encode_picture
 from mystyle_cli.terminal.inputs import Input
+from mystyle_cli.terminal.options import UNBOUNDED
 from mystyle_cli.terminal.outputs import JPEG_QUALITY, Target
 from mystyle_cli.terminal.restoring import Restoring
+from mystyle_cli.terminal.subjects import SubjectReader
 
 if TYPE_CHECKING:
-    from mystyle_cli.find.locate import Subject
     from mystyle_cli.find.region import Region
     from mystyle_cli.nets.device import Device
     from mystyle_cli.photos.decode import Photo
@@ -49,8 +50,13 @@ class Repaired:
 
     data: bytes  # PNG, marked as the command marks it
     summary: str
+    likeness: str
     warnings: tuple[str, ...]
-    report: dict[str, object]
+
+    def to_json(self) -> dict[str, object]:
+        """Return what the page is told of it."""
+        told = [one for one in self.warnings if one != self.likeness]
+        return {"summary": self.summary, "likeness": self.likeness, "warnings": told}
 
 
 class Workshop:
@@ -72,17 +78,19 @@ class Workshop:
         Raises:
             MystyleError: what the command would say.
         """
-        from mystyle_cli.find.locate import Subject
-
         restoring = self._restoring(wanted)
         job = Job(Input(Path(called), Path(called)), Target(None, "png"), replace(photo, exif=None))
-        subject: Subject = Subject(job.photo, mask, None, job.item.name, wanted.region)
+        subject = SubjectReader(region=wanted.region, transparent=wanted.task == "inpaint").read(job)
+        if mask is not None:
+            subject = replace(subject, mask=mask)
         (answer,) = restoring.restore([subject], progress)
         if answer.error is not None:
             raise answer.error
         result, stream = restoring.finish(job, answer), io.BytesIO()
         encode_picture(result.picture(), stream, "png", JPEG_QUALITY)
-        return Repaired(stream.getvalue(), result.summary, tuple(result.warnings), dict(result.report))
+        likeness = restoring.profile.likeness(answer.id_score)
+        warnings = [*([UNBOUNDED] if wanted.beta is None else []), *result.warnings]
+        return Repaired(stream.getvalue(), result.summary, likeness, tuple(warnings))
 
     def _restoring(self, wanted: Wanted) -> Restoring:
         """Return nets that are ready, those of the photo before where nothing else is wanted."""

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,7 +42,7 @@ BETAS: Final = (0.0, 0.02, 0.05, 0.1, 0.2)  # from careful to free; beyond them 
 LONGEST_PREVIEW: Final = 1600  # pixels of the longer side
 LONGEST_THUMBNAIL: Final = 240
 MOST_JSON: Final = 1 << 20  # bytes of what the page asks for
-MOST_KEPT: Final = 4  # photos that wait, and results that are kept
+MOST_KEPT: Final = 2  # photos that wait, and results that are kept
 BEAT: Final = 10.0  # seconds after which a stream says that it is alive
 GRACE: Final = 20.0  # seconds without any page after which work is ended
 
@@ -67,6 +68,10 @@ TYPES: Final = {
     "page.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
+
+
+class GoneError(UsageError):
+    """What was uploaded was let go of: it is to be given again."""
 
 
 @dataclasses.dataclass
@@ -95,6 +100,13 @@ class Page:
         self.results: dict[int, Repaired] = {}
         self.numbers, self.watching, self.ended = 0, 0, False
 
+    def close(self, patience: float) -> None:
+        """End all work, and let go of everything that was not asked for; see `Desk.close`."""
+        self.ended = True
+        self.desk.close(patience)
+        with suppress(MystyleError):
+            self.school.forget()
+
     def application(self) -> Guard:
         """Return what answers requests."""
         routes = [
@@ -112,8 +124,10 @@ class Page:
             Route("/album", self.add_to_album, methods=["POST"]),
             Route("/album", self.drop_album, methods=["DELETE"]),
             Route("/album/{digest}", self.show_of_album),
+            Route("/album/profile", self.throw_away, methods=["DELETE"]),
             Route("/people", self.learn, methods=["POST"]),
             Route("/people/{name}/verdicts", self.finish_learning, methods=["POST"]),
+            Route("/people/{name}/tuning", self.tune, methods=["POST"]),
             Route("/people/{name}/sheet", self.show_sheet),
             Route("/end", self.stop, methods=["POST"]),
             Route("/{file}", self.file),
@@ -201,6 +215,8 @@ class Page:
                 self.desk.cancel_all()
                 self.waiting.clear()
                 self.results.clear()
+                with suppress(MystyleError):  # while the work that uses it ends
+                    await run_in_threadpool(self.school.forget)
 
     async def cancel(self, request: Request) -> Response:
         """End a piece of work at its next step."""
@@ -222,7 +238,7 @@ class Page:
 
     def _waiting(self, number: int) -> Waiting:
         if number not in self.waiting:
-            raise UsageError("this photo is no longer here", "Give it again.")
+            raise GoneError("this photo is no longer here", "Give it again.")
         return self.waiting[number]
 
     async def show_photo(self, request: Request) -> Response:
@@ -249,16 +265,12 @@ class Page:
         wanted = _wanted(asked)
 
         def work(progress: Progress) -> dict[str, object]:
-            try:
-                made = self.workshop.repair(waiting.photo, waiting.called, waiting.mask, wanted, progress)
-            except MystyleError:
-                raise
+            made = self.workshop.repair(waiting.photo, waiting.called, waiting.mask, wanted, progress)
             while len(self.results) >= MOST_KEPT:
                 del self.results[next(iter(self.results))]
             self.results[number] = made
             self.waiting.pop(number, None)
-            warnings = [*([UNBOUNDED] if wanted.beta is None else []), *made.warnings]
-            return {"result": number, "summary": made.summary, "warnings": warnings, "report": made.report}
+            return {"result": number, **made.to_json()}
 
         task = self.desk.submit(wanted.task, waiting.called, work)
         return JSONResponse({"task": task.number})
@@ -278,12 +290,17 @@ class Page:
     async def add_to_album(self, request: Request) -> Response:
         """Take a photo of an album."""
         data = await _body(request, MOST_BYTES)
-        called = await run_in_threadpool(self.uploads.add, request.query_params.get("name", ""), data)
+        called = await run_in_threadpool(self.school.add, request.query_params.get("name", ""), data)
         return JSONResponse({"called": called, "count": self.uploads.count})
 
     async def drop_album(self, request: Request) -> Response:
         """Remove the album."""
         await run_in_threadpool(self.school.forget)
+        return Response(status_code=204)
+
+    async def throw_away(self, request: Request) -> Response:
+        """Remove the album, and what was made of it."""
+        await run_in_threadpool(self.school.throw_away)
         return Response(status_code=204)
 
     async def show_of_album(self, request: Request) -> Response:
@@ -320,6 +337,14 @@ class Page:
         task = self.desk.submit(
             "learn", request.path_params["name"], lambda progress: self.school.finish(keep, leave, progress)
         )
+        return JSONResponse({"task": task.number})
+
+    async def tune(self, request: Request) -> Response:
+        """Go on with a profile that is not tuned yet."""
+        name = request.path_params["name"]
+        await run_in_threadpool(self.store.path, name)
+        self.workshop.forget()
+        task = self.desk.submit("learn", name, lambda progress: self.school.tune(name, progress))
         return JSONResponse({"task": task.number})
 
     async def show_sheet(self, request: Request) -> Response:
@@ -383,7 +408,7 @@ async def _asked(request: Request, fields: Record) -> dict[str, Any]:
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, MystyleError)
-    return JSONResponse(told(error), status_code=400)
+    return JSONResponse(told(error), status_code=410 if isinstance(error, GoneError) else 400)
 
 
 async def _failed(request: Request, error: Exception) -> Response:

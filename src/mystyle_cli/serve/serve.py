@@ -75,7 +75,7 @@ def serve(store: Store, device: Device, port: int, say: Callable[[str], None], *
             asyncio.run(run())
         finally:
             page.ended = True
-            page.desk.close(PATIENCE)
+            page.close(PATIENCE)
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -20,7 +20,9 @@ async function ask(path, options = {}) {
     throw { message: "mystyle has ended, or cannot be reached.", hint: "Start it again: mystyle serve" };
   }
   if (response.ok) return response;
-  if (response.headers.get("content-type")?.includes("json")) throw await response.json();
+  if (response.headers.get("content-type")?.includes("json")) {
+    throw { ...(await response.json()), gone: response.status === 410 };
+  }
   throw { message: await response.text(), hint: "" };
 }
 
@@ -194,9 +196,12 @@ async function upload(file) {
     photo.number = said.photo;
     return;
   }
-  if (photo) URL.revokeObjectURL(photo.url);
+  if (photo) {
+    URL.revokeObjectURL(photo.url);
+    ask(`photos/${photo.number}`, { method: "DELETE" });
+  }
   const shown = await (await ask(`photos/${said.photo}`)).blob();
-  photo = { file, number: said.photo, url: URL.createObjectURL(shown), answered: false };
+  photo = { file, number: said.photo, url: URL.createObjectURL(shown) };
 }
 
 function showTask() {
@@ -224,22 +229,32 @@ function showBeta() {
   byId("beta").setAttribute("aria-valuetext", word);
 }
 
-async function work(force = false) {
-  byId("work-error").hidden = byId("result").hidden = true;
-  byId("go").disabled = true;
+/** Ask for the photo to be worked on; a photo that the server has let go of is given again, once. */
+async function submit(force) {
+  const beta = facts.betas[byId("beta").value];
   try {
-    if (photo.answered) {
-      await upload(photo.file);
-      photo.answered = false;
-    }
     if (picked("task") === "inpaint") await sendMask();
-    const beta = facts.betas[byId("beta").value];
-    const { task } = await post("repairs", {
+    return await post("repairs", {
       photo: photo.number, name: picked("person") ?? "", task: picked("task"), quality: picked("quality"),
       parts: [...document.querySelectorAll("input[name=part]:checked")].map((box) => box.value),
       own_beta: Number(byId("own-beta").checked), unbounded: Number(beta === undefined), beta: beta ?? 0,
       force: Number(force),
     });
+  } catch (error) {
+    if (!error?.gone || photo.again) throw error;
+    photo.again = true;
+    await upload(photo.file);
+    return submit(force);
+  } finally {
+    photo.again = false;
+  }
+}
+
+async function work(force = false) {
+  byId("work-error").hidden = byId("result").hidden = true;
+  byId("go").disabled = true;
+  try {
+    const { task } = await submit(force);
     const done = await follow(task, byId("work-progress"));
     if (done) await showResult(done);
   } catch (error) {
@@ -272,7 +287,6 @@ async function showResult(done) {
   const outcome = done.outcome;
   const blob = await (await ask(`results/${outcome.result}`)).blob();
   ask(`results/${outcome.result}`, { method: "DELETE" });
-  photo.answered = true;
   if (resultUrl) URL.revokeObjectURL(resultUrl);
   resultUrl = URL.createObjectURL(blob);
   byId("after").src = resultUrl;
@@ -473,7 +487,7 @@ async function goOn() {
 }
 
 async function throwAway() {
-  await ask("album", { method: "DELETE" });
+  await ask("album/profile", { method: "DELETE" });
   byId("verdicts").hidden = true;
   await load();
 }
