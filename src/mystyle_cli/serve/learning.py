@@ -16,13 +16,14 @@ from mystyle_cli.progress import Progress
 from mystyle_cli.serve.uploads import Uploads
 from mystyle_cli.terminal.learning import (
     TuningOptions,
-    estimate_lines,
+    duration,
     photo_summary,
     result_lines,
     unnoted,
 )
 
 if TYPE_CHECKING:
+    from mystyle_cli.learn.estimate import Estimate
     from mystyle_cli.learn.learn import Learned
     from mystyle_cli.learn.settings import LearnSettings
     from mystyle_cli.nets.device import Device
@@ -113,7 +114,7 @@ class School:
                 self._remove()
                 raise
             return self._told(learned) | {
-                "estimate": estimate_lines(needed),
+                "how_long": f"Tuning takes {_how_long(needed)}; making the nets that answer comes after it.",
                 "advice": list(needed.advice),
             }
 
@@ -188,6 +189,10 @@ class School:
             "warnings": [*learned.warnings, *unsaid],
             "photos": [record.to_json() for record in profile.records],
         }
+
+
+def _how_long(needed: Estimate) -> str:
+    return f"about {duration(needed.seconds)}" if needed.seconds is not None else "a time not measured"
 
 
 def _options(passes: int) -> TuningOptions:

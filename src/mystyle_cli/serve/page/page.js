@@ -116,7 +116,6 @@ async function load(chosen) {
   chosen ??= picked("person");
   byId("people").replaceChildren(...facts.people.map((person) => choice(person, chosen)));
   byId("nobody").hidden = facts.people.length > 0;
-  if (!facts.people.length) byId("new").open = true;
   const first = document.querySelector("input[name=person]:not(:disabled)");
   if (!picked("person") && first) first.checked = true;
   showBeta();
@@ -125,6 +124,7 @@ async function load(chosen) {
 const STATES = { untuned: "looked at, not learned yet", unfinished: "not finished", expired: "consent has ended" };
 
 function choice(person, chosen) {
+  const box = Object.assign(document.createElement("div"), { className: "person" });
   const label = document.createElement("label");
   const radio = Object.assign(document.createElement("input"), {
     type: "radio", name: "person", value: person.name, disabled: person.state !== "ready",
@@ -137,7 +137,40 @@ function choice(person, chosen) {
   const state = person.state === "ready" ? "" : (STATES[person.state] ?? person.state);
   about.textContent = [state, counts, people, person.detail].filter(Boolean).join(" · ");
   label.append(radio, name, about);
-  return label;
+  box.append(label);
+  if (person.state === "untuned") {
+    const on = { type: "button", className: "plain", textContent: `Learn ${person.name}`, onclick: () => tune(person.name) };
+    box.append(Object.assign(document.createElement("button"), on));
+  }
+  return box;
+}
+
+/** Go on with somebody whose photos were looked at, and who was not learned to the end. */
+async function tune(name) {
+  byId("tune-error").hidden = true;
+  try {
+    const { task } = await post(`people/${encodeURIComponent(name)}/tuning`, {});
+    await follow(task, byId("tune-progress"));
+  } catch (error) {
+    showError(byId("tune-error"), error);
+  }
+  await load(name);
+}
+
+function showTab(tab) {
+  for (const one of document.querySelectorAll("[role=tab]")) {
+    const chosen = one === tab;
+    one.setAttribute("aria-selected", String(chosen));
+    one.tabIndex = chosen ? 0 : -1;
+    byId(one.getAttribute("aria-controls")).hidden = !chosen;
+  }
+}
+
+function walkTabs(event) {
+  if (!["ArrowLeft", "ArrowRight"].includes(event.key)) return;
+  const other = document.querySelector("[role=tab][aria-selected=false]");
+  showTab(other);
+  other.focus();
 }
 
 // ---- a photo
@@ -426,7 +459,7 @@ async function look() {
 function showVerdicts(outcome) {
   byId("summary").textContent = outcome.summary;
   list(byId("learn-warnings"), [...outcome.warnings, ...outcome.advice]);
-  byId("how-long").textContent = outcome.estimate.at(-1).replace(/^time +/, "Learning takes about: ");
+  byId("how-long").textContent = outcome.how_long;
   byId("sheet").replaceChildren(...outcome.photos.map(verdict));
   byId("go-on").textContent = `Learn ${outcome.name}`;
   byId("go-on").dataset.name = outcome.name;
@@ -474,12 +507,14 @@ async function goOn() {
     said.textContent = `${name} is learned. ${done.outcome.summary}`;
     const warnings = Object.assign(document.createElement("ul"), { className: "warnings" });
     list(warnings, done.outcome.warnings);
-    byId("learned").replaceChildren(said, warnings);
+    const on = { type: "button", textContent: `Repair a photo of ${name}`, onclick: () => showTab(byId("tab-repair")) };
+    byId("learned").replaceChildren(said, warnings, Object.assign(document.createElement("button"), on));
     byId("learned").hidden = false;
     album = [];
     byId("learn").reset();
     fillLearn();
     await load(name);
+    byId("learned").querySelector("button").focus();
   } catch (error) {
     showError(byId("learn-error"), error);
     byId("verdicts").hidden = false;
@@ -537,6 +572,10 @@ async function begin() {
   };
   byId("go-on").onclick = goOn;
   byId("throw-away").onclick = throwAway;
+  for (const tab of document.querySelectorAll("[role=tab]")) {
+    tab.onclick = () => showTab(tab);
+    tab.onkeydown = walkTabs;
+  }
   byId("end").onclick = () => ask("end", { method: "POST" });
   document.body.dataset.ready = "yes";
 }
