@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import click
 
 from mystyle_cli.errors import UsageError
 from mystyle_cli.terminal.app import App, Command, pass_app
-from mystyle_cli.terminal.learning import CONSENT, unnoted
+from mystyle_cli.terminal.learning import CONSENT, last_day, unnoted
 from mystyle_cli.terminal.options import profile_argument
 
 
@@ -21,15 +20,10 @@ class Day(click.ParamType):  # type: ignore[type-arg]  # older clicks know no ge
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
         """Parse what was typed."""
-        if value == "":
-            return ""
         try:
-            day = date.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is no day such as 2028-12-31", param, context)
-        if day < datetime.now(UTC).date():
-            self.fail(f"{value} is over already", param, context)
-        return day.isoformat()
+            return last_day(str(value))
+        except UsageError as error:
+            self.fail(error.message, param, context)
 
 
 consent_option: Final = click.option(

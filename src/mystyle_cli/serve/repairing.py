@@ -133,7 +133,7 @@ def painted(data: bytes, photo: Photo) -> Pixels:
 
     mask = mask_of(opened(data, "the mask"))
     height, width = photo.pixels.shape[:2]
-    if abs(mask.shape[0] / height - mask.shape[1] / width) * max(height, width) > 2 * max(mask.shape):
+    if abs(mask.shape[1] * height - mask.shape[0] * width) > height + width:  # as rounding leaves it
         raise MystyleError("the mask has another shape than the photo", "Paint it over the photo.")
     if mask.shape == (height, width):
         return mask

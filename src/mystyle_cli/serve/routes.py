@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 
 from mystyle_cli import __version__
 from mystyle_cli.config import DEFAULT_PRIOR, FACE_PARTS, TUNE_PASSES
@@ -26,7 +26,7 @@ from mystyle_cli.serve.learning import Plan, School
 from mystyle_cli.serve.repairing import Repaired, Wanted, Workshop, opened, painted, preview
 from mystyle_cli.serve.tasks import Desk, told
 from mystyle_cli.serve.uploads import MOST_BYTES, Uploads, safe_name
-from mystyle_cli.terminal.learning import CONSENT
+from mystyle_cli.terminal.learning import CONSENT, last_day
 from mystyle_cli.terminal.options import UNBOUNDED
 
 if TYPE_CHECKING:
@@ -109,33 +109,33 @@ class Page:
 
     def application(self) -> Guard:
         """Return what answers requests."""
+        base = self.address.path.rstrip("/")
         routes = [
-            Route("/", self.file),
-            Route("/facts", self.facts),
-            Route("/events", self.events),
-            Route("/tasks/{number:int}", self.cancel, methods=["DELETE"]),
-            Route("/photos", self.add_photo, methods=["POST"]),
-            Route("/photos/{number:int}", self.show_photo),
-            Route("/photos/{number:int}", self.drop_photo, methods=["DELETE"]),
-            Route("/photos/{number:int}/mask", self.add_mask, methods=["PUT"]),
-            Route("/repairs", self.repair, methods=["POST"]),
-            Route("/results/{number:int}", self.show_result),
-            Route("/results/{number:int}", self.drop_result, methods=["DELETE"]),
-            Route("/album", self.add_to_album, methods=["POST"]),
-            Route("/album", self.drop_album, methods=["DELETE"]),
-            Route("/album/{digest}", self.show_of_album),
-            Route("/album/profile", self.throw_away, methods=["DELETE"]),
-            Route("/people", self.learn, methods=["POST"]),
-            Route("/people/{name}/verdicts", self.finish_learning, methods=["POST"]),
-            Route("/people/{name}/tuning", self.tune, methods=["POST"]),
-            Route("/people/{name}/sheet", self.show_sheet),
-            Route("/end", self.stop, methods=["POST"]),
-            Route("/{file}", self.file),
+            Route(f"{base}/", self.file),
+            Route(f"{base}/facts", self.facts),
+            Route(f"{base}/events", self.events),
+            Route(f"{base}/tasks/{{number:int}}", self.cancel, methods=["DELETE"]),
+            Route(f"{base}/photos", self.add_photo, methods=["POST"]),
+            Route(f"{base}/photos/{{number:int}}", self.show_photo),
+            Route(f"{base}/photos/{{number:int}}", self.drop_photo, methods=["DELETE"]),
+            Route(f"{base}/photos/{{number:int}}/mask", self.add_mask, methods=["PUT"]),
+            Route(f"{base}/repairs", self.repair, methods=["POST"]),
+            Route(f"{base}/results/{{number:int}}", self.show_result),
+            Route(f"{base}/results/{{number:int}}", self.drop_result, methods=["DELETE"]),
+            Route(f"{base}/album", self.add_to_album, methods=["POST"]),
+            Route(f"{base}/album", self.drop_album, methods=["DELETE"]),
+            Route(f"{base}/album/{{digest}}", self.show_of_album),
+            Route(f"{base}/album/profile", self.throw_away, methods=["DELETE"]),
+            Route(f"{base}/people", self.learn, methods=["POST"]),
+            Route(f"{base}/people/{{name}}/verdicts", self.finish_learning, methods=["POST"]),
+            Route(f"{base}/people/{{name}}/tuning", self.tune, methods=["POST"]),
+            Route(f"{base}/people/{{name}}/sheet", self.show_sheet),
+            Route(f"{base}/end", self.stop, methods=["POST"]),
+            Route(f"{base}/{{file}}", self.file),
         ]
         handlers: Mapping[Any, Any] = {MystyleError: _refused, Exception: _failed}
-        inner = Starlette(
-            routes=[Mount(self.address.path.rstrip("/"), routes=routes)], exception_handlers=handlers
-        )
+        inner = Starlette(routes=routes, exception_handlers=handlers)
+        inner.router.redirect_slashes = False
         return Guard(inner, self.address)
 
     async def file(self, request: Request) -> Response:
@@ -320,7 +320,7 @@ class Page:
         plan = Plan(
             asked["name"],
             asked.get("consent", "").strip(),
-            asked.get("until", ""),
+            last_day(asked.get("until", "")),
             asked.get("prior", DEFAULT_PRIOR),
             asked.get("passes", TUNE_PASSES),
         )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from mystyle_cli.config import TUNE_BATCH, TUNE_PASSES, TUNE_RATE
+from mystyle_cli.errors import UsageError
 from mystyle_cli.terminal.app import App, Unused
 from mystyle_cli.terminal.console import columns
 from mystyle_cli.terminal.options import SEEDS, Number, bundle
@@ -129,6 +131,19 @@ tuning_options: Final = bundle(
 
 CONSENT: Final = "Who agreed to this, to what, and when? It is kept in the profile"
 """What is asked where a profile is made."""
+
+
+def last_day(text: str) -> str:
+    """Return the day on which a consent ends as it is noted, "" for none; raises UsageError."""
+    if not text:
+        return ""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no day such as 2028-12-31") from error
+    if day < datetime.now(UTC).date():
+        raise UsageError(f"{text} is over already")
+    return day.isoformat()
 
 
 def unnoted(name: str) -> str:
