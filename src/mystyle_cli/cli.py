@@ -56,7 +56,7 @@ COMMANDS: Final = MappingProxyType(
             "machine", "licences", "Show the terms of every model file, and what you accepted."
         ),
         "doctor": Entry("machine", "doctor", "Check this machine, and say what to do about each problem."),
-        "serve": Entry("serve", "serve", "Learn people and repair photos in your browser."),
+        "serve": Entry("machine", "serve", "Learn people and repair photos in your browser."),
         "completion": Entry("machine", "completion", "Print the shell completion script."),
     }
 )

@@ -180,7 +180,7 @@ def test_tuning_has_options(run: Run, tmp_path: Path, tiny_prior: Path) -> None:
 
 @journey("profile create", *("--passes", "--batch", "--learning-rate", "--precision", "--seed"))
 @journey("profile create", *("--no-export", "--no-instant", "--whole", "--dry-run", "--reference"))
-@journey("profile create", *("--replace", "--no-tune", "--prior"))
+@journey("profile create", *("--replace", "--no-tune", "--prior", "--keep"))
 def test_creating_has_options(run: Run, tmp_path: Path, tiny_prior: Path, album: Path) -> None:
     """Of photos of two people those of the person in --reference are kept; --replace takes others instead."""
     mine, theirs = sorted(album.glob("*.jpg"))[:3], [clear("marco", number) for number in range(4)]
@@ -195,6 +195,12 @@ def test_creating_has_options(run: Run, tmp_path: Path, tiny_prior: Path, album:
     assert not (folder / "generator.safetensors").exists()
     kept = {one["file"] for one in photos(folder) if one["reason"] == "kept"}
     assert {Path(file).name for file in kept} == {path.name for path in mine}
+    assert run("profile", "create", "eva", *both, "--no-tune", "--keep", album / "below").exit_code == 2
+    assert (
+        run("profile", "create", "eva", *both, "--no-tune", "--keep", theirs[0], "--replace").exit_code == 0
+    )
+    by_hand = [one for one in photos(folder) if one["detail"].startswith("kept by hand: another person")]
+    assert [Path(one["file"]).name for one in by_hand] == [theirs[0].name]
     others = sorted(album.glob("*.jpg"))[2:]
     assert run("profile", "create", "eva", *others, *start, *TUNING).exit_code == 5
     done = run("profile", "create", "eva", *others, *start, *TUNING, "--replace")

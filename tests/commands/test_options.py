@@ -229,6 +229,7 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         **of_tuning(CREATE),
         "--recursive": (CREATE, "--recursive"),
         "--reference": (CREATE, "--reference {w}/crop.png"),
+        "--keep": (CREATE, "--keep {w}/album/a.png"),
         "--held-out": (CREATE, "--held-out 0.5"),
         "--no-tune": (CREATE, "--no-tune"),
         "--prior": (CREATE, "--prior {w}/other"),
@@ -249,6 +250,7 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "tune": {**of_tuning(TUNE), "--dry-run": (TUNE, "--dry-run")},
     "export": {"--output": ("export ada -o out", "-o other")},
+    "serve": {"--port": ("serve", "--port 8765"), "--no-open": ("serve", "--no-open")},
     "profile consent": {"--until": ("profile consent ada asked", "--until 2999-01-01")},
     "profile export": {
         "--without-photos": ("profile export ada out.mystyle", "--without-photos"),
@@ -463,6 +465,11 @@ def spies(monkeypatch: pytest.MonkeyPatch, world: Path) -> None:
         raise MystyleError(f"asked for {items}, {sorted(settings.trusted)}, {offline}")
 
     monkeypatch.setattr("mystyle_cli.fetch.fetch.fetch_prior", fetched)
+
+    def served(store: Store, device: Any, port: int, say: Any, *, show: bool) -> None:
+        raise MystyleError(f"asked for {port}, {show}")
+
+    monkeypatch.setattr("mystyle_cli.serve.serve.serve", served)
     measure_quickly(monkeypatch.setattr)
 
 

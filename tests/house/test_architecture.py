@@ -22,6 +22,7 @@ ROOMS = [
     *(
         "cli",
         "commands",
+        "serve",
         "terminal",
         "api",
         "evaluation",

@@ -142,6 +142,7 @@ LINES = (
     "licences",
     "doctor",
     "completion bash",
+    "serve --no-open",
     "profile rename ada bob",
 )
 
@@ -175,6 +176,9 @@ def test_documents_hold_what_the_page_says(
     home = tmp_path / "home"
     monkeypatch.setenv("MYSTYLE_HOME", str(home))
     measure_quickly(monkeypatch.setattr)
+    monkeypatch.setattr(
+        "mystyle_cli.serve.serve.serve", lambda *given, **named: given[-1]("http://127.0.0.1:1/")
+    )
     Image.fromarray(picture(3, 64)).save("in.png")
     Image.fromarray(picture(3, 16)).save("small.png")
     moving = [Image.fromarray(picture(number, 64)) for number in (4, 5)]

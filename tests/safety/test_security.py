@@ -64,7 +64,7 @@ def test_everything_that_ci_installs_is_pinned() -> None:
     assert installed(CHECKED).keys() <= pins.keys(), "run: python -m tools.lock"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    for text in [*project["dependencies"], *extras["dev"], *extras["heic"]]:
+    for text in [*project["dependencies"], *extras["dev"], *extras["heic"], *extras["page"]]:
         wanted = Requirement(text)
         if wanted.marker is None or wanted.marker.evaluate():
             assert wanted.specifier.contains(pins[canonicalize_name(wanted.name)], prereleases=True), text
