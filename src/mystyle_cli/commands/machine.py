@@ -1,4 +1,4 @@
-"""`mystyle doctor`, `licences` and `completion`: this machine, and what is installed on it."""
+"""`mystyle doctor`, `licences`, `completion`, `serve`: this machine, what is installed, a page on it."""
 
 from __future__ import annotations
 
