@@ -21,6 +21,7 @@ FIGURES = {
     "enhancement": "upscaling and inpainting against the domain prior (fig 9)",
     "adversarial": "DiffAugment and Ojha et al. by the length of their training",
     "restore": "blurred, noisy, compressed photos restored, against upscale and the domain prior",
+    "repaired": "scratched crops, and whole photos: what is filled, and whether the face meets the rest",
     "merged": "two people in one generator, against their own profiles (fig 13)",
     "albums": "two albums of real people: kept, refused, restored",
     "editing": "the two people edited: what changes, and whether they stay themselves",
