@@ -14,12 +14,14 @@ from mystyle_cli.errors import UsageError
 from mystyle_cli.terminal.app import App, Command, Unused, pass_app
 from mystyle_cli.terminal.asking import Ask, RepairOptions, WhereOptions, repair_options, where_options
 from mystyle_cli.terminal.batch import open_batch
+from mystyle_cli.terminal.everyone import ONE_ONLY, run_everyone
 from mystyle_cli.terminal.options import (
     BatchOptions,
     batch_options,
     bundle,
     profile_argument,
     warn_unbounded,
+    who_option,
 )
 from mystyle_cli.terminal.outputs import Originals
 from mystyle_cli.terminal.restoring import Restoring
@@ -83,11 +85,17 @@ def refuse_long_codes(profile: Profile, batch: BatchOptions) -> None:
 
 
 def run_restore(
-    app: App, name: str, ask: Ask, batch: BatchOptions, search: SearchOptions, codes: CodeOptions
+    app: App, name: str | None, ask: Ask, batch: BatchOptions, search: SearchOptions, codes: CodeOptions
 ) -> int:
-    """Restore all inputs of a command, and keep their codes where that is wanted; returns the exit code."""
+    """Restore all inputs of a command, and keep their codes where that is wanted; returns the exit code.
+
+    Args:
+        name: the profile; None for everybody of the store.
+    """
     from mystyle_cli.projection.settings import HULL
 
+    if name is None:
+        return run_everyone(app, ask, batch, search)
     if (codes.folder is not None or codes.keep_code) and search.space not in HULL:
         raise UsageError("only codes of the person's own space are saved", "Use --space p+ or p.")
     warn_unbounded(app.console, search.beta)
@@ -118,15 +126,17 @@ def run_restore(
 @click.command(
     "upscale",
     cls=Command,
-    unused=(*UNUSED, UNMARKED),
+    unused=(*UNUSED, UNMARKED, ONE_ONLY),
     examples=(
         "mystyle upscale adele in.png --beta 0.05",
         "mystyle upscale adele album --recursive -o large",
+        "mystyle upscale --who all group.png -o out.png     # everybody of whom there is a profile",
         "mystyle upscale adele - < in.png > out.png",
         "mystyle upscale adele in.png --instant     # at once, or --quality fast",
     ),
 )
 @profile_argument
+@who_option
 @batch_options
 @quality_options
 @code_options
@@ -135,6 +145,7 @@ def run_restore(
 def upscale(
     app: App,
     name: str,
+    who: str | None,
     batch: BatchOptions,
     quality: QualityOptions,
     codes: CodeOptions,
@@ -146,22 +157,24 @@ def upscale(
     generator draws. Around the face the photo is enlarged by Lanczos; behind it, too, if the profile's prior
     has a matte net, which tells the person from what is behind them.
     """
-    return run_restore(app, name, Ask("upscale", quality.chosen), batch, search, codes)
+    return run_restore(app, None if who else name, Ask("upscale", quality.chosen), batch, search, codes)
 
 
 @click.command(
     "inpaint",
     cls=Command,
-    unused=(*UNUSED, UNMARKED),
+    unused=(*UNUSED, UNMARKED, ONE_ONLY),
     examples=(
         "mystyle inpaint adele in.png --mask hole.png -o out.png",
         "mystyle inpaint adele in.png --part glasses -o without.png",
         "mystyle inpaint adele in.png --part face --except eyes --box 40,30,120,16",
+        "mystyle inpaint --who all group.png --part glasses -o without.png",
         "mystyle inpaint adele album --mask masks -o filled     # masks/a.png for album/a.jpg",
         "mystyle inpaint adele in.png --mask hole.png --instant     # at once, or --quality fast",
     ),
 )
 @profile_argument
+@who_option
 @batch_options
 @where_options
 @quality_options
@@ -171,6 +184,7 @@ def upscale(
 def inpaint(
     app: App,
     name: str,
+    who: str | None,
     batch: BatchOptions,
     where: WhereOptions,
     quality: QualityOptions,
@@ -182,7 +196,7 @@ def inpaint(
     Where that is, say with --mask, --part and --box together or alone; without them it is what is transparent
     in the photo. Nothing else changes, not by one bit.
     """
-    return run_restore(app, name, where.ask(quality.chosen), batch, search, codes)
+    return run_restore(app, None if who else name, where.ask(quality.chosen), batch, search, codes)
 
 
 @click.command(
@@ -211,15 +225,17 @@ def invert(app: App, name: str, batch: BatchOptions, codes: CodeOptions, search:
 @click.command(
     "restore",
     cls=Command,
-    unused=UNUSED,
+    unused=(*UNUSED, ONE_ONLY),
     examples=(
         "mystyle restore adele old.jpg -o new.png",
         "mystyle restore adele frame.png --blur 3 --noise 8 --jpeg 40 --scale 4     # what you know of it",
         "mystyle restore adele scan.png --mask scratches.png --keep-tone",
         "mystyle restore adele album -r -o restored --quality fast",
+        "mystyle restore --who all group.png -o out.png     # everybody of whom there is a profile",
     ),
 )
 @profile_argument
+@who_option
 @batch_options
 @repair_options
 @quality_options
@@ -229,6 +245,7 @@ def invert(app: App, name: str, batch: BatchOptions, codes: CodeOptions, search:
 def restore(
     app: App,
     name: str,
+    who: str | None,
     batch: BatchOptions,
     repair: RepairOptions,
     quality: QualityOptions,
@@ -241,6 +258,5 @@ def restore(
     the photo does hold of the face stays: one without damage comes out as it was. A face smaller than the
     profile's generator draws makes the photo larger, as in upscale.
     """
-    return run_restore(
-        app, name, repair.ask(quality.chosen), batch, search, CodeOptions(folder, keep_code=False)
-    )
+    codes = CodeOptions(folder, keep_code=False)
+    return run_restore(app, None if who else name, repair.ask(quality.chosen), batch, search, codes)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mystyle_cli.faces.align import Crop, Points
     from mystyle_cli.find.locate import Located
     from mystyle_cli.nets.exported import Degraded
+    from mystyle_cli.photos.decode import Photo
     from mystyle_cli.photos.pixels import Pixels
     from mystyle_cli.projection.damage import Damage
 
@@ -33,6 +34,8 @@ ROUND: Final = 4.0
 
 # how often an enlarged face is compared with the small photo; what is left then is below a grey level
 ROUNDS: Final = 8
+
+FINER: Final = 1.05  # how many times larger than it is drawn a face must be, so that its photo holds more
 
 SOLID: Final = 0.999  # share of a face in what is shown from which the rest is less than a grey level
 
@@ -90,13 +93,34 @@ def enlarge_and_paste(
         factor: how many times; about as often as the face must be enlarged to have R pixels.
     """
     from mystyle_cli.faces.paste import paste
+
+    large, quad = enlarge(located.photo, factor), _quad_on(located, factor)
+    return paste(large, face, quad, shown, 0.0) if aligned else _blend(large, face, quad, shown, crop, EVERY)
+
+
+def enlarge(photo: Photo, factor: float) -> Pixels:
+    """Return a photo enlarged by Lanczos, uint8 (H, W, 3)."""
     from mystyle_cli.photos.pixels import resize
 
+    height, width = photo.pixels.shape[:2]
+    return resize(photo.pixels, (enlarged(height, factor), enlarged(width, factor)), "lanczos", photo.alpha)
+
+
+def _quad_on(located: Located, factor: float) -> Points:
+    """Return where a face is on its photo enlarged, (4, 2)."""
     height, width = located.photo.pixels.shape[:2]
-    size = enlarged(height, factor), enlarged(width, factor)
-    large = resize(located.photo.pixels, size, "lanczos", located.photo.alpha)
-    quad: Points = located.quad * (np.array([size[1], size[0]]) / (width, height))
-    return paste(large, face, quad, shown, 0.0) if aligned else _blend(large, face, quad, shown, crop, EVERY)
+    size = enlarged(width, factor), enlarged(height, factor)
+    return np.asarray(located.quad * (np.array(size) / (width, height)))
+
+
+def unscratched(located: Located) -> Located:
+    """Return a face on its photo with what a mask hides of it continued smoothly."""
+    from mystyle_cli.projection.degradations import fill_hole
+
+    if located.mask is None:
+        return located
+    filled = fill_hole(located.photo.pixels, located.mask)
+    return replace(located, photo=replace(located.photo, pixels=filled))
 
 
 def repair(located: Located, face: Pixels, shown: Floats, crop: Crop, aligned: bool, factor: float) -> Pixels:
@@ -111,14 +135,17 @@ def repair(located: Located, face: Pixels, shown: Floats, crop: Crop, aligned: b
         factor: how much larger the photo becomes; 1 keeps its size.
     """
     from mystyle_cli.faces.align import warp
-    from mystyle_cli.projection.degradations import fill_hole
 
-    photo, mask = located.photo, located.mask
-    if mask is not None:
-        photo = replace(photo, pixels=fill_hole(photo.pixels, mask))
-        located = replace(located, photo=photo)
+    located = unscratched(located)
     if factor != 1:
-        return enlarge_and_paste(located, face, shown, crop, aligned, factor)
+        if located.side * factor < FINER * len(face):
+            return enlarge_and_paste(located, face, shown, crop, aligned, factor)
+        # it is larger than it is drawn, beside a smaller one that is not
+        large = enlarge(located.photo, factor)
+        located = replace(
+            located, photo=replace(located.photo, pixels=large), quad=_quad_on(located, factor)
+        )
+    photo = located.photo
     made = paste_face(located, face, shown, crop, aligned).astype(np.int16)
     # the same with the photo's own crop in the face's place: what a crop cannot hold is in neither
     own = warp(photo.pixels, located.quad, len(face))

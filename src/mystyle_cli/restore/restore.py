@@ -7,16 +7,16 @@ photo is told in its own result and stops no other.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from mystyle_cli.errors import MystyleError, NotThisPersonError, UsageError, contained, ran_out
 from mystyle_cli.faces.align import cut_out
-from mystyle_cli.find.gate import open_gate
+from mystyle_cli.find.gate import Gate, open_gate
 from mystyle_cli.find.locate import Located, Subject, locate
 from mystyle_cli.hull import hull
 from mystyle_cli.photos.pixels import to_unit
@@ -24,7 +24,7 @@ from mystyle_cli.progress import Progress, silent
 from mystyle_cli.projection.settings import Projection
 from mystyle_cli.restore import composite
 from mystyle_cli.restore.engine import Answering, open_engine
-from mystyle_cli.restore.estimates import worsened
+from mystyle_cli.restore.estimates import Estimator, worsened
 from mystyle_cli.restore.given import Given
 from mystyle_cli.restore.scratches import scratches_of
 from mystyle_cli.restore.task import Restoration, RestoreSettings, TaskName, default_settings
@@ -32,14 +32,31 @@ from mystyle_cli.restore.whole import Whole
 
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
+    from mystyle_cli.photos.pixels import Pixels
     from mystyle_cli.projection.damage import Damage
 
 Floats = npt.NDArray[np.float32]
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 ENLARGED: Final = 1.05
 """How many times smaller than it is drawn a face must be, so that restoring makes its photo larger."""
 
 SMALLEST: Final = 4  # side in pixels of the smallest crop that says anything
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A face that was drawn, on its way to the whole photo."""
+
+    whole: Whole
+    given: Given  # where the search found it
+    image: Floats  # (3, R, R) in [-1, 1], as it meets its photo
+    told: Restoration  # all but the pixels
+
+    def lay(self, factor: float, share: Floats | None = None) -> Pixels:
+        """Return the whole photo with the face, uint8 (H, W, 3); see `Whole.lay`."""
+        return self.whole.lay(self.given.located, self.image, factor, self.given.damage, share)
 
 
 def restore(
@@ -68,11 +85,25 @@ def restore_with(
     engine: Answering, subjects: Sequence[Subject], task: TaskName, progress: Progress = silent
 ) -> list[Restoration]:
     """Restore photos with an engine that is ready, fewer at once where memory runs out; see `restore`."""
-    results: list[Restoration] = []
-    while len(results) < len(subjects):
-        part = subjects[len(results) : len(results) + engine.at_once]
+    return _in_parts(engine, subjects, lambda part: _restore_batch(engine, part, task, progress))
+
+
+def draw(
+    engine: Answering, given: Sequence[Given], progress: Progress = silent
+) -> list[Drawn | Restoration]:
+    """Draw located faces of one person; what failed says why in `error`."""
+    return _in_parts(engine, given, lambda part: _answered_apart(engine, part, progress))
+
+
+def _in_parts(
+    engine: Answering, items: Sequence[Item], work: Callable[[Sequence[Item]], list[Made]]
+) -> list[Made]:
+    """Return what work makes of items, of fewer at once where memory runs out."""
+    results: list[Made] = []
+    while len(results) < len(items):
+        part = items[len(results) : len(results) + engine.at_once]
         try:
-            results += _restore_batch(engine, part, task, progress)
+            results += work(part)
             continue
         except Exception as error:
             if not ran_out(error) or (len(part) == 1 and not engine.save_memory()):
@@ -100,16 +131,31 @@ def _restore_batch(
         theirs = [photo for photo in given if photo.located.person == person]
         restored[person] = iter(_answered_apart(engine.of(person), theirs, progress))
     return [
-        photo if isinstance(photo, Restoration) else next(restored[photo.located.person]) for photo in photos
+        photo if isinstance(photo, Restoration) else _laid(next(restored[photo.located.person]))
+        for photo in photos
     ]
 
 
-def _answered_apart(engine: Answering, given: Sequence[Given], progress: Progress) -> list[Restoration]:
+def _laid(drawn: Drawn | Restoration) -> Restoration:
+    """Lay a face over its photo, or return why there is none."""
+    if isinstance(drawn, Restoration):
+        return drawn
+    try:
+        return replace(drawn.told, pixels=drawn.lay(drawn.told.factor))
+    except Exception as error:
+        if ran_out(error):
+            raise
+        return Restoration(drawn.told.name, contained(drawn.told.name, error))
+
+
+def _answered_apart(
+    engine: Answering, given: Sequence[Given], progress: Progress
+) -> list[Drawn | Restoration]:
     """Answer together what gets the same dilation; returns results in the order of the faces."""
     rows: dict[float | None, list[int]] = {}
     for row, item in enumerate(given):
         rows.setdefault(engine.betas.of(item.task, item.located.id_score), []).append(row)
-    results: dict[int, Restoration] = {}
+    results: dict[int, Drawn | Restoration] = {}
     for beta, alike in rows.items():
         answers = _answered(engine, [given[row] for row in alike], beta, progress)
         results |= dict(zip(alike, answers, strict=True))
@@ -118,7 +164,7 @@ def _answered_apart(engine: Answering, given: Sequence[Given], progress: Progres
 
 def _answered(
     engine: Answering, given: Sequence[Given], beta: float | None, progress: Progress
-) -> list[Restoration]:
+) -> list[Drawn | Restoration]:
     """Project together and finish each; where that fails for all, each is tried alone."""
     try:
         projection = engine.answer(given, beta, progress)
@@ -130,7 +176,7 @@ def _answered(
             name = given[0].located.name
             return [Restoration(name, contained(name, error))]
         return [result for one in given for result in _answered(engine, [one], beta, progress)]
-    results = []
+    results: list[Drawn | Restoration] = []
     for row, item in enumerate(given):
         try:
             if (masked := _masked(engine, item, projection, row)) is not None:
@@ -186,10 +232,8 @@ def _doubtful(engine: Answering, subject: Subject, error: NotThisPersonError) ->
         NotThisPersonError: photos of the person, so damaged, would be more like them.
     """
     located = _locate(engine, subject, "restore", force=True)
-    engine = engine.of(located.person)
-    damage, score = engine.estimator.of_photo(located), located.id_score
-    side = min(located.side, damage.effective_side(engine.resolution))
-    gate = open_gate(engine.profile, side, located.hole, lambda faces: worsened(faces, damage))
+    engine, score = engine.of(located.person), located.id_score
+    gate, damage = despite_damage(engine.profile, engine.estimator, located)
     if score < gate.others:
         raise error
     located = replace(located, warnings=located.photo.notes)
@@ -197,6 +241,13 @@ def _doubtful(engine: Answering, subject: Subject, error: NotThisPersonError) ->
         return located, damage
     who = engine.profile.who
     return located.warned(f"too damaged to show whether this is {who}: ID {score:.2f}"), damage
+
+
+def despite_damage(profile: Profile, estimator: Estimator, located: Located) -> tuple[Gate, Damage]:
+    """Return what ID scores mean on a face as damaged as it is, and its damage."""
+    damage = estimator.of_photo(located)
+    side = min(located.side, damage.effective_side(estimator.resolution))
+    return open_gate(profile, side, located.hole, lambda faces: worsened(faces, damage)), damage
 
 
 def _locate(engine: Answering, subject: Subject, task: TaskName, force: bool = False) -> Located:
@@ -244,8 +295,8 @@ def _refuse_large_result(located: Located, factor: float) -> None:
 
 def _finish(
     engine: Answering, first: Given, beta: float | None, projection: Projection, row: int
-) -> Restoration:
-    """Blend and paste one result; how large it becomes follows from where the face was found at first.
+) -> Drawn:
+    """Make one result meet its photo; how large it becomes follows from where the face was found at first.
 
     So a photo becomes as large whatever the quality: only some searches move the face.
     """
@@ -271,9 +322,8 @@ def _finish(
     if unlike := engine.profile.unlike(id_score):
         warnings.append(unlike)
     alpha_plus = None if projection.alpha_plus is None else projection.alpha_plus[row]
-    return Restoration(
+    told = Restoration(
         name=located.name,
-        pixels=whole.lay(located, image, factor, given.damage),
         face=face,
         located=located,
         alpha_plus=alpha_plus,
@@ -288,3 +338,4 @@ def _finish(
         damage=given.damage,
         warnings=tuple(warnings),
     )
+    return Drawn(whole, given, image, told)

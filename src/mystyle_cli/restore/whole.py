@@ -90,23 +90,37 @@ class Whole:
         """Tell whether the whole photo becomes larger, by as much as its face did."""
         return self.command == "upscale" or (self.command != "inpaint" and factor != 1)
 
-    def lay(self, located: Located, image: Floats, factor: float, damage: Damage | None = None) -> Pixels:
+    def bare(self, located: Located, factor: float, damage: Damage | None = None) -> Pixels:
+        """Return what a face is laid over by `lay`, uint8 (H, W, 3): the photo as large as it becomes."""
+        photo = located.photo if damage is None else composite.unscratched(located).photo
+        return composite.enlarge(photo, factor) if self.enlarges(factor) else photo.pixels
+
+    def lay(
+        self,
+        located: Located,
+        image: Floats,
+        factor: float,
+        damage: Damage | None = None,
+        share: Floats | None = None,
+    ) -> Pixels:
         """Return the whole photo, uint8 (H, W, 3).
 
         Args:
             image: (3, R, R), as `meet` returns it.
             factor: how much larger than the photo it becomes; 1 keeps its size.
             damage: what the photo had suffered, where it was restored.
+            share: (R, R) in [0, 1], how much of each place is this face's where others are beside it.
         """
         face, crop = self.face(located, image, damage), self.prior.crop
+        alone = np.float32(1) if share is None else share
         if damage is not None:
             if not self.aligned if self.grain is None else self.grain:
                 face = composite.grained(face, damage, located.photo.sha256)
-            shown = self.shown(located, image)
+            shown = self.shown(located, image) * alone
             return composite.repair(located, face, shown, crop, self.aligned, factor)
         if self.command == "inpaint":
             return composite.fill_photo(located, face, crop, self.aligned)
-        shown = self.shown(located, image)
+        shown = self.shown(located, image) * alone
         if self.enlarges(factor):
             return composite.enlarge_and_paste(located, face, shown, crop, self.aligned, factor)
         return composite.paste_face(located, face, shown, crop, self.aligned)

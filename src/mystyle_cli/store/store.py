@@ -152,6 +152,31 @@ class Store:
         profile.manifest.require_consent(profile.name)
         return profile
 
+    def open_ready(self) -> tuple[list[Profile], dict[str, MystyleError]]:
+        """Open all profiles that can be used, those of one prior with the same nets.
+
+        Returns:
+            the profiles by name; and why others cannot be used, but for those whose learning is not done.
+        """
+        opened: list[Profile] = []
+        priors: dict[str, Prior] = {}
+        refused: dict[str, MystyleError] = {}
+        for name in self.names():
+            try:
+                entry = self.entry(name)
+                if entry.state in ("untuned", "unfinished", "deleting"):
+                    continue
+                if entry.state == "damaged":
+                    raise ProfileError(f"profile '{name}' is damaged: {entry.detail}", entry.hint)
+                assert entry.manifest is not None or entry.state == "newer"
+                mark = None if entry.manifest is None else entry.manifest.prior.sha256
+                profile = self.open(name, priors.get(mark or ""))
+                priors.setdefault(profile.manifest.prior.sha256, profile.prior)
+                opened.append(profile)
+            except MystyleError as error:
+                refused[name] = error
+        return opened, refused
+
     def _open(self, name: str, prior: Prior | None) -> Profile:
         """Open a profile for looking at it, whatever was agreed; raises as `open` does otherwise."""
         from mystyle_cli.person.profile import Profile

@@ -178,6 +178,7 @@ class Batch:
         self.done: list[dict[str, object]] = []
         self.failed: list[Failure] = []
         self.skipped: list[Input] = []
+        self.beside: dict[str, list[dict[str, str]]] = {}  # what else the JSON document says was left out
 
     @property
     def exit_code(self) -> int:
@@ -280,8 +281,8 @@ class Batch:
             for failure in self.failed
         ]
         skipped = [item.name for item in self.skipped]
-        body = {"results": self.done, "failures": failures, "skipped": skipped}
-        self.console.document(command, body, ok=not failures)
+        body = {"results": self.done, "failures": failures, "skipped": skipped, **self.beside}
+        self.console.document(command, body, ok=not failures and not any(self.beside.values()))
 
 
 def check_stream(console: Console, targets: Sequence[Target], inputs: Sequence[Input] = ()) -> None:

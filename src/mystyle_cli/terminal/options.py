@@ -89,6 +89,27 @@ def bundle(name: str, kind: type, options: Sequence[Decorator]) -> Decorator:
 Marking = Literal["record", "visible", "c2pa", "none"]
 
 
+class Photos(click.Argument):
+    """The photos of a command; with `--who all` also what stands in NAME's place, which is left out then."""
+
+    def process_value(self, context: click.Context, value: Any) -> Any:
+        """Parse what was typed."""
+        if context.params.get("who"):
+            rest = () if self.value_is_missing(value) else value
+            value = (*filter(None, (context.params.get("name"),)), *rest) or value
+        return super().process_value(context, value)
+
+
+class Name(click.Argument):
+    """The name of a profile, which `--who all` stands for."""
+
+    def process_value(self, context: click.Context, value: Any) -> Any:
+        """Parse what was typed."""
+        if context.params.get("who") and self.value_is_missing(value):
+            return ""  # then no photo was typed either, which is said of those
+        return super().process_value(context, value)
+
+
 @dataclass(frozen=True)
 class BatchOptions:
     """What is worked on, and where the results go."""
@@ -170,7 +191,7 @@ batch_options: Final = bundle(
     "batch",
     BatchOptions,
     (
-        click.argument("inputs", nargs=-1, required=True, metavar="PHOTO..."),
+        click.argument("inputs", cls=Photos, nargs=-1, required=True, metavar="PHOTO..."),
         output_option,
         format_option,
         jpeg_quality_option,
@@ -238,7 +259,17 @@ def profile_names(context: click.Context, parameter: click.Parameter, begun: str
     return [name for name in context.ensure_object(App).profiles().names() if name.startswith(begun)]
 
 
-profile_argument: Final = click.argument("name", metavar="NAME", shell_complete=profile_names)
+profile_argument: Final = click.argument(
+    "name", cls=Name, metavar="NAME", shell_complete=profile_names
+)
+
+who_option: Final = click.option(
+    "--who",
+    type=click.Choice(["all"]),
+    is_eager=True,  # NAME and PHOTO are read with a view to it
+    help="all, in place of NAME: everybody on a photo of whom there is a profile, each by their own; "
+    "all other faces stay as they are.",
+)
 
 person_option: Final = click.option(
     "--person",

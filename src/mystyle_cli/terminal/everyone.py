@@ -1,0 +1,172 @@
+"""`--who all`: photos of several people, each known face worked on by its own person's profile."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from mystyle_cli.errors import ProfileError, UsageError
+from mystyle_cli.terminal.app import App, Unused
+from mystyle_cli.terminal.asking import Ask
+from mystyle_cli.terminal.batch import SOME_FAILED, Job, Picture, Result, finished, open_batch
+from mystyle_cli.terminal.console import finite
+from mystyle_cli.terminal.marking import Origin, provenance
+from mystyle_cli.terminal.options import BatchOptions, warn_unbounded
+from mystyle_cli.terminal.outputs import Originals
+from mystyle_cli.terminal.restoring import figures, told
+from mystyle_cli.terminal.searching import SearchOptions, settings_of
+from mystyle_cli.terminal.subjects import SubjectReader, answer_each
+
+if TYPE_CHECKING:
+    from mystyle_cli.group.group import Group, GroupFace, GroupRestoration
+    from mystyle_cli.photos.marks import Provenance
+    from mystyle_cli.store.store import Store
+
+ONE_ONLY: Final = Unused(
+    ("person", "landmarks", "aligned", "folder", "keep_code"),
+    lambda values: bool(values.get("who")),
+    "--who all finds everybody by itself",
+    "Leave it out, or name one profile in place of --who all.",
+)
+
+
+def run_everyone(app: App, ask: Ask, batch: BatchOptions, search: SearchOptions) -> int:
+    """Work on all people of the store in all inputs of a command; returns the exit code."""
+    warn_unbounded(app.console, search.beta)
+    store = app.profiles()
+    _refuse_name(store, batch.inputs[0])
+    profiles, refused = store.open_ready()
+    if not profiles:
+        raise next(iter(refused.values()), None) or ProfileError(
+            f"there is no finished profile in {store.root}", "Create one: mystyle profile create NAME PHOTOS"
+        )
+    beside = [ask.masks.path] if ask.masks else []
+    originals = Originals.of([*(profile.path for profile in profiles), *beside])
+
+    @cache
+    def work() -> Group:  # for the first photo that can be worked on
+        from mystyle_cli.group.group import Group
+
+        device = app.choose_device(torch=ask.quality != "instant")
+        settings = settings_of(app, ask.task, batch, search, ask.quality)
+        if ask.repair is not None:
+            settings = ask.repair.applied(settings)
+        return Group([profile.on(device) for profile in profiles], ask.task, settings)
+
+    reader = SubjectReader(ask.masks, None, ask.region, transparent=ask.task == "inpaint")
+    with open_batch(app.console, batch, ask.task, originals) as inputs:
+        for jobs in inputs.groups():
+            answers = answer_each(jobs, reader, lambda subjects: work().restore(subjects, inputs.progress))
+            for job, answer in zip(jobs, answers, strict=True):
+                inputs.settle(job, answer, lambda job, answer: _finish(work(), job, answer))
+        if work.cache_info().currsize:
+            refused = {**refused, **work().gone}
+        for name, error in refused.items():
+            app.console.error(f"left out: {error.message}", error.hint)
+        inputs.beside["profiles_left_out"] = [
+            {"profile": name, "error": error.message, "hint": error.hint} for name, error in refused.items()
+        ]
+    return inputs.exit_code or (SOME_FAILED if refused else 0)
+
+
+def _refuse_name(store: Store, first: str) -> None:
+    """Refuse a profile's name where `--who all` stands for it."""
+    if not Path(first).exists() and first in store.names():
+        raise UsageError(
+            f"--who all stands in NAME's place, and '{first}' is no photo",
+            f"Leave out '{first}', or --who all.",
+        )
+
+
+def _finish(group: Group, job: Job, answer: GroupRestoration) -> Result:
+    done = [face for face in answer.faces if face.restoration is not None]
+    lines = [f"{job.item.name}: {len(done)} of {len(answer.faces)} faces worked on"]
+    lines += [f"  face {face.number} at {','.join(map(str, face.box))}: {_line(group, face)}" for face in answer.faces]
+    warnings = [*answer.warnings, *(f"face {face.number}: {note}" for face in answer.faces for note in _notes(face))]
+    report: dict[str, object] = {
+        "faces": [_report(group, face) for face in answer.faces],
+        "factor": finite(answer.factor),
+        "seed": group.settings.drawn,
+        "warnings": warnings,
+    }
+
+    def picture() -> Picture:
+        assert answer.pixels is not None
+        return finished(job, answer.pixels, _marks(group, done), answer.filled)
+
+    return Result(picture, "\n".join(lines), warnings, report)
+
+
+def _notes(face: GroupFace) -> list[str]:
+    """Return what is to be warned of: what was found of a face that was worked on or failed."""
+    told_of = [face.note] if face.note and face.verdict in ("done", "failed", "twice", "unsure") else []
+    return [*told_of, *(face.restoration.warnings if face.restoration else ())]
+
+
+def _line(group: Group, face: GroupFace) -> str:
+    """Say in a line what became of a face."""
+    made = face.restoration
+    if made is None:
+        who = {"unknown": "nobody of the store", "twice": f"{face.person}, too", "unsure": "not sure"}
+        note = f" ({face.note})" if face.verdict in ("unknown", "left") and face.note else ""
+        return f"{who.get(face.verdict, face.person)}, {'failed' if face.verdict == 'failed' else 'left as it is'}{note}"
+    assert face.profile is not None
+    by = f" of '{face.profile.name}'" if face.profile.person else ""
+    dilation = "" if made.alpha_plus is None else f"dilation {made.least_dilation:.4f}, "
+    line = f"{face.person}{by}, ID {made.id_score:.3f} (input {made.input_id:.3f}), {dilation}{made.steps} steps"
+    if made.damage is not None and made.located is not None:
+        line += f"; {told(made.damage, made.located.side, face.profile.manifest.prior.resolution)}"
+    return line
+
+
+def _report(group: Group, face: GroupFace) -> dict[str, object]:
+    made, profile = face.restoration, face.profile
+    report: dict[str, object] = {
+        "face": face.number,
+        "box": list(face.box),
+        "verdict": face.verdict,
+        "person": face.person or None,
+        "profile": profile.name if profile else None,
+        "input_id": finite(face.input_id),
+        "note": face.note or None,
+    }
+    if made is not None and profile is not None:
+        report |= {
+            "id": finite(made.id_score),
+            "beta": made.beta,
+            "least_dilation": finite(made.least_dilation),
+            "loss": finite(made.loss),
+            "steps": made.steps,
+        }
+        if made.damage is not None and made.located is not None:
+            report["damage"] = figures(made.damage, made.located.side, profile.manifest.prior.resolution)
+    return report
+
+
+def _marks(group: Group, done: list[GroupFace]) -> Provenance:
+    """Return what a result says of itself: of one face as any result, of several what they share."""
+    from dataclasses import replace
+
+    each = []
+    for face in done:
+        made, profile = face.restoration, face.profile
+        assert made is not None
+        assert profile is not None
+        origin = Origin(
+            made.beta, group.settings.drawn, hull=made.alpha_plus is not None, person=profile.person
+        )
+        each.append(provenance(group.task, profile, origin, made.id_score))
+    if len(each) == 1:
+        return each[0]
+    betas = {marks.beta for marks in each}
+    return replace(
+        each[0],
+        profile=", ".join(dict.fromkeys(marks.profile for marks in each)),
+        prior=", ".join(dict.fromkeys(marks.prior for marks in each)),
+        person=", ".join(face.person for face in done),
+        beta=betas.pop() if len(betas) == 1 else None,
+        id_score=min((marks.id_score for marks in each if marks.id_score is not None), default=None),
+        generator="",
+    )
