@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mystyle_cli.api import Person
+    from mystyle_cli.api import People, Person
     from mystyle_cli.store.store import Store
 
-__all__ = ["__version__", "open_profile", "open_store"]
+__all__ = ["__version__", "open_people", "open_profile", "open_store"]
 __version__ = "0.1.0"
 
 # Read once, when onnxruntime is loaded, by whomever: otherwise it notes a number for this machine in a
@@ -40,3 +40,23 @@ def open_profile(name: str, store: Path | str | None = None) -> Person:
 
     profile = open_store(store).open(name)
     return Person(profile.path, profile.manifest)
+
+
+def open_people(store: Path | str | None = None) -> People:
+    """Open everybody of a store, by default the command line's, for photos of several of them.
+
+    Raises:
+        ProfileError: there is no finished profile, or one is damaged: `store.open_ready` opens the others.
+    """
+    from mystyle_cli.api import People
+    from mystyle_cli.errors import ProfileError
+
+    there = open_store(store)
+    profiles, refused = there.open_ready()
+    if refused:
+        raise next(iter(refused.values()))
+    if not profiles:
+        raise ProfileError(
+            f"there is no finished profile in {there.root}", "Create one: mystyle profile create NAME PHOTOS"
+        )
+    return People(profiles)

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from mystyle_cli.edit.edit import AtLimit
     from mystyle_cli.edit.photos import EditedPhoto, EditTask
     from mystyle_cli.edit.refined import Refiner
+    from mystyle_cli.errors import MystyleError
     from mystyle_cli.find.locate import Subject
     from mystyle_cli.find.region import Region
+    from mystyle_cli.group.group import Group, GroupRestoration
     from mystyle_cli.photos.decode import Photo
     from mystyle_cli.photos.pixels import Pixels
     from mystyle_cli.restore.task import Dilation, Quality, Restoration, RestoreSettings, TaskName
@@ -273,6 +275,104 @@ class Person(Profile):
         from mystyle_cli.restore.restore import restore
 
         (result,) = restore(self, [subject], task, settings, progress)
+        if result.error is not None:
+            raise result.error
+        return result
+
+
+class People:
+    """Everybody of a store, for photos that show several of them: each known face by its own profile.
+
+    Each profile is opened once for all photos, as long as there is memory. The methods are those of `Person`
+    with the same options; `force` works also on faces that are in doubt. A photo on which nobody is known
+    raises, and what became of each face says `faces` of the result.
+
+    Args:
+        profiles: of one person or several each; see `open_people`.
+    """
+
+    def __init__(self, profiles: Sequence[Profile]) -> None:
+        self.profiles = tuple(profiles)
+        self._asked: tuple[TaskName, RestoreSettings] | None = None
+        self._group: Group | None = None
+
+    @property
+    def left_out(self) -> Mapping[str, MystyleError]:
+        """The profiles that turned out damaged in the last call, and why."""
+        return {} if self._group is None else self._group.gone
+
+    def upscale(
+        self,
+        photo: Picture,
+        *,
+        beta: Dilation = BETA_UPSCALE,
+        quality: Quality = "full",
+        steps: int | None = None,
+        force: bool = False,
+        progress: Progress = silent,
+    ) -> GroupRestoration:
+        """Enlarge a small photo until its smallest known face is as large as it is drawn.
+
+        Raises:
+            FaceError: there is no face, or none is anybody's.
+            DecodeError: it is not a picture.
+            ProfileError: no profile can be used.
+        """
+        settings = _settings("upscale", beta, steps, False, force, quality)
+        return self._restore("upscale", _subject(photo, None), settings, progress)
+
+    def inpaint(
+        self,
+        photo: Picture,
+        mask: Pixels | Region,
+        *,
+        beta: Dilation = BETA_INPAINT,
+        quality: Quality = "full",
+        steps: int | None = None,
+        force: bool = False,
+        progress: Progress = silent,
+    ) -> GroupRestoration:
+        """Fill what a mask, or a part of each face, hides of known faces; raises as `upscale` does.
+
+        Args:
+            mask: uint8 (H, W) of its size, 255 = fill; or parts of each face and boxes.
+        """
+        settings = _settings("inpaint", beta, steps, False, force, quality)
+        return self._restore("inpaint", _subject(photo, mask), settings, progress)
+
+    def restore(
+        self,
+        photo: Picture,
+        mask: Pixels | None = None,
+        *,
+        blur: float | None = None,
+        noise: float | None = None,
+        jpeg: int | None = None,
+        scale: float | None = None,
+        keep_tone: bool = False,
+        grain: bool | None = None,
+        beta: Dilation = BETA_RESTORE,
+        quality: Quality = "full",
+        steps: int | None = None,
+        force: bool = False,
+        progress: Progress = silent,
+    ) -> GroupRestoration:
+        """Repair a damaged photo; the options are those of `Person.restore`, raises as `upscale` does."""
+        from mystyle_cli.restore.estimates import Known
+
+        settings = _settings("restore", beta, steps, False, force, quality)
+        known = Known(blur, noise, jpeg, scale)
+        settings = replace(settings, known=known, keep_tone=keep_tone, grain=grain)
+        return self._restore("restore", _subject(photo, mask), settings, progress)
+
+    def _restore(
+        self, task: TaskName, subject: Subject, settings: RestoreSettings, progress: Progress
+    ) -> GroupRestoration:
+        from mystyle_cli.group.group import Group
+
+        if self._group is None or self._asked != (task, settings):
+            self._group, self._asked = Group(self.profiles, task, settings), (task, settings)
+        (result,) = self._group.restore([subject], progress)
         if result.error is not None:
             raise result.error
         return result

@@ -50,7 +50,7 @@ def open_gate(
     faces = profile.faces()
     rows = np.unique(np.linspace(0, len(faces) - 1, min(SAMPLE, len(faces))).round().astype(int))
     others = [[int(row)] for row in rows] if len(faces) > 1 else None  # a photo is not held against itself
-    seen = _degrade(faces[rows], small, hole) if worsen is None else worsen(faces[rows])
+    seen = degrade(faces[rows], small, hole) if worsen is None else worsen(faces[rows])
     veiled = profile.id_score(seen, others)
     reached = float(veiled.mean() - SPREADS * veiled.std())
     if stated is not None:
@@ -60,7 +60,7 @@ def open_gate(
     return Gate(lowered, lowered)
 
 
-def _degrade(faces: Floats, small: int, hole: Floats) -> Floats:
+def degrade(faces: Floats, small: int, hole: Floats) -> Floats:
     """Do to faces (B, 3, R, R) what was done to the photo, and bring them back to R as the photo was."""
     from mystyle_cli.photos.pixels import area_kernel, linear_kernel
     from mystyle_cli.projection.degradations import EDGE, continued

@@ -17,7 +17,7 @@ UNKNOWN: Final = 4  # engines that are kept where nothing tells how much memory 
 
 
 class Engines:
-    """What answers for each profile. Those that were not used for the longest time go where memory is short."""
+    """What answers for each profile; where memory is short, what was used longest ago goes."""
 
     def __init__(self, settings: RestoreSettings) -> None:
         self.settings = settings

@@ -161,7 +161,9 @@ class Group:
         masks = self._masks(subject, photo, places)
         likenesses = self.crowd.likenesses(photo, name, places, masks)
         found = tell_apart(places, likenesses, force=self.settings.force)
-        plan = _Plan(name, photo, [self._worth(one, mask) for one, mask in zip(found, masks, strict=True)], masks)
+        plan = _Plan(
+            name, photo, [self._worth(one, mask) for one, mask in zip(found, masks, strict=True)], masks
+        )
         for row, one in enumerate(plan.found):
             if one.chosen is None:
                 continue
@@ -172,7 +174,7 @@ class Group:
         return plan
 
     def _masks(self, subject: Subject, photo: Photo, places: Sequence[Place]) -> list[Pixels | None]:
-        """Return what of each face is hidden: all scratches of a photo, or what of a hole is nearest to it."""
+        """Return what of each face is hidden: all scratches, or what of a hole is nearest to it."""
         if self.task == "upscale" or not subject.fills:
             return [None] * len(places)
         if self.task == "restore":
@@ -235,9 +237,7 @@ class Group:
                         plan.failed.setdefault(row, error)
         self._refuse_nobody()
 
-    def _draw_of(
-        self, profile: Profile, theirs: Sequence[tuple[_Plan, int]], progress: Progress
-    ) -> None:
+    def _draw_of(self, profile: Profile, theirs: Sequence[tuple[_Plan, int]], progress: Progress) -> None:
         engine = self.engines.of(profile)
         for person in dict.fromkeys(plan.given[row].located.person for plan, row in theirs):
             mine = [(plan, row) for plan, row in theirs if plan.given[row].located.person == person]
@@ -326,9 +326,10 @@ def _nothing_done(plan: _Plan, faces: Sequence[GroupFace]) -> MystyleError:
     failed = next(iter(plan.failed.values()), None)
     if failed is not None:
         return failed
-    many = f"none of the {len(faces)} faces" if len(faces) > 1 else "its face is not"
     notes = "; ".join(f"face {face.number}: {face.note or face.verdict}" for face in faces)
     if any(face.verdict == "left" for face in faces):
         return UsageError(f"{plan.name}: there is nothing to do: {notes}", "Give a photo that needs it.")
-    known = f"{many} is anybody's of the store" if len(faces) > 1 else f"{many} anybody's of the store"
-    return NotThisPersonError(f"{plan.name}: {known}: {notes}", "Use --force to work on those in doubt, too.")
+    many = f"none of the {len(faces)} faces is" if len(faces) > 1 else "its face is not"
+    return NotThisPersonError(
+        f"{plan.name}: {many} anybody's of the store: {notes}", "Use --force to work on those in doubt, too."
+    )

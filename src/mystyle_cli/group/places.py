@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +49,7 @@ class Place:
         linear = np.linalg.inv(np.column_stack([right - corner, below - corner]))
         return np.column_stack([linear, -linear @ corner])
 
-    def distances(self, points: Points) -> Distances:
+    def distances(self, points: npt.NDArray[np.floating[Any]]) -> Distances:
         """Return how far points (..., 2) of the photo are from its middle, (...): 1 on the face's outline."""
         on_square = points @ self._inverse[:, :2].T + self._inverse[:, 2]
         return np.asarray(np.hypot(*np.moveaxis((on_square - MIDDLE) / HALF, -1, 0)))
@@ -86,8 +86,8 @@ def share(quad: Points, size: int, own: Place, known: Sequence[Place], others: S
         known: the further faces that are laid over the photo, too; the shares of two add up to 1.
         others: those that stay as they are.
     """
-    along = (np.arange(size) + 0.5) / size
-    corner, below, _, right = quad
+    along = (np.arange(size, dtype=np.float64) + 0.5) / size
+    corner, below, _, right = np.asarray(quad, np.float64)
     points = corner + along[None, :, None] * (right - corner) + along[:, None, None] * (below - corner)
     mine = own.distances(points)
     shares = np.ones((size, size))

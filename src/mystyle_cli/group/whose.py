@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
@@ -11,10 +12,10 @@ import numpy.typing as npt
 
 from mystyle_cli.errors import MystyleError
 from mystyle_cli.faces.align import cut_out, face_quad
-from mystyle_cli.find.gate import open_gate
+from mystyle_cli.find.gate import degrade, open_gate
 from mystyle_cli.find.locate import Located, seen_faces
 from mystyle_cli.person.score import id_scores
-from mystyle_cli.restore.estimates import Estimator, Known
+from mystyle_cli.restore.estimates import Estimator, Known, worsened
 from mystyle_cli.restore.restore import despite_damage
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 
+STRANGERS: Final = 24  # photos of other people that tell what strangers reach
 NEAREST: Final = 3  # people whose gate a face is held against: those it is most like
 
 # what became of a face: worked on; a person's for whom another face was taken; too little shows whose it is;
@@ -153,25 +155,51 @@ class Crowd:
         quad = face_quad(place.face.landmarks, person.prior.crop)
         crop, hole = cut_out(photo.pixels, mask, quad, person.manifest.prior.resolution)
         located = Located(name, photo, quad, crop, hole, mask, score, photo.notes, person.person)
-        gate = open_gate(person, located.side, hole)
-        damage = None
+        gate, damage = open_gate(person, located.side, hole), None
         if self.known is not None and score < gate.others:
             gate, damage = despite_damage(person, self.estimator(person), located)
-        return Likeness(person, located, gate.theirs, gate.others, damage)
+        likeness = Likeness(person, located, gate.theirs, gate.others, damage)
+        if not likeness.sure or gate.theirs >= person.id_threshold or person.prior.identity_limits:
+            return likeness
+        return replace(likeness, theirs=max(gate.theirs, self._strangers_reach(likeness)))
+
+    def _strangers_reach(self, likeness: Likeness) -> float:
+        """Return the ID that photos of the other people reach against a person, as damaged as a face is.
+
+        What a gate was lowered to for the person's own photos may let others in, too; nobody has said here
+        who it is.
+        """
+        person, located, damage = likeness.person, likeness.located, likeness.damage
+        others = [
+            other
+            for other in self.people
+            if other.who != person.who and other.prior.digest == person.prior.digest and other.has_faces
+        ]
+        if not others:
+            return math.inf
+        each = math.ceil(STRANGERS / len(others))
+        clear = np.concatenate([_some(other.faces(), each) for other in others])[:STRANGERS]
+        if damage is None:
+            seen = degrade(clear, min(max(round(located.side), 1), clear.shape[-1]), located.hole)
+        else:
+            seen = worsened(clear, damage)
+        return float(person.id_score(seen).max())
 
 
-def _seen(
-    person: Profile, photo: Photo, places: Sequence[Place], masks: Sequence[Pixels | None]
-) -> Floats:
+def _seen(person: Profile, photo: Photo, places: Sequence[Place], masks: Sequence[Pixels | None]) -> Floats:
     """Return what identity is judged by, (B, 3, R, R); see `seen_faces`."""
     crop, resolution = person.prior.crop, person.manifest.prior.resolution
     quads = [face_quad(place.face.landmarks, crop) for place in places]
     if not any(mask is not None for mask in masks):
         return seen_faces(photo, None, quads, resolution)
-    each = [
-        seen_faces(photo, mask, [quad], resolution) for quad, mask in zip(quads, masks, strict=True)
-    ]
+    each = [seen_faces(photo, mask, [quad], resolution) for quad, mask in zip(quads, masks, strict=True)]
     return np.concatenate(each)
+
+
+def _some(faces: Floats, most: int) -> Floats:
+    """Return so many of faces (N, 3, R, R), from all over them."""
+    rows = np.linspace(0, len(faces) - 1, min(most, len(faces))).round().astype(int)
+    return np.asarray(faces[np.unique(rows)], np.float32)
 
 
 def each_person(profiles: Sequence[Profile]) -> list[Profile]:
@@ -184,8 +212,8 @@ def tell_apart(
 ) -> list[Found]:
     """Decide whose each face is: the nearest first, and nobody twice.
 
-    A second face of somebody may be a mirror's or a picture's on the wall, but a sister's too. It is worked on
-    only by force, as is a face that does not show whose it is.
+    A second face of somebody may be a mirror's or a picture's on the wall, but a sister's too. It is worked
+    on only by force, as is a face that does not show whose it is.
 
     Args:
         likenesses: of each face, the nearest people first.
@@ -202,7 +230,9 @@ def tell_apart(
         if row not in chosen and likeness.person.who not in at:
             chosen[row], at[likeness.person.who] = likeness, row
     return [
-        _judged(place, there, chosen.get(row), {who: places[where].number for who, where in at.items()}, force)
+        _judged(
+            place, there, chosen.get(row), {who: places[where].number for who, where in at.items()}, force
+        )
         for row, (place, there) in enumerate(zip(places, likenesses, strict=True))
     ]
 
@@ -227,14 +257,13 @@ def _judged(
         return Found(place, there, "done", chosen, note)
     if not possible:
         nearest = there[0] if there else None
-        note = f"nearest is {nearest.told()}, theirs is from {nearest.others:.2f}" if nearest else ""
+        note = f"{nearest.told()} is nearest, theirs are from {nearest.others:.2f}" if nearest else ""
         return Found(place, there, "unknown", None, note)
     first = possible[0]
     verdict: Verdict
     if first.sure and first.person.who in at:
-        verdict, note = "twice", f"{first.told()}, who is clearer as face {at[first.person.who]}"
+        verdict, note = "twice", f"{first.told()}, but face {at[first.person.who]} is nearer"
     else:
         verdict, note = "unsure", f"perhaps {' or '.join(one.told() for one in possible)}"
         note += f"; from {first.theirs:.2f} it would be sure" if not first.sure and first.theirs < 1 else ""
     return Found(place, there, "done" if force else verdict, first if force else None, note)
-

@@ -142,9 +142,7 @@ def repair(located: Located, face: Pixels, shown: Floats, crop: Crop, aligned: b
             return enlarge_and_paste(located, face, shown, crop, aligned, factor)
         # it is larger than it is drawn, beside a smaller one that is not
         large = enlarge(located.photo, factor)
-        located = replace(
-            located, photo=replace(located.photo, pixels=large), quad=_quad_on(located, factor)
-        )
+        located = replace(located, photo=replace(located.photo, pixels=large), quad=_quad_on(located, factor))
     photo = located.photo
     made = paste_face(located, face, shown, crop, aligned).astype(np.int16)
     # the same with the photo's own crop in the face's place: what a crop cannot hold is in neither

@@ -88,9 +88,7 @@ def restore_with(
     return _in_parts(engine, subjects, lambda part: _restore_batch(engine, part, task, progress))
 
 
-def draw(
-    engine: Answering, given: Sequence[Given], progress: Progress = silent
-) -> list[Drawn | Restoration]:
+def draw(engine: Answering, given: Sequence[Given], progress: Progress = silent) -> list[Drawn | Restoration]:
     """Draw located faces of one person; what failed says why in `error`."""
     return _in_parts(engine, given, lambda part: _answered_apart(engine, part, progress))
 
@@ -293,9 +291,7 @@ def _refuse_large_result(located: Located, factor: float) -> None:
         )
 
 
-def _finish(
-    engine: Answering, first: Given, beta: float | None, projection: Projection, row: int
-) -> Drawn:
+def _finish(engine: Answering, first: Given, beta: float | None, projection: Projection, row: int) -> Drawn:
     """Make one result meet its photo; how large it becomes follows from where the face was found at first.
 
     So a photo becomes as large whatever the quality: only some searches move the face.

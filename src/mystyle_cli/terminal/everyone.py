@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -63,7 +62,7 @@ def run_everyone(app: App, ask: Ask, batch: BatchOptions, search: SearchOptions)
                 inputs.settle(job, answer, lambda job, answer: _finish(work(), job, answer))
         if work.cache_info().currsize:
             refused = {**refused, **work().gone}
-        for name, error in refused.items():
+        for error in refused.values():
             app.console.error(f"left out: {error.message}", error.hint)
         inputs.beside["profiles_left_out"] = [
             {"profile": name, "error": error.message, "hint": error.hint} for name, error in refused.items()
@@ -83,10 +82,15 @@ def _refuse_name(store: Store, first: str) -> None:
 def _finish(group: Group, job: Job, answer: GroupRestoration) -> Result:
     done = [face for face in answer.faces if face.restoration is not None]
     lines = [f"{job.item.name}: {len(done)} of {len(answer.faces)} faces worked on"]
-    lines += [f"  face {face.number} at {','.join(map(str, face.box))}: {_line(group, face)}" for face in answer.faces]
-    warnings = [*answer.warnings, *(f"face {face.number}: {note}" for face in answer.faces for note in _notes(face))]
+    lines += [
+        f"  face {face.number} at {','.join(map(str, face.box))}: {_line(face)}" for face in answer.faces
+    ]
+    warnings = [
+        *answer.warnings,
+        *(f"face {face.number}: {note}" for face in answer.faces for note in _notes(face)),
+    ]
     report: dict[str, object] = {
-        "faces": [_report(group, face) for face in answer.faces],
+        "faces": [_report(face) for face in answer.faces],
         "factor": finite(answer.factor),
         "seed": group.settings.drawn,
         "warnings": warnings,
@@ -100,28 +104,31 @@ def _finish(group: Group, job: Job, answer: GroupRestoration) -> Result:
 
 
 def _notes(face: GroupFace) -> list[str]:
-    """Return what is to be warned of: what was found of a face that was worked on or failed."""
-    told_of = [face.note] if face.note and face.verdict in ("done", "failed", "twice", "unsure") else []
+    """Return what is to be warned of: why a face failed, or in what one that was worked on is in doubt."""
+    told_of = [face.note] if face.note and face.verdict in ("done", "failed") else []
     return [*told_of, *(face.restoration.warnings if face.restoration else ())]
 
 
-def _line(group: Group, face: GroupFace) -> str:
+def _line(face: GroupFace) -> str:
     """Say in a line what became of a face."""
     made = face.restoration
     if made is None:
-        who = {"unknown": "nobody of the store", "twice": f"{face.person}, too", "unsure": "not sure"}
-        note = f" ({face.note})" if face.verdict in ("unknown", "left") and face.note else ""
-        return f"{who.get(face.verdict, face.person)}, {'failed' if face.verdict == 'failed' else 'left as it is'}{note}"
+        if face.verdict == "failed":
+            return f"{face.person}, failed"
+        who = "nobody of the store" if face.verdict == "unknown" else face.person
+        return f"{who}, left as it is ({face.note or face.verdict})"
     assert face.profile is not None
     by = f" of '{face.profile.name}'" if face.profile.person else ""
     dilation = "" if made.alpha_plus is None else f"dilation {made.least_dilation:.4f}, "
-    line = f"{face.person}{by}, ID {made.id_score:.3f} (input {made.input_id:.3f}), {dilation}{made.steps} steps"
+    line = (
+        f"{face.person}{by}, ID {made.id_score:.3f} (input {made.input_id:.3f}), {dilation}{made.steps} steps"
+    )
     if made.damage is not None and made.located is not None:
         line += f"; {told(made.damage, made.located.side, face.profile.manifest.prior.resolution)}"
     return line
 
 
-def _report(group: Group, face: GroupFace) -> dict[str, object]:
+def _report(face: GroupFace) -> dict[str, object]:
     made, profile = face.restoration, face.profile
     report: dict[str, object] = {
         "face": face.number,

@@ -89,12 +89,15 @@ def bundle(name: str, kind: type, options: Sequence[Decorator]) -> Decorator:
 Marking = Literal["record", "visible", "c2pa", "none"]
 
 
+EVERYBODY: Final = "all"  # of `--who`
+
+
 class Photos(click.Argument):
     """The photos of a command; with `--who all` also what stands in NAME's place, which is left out then."""
 
     def process_value(self, context: click.Context, value: Any) -> Any:
         """Parse what was typed."""
-        if context.params.get("who"):
+        if context.params.get("who") == EVERYBODY:
             rest = () if self.value_is_missing(value) else value
             value = (*filter(None, (context.params.get("name"),)), *rest) or value
         return super().process_value(context, value)
@@ -105,7 +108,7 @@ class Name(click.Argument):
 
     def process_value(self, context: click.Context, value: Any) -> Any:
         """Parse what was typed."""
-        if context.params.get("who") and self.value_is_missing(value):
+        if context.params.get("who") == EVERYBODY and self.value_is_missing(value):
             return ""  # then no photo was typed either, which is said of those
         return super().process_value(context, value)
 
@@ -259,13 +262,11 @@ def profile_names(context: click.Context, parameter: click.Parameter, begun: str
     return [name for name in context.ensure_object(App).profiles().names() if name.startswith(begun)]
 
 
-profile_argument: Final = click.argument(
-    "name", cls=Name, metavar="NAME", shell_complete=profile_names
-)
+profile_argument: Final = click.argument("name", cls=Name, metavar="NAME", shell_complete=profile_names)
 
 who_option: Final = click.option(
     "--who",
-    type=click.Choice(["all"]),
+    type=click.Choice([EVERYBODY]),
     is_eager=True,  # NAME and PHOTO are read with a view to it
     help="all, in place of NAME: everybody on a photo of whom there is a profile, each by their own; "
     "all other faces stay as they are.",

@@ -1,0 +1,1 @@
+"""Tests of several people in one picture."""
