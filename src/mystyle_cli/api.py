@@ -349,7 +349,7 @@ class People:
         noise: float | None = None,
         jpeg: int | None = None,
         scale: float | None = None,
-        keep_tone: bool = False,
+        keep_tone: bool | None = None,
         grain: bool | None = None,
         beta: Dilation = BETA_RESTORE,
         quality: Quality = "full",

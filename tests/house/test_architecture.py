@@ -35,6 +35,7 @@ ROOMS = [
         "learn",
         "store",
         "edit",
+        "group",
         "restore",
     ),
     *(

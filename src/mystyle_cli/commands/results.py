@@ -209,6 +209,11 @@ def verify(app: App, file: Path, name: str | None, evidence: EvidenceOptions, ba
             f"{file} says nothing of mystyle, so there is nothing to verify",
             "Give a result as mystyle wrote it; programs that pass pictures on often drop what they say.",
         )
+    if name is None and ", " in marks.profile:  # no profile can be called so
+        raise UsageError(
+            f"{file} shows several people, each drawn by their own profile, and holds no code of them",
+            "Make it again from the photo, and compare.",
+        )
     read = evidence.read(file, marks)
     profile = app.profiles().open(name or marks.profile)
     renderer = app.open_renderer(profile, backend)

@@ -299,15 +299,12 @@ def _composed(plan: _Plan, factor: float) -> Pixels:
 def _face(plan: _Plan, row: int) -> GroupFace:
     found = plan.found[row]
     box = found.place.box(plan.photo.pixels.shape)
-    nearest = found.chosen or next(iter(found.likenesses), None)
-    score = math.nan if nearest is None else nearest.located.id_score
+    score = math.nan if found.best is None else found.best.located.id_score
     if row in plan.failed:
-        assert nearest is not None
         message = plan.failed[row].message.removeprefix(f"{plan.name}: ")
-        return GroupFace(found.place.number, box, "failed", nearest.person.who, None, score, None, message)
+        return GroupFace(found.place.number, box, "failed", found.who, None, score, None, message)
     if found.chosen is None or row not in plan.drawn:
-        who = "" if nearest is None or found.verdict == "unknown" else nearest.person.who
-        return GroupFace(found.place.number, box, found.verdict, who, None, score, None, found.note)
+        return GroupFace(found.place.number, box, found.verdict, found.who, None, score, None, found.note)
     told = plan.drawn[row].told
     return GroupFace(
         found.place.number,

@@ -75,6 +75,17 @@ class Found:
     chosen: Likeness | None = None  # as whose
     note: str = ""  # what the user should know
 
+    @property
+    def best(self) -> Likeness | None:
+        """As whose it is, or may be, or, where nobody's, to whom it is nearest."""
+        possible = [one for one in self.likenesses if one.possible]
+        return self.chosen or next(iter(possible or self.likenesses), None)
+
+    @property
+    def who(self) -> str:
+        """Whose it is or may be; "" where nobody's."""
+        return self.best.person.who if self.best is not None and self.best.possible else ""
+
 
 def nearness(person: Profile, score: float) -> float:
     """Return how far an ID score is on its way from the person's limit, 0, to certainty, 1."""
@@ -166,8 +177,8 @@ class Crowd:
     def _strangers_reach(self, likeness: Likeness) -> float:
         """Return the ID that photos of the other people reach against a person, as damaged as a face is.
 
-        What a gate was lowered to for the person's own photos may let others in, too; nobody has said here
-        who it is.
+        What a gate was lowered to for the person's own photos may let others in, too, and nobody has said
+        here who it is. Without others of the same prior nothing tells that.
         """
         person, located, damage = likeness.person, likeness.located, likeness.damage
         others = [
@@ -176,7 +187,7 @@ class Crowd:
             if other.who != person.who and other.prior.digest == person.prior.digest and other.has_faces
         ]
         if not others:
-            return math.inf
+            return -math.inf
         each = math.ceil(STRANGERS / len(others))
         clear = np.concatenate([_some(other.faces(), each) for other in others])[:STRANGERS]
         if damage is None:
@@ -237,6 +248,12 @@ def tell_apart(
     ]
 
 
+def _perhaps(likeness: Likeness) -> str:
+    """Say whose a face may be, and what would show it, if anything of its size does."""
+    sure = "" if likeness.sure or likeness.theirs > 1 else f" (sure from {likeness.theirs:.2f})"
+    return f"{likeness.told()}{sure}"
+
+
 def _alone(likeness: Likeness, there: Sequence[Likeness]) -> bool:
     """Tell whether nobody else may be behind a hole."""
     return not any(one.possible and one.person.who != likeness.person.who for one in there)
@@ -264,6 +281,5 @@ def _judged(
     if first.sure and first.person.who in at:
         verdict, note = "twice", f"{first.told()}, but face {at[first.person.who]} is nearer"
     else:
-        verdict, note = "unsure", f"perhaps {' or '.join(one.told() for one in possible)}"
-        note += f"; from {first.theirs:.2f} it would be sure" if not first.sure and first.theirs < 1 else ""
+        verdict, note = "unsure", f"perhaps {' or '.join(_perhaps(one) for one in possible)}"
     return Found(place, there, "done" if force else verdict, first if force else None, note)
