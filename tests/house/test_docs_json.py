@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from PIL import Image
 from mystyle_cli.cli import cli
 from mystyle_cli.fetch.licences import LICENCES, accept_licences
 from tests.support.evaluations import measure_quickly
+from tests.support.groups import place
 from tests.support.journeys import Run
 from tests.support.tiny_store import picture
 
@@ -110,6 +112,7 @@ LINES = (
     "invert ada in.png --aligned --steps 1 --save-codes codes -o inverted --skip-existing",
     "upscale ada small.png --aligned --force --steps 1 -o large.png",
     "restore ada in.png --aligned --force --steps 1 --jpeg 50 -o restored.png",
+    "restore --who all in.png --force --steps 1 --jpeg 50 -o known.png",
     "inpaint ada in.png --mask hole.png --aligned --steps 1 --start random --beta none -o filled.png",
     "edit ada in.png bad.png -d smile -s 9 --codes codes -o edited",
     "edit ada in.png -d yaw --sweep=-1:1:2 --codes codes -o strip.png --beta none",
@@ -149,6 +152,7 @@ LINES = (
 
 AFTER_DAMAGE = (
     "profile verify",
+    "upscale --who all small.png --force --steps 1 -o others.png",
     "profile list",
     "prior verify ffhq-1024",
     "prior list",
@@ -178,6 +182,10 @@ def test_documents_hold_what_the_page_says(
     measure_quickly(monkeypatch.setattr)
     monkeypatch.setattr(
         "mystyle_cli.serve.serve.serve", lambda *given, **named: given[-1]("http://127.0.0.1:1/")
+    )
+    monkeypatch.setattr(
+        "mystyle_cli.group.group.find_places",
+        lambda pixels, tiny: [place(1, (len(pixels) / 2, len(pixels) / 2), len(pixels))],
     )
     Image.fromarray(picture(3, 64)).save("in.png")
     Image.fromarray(picture(3, 16)).save("small.png")
@@ -214,6 +222,8 @@ def test_documents_hold_what_the_page_says(
             Path("answers.json").write_text(json.dumps(answers))
         read(line)
     (tmp_path / "store/bob/anchors.safetensors").write_bytes(b"")
+    shutil.copytree(tmp_path / "store/eve", tmp_path / "store/torn")
+    (tmp_path / "store/torn/profile.toml").write_text("format = 2")
     (tmp_path / "store/bob/mine.txt").write_text("mine")
     (home / "priors/ffhq-1024/generator.safetensors").write_bytes(b"")
     (home / "priors/ffhq-1024/mine.txt").write_text("mine")
