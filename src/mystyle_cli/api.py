@@ -349,6 +349,7 @@ class People:
         noise: float | None = None,
         jpeg: int | None = None,
         scale: float | None = None,
+        scratches: bool = True,
         keep_tone: bool | None = None,
         grain: bool | None = None,
         beta: Dilation = BETA_RESTORE,
@@ -362,7 +363,7 @@ class People:
 
         settings = _settings("restore", beta, steps, False, force, quality)
         known = Known(blur, noise, jpeg, scale)
-        settings = replace(settings, known=known, keep_tone=keep_tone, grain=grain)
+        settings = replace(settings, known=known, scratches=scratches, keep_tone=keep_tone, grain=grain)
         return self._restore("restore", _subject(photo, mask), settings, progress)
 
     def _restore(

@@ -317,3 +317,22 @@ def test_a_profile_may_be_called_all(run: Run, show: Show) -> None:
     document(run("--json", *["upscale", "--who", "all", "row.png", "-o", "out.png", "--steps", "1"]))
     done = run(*["invert", "all", "row.png", "--aligned", "--steps", "1"])
     assert "an aligned crop is square" in done.stderr  # of that profile, for it is no word
+
+
+def test_found_scratches_are_filled_once_and_on_no_stranger(
+    run: Run, show: Show, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that runs over three faces is each known face's own part; the stranger keeps theirs."""
+    photo = show("row.png", {(8, 40): ADA, (32, 40): STRANGER, (56, 40): ADA, (104, 40): BEN})
+    line = np.zeros(photo.shape[:2], np.uint8)
+    line[52:54, :] = 255
+    monkeypatch.setattr("mystyle_cli.restore.restore.scratches_of", lambda *given: line)
+    words = "restore --who all row.png --steps 1 --blur 0 --noise 0 --jpeg 0 --scale 1 --grain none"
+    (result,) = document(run("--json", *words.split(), "--force", "-o", "out.png"))["results"]
+    assert [face["verdict"] for face in result["faces"]] == ["done", "unknown", "done", "done"]
+    plain = np.asarray(
+        Image.fromarray(photo).resize(picture("out.png").shape[1::-1], Image.Resampling.LANCZOS)
+    )
+    factor = result["factor"]
+    stranger = (slice(round(46 * factor), round(58 * factor)), slice(round(39 * factor), round(49 * factor)))
+    assert np.abs(plain[stranger].astype(int) - picture("out.png")[stranger]).max() <= 1

@@ -284,16 +284,32 @@ def _composed(plan: _Plan, factor: float) -> Pixels:
 
     Each is laid over the bare photo, where it is its own; what that changes is added up.
     """
-    first = next(iter(plan.drawn.values()))
-    bare = first.whole.bare(first.given.located, factor, first.given.damage)
-    sum_ = bare.astype(np.int16)
+    plain = _bare(next(iter(plan.drawn.values())), factor, scratched=True)
+    total = plain.astype(np.int16)
     others = [one.place for row, one in enumerate(plan.found) if row not in plan.drawn]
+    filled = False
     for row, drawn in plan.drawn.items():
-        own = plan.found[row].place
+        own, bare = plan.found[row].place, _bare(drawn, factor)
         known = [plan.found[other].place for other in plan.drawn if other != row]
         part = share(drawn.given.located.quad, drawn.image.shape[-1], own, known, others)
-        sum_ += drawn.lay(factor, part).astype(np.int16) - bare
-    return np.asarray(sum_.clip(0, 255), np.uint8)
+        total += drawn.lay(factor, part).astype(np.int16) - bare
+        fill = bare.astype(np.int16) - plain
+        if plan.masks[row] is None:  # its scratches were found, as those of others were
+            there = np.asarray(fill.any(axis=-1), np.uint8)
+            fill *= part_of(there, own, plan.places, factor)[..., None]
+        elif filled:  # all have the same
+            continue
+        filled = True
+        total += fill
+    return np.asarray(total.clip(0, 255), np.uint8)
+
+
+def _bare(drawn: Drawn, factor: float, *, scratched: bool = False) -> Pixels:
+    """Return what a face is laid over, uint8 (H, W, 3), with its photo's scratches filled, or not."""
+    located = drawn.given.located
+    if scratched:
+        located = replace(located, mask=None)
+    return drawn.whole.bare(located, factor, drawn.given.damage)
 
 
 def _face(plan: _Plan, row: int) -> GroupFace:

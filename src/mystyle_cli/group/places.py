@@ -98,10 +98,14 @@ def share(quad: Points, size: int, own: Place, known: Sequence[Place], others: S
     return np.asarray(shares.clip(0, 1), np.float32)
 
 
-def part_of(mask: Pixels, own: Place, places: Sequence[Place]) -> Pixels:
-    """Return what of a mask (H, W) is nearest to a face of all those of the photo."""
+def part_of(mask: Pixels, own: Place, places: Sequence[Place], factor: float = 1.0) -> Pixels:
+    """Return what of a mask (H, W) is nearest to a face of all those of the photo.
+
+    Args:
+        factor: how much larger than the photo the mask is.
+    """
     rows, columns = np.nonzero(mask)
-    points = np.stack([columns, rows], axis=-1) + 0.5
+    points = (np.stack([columns, rows], axis=-1) + 0.5) / factor
     nearest = np.argmin([place.distances(points) for place in places], axis=0)
     part = np.zeros_like(mask)
     theirs = nearest == places.index(own)
