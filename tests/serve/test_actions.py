@@ -15,10 +15,15 @@ from click.testing import CliRunner
 from PIL import Image
 
 from mystyle_cli.cli import cli
+from mystyle_cli.errors import UsageError
 from mystyle_cli.instant import net
 from mystyle_cli.learn import betas, stages
+from mystyle_cli.nets.device import CPU
 from mystyle_cli.photos.marks import read_marks
+from mystyle_cli.progress import silent
 from mystyle_cli.serve import routes
+from mystyle_cli.serve.learning import Plan, School
+from mystyle_cli.serve.uploads import open_uploads
 from mystyle_cli.store.store import Store
 from tests.support.albums import fake_curate, make_photos
 from tests.support.pages import Client, page_of, until
@@ -252,6 +257,33 @@ def test_a_profile_that_nobody_asked_for_goes_with_the_album(
     looked_at(client, "new", make_photos(tmp_path / "photos", 5))
     assert "new" in store.names()
     assert client.ask("DELETE", path).status == 204
+    assert content(store.root) == before
+
+
+def test_a_profile_that_others_changed_stays(client: Client, store: Store, tmp_path: Path) -> None:
+    """What was made by looking is nobody else's only as long as it is as looking left it."""
+    looked_at(client, "new", make_photos(tmp_path / "photos", 5))
+    store.note_consent("new", "somebody else's word")
+    before = content(store.root)
+    answer = client.post("people/new/verdicts", leave=["0" * 64])
+    refused = client.outcome(answer.json["task"])
+    assert refused["state"] == "failed"
+    assert "is not as it was" in refused["error"]["message"]
+    assert client.ask("DELETE", "album/profile").status == 204
+    assert content(store.root) == before
+    store.delete("new")
+
+
+def test_a_profile_that_was_made_meanwhile_stays(store: Store, home: Path, tmp_path: Path) -> None:
+    """A name may be taken while looking waits for its turn: nothing of that profile is touched then."""
+    before = content(store.root)
+    with open_uploads() as uploads:
+        school = School(store, CPU, uploads)
+        for photo in make_photos(tmp_path / "photos", 5):
+            school.add(photo.name, photo.read_bytes())
+        with pytest.raises(UsageError, match="there is a profile 'ada'"):
+            school.look(Plan("ada", "by letter", "", "tiny-32", 3), silent)
+        school.forget()
     assert content(store.root) == before
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mystyle_cli.config import TUNE_BATCH, TUNE_PASSES, TUNE_RATE
-from mystyle_cli.errors import MystyleError, UsageError
+from mystyle_cli.errors import MystyleError, ProfileError, UsageError
 from mystyle_cli.progress import Progress
 from mystyle_cli.serve.uploads import Uploads
 from mystyle_cli.terminal.learning import (
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mystyle_cli.learn.learn import Learned
     from mystyle_cli.learn.settings import LearnSettings
     from mystyle_cli.nets.device import Device
+    from mystyle_cli.person.manifest import Manifest
     from mystyle_cli.store.store import Store
 
 
@@ -60,6 +61,7 @@ class School:
         self.store, self.device, self.uploads = store, device, uploads
         self.files: dict[str, Path] = {}  # the album's photos by sha256
         self._plan: Plan | None = None  # of the profile that was made by looking, and is not learned yet
+        self._made: Manifest | None = None  # that profile; None where making it was broken off
         self._asked = False  # whether learning it was asked for
         self._busy = threading.Lock()
 
@@ -102,12 +104,18 @@ class School:
 
         with self._at_work():
             again = self._begun(plan.name)
-            if not again:
+            if again:
+                self._refuse_changed(plan.name)
+            else:
                 self._drop()
+                self.check(plan)  # again, as others may have made one while this waited
             self.files = {digest: path for path, digest in digests_of(self.uploads.paths()).items()}
             self._plan, self._asked = plan, False
+            if not again:
+                self._made = None
             try:
                 learned = self._learn(plan, progress, tune=False, replace=again)
+                self._made = learned.profile.manifest
                 settings = plan.settings(self.device, tune=True, replace=False)
                 needed = estimate(self.store, plan.name, settings)
             except BaseException:
@@ -128,6 +136,7 @@ class School:
                 raise UsageError("no photos have been looked at", "Give the photos first.")
             plan, self._asked = dataclasses.replace(self._plan, keep=keep, leave=leave), True
             if keep or leave:  # other photos: a profile of them, to go on from, replaces the first
+                self._refuse_changed(plan.name)
                 self._learn(plan, progress, tune=False, replace=True)
             learned = self._learn(plan, progress, tune=True, replace=False)
             self._plan = None
@@ -164,8 +173,19 @@ class School:
     def _remove(self) -> None:
         """Remove the profile that was made by looking."""
         plan, self._plan = self._plan, None
-        if plan is not None and self.store.folder(plan.name).name in self.store.names():
+        if plan is not None and self._is_ours(plan.name):
             self.store.delete(plan.name)
+
+    def _is_ours(self, name: str) -> bool:
+        """Tell whether a profile is there, as looking left it."""
+        there = self.store.folder(name).name in self.store.names()
+        return there and self.store.entry(name).manifest == self._made
+
+    def _refuse_changed(self, name: str) -> None:
+        if not self._is_ours(name):
+            raise ProfileError(
+                f"profile '{name}' is not as it was when its photos were looked at", "Choose another name."
+            )
 
     def _clear(self) -> None:
         self.files = {}
