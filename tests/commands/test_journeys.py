@@ -32,6 +32,7 @@ from mystyle_cli.photos.marks import read_marks
 from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.store.store import Store
 from mystyle_cli.terminal import batch
+from tests.support import tagged
 from tests.support.journeys import EVERYWHERE, Run, document, journey
 from tests.support.portraits import clear
 from tests.support.tiny_store import picture
@@ -209,6 +210,29 @@ def test_creating_has_options(run: Run, tmp_path: Path, tiny_prior: Path, album:
         hashlib.sha256(path.read_bytes()).hexdigest() for path in others
     }
     check_tuning(folder, tiny_prior, sum(one["split"] == "train" for one in photos(folder)))
+
+
+@journey("profile create", "--from-tags")
+@journey("ingest", "--from-tags")
+def test_photos_are_chosen_by_their_tags(run: Run, tmp_path: Path, tiny_prior: Path) -> None:
+    """Only those on which the person is tagged are looked at; a name that nobody has is refused with others'."""
+    Path("new").mkdir()
+    for number, who in ((PHOTOS, "Ada Smith"), (0, "Ben"), (1, "")):
+        shutil.copy(clear("ada", number), f"new/{number}.jpg")
+        if who:
+            Path(f"new/{number}.xmp").write_text(tagged.names([who]), "utf-8")
+    words = ("new", "--from-tags", "ADA SMITH")
+    told = document(run("--json", "profile", "create", "eva", *words, "--prior", tiny_prior, "--dry-run"))
+    assert told["pictures"] == 1
+    done = run("ingest", "ada", *words, "--no-tune")
+    assert done.exit_code == 0, done.stderr
+    assert "1 of 3 photos are tagged ADA SMITH, 0 of them say where" in done.stderr
+    known = {one["sha256"] for one in photos(tmp_path / "store/ada")}
+    assert hashlib.sha256(clear("ada", PHOTOS).read_bytes()).hexdigest() in known
+    assert len(known) == PHOTOS + 1
+    done = run("ingest", "ada", "new", "--from-tags", "Eve")
+    assert done.exit_code == 2
+    assert "Ada Smith (1), Ben (1)" in done.stderr
 
 
 @journey("ingest", *("--passes", "--batch", "--learning-rate", "--precision", "--seed", "--recursive"))

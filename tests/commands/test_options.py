@@ -231,6 +231,7 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "profile create": {
         **of_tuning(CREATE),
         "--recursive": (CREATE, "--recursive"),
+        "--from-tags": (CREATE, "--from-tags Ada"),
         "--reference": (CREATE, "--reference {w}/crop.png"),
         "--keep": (CREATE, "--keep {w}/album/a.png"),
         "--held-out": (CREATE, "--held-out 0.5"),
@@ -249,6 +250,7 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "ingest": {
         **of_tuning(INGEST),
         "--recursive": (INGEST, "--recursive"),
+        "--from-tags": (INGEST, "--from-tags Ada"),
         "--no-tune": (INGEST, "--no-tune"),
     },
     "tune": {**of_tuning(TUNE), "--dry-run": (TUNE, "--dry-run")},

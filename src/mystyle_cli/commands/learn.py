@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -31,6 +31,9 @@ from mystyle_cli.terminal.options import (
     recursive_option,
 )
 
+if TYPE_CHECKING:
+    from mystyle_cli.photos.tags import Box
+
 
 @dataclass(frozen=True)
 class AlbumOptions:
@@ -38,19 +41,43 @@ class AlbumOptions:
 
     photos: tuple[str, ...]
     recursive: bool
+    from_tags: str | None  # the name of the person, as an album's program has noted it in or beside photos
 
-    def paths(self, app: App) -> list[Path]:
-        """Return the photos; what is left out of their folders is said."""
+    def paths(self, app: App) -> Mapping[Path, tuple[Box, ...]]:
+        """Return the photos, and where the person is tagged on each; what is left out of folders is said.
+
+        Raises:
+            UsageError: none is tagged with the name.
+        """
         paths = expand_paths(self.photos, self.recursive)
         if others := left_out(self.photos, self.recursive):
             app.console.warn(others)
-        return paths
+        if self.from_tags is None:
+            return dict.fromkeys(paths, ())
+        from mystyle_cli.curate.tagged import find_tagged
+
+        with app.console.progress() as progress:
+            tagged = find_tagged(paths, self.from_tags, progress)
+        located = sum(map(bool, tagged.values()))
+        app.console.info(
+            f"{len(tagged)} of {len(paths)} photos are tagged {self.from_tags}, {located} of them say where"
+        )
+        return tagged
 
 
 album_options: Final = bundle(
     "album",
     AlbumOptions,
-    (click.argument("photos", nargs=-1, required=True, metavar="PHOTOS..."), recursive_option),
+    (
+        click.argument("photos", nargs=-1, required=True, metavar="PHOTOS..."),
+        recursive_option,
+        click.option(
+            "--from-tags",
+            metavar="NAME",
+            help="Only photos on which NAME is tagged (by digiKam, Lightroom, Picasa, Apple Photos, Immich, "
+            "Windows), and of several faces the one that is.",
+        ),
+    ),
 )
 no_tune_option: Final = click.option(
     "--no-tune", is_flag=True, help="Stop before tuning; `mystyle tune` does it later."
@@ -119,6 +146,7 @@ person_options: Final = bundle(
         "mystyle profile create adele ./photos --reference adele.jpg   # photos also show other people",
         'mystyle profile create adele ./photos --consent "Adele, by letter, 2026-11-02" --until 2028-12-31',
         "mystyle profile create adele ./photos --keep photos/dark.jpg   # though it was refused",
+        'mystyle profile create adele ./album -r --from-tags "Adele Smith"',
         "mystyle profile create adele ./photos --no-tune && mystyle tune adele --device cuda",
     ),
 )
@@ -149,8 +177,9 @@ def create(
     settings = dataclasses.replace(
         tuning.settings(app.choose_device(), tune=not person.no_tune),
         curation=CurateSettings(held_out=person.held_out),
+        regions=paths,
         reference=person.reference,
-        keep=kept_by_hand(person.keep, paths),
+        keep=kept_by_hand(person.keep, list(paths)),
         consent=consent or "",
         consent_until=person.until,
         replace=person.replace,
@@ -164,7 +193,7 @@ def create(
         show_estimate(app, "profile create", estimate)
         return
     with app.console.progress() as progress:
-        learned = learn(store, name, paths, start, settings, progress)
+        learned = learn(store, name, list(paths), start, settings, progress)
     show_learned(app, "profile create", learned)
 
 
@@ -226,7 +255,11 @@ def merge(
             "Leave it out, or give it to `mystyle tune` later.",
         ),
     ),
-    examples=("mystyle ingest adele ./new-photos", "mystyle ingest adele one.jpg two.heic --no-tune"),
+    examples=(
+        "mystyle ingest adele ./new-photos",
+        "mystyle ingest adele one.jpg two.heic --no-tune",
+        'mystyle ingest adele ./album -r --from-tags "Adele Smith"',
+    ),
 )
 @profile_argument
 @album_options
@@ -245,8 +278,9 @@ def ingest(app: App, name: str, album: AlbumOptions, no_tune: bool, tuning: Tuni
     from mystyle_cli.learn.learn import ingest
 
     settings = tuning.settings(app.choose_device(), tune=not no_tune)
+    settings = dataclasses.replace(settings, regions=paths)
     with app.console.progress() as progress:
-        learned = ingest(store, name, paths, settings, progress)
+        learned = ingest(store, name, list(paths), settings, progress)
     show_learned(app, "ingest", learned)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,15 +16,18 @@ from mystyle_cli.curate.cover import Cover, hidden_parts
 from mystyle_cli.curate.identity import Embed
 from mystyle_cli.curate.records import Reason
 from mystyle_cli.curate.settings import CurateSettings
+from mystyle_cli.curate.tagged import face_in
 from mystyle_cli.errors import DecodeError, MystyleError, reason_of
 from mystyle_cli.faces.align import AlignedFace, Crop, Points, align
 from mystyle_cli.faces.face import Face, describe
 from mystyle_cli.faces.faces import find_faces, find_hidden_faces, near_miss, why_unsearched
 from mystyle_cli.photos.decode import Photo, decode
 from mystyle_cli.photos.pixels import Pixels, resize
+from mystyle_cli.photos.tags import Box
 
 Fault = tuple[Reason, str]
 
+_UNTAGGED = "no face was found where the person is tagged"
 _THUMBNAIL = 160  # long side of the photos on the contact sheet
 _SQUARE = 1.68  # side of the FFHQ square over the width of the detector's box, mean over portraits
 # Scores of the frontal detector above which a face that it missed counts as covered rather than turned.
@@ -67,6 +71,8 @@ class Criteria:
     # net that tells what hides a face, float32 (B, 3, R, R) in [-1, 1] -> (B, parts) in [0, 1]; None judges
     # by the colours of the skin
     cover: Cover | None = None
+    # where the person is on photos that say so, by the photos' digests; see `tagged.find_tagged`
+    regions: Mapping[str, tuple[Box, ...]] = field(default_factory=dict)
 
 
 def examine(path: Path, file: str, digest: str, by: Criteria) -> Examined:
@@ -84,7 +90,13 @@ def examine(path: Path, file: str, digest: str, by: Criteria) -> Examined:
 
 
 def _examined(photo: Photo, path: Path, file: str, digest: str, by: Criteria) -> Examined:
-    faces = find_faces(photo.pixels)[: by.settings.faces_looked_at]
+    faces, boxes = find_faces(photo.pixels), by.regions.get(digest, ())
+    if boxes:
+        face = face_in(photo.pixels, faces, boxes)
+        if face is None:
+            return Examined(digest, file, (Reason.NO_FACE, _UNTAGGED), (), _thumbnail(photo, []))
+        faces = [face]
+    faces = faces[: by.settings.faces_looked_at]
     if not faces:
         hidden = _hidden(photo, by)
         return Examined(digest, file, hidden, (), _thumbnail(photo, []))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,6 +16,7 @@ from mystyle_cli.tuning.anchors import AnchorSettings
 from mystyle_cli.tuning.settings import TuneSettings
 
 if TYPE_CHECKING:
+    from mystyle_cli.photos.tags import Box
     from mystyle_cli.prior.registry import Prior
 
 
@@ -35,6 +37,7 @@ class LearnSettings:
         whole: whether all that tuning changed is kept in half precision, not as exactly as pictures show.
         anchors: how anchors are found where the prior has no encoder.
         curation: what makes a photo good enough.
+        regions: where the person is on photos whose tags say so, by path; see `tagged.find_tagged`.
         reference: a photo of the person's face, where the largest group of faces is somebody else.
         keep: sha256 of photos that are kept whatever curation finds wrong with them.
         consent: what is noted about the consent of the person shown.
@@ -50,6 +53,7 @@ class LearnSettings:
     whole: bool = False
     anchors: AnchorSettings = field(default_factory=AnchorSettings)
     curation: CurateSettings = field(default_factory=CurateSettings)
+    regions: Mapping[Path, tuple[Box, ...]] = field(default_factory=dict)
     reference: Path | None = None
     keep: tuple[str, ...] = ()
     consent: str = ""

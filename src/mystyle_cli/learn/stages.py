@@ -63,6 +63,7 @@ from mystyle_cli.tuning.tuning import METHOD, Reconstruction, plan_for, steps_ta
 
 if TYPE_CHECKING:
     from mystyle_cli.curate.records import PhotoRecord
+    from mystyle_cli.photos.tags import Box
     from mystyle_cli.prior.registry import Prior
 
 
@@ -101,7 +102,7 @@ class Stages:
     def curate_all(self, photos: Sequence[Path]) -> Handed:
         """Curate a folder of photos from nothing."""
         digests = _digests(photos)
-        inputs = self._curate_inputs(digests.values())
+        inputs = self._curate_inputs(digests.values(), self._regions(digests))
         current = self.draft.current
         changed = current is not None and current.stages.get("curate", {}).get("inputs") != inputs
         if changed and not self.settings.replace:
@@ -121,7 +122,8 @@ class Stages:
         new = {path: digest for path, digest in _digests(photos).items() if digest not in seen}
         if not new:
             return self.keep_curation(profile)
-        handed, inputs = Handed(self.draft, self.prior), self._curate_inputs([*seen, *new.values()])
+        handed = Handed(self.draft, self.prior)
+        inputs = self._curate_inputs([*seen, *new.values()], self._regions(new))
         self._stage("curate", inputs, lambda: self._curate(handed, new, profile.records))
         return handed
 
@@ -163,7 +165,7 @@ class Stages:
         handed.take_anchors(anchors)
         return Done(files, facts)
 
-    def _curate_inputs(self, digests: Iterable[str]) -> str:
+    def _curate_inputs(self, digests: Iterable[str], regions: Mapping[str, tuple[Box, ...]]) -> str:
         reference = self.settings.reference
         return digest_of(
             # the number rises when the stage works otherwise: what was made before is then made again
@@ -174,7 +176,16 @@ class Stages:
             None if reference is None else _digests([reference])[reference],
             sorted(set(digests)),  # by content: neither names nor order count
             *([sorted(self.settings.keep)] if self.settings.keep else []),
+            *([sorted(regions.items())] if regions else []),
         )
+
+    def _regions(self, digests: Mapping[Path, str]) -> dict[str, tuple[Box, ...]]:
+        """Return where the person is tagged on photos, by their digests; copies may be tagged differently."""
+        found: dict[str, tuple[Box, ...]] = {}
+        for path, boxes in self.settings.regions.items():
+            if boxes and path in digests:
+                found[digests[path]] = (*found.get(digests[path], ()), *boxes)
+        return found
 
     def _curate(self, handed: Handed, photos: Mapping[Path, str], before: Sequence[PhotoRecord]) -> Done:
         prior, folder = self.prior, self.draft.folder
@@ -189,6 +200,7 @@ class Stages:
             self.settings.curation,
             prior.embed if "identity" in prior.roles else None,
             prior.cover if "cover" in prior.roles else None,
+            self._regions(photos),
         )
         known = Known(before, crops, self.settings.reference, self.settings.keep)
         curation = curate(photos, by, known, self.seed, self.progress)

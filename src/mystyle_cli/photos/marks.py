@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import math
-import warnings
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from html import escape
@@ -12,9 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, PngImagePlugin, UnidentifiedImageError
-
-from mystyle_cli.errors import DecodeError, reason_of
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 if TYPE_CHECKING:
     from mystyle_cli.photos.pixels import Pixels
@@ -27,7 +23,6 @@ _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _XMP = "http://ns.adobe.com/xap/1.0/"
 _OWN = "urn:mystyle:provenance:1#"
 _SOURCE_TYPE = f"{{{_IPTC}}}DigitalSourceType"
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "AVIF")
 _WORD = "AI"
 _MARK = 0.04  # height of the visible mark's letters, in the picture's shorter side
 _LONGEST = 1 << 20  # characters of a packet
@@ -149,27 +144,12 @@ def read_source_type(path: Path) -> str:
 
 def _attributes(path: Path) -> dict[str, str]:
     """Return the attributes of a picture's XMP packet, none where it has no packet that can be read."""
-    from mystyle_cli.photos.decode import read_file
-
-    data = read_file(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's, about large pictures, whose pixels are not looked at
-            Image.init()
-            known = [kind for kind in _FORMATS if kind in Image.OPEN]
-            with Image.open(io.BytesIO(data), formats=known) as image:
-                packet = image.info.get(_PNG_KEY) or image.info.get("xmp") or b""
-    except UnidentifiedImageError as error:  # whose words name the computer's memory
-        raise DecodeError(
-            f"{path}: is not a picture that can be read", "Give a PNG, JPEG or WebP file."
-        ) from error
-    except Exception as error:  # Pillow raises almost anything on damaged files
-        raise DecodeError(
-            f"{path}: cannot be opened as a picture ({reason_of(error)})", "Give a PNG, JPEG or WebP file."
-        ) from error
     from xml.etree import ElementTree
 
-    text = packet.decode("utf-8", "replace") if isinstance(packet, bytes) else str(packet)
+    from mystyle_cli.photos.decode import read_file
+    from mystyle_cli.photos.xmp import head_of
+
+    text = head_of(read_file(path), str(path)).packet
     try:
         if len(text) > _LONGEST:
             raise ValueError("no program writes so long a packet")
