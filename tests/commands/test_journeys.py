@@ -215,7 +215,7 @@ def test_creating_has_options(run: Run, tmp_path: Path, tiny_prior: Path, album:
 @journey("profile create", "--from-tags")
 @journey("ingest", "--from-tags")
 def test_photos_are_chosen_by_their_tags(run: Run, tmp_path: Path, tiny_prior: Path) -> None:
-    """Only those on which the person is tagged are looked at; a name that nobody has is refused with others'."""
+    """Only those on which the person is tagged are looked at; a name that nobody has is refused."""
     Path("new").mkdir()
     for number, who in ((PHOTOS, "Ada Smith"), (0, "Ben"), (1, "")):
         shutil.copy(clear("ada", number), f"new/{number}.jpg")
