@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,6 +21,7 @@ from mystyle_cli.terminal.options import (
     bundle,
     profile_argument,
     warn_unbounded,
+    watch_option,
     who_option,
 )
 from mystyle_cli.terminal.outputs import Originals
@@ -115,7 +116,8 @@ def run_restore(
 
     landmarks = landmark_companions(search.landmarks)
     reader = SubjectReader(ask.masks, landmarks, ask.region, transparent=ask.task == "inpaint")
-    with open_batch(app.console, batch, ask.task, originals, codes.folder) as inputs:
+    watch = ask.watching(app.console, batch, name, search, codes)
+    with open_batch(app.console, batch, ask.task, originals, codes.folder, watch=watch) as inputs:
         for jobs in inputs.groups():
             answers = answer_each(jobs, reader, lambda subjects: work().restore(subjects, inputs.progress))
             for job, answer in zip(jobs, answers, strict=True):
@@ -132,12 +134,14 @@ def run_restore(
         "mystyle upscale adele album --recursive -o large",
         "mystyle upscale --who all group.png -o out.png     # everybody of whom there is a profile",
         "mystyle upscale adele - < in.png > out.png",
+        "mystyle upscale adele inbox --watch -o large     # photos as they come, until Ctrl-C",
         "mystyle upscale adele in.png --instant     # at once, or --quality fast",
     ),
 )
 @profile_argument
 @who_option
 @batch_options
+@watch_option
 @quality_options
 @code_options
 @search_options(BETA_UPSCALE)
@@ -147,6 +151,7 @@ def upscale(
     name: str,
     who: str | None,
     batch: BatchOptions,
+    watch: bool,
     quality: QualityOptions,
     codes: CodeOptions,
     search: SearchOptions,
@@ -157,7 +162,9 @@ def upscale(
     generator draws. Around the face the photo is enlarged by Lanczos; behind it, too, if the profile's prior
     has a matte net, which tells the person from what is behind them.
     """
-    return run_restore(app, None if who else name, Ask("upscale", quality.chosen), batch, search, codes)
+    return run_restore(
+        app, None if who else name, Ask("upscale", quality.chosen, watch=watch), batch, search, codes
+    )
 
 
 @click.command(
@@ -231,12 +238,14 @@ def invert(app: App, name: str, batch: BatchOptions, codes: CodeOptions, search:
         "mystyle restore adele frame.png --blur 3 --noise 8 --jpeg 40 --scale 4     # what you know of it",
         "mystyle restore adele scan.png --mask scratches.png --keep-tone",
         "mystyle restore adele album -r -o restored --quality fast",
+        "mystyle restore adele inbox --watch -o restored     # photos as they come, until Ctrl-C",
         "mystyle restore --who all group.png -o out.png     # everybody of whom there is a profile",
     ),
 )
 @profile_argument
 @who_option
 @batch_options
+@watch_option
 @repair_options
 @quality_options
 @save_codes_option
@@ -247,6 +256,7 @@ def restore(
     name: str,
     who: str | None,
     batch: BatchOptions,
+    watch: bool,
     repair: RepairOptions,
     quality: QualityOptions,
     folder: Path | None,
@@ -259,4 +269,6 @@ def restore(
     profile's generator draws makes the photo larger, as in upscale.
     """
     codes = CodeOptions(folder, keep_code=False)
-    return run_restore(app, None if who else name, repair.ask(quality.chosen), batch, search, codes)
+    return run_restore(
+        app, None if who else name, replace(repair.ask(quality.chosen), watch=watch), batch, search, codes
+    )

@@ -16,6 +16,9 @@ from mystyle_cli.terminal.subjects import Companions, mask_companions
 if TYPE_CHECKING:
     from mystyle_cli.find.region import Box, Region
     from mystyle_cli.restore.task import Quality, RestoreSettings, TaskName
+    from mystyle_cli.terminal.console import Console
+    from mystyle_cli.terminal.options import BatchOptions
+    from mystyle_cli.terminal.watching import Watch
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,20 @@ class Ask:
     masks: Companions | None = None  # where they are, of what is to be filled
     region: Region | None = None  # the same
     repair: RepairOptions | None = None  # of what is damaged
+    watch: bool = False  # they are worked on as they come
+
+    def watching(self, console: Console, batch: BatchOptions, *further: object) -> Watch | None:
+        """Return what looks for photos as they come, if that is asked for; raises UsageError.
+
+        Args:
+            further: what else decides the results, besides what is asked and where they go.
+        """
+        if not self.watch:
+            return None
+        from mystyle_cli.terminal.watching import Watch, fingerprint
+
+        made = batch.format_name, batch.jpeg_quality, batch.keep_metadata, batch.marking
+        return Watch(console, batch, fingerprint(replace(self, watch=False), made, *further))
 
 
 class Corners(click.ParamType):  # type: ignore[type-arg]  # older clicks know no generic ones

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
-from mystyle_cli.errors import MystyleError, UsageError, contained
+from mystyle_cli.errors import DecodeError, FaceError, MystyleError, UsageError, contained
 from mystyle_cli.progress import Progress, Step, silent
 from mystyle_cli.terminal.console import Console, is_closed
 from mystyle_cli.terminal.inputs import Input, expand, left_out
@@ -22,11 +22,13 @@ from mystyle_cli.terminal.outputs import (
     JPEG_QUALITY,
     NONE,
     Ground,
+    Naming,
     Originals,
     Place,
     Target,
     plan,
     refuse_idle,
+    target_for,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from mystyle_cli.photos.marks import Provenance
     from mystyle_cli.photos.pixels import Format, Pixels
     from mystyle_cli.photos.signing import Seal
+    from mystyle_cli.terminal.watching import Watch
 
 Answer = TypeVar("Answer")
 
@@ -128,6 +131,7 @@ def open_batch(
     originals: Originals = NONE,
     codes: Path | None = None,
     size: tuple[int, int] | None = None,
+    watch: Watch | None = None,
 ) -> Iterator[Batch]:
     """Plan where the results of all inputs go; at the end, say what came of them.
 
@@ -135,6 +139,7 @@ def open_batch(
         originals: what no result may replace besides the inputs.
         codes: the folder in which the command keeps codes, if any.
         size: height and width of every result, where that is known; None: about those of its photo.
+        watch: yields the inputs as they come; an interruption ends that, as it should.
 
     Raises:
         UsageError: inputs and outputs do not fit together; nothing has been done then.
@@ -142,6 +147,29 @@ def open_batch(
     if options.overwrite and options.skip_existing:
         raise UsageError("--overwrite and --skip-existing contradict each other", "Give one of them.")
     warn_unmarked(console, options.marking)
+    if watch is not None:
+        batch: Batch = WatchingBatch(console, options, command, originals, codes, watch)
+    else:
+        batch = _planned(console, options, command, originals, codes, size)
+    with console.progress() as batch.progress:
+        try:
+            yield batch
+        except KeyboardInterrupt:
+            if watch is None:
+                raise
+    batch.account()
+    batch.document(command)
+
+
+def _planned(
+    console: Console,
+    options: BatchOptions,
+    command: str,
+    originals: Originals,
+    codes: Path | None,
+    size: tuple[int, int] | None,
+) -> Batch:
+    """Return a batch of inputs that are all there, with a place for each result."""
     inputs = expand(options.inputs, options.recursive)
     if others := left_out(options.inputs, options.recursive):
         console.warn(others)
@@ -153,11 +181,7 @@ def open_batch(
     targets = [place.target for place in places]
     refuse_idle(targets, options.format_name, options.jpeg_quality)
     check_stream(console, targets, inputs)
-    batch = Batch(console, options, inputs, places, originals, size)
-    with console.progress() as batch.progress:
-        yield batch
-    batch.account()
-    batch.document(command)
+    return Batch(console, options, inputs, places, originals, size)
 
 
 class Batch:
@@ -190,26 +214,35 @@ class Batch:
 
     def groups(self) -> Iterator[list[Job]]:
         """Yield what can be worked on, a few photos at a time; each of them is to be settled."""
-        jobs = self._read()
+        yield from self._grouped(self.inputs, self.places)
+
+    def _grouped(self, inputs: Sequence[Input], places: Sequence[Place]) -> Iterator[list[Job]]:
+        jobs = self._read(inputs, places)
         self._tell()
         while group := list(islice(jobs, self.options.batch)):
             yield group
             self._tell()
+
+    def _replaces(self, item: Input, place: Place) -> bool:
+        """Tell whether what is there already gives way to an input's result."""
+        return self.options.overwrite
 
     def _tell(self) -> None:
         if len(self.inputs) > 1:
             accounted = len(self.done) + len(self.failed) + len(self.skipped)
             self.progress(Step("photos", accounted, len(self.inputs)))
 
-    def _read(self) -> Iterator[Job]:
+    def _read(self, inputs: Sequence[Input], places: Sequence[Place]) -> Iterator[Job]:
         """Yield what can be worked on; file the rest under failed or skipped."""
         from mystyle_cli.photos.decode import decode
         from mystyle_cli.photos.encode import check_room
 
         options = self.options
         ground = Ground(self.originals, options.overwrite, "Use --overwrite or --skip-existing.")
-        for item, place in zip(self.inputs, self.places, strict=True):
-            there = [path for path in place.paths if os.path.lexists(path)] if options.skip_existing else []
+        for item, place in zip(inputs, places, strict=True):
+            ground.overwrite = self._replaces(item, place)
+            left = options.skip_existing and not ground.overwrite
+            there = [path for path in place.paths if os.path.lexists(path)] if left else []
             if there and there == place.paths:
                 self.skipped.append(item)
                 continue
@@ -257,10 +290,7 @@ class Batch:
         """List every failure at the end, and count when there was more than one input."""
         console = self.console
         for failure in self.failed:
-            message = failure.error.message
-            known = failure.item.name in message
-            text = message if known else f"{failure.item.name}: {message}"
-            console.error(text, failure.error.hint, failure.error.__cause__)
+            self._tell_of(failure)
         if len(self.inputs) == 1 and self.skipped:
             console.info(f"{self.skipped[0].name}: left out, its result is already there")
         if len(self.inputs) > 1:
@@ -268,6 +298,11 @@ class Batch:
             counts += [f"{len(self.skipped)} skipped"] if self.skipped else []
             counts += [f"{len(self.failed)} failed"] if self.failed else []
             console.info(f"{len(self.inputs)} photos: {', '.join(counts)}")
+
+    def _tell_of(self, failure: Failure) -> None:
+        message = failure.error.message
+        text = message if failure.item.name in message else f"{failure.item.name}: {message}"
+        self.console.error(text, failure.error.hint, failure.error.__cause__)
 
     def document(self, command: str) -> None:
         """Print the JSON document, where it is wanted."""
@@ -283,6 +318,91 @@ class Batch:
         skipped = [item.name for item in self.skipped]
         body = {"results": self.done, "failures": failures, "skipped": skipped, **self.beside}
         self.console.document(command, body, ok=not failures and not any(self.beside.values()))
+
+
+class WatchingBatch(Batch):
+    """Inputs that come while others are worked on, each handed out once."""
+
+    def __init__(
+        self,
+        console: Console,
+        options: BatchOptions,
+        command: str,
+        originals: Originals,
+        codes: Path | None,
+        watch: Watch,
+    ) -> None:
+        ending = options.format_name or FORMAT
+        refuse_idle([target_for(Path(f"a.{ending}"))], options.format_name, options.jpeg_quality)
+        options = replace(options, skip_existing=not options.overwrite)
+        super().__init__(console, options, [], [], originals, None)
+        self.command, self.codes, self.watch = command, codes, watch
+        self._told = [0, 0]  # failures and skipped inputs that were noted
+
+    def groups(self) -> Iterator[list[Job]]:
+        """Yield what has come, a few photos at a time, until it is interrupted."""
+        for new in self.watch.rounds():
+            self.inputs = [*self.inputs, *new]
+            self.originals |= Originals.of(item.path for item in new if item.path is not None)
+            planned = [(item, place) for item in new if (place := self._place(item)) is not None]
+            for group in self._grouped([item for item, _ in planned], [place for _, place in planned]):
+                self._note()
+                yield group
+            self._note()
+
+    def settle(
+        self, job: Job, answer: Answer | MystyleError, finish: Callable[[Job, Answer], Result]
+    ) -> None:
+        """Do as any batch does, and note it."""
+        count = len(self.failed)
+        super().settle(job, answer, finish)
+        if len(self.failed) == count:
+            self.watch.note(job.item, job.target.path)
+        self._note()
+
+    def _place(self, item: Input) -> Place | None:
+        """Choose where a photo's result goes: by its whole name where another's has the usual one."""
+        try:
+            place = self._planned(item, self.options.naming)
+            path = place.target.path
+            if path is not None and self.watch.notes.maker(path) not in (None, item.relative.as_posix()):
+                place = self._planned(item, Naming("{name}{ext}"))
+        except UsageError as error:
+            self.failed.append(Failure(item, error))
+            return None
+        return place
+
+    def _planned(self, item: Input, naming: Naming | None) -> Place:
+        options = self.options
+        ending = options.format_name or FORMAT
+        (place,) = plan([item], options.output, self.command, ending, self.originals, self.codes, naming)
+        return place
+
+    def _replaces(self, item: Input, place: Place) -> bool:
+        """Tell whether what is there is the result of what the photo was before."""
+        path = place.target.path
+        ours = path is not None and self.watch.notes.maker(path) == item.relative.as_posix()
+        return self.options.overwrite or ours
+
+    def _note(self) -> None:
+        """Tell of what failed since, and note it, unless that may be different another time."""
+        failures, skipped = self.failed[self._told[0] :], self.skipped[self._told[1] :]
+        self._told = [len(self.failed), len(self.skipped)]
+        for failure in failures:
+            self._tell_of(failure)
+            if isinstance(failure.error, DecodeError | FaceError | UsageError):
+                self.watch.note(failure.item, None)
+            else:
+                self.watch.forget(failure.item)
+        for item in skipped:
+            self.watch.note(item, None)
+
+    def account(self) -> None:
+        """Count; what failed was told when it did."""
+        counts = [f"{len(self.done)} done"]
+        counts += [f"{len(self.skipped)} skipped"] if self.skipped else []
+        counts += [f"{len(self.failed)} failed"] if self.failed else []
+        self.console.info(f"{len(self.inputs)} photos came: {', '.join(counts)}")
 
 
 def check_stream(console: Console, targets: Sequence[Target], inputs: Sequence[Input] = ()) -> None:

@@ -55,7 +55,8 @@ def run_everyone(app: App, ask: Ask, batch: BatchOptions, search: SearchOptions)
         return Group([profile.on(device) for profile in profiles], ask.task, settings)
 
     reader = SubjectReader(ask.masks, None, ask.region, transparent=ask.task == "inpaint")
-    with open_batch(app.console, batch, ask.task, originals) as inputs:
+    watch = ask.watching(app.console, batch, search)
+    with open_batch(app.console, batch, ask.task, originals, watch=watch) as inputs:
         for jobs in inputs.groups():
             answers = answer_each(jobs, reader, lambda subjects: work().restore(subjects, inputs.progress))
             for job, answer in zip(jobs, answers, strict=True):

@@ -92,6 +92,11 @@ def _expand_one(argument: str, recursive: bool) -> list[Input]:
     return [Input(path, Path(path.name))]  # one that is missing fails when it is read, alone
 
 
+def pictures_of(folder: Path, recursive: bool) -> list[Input]:
+    """Return what is called a picture in a folder now, sorted; nothing where there is none."""
+    return _pictures(folder, _files(folder, recursive))
+
+
 def _files(folder: Path, recursive: bool) -> Iterator[Path]:
     """Yield the files of a folder, also of linked folders in it, each folder once."""
     seen: set[tuple[int, int]] = set()

@@ -228,6 +228,13 @@ batch_options: Final = bundle(
 )
 
 
+watch_option: Final = click.option(
+    "--watch",
+    is_flag=True,
+    help="Work on the photos of a folder as they come, each once, until Ctrl-C; results go to -o FOLDER.",
+)
+
+
 def beta_option(default: float) -> Decorator:
     """Return `--beta` with a command's default."""
     return click.option(
