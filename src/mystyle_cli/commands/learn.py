@@ -50,9 +50,9 @@ class AlbumOptions:
             UsageError: none is tagged with the name.
         """
         paths = expand_paths(self.photos, self.recursive)
-        if others := left_out(self.photos, self.recursive):
-            app.console.warn(others)
         if self.from_tags is None:
+            if others := left_out(self.photos, self.recursive):
+                app.console.warn(others)
             return dict.fromkeys(paths, ())
         from mystyle_cli.curate.tagged import find_tagged
 

@@ -55,7 +55,8 @@ def find_tagged(
     if not others:
         hint = "Write people's names into the photos first, or leave out --from-tags: docs/learn.md says how."
         raise UsageError(f"nobody is tagged in these {len(photos)} photos", hint)
-    listed = [f"{one_line(other)} ({count})" for other, count in others.most_common(NAMED)]
+    most = sorted(others.items(), key=lambda one: (-one[1], one[0]))[:NAMED]
+    listed = [f"{one_line(other)} ({count})" for other, count in most]
     more = f", and {len(others) - NAMED} more" if len(others) > NAMED else ""
     raise UsageError(
         f"no photo is tagged {one_line(name)!r}", f"There are, with their photos: {', '.join(listed)}{more}."
