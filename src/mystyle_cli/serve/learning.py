@@ -148,9 +148,13 @@ class School:
         from mystyle_cli.learn.learn import retune
 
         with self._at_work():
-            self._asked |= self._begun(name)
-            settings = _options(TUNE_PASSES).settings(self.device)
-            return self._told(retune(self.store, name, settings, progress))
+            begun = self._begun(name)
+            self._asked |= begun
+            learned = retune(self.store, name, _options(TUNE_PASSES).settings(self.device), progress)
+            if begun:
+                self._plan = None
+                self._clear()
+            return self._told(learned)
 
     def forget(self) -> None:
         """Remove the album, and the profile of it that nobody asked for; raises MystyleError in use."""

@@ -35,13 +35,14 @@ class Wanted:
     quality: Quality
     region: Region | None
     force: bool
+    keep_tone: bool | None  # of a grey photo, where it is restored; None as usual
 
     def settings(self) -> RestoreSettings:
         """Return the core's settings."""
         from mystyle_cli.restore.task import BETAS, default_settings
 
         settings = default_settings(self.task, self.quality).dilated(self.beta, BETAS[self.task])
-        return replace(settings, force=self.force, batch=1)
+        return replace(settings, force=self.force, keep_tone=self.keep_tone, batch=1)
 
 
 @dataclass(frozen=True)

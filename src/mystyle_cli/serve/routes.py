@@ -37,6 +37,11 @@ if TYPE_CHECKING:
     from mystyle_cli.store.store import Store
 
 QUALITIES: Final = ("instant", "fast", "full")
+TONES: Final = {
+    "": None,
+    "keep": True,
+    "give": False,
+}  # of a grey photo, as `RestoreSettings.keep_tone` has it
 TASKS: Final = ("restore", "upscale", "inpaint")
 BETAS: Final = (0.0, 0.02, 0.05, 0.1, 0.2)  # from careful to free; beyond them is no bound
 LONGEST_PREVIEW: Final = 1600  # pixels of the longer side
@@ -53,6 +58,7 @@ REPAIR: Final = Record(
         "own_beta": Whole(0, 1),
         "unbounded": Whole(0, 1),
         "parts": Items(OneOf(FACE_PARTS), len(FACE_PARTS)),
+        "colours": OneOf(tuple(TONES)),
         "force": Whole(0, 1),
     },
 )
@@ -194,8 +200,8 @@ class Page:
         try:
             while not self.ended and not await request.is_disconnected():
                 if self.desk.version != version:
-                    version, quiet = self.desk.version, 0.0
-                    tasks = [task.to_json() for task in self.desk.tasks()]
+                    before, version, quiet = version, self.desk.version, 0.0
+                    tasks = [task.to_json() for task in self.desk.tasks(before)]
                     yield f"data: {json.dumps({'tasks': tasks})}\n\n"
                 elif quiet >= BEAT:
                     quiet = 0.0
@@ -381,6 +387,7 @@ def _wanted(asked: Mapping[str, Any]) -> Wanted:
         asked["quality"],
         Region(parts) if parts and asked["task"] == "inpaint" else None,
         bool(asked.get("force")),
+        TONES[asked.get("colours", "")],
     )
 
 

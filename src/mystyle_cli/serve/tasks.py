@@ -43,6 +43,7 @@ class Task:
     outcome: Outcome = field(default_factory=dict)
     error: Mapping[str, str] | None = None
     wish: threading.Event = field(default_factory=threading.Event, repr=False)
+    version: int = 0  # the desk's when something of this changed last
 
     @property
     def over(self) -> bool:
@@ -91,13 +92,13 @@ class Desk:
             self._tasks[task.number] = task
             for number in [one.number for one in self._tasks.values() if one.over][:-KEPT]:
                 del self._tasks[number]
-            self._changed()
+            self._changed(task)
             return task
 
-    def tasks(self) -> list[Task]:
-        """Return what is known of, the oldest first."""
+    def tasks(self, since: int = -1) -> list[Task]:
+        """Return what is known of, the oldest first, and has changed since a version of the desk."""
         with self._change:
-            return list(self._tasks.values())
+            return [task for task in self._tasks.values() if task.version > since]
 
     def cancel(self, number: int) -> None:
         """End a piece of work at its next step; what waits is not begun."""
@@ -109,7 +110,7 @@ class Desk:
             if task.state == "waiting":
                 self._waiting.remove(task)
                 task.state = "cancelled"
-            self._changed()
+            self._changed(task)
 
     def cancel_all(self) -> None:
         """End all of them."""
@@ -125,8 +126,9 @@ class Desk:
             self._change.notify_all()
         self._thread.join(patience)
 
-    def _changed(self) -> None:
+    def _changed(self, task: Task) -> None:
         self.version += 1
+        task.version = self.version
         self._change.notify_all()
 
     def _run(self) -> None:
@@ -138,7 +140,7 @@ class Desk:
                     return
                 task = self._waiting.popleft()
                 task.state, task.began = "running", time.monotonic()
-                self._changed()
+                self._changed(task)
             self._do(task)
 
     def _do(self, task: Task) -> None:
@@ -153,7 +155,7 @@ class Desk:
             task.error = told(contained(task.title, error))
         with self._change:
             task.seconds, task.state = task.spent(), state
-            self._changed()
+            self._changed(task)
 
 
 def told(error: MystyleError) -> dict[str, str]:
@@ -179,4 +181,4 @@ class _Pace:
         with self.desk._change:
             self.task.stage, self.task.done, self.task.total = step.stage, step.done, step.total
             self.task.left = (now - self.began) * (step.total - step.done) / taken if taken else None
-            self.desk._changed()
+            self.desk._changed(self.task)

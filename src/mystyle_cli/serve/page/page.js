@@ -8,6 +8,7 @@ let photo = null; // {file, number, url, width, height}
 let resultUrl = null;
 let album = [];
 const watched = new Map(); // task -> {show, settle}
+const known = new Map(); // task -> what was told of it last, which may be before it is watched
 
 // ---- the server
 
@@ -35,16 +36,32 @@ function listen() {
   const events = new EventSource("events");
   events.onopen = () => (byId("away").hidden = true);
   events.onerror = () => (byId("away").hidden = false);
+  let first = true;
   events.onmessage = (event) => {
     for (const task of JSON.parse(event.data).tasks) {
-      const watcher = watched.get(task.task);
-      if (!watcher) continue;
-      if (["done", "failed", "cancelled"].includes(task.state)) {
-        watched.delete(task.task);
-        watcher.settle(task);
-      } else watcher.show(task);
+      if (first && ["waiting", "running"].includes(task.state)) adopt(task);
+      known.set(task.task, task);
+      tell(task);
     }
+    first = false;
   };
+}
+
+function tell(task) {
+  const watcher = watched.get(task.task);
+  if (!watcher) return;
+  if (["done", "failed", "cancelled"].includes(task.state)) {
+    watched.delete(task.task);
+    watcher.settle(task);
+  } else watcher.show(task);
+}
+
+/** Go on watching a person being learned after the page was loaded again. */
+function adopt(task) {
+  if (watched.has(task.task) || !["look", "learn"].includes(task.kind)) return;
+  showTab(byId("tab-teach"));
+  if (task.kind === "look") watch(task.task, showVerdicts);
+  else watch(task.task, showLearned);
 }
 
 /** Follow a piece of work in a box, to its outcome; null where it was cancelled. */
@@ -74,6 +91,7 @@ function follow(number, box) {
         else resolve(task.state === "done" ? task : null);
       },
     });
+    if (known.has(number)) tell(known.get(number));
   });
 }
 
@@ -118,6 +136,7 @@ async function load(chosen) {
   byId("nobody").hidden = facts.people.length > 0;
   const first = document.querySelector("input[name=person]:not(:disabled)");
   if (!picked("person") && first) first.checked = true;
+  byId("go").disabled = !picked("person");
   showBeta();
 }
 
@@ -138,6 +157,12 @@ function choice(person, chosen) {
   about.textContent = [state, counts, people, person.detail].filter(Boolean).join(" · ");
   label.append(radio, name, about);
   box.append(label);
+  if (person.state === "ready") {
+    const sheet = { href: `people/${encodeURIComponent(person.name)}/sheet`, target: "_blank", textContent: "their photos" };
+    const link = Object.assign(document.createElement("a"), sheet);
+    link.setAttribute("aria-label", `The photos of ${person.name}, with verdicts`);
+    box.append(link);
+  }
   if (person.state === "untuned") {
     const on = { type: "button", className: "plain", textContent: `Learn ${person.name}`, onclick: () => tune(person.name) };
     box.append(Object.assign(document.createElement("button"), on));
@@ -239,8 +264,12 @@ async function upload(file) {
 
 function showTask() {
   const fills = picked("task") === "inpaint";
-  byId("where").hidden = !fills;
-  byId("thumbnail").hidden = fills;
+  const paints = fills || (picked("task") === "restore" && byId("scratched").checked);
+  byId("old").hidden = picked("task") !== "restore";
+  byId("parts").hidden = byId("or-paint").hidden = !fills;
+  byId("where-title").textContent = fills ? "What to fill in" : "Scratches and stains: paint over them";
+  byId("where").hidden = !paints;
+  byId("thumbnail").hidden = paints;
   const stops = facts.betas ?? [];
   const usual = stops.indexOf(facts.usual?.[picked("task")]);
   byId("beta").max = stops.length;
@@ -266,12 +295,12 @@ function showBeta() {
 async function submit(force) {
   const beta = facts.betas[byId("beta").value];
   try {
-    if (picked("task") === "inpaint") await sendMask();
+    if (!byId("where").hidden) await sendMask();
     return await post("repairs", {
       photo: photo.number, name: picked("person") ?? "", task: picked("task"), quality: picked("quality"),
       parts: [...document.querySelectorAll("input[name=part]:checked")].map((box) => box.value),
       own_beta: Number(byId("own-beta").checked), unbounded: Number(beta === undefined), beta: beta ?? 0,
-      force: Number(force),
+      force: Number(force), colours: byId("colours").value,
     });
   } catch (error) {
     if (!error?.gone || photo.again) throw error;
@@ -290,11 +319,14 @@ async function work(force = false) {
     const { task } = await submit(force);
     const done = await follow(task, byId("work-progress"));
     if (done) await showResult(done);
+    else byId("go").dataset.again = "yes";
   } catch (error) {
     showError(byId("work-error"), error);
     if (error?.kind === "stranger") offerAnyway();
   } finally {
     byId("go").disabled = false;
+    if (byId("go").dataset.again) byId("go").focus();
+    delete byId("go").dataset.again;
   }
 }
 
@@ -446,14 +478,29 @@ async function look() {
       name: byId("name").value.trim(), consent: byId("consent").value, until: byId("until").value,
       prior: byId("prior").value, passes: Number(byId("passes").value),
     });
-    const done = await follow(task, byId("learn-progress"));
-    if (done) showVerdicts(done.outcome);
+    await watch(task, showVerdicts);
   } catch (error) {
     showError(byId("learn-error"), error);
   } finally {
     byId("look").disabled = false;
-    load();
   }
+}
+
+/** Follow the learning of a person; `show` tells what came of it. Tells whether it came to its end. */
+async function watch(task, show) {
+  byId("learn-error").hidden = byId("verdicts").hidden = byId("learned").hidden = true;
+  byId("learn").hidden = true;
+  let done = null;
+  try {
+    done = await follow(task, byId("learn-progress"));
+    await load(done?.outcome.name);
+    if (done) show(done.outcome);
+  } catch (error) {
+    await load();
+    showError(byId("learn-error"), error);
+  }
+  byId("learn").hidden = !byId("verdicts").hidden;
+  return Boolean(done);
 }
 
 function showVerdicts(outcome) {
@@ -492,38 +539,40 @@ async function goOn() {
   const boxes = [...byId("sheet").querySelectorAll("input")];
   const changed = (now) => boxes.filter((box) => box.checked === now && box.dataset.kept !== String(now));
   const name = byId("go-on").dataset.name;
-  byId("verdicts").hidden = true;
   byId("learn-error").hidden = true;
   try {
     const { task } = await post(`people/${encodeURIComponent(name)}/verdicts`, {
       keep: changed(true).map((box) => box.dataset.digest), leave: changed(false).map((box) => box.dataset.digest),
     });
-    const done = await follow(task, byId("learn-progress"));
-    if (!done) {
-      byId("verdicts").hidden = false;
-      return;
-    }
-    const said = document.createElement("p");
-    said.textContent = `${name} is learned. ${done.outcome.summary}`;
-    const warnings = Object.assign(document.createElement("ul"), { className: "warnings" });
-    list(warnings, done.outcome.warnings);
-    const on = { type: "button", textContent: `Repair a photo of ${name}`, onclick: () => showTab(byId("tab-repair")) };
-    byId("learned").replaceChildren(said, warnings, Object.assign(document.createElement("button"), on));
-    byId("learned").hidden = false;
-    album = [];
-    byId("learn").reset();
-    fillLearn();
-    await load(name);
-    byId("learned").querySelector("button").focus();
+    if (await watch(task, showLearned)) return;
   } catch (error) {
     showError(byId("learn-error"), error);
-    byId("verdicts").hidden = false;
   }
+  byId("verdicts").hidden = false;  // to go on, or to throw it away
+  byId("learn").hidden = true;
+}
+
+function showLearned(outcome) {
+  const name = outcome.name;
+  const said = document.createElement("p");
+  said.textContent = `${name} is learned. ${outcome.summary}`;
+  const warnings = Object.assign(document.createElement("ul"), { className: "warnings" });
+  list(warnings, outcome.warnings);
+  const on = { type: "button", textContent: `Repair a photo of ${name}`, onclick: () => showTab(byId("tab-repair")) };
+  byId("learned").replaceChildren(said, warnings, Object.assign(document.createElement("button"), on));
+  byId("learned").hidden = false;
+  album = [];
+  byId("learn").reset();
+  fillLearn();
+  byId("learned").querySelector("button").focus();
 }
 
 async function throwAway() {
   await ask("album/profile", { method: "DELETE" });
-  byId("verdicts").hidden = true;
+  byId("verdicts").hidden = byId("learn-error").hidden = true;
+  byId("learn").hidden = false;
+  byId("album-count").textContent = `${album.length} photos chosen`;
+  byId("name").focus();
   await load();
 }
 
@@ -577,6 +626,10 @@ async function begin() {
     tab.onkeydown = walkTabs;
   }
   byId("end").onclick = () => ask("end", { method: "POST" });
+  byId("scratched").onchange = showTask;
+  byId("version").textContent = facts.version;
+  byId("store").textContent = facts.store;
+  window.addEventListener("beforeunload", (event) => watched.size && event.preventDefault());
   document.body.dataset.ready = "yes";
 }
 
