@@ -86,28 +86,34 @@ def repaired(client: Client, number: int, **wanted: object) -> dict[str, object]
     return client.outcome(answer.json["task"])
 
 
-@pytest.mark.parametrize(("task", "parts"), [("restore", ()), ("inpaint", ("mouth",))])
-def test_a_result_is_what_the_command_writes(
-    client: Client, store: Store, tmp_path: Path, task: str, parts: tuple[str, ...]
-) -> None:
+def test_a_result_is_what_the_command_writes(client: Client, store: Store, tmp_path: Path) -> None:
     """To the byte, marks included; and so is what is said of it."""
     photo = clear("ada")
     before = content(store.root.parent)
-    done = repaired(client, given(client, photo), task=task, beta=0.05, parts=list(parts))
+    done = repaired(client, given(client, photo), task="inpaint", beta=0.05, parts=["mouth"])
     assert done["state"] == "done", done["error"]
     assert content(store.root.parent) == before
     outcome = done["outcome"]
     assert isinstance(outcome, dict)
     data = client.ask("GET", f"results/{outcome['result']}").body
-    words = [task, "ada", str(photo), "-o", str(tmp_path / "out.png"), "--beta", "0.05"]
-    words += [word for part in parts for word in ("--part", part)]
-    said = CliRunner().invoke(cli, ["--store", str(store.root), *words])
+    words = [
+        "inpaint",
+        "ada",
+        str(photo),
+        "-o",
+        str(tmp_path / "out.png"),
+        "--beta",
+        "0.05",
+        "--part",
+        "mouth",
+    ]
+    said = CliRunner().invoke(cli, ["--store", *map(str, [store.root, *words])])
     assert said.exit_code == 0, said.stderr
     assert data == (tmp_path / "out.png").read_bytes()
     assert outcome["summary"] in said.stderr.replace(str(photo), photo.name)
     marks = read_marks(tmp_path / "out.png")
     assert marks is not None
-    assert marks.command == task
+    assert marks.command == "inpaint"
     for warning in outcome["warnings"]:
         assert warning in said.stderr
 
@@ -116,7 +122,8 @@ def test_what_was_uploaded_goes_with_its_answer(client: Client) -> None:
     """A photo is in memory until it is answered, a result until it was fetched or others came."""
     number = given(client, clear("ada"))
     assert client.ask("GET", f"photos/{number}").headers["content-type"] == "image/jpeg"
-    done = repaired(client, number, task="restore")
+    done = repaired(client, number, task="restore", colours="keep")
+    assert done["state"] == "done", done["error"]
     assert client.ask("GET", f"photos/{number}").status == 410
     assert client.ask("GET", f"results/{done['outcome']['result']}").status == 200
     assert client.ask("DELETE", f"results/{done['outcome']['result']}").status == 204
@@ -150,11 +157,9 @@ def test_a_painted_mask_is_filled_and_nothing_else(client: Client) -> None:
 
 def test_errors_are_the_commands(client: Client, tmp_path: Path) -> None:
     """A file that is no picture, nothing to fill, nobody of that name, a photo that shows nobody."""
-    (tmp_path / "letter.jpg").write_bytes(b"Dear Adele,")
     answer = client.ask("POST", "photos?name=letter.jpg", b"Dear Adele,")
     assert answer.status == 400
-    said = CliRunner().invoke(cli, ["upscale", "ada", str(tmp_path / "letter.jpg")]).stderr
-    assert answer.json["message"] in said.replace(f"{tmp_path}/", "") or "ada" in said
+    assert answer.json["message"] == "letter.jpg: is not a picture in a known format"
     number = given(client, clear("ada"))
     failed = repaired(client, number, task="inpaint")
     assert failed["error"]["message"].endswith("nothing says what is to be filled")
@@ -248,15 +253,12 @@ def test_an_album_becomes_a_profile_when_that_is_asked_for(
     store.delete("new")
 
 
-@pytest.mark.parametrize("path", ["album", "album/profile"])
-def test_a_profile_that_nobody_asked_for_goes_with_the_album(
-    client: Client, store: Store, tmp_path: Path, path: str
-) -> None:
+def test_a_profile_that_nobody_asked_for_is_thrown_away(client: Client, store: Store, tmp_path: Path) -> None:
     """Looking makes one that is not tuned; without a word more it is not kept."""
     before = content(store.root)
     looked_at(client, "new", make_photos(tmp_path / "photos", 5))
     assert "new" in store.names()
-    assert client.ask("DELETE", path).status == 204
+    assert client.ask("DELETE", "album/profile").status == 204
     assert content(store.root) == before
 
 

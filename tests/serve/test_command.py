@@ -11,9 +11,11 @@ import webbrowser
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
+from mystyle_cli.cli import cli
 from mystyle_cli.terminal.console import Console
-from tests.support.journeys import Run, journey
+from tests.support.journeys import journey
 from tests.support.pages import Client
 
 
@@ -24,10 +26,13 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
+def program(*words: object) -> Result:
+    """Run the program."""
+    return CliRunner().invoke(cli, [*map(str, words)])
+
+
 @journey("serve", "--port", "--no-open")
-def test_the_page_opens_where_it_is_asked_for(
-    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_page_opens_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """In the browser, or for whoever reads the address; its own button ends it, and it ends well."""
     monkeypatch.setenv("MYSTYLE_HOME", str(tmp_path / "home"))
     port, opened, printed = free_port(), [], []
@@ -39,7 +44,7 @@ def test_the_page_opens_where_it_is_asked_for(
         client.end()
 
     monkeypatch.setattr(webbrowser, "open", end)
-    assert run("serve", "--port", port).exit_code == 0
+    assert program("serve", "--port", port).exit_code == 0
     assert opened == [port]
 
     def noted(console: Console, line: str) -> None:
@@ -48,14 +53,14 @@ def test_the_page_opens_where_it_is_asked_for(
         Client(line).end()
 
     monkeypatch.setattr(Console, "result", noted)
-    done = run("serve", "--no-open")
+    done = program("serve", "--no-open")
     assert done.exit_code == 0
     assert done.stdout.split() == printed
     assert len(opened) == 1
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))
         taken.listen()
-        done = run("serve", "--no-open", "--port", port)
+        done = program("serve", "--no-open", "--port", port)
     assert done.exit_code == 2
     assert f"port {port} cannot be had" in done.stderr
 
