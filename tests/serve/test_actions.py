@@ -20,9 +20,10 @@ from mystyle_cli.instant import net
 from mystyle_cli.learn import betas, stages
 from mystyle_cli.nets.device import CPU
 from mystyle_cli.photos.marks import read_marks
-from mystyle_cli.progress import silent
+from mystyle_cli.progress import Step, silent
 from mystyle_cli.serve import routes
 from mystyle_cli.serve.learning import Plan, School
+from mystyle_cli.serve.tasks import CancelledError
 from mystyle_cli.serve.uploads import open_uploads
 from mystyle_cli.store.store import Store
 from tests.support.albums import fake_curate, make_photos
@@ -286,6 +287,29 @@ def test_a_profile_that_was_made_meanwhile_stays(store: Store, home: Path, tmp_p
         with pytest.raises(UsageError, match="there is a profile 'ada'"):
             school.look(Plan("ada", "by letter", "", "tiny-32", 3), silent)
         school.forget()
+    assert content(store.root) == before
+
+
+def test_learning_that_was_ended_goes_on_or_is_thrown_away(store: Store, home: Path, tmp_path: Path) -> None:
+    """With the verdicts of one's own that it was begun with."""
+    before = content(store.root)
+
+    def ending(step: Step) -> None:
+        if step.stage == "tune":
+            raise CancelledError
+
+    with open_uploads() as uploads:
+        school = School(store, CPU, uploads)
+        for photo in make_photos(tmp_path / "photos", 6):
+            school.add(photo.name, photo.read_bytes())
+        school.look(Plan("new", "by letter", "", "tiny-32", 3), silent)
+        left = next(iter(school.files))
+        for _ in range(2):  # the second goes on from the first
+            with pytest.raises(CancelledError):
+                school.finish((), (left,), ending)
+            assert store.entry("new").state == "untuned"
+            assert left not in {record.sha256 for record in store.open("new").records}
+        school.throw_away()
     assert content(store.root) == before
 
 

@@ -137,7 +137,7 @@ class School:
             plan, self._asked = dataclasses.replace(self._plan, keep=keep, leave=leave), True
             if keep or leave:  # other photos: a profile of them, to go on from, replaces the first
                 self._refuse_changed(plan.name)
-                self._learn(plan, progress, tune=False, replace=True)
+                self._made = self._learn(plan, progress, tune=False, replace=True).profile.manifest
             learned = self._learn(plan, progress, tune=True, replace=False)
             self._plan = None
             self._clear()
