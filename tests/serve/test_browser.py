@@ -69,7 +69,7 @@ def url(store: Store, tiny_prior: Path, tmp_path_factory: pytest.TempPathFactory
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """A browser that knows nothing yet."""
     with browser.new_context() as context:
-        context.set_default_timeout(60_000)
+        context.set_default_timeout(600_000)  # however slow the machine is
         yield context
 
 

@@ -20,7 +20,7 @@ def desk() -> Iterator[Desk]:
     """A desk that is closed at the end."""
     desk = Desk()
     yield desk
-    desk.close(60)
+    desk.close(600)
 
 
 def endless(begun: threading.Event) -> Callable[[Progress], dict[str, object]]:
@@ -46,7 +46,7 @@ def test_one_at_a_time_in_order(desk: Desk) -> None:
     going, order = threading.Event(), []
 
     def first(progress: Progress) -> dict[str, object]:
-        assert going.wait(60)
+        assert going.wait(600)
         order.append(1)
         return {"number": 1}
 
@@ -68,7 +68,7 @@ def test_work_is_ended_at_its_next_step_and_what_waits_is_not_begun(desk: Desk) 
     one = desk.submit("a", "one", endless(begun))
     two = desk.submit("a", "two", endless(threading.Event()))
     three = desk.submit("a", "three", lambda progress: {})
-    assert begun.wait(60)
+    assert begun.wait(600)
     desk.cancel(two.number)
     assert two.state == "cancelled"
     desk.cancel(one.number)
@@ -113,7 +113,7 @@ def test_the_time_left_follows_from_the_pace(desk: Desk, monkeypatch: pytest.Mon
         return {}
 
     going = threading.Event()
-    desk.submit("a", "zero", lambda progress: {"ok": going.wait(60)})
+    desk.submit("a", "zero", lambda progress: {"ok": going.wait(600)})
     task = desk.submit("a", "one", work)
     going.set()
     assert over(task).state == "done"
@@ -124,7 +124,7 @@ def test_the_queue_is_bounded_and_what_is_over_is_forgotten(desk: Desk) -> None:
     """However often somebody presses the button."""
     begun = threading.Event()
     one = desk.submit("a", "one", endless(begun))
-    assert begun.wait(60)
+    assert begun.wait(600)
     for _ in range(tasks.MOST_WAITING):
         desk.submit("a", "more", lambda progress: {})
     with pytest.raises(MystyleError, match="waiting"):
@@ -140,8 +140,8 @@ def test_closing_ends_what_runs() -> None:
     """And takes nothing on after that."""
     desk, begun = Desk(), threading.Event()
     task = desk.submit("a", "one", endless(begun))
-    assert begun.wait(60)
-    desk.close(60)
+    assert begun.wait(600)
+    desk.close(600)
     assert task.state == "cancelled"
     with pytest.raises(MystyleError):
         desk.submit("a", "late", lambda progress: {})

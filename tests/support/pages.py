@@ -65,7 +65,7 @@ class Client:
         own = {"Host": f"{self.host}:{self.port}", "Origin": None if method == "GET" else self.origin}
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         said = {name: value for name, value in {**own, **self.headers, **given}.items() if value is not None}
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=600)
         try:
             connection.putrequest(method, path if path.startswith("/") else self.room + path, skip_host=True)
             if body is not None and "Content-Length" not in said:
@@ -94,7 +94,7 @@ class Client:
 
     def outcome(self, task: int) -> dict[str, Any]:
         """Listen until a piece of work is over; returns what is told of it."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=600)
         try:
             connection.request("GET", self.room + "events", headers=self.headers)
             stream = connection.getresponse()
@@ -109,8 +109,8 @@ class Client:
 
 
 def until(holds: Callable[[], bool]) -> None:
-    """Wait until something holds; fails after a minute."""
-    deadline = time.monotonic() + 60
+    """Wait until something holds; fails after ten minutes."""
+    deadline = time.monotonic() + 600
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -129,7 +129,7 @@ def page_of(store: Store) -> Iterator[Client]:
 
     thread = threading.Thread(target=run)
     thread.start()
-    url = said.get(timeout=60)
+    url = said.get(timeout=600)
     if isinstance(url, BaseException):
         raise url
     client = Client(url)
@@ -137,5 +137,5 @@ def page_of(store: Store) -> Iterator[Client]:
         yield client
     finally:
         client.enter().post("end")
-        thread.join(60)
+        thread.join(600)
         assert not thread.is_alive()

@@ -519,6 +519,7 @@ function verdict(record) {
   const kept = record.verdict === "kept";
   item.className = kept ? "kept" : "";
   const image = Object.assign(document.createElement("img"), { loading: "lazy", alt: "", src: `album/${record.sha256}` });
+  image.onerror = () => (image.style.visibility = "hidden");  // no picture, as its verdict says
   const box = Object.assign(document.createElement("input"), { type: "checkbox", checked: kept });
   Object.assign(box.dataset, { digest: record.sha256, kept: String(kept) });
   box.disabled = !kept && ["unreadable", "no-face"].includes(record.reason);
