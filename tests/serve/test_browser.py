@@ -151,8 +151,6 @@ def test_a_wrong_person_is_refused_and_told_twice(page: Page, monkeypatch: pytes
     """In the command's words; who goes on anyway is asked once more, and the result says it again."""
     monkeypatch.setattr(Profile, "id_threshold", 2.0)
     give(page, clear("marco"))
-    page.check("input[name=task][value=inpaint]")
-    page.check("input[name=part][value=mouth]")
     page.click("#go")
     error = shown(page, "#work-error")
     assert "this is not ada: ID" in error.inner_text()
