@@ -56,9 +56,16 @@ def shut(handle: int) -> None:
 
 def write(place: Place, name: str, data: bytes, mode: int = 0o666) -> None:
     """Write a file of an open folder beside its place, and rename it."""
+    with _written(place, name, mode) as stream:
+        stream.write(data)
+
+
+@contextmanager
+def _written(place: Place, name: str, mode: int) -> Iterator[IO[bytes]]:
+    """Open a file beside its place; it is renamed when all went well, and goes when not."""
     with _half_written(place, name, mode) as half:
         with open(half.handle, "wb", closefd=False) as stream:
-            stream.write(data)
+            yield stream
             stream.flush()
             os.fsync(half.handle)  # or a power cut could leave the name with nothing in it
         if sys.platform == "win32":  # which renames no file that is open
@@ -179,6 +186,18 @@ def write_result(path: Path, data: bytes, *, private: bool = False) -> None:
     refuse_link(path)
     with descend(path.parent, ()) as place:
         write(place, path.name, data, OWNER_FILE if private else 0o666)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a result in a folder of the user's for writing, piece by piece; it has its name only at the end.
+
+    Raises:
+        OSError: a link is in its place, or it cannot be written.
+    """
+    refuse_link(path)
+    with descend(path.parent, ()) as place, _written(place, path.name, 0o666) as stream:
+        yield stream
 
 
 def refuse_link(path: Path) -> None:

@@ -58,6 +58,9 @@ class Answering(Protocol):
     def answer(self, given: Sequence[Given], beta: float | None, progress: Progress) -> Projection:
         """Return a code in A_beta and its picture for each photo; all are of one task."""
 
+    def draw(self, w_plus: Floats) -> Floats:
+        """Return the pictures (B, 3, R, R) of codes (B, num_ws, w_dim)."""
+
     def save_memory(self) -> bool:
         """Work on one photo with less memory from now on; False where that cannot be done."""
 
@@ -161,6 +164,15 @@ class Engine:
         problem = Problem(self.generator, self.anchors, targets, degradation, self.perceptual)
         return project(problem, settings, progress, start)
 
+    def draw(self, w_plus: Floats) -> Floats:
+        """Return the pictures of codes, as a search that ends at them does."""
+        import torch
+
+        device = next(self.generator.parameters()).device
+        with torch.no_grad():
+            images = self.generator.synthesis(torch.as_tensor(w_plus, device=device), noise="const")
+        return np.asarray(images.float().cpu().numpy())
+
     def _start(
         self, given: Sequence[Given], beta: float | None, targets: Floats, degradation: Degradation
     ) -> NDArray[np.float64] | None:
@@ -251,12 +263,16 @@ class InstantEngine:
         return Projection(
             alpha_plus=alpha_plus,
             w_plus=w_plus,
-            images=self.profile.refuse_odd(GENERATOR, self.renderer.render(w_plus)),
+            images=self.draw(w_plus),
             losses=np.full(count, np.nan, np.float32),
             history=history,
             steps=np.isfinite(history).sum(axis=0, dtype=np.int64),
             motions=np.zeros((count, 4), np.float32),
         )
+
+    def draw(self, w_plus: Floats) -> Floats:
+        """Return the pictures of codes."""
+        return self.profile.refuse_odd(GENERATOR, self.renderer.render(w_plus))
 
     def _improved(
         self, photo: Degraded, start: Array, beta: float | None, steps: int

@@ -1,0 +1,247 @@
+"""The first pass over a clip: where the person is in it, and what became of their face there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from mystyle_cli.errors import NoFaceError, NotThisPersonError
+from mystyle_cli.find.gate import open_gate
+from mystyle_cli.find.locate import Located, seen_faces
+from mystyle_cli.progress import Progress, Step
+from mystyle_cli.restore.estimates import worsened
+from mystyle_cli.video.smooth import smooth_path
+from mystyle_cli.video.tracks import KEPT, SEEN_EVERY_S, Seen, Track, Tracker, side_of
+
+if TYPE_CHECKING:
+    from mystyle_cli.faces.align import Crop, Points
+    from mystyle_cli.person.profile import Profile
+    from mystyle_cli.photos.decode import Photo
+    from mystyle_cli.photos.pixels import Pixels
+    from mystyle_cli.restore.estimates import Estimator
+    from mystyle_cli.video.clip import Clip
+
+Floats = npt.NDArray[np.float64]
+
+SHORTEST: Final = 3  # frames of a track that says anything
+FADE_S: Final = 0.2
+"""Seconds in which a face that turns up, or is lost, is faded in or out; none at a cut."""
+
+AROUND: Final = 0.5
+"""How much of its surroundings a kept face has on each side, in sides of its crop."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The person through frames that follow each other."""
+
+    first: int
+    quads: Floats  # (T, 4, 2), smooth, in the clip's pixels
+    shares: Floats  # (T,), how much of what is made of the face shows
+    id_score: float
+    seen: tuple[Seen, ...]
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What the first pass found."""
+
+    frames: int
+    parts: tuple[Part, ...]
+    part_of: npt.NDArray[np.int32]  # (frames,), which part shows the person, -1 for none
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def with_person(self) -> int:
+        """How many frames are worked on."""
+        return int((self.part_of >= 0).sum())
+
+    @property
+    def side(self) -> float:
+        """The usual side of the person's crop in the clip's pixels."""
+        from mystyle_cli.faces.align import quad_side
+
+        return float(np.median([quad_side(quad) for part in self.parts for quad in part.quads]))
+
+    @property
+    def id_score(self) -> float:
+        """The person's ID score as they are in the clip."""
+        return float(np.average([part.id_score for part in self.parts], weights=[*map(_length, self.parts)]))
+
+    def at(self, number: int) -> tuple[Part, int] | None:
+        """Return the part that shows the person on a frame, and the frame's place in it."""
+        which = int(self.part_of[number])
+        return None if which < 0 else (self.parts[which], number - self.parts[which].first)
+
+
+def _length(part: Part) -> int:
+    return len(part.quads)
+
+
+def watch(
+    clip: Clip, profile: Profile, estimator: Callable[[], Estimator] | None, force: bool, progress: Progress
+) -> Watched:
+    """Look at all frames of a clip.
+
+    Args:
+        estimator: says what frames suffered, where that is to be asked: whose a damaged face is is asked of
+            the person's own photos with the same damage.
+        force: go on with faces that are not this person's.
+
+    Raises:
+        DecodeError: the clip is damaged.
+        NoFaceError: no face is seen in it.
+        NotThisPersonError: none of them is this person's.
+    """
+    watching = _Watching(clip, profile, estimator, force)
+    count = 0
+    for frame in clip.frames():
+        watching.look(frame.pixels)
+        count = frame.number + 1
+        progress(Step("watch", count, max(count, clip.facts.claimed)))
+    watching.judge(watching.tracker.close())
+    if not watching.kept:
+        raise watching.refusal()
+    return watching.found(count)
+
+
+class _Watching:
+    """The tracks of a clip, each judged when it ends."""
+
+    def __init__(
+        self, clip: Clip, profile: Profile, estimator: Callable[[], Estimator] | None, force: bool
+    ) -> None:
+        self.name, self.profile, self.estimator, self.force = str(clip.path), profile, estimator, force
+        rate = float(clip.facts.rate)
+        self.tracker, self.stretch = Tracker(rate), float(clip.facts.aspect)
+        self.seen_every = max(1, round(SEEN_EVERY_S * rate))
+        self.fade = round(FADE_S * rate)
+        self.kept: list[tuple[Track, float]] = []
+        self.warnings: list[str] = []
+        self.others = 0
+        self.nearest = (-np.inf, np.inf)  # score and limit of the refused track that came nearest
+
+    def look(self, pixels: Pixels) -> None:
+        square = stretched(pixels, self.stretch)
+        self.judge(self.tracker.look(square))
+        due = [track for track in self.tracker.open if len(track) % self.seen_every == 1 or self.seen_every == 1]
+        if not due:
+            return
+        crop, resolution = self.profile.prior.crop, self.profile.manifest.prior.resolution
+        quads = [quad_of(track.last, crop) for track in due]
+        scores = self.profile.id_score(seen_faces(_photo(square), None, quads, resolution))
+        for track, quad, score in zip(due, quads, scores, strict=True):
+            track.scores.append(float(score))
+            _keep(track, Seen(*_window(square, quad), float(score)))
+
+    def judge(self, tracks: Sequence[Track]) -> None:
+        """Keep the tracks that are the person's."""
+        for track in tracks:
+            if len(track) < SHORTEST or not track.scores:
+                continue
+            sides = [side_of(place) for place in track.squares]
+            side = float(np.median(sides)) * self.profile.prior.crop.scale
+            score, resolution = track.id_score, self.profile.manifest.prior.resolution
+            gate = open_gate(self.profile, side, np.zeros((resolution, resolution), np.float32))
+            if score < gate.others and self.estimator is not None:
+                from mystyle_cli.video.phi import estimated, suffered_of
+
+                faces = [located(self.name, one, resolution) for one in track.seen]
+                damage = suffered_of(estimated(self.estimator(), faces), resolution).at(side, resolution)
+                side = min(side, damage.effective_side(resolution))
+                nothing = np.zeros((resolution, resolution), np.float32)
+                gate = open_gate(self.profile, side, nothing, lambda clear, d=damage: worsened(clear, d))
+            if score >= gate.others or self.force:
+                self.kept.append((track, score))
+                if score < gate.theirs:
+                    self.warnings.append(
+                        f"frames {track.first} to {track.first + len(track) - 1} do not show whether this is "
+                        f"{self.profile.who}: ID {score:.2f}"
+                    )
+            else:
+                self.others += 1
+                self.nearest = max(self.nearest, (score, gate.others))
+
+    def refusal(self) -> NoFaceError | NotThisPersonError:
+        """Return why there is nothing to work on."""
+        if not self.others:
+            return NoFaceError(f"{self.name}: no face was found", "Give a clip with a clearer face.")
+        score, least = self.nearest
+        return NotThisPersonError(
+            f"{self.name}: none of its faces is {self.profile.who}: ID {score:.2f}, where theirs is "
+            f"{least:.2f} at least",
+            "Use --force to go on anyway.",
+        )
+
+    def found(self, count: int) -> Watched:
+        """Return where the person is; of two faces on one frame the one that is more like them."""
+        part_of = np.full(count, -1, np.int32)
+        parts: list[Part] = []
+        for track, score in sorted(self.kept, key=lambda kept: -kept[1]):
+            part = self._part(track, score)
+            stretch = part_of[track.first : track.first + len(track)]
+            stretch[stretch < 0] = len(parts)
+            parts.append(part)
+        return Watched(count, tuple(parts), part_of, tuple(dict.fromkeys(self.warnings)))
+
+    def _part(self, track: Track, score: float) -> Part:
+        smooth = smooth_path(track.squares)
+        crop = self.profile.prior.crop
+        quads = np.stack([quad_of(place, crop) for place in smooth]) / [self.stretch, 1.0]
+        count = np.arange(len(track))
+        shares = np.ones(len(track))
+        if not track.begins:
+            shares = np.minimum(shares, (count + 1) / (self.fade + 1))
+        if not track.ends:
+            shares = np.minimum(shares, (len(track) - count) / (self.fade + 1))
+        return Part(track.first, quads, shares, score, tuple(track.seen))
+
+
+def stretched(pixels: Pixels, aspect: float) -> Pixels:
+    """Return a frame with square pixels, as wide as it is seen."""
+    from mystyle_cli.photos.pixels import resize
+
+    if aspect == 1:
+        return pixels
+    return resize(pixels, (len(pixels), max(1, round(len(pixels[0]) * aspect))), "bilinear")
+
+
+def quad_of(place: Floats, crop: Crop) -> Points:
+    """Return the quad (4, 2) of a face's crop, given its FFHQ square as tracks have it."""
+    return crop.square(np.asarray(place[:2]), np.asarray(place[2:]))
+
+
+def _keep(track: Track, seen: Seen) -> None:
+    """Keep a look at a face, some of the whole track: when there are too many, every other one goes."""
+    track.seen.append(seen)
+    if len(track.seen) > KEPT:
+        del track.seen[1::2]
+
+
+def _window(pixels: Pixels, quad: Points) -> tuple[Pixels, Points]:
+    """Return a face with its surroundings, and its quad there."""
+    from mystyle_cli.faces.align import quad_side
+
+    height, width = pixels.shape[:2]
+    margin = AROUND * quad_side(quad)
+    left, top = np.floor(quad.min(axis=0) - margin).clip(0, [width - 1, height - 1]).astype(int)
+    right, bottom = np.ceil(quad.max(axis=0) + margin).clip([left + 1, top + 1], [width, height]).astype(int)
+    return pixels[top:bottom, left:right].copy(), quad - [left, top]
+
+
+def _photo(pixels: Pixels, digest: str = "0" * 64) -> Photo:
+    from mystyle_cli.photos.decode import Photo
+
+    return Photo(pixels, None, False, None, None, digest)
+
+
+def located(name: str, seen: Seen, resolution: int) -> Located:
+    """Return a face that was kept, as what is estimated from."""
+    from mystyle_cli.find.locate import place
+
+    return replace(place(name, _photo(seen.window), seen.quad, resolution), id_score=seen.id_score)
+
