@@ -14,6 +14,7 @@ from mystyle_cli.errors import UsageError
 from mystyle_cli.terminal.app import App, Command, Unused, pass_app
 from mystyle_cli.terminal.asking import Ask, RepairOptions, WhereOptions, repair_options, where_options
 from mystyle_cli.terminal.batch import open_batch
+from mystyle_cli.terminal.clips import are_clips, run_clips
 from mystyle_cli.terminal.everyone import ONE_ONLY, run_everyone
 from mystyle_cli.terminal.options import (
     BatchOptions,
@@ -95,6 +96,9 @@ def run_restore(
     """
     from mystyle_cli.projection.settings import HULL
 
+    if ask.task in ("restore", "upscale") and are_clips(batch.inputs):
+        kept = codes.folder is not None or codes.keep_code
+        return run_clips(app, name, ask, batch, search, codes=kept)
     if name is None:
         return run_everyone(app, ask, batch, search)
     if (codes.folder is not None or codes.keep_code) and search.space not in HULL:

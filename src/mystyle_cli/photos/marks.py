@@ -73,6 +73,16 @@ class Provenance:
     code: bytes = b""
     person: str = ""  # who of several people it is; "" where the profile is of one
 
+    def sentence(self) -> str:
+        """Return the same in words, for files that have a comment and no packet."""
+        bound = "" if self.beta is None else f", beta {self.beta:g}"
+        seed = "" if self.seed is None else f", seed {self.seed}"
+        person = f", person {self.person}" if self.person else ""
+        return (
+            f"Faces made with AI: mystyle {self.version} {self.command}, profile {self.profile}{person}, "
+            f"prior {self.prior}{bound}{seed}; {_VOCABULARY}{self.digital_source_type}"
+        )
+
     def xmp(self) -> str:
         """Return the XMP packet."""
         own = {"command": self.command, "profile": self.profile, "prior": self.prior, "version": self.version}

@@ -184,20 +184,15 @@ def _planned(
     return Batch(console, options, inputs, places, originals, size)
 
 
-class Batch:
-    """Inputs on their way, and what came of them; `open_batch` makes it."""
+class Ledger:
+    """What came of inputs: done, failed, left out.
 
-    def __init__(
-        self,
-        console: Console,
-        options: BatchOptions,
-        inputs: Sequence[Input],
-        places: Sequence[Place],
-        originals: Originals,
-        size: tuple[int, int] | None,
-    ) -> None:
-        self.console, self.options, self.seal = console, options, seal_for(options.marking)
-        self.inputs, self.places, self.originals, self.size = inputs, places, originals, size
+    Args:
+        noun: what they are together, such as "photos".
+    """
+
+    def __init__(self, console: Console, inputs: Sequence[Input], noun: str) -> None:
+        self.console, self.inputs, self.noun = console, inputs, noun
         self.progress: Progress = silent
         self.done: list[dict[str, object]] = []
         self.failed: list[Failure] = []
@@ -212,25 +207,87 @@ class Batch:
         codes = {failure.error.exit_code for failure in self.failed}
         return codes.pop() if len(codes) == 1 and not self.done and not self.skipped else SOME_FAILED
 
+    def tell(self) -> None:
+        """Say how far it is."""
+        if len(self.inputs) > 1:
+            accounted = len(self.done) + len(self.failed) + len(self.skipped)
+            self.progress(Step(self.noun, accounted, len(self.inputs)))
+
+    def enter(
+        self, item: Input, target: Target, summary: str, warnings: Sequence[str], report: Mapping[str, object]
+    ) -> None:
+        """Say that a result was written."""
+        for warning in warnings:
+            self.console.warn(f"{item.name}: {warning}")
+        self.console.info(summary)
+        if target.path is not None:
+            self.console.result(target.name)
+        self.done.append({"input": item.name, "output": target.name, **report})
+
+    def account(self) -> None:
+        """List every failure at the end, and count when there was more than one input."""
+        console = self.console
+        for failure in self.failed:
+            self._tell_of(failure)
+        if len(self.inputs) == 1 and self.skipped:
+            console.info(f"{self.skipped[0].name}: left out, its result is already there")
+        if len(self.inputs) > 1:
+            counts = [f"{len(self.done)} done"]
+            counts += [f"{len(self.skipped)} skipped"] if self.skipped else []
+            counts += [f"{len(self.failed)} failed"] if self.failed else []
+            console.info(f"{len(self.inputs)} {self.noun}: {', '.join(counts)}")
+
+    def _tell_of(self, failure: Failure) -> None:
+        message = failure.error.message
+        text = message if failure.item.name in message else f"{failure.item.name}: {message}"
+        self.console.error(text, failure.error.hint, failure.error.__cause__)
+
+    def document(self, command: str) -> None:
+        """Print the JSON document, where it is wanted."""
+        failures = [
+            {
+                "input": failure.item.name,
+                "error": failure.error.message,
+                "hint": failure.error.hint,
+                "exit_code": failure.error.exit_code,
+            }
+            for failure in self.failed
+        ]
+        skipped = [item.name for item in self.skipped]
+        body = {"results": self.done, "failures": failures, "skipped": skipped, **self.beside}
+        self.console.document(command, body, ok=not failures and not any(self.beside.values()))
+
+
+class Batch(Ledger):
+    """Inputs on their way, and what came of them; `open_batch` makes it."""
+
+    def __init__(
+        self,
+        console: Console,
+        options: BatchOptions,
+        inputs: Sequence[Input],
+        places: Sequence[Place],
+        originals: Originals,
+        size: tuple[int, int] | None,
+    ) -> None:
+        super().__init__(console, inputs, "photos")
+        self.options, self.seal = options, seal_for(options.marking)
+        self.places, self.originals, self.size = places, originals, size
+
     def groups(self) -> Iterator[list[Job]]:
         """Yield what can be worked on, a few photos at a time; each of them is to be settled."""
         yield from self._grouped(self.inputs, self.places)
 
     def _grouped(self, inputs: Sequence[Input], places: Sequence[Place]) -> Iterator[list[Job]]:
         jobs = self._read(inputs, places)
-        self._tell()
+        self.tell()
         while group := list(islice(jobs, self.options.batch)):
             yield group
-            self._tell()
+            self.tell()
 
     def _replaces(self, item: Input, place: Place) -> bool:
         """Tell whether what is there already gives way to an input's result."""
         return self.options.overwrite
-
-    def _tell(self) -> None:
-        if len(self.inputs) > 1:
-            accounted = len(self.done) + len(self.failed) + len(self.skipped)
-            self.progress(Step("photos", accounted, len(self.inputs)))
 
     def _read(self, inputs: Sequence[Input], places: Sequence[Place]) -> Iterator[Job]:
         """Yield what can be worked on; file the rest under failed or skipped."""
@@ -279,45 +336,7 @@ class Batch:
         except Exception as error:
             self.failed.append(Failure(job.item, contained(name, error)))
             return
-        for warning in result.warnings:
-            self.console.warn(f"{name}: {warning}")
-        self.console.info(result.summary)
-        if job.target.path is not None:
-            self.console.result(job.target.name)
-        self.done.append({"input": name, "output": job.target.name, **result.report})
-
-    def account(self) -> None:
-        """List every failure at the end, and count when there was more than one input."""
-        console = self.console
-        for failure in self.failed:
-            self._tell_of(failure)
-        if len(self.inputs) == 1 and self.skipped:
-            console.info(f"{self.skipped[0].name}: left out, its result is already there")
-        if len(self.inputs) > 1:
-            counts = [f"{len(self.done)} done"]
-            counts += [f"{len(self.skipped)} skipped"] if self.skipped else []
-            counts += [f"{len(self.failed)} failed"] if self.failed else []
-            console.info(f"{len(self.inputs)} photos: {', '.join(counts)}")
-
-    def _tell_of(self, failure: Failure) -> None:
-        message = failure.error.message
-        text = message if failure.item.name in message else f"{failure.item.name}: {message}"
-        self.console.error(text, failure.error.hint, failure.error.__cause__)
-
-    def document(self, command: str) -> None:
-        """Print the JSON document, where it is wanted."""
-        failures = [
-            {
-                "input": failure.item.name,
-                "error": failure.error.message,
-                "hint": failure.error.hint,
-                "exit_code": failure.error.exit_code,
-            }
-            for failure in self.failed
-        ]
-        skipped = [item.name for item in self.skipped]
-        body = {"results": self.done, "failures": failures, "skipped": skipped, **self.beside}
-        self.console.document(command, body, ok=not failures and not any(self.beside.values()))
+        self.enter(job.item, job.target, result.summary, result.warnings, result.report)
 
 
 class WatchingBatch(Batch):

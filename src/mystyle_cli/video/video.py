@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +25,9 @@ from mystyle_cli.find.locate import Located, place
 from mystyle_cli.photos.pixels import resize, to_unit
 from mystyle_cli.progress import Progress, Step, silent
 from mystyle_cli.restore import composite
-from mystyle_cli.restore.engine import Answering, open_engine
+from mystyle_cli.restore.engine import Answering
 from mystyle_cli.restore.given import Given
 from mystyle_cli.restore.restore import ENLARGED
-from mystyle_cli.restore.task import RestoreSettings
 from mystyle_cli.restore.whole import Whole
 from mystyle_cli.video.clip import LARGEST_FRAME, Frame, open_clip
 from mystyle_cli.video.phi import GREY, Suffered, estimated, suffered_of
@@ -37,8 +36,9 @@ from mystyle_cli.video.watch import Watched, located, watch
 from mystyle_cli.video.writing import open_writer
 
 if TYPE_CHECKING:
-    from mystyle_cli.person.profile import Profile
     from mystyle_cli.photos.pixels import Pixels
+    from mystyle_cli.projection.damage import Damage
+    from mystyle_cli.restore.task import TaskName
     from mystyle_cli.video.clip import Clip
     from mystyle_cli.video.watch import Part
     from mystyle_cli.video.writing import ClipWriter
@@ -75,7 +75,8 @@ class MadeClip:
         beta: the dilation allowed, None where it was not bounded.
         least_dilation: the dilation that the results need.
         factor: how much larger the result is than the clip.
-        suffered: what the clip had suffered, where it was restored.
+        damage: what the clip had suffered where the face is as large as it usually is, if it was restored.
+        side: of the face's crop there, in the clip's pixels.
     """
 
     frames: int
@@ -86,7 +87,8 @@ class MadeClip:
     beta: float | None
     least_dilation: float
     factor: float
-    suffered: Suffered | None
+    damage: Damage | None
+    side: float
     warnings: tuple[str, ...] = ()
 
 
@@ -105,11 +107,11 @@ class _Face:
 
 
 def restore_clip(
-    profile: Profile,
+    engine: Answering,
     source: Path,
     target: Path,
-    task: str,
-    settings: RestoreSettings,
+    task: TaskName,
+    *,
     comment: str = "",
     progress: Progress = silent,
     steady: Steadiness | None = None,
@@ -117,6 +119,7 @@ def restore_clip(
     """Restore or enlarge a person's face through a clip.
 
     Args:
+        engine: of the person, with the settings that are asked for.
         source, target: files; the target's ending says what is written.
         task: "restore" or "upscale".
         comment: what the result says of itself.
@@ -124,15 +127,14 @@ def restore_clip(
     Raises:
         DecodeError: it is no clip that can be read.
         FaceError: the person is not in it.
-        ProfileError: the profile is not tuned, or damaged, or has no net for an instant or fast answer.
         UsageError: the result would have no room, or the profile is of several people.
     """
+    profile, settings = engine.profile, engine.settings
     if profile.people:
         raise UsageError(
             f"{profile.name} holds several people: {', '.join(profile.people)}",
             f"Say who is in the clip: --person {profile.people[0]}.",
         )
-    engine = open_engine(profile, settings)
     with open_clip(source) as clip:
         watched = watch(
             clip, profile, (lambda: engine.estimator) if task == "restore" else None, settings.force, progress
@@ -150,14 +152,14 @@ class _Making:
     """A clip on its second pass."""
 
     def __init__(
-        self, engine: Answering, clip: Clip, watched: Watched, task: str, steady: Steadiness
+        self, engine: Answering, clip: Clip, watched: Watched, task: TaskName, steady: Steadiness
     ) -> None:
         self.engine, self.clip, self.watched, self.task, self.steady = engine, clip, watched, task, steady
         self.profile, self.settings = engine.profile, engine.settings
-        self.beta = engine.betas.of(cast(Any, task), watched.id_score)
+        self.beta = engine.betas.of(task, watched.id_score)
         self.suffered = self._suffered()
         keep_tone = self.settings.keep_tone or task == "upscale"
-        self.whole = Whole(self.profile.prior, cast(Any, task), False, keep_tone, self.settings.grain)
+        self.whole = Whole(self.profile.prior, task, False, keep_tone, self.settings.grain)
         self.factor = self._factor()
         height, width = clip.facts.shape
         self.shape = tuple(side // 2 * 2 for side in self._enlarged((height, width)))
@@ -294,7 +296,7 @@ class _Making:
         warnings = [*self.clip.facts.notes, *self.watched.warnings, *self.engine.notices]
         if self.clip.damaged:
             warnings.append(f"{self.clip.damaged} damaged pieces were left out")
-        mean = float(np.mean(self.scores))
+        mean, side = float(np.mean(self.scores)), self.watched.side
         if unlike := self.profile.unlike(mean):
             warnings.append(unlike)
         return MadeClip(
@@ -306,7 +308,8 @@ class _Making:
             beta=self.beta,
             least_dilation=max(self.dilations, default=math.nan),
             factor=self.factor,
-            suffered=self.suffered if self.task == "restore" else None,
+            damage=self.suffered.at(side, self.engine.resolution) if self.task == "restore" else None,
+            side=side,
             warnings=tuple(warnings),
         )
 
