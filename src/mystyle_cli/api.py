@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mystyle_cli.restore.task import Dilation, Quality, Restoration, RestoreSettings, TaskName
     from mystyle_cli.sample.rendering import Backend
     from mystyle_cli.sample.samples import Sampler, Samples
+    from mystyle_cli.video.video import ClipTask, MadeClip
 
     Picture: TypeAlias = Photo | Path | str | bytes | Pixels
 
@@ -140,6 +141,48 @@ class Person(Profile):
         known = Known(blur, noise, jpeg, scale)
         settings = replace(settings, known=known, scratches=scratches, keep_tone=keep_tone, grain=grain)
         return self._placed(device)._restore("restore", _subject(photo, mask), settings, progress)
+
+    def restore_clip(
+        self,
+        source: Path | str,
+        target: Path | str,
+        *,
+        task: ClipTask = "restore",
+        blur: float | None = None,
+        noise: float | None = None,
+        scale: float | None = None,
+        keep_tone: bool = False,
+        grain: bool | None = None,
+        beta: Dilation = BETA_RESTORE,
+        quality: Quality = "full",
+        steps: int | None = None,
+        force: bool = False,
+        device: str | None = None,
+        progress: Progress = silent,
+    ) -> MadeClip:
+        """Restore the person through a clip, or enlarge them; other frames, other people and the sound stay.
+
+        Args:
+            source: the clip.
+            target: the file that is written, .mp4, .mov or .mkv, whole or not at all; not the clip itself.
+            task: "restore", or "upscale", which takes blur and noise for the clip's own.
+            blur, noise, scale, keep_tone, grain: as in `restore`, for all frames alike.
+
+        Raises:
+            DecodeError: it is no clip that can be read.
+            FaceError: no face in it is this person's.
+            ProfileError: the profile is not tuned, or damaged.
+            UsageError: the target has no room for the sound, or an option does nothing for the task.
+        """
+        from mystyle_cli.restore.engine import open_engine
+        from mystyle_cli.restore.estimates import Known
+        from mystyle_cli.video.video import restore_clip
+
+        settings = _settings(task, beta, steps, False, force, quality)
+        known = Known(blur, noise, None, scale)
+        settings = replace(settings, known=known, keep_tone=keep_tone, grain=grain)
+        engine = open_engine(self._placed(device), settings)
+        return restore_clip(engine, Path(source), Path(target), task, progress=progress)
 
     def invert(
         self,

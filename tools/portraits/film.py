@@ -16,7 +16,13 @@ SHAKE_S = 1.2  # how long the quick shake of the head in the middle lasts
 
 
 def film(
-    person: Person, seconds: float, *, rate: float = 25.0, width: int = 480, height: int = 360, face: float = 62.0
+    person: Person,
+    seconds: float,
+    *,
+    rate: float = 25.0,
+    width: int = 480,
+    height: int = 360,
+    face: float = 62.0,
 ) -> Iterator[Portrait]:
     """Yield the frames of a film of a person, the same for the same numbers.
 
@@ -32,12 +38,19 @@ def film(
     for number in range(round(seconds * rate)):
         at = number / rate
         moved = {name: _sum(parts, at) for name, parts in waves.items()}
-        yield render(person.identity, _state(moved, at, seconds, blinks), _scene(scene, moved, at, seconds), person.traits)
+        yield render(
+            person.identity,
+            _state(moved, at, seconds, blinks),
+            _scene(scene, moved, at, seconds),
+            person.traits,
+        )
 
 
 def _waves(rng: np.random.Generator) -> np.ndarray:
     """Return amplitude, frequency in Hz and phase of the three waves that make up a movement, (3, 3)."""
-    return np.stack([[1.0, 0.5, 0.15], rng.uniform([0.08, 0.25, 0.7], [0.2, 0.6, 1.3]), rng.uniform(0, 6.28, 3)])
+    return np.stack(
+        [[1.0, 0.5, 0.15], rng.uniform([0.08, 0.25, 0.7], [0.2, 0.6, 1.3]), rng.uniform(0, 6.28, 3)]
+    )
 
 
 def _sum(parts: np.ndarray, at: float) -> float:

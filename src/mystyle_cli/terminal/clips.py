@@ -42,7 +42,8 @@ def are_clips(inputs: Sequence[str]) -> bool:
     if clips and len(clips) < len(inputs):
         other = next(one for one in inputs if one not in clips)
         raise UsageError(
-            f"{clips[0]} is a clip and {other} is not", "Give clips to a command of their own, each by its name."
+            f"{clips[0]} is a clip and {other} is not",
+            "Give clips to a command of their own, each by its name.",
         )
     return bool(clips)
 

@@ -164,9 +164,11 @@ class Clip:
         self.stream.seek(0)
         options = {"protocol_whitelist": "", "format_whitelist": FORMATS, "probesize": "20000000"}
         try:
-            container = av.open(self.stream, options=options, metadata_errors="replace")
+            container = av.open(self.stream, "r", options=options, metadata_errors="replace")
         except (FFmpegError, ValueError, OSError) as error:
-            raise DecodeError(f"{self.path}: is no video that can be read", "Give an MP4, MOV or MKV.") from error
+            raise DecodeError(
+                f"{self.path}: is no video that can be read", "Give an MP4, MOV or MKV."
+            ) from error
         with container:
             yield container
 
@@ -205,10 +207,11 @@ class Clip:
                 f"{self.path}: is interlaced: two instants in each frame",
                 "Deinterlace it first: ffmpeg -i IN -vf bwdif -crf 12 OUT.mp4",
             )
-        notes = ()
+        notes: tuple[str, ...] = ()
         if first.format.components[0].bits > 8:
             notes = (f"{first.format.components[0].bits} bits a colour become 8",)
-        matrix = next((bytes(one) for one in first.side_data if one.type.name == "DISPLAYMATRIX"), None)
+        sides: Any = first.side_data  # av's types take it for a mapping
+        matrix = next((bytes(one) for one in sides if one.type.name == "DISPLAYMATRIX"), None)
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         time_base = stream.time_base or 1 / rate
         return Facts(
@@ -226,7 +229,9 @@ class Clip:
                 int(first.color_primaries),
                 int(first.color_trc),
             ),
-            matrix=None if matrix is None or len(matrix) != 36 else tuple(np.frombuffer(matrix, "<i4").tolist()),
+            matrix=None
+            if matrix is None or len(matrix) != 36
+            else tuple(np.frombuffer(matrix, "<i4").tolist()),
             notes=notes,
         )
 
@@ -270,7 +275,7 @@ class Clip:
             yield from self._numbered(self._pictures(container, self._video_of(container)))
 
     @contextmanager
-    def items(self) -> Iterator[tuple[InputContainer, list[Any], Iterator[Frame | Packet]]]:
+    def items(self) -> Iterator[tuple[InputContainer, list[Any], Iterator[Frame | Packet[Any]]]]:
         """Open what a copy is made of: the container, the streams that are copied, and all that is in them.
 
         Raises:
@@ -320,7 +325,11 @@ def _converted(picture: VideoFrame, pix_fmt: str) -> VideoFrame:
     matrix, full = matrix_of(picture), full_range(picture)
     range_ = 2 if "yuv" not in picture.format.name and "nv" not in picture.format.name else full
     return picture.reformat(
-        format=pix_fmt, src_colorspace=matrix, dst_colorspace=matrix, src_color_range=range_, dst_color_range=full
+        format=pix_fmt,
+        src_colorspace=matrix,
+        dst_colorspace=matrix,
+        src_color_range=range_,
+        dst_color_range=full,
     )
 
 

@@ -21,14 +21,14 @@ def smooth_path(points: Floats) -> npt.NDArray[np.float64]:
 
     Source: Eilers 2003, "A perfect smoother".
     """
-    points = np.asarray(points, np.float64)
-    count = len(points)
+    path: npt.NDArray[np.float64] = np.array(points, np.float64)
+    count = len(path)
     if count < 5:
-        return points
-    best, least = points, np.inf
+        return path
+    best, least = path, np.inf
     for stiffness in STIFFNESS:
-        smooth, freedom = _whittaker(points, stiffness)
-        spread = float(np.square(points - smooth).sum()) / count
+        smooth, freedom = _whittaker(path, stiffness)
+        spread = float(np.square(path - smooth).sum()) / count
         score = spread / (1 - freedom / count) ** 2
         if score < least:
             best, least = smooth, score

@@ -168,7 +168,9 @@ class Tracker:
         for track in list(self.open):
             place = followed(pixels, track.squares[-2:])
             twice = place is not None and any(
-                _same(place, other.last) for other in self.open if other is not track and len(other) > len(track)
+                _same(place, other.last)
+                for other in self.open
+                if other is not track and len(other) > len(track)
             )
             if place is None or twice:
                 self.open = [one for one in self.open if one is not track]

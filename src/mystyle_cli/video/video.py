@@ -10,22 +10,24 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from mystyle_cli.errors import MystyleError, UsageError
+from mystyle_cli.errors import MystyleError, UsageError, check_choice
 from mystyle_cli.find.locate import Located, place
 from mystyle_cli.photos.pixels import resize, to_unit
 from mystyle_cli.progress import Progress, Step, silent
 from mystyle_cli.restore import composite
 from mystyle_cli.restore.engine import Answering
+from mystyle_cli.restore.estimates import Known
 from mystyle_cli.restore.given import Given
 from mystyle_cli.restore.restore import ENLARGED
 from mystyle_cli.restore.whole import Whole
@@ -38,12 +40,12 @@ from mystyle_cli.video.writing import open_writer
 if TYPE_CHECKING:
     from mystyle_cli.photos.pixels import Pixels
     from mystyle_cli.projection.damage import Damage
-    from mystyle_cli.restore.task import TaskName
     from mystyle_cli.video.clip import Clip
     from mystyle_cli.video.watch import Part
     from mystyle_cli.video.writing import ClipWriter
 
 Floats = npt.NDArray[np.float32]
+ClipTask = Literal["restore", "upscale"]
 
 SAMPLES: Final = 16
 """Frames from which it is told what the clip suffered."""
@@ -110,7 +112,7 @@ def restore_clip(
     engine: Answering,
     source: Path,
     target: Path,
-    task: TaskName,
+    task: ClipTask,
     *,
     comment: str = "",
     progress: Progress = silent,
@@ -129,6 +131,10 @@ def restore_clip(
         FaceError: the person is not in it.
         UsageError: the result would have no room, or the profile is of several people.
     """
+    check_choice("task", task, ClipTask)
+    _refuse_idle(engine, task)
+    if os.path.exists(target) and os.path.samefile(source, target):
+        raise UsageError(f"{target} is the clip itself", "Originals are never touched: name another file.")
     profile, settings = engine.profile, engine.settings
     if profile.people:
         raise UsageError(
@@ -148,11 +154,22 @@ def restore_clip(
     return making.made()
 
 
+def _refuse_idle(engine: Answering, task: ClipTask) -> None:
+    """Refuse settings that do nothing (UsageError)."""
+    settings, none = engine.settings, Known()
+    if settings.aligned:
+        raise UsageError("a clip is no aligned crop", "Leave out aligned.")
+    if settings.known.quality is not None:
+        raise UsageError("a clip was never a JPEG", "Leave the quality of JPEG out.")
+    if task == "upscale" and (settings.known != none or settings.keep_tone or settings.grain is not None):
+        raise UsageError("what is enlarged was at most made small", "Use restore for what is damaged.")
+
+
 class _Making:
     """A clip on its second pass."""
 
     def __init__(
-        self, engine: Answering, clip: Clip, watched: Watched, task: TaskName, steady: Steadiness
+        self, engine: Answering, clip: Clip, watched: Watched, task: ClipTask, steady: Steadiness
     ) -> None:
         self.engine, self.clip, self.watched, self.task, self.steady = engine, clip, watched, task, steady
         self.profile, self.settings = engine.profile, engine.settings
@@ -162,7 +179,8 @@ class _Making:
         self.whole = Whole(self.profile.prior, task, False, keep_tone, self.settings.grain)
         self.factor = self._factor()
         height, width = clip.facts.shape
-        self.shape = tuple(side // 2 * 2 for side in self._enlarged((height, width)))
+        tall, wide = self._enlarged((height, width))
+        self.shape = tall // 2 * 2, wide // 2 * 2  # what H.264 can hold
         self.scores: list[float] = []
         self.dilations: list[float] = []
 
@@ -189,7 +207,8 @@ class _Making:
             return Suffered(tone=None if found.tone is None else GREY)
         if found.tone is not None and self.settings.quality == "instant":
             raise UsageError(
-                f"{name}: an instant answer cannot give a clip its colours back", "Use --quality fast or full."
+                f"{name}: an instant answer cannot give a clip its colours back",
+                "Use --quality fast or full.",
             )
         return found
 
@@ -243,7 +262,9 @@ class _Making:
         while group := list(islice(windows, self.engine.at_once)):
             shown = [(face, around) for face, around in group if face.given is not None]
             if shown:
-                codes = np.stack([averaged(face, around, "code", self.steady.codes) for face, around in shown])
+                codes = np.stack(
+                    [averaged(face, around, "code", self.steady.codes) for face, around in shown]
+                )
                 for face, around in shown:
                     assert face.given is not None
                     motion = averaged(face, around, "motion", self.steady.motions)

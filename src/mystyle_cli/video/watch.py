@@ -14,11 +14,13 @@ from mystyle_cli.find.gate import open_gate
 from mystyle_cli.find.locate import Located, seen_faces
 from mystyle_cli.progress import Progress, Step
 from mystyle_cli.restore.estimates import worsened
+from mystyle_cli.video.phi import estimated, suffered_of
 from mystyle_cli.video.smooth import smooth_path
 from mystyle_cli.video.tracks import KEPT, SEEN_EVERY_S, Seen, Track, Tracker, side_of
 
 if TYPE_CHECKING:
     from mystyle_cli.faces.align import Crop, Points
+    from mystyle_cli.find.gate import Gate
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.photos.decode import Photo
     from mystyle_cli.photos.pixels import Pixels
@@ -126,9 +128,12 @@ class _Watching:
         self.nearest = (-np.inf, np.inf)  # score and limit of the refused track that came nearest
 
     def look(self, pixels: Pixels) -> None:
+        """Look at the next frame, uint8 (H, W, 3)."""
         square = stretched(pixels, self.stretch)
         self.judge(self.tracker.look(square))
-        due = [track for track in self.tracker.open if len(track) % self.seen_every == 1 or self.seen_every == 1]
+        due = [
+            track for track in self.tracker.open if len(track) % self.seen_every == 1 or self.seen_every == 1
+        ]
         if not due:
             return
         crop, resolution = self.profile.prior.crop, self.profile.manifest.prior.resolution
@@ -143,28 +148,30 @@ class _Watching:
         for track in tracks:
             if len(track) < SHORTEST or not track.scores:
                 continue
-            sides = [side_of(place) for place in track.squares]
-            side = float(np.median(sides)) * self.profile.prior.crop.scale
-            score, resolution = track.id_score, self.profile.manifest.prior.resolution
-            gate = open_gate(self.profile, side, np.zeros((resolution, resolution), np.float32))
-            if score < gate.others and self.estimator is not None:
-                from mystyle_cli.video.phi import estimated, suffered_of
-
-                faces = [located(self.name, one, resolution) for one in track.seen]
-                damage = suffered_of(estimated(self.estimator(), faces), resolution).at(side, resolution)
-                side = min(side, damage.effective_side(resolution))
-                nothing = np.zeros((resolution, resolution), np.float32)
-                gate = open_gate(self.profile, side, nothing, lambda clear, d=damage: worsened(clear, d))
-            if score >= gate.others or self.force:
-                self.kept.append((track, score))
-                if score < gate.theirs:
-                    self.warnings.append(
-                        f"frames {track.first} to {track.first + len(track) - 1} do not show whether this is "
-                        f"{self.profile.who}: ID {score:.2f}"
-                    )
-            else:
+            score, gate = track.id_score, self._gate(track)
+            if score < gate.others and not self.force:
                 self.others += 1
                 self.nearest = max(self.nearest, (score, gate.others))
+                continue
+            self.kept.append((track, score))
+            if score < gate.theirs:
+                self.warnings.append(
+                    f"frames {track.first} to {track.first + len(track) - 1} do not show whether this is "
+                    f"{self.profile.who}: ID {score:.2f}"
+                )
+
+    def _gate(self, track: Track) -> Gate:
+        """Return what ID scores mean for a track, by what its frames suffered where they are too low."""
+        crop, resolution = self.profile.prior.crop, self.profile.manifest.prior.resolution
+        side = float(np.median([side_of(place) for place in track.squares])) * crop.scale
+        nothing = np.zeros((resolution, resolution), np.float32)
+        gate = open_gate(self.profile, side, nothing)
+        if track.id_score >= gate.others or self.estimator is None:
+            return gate
+        faces = [located(self.name, one, resolution) for one in track.seen]
+        damage = suffered_of(estimated(self.estimator(), faces), resolution).at(side, resolution)
+        side = min(side, damage.effective_side(resolution))
+        return open_gate(self.profile, side, nothing, lambda clear: worsened(clear, damage))
 
     def refusal(self) -> NoFaceError | NotThisPersonError:
         """Return why there is nothing to work on."""
@@ -244,4 +251,3 @@ def located(name: str, seen: Seen, resolution: int) -> Located:
     from mystyle_cli.find.locate import place
 
     return replace(place(name, _photo(seen.window), seen.quad, resolution), id_score=seen.id_score)
-

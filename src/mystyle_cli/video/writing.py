@@ -34,7 +34,9 @@ def kind_of(path: Path) -> str:
         return KINDS[path.suffix.lower()]
     except KeyError as error:
         ending = path.suffix or "no ending"
-        raise UsageError(f"{path}: cannot write a clip as {ending}", "End the name in .mp4, .mov or .mkv.") from error
+        raise UsageError(
+            f"{path}: cannot write a clip as {ending}", "End the name in .mp4, .mov or .mkv."
+        ) from error
 
 
 @contextmanager
@@ -116,7 +118,7 @@ class ClipWriter:
                 copy.metadata["language"] = language[:16]
             self._copies[stream.index] = copy
 
-    def copy(self, packet: Packet) -> None:
+    def copy(self, packet: Packet[Any]) -> None:
         """Take a packet over."""
         packet.stream = self._copies[packet.stream.index]
         self._container.mux(packet)
@@ -125,7 +127,7 @@ class ClipWriter:
         """Take a frame.
 
         Args:
-            pixels: uint8 (H, W, 3), what it became; where it is as it was, its very numbers stay. None: all is.
+            pixels: uint8 (H, W, 3), what it became; what is as it was keeps its very numbers. None: all of it.
         """
         picture = frame.picture
         if pixels is not None:
@@ -162,7 +164,7 @@ def laid_over(frame: Frame, pixels: Pixels, size: tuple[int, int]) -> VideoFrame
     )
     made.colorspace, made.color_range = old.colorspace, old.color_range
     if (old.width, old.height) == size and pixels.shape == frame.pixels.shape:
-        same = np.rot90((pixels == frame.pixels).all(axis=2), -frame.turns)
+        same = np.asarray(np.rot90((pixels == frame.pixels).all(axis=2), -frame.turns))
         for new, own in zip(made.planes, old.planes, strict=True):
             _restored(_view(new), _view(own), same)
     return made
@@ -180,5 +182,5 @@ def _restored(new: NDArray[np.uint8], own: NDArray[np.uint8], same: NDArray[np.b
     if (down, across) != (1, 1):
         rows, columns = len(own) * down - len(same), len(own[0]) * across - len(same[0])
         whole = np.pad(same, ((0, rows), (0, columns)), mode="edge")
-        same = whole.reshape(len(own), down, len(own[0]), across).all(axis=(1, 3))
+        same = np.asarray(whole.reshape(len(own), down, len(own[0]), across).all(axis=(1, 3)))
     new[same] = own[same]
