@@ -50,7 +50,7 @@ wheel: $(READY)  ## build dist/*.whl
 $(READY): pyproject.toml
 	@echo "setting up $(VENV): once, a few minutes and about 6 GB where a build of torch with CUDA is taken"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,heic,page]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,heic,page,video]'
 	touch $@
 
 clean:

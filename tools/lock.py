@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 CONSTRAINTS: Final = Path(__file__).resolve().parents[1] / ".ci/constraints.txt"
-CHECKED: Final = "mystyle[dev,heic,page]"
+CHECKED: Final = "mystyle[dev,heic,page,video]"
 """What `make test` and `make lint` are run with."""
 
 

@@ -72,6 +72,7 @@ def test_imports_are_declared() -> None:
     """Each library that the package imports is among its dependencies or extras."""
     extras = PROJECT["optional-dependencies"]
     declared = [*PROJECT["dependencies"], *extras["heic"], *extras["raw"], *extras["c2pa"], *extras["page"]]
+    declared = [*PROJECT["dependencies"], *extras["heic"], *extras["raw"], *extras["c2pa"], *extras["video"]]
     names = {re.split(r"[^\w.-]", line)[0].lower().replace("_", "-") for line in declared}
     owners = packages_distributions()
     for module in third_party_imports():

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mystyle_cli.terminal.asking import Ask
     from mystyle_cli.terminal.options import BatchOptions
     from mystyle_cli.terminal.searching import SearchOptions
-    from mystyle_cli.video.video import MadeClip
+    from mystyle_cli.video.video import ClipTask, MadeClip
 
 CLIPS: Final = frozenset(
     (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".3gp", ".wmv")
@@ -148,6 +148,7 @@ def _work(ledger: Ledger, place: _Place, engine: Answering, ask: Ask, batch: Bat
     from mystyle_cli.video.video import restore_clip
 
     settings = engine.settings
+    task: ClipTask = "restore" if ask.task == "restore" else "upscale"
     comment = ""
     if batch.marking != "none":
         hull = settings.projection.space in ("p", "p+")
@@ -157,7 +158,7 @@ def _work(ledger: Ledger, place: _Place, engine: Answering, ask: Ask, batch: Bat
     try:
         place.path.parent.mkdir(parents=True, exist_ok=True)
         made = restore_clip(
-            engine, place.item.path, place.path, ask.task, comment=comment, progress=ledger.progress
+            engine, place.item.path, place.path, task, comment=comment, progress=ledger.progress
         )
     except OSError as error:
         raise MystyleError(

@@ -127,7 +127,7 @@ class ClipWriter:
         """Take a frame.
 
         Args:
-            pixels: uint8 (H, W, 3), what it became; what is as it was keeps its very numbers. None: all of it.
+            pixels: uint8 (H, W, 3), what it became; what is as it was keeps its very numbers. None: all.
         """
         picture = frame.picture
         if pixels is not None:

@@ -1,0 +1,97 @@
+"""Clips through restoring: the person better, everything else as it was."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from mystyle_cli.errors import DecodeError, MystyleError, NoFaceError, NotThisPersonError, UsageError
+from mystyle_cli.hull import hull
+from mystyle_cli.person.profile import Profile
+from mystyle_cli.photos.pixels import resize
+from mystyle_cli.progress import Step
+from mystyle_cli.projection.settings import ProjectionSettings
+from mystyle_cli.restore.engine import open_engine
+from mystyle_cli.restore.task import RestoreSettings
+from mystyle_cli.store.store import Store
+from mystyle_cli.video import clip as clip_room
+from mystyle_cli.video.clip import open_clip
+from mystyle_cli.video.phi import Suffered, suffered_of
+from mystyle_cli.video.smooth import smooth_path
+from mystyle_cli.video.tracks import Tracker, side_of, square_of
+from mystyle_cli.video.video import Steadiness, averaged, in_windows, restore_clip
+from tests.support.clips import (
+    TICKS,
+    TIME_BASE,
+    moving,
+    packets_of,
+    playlist,
+    png,
+    read_clip,
+    scenery,
+    write_clip,
+)
+from tests.support.tiny_store import make_store
+
+ROOT = Path(__file__).parents[2]
+FEW = RestoreSettings(projection=ProjectionSettings(steps=2, beta=0.03))
+PERSON, OTHERS = 6, 3
+"""Frames with the person, and those after the cut."""
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory, tiny_prior):
+    """A profile of a 32 px prior with random weights, which takes anybody for its person."""
+    return make_store(tmp_path_factory.mktemp("store"), tiny_prior).open("ada")
+
+
+@pytest.fixture
+def engine(profile):
+    """What answers for that person, after two steps of a search."""
+    return open_engine(profile, FEW)
+
+
+def damaged(frames: np.ndarray) -> np.ndarray:
+    """Return frames after a known phi: made half as large and large again, with a little noise."""
+    size = frames.shape[1]
+    small = [resize(resize(one, (size // 3, size // 3), "area"), (size, size), "bicubic") for one in frames]
+    noise = np.random.default_rng(0).normal(0, 2, frames.shape)
+    return np.rint(np.stack(small) + noise).clip(0, 255).astype(np.uint8)
+
+
+def off(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return how far frames are apart, root mean square of 255, (T,)."""
+    return np.sqrt(np.square(one.astype(np.float64) - other).mean(axis=(1, 2, 3)))
+
+
+def test_the_person_is_restored_and_all_else_stays(tmp_path: Path) -> None:
+    """A damaged clip with a cut: the face comes nearer to the truth; sound, words, times and the rest stay."""
+    truth = moving(frames=PERSON)
+    frames = np.concatenate([damaged(truth), scenery(OTHERS)])
+    pts = [number * TICKS + (number % 3) * 40 for number in range(len(frames))]
+    source = write_clip(tmp_path / "in.mp4", frames, pts=pts, sound=True, words=True)
+    ada = Store(ROOT / "profiles").open("ada")
+    engine = open_engine(ada, replace(RestoreSettings(quality="instant"), grain=False))
+    steps: list[Step] = []
+    made = restore_clip(engine, source, tmp_path / "out.mp4", "restore", comment="by AI", progress=steps.append)
+    before, was = read_clip(source)
+    after, when = read_clip(tmp_path / "out.mp4")
+    assert when == was == pts
+    for kind in ("audio", "subtitle"):
+        there = packets_of(tmp_path / "out.mp4", kind)
+        assert there
+        assert there == packets_of(source, kind)
+    assert (made.frames, made.with_person) == (len(frames), PERSON)
+    assert off(after[PERSON:], before[PERSON:]).max() < 2  # what coding again costs
+    face = (slice(None), slice(35, 100), slice(35, 100))
+    assert (off(after[:PERSON][face], truth[face]) < 0.8 * off(before[:PERSON][face], truth[face])).all()
+    assert made.id_mean > made.input_id
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.metadata["comment"] == "by AI"
+    assert {step.stage for step in steps} == {"watch", "restore"}
+    assert all(step.done <= step.total for step in steps)
