@@ -25,7 +25,11 @@ SIDE = 128
 
 
 def moving(photo: Path = PERSON, frames: int = 8, side: int = SIDE, speed: float = 1.0) -> np.ndarray:
-    """Return frames uint8 (T, side, side, 3) of a photo's face that moves by so many pixels from one to the next."""
+    """Return frames uint8 (T, side, side, 3) of a photo's face that moves.
+
+    Args:
+        speed: in pixels from one frame to the next.
+    """
     picture = Image.fromarray(decode(photo).pixels)
     square = picture.crop((50, 60, 350, 360))  # the head of the person above
     scale = 300 / side
@@ -34,14 +38,16 @@ def moving(photo: Path = PERSON, frames: int = 8, side: int = SIDE, speed: float
         right, down = speed * number - speed * frames / 2, 2 * np.sin(number / 2)
         matrix = (scale, 0, -right * scale, 0, scale, -down * scale)
         size = (side, side)
-        made.append(np.asarray(square.transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)))
+        turned = square.transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
+        made.append(np.asarray(turned))
     return np.stack(made)
 
 
 def scenery(frames: int, side: int = SIDE) -> np.ndarray:
     """Return frames uint8 (T, side, side, 3) without anybody, which move a little."""
     y, x = np.mgrid[0:side, 0:side] / side
-    rows = [np.stack([0.2 + 0.5 * y, 0.7 - 0.4 * x, 0.5 + 0.2 * np.sin(9 * x + 0.1 * n)], -1) for n in range(frames)]
+    blue = [0.5 + 0.2 * np.sin(9 * x + 0.1 * number) for number in range(frames)]
+    rows = [np.stack([0.2 + 0.5 * y, 0.7 - 0.4 * x, one], axis=-1) for one in blue]
     return np.rint(np.stack(rows) * 255).astype(np.uint8)
 
 
@@ -128,7 +134,8 @@ def packets_of(path: Path, kind: str) -> list[tuple[int | None, int | None, byte
 
 def playlist(path: Path, *names: object) -> Path:
     """Write a list of other files to play, as some players read it, under any name."""
-    path.write_text("\n".join(["#EXTM3U", "#EXT-X-TARGETDURATION:9", *(f"#EXTINF:1,\n{name}" for name in names)]))
+    parts = [f"#EXTINF:1,\n{name}" for name in names]
+    path.write_text("\n".join(["#EXTM3U", "#EXT-X-TARGETDURATION:9", *parts]))
     return path
 
 

@@ -5,6 +5,12 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+import numpy as np
+
+from mystyle_cli.faces.align import FFHQ, align
+from mystyle_cli.faces.faces import find_faces
+from mystyle_cli.photos.decode import decode
+
 ROOT = Path(__file__).parents[2]
 DEMONSTRATION = ROOT / "profiles" / "photos"
 
@@ -29,3 +35,9 @@ def clear(person: str, number: int = 0) -> Path:
     """Return one of the good photos of a demonstration person, on which they are alone."""
     others = planted(person)
     return [path for path in sorted((DEMONSTRATION / person).iterdir()) if path.name not in others][number]
+
+
+def aligned(number: int, size: int) -> np.ndarray:
+    """Return the face uint8 (size, size, 3) of one of the good photos of a demonstration person, ada."""
+    photo = decode(clear("ada", number)).pixels
+    return align(photo, find_faces(photo)[0].landmarks, size, FFHQ).pixels

@@ -20,6 +20,7 @@ from mystyle_cli.person.difference import store_difference
 from mystyle_cli.person.layout import ANCHORS, CONTACT_SHEET, GENERATOR, PHOTOS
 from mystyle_cli.person.manifest import Manifest, mark_of
 from mystyle_cli.person.reference import read_faces
+from mystyle_cli.photos.pixels import to_unit
 from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.progress import silent
 from mystyle_cli.store.store import Store
@@ -56,12 +57,16 @@ def make_store(
     name: str = "ada",
     draw: Callable[[int, int], np.ndarray] = picture,
     seed: int = 1,
+    *,
+    known: float | None = None,
 ) -> Store:
     """Make a store with one profile: eight faces, random anchors, a generator a little off the prior's.
 
     Args:
         draw: the photo of a number and a size.
         seed: of the anchors.
+        known: the least ID score of a person whom the prior knows: anchors are its encoder's codes of the
+            photos, and it draws them as it is.
     """
     prior = open_prior(prior_folder)
     store = Store(root)
@@ -80,11 +85,14 @@ def make_store(
         faces |= draft.write(PHOTOS, lines.encode()) | draft.write(CONTACT_SHEET, png(picture(0, 64)))
         draft.finish("curate", "c", faces, {"seconds": 1.0, "seed": 0})
         anchors = rng.normal(size=(TRAIN, prior.w_dim)).astype(np.float32)
+        if known is not None:
+            shown = np.stack([draw(number, prior.resolution) for number in range(TRAIN)])
+            anchors = prior.encode(to_unit(shown))
         names = json.dumps([record.sha256 for record in records[:TRAIN]])
         draft.finish("anchors", "a", draft.write_tensors(ANCHORS, {"anchors": anchors}, {"names": names}), {})
         generator = prior.generator()
         tuned = {
-            key: value + 0.01 for key, value in generator.named_parameters() if key.startswith("synthesis.")
+            key: value + (0.01 if known is None else 0.0) for key, value in generator.named_parameters() if key.startswith("synthesis.")
         }
         change = store_difference(prior, tuned, anchors)
         draft.finish(
@@ -100,7 +108,7 @@ def make_store(
                 counts={"photos": 9, "kept": 8, "refused": 1, "train": TRAIN, "held_out": HELD_OUT},
                 stages=draft.stages(),
                 results={"before": {"lpips": 0.5}, "after": {"lpips": 0.25}},
-                identity={"threshold": -1.0},
+                identity={"threshold": -1.0 if known is None else known},
                 files=draft.files(),
             )
         )

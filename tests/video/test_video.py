@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,35 +9,26 @@ import av
 import numpy as np
 import pytest
 
-from mystyle_cli.errors import DecodeError, MystyleError, NoFaceError, NotThisPersonError, UsageError
-from mystyle_cli.hull import hull
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.photos.pixels import resize
+from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.progress import Step
 from mystyle_cli.projection.settings import ProjectionSettings
 from mystyle_cli.restore.engine import open_engine
 from mystyle_cli.restore.task import RestoreSettings
-from mystyle_cli.store.store import Store
-from mystyle_cli.video import clip as clip_room
-from mystyle_cli.video.clip import open_clip
-from mystyle_cli.video.phi import Suffered, suffered_of
-from mystyle_cli.video.smooth import smooth_path
-from mystyle_cli.video.tracks import Tracker, side_of, square_of
-from mystyle_cli.video.video import Steadiness, averaged, in_windows, restore_clip
+from mystyle_cli.video.video import restore_clip
 from tests.support.clips import (
     TICKS,
-    TIME_BASE,
     moving,
     packets_of,
-    playlist,
-    png,
     read_clip,
     scenery,
     write_clip,
 )
+from tests.support.portraits import aligned
 from tests.support.tiny_store import make_store
+from tools.portraits import PRIOR
 
-ROOT = Path(__file__).parents[2]
 FEW = RestoreSettings(projection=ProjectionSettings(steps=2, beta=0.03))
 PERSON, OTHERS = 6, 3
 """Frames with the person, and those after the cut."""
@@ -48,6 +38,13 @@ PERSON, OTHERS = 6, 3
 def profile(tmp_path_factory, tiny_prior):
     """A profile of a 32 px prior with random weights, which takes anybody for its person."""
     return make_store(tmp_path_factory.mktemp("store"), tiny_prior).open("ada")
+
+
+@pytest.fixture(scope="module")
+def ada(tmp_path_factory) -> Profile:
+    """A rendered person as the bundled prior knows her, without tuning."""
+    store = make_store(tmp_path_factory.mktemp("known"), open_prior(PRIOR).path, draw=aligned, known=0.6)
+    return store.open("ada")
 
 
 @pytest.fixture
@@ -69,16 +66,15 @@ def off(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.sqrt(np.square(one.astype(np.float64) - other).mean(axis=(1, 2, 3)))
 
 
-def test_the_person_is_restored_and_all_else_stays(tmp_path: Path) -> None:
+def test_the_person_is_restored_and_all_else_stays(ada: Profile, tmp_path: Path) -> None:
     """A damaged clip with a cut: the face comes nearer to the truth; sound, words, times and the rest stay."""
     truth = moving(frames=PERSON)
     frames = np.concatenate([damaged(truth), scenery(OTHERS)])
     pts = [number * TICKS + (number % 3) * 40 for number in range(len(frames))]
     source = write_clip(tmp_path / "in.mp4", frames, pts=pts, sound=True, words=True)
-    ada = Store(ROOT / "profiles").open("ada")
-    engine = open_engine(ada, replace(RestoreSettings(quality="instant"), grain=False))
-    steps: list[Step] = []
-    made = restore_clip(engine, source, tmp_path / "out.mp4", "restore", comment="by AI", progress=steps.append)
+    engine = open_engine(ada, replace(FEW, start="encoder", grain=False))
+    told: list[Step] = []
+    made = restore_clip(engine, source, tmp_path / "out.mp4", "restore", comment=lambda beta: f"by AI, {beta}", progress=told.append)
     before, was = read_clip(source)
     after, when = read_clip(tmp_path / "out.mp4")
     assert when == was == pts
@@ -92,6 +88,6 @@ def test_the_person_is_restored_and_all_else_stays(tmp_path: Path) -> None:
     assert (off(after[:PERSON][face], truth[face]) < 0.8 * off(before[:PERSON][face], truth[face])).all()
     assert made.id_mean > made.input_id
     with av.open(str(tmp_path / "out.mp4")) as container:
-        assert container.metadata["comment"] == "by AI"
-    assert {step.stage for step in steps} == {"watch", "restore"}
-    assert all(step.done <= step.total for step in steps)
+        assert container.metadata["comment"] == "by AI, 0.03"
+    assert {step.stage for step in told} == {"watch", "restore"}
+    assert all(step.done <= step.total for step in told)

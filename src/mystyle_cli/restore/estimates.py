@@ -10,7 +10,7 @@ Source: resampling leaves linear traces (Popescu and Farid 2005); the likelihood
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Final
@@ -156,18 +156,28 @@ class Estimator:
     def of_photo(self, located: Located) -> Damage:
         """Return what was done to a located face's photo."""
         pixels = seen(located, self.resolution)
-        given = located.side / len(pixels)  # photo pixels for each of these
-        tone = tone_of(pixels)
-        luma = pixels.astype(np.float64) @ LUMA
         # what the crop was cut out with moves pixels from where enlarging put them
         untouched = len(pixels) == len(located.photo.pixels) == len(located.photo.pixels[0])
-        side, kernel = self._side(pixels, luma, located.side, untouched)
-        small = shrunk(pixels, side, kernel)  # (side, side, 3)
+        return self._of(pixels[None], located.side, untouched)
+
+    def of_frames(self, faces: Sequence[Located]) -> Damage:
+        """Return what was done to photos of a face that suffered alike and show it about as large."""
+        side = float(np.median([face.side for face in faces]))
+        size = min(max(round(side), 1), self.resolution)
+        return self._of(np.stack([seen(face, self.resolution, size) for face in faces]), side, False)
+
+    def _of(self, pictures: Pixels, photo_side: float, untouched: bool) -> Damage:
+        """Return what was done to pictures (B, h, h, 3), the faces of which were so many pixels wide."""
+        given = photo_side / pictures.shape[1]  # photo pixels for each of these
+        tone = tone_of(pictures.reshape(-1, *pictures.shape[2:]))
+        luma = pictures.astype(np.float64) @ LUMA
+        side, kernel = self._side(pictures, luma, photo_side, untouched)
+        small = np.stack([shrunk(pixels, side, kernel) for pixels in pictures])  # (B, side, side, 3)
         quality = self.known.quality
         if quality is None and (kernel is not None or untouched):
-            quality = quality_of(np.rint(small).clip(0, 255).astype(np.uint8))
+            quality = quality_of(np.rint(small[0]).clip(0, 255).astype(np.uint8))
         blur, noise = self._blur_and_noise(small @ LUMA, tone is not None, quality)
-        unit = self.resolution / len(pixels) / given  # crop pixels for each of the photo
+        unit = self.resolution / pictures.shape[1] / given  # crop pixels for each of the photo
         fixed = self.known.blur is not None or blur == (0.0, 0.0, 0.0)
         if self.known.blur is not None:
             blur = ((self.known.blur * unit) ** 2, 0.0, (self.known.blur * unit) ** 2)
@@ -176,10 +186,10 @@ class Estimator:
         return Damage(side, blur, noise, quality or None, tone, kernel, fixed)
 
     def _side(
-        self, pixels: Pixels, luma: Floats, photo_side: float, untouched: bool
+        self, pictures: Pixels, luma: Floats, photo_side: float, untouched: bool
     ) -> tuple[int, Kernel | None]:
-        """Return the side of what is left in a picture, and how it was enlarged to this one, if it shows."""
-        size = len(pixels)
+        """Return the side of what is left in pictures, and how it was enlarged to these, if it shows."""
+        pixels, size = pictures[0], pictures.shape[1]
         if self.known.scale is not None:
             side = min(size, max(SMALLEST, round(photo_side / self.known.scale)))
             fits = untouched and side < size <= LARGEST
@@ -187,7 +197,7 @@ class Estimator:
             return side, found
         if untouched and size <= LARGEST and (enlarged := _enlarged(pixels)) is not None:
             return enlarged
-        there, clear = power(luma[None]), self._spectrum(size)
+        there, clear = power(luma), self._spectrum(size)
         rings = _rings(size)
         shares = [there[rings == ring].mean() / clear[rings == ring].mean() for ring in range(size // 2 + 1)]
         left = [ring for ring, share in enumerate(shares) if share > EMPTY]
@@ -197,12 +207,12 @@ class Estimator:
     def _blur_and_noise(
         self, luma: Floats, grey: bool, quality: int | None
     ) -> tuple[tuple[float, float, float], float]:
-        """Return the blur's covariance and the noise of a small picture, the likeliest together."""
-        side = len(luma)
+        """Return the blur's covariance and the noise of small pictures (B, s, s), the likeliest together."""
+        side = luma.shape[-1]
         scale = self.resolution / side  # crop pixels for each of the small picture
         sharp = SHARP * self.resolution / 128 / scale
         steps = spectral_steps(quality, side)[:, : side // 2 + 1] if quality else np.zeros(1)
-        blur, noise = fit(power(luma[None]), self._spectrum(side), sharp, steps)
+        blur, noise = fit(power(luma), self._spectrum(side), sharp, steps)
         covariance = tuple(float(entry) * scale**2 for entry in blur)
         shared = 1.0 if grey else math.sqrt(sum(weight**2 for weight in LUMA))
         level = math.sqrt(noise) / shared
@@ -221,12 +231,16 @@ def worsened(faces: npt.NDArray[np.float32], damage: Damage) -> npt.NDArray[np.f
     return np.repeat(luma[:, None], 3, axis=1).astype(np.float32)
 
 
-def seen(located: Located, resolution: int) -> Pixels:
-    """Return what a photo shows of a face, uint8 (h, h, 3): R pixels a side, or as few as it has there."""
+def seen(located: Located, resolution: int, size: int | None = None) -> Pixels:
+    """Return what a photo shows of a face, uint8 (h, h, 3).
+
+    Args:
+        size: h; None: R pixels a side, or as few as it has there.
+    """
     from mystyle_cli.faces.align import warp
     from mystyle_cli.projection.degradations import fill_hole
 
-    size = min(max(round(located.side), 1), resolution)
+    size = size or min(max(round(located.side), 1), resolution)
     pixels, mask = located.photo.pixels, located.mask
     if mask is None and size == resolution:
         return located.crop

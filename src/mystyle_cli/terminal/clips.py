@@ -149,16 +149,22 @@ def _work(ledger: Ledger, place: _Place, engine: Answering, ask: Ask, batch: Bat
 
     settings = engine.settings
     task: ClipTask = "restore" if ask.task == "restore" else "upscale"
-    comment = ""
-    if batch.marking != "none":
+
+    def comment(beta: float | None) -> str:
         hull = settings.projection.space in ("p", "p+")
-        origin = Origin(settings.projection.beta, settings.drawn, hull=hull, person=engine.profile.person)
-        comment = provenance(ask.task, engine.profile, origin, None).sentence()
+        origin = Origin(beta, settings.drawn, hull=hull, person=engine.profile.person)
+        return provenance(task, engine.profile, origin, None).sentence()
+
     assert place.item.path is not None
     try:
         place.path.parent.mkdir(parents=True, exist_ok=True)
         made = restore_clip(
-            engine, place.item.path, place.path, task, comment=comment, progress=ledger.progress
+            engine,
+            place.item.path,
+            place.path,
+            task,
+            comment=None if batch.marking == "none" else comment,
+            progress=ledger.progress,
         )
     except OSError as error:
         raise MystyleError(

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 SMALLEST: Final = 4  # pixels of the smallest crop that says anything
 
+ALIKE: Final = 0.15
+"""How much larger or smaller than usual a face may be that is looked at with others, as a logarithm."""
+
 Tone = tuple[tuple[float, float], ...]
 
 GREY: Final[Tone] = ((1.0, 0.0),) * 3
@@ -47,27 +50,17 @@ class Suffered:
         return Damage(min(small, resolution), (across, mixed, down), self.noise, None, self.tone)
 
 
-def suffered_of(damages: Sequence[tuple[Damage, float]], resolution: int) -> Suffered:
-    """Return what frames agree on.
+def suffered_of(estimator: Estimator, faces: Sequence[Located]) -> Suffered:
+    """Return what frames suffered, as those of them tell together that show the face about as large.
 
     Args:
-        damages: of some frames, each with the side of the face's crop in the clip's pixels.
+        faces: on some frames; at least one.
     """
-    if not damages:
-        return Suffered()
-    blurs = np.array([np.array(damage.blur) * (side / resolution) ** 2 for damage, side in damages])
-    across, mixed, down = np.median(blurs, axis=0).tolist()
-    most = math.sqrt(max(across * down, 0.0))
-    scales = [min(side, resolution) / damage.side for damage, side in damages]
-    tones = [damage.tone for damage, _ in damages if damage.tone is not None]
-    tone = None
-    if 2 * len(tones) > len(damages):
-        tone = tuple((float(slope), float(offset)) for slope, offset in np.median(np.array(tones), axis=0))
-    noise = float(np.median([damage.noise for damage, _ in damages]))
-    blur = (across, min(max(mixed, -most), most), down)
-    return Suffered(blur, noise, max(1.0, float(np.median(scales))), tone)
-
-
-def estimated(estimator: Estimator, faces: Sequence[Located]) -> list[tuple[Damage, float]]:
-    """Return the damage of some frames, each with its side."""
-    return [(estimator.of_photo(face), face.side) for face in faces]
+    sides = np.array([face.side for face in faces])
+    usual = float(np.median(sides))
+    near = [face for face in faces if abs(math.log(face.side / usual)) < ALIKE] or [faces[0]]
+    side, resolution = float(np.median([face.side for face in near])), estimator.resolution
+    damage = estimator.of_frames(near)
+    across, mixed, down = (entry * (side / resolution) ** 2 for entry in damage.blur)
+    scale = min(side, resolution) / damage.side
+    return Suffered((across, mixed, down), damage.noise, max(1.0, scale), damage.tone)

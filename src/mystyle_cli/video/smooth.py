@@ -55,8 +55,15 @@ def _whittaker(points: npt.NDArray[np.float64], stiffness: float) -> tuple[npt.N
     return np.asarray(smooth), min(freedom, 0.95 * count)
 
 
-def window(reach: int, width: float) -> npt.NDArray[np.float64]:
-    """Return the shares (2 reach + 1,) of neighbours in time by a Gaussian of a width in frames."""
-    away = np.arange(-reach, reach + 1)
-    shares = np.exp(-0.5 * (away / max(width, 1e-6)) ** 2)
-    return np.asarray(shares / shares.sum())
+def shares(reach: int) -> npt.NDArray[np.float64]:
+    """Return how much neighbours in time (2 reach + 1,) count for the middle of a parabola through them.
+
+    What moves at any steady speed, or is as steadily slowed, is not moved by it.
+
+    Source: Savitzky and Golay 1964.
+    """
+    away = np.arange(-reach, reach + 1, dtype=np.float64)
+    if reach < 2:  # a parabola goes through three points
+        return np.asarray(away == 0, np.float64)
+    terms = np.stack([np.ones_like(away), away, away**2])
+    return np.asarray(np.linalg.pinv(terms.T)[0])

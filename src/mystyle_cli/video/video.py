@@ -1,9 +1,9 @@
 """Whole clips in, whole clips out: one person, followed, restored with one look, laid back frame by frame.
 
 Two passes: `watch` says where the person is; then frames go through in a stream, a few at a time, so that a
-clip may be as long as it likes. What is found of each frame, its code, where its face turned out to be and
-what the frame itself says beyond what is drawn, is averaged with the frames around it. Codes stay in A_beta,
-which is convex.
+clip may be as long as it likes. All have one phi and one beta. What a search finds of each, its code and
+where its face turned out to be, is made smooth over the frames around it, inside A_beta; what the frame
+itself holds is kept as in a photo.
 """
 
 from __future__ import annotations
@@ -11,30 +11,32 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from mystyle_cli.errors import MystyleError, UsageError, check_choice
-from mystyle_cli.find.locate import Located, place
+from mystyle_cli.errors import MystyleError, UsageError, check_choice, ran_out
+from mystyle_cli.faces.align import quad_side
+from mystyle_cli.find.locate import place
+from mystyle_cli.hull import hull
+from mystyle_cli.photos.decode import Photo
 from mystyle_cli.photos.pixels import resize, to_unit
 from mystyle_cli.progress import Progress, Step, silent
+from mystyle_cli.projection.settings import HULL
 from mystyle_cli.restore import composite
 from mystyle_cli.restore.engine import Answering
-from mystyle_cli.restore.estimates import Known
+from mystyle_cli.restore.estimates import Known, tone_of
 from mystyle_cli.restore.given import Given
 from mystyle_cli.restore.restore import ENLARGED
 from mystyle_cli.restore.whole import Whole
 from mystyle_cli.video.clip import LARGEST_FRAME, Frame, open_clip
-from mystyle_cli.video.phi import GREY, Suffered, estimated, suffered_of
-from mystyle_cli.video.smooth import window
-from mystyle_cli.video.watch import Watched, located, watch
+from mystyle_cli.video.frames import Shown, in_windows, smoothed
+from mystyle_cli.video.phi import GREY, Suffered, suffered_of
+from mystyle_cli.video.watch import Watched, cut_window, located, watch
 from mystyle_cli.video.writing import open_writer
 
 if TYPE_CHECKING:
@@ -44,25 +46,16 @@ if TYPE_CHECKING:
     from mystyle_cli.video.watch import Part
     from mystyle_cli.video.writing import ClipWriter
 
-Floats = npt.NDArray[np.float32]
 ClipTask = Literal["restore", "upscale"]
 
 SAMPLES: Final = 16
 """Frames from which it is told what the clip suffered."""
 
+REACH: Final = 2
+"""Frames to each side with which codes and motions are made smooth; with more, quick ones are lost."""
 
-@dataclass(frozen=True)
-class Steadiness:
-    """How widely what is found of frames is averaged over time: Gaussians, in frames; 0 averages nothing."""
-
-    codes: float = 1.5
-    motions: float = 3.0
-    kept: float = 1.5  # what the frame says beyond what is drawn
-
-    @staticmethod
-    def reach(width: float) -> int:
-        """Return how many frames to each side count."""
-        return math.ceil(2 * width)
+MARGIN: Final = 4.0
+"""What is worked on around a face's crop, in pixels of the crop: what resampling looks at."""
 
 
 @dataclass(frozen=True)
@@ -94,29 +87,14 @@ class MadeClip:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass
-class _Face:
-    """A frame on its way."""
-
-    frame: Frame
-    part: Part | None
-    share: float = 0.0
-    given: Given | None = None
-    code: npt.NDArray[np.float64] | None = None  # alpha+ (num_ws, N), or w+ where there is none
-    motion: Floats | None = None  # (4,)
-    image: Floats | None = None  # (3, R, R), what the smooth code draws
-    moved: Floats | None = None  # (3, R, R), how the frame itself moves that
-
-
 def restore_clip(
     engine: Answering,
     source: Path,
     target: Path,
     task: ClipTask,
     *,
-    comment: str = "",
+    comment: Callable[[float | None], str] | None = None,
     progress: Progress = silent,
-    steady: Steadiness | None = None,
 ) -> MadeClip:
     """Restore or enlarge a person's face through a clip.
 
@@ -124,7 +102,7 @@ def restore_clip(
         engine: of the person, with the settings that are asked for.
         source, target: files; the target's ending says what is written.
         task: "restore" or "upscale".
-        comment: what the result says of itself.
+        comment: gives what the result says of itself, for the dilation that was allowed; None says nothing.
 
     Raises:
         DecodeError: it is no clip that can be read.
@@ -145,10 +123,11 @@ def restore_clip(
         watched = watch(
             clip, profile, (lambda: engine.estimator) if task == "restore" else None, settings.force, progress
         )
-        making = _Making(engine, clip, watched, task, steady or Steadiness())
+        making = _Making(engine, clip, watched, task)
+        said = "" if comment is None else comment(making.beta)
         with (
             clip.items() as (container, copied, items),
-            open_writer(target, clip.facts, making.shape, container, copied, comment) as writer,
+            open_writer(target, clip.facts, making.shape, container, copied, said) as writer,
         ):
             making.run(items, writer, progress)
     return making.made()
@@ -168,43 +147,43 @@ def _refuse_idle(engine: Answering, task: ClipTask) -> None:
 class _Making:
     """A clip on its second pass."""
 
-    def __init__(
-        self, engine: Answering, clip: Clip, watched: Watched, task: ClipTask, steady: Steadiness
-    ) -> None:
-        self.engine, self.clip, self.watched, self.task, self.steady = engine, clip, watched, task, steady
-        self.profile, self.settings = engine.profile, engine.settings
+    def __init__(self, engine: Answering, clip: Clip, watched: Watched, task: ClipTask) -> None:
+        self.engine, self.clip, self.watched, self.task = engine, clip, watched, task
+        self.profile, self.settings, self.resolution = engine.profile, engine.settings, engine.resolution
         self.beta = engine.betas.of(task, watched.id_score)
+        self.bounded = self.settings.projection.space in HULL
         self.suffered = self._suffered()
         keep_tone = self.settings.keep_tone or task == "upscale"
         self.whole = Whole(self.profile.prior, task, False, keep_tone, self.settings.grain)
         self.factor = self._factor()
-        height, width = clip.facts.shape
-        tall, wide = self._enlarged((height, width))
+        tall, wide = self._enlarged(clip.facts.shape)
         self.shape = tall // 2 * 2, wide // 2 * 2  # what H.264 can hold
+        self.at_once = engine.at_once
         self.scores: list[float] = []
-        self.dilations: list[float] = []
+        self.dilation = 0.0 if self.bounded else math.nan
+        self.failed = 0
 
-    def _enlarged(self, shape: tuple[int, int]) -> tuple[int, int]:
+    def _enlarged(self, shape: tuple[int, ...]) -> tuple[int, int]:
         if self.factor == 1:
-            return shape
+            return shape[0], shape[1]
         return composite.enlarged(shape[0], self.factor), composite.enlarged(shape[1], self.factor)
 
     def _factor(self) -> float:
         """Return how much larger the clip becomes: as its usual face would, if there is room."""
         height, width = self.clip.facts.shape
         most = math.sqrt(LARGEST_FRAME / (height * width))
-        factor = min(self.engine.resolution / self.watched.side, most)
+        factor = min(self.resolution / self.watched.side, most)
         return factor if factor >= ENLARGED else 1.0
 
     def _suffered(self) -> Suffered:
-        resolution, estimator = self.engine.resolution, self.engine.estimator
+        """Return what the clip suffered; what is enlarged was at most made small, and may be grey."""
         name = str(self.clip.path)
-        seen = [located(name, one, resolution) for part in self.watched.parts for one in part.seen]
-        rows = np.unique(np.linspace(0, len(seen) - 1, min(SAMPLES, len(seen))).round().astype(int))
-        faces = [seen[row] for row in rows]
-        found = suffered_of(estimated(estimator, faces), resolution)
+        seen = [located(name, one, self.resolution) for part in self.watched.parts for one in part.seen]
         if self.task == "upscale":
-            return Suffered(tone=None if found.tone is None else GREY)
+            tones = [tone_of(one.crop) for one in seen]
+            return Suffered(tone=GREY if sum(tone is not None for tone in tones) > len(tones) / 2 else None)
+        rows = np.unique(np.linspace(0, len(seen) - 1, min(SAMPLES, len(seen))).round().astype(int))
+        found = suffered_of(self.engine.estimator, [seen[row] for row in rows])
         if found.tone is not None and self.settings.quality == "instant":
             raise UsageError(
                 f"{name}: an instant answer cannot give a clip its colours back",
@@ -213,110 +192,127 @@ class _Making:
         return found
 
     def run(self, items: Iterable[Any], writer: ClipWriter, progress: Progress) -> None:
-        """Work on all frames, and hand sound and subtitles on as they come."""
-        steady = self.steady
-        faces = self._searched(self._taken(items, writer))
-        faces = self._drawn(in_windows(faces, max(steady.reach(steady.codes), steady.reach(steady.motions))))
-        for face, around in in_windows(faces, steady.reach(steady.kept)):
-            writer.write(face.frame, self._laid(face, around))
-            progress(Step("restore", face.frame.number + 1, self.watched.frames))
+        """Work on all frames, and hand sound and subtitles on as they come.
 
-    def _taken(self, items: Iterable[Any], writer: ClipWriter) -> Iterator[_Face]:
+        Raises:
+            MystyleError: none of its frames could be drawn, or the file changed.
+        """
+        for shown in self._drawn(in_windows(self._searched(self._taken(items, writer)), REACH)):
+            writer.write(shown.frame, self._laid(shown))
+            progress(Step("restore", shown.frame.number + 1, self.watched.frames))
+        if not self.scores:
+            raise MystyleError(
+                f"{self.clip.path}: the search came upon numbers that are not finite",
+                "Try another --quality or --start.",
+            )
+
+    def _taken(self, items: Iterable[Any], writer: ClipWriter) -> Iterator[Shown]:
+        """Yield frames with what is given of the person on them."""
+        number = -1
         for item in items:
             if not isinstance(item, Frame):
                 writer.copy(item)
                 continue
-            if item.number >= self.watched.frames:
-                raise MystyleError(f"{self.clip.path}: the file changed meanwhile", "Try again.")
-            there = self.watched.at(item.number)
-            if there is None:
-                yield _Face(item, None)
-                continue
-            part, place_ = there
-            located_ = self._located(item, part.quads[place_], part.id_score)
-            damage = self.suffered.at(located_.side, self.engine.resolution)
-            given = Given(located_, "restore", self.engine.resolution, damage, self.engine.estimator.chroma)
-            yield _Face(item, part, float(part.shares[place_]), given)
+            number = item.number
+            there = self.watched.at(number) if number < self.watched.frames else None
+            yield Shown(item, None) if there is None else self._shown(item, *there)
+        if number + 1 != self.watched.frames:
+            raise MystyleError(f"{self.clip.path}: the file changed meanwhile", "Try again.")
 
-    def _located(self, frame: Frame, quad: npt.NDArray[np.float64], score: float) -> Located:
-        from mystyle_cli.photos.decode import Photo
+    def _shown(self, frame: Frame, part: Part, at: int) -> Shown:
+        quad = part.quads[at]
+        window, (left, top) = frame.pixels, (0, 0)
+        if self.factor == 1:
+            margin = math.ceil(MARGIN * max(1.0, quad_side(quad) / self.resolution)) + 2
+            window, (left, top) = cut_window(frame.pixels, quad, margin)
+        digest = hashlib.sha256(f"{frame.number}".encode()).hexdigest()  # of the grain
+        photo = Photo(window, None, False, None, None, digest)
+        name = f"{self.clip.path}, frame {frame.number}"
+        face = replace(place(name, photo, quad - [left, top], self.resolution), id_score=part.id_score)
+        damage = self.suffered.at(face.side, self.resolution)
+        chroma = None if damage.tone is None else self.engine.estimator.chroma
+        given = Given(face, "restore", self.resolution, damage, chroma)
+        return Shown(frame, part, float(part.shares[at]), (left, top), given)
 
-        digest = hashlib.sha256(f"{frame.number}".encode()).hexdigest()
-        photo = Photo(frame.pixels, None, False, None, None, digest)
-        found = place(f"{self.clip.path}, frame {frame.number}", photo, quad, self.engine.resolution)
-        return replace(found, id_score=score)
-
-    def _searched(self, faces: Iterator[_Face]) -> Iterator[_Face]:
+    def _searched(self, frames: Iterator[Shown]) -> Iterator[Shown]:
         """Find the code of each face, several at once."""
-        while group := list(islice(faces, self.engine.at_once)):
-            shown = [face for face in group if face.given is not None]
-            if shown:
-                answer = self.engine.answer([face.given for face in shown if face.given], self.beta, silent)
-                for row, face in enumerate(shown):
-                    codes = answer.w_plus if answer.alpha_plus is None else answer.alpha_plus
-                    face.code, face.motion = np.asarray(codes[row], np.float64), answer.motions[row]
+        while group := list(islice(frames, self.at_once)):
+            self._search([shown for shown in group if shown.given is not None])
             yield from group
 
-    def _drawn(self, windows: Iterator[tuple[_Face, list[_Face]]]) -> Iterator[_Face]:
-        """Average codes and motions over time, and draw what comes of it."""
-        while group := list(islice(windows, self.engine.at_once)):
-            shown = [(face, around) for face, around in group if face.given is not None]
-            if shown:
-                codes = np.stack(
-                    [averaged(face, around, "code", self.steady.codes) for face, around in shown]
-                )
-                for face, around in shown:
-                    assert face.given is not None
-                    motion = averaged(face, around, "motion", self.steady.motions)
-                    face.given = face.given.moved(motion.astype(np.float32))
-                bounded = self.settings.projection.space in ("p", "p+")
-                anchors = self.profile.anchors().astype(np.float64)
-                w_plus = codes @ anchors if bounded else codes
-                if bounded:
-                    self.dilations.append(float(np.maximum(-codes.min(), 0)))
-                images = self.engine.draw(w_plus.astype(np.float32))
-                for (face, _), image in zip(shown, images, strict=True):
-                    assert face.given is not None
-                    face.image = image
-                    face.moved = self.whole.meet(face.given, image) - image
-            yield from (face for face, _ in group)
+    def _search(self, group: Sequence[Shown]) -> None:
+        """Find codes together, fewer at once where memory runs out."""
+        if not group:
+            return
+        try:
+            answer = self.engine.answer([one.given for one in group if one.given], self.beta, silent)
+        except Exception as error:
+            if not ran_out(error) or (len(group) == 1 and not self.engine.save_memory()):
+                raise
+            self.at_once = math.ceil(len(group) / 2)
+        else:
+            codes = answer.w_plus if answer.alpha_plus is None else answer.alpha_plus
+            for row, shown in enumerate(group):
+                shown.code, shown.motion = np.asarray(codes[row], np.float64), answer.motions[row]
+            return
+        self.profile.device.give_back()  # outside, as the error holds what was computed
+        for first in range(0, len(group), self.at_once):
+            self._search(group[first : first + self.at_once])
 
-    def _laid(self, face: _Face, around: list[_Face]) -> Pixels | None:
+    def _drawn(self, windows: Iterator[tuple[Shown, list[Shown]]]) -> Iterator[Shown]:
+        """Make codes and motions smooth over time, and draw what comes of it."""
+        anchors = self.profile.anchors().astype(np.float64) if self.bounded else None
+        while group := list(islice(windows, self.at_once)):
+            seen = [(shown, around) for shown, around in group if shown.given is not None]
+            if seen:
+                codes = np.stack([smoothed(shown, around, "code", REACH) for shown, around in seen])
+                if anchors is not None:
+                    codes = hull.project_onto_hull(codes, self.beta)
+                    self.dilation = max(self.dilation, float(hull.least_dilation(codes).max()))
+                    codes = hull.combine(codes, anchors)
+                images = self.engine.draw(codes.astype(np.float32))
+                for (shown, around), image in zip(seen, images, strict=True):
+                    assert shown.given is not None
+                    motion = smoothed(shown, around, "motion", REACH).astype(np.float32)
+                    shown.given, shown.image = shown.given.moved(motion), image
+            yield from (shown for shown, _ in group)
+
+    def _laid(self, shown: Shown) -> Pixels | None:
         """Return a frame as it is written, uint8 (H, W, 3); None where it stays as it was."""
-        pixels = face.frame.pixels
-        if face.given is None or face.image is None:
-            return None if self._same(pixels) else self._cut(self._bare(pixels))
-        image = (face.image + averaged(face, around, "moved", self.steady.kept)).clip(-1, 1)
-        image = image.astype(np.float32)
-        if not np.isfinite(image).all():
-            raise MystyleError(
-                f"{face.given.located.name}: the search came upon a number that is not finite",
-                "Try another --quality or --start.",
-            )
-        damage = face.given.damage
-        made = self.whole.face(face.given.located, image, damage)
-        self.scores.append(float(self.profile.id_score(to_unit(made)[None])[0]))
-        laid = self.whole.lay(face.given.located, image, self.factor, damage)
-        if face.share < 1:
-            bare = self._bare(pixels).astype(np.float32)
-            laid = np.rint(bare + (laid - bare) * face.share).astype(np.uint8)
+        pixels, given, image = shown.frame.pixels, shown.given, shown.image
+        if image is not None and not np.isfinite(image).all():
+            self.failed += 1
+            image = None
+        if given is None or image is None:
+            return None if pixels.shape[:2] == self.shape else self._cut(self._bare(pixels))
+        met = self.whole.meet(given, image)
+        face = self.whole.face(given.located, met, given.damage)
+        self.scores.append(float(self.profile.id_score(to_unit(face)[None])[0]))
+        laid = self.whole.lay(given.located, met, self.factor, given.damage)
+        if shown.share < 1:
+            bare = self._bare(given.located.photo.pixels).astype(np.float32)
+            laid = np.rint(bare + (laid - bare) * shown.share).astype(np.uint8)
+        if self.factor == 1:
+            left, top = shown.corner
+            made = pixels.copy()
+            made[top : top + len(laid), left : left + len(laid[0])] = laid
+            laid = made
         return self._cut(laid)
 
     def _bare(self, pixels: Pixels) -> Pixels:
-        """Return a frame as large as the result, without any face laid over it."""
-        return pixels if self.factor == 1 else resize(pixels, self._enlarged(pixels.shape[:2]), "lanczos")
+        """Return pixels as large as the result, without any face laid over them."""
+        return pixels if self.factor == 1 else resize(pixels, self._enlarged(pixels.shape), "lanczos")
 
     def _cut(self, pixels: Pixels) -> Pixels:
         return pixels[: self.shape[0], : self.shape[1]]
-
-    def _same(self, pixels: Pixels) -> bool:
-        return self.factor == 1 and pixels.shape[:2] == self.shape
 
     def made(self) -> MadeClip:
         """Return what became of the clip."""
         warnings = [*self.clip.facts.notes, *self.watched.warnings, *self.engine.notices]
         if self.clip.damaged:
-            warnings.append(f"{self.clip.damaged} damaged pieces were left out")
+            warnings.append(f"{self.clip.damaged} damaged pieces of it were left out")
+        if self.failed:
+            warnings.append(f"{self.failed} frames could not be drawn, and stayed as they were")
         mean, side = float(np.mean(self.scores)), self.watched.side
         if unlike := self.profile.unlike(mean):
             warnings.append(unlike)
@@ -326,43 +322,10 @@ class _Making:
             id_mean=mean,
             id_min=float(np.min(self.scores)),
             input_id=self.watched.id_score,
-            beta=self.beta,
-            least_dilation=max(self.dilations, default=math.nan),
+            beta=hull.bound(self.beta) if self.bounded else None,
+            least_dilation=self.dilation,
             factor=self.factor,
-            damage=self.suffered.at(side, self.engine.resolution) if self.task == "restore" else None,
+            damage=self.suffered.at(side, self.resolution) if self.task == "restore" else None,
             side=side,
             warnings=tuple(warnings),
         )
-
-
-def in_windows(faces: Iterator[_Face], reach: int) -> Iterator[tuple[_Face, list[_Face]]]:
-    """Yield each frame with those around it that show the same part, itself among them, in order."""
-    held: deque[_Face] = deque()
-    at = 0
-
-    def around(place_: int) -> list[_Face]:
-        part = held[place_].part
-        near = range(max(0, place_ - reach), min(len(held), place_ + reach + 1))
-        return [held[other] for other in near if part is not None and held[other].part is part]
-
-    for face in faces:
-        held.append(face)
-        if len(held) - 1 - at == reach:
-            yield held[at], around(at)
-            at += 1
-        if at > reach:
-            held.popleft()
-            at -= 1
-    while at < len(held):
-        yield held[at], around(at)
-        at += 1
-
-
-def averaged(face: _Face, around: list[_Face], what: str, width: float) -> npt.NDArray[Any]:
-    """Return what frames near one in time have of something, averaged; see `window`."""
-    number, reach = face.frame.number, Steadiness.reach(width)
-    shares = window(reach, width)
-    near = [one for one in around if abs(one.frame.number - number) <= reach]
-    weights = np.array([shares[one.frame.number - number + reach] for one in near])
-    values = np.stack([getattr(one, what) for one in near])
-    return np.tensordot(weights / weights.sum(), values, 1)

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mystyle_cli.errors import NoFaceError, NotThisPersonError
+from mystyle_cli.faces.align import quad_side
 from mystyle_cli.find.gate import open_gate
 from mystyle_cli.find.locate import Located, seen_faces
 from mystyle_cli.progress import Progress, Step
 from mystyle_cli.restore.estimates import worsened
-from mystyle_cli.video.phi import estimated, suffered_of
+from mystyle_cli.video.phi import suffered_of
 from mystyle_cli.video.smooth import smooth_path
 from mystyle_cli.video.tracks import KEPT, SEEN_EVERY_S, Seen, Track, Tracker, side_of
 
@@ -65,8 +66,6 @@ class Watched:
     @property
     def side(self) -> float:
         """The usual side of the person's crop in the clip's pixels."""
-        from mystyle_cli.faces.align import quad_side
-
         return float(np.median([quad_side(quad) for part in self.parts for quad in part.quads]))
 
     @property
@@ -141,7 +140,8 @@ class _Watching:
         scores = self.profile.id_score(seen_faces(_photo(square), None, quads, resolution))
         for track, quad, score in zip(due, quads, scores, strict=True):
             track.scores.append(float(score))
-            _keep(track, Seen(*_window(square, quad), float(score)))
+            window, corner = cut_window(square, quad, AROUND * quad_side(quad))
+            _keep(track, Seen(window.copy(), quad - corner, float(score)))
 
     def judge(self, tracks: Sequence[Track]) -> None:
         """Keep the tracks that are the person's."""
@@ -169,7 +169,7 @@ class _Watching:
         if track.id_score >= gate.others or self.estimator is None:
             return gate
         faces = [located(self.name, one, resolution) for one in track.seen]
-        damage = suffered_of(estimated(self.estimator(), faces), resolution).at(side, resolution)
+        damage = suffered_of(self.estimator(), faces).at(side, resolution)
         side = min(side, damage.effective_side(resolution))
         return open_gate(self.profile, side, nothing, lambda clear: worsened(clear, damage))
 
@@ -229,15 +229,12 @@ def _keep(track: Track, seen: Seen) -> None:
         del track.seen[1::2]
 
 
-def _window(pixels: Pixels, quad: Points) -> tuple[Pixels, Points]:
-    """Return a face with its surroundings, and its quad there."""
-    from mystyle_cli.faces.align import quad_side
-
+def cut_window(pixels: Pixels, quad: Points, margin: float) -> tuple[Pixels, tuple[int, int]]:
+    """Return what of a frame lies around a face's crop, and its left top corner."""
     height, width = pixels.shape[:2]
-    margin = AROUND * quad_side(quad)
-    left, top = np.floor(quad.min(axis=0) - margin).clip(0, [width - 1, height - 1]).astype(int)
+    left, top = np.floor(quad.min(axis=0) - margin).clip(0, [width - 1, height - 1]).astype(int).tolist()
     right, bottom = np.ceil(quad.max(axis=0) + margin).clip([left + 1, top + 1], [width, height]).astype(int)
-    return pixels[top:bottom, left:right].copy(), quad - [left, top]
+    return pixels[top:bottom, left:right], (left, top)
 
 
 def _photo(pixels: Pixels, digest: str = "0" * 64) -> Photo:

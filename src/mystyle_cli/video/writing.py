@@ -111,7 +111,7 @@ class ClipWriter:
                 what = "sound" if stream.type == "audio" else "subtitles"
                 raise UsageError(
                     f"{self.path}: {self.path.suffix} has no room for the clip's {what} ({name})",
-                    "End the name in .mkv.",
+                    f"End the name in {'.mp4' if self.path.suffix.lower() == '.mkv' else '.mkv'}.",
                 )
             copy = self._container.add_stream_from_template(stream)
             if language := stream.metadata.get("language"):
@@ -120,7 +120,11 @@ class ClipWriter:
 
     def copy(self, packet: Packet[Any]) -> None:
         """Take a packet over."""
-        packet.stream = self._copies[packet.stream.index]
+        copy = self._copies[packet.stream.index]
+        # where nothing is said for a while, an MP4 is given such packets as it is written
+        if copy.codec_context.name == "mov_text" and bytes(packet) == b"\0\0":
+            return
+        packet.stream = copy
         self._container.mux(packet)
 
     def write(self, frame: Frame, pixels: Pixels | None) -> None:
