@@ -31,8 +31,8 @@ def moving(photo: Path = PERSON, frames: int = 8, side: int = SIDE, speed: float
         speed: in pixels from one frame to the next.
     """
     picture = Image.fromarray(decode(photo).pixels)
-    square = picture.crop((50, 60, 350, 360))  # the head of the person above
-    scale = 300 / side
+    square = picture.crop((95, 85, 315, 305))  # the head of the people above
+    scale = 220 / side
     made = []
     for number in range(frames):
         right, down = speed * number - speed * frames / 2, 2 * np.sin(number / 2)

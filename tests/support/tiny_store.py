@@ -92,7 +92,9 @@ def make_store(
         draft.finish("anchors", "a", draft.write_tensors(ANCHORS, {"anchors": anchors}, {"names": names}), {})
         generator = prior.generator()
         tuned = {
-            key: value + (0.01 if known is None else 0.0) for key, value in generator.named_parameters() if key.startswith("synthesis.")
+            key: value + (0.01 if known is None else 0.0)
+            for key, value in generator.named_parameters()
+            if key.startswith("synthesis.")
         }
         change = store_difference(prior, tuned, anchors)
         draft.finish(

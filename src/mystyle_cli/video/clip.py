@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -69,9 +68,8 @@ class Frame:
     picture: VideoFrame  # in 8 bits, its planes one after another; turned as it lies in the file
     turns: int  # quarter turns anticlockwise that make it upright
 
-    @cached_property
     def pixels(self) -> Pixels:
-        """The upright picture, uint8 (H, W, 3) in RGB."""
+        """Return the upright picture, uint8 (H, W, 3) in RGB; made anew, as many frames are held at once."""
         picture = self.picture
         matrix, full = matrix_of(picture), full_range(picture)
         rgb = picture.reformat(format="rgb24", src_colorspace=matrix, src_color_range=full, dst_color_range=2)

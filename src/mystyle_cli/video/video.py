@@ -13,7 +13,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -34,7 +34,7 @@ from mystyle_cli.restore.given import Given
 from mystyle_cli.restore.restore import ENLARGED
 from mystyle_cli.restore.whole import Whole
 from mystyle_cli.video.clip import LARGEST_FRAME, Frame, open_clip
-from mystyle_cli.video.frames import Shown, in_windows, smoothed
+from mystyle_cli.video.frames import Shown, chosen, fill_between, in_windows, smoothed
 from mystyle_cli.video.phi import GREY, Suffered, suffered_of
 from mystyle_cli.video.watch import Watched, cut_window, located, watch
 from mystyle_cli.video.writing import open_writer
@@ -50,6 +50,9 @@ ClipTask = Literal["restore", "upscale"]
 
 SAMPLES: Final = 16
 """Frames from which it is told what the clip suffered."""
+
+CHUNK: Final = 16
+"""Frames that are held at once, about."""
 
 REACH: Final = 2
 """Frames to each side with which codes and motions are made smooth; with more, quick ones are lost."""
@@ -221,10 +224,11 @@ class _Making:
 
     def _shown(self, frame: Frame, part: Part, at: int) -> Shown:
         quad = part.quads[at]
-        window, (left, top) = frame.pixels, (0, 0)
+        window, (left, top) = frame.pixels(), (0, 0)
         if self.factor == 1:
             margin = math.ceil(MARGIN * max(1.0, quad_side(quad) / self.resolution)) + 2
-            window, (left, top) = cut_window(frame.pixels, quad, margin)
+            window, (left, top) = cut_window(window, quad, margin)
+            window = window.copy()  # so that the frame's own pixels can go
         digest = hashlib.sha256(f"{frame.number}".encode()).hexdigest()  # of the grain
         photo = Photo(window, None, False, None, None, digest)
         name = f"{self.clip.path}, frame {frame.number}"
@@ -235,9 +239,23 @@ class _Making:
         return Shown(frame, part, float(part.shares[at]), (left, top), given)
 
     def _searched(self, frames: Iterator[Shown]) -> Iterator[Shown]:
-        """Find the code of each face, several at once."""
-        while group := list(islice(frames, self.at_once)):
-            self._search([shown for shown in group if shown.given is not None])
+        """Find the code of each face: some are searched, several at once, the others lie between them."""
+        before: Shown | None = None
+        while group := list(islice(frames, CHUNK)):
+            rows = [list(row) for _, row in groupby(group, lambda shown: id(shown.part))]
+            due: list[Shown] = []
+            for row in rows:
+                if row[0].part is None:
+                    continue
+                if before is not None and before.part is row[0].part and row[0] is group[0]:
+                    row.insert(0, before)
+                known = row[0].code is not None
+                due += [row[at] for at in chosen([shown.look() for shown in row], known)]
+            for first in range(0, len(due), self.at_once):
+                self._search(due[first : first + self.at_once])
+            for row in rows:
+                fill_between(row)
+            before = group[-1]
             yield from group
 
     def _search(self, group: Sequence[Shown]) -> None:
@@ -279,7 +297,7 @@ class _Making:
 
     def _laid(self, shown: Shown) -> Pixels | None:
         """Return a frame as it is written, uint8 (H, W, 3); None where it stays as it was."""
-        pixels, given, image = shown.frame.pixels, shown.given, shown.image
+        pixels, given, image = shown.frame.pixels(), shown.given, shown.image
         if image is not None and not np.isfinite(image).all():
             self.failed += 1
             image = None

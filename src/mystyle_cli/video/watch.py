@@ -101,7 +101,7 @@ def watch(
     watching = _Watching(clip, profile, estimator, force)
     count = 0
     for frame in clip.frames():
-        watching.look(frame.pixels)
+        watching.look(frame.pixels())
         count = frame.number + 1
         progress(Step("watch", count, max(count, clip.facts.claimed)))
     watching.judge(watching.tracker.close())

@@ -167,8 +167,9 @@ def laid_over(frame: Frame, pixels: Pixels, size: tuple[int, int]) -> VideoFrame
         dst_colorspace=matrix,
     )
     made.colorspace, made.color_range = old.colorspace, old.color_range
-    if (old.width, old.height) == size and pixels.shape == frame.pixels.shape:
-        same = np.asarray(np.rot90((pixels == frame.pixels).all(axis=2), -frame.turns))
+    before = frame.pixels()
+    if (old.width, old.height) == size and pixels.shape == before.shape:
+        same = np.asarray(np.rot90((pixels == before).all(axis=2), -frame.turns))
         for new, own in zip(made.planes, old.planes, strict=True):
             _restored(_view(new), _view(own), same)
     return made
