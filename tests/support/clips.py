@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +15,7 @@ from mystyle_cli.photos.decode import decode
 
 ROOT = Path(__file__).parents[2]
 PERSON = ROOT / "profiles/photos/ada-held-out/03.jpg"
-"""A rendered person from the front."""
+STRANGER = ROOT / "profiles/photos/marco-held-out/02.jpg"
 
 RATE = 25
 TIME_BASE = Fraction(1, 12800)
@@ -41,14 +40,6 @@ def moving(photo: Path = PERSON, frames: int = 8, side: int = SIDE, speed: float
         turned = square.transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
         made.append(np.asarray(turned))
     return np.stack(made)
-
-
-def scenery(frames: int, side: int = SIDE) -> np.ndarray:
-    """Return frames uint8 (T, side, side, 3) without anybody, which move a little."""
-    y, x = np.mgrid[0:side, 0:side] / side
-    blue = [0.5 + 0.2 * np.sin(9 * x + 0.1 * number) for number in range(frames)]
-    rows = [np.stack([0.2 + 0.5 * y, 0.7 - 0.4 * x, one], axis=-1) for one in blue]
-    return np.rint(np.stack(rows) * 255).astype(np.uint8)
 
 
 def write_clip(
@@ -137,10 +128,3 @@ def playlist(path: Path, *names: object) -> Path:
     parts = [f"#EXTINF:1,\n{name}" for name in names]
     path.write_text("\n".join(["#EXTM3U", "#EXT-X-TARGETDURATION:9", *parts]))
     return path
-
-
-def png(pixels: np.ndarray) -> bytes:
-    """Return the bytes of a picture."""
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "png")
-    return stream.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,8 @@ def clear(person: str, number: int = 0) -> Path:
     return [path for path in sorted((DEMONSTRATION / person).iterdir()) if path.name not in others][number]
 
 
+@cache
 def aligned(number: int, size: int) -> np.ndarray:
-    """Return the face uint8 (size, size, 3) of one of the good photos of a demonstration person, ada."""
-    photo = decode(clear("ada", number)).pixels
+    """Return the face uint8 (size, size, 3) of one of four photos of a demonstration person, ada."""
+    photo = decode(clear("ada", number % 4)).pixels
     return align(photo, find_faces(photo)[0].landmarks, size, FFHQ).pixels

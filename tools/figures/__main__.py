@@ -22,6 +22,7 @@ FIGURES = {
     "adversarial": "DiffAugment and Ojha et al. by the length of their training",
     "restore": "blurred, noisy, compressed photos restored, against upscale and the domain prior",
     "repaired": "scratched crops, and whole photos: what is filled, and whether the face meets the rest",
+    "video": "a clip of a person, against its frames restored one by one",
     "merged": "two people in one generator, against their own profiles (fig 13)",
     "albums": "two albums of real people: kept, refused, restored",
     "editing": "the two people edited: what changes, and whether they stay themselves",

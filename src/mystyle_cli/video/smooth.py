@@ -9,30 +9,46 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating[Any]]
 
-STIFFNESS: Final = tuple(float(10.0**power) for power in np.arange(-1, 5.5, 0.5))
+STIFFNESS: Final = tuple(float(10.0**power) for power in np.arange(-2, 5, 0.5))
 """How stiff a path may be, from hardly to hardly moving."""
+
+NEAR: Final = 4
+"""Points to each side by which it is told how stiff the path is at one."""
 
 
 def smooth_path(points: Floats) -> npt.NDArray[np.float64]:
-    """Return a path (T, D) without its jitter; how stiff it is follows from how it moves.
+    """Return a path (T, D) without its jitter; how stiff it is at a point follows from how it moves there.
 
-    Its third differences are held down, so that steady speed and acceleration are no cost; how much, is what
-    tells best of each point by all others (generalised cross-validation).
+    Third differences are held down, so that steady speed and acceleration are no cost. How much, is what
+    tells each of the points nearby best by all others (cross-validation).
 
     Source: Eilers 2003, "A perfect smoother".
     """
+    from scipy.ndimage import minimum_filter1d
+
     path: npt.NDArray[np.float64] = np.array(points, np.float64)
-    count = len(path)
-    if count < 5:
+    if len(path) < 5:
         return path
-    best, least = path, np.inf
+    made, missed = [], []
     for stiffness in STIFFNESS:
         smooth, freedom = _whittaker(path, stiffness)
-        spread = float(np.square(path - smooth).sum()) / count
-        score = spread / (1 - freedom / count) ** 2
-        if score < least:
-            best, least = smooth, score
-    return best
+        left_out = (path - smooth) / (1 - freedom / len(path))  # as if each were not there
+        made.append(smooth)
+        missed.append(_near(np.square(left_out).sum(axis=1)))
+    # (T,), the least of those around, so that a quick turn is met from its beginning; it changes gently, too
+    best = _near(minimum_filter1d(np.argmin(missed, axis=0), 2 * NEAR + 1).astype(np.float64))
+    lower = np.floor(best).astype(int)
+    share, every = (best - lower)[:, None], np.arange(len(path))
+    ways = np.stack(made)
+    upper = np.minimum(lower + 1, len(ways) - 1)
+    return np.asarray((1 - share) * ways[lower, every] + share * ways[upper, every])
+
+
+def _near(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the mean of values (T,) around each."""
+    from scipy.ndimage import uniform_filter1d
+
+    return np.asarray(uniform_filter1d(values, 2 * NEAR + 1, mode="nearest"))
 
 
 def _whittaker(points: npt.NDArray[np.float64], stiffness: float) -> tuple[npt.NDArray[np.float64], float]:
@@ -52,7 +68,7 @@ def _whittaker(points: npt.NDArray[np.float64], stiffness: float) -> tuple[npt.N
     # eigenvalues of third differences are about (2 sin(w / 2))^6, w from 0 to pi
     waves = np.pi * (np.arange(count) + 0.5) / count
     freedom = float((1 / (1 + stiffness * (2 * np.sin(waves / 2)) ** 6)).sum())
-    return np.asarray(smooth), min(freedom, 0.95 * count)
+    return np.asarray(smooth), freedom
 
 
 def shares(reach: int) -> npt.NDArray[np.float64]:

@@ -55,13 +55,13 @@ class Watched:
 
     frames: int
     parts: tuple[Part, ...]
-    part_of: npt.NDArray[np.int32]  # (frames,), which part shows the person, -1 for none
+    shows: npt.NDArray[np.int32]  # (frames,), which part shows the person, -1 for none
     warnings: tuple[str, ...] = ()
 
     @property
     def with_person(self) -> int:
         """How many frames are worked on."""
-        return int((self.part_of >= 0).sum())
+        return int((self.shows >= 0).sum())
 
     @property
     def side(self) -> float:
@@ -75,7 +75,7 @@ class Watched:
 
     def at(self, number: int) -> tuple[Part, int] | None:
         """Return the part that shows the person on a frame, and the frame's place in it."""
-        which = int(self.part_of[number])
+        which = int(self.shows[number])
         return None if which < 0 else (self.parts[which], number - self.parts[which].first)
 
 
@@ -186,26 +186,30 @@ class _Watching:
 
     def found(self, count: int) -> Watched:
         """Return where the person is; of two faces on one frame the one that is more like them."""
-        part_of = np.full(count, -1, np.int32)
+        shows = np.full(count, -1, np.int32)
         parts: list[Part] = []
         for track, score in sorted(self.kept, key=lambda kept: -kept[1]):
-            part = self._part(track, score)
-            stretch = part_of[track.first : track.first + len(track)]
+            part = part_of(track, score, self.profile.prior.crop, self.stretch, self.fade)
+            stretch = shows[track.first : track.first + len(track)]
             stretch[stretch < 0] = len(parts)
             parts.append(part)
-        return Watched(count, tuple(parts), part_of, tuple(dict.fromkeys(self.warnings)))
+        return Watched(count, tuple(parts), shows, tuple(dict.fromkeys(self.warnings)))
 
-    def _part(self, track: Track, score: float) -> Part:
-        smooth = smooth_path(track.squares)
-        crop = self.profile.prior.crop
-        quads = np.stack([quad_of(place, crop) for place in smooth]) / [self.stretch, 1.0]
-        count = np.arange(len(track))
-        shares = np.ones(len(track))
-        if not track.begins:
-            shares = np.minimum(shares, (count + 1) / (self.fade + 1))
-        if not track.ends:
-            shares = np.minimum(shares, (len(track) - count) / (self.fade + 1))
-        return Part(track.first, quads, shares, score, tuple(track.seen))
+
+def part_of(track: Track, score: float, crop: Crop, stretch: float, fade: int) -> Part:
+    """Return a track as it is worked on.
+
+    Args:
+        stretch: how much wider frames were for the track than they are.
+        fade: frames in which a face comes or goes without a cut.
+    """
+    quads = np.stack([quad_of(place, crop) for place in smooth_path(track.squares)]) / [stretch, 1.0]
+    count, shares = np.arange(len(track)), np.ones(len(track))
+    if not track.begins:
+        shares = np.minimum(shares, (count + 1) / (fade + 1))
+    if not track.ends:
+        shares = np.minimum(shares, (len(track) - count) / (fade + 1))
+    return Part(track.first, quads, shares, score, tuple(track.seen))
 
 
 def stretched(pixels: Pixels, aspect: float) -> Pixels:

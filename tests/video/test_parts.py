@@ -1,0 +1,145 @@
+"""What clips are made of: paths made smooth, frames that are searched, cuts, one phi for all frames."""
+
+from __future__ import annotations
+
+from array import array
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mystyle_cli.faces.align import Crop
+from mystyle_cli.video import tracks
+from mystyle_cli.video.frames import EVERY, chosen, fill_between, in_windows, smoothed
+from mystyle_cli.video.phi import Suffered
+from mystyle_cli.video.smooth import shares, smooth_path
+from mystyle_cli.video.tracks import Track, Tracker, is_cut
+from mystyle_cli.video.watch import part_of
+from tests.support.clips import PERSON, STRANGER, moving
+
+TIMES = np.arange(100) / 25
+
+
+def test_a_path_loses_its_jitter_and_keeps_its_speed() -> None:
+    """A slow path gets nearer to the truth; one that is quickly shaken is followed as it was seen."""
+    random = np.random.default_rng(0)
+    slow = 100 + 20 * np.sin(2 * np.pi * 0.2 * TIMES)[:, None]
+    shaken = slow + 30 * np.sin(2 * np.pi * 3 * TIMES)[:, None] * (abs(TIMES - 2) < 0.6)[:, None]
+    for truth, gain in ((slow, 1.3), (shaken, 0.8)):
+        seen = truth + random.normal(0, 1, truth.shape)
+        before, after = (np.sqrt(np.square(one - truth).mean()) for one in (seen, smooth_path(seen)))
+        assert after < before / gain
+    assert (smooth_path(slow[:3]) == slow[:3]).all()
+
+
+def test_neighbours_move_nothing_that_moves_steadily() -> None:
+    """Shares sum to 1, and a parabola passes them unchanged."""
+    for reach in (0, 1, 2, 4):
+        away = np.arange(-reach, reach + 1)
+        assert shares(reach).sum() == pytest.approx(1)
+        assert shares(reach) @ (3 - 2 * away + 0.5 * away**2) == pytest.approx(3)
+    assert np.square(shares(2)).sum() < 0.5  # of the noise's variance
+
+
+def frame(number: int, part: object, **facts: object) -> SimpleNamespace:
+    """Return a frame on its way."""
+    return SimpleNamespace(frame=SimpleNamespace(number=number), part=part, motion=None, **facts)
+
+
+def test_frames_are_made_smooth_within_their_part() -> None:
+    """Each frame sees those before and after it that show the same part, and no others."""
+    first, second = object(), object()
+    parts = [first] * 5 + [None] + [second] * 3
+    row = [frame(number, part, code=np.array([float(number)])) for number, part in enumerate(parts)]
+    windows = list(in_windows(iter(row), 2))
+    assert [one.frame.number for one, _ in windows] == list(range(9))
+    seen = [[other.frame.number for other in around] for _, around in windows]
+    assert (
+        seen
+        == [[0, 1, 2], [0, 1, 2, 3], [0, 1, 2, 3, 4], [1, 2, 3, 4], [2, 3, 4], [], [6, 7, 8]]
+        + [[6, 7, 8]] * 2
+    )
+    row[2].code = np.array([12.0])
+    shown, around = windows[2]
+    assert 2 < smoothed(shown, around, "code", 2)[0] < 12
+    shown, around = windows[4]
+    assert smoothed(shown, around, "code", 2)[0] == 4  # at its end a part is left as it is
+
+
+def test_what_lies_between_is_not_searched() -> None:
+    """Of steady frames every few are searched, and a blink between two of them, too."""
+    steady = [np.full((32, 32), 100.0 + number) for number in range(2 * EVERY + 1)]
+    assert chosen(steady, known=False) == [0, EVERY, 2 * EVERY]
+    assert chosen(steady, known=True) == [EVERY, 2 * EVERY]
+    blink = [look.copy() for look in steady]
+    blink[EVERY // 2][8:12, 8:12] += 40
+    assert EVERY // 2 in chosen(blink, known=False)
+    assert chosen(steady[:1], known=False) == [0]
+
+
+def test_codes_between_are_mixtures() -> None:
+    """A code between two is as far from either as its frame is; mixtures stay in A_beta, which is convex."""
+    part = object()
+    row = [frame(number, part, code=None) for number in range(5)]
+    for at, code in ((0, [1.0, 0.0]), (4, [0.0, 1.0])):
+        row[at].code, row[at].motion = np.array(code), np.full(4, float(at))
+    fill_between(row)
+    assert np.allclose([one.code for one in row], [[1, 0], [0.75, 0.25], [0.5, 0.5], [0.25, 0.75], [0, 1]])
+    assert np.allclose(row[1].motion, 1)
+
+
+def test_a_cut_ends_a_track() -> None:
+    """Somebody who is seen after a cut is somebody else; a face that only moves stays one track."""
+    tracker = Tracker(25)
+    frames = np.concatenate([moving(PERSON, 4, speed=3), moving(STRANGER, 3)])
+    ended = [tracker.look(pixels) for pixels in frames]
+    assert [len(one) for one in ended] == [0, 0, 0, 0, 1, 0, 0]
+    (first,), (second,) = ended[4], tracker.close()
+    assert (first.first, len(first), first.begins, first.ends) == (0, 4, True, True)
+    assert (second.first, len(second), second.begins) == (4, 3, True)
+    steps = np.diff(first.squares[:, 0])
+    assert (abs(steps - 3) < 2.5).all()
+
+
+def test_flashes_of_what_moves_are_no_cuts() -> None:
+    """Frames that differ as much as those before them are one scene."""
+    dark, light = np.zeros((24, 24, 3)), np.full((24, 24, 3), 60.0)
+    assert is_cut(dark, light, 2.0)
+    assert not is_cut(dark, light, 30.0)
+    assert not is_cut(dark, dark + 20, 0.1)
+    assert is_cut(None, dark, 0.0)
+
+
+def test_a_face_that_is_lost_ends_its_track_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a cut a track neither begins nor ends with one, so that it is faded."""
+    frames = moving(PERSON, 5)
+    tracker = Tracker(25)
+    real = tracks.followed
+    monkeypatch.setattr(tracks, "followed", lambda *given: None if len(given[1]) > 1 else real(*given))
+    ended = [track for pixels in frames for track in tracker.look(pixels)]
+    assert [(track.first, len(track), track.begins, track.ends) for track in ended] == [(0, 2, True, False)]
+
+
+def test_a_face_that_comes_or_goes_is_faded() -> None:
+    """At a cut it shows at once."""
+    place = np.array([64.0, 64.0, 30.0, 0.0])
+    shares = {}
+    for begins, ends in ((True, True), (False, True), (False, False)):
+        track = Track(0, array("d", np.tile(place, 8)), begins=begins, ends=ends)
+        part = part_of(track, 0.9, Crop(0.5, 0.0), stretch=2.0, fade=3)
+        shares[begins, ends] = part.shares.tolist()
+        assert np.allclose(part.quads[3], [[24.5, 49], [24.5, 79], [39.5, 79], [39.5, 49]])
+    assert shares[True, True] == [1.0] * 8
+    assert shares[False, True] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0]
+    assert shares[False, False] == [0.25, 0.5, 0.75, 1.0, 1.0, 0.75, 0.5, 0.25]
+
+
+def test_one_phi_for_near_and_far() -> None:
+    """The same blur of a clip is the wider, in a crop's pixels, the smaller the face is."""
+    suffered = Suffered((4.0, 0.0, 4.0), noise=5.0, scale=2.0)
+    near, far = suffered.at(128, 128), suffered.at(64, 128)
+    assert (near.sigma, far.sigma) == (2.0, 4.0)
+    assert (near.side, far.side) == (64, 32)
+    assert near.noise == far.noise == 5.0
+    assert near.fixed
+    assert suffered.at(512, 128).side == 64  # the profile draws no more than 128
