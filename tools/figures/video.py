@@ -1,8 +1,8 @@
 """A damaged clip of a rendered person restored, against its frames restored one by one as photos.
 
 The person is MYSTYLE_VIDEO_NAME of the store in MYSTYLE_VIDEO_STORE: one of the demonstration people, or s0,
-s1, .. who are drawn here; the clip lasts MYSTYLE_VIDEO_SECONDS, and the quality is MYSTYLE_VIDEO_QUALITY. Clips
-and pictures stay in figures/.
+s1, .. who are drawn here; the clip lasts MYSTYLE_VIDEO_SECONDS, and the quality is MYSTYLE_VIDEO_QUALITY.
+Clips and pictures stay in figures/.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from mystyle_cli.restore.task import Quality, default_settings
 from mystyle_cli.store.store import Store
 from mystyle_cli.video.video import restore_clip
 from mystyle_cli.video.writing import CODER
-from tools.figures.common import OUT, report_progress, save_picture, spread
+from tools.figures.common import OUT, report_progress, save_picture
 from tools.portraits.film import film
 from tools.portraits.identity import draw_traits
 from tools.portraits.people import PEOPLE, Person
@@ -83,7 +83,7 @@ def make() -> Report:
     scores = {name: score(profile, made_, truth, quads) for name, made_ in frames.items()}
     show(frames, truth, quads)
     rows: list[list[Cell]] = [
-        [name, *map(spread, vars(scores[name]).values())] for name in (CLIP, APART, OURS)
+        [name, *(f"{one.mean():.4f}" for one in vars(scores[name]).values())] for name in (CLIP, APART, OURS)
     ]
     damage = made.damage
     assert damage is not None
@@ -106,8 +106,8 @@ def make() -> Report:
             "flicker": "LPIPS of neighbouring frames beyond the truth's, on the face's window",
             "damage": f"blur {BLUR} px, noise {NOISE:g}, H.264 at {CODED['crf']}; found blur "
             f"{damage.sigma * made.side / engine.resolution:.2f} px",
-            "pictures": f"figures/video-{NAME}-{QUALITY}.png: truth, clip, frame by frame, ours; and a row of "
-            "pixels through the eyes over time",
+            "pictures": f"figures/video-{NAME}-{QUALITY}.png: truth, clip, frame by frame, ours; below, one "
+            "row of pixels through the eyes of each, over time",
         },
     )
 
