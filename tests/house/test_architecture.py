@@ -36,6 +36,7 @@ ROOMS = [
         "store",
         "edit",
         "group",
+        "video",
         "restore",
     ),
     *(

@@ -16,6 +16,7 @@ from PIL import Image
 
 from mystyle_cli.cli import cli
 from mystyle_cli.fetch.licences import LICENCES, accept_licences
+from tests.support.clips import moving, write_clip
 from tests.support.evaluations import measure_quickly
 from tests.support.groups import place
 from tests.support.journeys import Run
@@ -112,6 +113,7 @@ LINES = (
     "invert ada in.png --aligned --steps 1 --save-codes codes -o inverted --skip-existing",
     "upscale ada small.png --aligned --force --steps 1 -o large.png",
     "restore ada in.png --aligned --force --steps 1 --jpeg 50 -o restored.png",
+    "restore ada in.mp4 --steps 1 -o out.mp4",
     "restore --who all in.png --force --steps 1 --jpeg 50 -o known.png",
     "inpaint ada in.png --mask hole.png --aligned --steps 1 --start random --beta none -o filled.png",
     "edit ada in.png bad.png -d smile -s 9 --codes codes -o edited",
@@ -189,8 +191,9 @@ def test_documents_hold_what_the_page_says(
     )
     Image.fromarray(picture(3, 64)).save("in.png")
     Image.fromarray(picture(3, 16)).save("small.png")
-    moving = [Image.fromarray(picture(number, 64)) for number in (4, 5)]
-    moving[0].save("moving.gif", save_all=True, append_images=moving[1:])
+    write_clip(Path("in.mp4"), moving(frames=3))
+    both = [Image.fromarray(picture(number, 64)) for number in (4, 5)]
+    both[0].save("moving.gif", save_all=True, append_images=both[1:])
     Image.fromarray(np.eye(64, dtype=np.uint8) * 255).save("hole.png")
     Path("bad.png").write_bytes(b"no picture")
     accept_licences("ffhq-1024", {"ffhq.pkl": next(iter(LICENCES))}, lambda licences: True)

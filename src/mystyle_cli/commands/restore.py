@@ -140,6 +140,7 @@ def run_restore(
         "mystyle upscale adele - < in.png > out.png",
         "mystyle upscale adele inbox --watch -o large     # photos as they come, until Ctrl-C",
         "mystyle upscale adele in.png --instant     # at once, or --quality fast",
+        "mystyle upscale adele far.mov -o near.mov     # a clip, with its sound (pip install av)",
     ),
 )
 @profile_argument
@@ -243,6 +244,7 @@ def invert(app: App, name: str, batch: BatchOptions, codes: CodeOptions, search:
         "mystyle restore adele scan.png --mask scratches.png --keep-tone",
         "mystyle restore adele album -r -o restored --quality fast",
         "mystyle restore adele inbox --watch -o restored     # photos as they come, until Ctrl-C",
+        "mystyle restore adele party.mp4 -o better.mp4     # a clip, with its sound (pip install av)",
         "mystyle restore --who all group.png -o out.png     # everybody of whom there is a profile",
     ),
 )

@@ -102,9 +102,11 @@ def plan(batch: BatchOptions, command: str) -> list[_Place]:
 
 
 def run_clips(
-    app: App, name: str, ask: Ask, batch: BatchOptions, search: SearchOptions, *, codes: bool
+    app: App, name: str | None, ask: Ask, batch: BatchOptions, search: SearchOptions, *, codes: bool
 ) -> int:
     """Restore all clips of a command, one after another; returns the exit code."""
+    if name is None:
+        raise UsageError("a clip is worked on for one person", "Name a profile.")
     refuse_unfit(batch, search, ask, codes)
     if batch.overwrite and batch.skip_existing:
         raise UsageError("--overwrite and --skip-existing contradict each other", "Give one of them.")
