@@ -32,6 +32,7 @@ BASES: Mapping[str, Mapping[str, Any]] = {
     "upscale": {"photo": picture(1, 20), "aligned": True, "steps": 2},
     "inpaint": {"photo": picture(1, 32), "mask": HOLE, "aligned": True, "steps": 2},
     "restore": {"photo": picture(1, 32), "aligned": True, "steps": 2, "noise": 20.0, "blur": 1.0, "jpeg": 30},
+    "restore_clip": {"source": "in.mp4", "target": "out.mp4", "steps": 2},
     "invert": {"photo": picture(1, 32), "aligned": True, "steps": 2},
     "edit": {"photo": picture(1, 32), "strengths": {"smile": 40.0}, "aligned": True, "steps": 2},
     "sample": {"seeds": [1]},
@@ -71,6 +72,19 @@ CASES: Mapping[str, Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]] =
             {"scratches": False},
         ),
         "keep_tone": ({"photo": GREY}, {"keep_tone": True}),
+        "grain": ({}, {"grain": True}),
+    },
+    "restore_clip": {
+        **{name: SEARCHED[name] for name in ("beta", "steps")},
+        **QUALITY,
+        "source": ({}, {"source": "other.mp4"}),
+        "target": ({}, {"target": "other.mp4"}),
+        "task": ({}, {"task": "upscale"}),
+        "force": ({}, {"force": True}),
+        "blur": ({}, {"blur": 4.0}),
+        "noise": ({}, {"noise": 0.0}),
+        "scale": ({}, {"scale": 2.0}),
+        "keep_tone": ({}, {"keep_tone": True}),
         "grain": ({}, {"grain": True}),
     },
     "invert": SEARCHED,
@@ -133,8 +147,13 @@ def stores(tiny_prior: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def call(stores: Path) -> Callable[..., tuple[Any, ...]]:
-    """Call a method and return what came of it, or which refusal."""
+def call(stores: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, ...]]:
+    """Call a method and return what came of it, or which refusal; of a clip, what the core is asked for.
+
+    That each of it changes what comes of clips is seen on photos, and in `tests/video`.
+    """
+    asked = "mystyle_cli.video.video.restore_clip"
+    monkeypatch.setattr(asked, lambda engine, *given, progress: repr((engine.settings, given)).encode())
 
     def run(method: str, **given: Any) -> tuple[Any, ...]:
         name = given.pop("store", "plain")
@@ -144,6 +163,8 @@ def call(stores: Path) -> Callable[..., tuple[Any, ...]]:
             found = getattr(mystyle_cli.open_profile("ada", stores / name), method)(**given)
         except MystyleError as error:
             return type(error), error.message
+        if isinstance(found, bytes):
+            return found, ""
         pixels = found.frames[0].pixels if method == "edit" else found.pixels
         return pixels.tobytes(), getattr(found, "backend", "")
 

@@ -33,11 +33,6 @@ SMALLEST_SIDE: Final = 16  # pixels
 MOST_FRAMES: Final = 1_000_000  # more than nine hours
 MOST_DAMAGED: Final = 0.5  # share of a clip's packets that may be damaged
 
-ENDINGS: Final = frozenset(
-    (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".3gp", ".wmv")
-)
-"""How clips are called; one that is named is read only if it is called so."""
-
 FORMATS: Final = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,asf,flv"
 """The containers that are opened, by FFmpeg's names; playlists, which name other files, are none of them."""
 
@@ -354,8 +349,3 @@ def _refuse_size(path: Path, width: int, height: int) -> None:
         )
     if min(width, height) < SMALLEST_SIDE:
         raise DecodeError(f"{path}: its frames have {width} x {height} pixels", "Give a larger one.")
-
-
-def is_clip(path: Path) -> bool:
-    """Tell whether a file is called as clips are."""
-    return path.suffix.lower() in ENDINGS
