@@ -67,6 +67,7 @@ def test_several_clips_go_to_a_folder(run: Run, clip: Path) -> None:
         (("in.mp4", "b.mp4", "-o", "out.mp4"), "names a file"),
         (("in.mp4", "b/in.mp4", "-o", "out"), "two clips would become one file"),
         (("in.mp4", "--format", "jpg"), "--format does nothing"),
+        (("in.mp4", "-o", "out", "--watch"), "--watch does nothing"),
         (("in.mp4", "--recursive"), "--recursive does nothing"),
         (("in.mp4", "--keep-metadata"), "--keep-metadata does nothing"),
         (("in.mp4", "--mark", "visible"), "--mark visible does nothing"),

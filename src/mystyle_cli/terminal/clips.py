@@ -55,6 +55,7 @@ def refuse_unfit(batch: BatchOptions, search: SearchOptions, ask: Ask, codes: bo
         "--format": batch.format_name is not None,
         "--jpeg-quality": batch.jpeg_quality is not None,
         "--recursive": batch.recursive,
+        "--watch": ask.watch,
         "--keep-metadata": batch.keep_metadata,
         f"--mark {batch.mark}": batch.mark in ("visible", "c2pa"),
         "--aligned": search.aligned,
