@@ -47,7 +47,11 @@ SEARCHED: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "aligned": ({}, {"aligned": False}),
     "force": ({"store": "strict"}, {"force": True}),
 }
-QUALITY = {"quality": (WHOLE, {"quality": "instant"})}
+QUALITY = {
+    "quality": (WHOLE, {"quality": "instant"}),
+    "variants": ({}, {"variants": 2}),
+    "seed": ({"variants": 4, "steps": 20}, {"seed": 2}),
+}
 
 CASES: Mapping[str, Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]] = {
     "upscale": {**SEARCHED, **QUALITY},
@@ -122,6 +126,9 @@ REFUSED: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("edit", {"strengths": {"smile": float("nan")}}),
     ("edit", {"at_limit": "projekt"}),
     ("upscale", {"quality": "fst"}),
+    ("upscale", {"seed": 2}),
+    ("upscale", {"variants": 0}),
+    ("upscale", {"variants": 2, "quality": "instant", "steps": None}),
     ("upscale", {"beta": float("nan")}),
     ("upscale", {"steps": 0}),
     ("sample", {"sampler": "anchor"}),
@@ -166,7 +173,9 @@ def call(stores: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[A
         if isinstance(found, bytes):
             return found, ""
         pixels = found.frames[0].pixels if method == "edit" else found.pixels
-        return pixels.tobytes(), getattr(found, "backend", "")
+        openness = getattr(found, "openness", None)
+        open_to = b"" if openness is None else openness.map.tobytes()
+        return pixels.tobytes(), getattr(found, "backend", ""), open_to
 
     return run
 

@@ -40,10 +40,12 @@ class Person(Profile):
     A photo is decoded already, or its path, its file's bytes, or pixels uint8 (H, W, 3). Options of all
     methods: `beta`, the dilation of the person's space (None = unbounded, "auto" = as the profile's own
     held-out photos advise); `quality`, "full", "fast" or "instant", which needs no torch and takes a fixed
-    number of steps; `steps`, Adam steps at most (None = the default); `aligned`, the photo is an aligned
-    crop; `force`, go on although the face is not this person's; `device`, as `--device` takes it (None =
-    where the person is, see `on`; the CPU at first). `restore` and `edit_photos` take many photos at once.
-    Of several people (`profile merge`) each photo's own is found, as told in `person`; `one` says whom.
+    number of steps; `variants`, how many answers that explain the photo equally well, drawn with `seed` (see
+    `Restoration.others` and `openness`); `steps`, Adam steps at most (None = the default); `aligned`, the
+    photo is an aligned crop; `force`, go on although the face is not this person's; `device`, as `--device`
+    takes it (None = where the person is, see `on`; the CPU at first). `restore` and `edit_photos` take many
+    photos at once. Of several people (`profile merge`) each photo's own is found, as told in `person`; `one`
+    says whom.
     """
 
     def check(self) -> None:
@@ -61,6 +63,8 @@ class Person(Profile):
         photo: Picture,
         *,
         beta: Dilation = BETA_UPSCALE,
+        variants: int = 1,
+        seed: int | None = None,
         quality: Quality = "full",
         steps: int | None = None,
         aligned: bool = False,
@@ -77,7 +81,7 @@ class Person(Profile):
 
         Source: sec. 3.3, 5.2.2.
         """
-        settings = _settings("upscale", beta, steps, aligned, force, quality)
+        settings = _settings("upscale", beta, steps, aligned, force, quality, variants, seed)
         return self._placed(device)._restore("upscale", _subject(photo, None), settings, progress)
 
     def inpaint(
@@ -86,6 +90,8 @@ class Person(Profile):
         mask: Pixels | Region,
         *,
         beta: Dilation = BETA_INPAINT,
+        variants: int = 1,
+        seed: int | None = None,
         quality: Quality = "full",
         steps: int | None = None,
         aligned: bool = False,
@@ -100,7 +106,7 @@ class Person(Profile):
 
         Source: sec. 3.3, 5.2.1.
         """
-        settings = _settings("inpaint", beta, steps, aligned, force, quality)
+        settings = _settings("inpaint", beta, steps, aligned, force, quality, variants, seed)
         return self._placed(device)._restore("inpaint", _subject(photo, mask), settings, progress)
 
     def restore(
@@ -116,6 +122,8 @@ class Person(Profile):
         keep_tone: bool | None = None,
         grain: bool | None = None,
         beta: Dilation = BETA_RESTORE,
+        variants: int = 1,
+        seed: int | None = None,
         quality: Quality = "full",
         steps: int | None = None,
         aligned: bool = False,
@@ -137,7 +145,7 @@ class Person(Profile):
         """
         from mystyle_cli.restore.estimates import Known
 
-        settings = _settings("restore", beta, steps, aligned, force, quality)
+        settings = _settings("restore", beta, steps, aligned, force, quality, variants, seed)
         known = Known(blur, noise, jpeg, scale)
         settings = replace(settings, known=known, scratches=scratches, keep_tone=keep_tone, grain=grain)
         return self._placed(device)._restore("restore", _subject(photo, mask), settings, progress)
@@ -437,10 +445,14 @@ def _settings(
     aligned: bool,
     force: bool,
     quality: Quality = "full",
+    variants: int = 1,
+    seed: int | None = None,
 ) -> RestoreSettings:
     from mystyle_cli.restore.task import BETAS, default_settings
 
     settings = default_settings(task, quality).dilated(beta, BETAS[task])
     if steps is not None:
         settings = replace(settings, projection=replace(settings.projection, steps=steps))
-    return replace(settings, aligned=aligned, force=force)
+    if seed is not None and variants == 1:
+        raise UsageError("only variants are drawn", "Leave out the seed, or ask for 2 variants or more.")
+    return replace(settings, aligned=aligned, force=force, variants=variants, seed=seed or 0)

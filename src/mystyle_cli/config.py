@@ -26,6 +26,8 @@ TUNE_BATCH: Final = 6  # photos a step of tuning; 4 to 8 are about as good, for 
 # highest rate of tuning: the best of 5e-3, 1e-2, 1.4e-2 and 2e-2 in runs of 15 passes, six photos a step
 TUNE_RATE: Final = 1e-2
 
+MOST_VARIANTS: Final = 32  # answers to one photo
+
 FACE_PARTS: Final = (
     "eyes",
     "right-eye",

@@ -34,6 +34,7 @@ from mystyle_cli.store.store import Store
 from mystyle_cli.terminal import batch
 from tests.support import tagged
 from tests.support.journeys import EVERYWHERE, Run, document, journey
+from tests.support.points import face_points
 from tests.support.portraits import clear
 from tests.support.tiny_store import picture
 
@@ -441,19 +442,6 @@ def test_holes_are_filled(run: Run, crops: None, tmp_path: Path, monkeypatch: py
     check_search(run, "inpaint", tmp_path / "store")
 
 
-def face_points() -> np.ndarray:
-    """Return 68 points of a face 60 pixels wide about the middle of 96."""
-    turns = np.linspace(0, 2 * np.pi, 7)[:6]
-    ring = np.stack([np.cos(turns), np.sin(turns)], axis=1)
-    points = np.full((68, 2), 48.0)
-    points[:17] = np.stack([np.linspace(18, 78, 17), 40 + 40 * np.sin(np.linspace(0, np.pi, 17))], axis=1)
-    points[17:27] = np.stack([np.linspace(24, 72, 10), np.full(10, 28.0)], axis=1)
-    points[27:36] = np.stack([np.linspace(44, 52, 9), np.linspace(36, 54, 9)], axis=1)
-    points[36:42], points[42:48] = ring * (6, 2) + (34, 36), ring * (6, 2) + (62, 36)
-    points[48:60], points[60:] = np.tile(ring, (2, 1)) * (10, 3) + (48, 66), (48, 66)
-    return points
-
-
 @journey("inpaint", "--part", "--except", "--box")
 def test_holes_are_named(run: Run, crops: None) -> None:
     """Without a painted mask: parts of the face, boxes, or what is transparent; all else stays."""
@@ -517,6 +505,40 @@ def test_what_is_transparent_is_filled(run: Run, crops: None) -> None:
     assert (made[..., 3] == np.where(hole, 255, opacity[..., 0])).all()
     np.testing.assert_array_equal(made[~hole, :3], before[~hole])
     assert (made[hole, :3] != before[hole]).any()
+
+
+@journey("upscale", "--variants")
+@journey("inpaint", "--variants")
+@journey("restore", "--variants")
+def test_answers_are_many(run: Run, crops: None) -> None:
+    """Numbered, the plain one first, and a map; a second run takes none of them for a photo."""
+    for command in ("upscale", "inpaint", "restore"):
+        words = ("--json", command, "ada", f"{source(command)}/a.png", *WORDS[command], "--aligned")
+        few = ("--steps", 2, "--mark", "visible")
+        assert run(*words, *few, "-o", f"{command}.png").exit_code == 0
+        [found] = document(run(*words, *few, "--variants", 3, "--seed", 5, "-o", f"{command}.png"))["results"]
+        assert found["seed"] == 5
+        assert found["output"] == f"{command}-1.png"
+        np.testing.assert_array_equal(pixels(f"{command}-1.png"), pixels(f"{command}.png"))
+        made = [other["output"] for other in found["variants"]]
+        assert made == [f"{command}-{number}.png" for number in range(2, 4 - found["open"]["dropped"])]
+        assert sorted(map(str, Path().glob(f"{command}-*.png"))) == [
+            f"{command}-1.png", *made, found["open"]["map"]
+        ]  # fmt: skip
+        assert found["open"]["map"] == f"{command}-open.png"
+        assert pixels(f"{command}-open.png").shape == pixels(f"{command}.png").shape
+        marks = read_marks(Path(f"{command}-open.png"))
+        assert marks is not None
+        assert marks.visible
+    shutil.copytree("small", "again")
+    words = ("upscale", "ada", "again", "-r", "--aligned", "--steps", 1, "--variants", 2)
+    named = ("--name", "{stem}.{command}{ext}")
+    for _ in range(2):
+        done = document(run("--json", *words, *named, "--overwrite"))
+        assert len(done["results"]) == len(list(Path("small").rglob("*.png")))
+    skipped = document(run("--json", *words, *named, "--skip-existing"))
+    assert skipped["results"] == []
+    assert len(skipped["skipped"]) == len(done["results"])
 
 
 @journey("restore", *("--output", "--format", "--jpeg-quality", "--name", "--overwrite", "--skip-existing"))

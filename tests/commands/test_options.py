@@ -119,7 +119,11 @@ def of_tuning(command: str) -> dict[str, tuple[str, str]]:
 
 def of_quality(one: str) -> dict[str, tuple[str, str]]:
     """Return the cases of the options that say how much is done."""
-    return {"--quality": (one, "--quality instant"), "--instant": (one, "--instant")}
+    return {
+        "--quality": (one, "--quality instant"),
+        "--instant": (one, "--instant"),
+        "--variants": (f"{one} --steps 2", "--variants 2 --seed 1"),
+    }
 
 
 EVALUATE = "evaluate ada --only walks -o out"
@@ -306,6 +310,9 @@ EVERYWHERE: Mapping[str, tuple[str, str]] = {
 REFUSED = (
     (UPSCALE, "--seed 2", "--seed"),
     (UPSCALE, "--space w --beta 0.1", "--beta"),
+    (UPSCALE, "--space w --variants 2 --seed 1", "--space"),
+    (UPSCALE, "--instant --variants 2 --seed 1", "--quality"),
+    (UPSCALE.replace("out.png", "-"), "--variants 2 --seed 1", "-o"),
     (UPSCALE, "--landmarks {w}/points.txt", "--landmarks"),
     (UPSCALE, "--who all", "--aligned"),
     (UPSCALE, "--format webp", "--format"),

@@ -115,6 +115,7 @@ LINES = (
     "restore ada in.png --aligned --force --steps 1 --jpeg 50 -o restored.png",
     "restore ada in.mp4 --steps 1 -o out.mp4",
     "restore --who all in.png --force --steps 1 --jpeg 50 -o known.png",
+    "inpaint ada in.png --box 2,2,60,60 --aligned --steps 20 --variants 3 --seed 1 -o many.png",
     "inpaint ada in.png --mask hole.png --aligned --steps 1 --start random --beta none -o filled.png",
     "edit ada in.png bad.png -d smile -s 9 --codes codes -o edited",
     "edit ada in.png -d yaw --sweep=-1:1:2 --codes codes -o strip.png --beta none",

@@ -12,7 +12,13 @@ import click
 from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_RESTORE, BETA_UPSCALE
 from mystyle_cli.errors import UsageError
 from mystyle_cli.terminal.app import App, Command, Unused, pass_app
-from mystyle_cli.terminal.asking import Ask, RepairOptions, WhereOptions, repair_options, where_options
+from mystyle_cli.terminal.asking import (
+    Ask,
+    RepairOptions,
+    WhereOptions,
+    repair_options,
+    where_options,
+)
 from mystyle_cli.terminal.batch import open_batch
 from mystyle_cli.terminal.clips import are_clips, run_clips
 from mystyle_cli.terminal.everyone import ONE_ONLY, run_everyone
@@ -95,6 +101,7 @@ def run_restore(
         name: the profile; None for everybody of the store.
     """
     from mystyle_cli.projection.settings import HULL
+    from mystyle_cli.restore.task import refuse_variants
 
     if ask.task in ("restore", "upscale") and are_clips(batch.inputs):
         kept = codes.folder is not None or codes.keep_code
@@ -103,6 +110,8 @@ def run_restore(
         return run_everyone(app, ask, batch, search)
     if (codes.folder is not None or codes.keep_code) and search.space not in HULL:
         raise UsageError("only codes of the person's own space are saved", "Use --space p+ or p.")
+    if ask.variants > 1:
+        refuse_variants(ask.quality, search.space)
     warn_unbounded(app.console, search.beta)
     profile = search.whom(app.profiles().open(name))
     if codes.keep_code:
@@ -113,15 +122,15 @@ def run_restore(
     @cache
     def work() -> Restoring:  # opened for the first photo that can be worked on: nets take seconds to load
         device = app.choose_device(torch=ask.quality != "instant")
-        settings = settings_of(app, ask.task, batch, search, ask.quality)
-        if ask.repair is not None:
-            settings = ask.repair.applied(settings)
-        return Restoring(profile.on(device), ask.task, settings, codes.keep_code)
+        settings = settings_of(app, ask.task, batch, search, ask.quality, varied=ask.variants > 1)
+        return Restoring(profile.on(device), ask.task, ask.applied(settings), codes.keep_code)
 
     landmarks = landmark_companions(search.landmarks)
     reader = SubjectReader(ask.masks, landmarks, ask.region, transparent=ask.task == "inpaint")
     watch = ask.watching(app.console, batch, name, search, codes)
-    with open_batch(app.console, batch, ask.task, originals, codes.folder, watch=watch) as inputs:
+    with open_batch(
+        app.console, batch, ask.task, originals, codes.folder, watch=watch, variants=ask.variants
+    ) as inputs:
         for jobs in inputs.groups():
             answers = answer_each(jobs, reader, lambda subjects: work().restore(subjects, inputs.progress))
             for job, answer in zip(jobs, answers, strict=True):
@@ -141,6 +150,7 @@ def run_restore(
         "mystyle upscale adele inbox --watch -o large     # photos as they come, until Ctrl-C",
         "mystyle upscale adele in.png --instant     # at once, or --quality fast",
         "mystyle upscale adele far.mov -o near.mov     # a clip, with its sound (pip install av)",
+        "mystyle upscale adele in.png -o out.png --variants 5     # how sure? out-1.png ... out-open.png",
     ),
 )
 @profile_argument
@@ -168,7 +178,12 @@ def upscale(
     has a matte net, which tells the person from what is behind them.
     """
     return run_restore(
-        app, None if who else name, Ask("upscale", quality.chosen, watch=watch), batch, search, codes
+        app,
+        None if who else name,
+        Ask("upscale", quality.chosen, watch=watch).varied(quality.variants),
+        batch,
+        search,
+        codes,
     )
 
 
@@ -182,6 +197,7 @@ def upscale(
         "mystyle inpaint adele in.png --part face --except eyes --box 40,30,120,16",
         "mystyle inpaint --who all group.png --part glasses -o without.png",
         "mystyle inpaint adele album --mask masks -o filled     # masks/a.png for album/a.jpg",
+        "mystyle inpaint adele in.png --part eyes --variants 5 -o eyes.png     # eyes-1.png, eyes-2.png ...",
         "mystyle inpaint adele in.png --mask hole.png --instant     # at once, or --quality fast",
     ),
 )
@@ -208,7 +224,9 @@ def inpaint(
     Where that is, say with --mask, --part and --box together or alone; without them it is what is transparent
     in the photo. Nothing else changes, not by one bit.
     """
-    return run_restore(app, None if who else name, where.ask(quality.chosen), batch, search, codes)
+    return run_restore(
+        app, None if who else name, where.ask(quality.chosen).varied(quality.variants), batch, search, codes
+    )
 
 
 @click.command(
@@ -242,6 +260,7 @@ def invert(app: App, name: str, batch: BatchOptions, codes: CodeOptions, search:
         "mystyle restore adele old.jpg -o new.png",
         "mystyle restore adele frame.png --blur 3 --noise 8 --jpeg 40 --scale 4     # what you know of it",
         "mystyle restore adele scan.png --mask scratches.png --keep-tone",
+        "mystyle restore adele old.jpg -o new.png --variants 5     # how sure? new-1.png ... new-open.png",
         "mystyle restore adele album -r -o restored --quality fast",
         "mystyle restore adele inbox --watch -o restored     # photos as they come, until Ctrl-C",
         "mystyle restore adele party.mp4 -o better.mp4     # a clip, with its sound (pip install av)",
@@ -276,5 +295,10 @@ def restore(
     """
     codes = CodeOptions(folder, keep_code=False)
     return run_restore(
-        app, None if who else name, replace(repair.ask(quality.chosen), watch=watch), batch, search, codes
+        app,
+        None if who else name,
+        replace(repair.ask(quality.chosen).varied(quality.variants), watch=watch),
+        batch,
+        search,
+        codes,
     )

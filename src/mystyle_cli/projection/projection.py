@@ -88,6 +88,20 @@ def project(
     return _finish(search, term, space, points, settings)
 
 
+def losses_of(
+    problem: Problem, settings: ProjectionSettings, w_plus: npt.ArrayLike
+) -> npt.NDArray[np.float32]:
+    """Return eq 1 (B,) of codes (B, num_ws, w_dim), as `project` tells it of those that it finds."""
+    import torch
+
+    device = next(problem.generator.parameters()).device
+    inputs = torch.as_tensor(np.asarray(problem.targets), dtype=torch.float32, device=device)
+    codes = torch.as_tensor(np.asarray(w_plus, np.float32), device=device)
+    term = _Reconstruction.of(problem, inputs, settings)
+    with torch.no_grad():
+        return _numpy(term.losses(term.images(codes), torch.zeros(len(inputs), 4, device=device)))
+
+
 def _start(
     start: npt.ArrayLike | None,
     generator: Generator,
@@ -271,7 +285,8 @@ class Schedule:
         rise = min(1.0, (self.taken + 1) / max(1.0, settings.ramp_up * settings.most_steps))
         fallen = max(0, self.taken - self.fall_from + 1) / (self.fall_length + 1)
         self.taken += 1
-        self.ended = self.taken >= min(settings.most_steps, self.fall_from + self.fall_length)
+        last = min(settings.most_steps, self.fall_from + self.fall_length)
+        self.ended = self.taken >= last or loss <= settings.enough
         return settings.rate * rise * (0.5 + 0.5 * math.cos(math.pi * min(fallen, 1.0)))
 
 

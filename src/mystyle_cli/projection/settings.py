@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -46,6 +46,7 @@ class ProjectionSettings:
             keeping the offsets at 0.
         patience: steps without gain after which an input's rate begins to fall; 0 never stops early.
         tolerance: the relative fall of the loss that counts as a gain.
+        enough: the loss at which an input's search ends; 0 lets none end so.
         movable: the faces may be a little out of place, so each image may move before it is compared.
     """
 
@@ -63,6 +64,7 @@ class ProjectionSettings:
     offset_weight: float = 0.03
     patience: int = 15
     tolerance: float = 2e-3
+    enough: float = 0.0
     movable: bool = False
 
     def __post_init__(self) -> None:
@@ -112,3 +114,27 @@ class Projection:
     steps: npt.NDArray[np.int64]
     motions: npt.NDArray[np.float32]
     refined: npt.NDArray[np.float32] | None = None
+
+    def one(self, row: int) -> Projection:
+        """Return what was found for one input, of one row."""
+        return replace(
+            self,
+            alpha_plus=None if self.alpha_plus is None else self.alpha_plus[row : row + 1],
+            w_plus=self.w_plus[row : row + 1],
+            images=self.images[row : row + 1],
+            losses=self.losses[row : row + 1],
+            history=self.history[:, row : row + 1],
+            steps=self.steps[row : row + 1],
+            motions=self.motions[row : row + 1],
+            refined=None if self.refined is None else self.refined[row : row + 1],
+        )
+
+    def placed_as(self, found: Projection) -> Projection:
+        """Return the same of a face that lies, and of a photo that is damaged, as another search found it.
+
+        Args:
+            found: the other, of one row.
+        """
+        count = len(self.losses)
+        refined = None if found.refined is None else np.repeat(found.refined, count, axis=0)
+        return replace(self, motions=np.repeat(found.motions, count, axis=0), refined=refined)

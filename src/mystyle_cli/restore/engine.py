@@ -18,12 +18,13 @@ from mystyle_cli.instant.steps import STEPS, improve
 from mystyle_cli.nets.cost import plan_search
 from mystyle_cli.person.layout import GENERATOR
 from mystyle_cli.progress import Progress, Step
-from mystyle_cli.projection.projection import Problem, project
+from mystyle_cli.projection.projection import Problem, losses_of, project
 from mystyle_cli.projection.settings import HULL, Projection, ProjectionSettings
 from mystyle_cli.restore.betas import Betas, open_betas
 from mystyle_cli.restore.estimates import Estimator
 from mystyle_cli.restore.given import Given, targets_of, view_of
-from mystyle_cli.restore.task import FAST_STEPS, RestoreSettings
+from mystyle_cli.restore.task import FAST_STEPS, RestoreSettings, refuse_variants, variants_refused
+from mystyle_cli.restore.variants import AIM, LONGER, as_well, how_far, other_starts
 
 if TYPE_CHECKING:
     from mystyle_cli.instant.net import InstantNet
@@ -61,6 +62,11 @@ class Answering(Protocol):
     def draw(self, w_plus: Floats) -> Floats:
         """Return the pictures (B, 3, R, R) of codes (B, num_ws, w_dim)."""
 
+    def vary(
+        self, given: Given, found: Projection, beta: float | None, progress: Progress
+    ) -> tuple[list[Projection], float]:
+        """Return further answers to a photo; see `Engine.vary`."""
+
     def save_memory(self) -> bool:
         """Work on one photo with less memory from now on; False where that cannot be done."""
 
@@ -77,6 +83,8 @@ def open_engine(profile: Profile, settings: RestoreSettings) -> Answering:
     """
     if settings.quality != "full":
         _refuse_other_ways(settings)
+    if settings.variants > 1:
+        refuse_variants(settings.quality, settings.projection.space)
     if settings.quality == "instant":
         return InstantEngine(profile, settings)
     return Engine(profile, settings)
@@ -143,6 +151,7 @@ class Engine:
             one.profile = self.profile.one(person)
             vars(one).pop("estimator", None)
             one.anchors = one.profile.anchors()
+            vars(one).pop("_drawn", None)
             one.instant = None if self.instant is None else self.instant.of(one.profile)
             self._ones[person] = one
         return self._ones[person]
@@ -156,12 +165,11 @@ class Engine:
 
     def answer(self, given: Sequence[Given], beta: float | None, progress: Progress) -> Projection:
         """Project what was degraded."""
-        targets, degradation = targets_of(given)
-        start = self._start(given, beta, targets, degradation)
+        problem = self._problem(given)
+        start = self._start(given, beta, problem.targets, problem.degradation)
         # landmarks of a tiny or half hidden face are rough; by those of a clear one the prior was aligned
         movable = given[0].task != "invert" and not self.settings.aligned
         settings = replace(self.projection, beta=beta, movable=movable)
-        problem = Problem(self.generator, self.anchors, targets, degradation, self.perceptual)
         return project(problem, settings, progress, start)
 
     def draw(self, w_plus: Floats) -> Floats:
@@ -172,6 +180,49 @@ class Engine:
         with torch.no_grad():
             images = self.generator.synthesis(torch.as_tensor(w_plus, device=device), noise="const")
         return np.asarray(images.float().cpu().numpy())
+
+    def vary(
+        self, given: Given, found: Projection, beta: float | None, progress: Progress
+    ) -> tuple[list[Projection], float]:
+        """Search further answers to a photo, where its face was found and as it was found damaged.
+
+        Args:
+            given: the photo, as it was given.
+            found: the answer to it, of one row.
+
+        Returns:
+            The others, so many together as fit, and the loss that the answer has there itself.
+        """
+        assert found.alpha_plus is not None  # of the person's space; `open_engine` refuses others
+        changed = None if found.refined is None else found.refined[0]
+        placed = given.moved(found.motions[0]).refined(changed).settled()
+        own = float(losses_of(self._problem([placed]), self.projection, found.w_plus)[0])
+        settings = replace(
+            self.projection,
+            beta=beta,
+            steps=LONGER * self.projection.most_steps,
+            enough=as_well(own, AIM),
+            patience=0,
+        )
+        off = how_far(self._drawn, placed.degraded)
+        starts = other_starts(found.alpha_plus[0], off, self.settings.variants - 1, self.settings.seed)
+        batches = []
+        for first in range(0, len(starts), self.at_once):
+            some = starts[first : first + self.at_once]
+            others = project(self._problem([placed] * len(some)), settings, progress, some)
+            batches.append(others.placed_as(found))
+        return batches, own
+
+    @cached_property
+    def _drawn(self) -> Floats:
+        """The person's photos as the generator draws them, (N, 3, R, R)."""
+        codes, some = np.repeat(self.anchors[:, None], self.generator.num_ws, axis=1), self.at_once
+        parts = [self.draw(codes[first : first + some]) for first in range(0, len(codes), some)]
+        return np.concatenate(parts)
+
+    def _problem(self, given: Sequence[Given]) -> Problem:
+        targets, degradation = targets_of(given)
+        return Problem(self.generator, self.anchors, targets, degradation, self.perceptual)
 
     def _start(
         self, given: Sequence[Given], beta: float | None, targets: Floats, degradation: Degradation
@@ -244,6 +295,12 @@ class InstantEngine:
             one.gradient = self.gradient.over(one.profile.anchors())
             self._ones[person] = one
         return self._ones[person]
+
+    def vary(
+        self, given: Given, found: Projection, beta: float | None, progress: Progress
+    ) -> tuple[list[Projection], float]:
+        """Refuse, as `open_engine` has: nothing is searched here."""
+        raise variants_refused()
 
     def save_memory(self) -> bool:
         """Say that one photo takes what it takes."""

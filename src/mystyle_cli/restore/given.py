@@ -89,6 +89,10 @@ class Given:
             return self
         return replace(self, damage=self.damage.refined(free))
 
+    def settled(self) -> Given:
+        """Return the same with its damage known: no search moves it further."""
+        return self if self.damage is None else replace(self, damage=replace(self.damage, fixed=True))
+
     def moved(self, motion: Floats) -> Given:
         """Return the same face where the search found it, cut out again only if that is elsewhere."""
         from mystyle_cli.faces.align import cut_out

@@ -22,7 +22,7 @@ from mystyle_cli.hull import hull
 from mystyle_cli.photos.pixels import to_unit
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.projection.settings import Projection
-from mystyle_cli.restore import composite
+from mystyle_cli.restore import composite, variants
 from mystyle_cli.restore.engine import Answering, open_engine
 from mystyle_cli.restore.estimates import Estimator, worsened
 from mystyle_cli.restore.given import Given
@@ -53,6 +53,8 @@ class Drawn:
     given: Given  # where the search found it
     image: Floats  # (3, R, R) in [-1, 1], as it meets its photo
     told: Restoration  # all but the pixels
+    others: tuple[Drawn, ...] = ()  # further faces that explain the photo as well
+    dropped: int = 0  # how many more were drawn that do not
 
     def lay(self, factor: float, share: Floats | None = None) -> Pixels:
         """Return the whole photo with the face, uint8 (H, W, 3); see `Whole.lay`."""
@@ -139,7 +141,11 @@ def _laid(drawn: Drawn | Restoration) -> Restoration:
     if isinstance(drawn, Restoration):
         return drawn
     try:
-        return replace(drawn.told, pixels=drawn.lay(drawn.told.factor))
+        made, *others = (replace(one.told, pixels=one.lay(one.told.factor)) for one in (drawn, *drawn.others))
+        if not others and not drawn.dropped:
+            return made
+        openness = variants.openness([made, *others], drawn.whole.prior.crop, drawn.dropped)
+        return replace(made, others=tuple(others), openness=openness)
     except Exception as error:
         if ran_out(error):
             raise
@@ -180,7 +186,7 @@ def _answered(
             if (masked := _masked(engine, item, projection, row)) is not None:
                 results += _answered(engine, [masked], beta, progress)
                 continue
-            results.append(_finish(engine, item, beta, projection, row))
+            results.append(_varied(engine, item, beta, projection.one(row), progress))
         except Exception as error:
             if ran_out(error):
                 raise
@@ -202,6 +208,23 @@ def _masked(engine: Answering, given: Given, projection: Projection, row: int) -
     located = replace(given.located, mask=mask, crop=crop, hole=hole)
     located = located.warned(f"scratches, {hole.mean():.1%} of the face's crop, are filled")
     return replace(given, located=located, damage=engine.estimator.of_photo(located))
+
+
+def _varied(
+    engine: Answering, given: Given, beta: float | None, found: Projection, progress: Progress
+) -> Drawn:
+    """Draw a face (`found` is of one row), and others that explain its photo as well."""
+    drawn, asked = _finish(engine, given, beta, found, 0), engine.settings.variants - 1
+    if not asked:
+        return drawn
+    batches, loss = engine.vary(given, found, beta, progress)
+    others = [
+        _finish(engine, given, beta, batch, row)
+        for batch in batches
+        for row, own in enumerate(batch.losses)
+        if own <= variants.as_well(loss)  # not so where it is not finite
+    ]
+    return replace(drawn, others=tuple(others), dropped=asked - len(others))
 
 
 def _given(engine: Answering, subject: Subject, task: TaskName) -> Given:

@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_RESTORE, BETA_UPSCALE
+from mystyle_cli.config import (
+    BETA_INPAINT,
+    BETA_INVERT,
+    BETA_RESTORE,
+    BETA_UPSCALE,
+    MOST_VARIANTS,
+)
 from mystyle_cli.errors import MystyleError, UsageError, check_choice
 from mystyle_cli.find.locate import Located
-from mystyle_cli.projection.settings import ProjectionSettings
+from mystyle_cli.projection.settings import HULL, ProjectionSettings, SpaceName
 from mystyle_cli.restore.estimates import Known
 
 if TYPE_CHECKING:
@@ -52,7 +58,7 @@ class RestoreSettings:
             the instant net's answer where the person has such a net, and else the mean.
         quality: "full" searches; "fast" starts at the instant net's answer and takes `FAST_STEPS`
             steps where the projection names no number; "instant" takes a few from there, without torch.
-        seed: of a random start; the same for every photo.
+        seed: of a random start, and of variants; the same for every photo.
         aligned: the photos are aligned crops already.
         force: go on with a face that is not this person's.
         batch: photos worked on at once, where they fit into memory.
@@ -60,6 +66,7 @@ class RestoreSettings:
         scratches: are found on photos that are restored without a mask, and filled.
         keep_tone: a photo without colours is restored without; None: where it shows more than a face.
         grain: a restored face gets grain as the photo around it has; None: unless it is a crop.
+        variants: answers to each photo, the first of which is the one that there would be alone.
     """
 
     projection: ProjectionSettings = field(default_factory=ProjectionSettings)
@@ -74,10 +81,15 @@ class RestoreSettings:
     scratches: bool = True
     keep_tone: bool | None = None
     grain: bool | None = None
+    variants: int = 1
 
     def __post_init__(self) -> None:
         check_choice("start", self.start, Start)
         check_choice("quality", self.quality, Quality)
+        if not 1 <= self.variants <= MOST_VARIANTS:
+            raise UsageError(
+                f"there are no {self.variants} variants of an answer", f"Give 1 to {MOST_VARIANTS}."
+            )
         if self.batch < 1:
             raise UsageError(f"{self.batch} photos at a time are none", "Give a batch of 1 or more.")
 
@@ -99,7 +111,49 @@ class RestoreSettings:
     @property
     def drawn(self) -> int | None:
         """The seed, where something is drawn with it."""
-        return self.seed if self.start == "random" else None
+        return self.seed if self.start == "random" or self.variants > 1 else None
+
+
+def refuse_variants(quality: Quality, space: SpaceName) -> None:
+    """Refuse (UsageError) variants of what is not searched among the person's own codes."""
+    if quality == "instant" or space not in HULL:
+        raise variants_refused()
+
+
+def variants_refused() -> UsageError:
+    """Return what is said then."""
+    return UsageError(
+        "variants are searched, among the person's own codes",
+        "Use --quality fast or full, and --space p+ or p.",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Openness:
+    """What a photo leaves open of a face.
+
+    Args:
+        map: (R, R), by how many levels of 255 answers differ that explain it as well.
+        hidden: names of the parts of the face of which it shows less than half.
+        parts: names of those in which the answers differ, hidden or not.
+        dropped: how many of the answers that were searched explain the photo less well; they do not count.
+    """
+
+    map: Floats
+    hidden: tuple[str, ...]
+    parts: tuple[str, ...]
+    dropped: int
+
+    @property
+    def told(self) -> str:
+        """The same in words."""
+        rest = [name for name in self.parts if name not in self.hidden]
+        said = [
+            f"{what}: {', '.join(name.replace('-', ' ') for name in names)}"
+            for what, names in (("says nothing about", self.hidden), ("leaves open", rest))
+            if names
+        ]
+        return f"the photo {' and '.join(said)}" if said else "the photo leaves nothing of the face open"
 
 
 @dataclass(frozen=True)
@@ -121,6 +175,8 @@ class Restoration:
         steps: of the projection, or of an instant answer, whose loss is not measured.
         factor: how much larger the result is than the photo.
         damage: what the photo had suffered, where it was restored.
+        others: further answers that explain the photo as well, where some were asked for.
+        openness: what all of them leave open, then.
     """
 
     name: str
@@ -138,6 +194,8 @@ class Restoration:
     steps: int = 0
     factor: float = 1.0
     damage: Damage | None = None
+    others: tuple[Restoration, ...] = ()
+    openness: Openness | None = None
     warnings: tuple[str, ...] = ()
 
     @property

@@ -31,6 +31,7 @@ class Ask:
     region: Region | None = None  # the same
     repair: RepairOptions | None = None  # of what is damaged
     watch: bool = False  # they are worked on as they come
+    variants: int = 1  # answers to each photo
 
     def watching(self, console: Console, batch: BatchOptions, *further: object) -> Watch | None:
         """Return what looks for photos as they come, if that is asked for; raises UsageError.
@@ -40,10 +41,21 @@ class Ask:
         """
         if not self.watch:
             return None
+        if self.variants > 1:
+            raise UsageError("--watch gives one answer to each photo", "Leave out --watch or --variants.")
         from mystyle_cli.terminal.watching import Watch, fingerprint
 
         made = batch.format_name, batch.jpeg_quality, batch.keep_metadata, batch.marking
         return Watch(console, batch, fingerprint(replace(self, watch=False), made, *further))
+
+    def varied(self, variants: int | None) -> Ask:
+        """Return the same with so many answers to each photo, where that was said."""
+        return self if variants is None else replace(self, variants=variants)
+
+    def applied(self, settings: RestoreSettings) -> RestoreSettings:
+        """Return settings that heed it."""
+        settings = replace(settings, variants=self.variants)
+        return settings if self.repair is None else self.repair.applied(settings)
 
 
 class Corners(click.ParamType):  # type: ignore[type-arg]  # older clicks know no generic ones

@@ -28,6 +28,7 @@ from mystyle_cli.terminal.outputs import (
     Target,
     plan,
     refuse_idle,
+    split,
     target_for,
 )
 
@@ -95,6 +96,7 @@ class Job:
     photo: Photo  # as it was decoded
     code: Path | None = None  # where its code is to be kept, if anywhere
     wanted: bool = True  # whether its result is written; what is there already is left there
+    beside: tuple[Target, ...] = ()  # where further pictures of it go, as many as there may be
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ class Result:
     summary: str  # a line for people
     warnings: Sequence[str]  # what the user should know about it
     report: Mapping[str, object]  # its part of the JSON document
+    beside: Sequence[tuple[Target, Callable[[], Picture]]] = ()  # further pictures of the same
 
 
 def finished(job: Job, pixels: Pixels, marks: Provenance, filled: Pixels | None = None) -> Picture:
@@ -132,6 +135,7 @@ def open_batch(
     codes: Path | None = None,
     size: tuple[int, int] | None = None,
     watch: Watch | None = None,
+    variants: int = 1,
 ) -> Iterator[Batch]:
     """Plan where the results of all inputs go; at the end, say what came of them.
 
@@ -140,6 +144,7 @@ def open_batch(
         codes: the folder in which the command keeps codes, if any.
         size: height and width of every result, where that is known; None: about those of its photo.
         watch: yields the inputs as they come; an interruption ends that, as it should.
+        variants: results of each input.
 
     Raises:
         UsageError: inputs and outputs do not fit together; nothing has been done then.
@@ -150,7 +155,7 @@ def open_batch(
     if watch is not None:
         batch: Batch = WatchingBatch(console, options, command, originals, codes, watch)
     else:
-        batch = _planned(console, options, command, originals, codes, size)
+        batch = _planned(console, options, command, originals, codes, size, variants)
     with console.progress() as batch.progress:
         try:
             yield batch
@@ -168,6 +173,7 @@ def _planned(
     originals: Originals,
     codes: Path | None,
     size: tuple[int, int] | None,
+    variants: int,
 ) -> Batch:
     """Return a batch of inputs that are all there, with a place for each result."""
     inputs = expand(options.inputs, options.recursive)
@@ -178,6 +184,8 @@ def _planned(
         inputs = options.naming.without_results(inputs, options.output, command, f".{ending}")
     originals |= Originals.of(item.path for item in inputs if item.path is not None)
     places = plan(inputs, options.output, command, ending, originals, codes, options.naming)
+    if variants > 1:
+        places = split(inputs, places, variants, originals)
     targets = [place.target for place in places]
     refuse_idle(targets, options.format_name, options.jpeg_quality)
     check_stream(console, targets, inputs)
@@ -299,8 +307,8 @@ class Batch(Ledger):
         for item, place in zip(inputs, places, strict=True):
             ground.overwrite = self._replaces(item, place)
             left = options.skip_existing and not ground.overwrite
-            there = [path for path in place.paths if os.path.lexists(path)] if left else []
-            if there and there == place.paths:
+            there = [path for path in place.needed if os.path.lexists(path)] if left else []
+            if there and there == place.needed:
                 self.skipped.append(item)
                 continue
             wanted = place.target.path not in there  # else only its code is missing
@@ -317,7 +325,7 @@ class Batch(Ledger):
                 self.failed.append(Failure(item, contained(item.name, error)))
             else:
                 code = None if place.code in there else place.code
-                yield Job(item, place.target, photo, code, wanted)
+                yield Job(item, place.target, photo, code, wanted, place.beside)
 
     def settle(
         self, job: Job, answer: Answer | MystyleError, finish: Callable[[Job, Answer], Result]
@@ -328,15 +336,18 @@ class Batch(Ledger):
             if isinstance(answer, MystyleError):
                 raise answer
             result = finish(job, answer)
-            if job.wanted:
-                picture = marked(result.picture(), options.marking, self.seal)
-                write(self.console, job.target, picture, options.jpeg_quality or JPEG_QUALITY, self.originals)
+            # what there may be less of comes first: what is there last says that all of it is
+            for target, picture in (*result.beside, (job.target, result.picture)) if job.wanted else ():
+                drawn = marked(picture(), options.marking, self.seal)
+                write(self.console, target, drawn, options.jpeg_quality or JPEG_QUALITY, self.originals)
         except BrokenPipeError:  # nobody reads standard output any more
             raise
         except Exception as error:
             self.failed.append(Failure(job.item, contained(name, error)))
             return
         self.enter(job.item, job.target, result.summary, result.warnings, result.report)
+        for target, _ in result.beside:
+            self.console.result(target.name)
 
 
 class WatchingBatch(Batch):

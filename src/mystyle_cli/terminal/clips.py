@@ -56,6 +56,7 @@ def refuse_unfit(batch: BatchOptions, search: SearchOptions, ask: Ask, codes: bo
         "--jpeg-quality": batch.jpeg_quality is not None,
         "--recursive": batch.recursive,
         "--watch": ask.watch,
+        "--variants": ask.variants > 1,
         "--keep-metadata": batch.keep_metadata,
         f"--mark {batch.mark}": batch.mark in ("visible", "c2pa"),
         "--aligned": search.aligned,

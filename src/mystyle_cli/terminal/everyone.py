@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mystyle_cli.store.store import Store
 
 ONE_ONLY: Final = Unused(
-    ("person", "landmarks", "aligned", "folder", "keep_code"),
+    ("person", "landmarks", "aligned", "folder", "keep_code", "variants"),
     lambda values: bool(values.get("who")),
     "--who all finds everybody by itself",
     "Leave it out, or name one profile in place of --who all.",
@@ -49,9 +49,7 @@ def run_everyone(app: App, ask: Ask, batch: BatchOptions, search: SearchOptions)
         from mystyle_cli.group.group import Group
 
         device = app.choose_device(torch=ask.quality != "instant")
-        settings = settings_of(app, ask.task, batch, search, ask.quality)
-        if ask.repair is not None:
-            settings = ask.repair.applied(settings)
+        settings = ask.applied(settings_of(app, ask.task, batch, search, ask.quality))
         return Group([profile.on(device) for profile in profiles], ask.task, settings)
 
     reader = SubjectReader(ask.masks, None, ask.region, transparent=ask.task == "inpaint")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Formatter
 from typing import TYPE_CHECKING, Final
@@ -41,11 +42,40 @@ class Place:
 
     target: Target
     code: Path | None = None  # the file of its code; None keeps none
+    beside: tuple[Target, ...] = ()  # further pictures of it
 
     @property
     def paths(self) -> list[Path]:
         """The files."""
+        return [path for path in (self.target.path, self.code, *self._beside) if path is not None]
+
+    @property
+    def needed(self) -> list[Path]:
+        """Those that there are in the end, whatever comes of it; the last to be written among them."""
         return [path for path in (self.target.path, self.code) if path is not None]
+
+    @property
+    def _beside(self) -> list[Path | None]:
+        return [target.path for target in self.beside]
+
+    def split(self, variants: int) -> Place:
+        """Return places of variants of a result, OUT-1, OUT-2 ..., and of the map of what is open, OUT-open.
+
+        Raises:
+            UsageError: it goes to standard output.
+        """
+        if self.target.path is None:
+            raise UsageError(f"{variants} variants cannot go to standard output", "Use -o FILE.")
+        path = self.target.path
+        names = [*map(str, range(1, variants + 1)), OPEN]
+        first, *more = (replace(self.target, path=path.with_stem(f"{path.stem}-{name}")) for name in names)
+        return replace(self, target=first, beside=tuple(more))
+
+
+OPEN: Final = "open"  # what the name of a map of what a photo leaves open ends in
+
+VARIANT: Final = re.compile(rf"(.+)-(\d+|{OPEN})")
+"""The stem of a variant's name, or of such a map's."""
 
 
 @dataclass(frozen=True)
@@ -194,9 +224,16 @@ class Naming:
             for item in inputs
             if item.path is None
             or not item.from_folder
-            or os.path.realpath(item.path) not in made
+            or not made & _results_like(item.path)
             or not _is_ours(item.path)
         ]
+
+
+def _results_like(path: Path) -> set[str]:
+    """Return the path of a file, and that of the result of which its name may be a variant's."""
+    variant = VARIANT.fullmatch(path.stem)
+    names = [path] if variant is None else [path, path.with_stem(variant[1])]
+    return {os.path.realpath(name) for name in names}
 
 
 def _is_ours(path: Path) -> bool:
@@ -244,6 +281,15 @@ def plan(
         places = [Place(target, codes / name) for target, name in zip(targets, names, strict=True)]
     _refuse_clashes(inputs, places, originals)
     return places
+
+
+def split(
+    inputs: Sequence[Input], places: Sequence[Place], variants: int, originals: Originals
+) -> list[Place]:
+    """Return places for some variants of each result, see `Place.split`; raises UsageError as `plan`."""
+    apart = [place.split(variants) for place in places]
+    _refuse_clashes(inputs, apart, originals)
+    return apart
 
 
 def _targets(inputs: Sequence[Input], output: str | None, task: str, suffix: str) -> list[Target]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mystyle_cli.progress import Progress
 from mystyle_cli.terminal.batch import Job, Picture, Result, finished
 from mystyle_cli.terminal.console import finite
 from mystyle_cli.terminal.marking import Origin, provenance
+from mystyle_cli.terminal.outputs import Target
 
 if TYPE_CHECKING:
     from mystyle_cli.find.locate import Subject
@@ -65,22 +68,60 @@ class Restoring:
         }
         if answer.damage is not None and answer.located is not None:
             report["damage"] = figures(answer.damage, answer.located.side, self.engine.resolution)
-        return Result(lambda: self._picture(job, answer), summary, answer.warnings, report)
+        beside: list[tuple[Target, Callable[[], Picture]]] = []
+        if (openness := answer.openness) is not None:
+            summary = f"{summary}\n{job.item.name}: {told_open(answer)}"
+            beside = self._beside(job, answer)
+            report["variants"] = [
+                {"output": target.name, "id": finite(other.id_score), "loss": finite(other.loss)}
+                for other, (target, _) in zip(answer.others, beside[:-1], strict=True)
+            ]
+            report["open"] = {
+                "map": beside[-1][0].name,
+                "hidden": list(openness.hidden),
+                "parts": list(openness.parts),
+                "dropped": openness.dropped,
+            }
+        return Result(lambda: self._picture(job, answer), summary, answer.warnings, report, beside)
 
-    def _picture(self, job: Job, answer: Restoration) -> Picture:
+    def _beside(self, job: Job, answer: Restoration) -> list[tuple[Target, Callable[[], Picture]]]:
+        """Return the places and pictures of other answers, and last of the map of what is open."""
+        from mystyle_cli.restore.variants import heat
+
+        *places, last = job.beside
+        beside: list[tuple[Target, Callable[[], Picture]]] = [
+            (target, partial(self._picture, job, other))
+            for target, other in zip(places, answer.others, strict=False)  # some may be dropped
+        ]
+        # without the code: it would draw the answer
+        glowing = partial(self._picture, job, replace(answer, pixels=heat(answer)), coded=False)
+        return [*beside, (last, glowing)]
+
+    def _picture(self, job: Job, answer: Restoration, *, coded: bool = True) -> Picture:
         assert answer.pixels is not None
         from mystyle_cli.restore.saved import code_bytes
 
+        keeps = self.keep_code and coded
         origin = Origin(
             answer.beta,
             self.settings.drawn,
             hull=answer.alpha_plus is not None,
-            code=code_bytes(self.profile, answer, aligned=self.settings.aligned) if self.keep_code else b"",
+            code=code_bytes(self.profile, answer, aligned=self.settings.aligned) if keeps else b"",
             person=answer.person,
         )
         marks = provenance(self.task, self.profile, origin, answer.id_score)
         filled = answer.located.mask if answer.located else None
         return finished(job, answer.pixels, marks, filled)
+
+
+def told_open(answer: Restoration) -> str:
+    """Return in words what answers to a photo leave open, and how many there are."""
+    assert answer.openness is not None
+    count = 1 + len(answer.others)
+    dropped = answer.openness.dropped
+    left = f"; {dropped} more explain it less well and are left out" if dropped else ""
+    many = f"{count} answers explain it equally well" if count > 1 else "only this answer explains it"
+    return f"{answer.openness.told}; {many}{left}"
 
 
 def figures(damage: Damage, side: float, resolution: int) -> dict[str, object]:

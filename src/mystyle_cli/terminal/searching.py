@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from mystyle_cli.config import MOST_VARIANTS
 from mystyle_cli.errors import UsageError
 from mystyle_cli.terminal.app import App, Unused
 from mystyle_cli.terminal.options import (
@@ -58,7 +59,7 @@ def search_options(beta: float) -> Callable[[Callable[..., Any]], Callable[..., 
             click.option(
                 "--seed",
                 type=SEEDS,
-                help="Repeats what --start random draws, the only chance in a search.  "
+                help="Repeats what --start random and --variants draw, the only chance in a search.  "
                 "[default: drawn and printed]",
             ),
             click.option(
@@ -95,9 +96,9 @@ def search_options(beta: float) -> Callable[[Callable[..., Any]], Callable[..., 
 UNUSED: Final = (
     Unused(
         ("seed",),
-        lambda values: values["start"] != "random",
-        "only a random start draws anything, and every other search repeats itself",
-        "Leave it out, or add --start random.",
+        lambda values: values["start"] != "random" and not values.get("variants"),
+        "only random starts and variants are drawn, and every other search repeats itself",
+        "Leave it out, or add --start random or --variants.",
     ),
     Unused(
         ("beta",),
@@ -120,6 +121,7 @@ class QualityOptions:
 
     quality: Quality | None  # instant, fast or full; None is full
     instant: bool
+    variants: int | None  # answers to each photo; None is one
 
     @property
     def chosen(self) -> Quality:
@@ -142,6 +144,13 @@ quality_options: Final = bundle(
             "[default: full]",
         ),
         click.option("--instant", is_flag=True, help="Short for --quality instant."),
+        click.option(
+            "--variants",
+            type=click.IntRange(2, MOST_VARIANTS),
+            metavar="K",
+            help="K answers that explain the photo equally well, OUT-1 and so on, and OUT-open, a map where "
+            "they differ. Takes K searches or more.  [default: one answer]",
+        ),
     ),
 )
 
@@ -155,14 +164,20 @@ save_codes_option: Final = click.option(
 )
 
 
-def seed_of(app: App, search: SearchOptions, quality: Quality) -> int:
-    """Return the seed; without one, only a random start of a full search draws and prints one."""
-    drawn = search.start == "random" and quality == "full"
+def seed_of(app: App, search: SearchOptions, quality: Quality, *, varied: bool) -> int:
+    """Return the seed; without one, only a random start of a full search and variants draw and print one."""
+    drawn = varied or (search.start == "random" and quality == "full")
     return choose_seed(app.console, search.seed) if drawn else 0
 
 
 def settings_of(
-    app: App, task: TaskName, batch: BatchOptions, search: SearchOptions, quality: Quality = "full"
+    app: App,
+    task: TaskName,
+    batch: BatchOptions,
+    search: SearchOptions,
+    quality: Quality = "full",
+    *,
+    varied: bool = False,
 ) -> RestoreSettings:
     """Return the core's settings for what was typed."""
     from mystyle_cli.restore.task import BETAS, default_settings
@@ -179,6 +194,6 @@ def settings_of(
         aligned=search.aligned,
         force=search.force,
         start=search.start,
-        seed=seed_of(app, search, quality),
+        seed=seed_of(app, search, quality, varied=varied),
         batch=batch.batch,
     )
