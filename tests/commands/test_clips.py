@@ -10,8 +10,8 @@ from pathlib import Path
 import av
 import pytest
 
-from mystyle_cli.terminal.clips import CLIPS, WRITTEN
 from mystyle_cli.video.writing import KINDS
+from mystyle_cli.work.clips import CLIPS, WRITTEN
 from tests.support.clips import moving, read_clip, write_clip
 from tests.support.journeys import Run, document
 

@@ -23,6 +23,7 @@ ROOMS = [
         "cli",
         "commands",
         "serve",
+        "work",
         "terminal",
         "api",
         "evaluation",
@@ -58,7 +59,7 @@ ROOT = TESTS.parent
 SCRIPTS = sorted(
     path for folder in ("benchmarks", "tests", "tools") for path in (ROOT / folder).rglob("*.py")
 )
-SHELL = {"cli", "commands", "terminal"}
+SHELL = {"cli", "commands", "work", "terminal"}
 MOST_FILES = 14
 MOST_LINES = 3500
 MODULES = sorted(SOURCE.rglob("*.py"))

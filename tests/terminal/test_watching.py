@@ -164,7 +164,7 @@ def test_an_interruption_while_a_photo_is_worked_on_ends_well(
     run: Run, passing: Callable[[Days], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was done is counted, what was not is done the next time."""
-    from mystyle_cli.terminal import restoring
+    from mystyle_cli.work import restoring
 
     photo("in/a.png", 1)
     photo("in/b.png", 2)

@@ -20,8 +20,6 @@ from mystyle_cli.terminal.asking import (
     where_options,
 )
 from mystyle_cli.terminal.batch import open_batch
-from mystyle_cli.terminal.clips import are_clips, run_clips
-from mystyle_cli.terminal.everyone import ONE_ONLY, run_everyone
 from mystyle_cli.terminal.options import (
     BatchOptions,
     batch_options,
@@ -32,7 +30,6 @@ from mystyle_cli.terminal.options import (
     who_option,
 )
 from mystyle_cli.terminal.outputs import Originals
-from mystyle_cli.terminal.restoring import Restoring
 from mystyle_cli.terminal.searching import (
     UNUSED,
     QualityOptions,
@@ -47,6 +44,9 @@ from mystyle_cli.terminal.subjects import (
     answer_each,
     landmark_companions,
 )
+from mystyle_cli.work.clips import are_clips, run_clips
+from mystyle_cli.work.everyone import ONE_ONLY, run_everyone
+from mystyle_cli.work.restoring import Restoring
 
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile

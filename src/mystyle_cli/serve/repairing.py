@@ -13,8 +13,8 @@ from mystyle_cli.terminal.batch import Job, encode_picture
 from mystyle_cli.terminal.inputs import Input
 from mystyle_cli.terminal.options import UNBOUNDED
 from mystyle_cli.terminal.outputs import JPEG_QUALITY, Target
-from mystyle_cli.terminal.restoring import Restoring
 from mystyle_cli.terminal.subjects import SubjectReader
+from mystyle_cli.work.restoring import Restoring
 
 if TYPE_CHECKING:
     from mystyle_cli.find.region import Region

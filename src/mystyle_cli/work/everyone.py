@@ -14,9 +14,9 @@ from mystyle_cli.terminal.console import finite
 from mystyle_cli.terminal.marking import Origin, provenance
 from mystyle_cli.terminal.options import BatchOptions, warn_unbounded
 from mystyle_cli.terminal.outputs import Originals
-from mystyle_cli.terminal.restoring import figures, told
 from mystyle_cli.terminal.searching import SearchOptions, settings_of
 from mystyle_cli.terminal.subjects import SubjectReader, answer_each
+from mystyle_cli.work.restoring import figures, told
 
 if TYPE_CHECKING:
     from mystyle_cli.group.group import Group, GroupFace, GroupRestoration

@@ -16,8 +16,8 @@ from mystyle_cli.terminal.inputs import Input
 from mystyle_cli.terminal.marking import Origin, provenance
 from mystyle_cli.terminal.options import warn_unbounded, warn_unmarked
 from mystyle_cli.terminal.outputs import Ground, Originals, names_folder, needs_folder
-from mystyle_cli.terminal.restoring import figures, told
 from mystyle_cli.terminal.searching import settings_of
+from mystyle_cli.work.restoring import figures, told
 
 if TYPE_CHECKING:
     from mystyle_cli.restore.engine import Answering
