@@ -80,7 +80,7 @@ CASES: Mapping[str, Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]] =
     },
     "restore_clip": {
         **{name: SEARCHED[name] for name in ("beta", "steps")},
-        **QUALITY,
+        "quality": QUALITY["quality"],
         "source": ({}, {"source": "other.mp4"}),
         "target": ({}, {"target": "other.mp4"}),
         "task": ({}, {"task": "upscale"}),

@@ -23,6 +23,7 @@ from mystyle_cli.experiments import (
 from mystyle_cli.experiments.bench import MEASURES
 from mystyle_cli.experiments.experiment import Measured
 from mystyle_cli.report.report import Report
+from mystyle_cli.tuning.settings import SAME_WORK, passes_for
 
 
 def found(report: Report) -> Mapping[str, tuple[float, bool]]:
@@ -101,10 +102,10 @@ def test_more_photos_show_more() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 6, 7, 8, 20, 23])
 def test_few_photos_get_as_many_steps_as_more(count: int) -> None:
     """To within one pass over them."""
-    steps = subsets.passes_for(count, 15, 6) * -(-count // 6)
-    wanted = 15 * (subsets.SAME_WORK // 6)
+    steps = passes_for(count, 15, 6) * -(-count // 6)
+    wanted = 15 * (SAME_WORK // 6)
     assert wanted <= steps < wanted + -(-count // 6)
-    assert subsets.passes_for(48, 15, 6) == 15
+    assert passes_for(48, 15, 6) == 15
 
 
 def test_new_pictures_are_held_against_the_best_other() -> None:

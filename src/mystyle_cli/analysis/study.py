@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -144,7 +144,7 @@ def _answers(
     profile: Profile, crops: Pixels, names: Sequence[str], method: Baseline, progress: Progress
 ) -> list[Restoration]:
     """Return what a method makes of photos that were made small."""
-    settings = comparison_settings("upscale")
+    settings = replace(comparison_settings("upscale"), start="centre")  # both priors at their means
     given = subjects(crops, "upscale", names, profile.prior.crop)
     return method.restore(profile, method.train(profile, 0), given, "upscale", settings, progress)
 

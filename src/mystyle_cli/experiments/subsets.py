@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -25,16 +24,13 @@ from mystyle_cli.projection.degradations import Identity
 from mystyle_cli.projection.projection import Problem, project
 from mystyle_cli.projection.settings import ProjectionSettings
 from mystyle_cli.report.report import Cell, Curve, Plot, Report, Table, Target
-from mystyle_cli.tuning.settings import TuneSettings
+from mystyle_cli.tuning.settings import TuneSettings, passes_for
 from mystyle_cli.tuning.tuning import Reconstruction, tune
 
 if TYPE_CHECKING:
     from mystyle_cli.experiments.bench import Arrays, Bench
     from mystyle_cli.nets.generator import Generator
     from mystyle_cli.photos.pixels import Pixels
-
-# photos below which a set is shown more often, so that every tuning takes as many steps as with these
-SAME_WORK: Final = 24
 
 
 def draw_subsets(count: int, sizes: Sequence[int], repeats: int, seed: int) -> list[list[int]]:
@@ -54,18 +50,6 @@ def draw_subsets(count: int, sizes: Sequence[int], repeats: int, seed: int) -> l
         for _ in range(repeats)
     ]
     return [*found, list(range(count))]
-
-
-def passes_for(count: int, passes: int, batch: int) -> int:
-    """Return how often so many photos are shown: a few would otherwise get a handful of steps.
-
-    Args:
-        count: of photos.
-        passes: over a set of `SAME_WORK` photos or more.
-        batch: photos a step.
-    """
-    steps = passes * math.ceil(max(count, SAME_WORK) / batch)
-    return math.ceil(steps / math.ceil(count / batch))
 
 
 def tuned_on(bench: Bench, rows: Sequence[int]) -> Generator:

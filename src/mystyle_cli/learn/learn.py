@@ -172,7 +172,7 @@ def estimate(store: Store, name: str, settings: LearnSettings | None = None) -> 
     stages = Stages(Draft(profile.path, read_only=True), profile.prior, settings, silent)
     taken = stages.steps_taken(stages.keep_curation(profile))
     count = len(profile.photos())
-    return estimate_tuning(stages.prior, count, settings.tuning, instant, taken)
+    return estimate_tuning(stages.prior, count, settings.tuning.for_photos(count), instant, taken)
 
 
 def export(store: Store, name: str) -> tuple[Path, list[Net]]:

@@ -58,7 +58,7 @@ from mystyle_cli.progress import Progress, Step
 from mystyle_cli.restore.betas import TABLES
 from mystyle_cli.store.draft import Draft, Figures
 from mystyle_cli.tuning.anchors import find_anchors
-from mystyle_cli.tuning.settings import LossPoint
+from mystyle_cli.tuning.settings import LossPoint, TuneSettings
 from mystyle_cli.tuning.tuning import METHOD, Reconstruction, plan_for, steps_taken, tune
 
 if TYPE_CHECKING:
@@ -250,7 +250,7 @@ class Stages:
 
     def _tune_inputs(self, handed: Handed) -> str:
         # how often it is saved changes no result
-        settings = dataclasses.replace(self.settings.tuning, save_seconds=0.0)
+        settings = dataclasses.replace(self._tuning(handed), save_seconds=0.0)
         return digest_of("tune 2", METHOD, settings, self.settings.whole, handed.fit())
 
     def steps_taken(self, handed: Handed) -> int | None:
@@ -261,12 +261,16 @@ class Stages:
             return None
         state, nets = self.draft.work / "tune", (self.prior.generator(), self.prior.perceptual())
         objective = Reconstruction(nets[0], handed.anchors, handed.train.pixels, nets[1])
-        return steps_taken(objective, self.settings.tuning, state)
+        return steps_taken(objective, self._tuning(handed), state)
+
+    def _tuning(self, handed: Handed) -> TuneSettings:
+        """Return how so many photos are tuned on."""
+        return self.settings.tuning.for_photos(len(handed.train.pixels))
 
     def _tune(self, handed: Handed) -> Done:
         import torch
 
-        settings, whole = self.settings.tuning, self.settings.whole
+        settings, whole = self._tuning(handed), self.settings.whole
         # which makes convolutions faster (docs/notes/performance.md)
         generator = self.prior.generator().to(memory_format=torch.channels_last)
         perceptual, faces, anchors = self.prior.perceptual(), handed.train.pixels, handed.anchors

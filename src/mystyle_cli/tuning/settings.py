@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import torch
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from mystyle_cli.config import TUNE_BATCH, TUNE_PASSES, TUNE_RATE
 from mystyle_cli.errors import UsageError, check_choice
 from mystyle_cli.nets.device import Precision
+
+# photos below which a set is shown more often, so that every tuning takes as many steps as with these
+SAME_WORK: Final = 24
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,28 @@ class TuneSettings:
             raise UsageError(
                 f"rate {self.learning_rate} must be above 0, finite, and warmup {self.warmup} in [0, 1)"
             )
+
+    def for_photos(self, count: int) -> TuneSettings:
+        """Return the same, but that few photos are seen more often, unless passes are given.
+
+        Args:
+            count: of the photos.
+        """
+        if self.passes != TUNE_PASSES:
+            return self
+        return replace(self, passes=passes_for(count, self.passes, self.batch))
+
+
+def passes_for(count: int, passes: int, batch: int) -> int:
+    """Return how often so many photos are shown: a few would otherwise get a handful of steps.
+
+    Args:
+        count: of photos.
+        passes: over a set of `SAME_WORK` photos or more.
+        batch: photos a step.
+    """
+    steps = passes * math.ceil(max(count, SAME_WORK) / batch)
+    return math.ceil(steps / math.ceil(count / batch))
 
 
 @dataclass(frozen=True)
