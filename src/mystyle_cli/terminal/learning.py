@@ -79,8 +79,8 @@ tuning_options: Final = bundle(
             type=click.IntRange(1),
             default=TUNE_PASSES,
             show_default=True,
-            help="How often every photo is seen; 15 is more where there are fewer than 24 photos. More takes longer "
-            "and shows the person more exactly.",
+            help="How often every photo is seen; 15 is more where there are fewer than 24 photos. "
+            "More takes longer and shows the person more exactly.",
         ),
         click.option(
             "--batch",
