@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from mystyle_cli.person.reference import HELD_OUT
 from mystyle_cli.photos.pixels import to_pixels
 from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.report.report import Cell, Report, Table, Target
-from mystyle_cli.restore.betas import GRID, choose
+from mystyle_cli.restore.betas import GRID, MEASURED, choose
 from mystyle_cli.restore.task import BETAS, TaskName
 from mystyle_cli.store.store import Store
 from tools.figures.common import OUT, report_progress
@@ -44,7 +44,7 @@ NEAR: Final = 0.01  # how near to the best fixed beta is wanted, in ID and in LP
 
 def make() -> Report:
     """Measure every profile, and compare."""
-    found = {task: [] for task in get_args(TaskName)}
+    found = {task: [] for task in MEASURED}
     for profile in _profiles():
         for task, measured in measure_betas(_restorer(profile), _held_out(profile), report_progress).items():
             found[task] += [_compare(profile.name, task, measured, first) for first in (0, 1)]
