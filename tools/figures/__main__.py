@@ -21,6 +21,7 @@ FIGURES = {
     "enhancement": "upscaling and inpainting against the domain prior (fig 9)",
     "adversarial": "DiffAugment and Ojha et al. by the length of their training",
     "restore": "blurred, noisy, compressed photos restored, against upscale and the domain prior",
+    "few": "a person learned from 3, 8 and 20 photos, searched in their own space and in W+",
     "repaired": "scratched crops, and whole photos: what is filled, and whether the face meets the rest",
     "video": "a clip of a person, against its frames restored one by one",
     "merged": "two people in one generator, against their own profiles (fig 13)",
