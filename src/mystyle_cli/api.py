@@ -159,7 +159,7 @@ class Person(Profile):
         blur: float | None = None,
         noise: float | None = None,
         scale: float | None = None,
-        keep_tone: bool = False,
+        keep_tone: bool | None = None,
         grain: bool | None = None,
         beta: Dilation = BETA_RESTORE,
         quality: Quality = "full",

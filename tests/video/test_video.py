@@ -18,6 +18,7 @@ from mystyle_cli.photos.pixels import resize, to_unit
 from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.progress import Step
 from mystyle_cli.projection.settings import ProjectionSettings
+from mystyle_cli.restore import whole
 from mystyle_cli.restore.engine import open_engine
 from mystyle_cli.restore.task import RestoreSettings
 from mystyle_cli.video import clip as clip_room
@@ -133,6 +134,20 @@ def test_what_is_not_the_face_keeps_its_numbers(engine, tmp_path, monkeypatch) -
         old, new = frame.picture.to_ndarray(), made.to_ndarray()
         assert (old[:200, 300:] == new[:200, 300:]).all()
         assert (old[:200, :200] != new[:200, :200]).any()
+
+
+@pytest.mark.parametrize(("keep_tone", "coloured"), [(None, False), (False, True)])
+def test_a_grey_clip_stays_grey_unless_colours_are_asked_for(
+    engine, tmp_path, monkeypatch, keep_tone, coloured
+) -> None:
+    """As a grey photo does that shows more than a face."""
+    monkeypatch.setattr(whole, "FACE_ALONE", 2.0)  # no face of this clip is large enough to be all of it
+    grey = np.repeat(moving(frames=3).mean(axis=3, keepdims=True).astype(np.uint8), 3, axis=3)
+    source = write_clip(tmp_path / "in.mp4", grey)
+    asked = open_engine(engine.profile, replace(FEW, keep_tone=keep_tone))
+    restore_clip(asked, source, tmp_path / "out.mp4", "restore")
+    spread = np.ptp(read_clip(tmp_path / "out.mp4")[0].astype(int), axis=3)
+    assert bool(spread.max() > 24) is coloured
 
 
 def test_small_faces_make_clips_larger(known, tmp_path) -> None:

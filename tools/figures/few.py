@@ -32,6 +32,8 @@ MEASURES: Final = {
     "lpips": "LPIPS",
 }
 
+COLUMNS: Final = ["person", "photos", "space", "case", *MEASURES.values()]
+
 
 def make() -> Report:
     """Tune on some photos, and answer for held-out ones in both spaces."""
@@ -45,11 +47,11 @@ def make() -> Report:
     return Report(
         "few",
         f"a person of few photos ({', '.join(NAMES)}; {PHOTOS} held-out photos each)",
-        [Table("by the number of photos", ["person", "photos", "space", "case", *MEASURES.values()], rows)],
+        [Table("by the number of photos", COLUMNS, rows)],
         [],
         {
             "none": "the domain prior",
-            "id": "cosine of the prior's identity net, to the nearest of all the person's photos or the truth",
+            "id": "cosine of the prior's identity net, to the nearest of all their photos or the truth",
             "w+": f"{FREE_STEPS} steps",
         },
     )

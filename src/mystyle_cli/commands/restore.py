@@ -77,6 +77,13 @@ UNMARKED: Final = Unused(
     "Leave out one of --keep-code and --no-mark.",
 )
 
+MASKED: Final = Unused(
+    ("scratches",),
+    lambda values: values["mask"] is not None,
+    "with --mask nothing else is taken for a scratch",
+    "Leave out one of --scratches and --mask.",
+)
+
 LONGEST: Final = 60_000  # characters of a code that a JPEG has room for; its record ends at 65 533 bytes
 
 
@@ -255,7 +262,7 @@ def invert(app: App, name: str, batch: BatchOptions, codes: CodeOptions, search:
 @click.command(
     "restore",
     cls=Command,
-    unused=(*UNUSED, ONE_ONLY),
+    unused=(*UNUSED, ONE_ONLY, MASKED),
     examples=(
         "mystyle restore adele old.jpg -o new.png",
         "mystyle restore adele frame.png --blur 3 --noise 8 --jpeg 40 --scale 4     # what you know of it",

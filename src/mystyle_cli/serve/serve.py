@@ -7,7 +7,7 @@ import socket
 import webbrowser
 from collections.abc import Callable
 from contextlib import closing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.installing import install_command
@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from mystyle_cli.store.store import Store
 
 PATIENCE: Final = 60.0  # seconds that work which is to end may take until its next step
+
+HOW: Final[dict[str, Any]] = {  # uvicorn serves: it writes no log, and believes no proxy
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    "proxy_headers": False,
+    "ws": "none",
+    "lifespan": "off",
+    "timeout_graceful_shutdown": 2,
+}
 
 
 def serve(store: Store, device: Device, port: int, say: Callable[[str], None], *, show: bool = True) -> None:
@@ -49,18 +59,7 @@ def serve(store: Store, device: Device, port: int, say: Callable[[str], None], *
             page.ended = server.should_exit = True
 
         page = Page(store, device, uploads, address, end)
-        server = uvicorn.Server(
-            uvicorn.Config(
-                page.application(),
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                ws="none",
-                lifespan="off",
-                timeout_graceful_shutdown=2,
-            )
-        )
+        server = uvicorn.Server(uvicorn.Config(page.application(), **HOW))
 
         async def run() -> None:
             minding = asyncio.create_task(page.mind())

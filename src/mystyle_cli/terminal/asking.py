@@ -143,7 +143,7 @@ class RepairOptions:
     scale: float | None
     keep_tone: bool | None
     grain: str | None
-    scratches: str
+    scratches: str | None
     mask: Path | None  # where photos are scratched
 
     def ask(self, quality: Quality) -> Ask:
@@ -156,7 +156,7 @@ class RepairOptions:
 
         known = Known(self.blur, self.noise, self.jpeg, self.scale)
         grain = None if self.grain is None else self.grain == "keep"
-        look = self.scratches == "find"
+        look = self.scratches != "none"
         return replace(settings, known=known, scratches=look, keep_tone=self.keep_tone, grain=grain)
 
 
@@ -203,8 +203,7 @@ repair_options: Final = bundle(
         click.option(
             "--scratches",
             type=click.Choice(["find", "none"]),
-            default="find",
-            help="Whether scratches are looked for and filled; with --mask they are not.",
+            help="Whether scratches are looked for and filled.  [default: find; with --mask none]",
         ),
         click.option(
             "--mask",

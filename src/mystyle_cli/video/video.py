@@ -143,7 +143,9 @@ def _refuse_idle(engine: Answering, task: ClipTask) -> None:
         raise UsageError("a clip is no aligned crop", "Leave out aligned.")
     if settings.known.quality is not None:
         raise UsageError("a clip was never a JPEG", "Leave the quality of JPEG out.")
-    if task == "upscale" and (settings.known != none or settings.keep_tone or settings.grain is not None):
+    if task == "upscale" and (
+        settings.known != none or settings.keep_tone is not None or settings.grain is not None
+    ):
         raise UsageError("what is enlarged was at most made small", "Use restore for what is damaged.")
 
 
@@ -156,7 +158,7 @@ class _Making:
         self.beta = engine.betas.of(task, watched.id_score)
         self.bounded = self.settings.projection.space in HULL
         self.suffered = self._suffered()
-        keep_tone = self.settings.keep_tone or task == "upscale"
+        keep_tone = True if task == "upscale" else self.settings.keep_tone
         self.whole = Whole(self.profile.prior, task, False, keep_tone, self.settings.grain)
         self.factor = self._factor()
         tall, wide = self._enlarged(clip.facts.shape)

@@ -63,6 +63,7 @@ def refuse_unfit(batch: BatchOptions, search: SearchOptions, ask: Ask, codes: bo
         "--landmarks": search.landmarks is not None,
         "--save-codes and --keep-code": codes,
         "--mask": ask.masks is not None,
+        "--scratches": repair is not None and repair.scratches is not None,
         "--jpeg": repair is not None and repair.jpeg is not None,
     }
     for option, typed in unfit.items():
