@@ -73,6 +73,7 @@ def test_several_clips_go_to_a_folder(run: Run, clip: Path) -> None:
         (("in.mp4", "--mark", "visible"), "--mark visible does nothing"),
         (("in.mp4", "--aligned"), "--aligned does nothing"),
         (("in.mp4", "--jpeg", "40"), "--jpeg does nothing"),
+        (("in.mp4", "--scratches", "find"), "--scratches does nothing"),
         (("in.mp4", "--save-codes", "codes"), "--save-codes and --keep-code does nothing"),
         (("in.mp4", "--overwrite", "--skip-existing"), "contradict each other"),
     ],

@@ -315,6 +315,7 @@ REFUSED = (
     (UPSCALE.replace("out.png", "-"), "--variants 2 --seed 1", "-o"),
     (UPSCALE, "--landmarks {w}/points.txt", "--landmarks"),
     (UPSCALE, "--who all", "--aligned"),
+    (f"{RESTORE} --steps 1", "--mask {w}/hole.png --scratches find", "--scratches"),
     (UPSCALE, "--format webp", "--format"),
     (UPSCALE, "--jpeg-quality 5", "--jpeg-quality"),
     (UPSCALE, "--instant --steps 2", "--steps"),
