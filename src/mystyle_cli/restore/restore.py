@@ -206,7 +206,8 @@ def _masked(engine: Answering, given: Given, projection: Projection, row: int) -
         return None
     crop, hole = cut_out(given.located.photo.pixels, mask, given.located.quad, engine.resolution)
     located = replace(given.located, mask=mask, crop=crop, hole=hole)
-    located = located.warned(f"scratches, {hole.mean():.1%} of the face's crop, are filled")
+    share = f"{hole.mean():.1%} of its crop"
+    located = located.warned(f"scratches over the face, {share}, are filled; beside it they stay")
     return replace(given, located=located, damage=engine.estimator.of_photo(located))
 
 
