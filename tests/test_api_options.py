@@ -50,7 +50,7 @@ SEARCHED: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
 QUALITY = {
     "quality": (WHOLE, {"quality": "instant"}),
     "variants": ({}, {"variants": 2}),
-    "seed": ({"variants": 4, "steps": 20}, {"seed": 2}),
+    "seed": ({"variants": 4, "steps": 4}, {"seed": 2}),
 }
 
 CASES: Mapping[str, Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,13 @@ def test_of_two_faces_the_tagged_one_is_taken(pair: Path) -> None:
         assert face_in(photo.pixels, faces, [wider]) is face
         # and one that had the photo lying on its side the second guess
         assert face_in(photo.pixels, faces, [(0.0, 0.0, 0.05, 0.05), box]) is face
+        # of two that are there in a row, the one that fills the box, whichever was found first
+        beside = replace(face, box=(left + 20, top + 20, right + 20, bottom + 20))
+        for both in ([face, beside], [beside, face]):
+            assert face_in(photo.pixels, both, [box]) is face
+        # a point on the nose is about no face
+        x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+        assert face_in(photo.pixels, faces, [(x - 0.005, y - 0.005, x + 0.005, y + 0.005)]) is None
     assert len(examine(pair, "both.png", "d", Criteria(128, FFHQ)).candidates) == 2
     none = examine(pair, "both.png", "d", Criteria(128, FFHQ, regions={"d": ((0.0, 0.0, 0.1, 0.1),)}))
     assert none.fault == (Reason.NO_FACE, "no face was found where the person is tagged")
@@ -94,8 +102,9 @@ def test_a_tagged_face_that_was_overlooked_is_looked_for_closely(pair: Path) -> 
     """Where the photo as a whole showed none, what is around the tag does."""
     photo = decode(pair)
     small = np.zeros((1520, 2400, 3), np.uint8)
-    small[:380, :600] = photo.pixels
+    small[700:1080, 1200:1800] = photo.pixels
     (left, top, right, bottom) = sorted(find_faces(photo.pixels), key=lambda face: face.box)[0].box
+    left, top, right, bottom = left + 1200, top + 700, right + 1200, bottom + 700
     found = face_in(small, [], [(left / 2400, top / 1520, right / 2400, bottom / 1520)])
     assert found is not None
     assert abs((found.box[0] + found.box[2]) - (left + right)) < right - left

@@ -23,7 +23,7 @@ from mystyle_cli.experiments import (
 from mystyle_cli.experiments.bench import MEASURES
 from mystyle_cli.experiments.experiment import Measured
 from mystyle_cli.report.report import Report
-from mystyle_cli.tuning.settings import SAME_WORK, passes_for
+from mystyle_cli.tuning.settings import SAME_WORK, TuneSettings, passes_for
 
 
 def found(report: Report) -> Mapping[str, tuple[float, bool]]:
@@ -106,6 +106,7 @@ def test_few_photos_get_as_many_steps_as_more(count: int) -> None:
     wanted = 15 * (SAME_WORK // 6)
     assert wanted <= steps < wanted + -(-count // 6)
     assert passes_for(48, 15, 6) == 15
+    assert TuneSettings(passes=7).for_photos(count).passes == 7  # as it was asked
 
 
 def test_new_pictures_are_held_against_the_best_other() -> None:

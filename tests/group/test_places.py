@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from mystyle_cli.faces import faces
 from mystyle_cli.faces.align import FFHQ, face_quad
-from mystyle_cli.group.places import HALF, MARGIN, part_of, share
+from mystyle_cli.group.places import HALF, MARGIN, find_places, part_of, share
 from tests.support.groups import place
 
 SIZE = 64
@@ -64,3 +66,11 @@ def test_a_hole_over_two_faces_is_parted() -> None:
     np.testing.assert_array_equal(parts[0].astype(int) + parts[1], mask)
     assert parts[0][:, 135:].max() == 0
     assert parts[1][:, :125].max() == 0
+
+
+def test_faces_are_counted_from_the_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However large they are, and in whatever order they are found."""
+    found = [place(0, (x, 100), side).face for x, side in ((160, 120), (40, 60), (250, 30))]
+    monkeypatch.setattr(faces, "find_faces", lambda pixels: found)
+    places = find_places(np.zeros((200, 300, 3), np.uint8), tiny=True)
+    assert [(one.number, one.face) for one in places] == [(1, found[1]), (2, found[0]), (3, found[2])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,7 @@ from mystyle_cli.faces.align import FFHQ
 from mystyle_cli.find.gate import Gate
 from mystyle_cli.find.locate import as_photo
 from mystyle_cli.group import whose
-from mystyle_cli.group.whose import Crowd, tell_apart
+from mystyle_cli.group.whose import Crowd, Found, tell_apart
 from mystyle_cli.person.score import id_scores
 from mystyle_cli.photos.pixels import to_unit
 from tests.support.groups import in_squares
@@ -30,6 +31,7 @@ class Someone:
     number: int
     id_threshold: float = 0.9
     person: str = ""
+    profile: str = ""
     has_faces: bool = True
 
     @property
@@ -40,7 +42,7 @@ class Someone:
     @property
     def name(self) -> str:
         """The profile's name."""
-        return self.who
+        return self.profile or self.who
 
     @property
     def prior(self) -> Any:
@@ -49,7 +51,7 @@ class Someone:
 
     def faces(self) -> np.ndarray:
         """Return the reference photos."""
-        return np.stack([to_unit(looking_like(self.number)(seed, SIDE)) for seed in range(6)])
+        return photos_of(self.number)
 
     def reference_embeddings(self) -> np.ndarray:
         """Return what they are known by."""
@@ -60,20 +62,39 @@ class Someone:
         return id_scores(embed(images), self.reference_embeddings(), others)
 
 
+@cache
+def photos_of(number: int) -> np.ndarray:
+    """Return photos of who looks like a number."""
+    return np.stack([to_unit(looking_like(number)(seed, SIDE)) for seed in range(6)])
+
+
 def embed(images: np.ndarray) -> np.ndarray:
     """Return unit rows."""
     rows = images.reshape(len(images), -1)
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
-def verdicts(people: list[Someone], numbers: list[int], *, force: bool = False) -> list[tuple[str, str]]:
-    """Return verdict and person for faces that look like some numbers, in a row."""
+def judged(
+    people: list[Someone], numbers: list[int], *, force: bool = False, hidden: bool = False
+) -> list[Found]:
+    """Return what is known of faces that look like some numbers, in a row.
+
+    Args:
+        hidden: a corner of each is.
+    """
     drawn = {(40 * place, 10): looking_like(number) for place, number in enumerate(numbers)}
     pixels, places = in_squares(drawn, (52, 40 * len(numbers)), SIDE)
     photo = as_photo(pixels)
     crowd = Crowd(people, None)  # type: ignore[arg-type]
-    likenesses = crowd.likenesses(photo, "a photo", places, [None] * len(places))
-    return [(one.verdict, one.who) for one in tell_apart(places, likenesses, force=force)]
+    mask = np.zeros(pixels.shape[:2], np.uint8)
+    mask[10:14] = 255
+    likenesses = crowd.likenesses(photo, "a photo", places, [mask if hidden else None] * len(places))
+    return tell_apart(places, likenesses, force=force)
+
+
+def verdicts(people: list[Someone], numbers: list[int], **how: bool) -> list[tuple[str, str]]:
+    """Return verdict and person for faces that look like some numbers, in a row; see `judged`."""
+    return [(one.verdict, one.who) for one in judged(people, numbers, **how)]
 
 
 def test_each_face_is_the_nearest_person_s_and_nobody_is_there_twice() -> None:
@@ -84,6 +105,11 @@ def test_each_face_is_the_nearest_person_s_and_nobody_is_there_twice() -> None:
     found = verdicts([ada, ben], [0, 0, 1])
     assert sorted(found[:2]) == [("done", "ada"), ("twice", "ada")]
     assert found[2] == ("done", "ben")
+    anybody = [Someone("ben", 1, -1.0), Someone("ada", 0, -1.0)]  # who may both be on any photo
+    assert verdicts(anybody, [0]) == [("done", "ada")]
+    # behind a hole it may be either
+    assert verdicts(anybody, [0], hidden=True) == [("unsure", "ada")]
+    assert verdicts(anybody[1:], [0], hidden=True) == [("done", "ada")]
     assert verdicts([ada, ben], [0, 0, 1], force=True) == [("done", "ada"), ("done", "ada"), ("done", "ben")]
 
 
@@ -99,3 +125,11 @@ def test_a_lowered_gate_lets_in_nobody_whom_others_are_as_like(monkeypatch: pyte
     assert len(unsure) > 2  # those no more like the nearest than others of the store are
     assert verdicts(known, unsure[:1], force=True)[0][0] == "done"
     assert verdicts([ada], unsure[:1]) == [("done", "ada")]  # nobody else is known who could tell
+
+
+def test_who_has_a_profile_of_their_own_is_worked_on_by_it() -> None:
+    """And not by one of several people, in which they are as like the face."""
+    one_of_two, own = Someone("ada", 0, person="ada", profile="a-duo"), Someone("ada", 0)
+    (found,) = judged([one_of_two, own], [0])
+    assert found.chosen is not None
+    assert found.chosen.person is own

@@ -38,7 +38,7 @@ def save(path: Path, packet: str = "", orientation: int = 1, size: tuple[int, in
     elif path.suffix == ".heic":
         import pillow_heif
 
-        pillow_heif.from_pillow(image).save(path, xmp=packet.encode())
+        pillow_heif.from_pillow(image).save(path, xmp=packet.encode(), exif=exif.tobytes())
     else:
         image.save(path, xmp=packet.encode(), exif=exif)
     return path
@@ -120,10 +120,45 @@ def test_regions_turn_with_the_photo(tmp_path: Path, orientation: int) -> None:
     np.testing.assert_allclose(regions(save(tmp_path / "c.jpg", "", orientation))["Ada"], expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_regions_turn_with_what_is_turned_while_it_is_read(tmp_path: Path, orientation: int) -> None:
+    """HEIC comes upright from its decoder: its regions are those of the same photo as JPEG."""
+    pytest.importorskip("pillow_heif")
+    upright = (40, 60) if orientation > 4 else SIZE
+    for number, size in enumerate((SIZE, upright)):
+        packet, boxes = tagged.mwg({"Ada": ADA}, size), []
+        for ending in ("jpg", "heic"):
+            (tag,) = TagReader().tags_of(save(tmp_path / f"{number}.{ending}", packet, orientation))
+            boxes.append(tag.boxes)
+        np.testing.assert_allclose(boxes[1], boxes[0])
+
+
+def test_regions_in_pixels(tmp_path: Path) -> None:
+    """Some programs count in pixels of the size that they name; without that size nothing says where."""
+    across, down = SIZE
+    people = {name: (x * across, y * down, u * across, v * down) for name, (x, y, u, v) in PEOPLE.items()}
+    packet = tagged.mwg(people, SIZE).replace(">normalized<", ">pixel<")
+    check(regions(save(tmp_path / "a.jpg", packet)))
+    assert regions(save(tmp_path / "b.jpg", packet.replace("AppliedToDimensions", "Applied"))) == {}
+
+
+def test_what_lies_in_another_folder_is_of_other_photos(tmp_path: Path) -> None:
+    """One reader goes through all of them."""
+    reader = TagReader()
+    for name in ("Ada", "Ben"):
+        (tmp_path / name).mkdir()
+        _text(tmp_path / name / ".picasa.ini", tagged.picasa("a.jpg", {name: ADA}))
+        _text(tmp_path / name / "immich.json", json.dumps([tagged.immich("a.jpg", {f"{name} B": ADA})]))
+        found = reader.tags_of(save(tmp_path / name / "a.jpg"))
+        assert {tag.name for tag in found} == {name, f"{name} B"}
+
+
 def test_what_is_no_person_does_not_count(tmp_path: Path) -> None:
     """Pets, focus points and barcodes have regions, too; keywords are words until they are asked for."""
     for kind in ("Pet", "Focus", "BarCode"):
         assert TagReader().tags_of(save(tmp_path / "a.jpg", tagged.mwg(PEOPLE, SIZE, kind))) == []
+    _text(tmp_path / "c.jpg.json", tagged.exiftool(PEOPLE, SIZE).replace('"Face"', '"Pet"'))
+    assert regions(save(tmp_path / "c.jpg")) == {}
     packet = tagged.names(["Ada"], ["beach", "Ben"], ["People/Family/Eve", "Places/Rome"])
     found = TagReader().tags_of(save(tmp_path / "b.jpg", packet))
     assert found == [

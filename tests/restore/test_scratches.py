@@ -52,6 +52,9 @@ def test_noise_is_no_scratch_but_lines_above_it_are() -> None:
     assert not find_scratches(face() + noise, face(), EVERYWHERE, 9.0, SIDE).any()
     found = find_scratches(photo + noise, face(), EVERYWHERE, 9.0, SIDE)
     assert (found & there).sum() > 0.7 * there.sum()
+    faint = face() + 35.0 * there
+    assert find_scratches(faint, face(), EVERYWHERE, 0.0, SIDE).any()
+    assert not find_scratches(faint, face(), EVERYWHERE, 9.0, SIDE).any()
 
 
 def test_what_is_no_scratch_stays() -> None:
@@ -80,6 +83,21 @@ def test_a_line_counts_where_it_runs_over_skin() -> None:
     assert (found & there)[:, 100:].any()
     right = Parts(np.ones((S, S), bool), ~left & (np.arange(S) > 122)[None])
     assert not find_scratches(photo, face(), right, 0.0, SIDE).any()
+    assert not find_scratches(photo, face(), Parts(left & (np.arange(S) > 30), left), 0.0, SIDE).any()
+
+
+def test_of_hair_that_reaches_the_skin_nothing_is_taken() -> None:
+    """Neither one that a scratch meets beyond the skin, nor one that ends on it in a spot."""
+    skin = np.zeros((S, S), bool)
+    skin[:, :50] = True
+    parts = Parts(np.ones((S, S), bool), skin)
+    photo, _ = drawn(face(), [[(10, 64), (70, 64)], [(70, 8), (70, 120)]], 250)
+    found = find_scratches(photo, face(), parts, 0.0, SIDE)
+    assert found[62:67, 10:70].any()
+    assert not found[:50].any()
+    spot = face()
+    spot[61:67, 40:50] = spot[63:65, 50:120] = 250
+    assert not find_scratches(spot, face(), parts, 0.0, SIDE).any()
 
 
 def test_skin_is_beside_eyes_and_mouth() -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from array import array
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from mystyle_cli.faces import face as face_room
+from mystyle_cli.faces import faces as faces_room
 from mystyle_cli.faces.align import Crop
 from mystyle_cli.video import tracks
 from mystyle_cli.video.frames import EVERY, chosen, fill_between, in_windows, smoothed
 from mystyle_cli.video.phi import Suffered
 from mystyle_cli.video.smooth import shares, smooth_path
-from mystyle_cli.video.tracks import Track, Tracker, is_cut
+from mystyle_cli.video.tracks import Track, Tracker, followed, is_cut, side_of
 from mystyle_cli.video.watch import part_of
 from tests.support.clips import PERSON, STRANGER, moving
+from tests.support.groups import place
 
 TIMES = np.arange(100) / 25
 
@@ -118,6 +122,46 @@ def test_a_face_that_is_lost_ends_its_track_alone(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(tracks, "followed", lambda *given: None if len(given[1]) > 1 else real(*given))
     ended = [track for pixels in frames for track in tracker.look(pixels)]
     assert [(track.first, len(track), track.begins, track.ends) for track in ended] == [(0, 2, True, False)]
+
+
+def test_a_face_is_looked_for_where_it_is_going(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is lost where there is none, or one that can hardly be the same."""
+    asked: list[tuple[float, ...]] = []
+    shown = place(1, (70, 58), 40).face
+    monkeypatch.setattr(
+        face_room, "face_in_box", lambda pixels, box, score, tilt: asked.append((*box, tilt)) or shown
+    )
+    before, pixels = np.array([[50, 50, 20, 0], [60, 54, 20, 0]], float), np.zeros((99, 99, 3), np.uint8)
+    found = followed(pixels, before)
+    assert found is not None
+    assert side_of(found) == pytest.approx(40, rel=0.1)
+    assert asked == [(70 - 12, 62 - 12, 70 + 12, 62 + 12, 0)]
+    assert followed(pixels, before[1:]) is not None
+    assert asked[1][:2] == (60 - 12, 58 - 12)  # nothing tells yet where to
+    for other in (replace(shown, certainty=0.3), place(1, (70, 58), 70).face, place(1, (30, 58), 40).face):
+        shown = other
+        assert followed(pixels, before) is None
+    assert followed(pixels[:, :65], before) is None  # it has left the picture
+
+
+def test_of_too_many_faces_the_largest_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others' tracks end."""
+    sides = [30, 50, 20, 40]
+    there = [place(1, (60 * number + 40, 60), side).face for number, side in enumerate(sides)]
+    monkeypatch.setattr(faces_room, "find_faces", lambda pixels: there)
+    monkeypatch.setattr(tracks, "FACES", 2)
+    tracker = Tracker(25)
+    ended = tracker.look(np.zeros((120, 260, 3), np.uint8))
+    kept = [round(one.last[0]) for one in tracker.open]
+    assert len(ended) == 2
+    assert kept == pytest.approx([100, 220], abs=8)
+
+
+def test_whose_a_track_is_is_told_by_its_clearer_half() -> None:
+    """Frames on which the face is blurred or turned away say little."""
+    track = Track(0, scores=[0.1, 0.9, 0.2, 0.8, 0.7])
+    assert track.id_score == pytest.approx(0.8)
+    assert np.isnan(Track(0).id_score)
 
 
 def test_a_face_that_comes_or_goes_is_faded() -> None:

@@ -24,6 +24,7 @@ _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "AVIF", "HEIF")
 _PNG_KEY = "XML:com.adobe.xmp"  # the keyword under which PNG holds XMP
 _SIDEWARDS = (5, 6, 7, 8)  # EXIF's numbers of what is stored lying on its side
 _ORIENTATION = 0x0112
+_TURNED = "original_orientation"  # where pillow-heif notes how a picture lay that it has turned
 
 _SYNTAX = (f"{{{RDF}}}", "{http://www.w3.org/XML/1998/namespace}")  # of RDF and XML itself
 
@@ -62,7 +63,7 @@ def head_of(data: bytes, name: str) -> Head:
             known = [kind for kind in _FORMATS if kind in Image.OPEN]
             with Image.open(io.BytesIO(data), formats=known) as image:
                 packet = image.info.get(_PNG_KEY) or image.info.get("xmp") or b""
-                return Head(_text(packet), image.size, _orientation(image))
+                return Head(_text(packet), _stored(image), _orientation(image))
     except UnidentifiedImageError as error:  # whose words name the computer's memory
         raise DecodeError(f"{name}: is not a picture that can be read", hint) from error
     except Exception as error:  # Pillow raises almost anything on damaged files
@@ -71,11 +72,15 @@ def head_of(data: bytes, name: str) -> Head:
 
 def _orientation(image: Any) -> int:
     with suppress(Exception):  # Pillow raises almost anything on damaged EXIF
-        # what was turned already while it was read
-        turned = image.info.get("original_orientation")
-        number = turned or image.getexif().get(_ORIENTATION, 1)
+        number = image.info.get(_TURNED) or image.getexif().get(_ORIENTATION, 1)
         return int(number) if number in range(1, 9) else 1
     return 1
+
+
+def _stored(image: Any) -> tuple[int, int]:
+    """Return width and height as stored, also of what was turned upright while it was read."""
+    size: tuple[int, int] = image.size
+    return size[::-1] if image.info.get(_TURNED) in _SIDEWARDS else size
 
 
 def _text(packet: object) -> str:
