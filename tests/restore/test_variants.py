@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from mystyle_cli.faces import face
+from mystyle_cli.faces.align import FFHQ
 from mystyle_cli.find.locate import Subject
 from mystyle_cli.projection.settings import ProjectionSettings
 from mystyle_cli.restore import variants
@@ -16,7 +19,7 @@ from tests.support.points import face_points
 from tests.support.tiny_store import make_store, picture
 
 MANY = RestoreSettings(
-    projection=ProjectionSettings(steps=10, beta=0.03), aligned=True, variants=3, seed=1, start="centre"
+    projection=ProjectionSettings(steps=4, beta=0.03), aligned=True, variants=3, seed=1, start="centre"
 )
 
 
@@ -51,6 +54,49 @@ def test_a_part_is_open_where_answers_differ_in_it():
     level[30:42, 54:70] = 3
     assert variants.parts_where(level, face_points(), variants.OPEN) == ("left-eye",)
     assert variants.parts_where(level / 3, face_points(), variants.OPEN) == ()
+
+
+def test_hidden_parts_are_told_apart_from_those_that_differ(monkeypatch):
+    """By the hole, and by the answers."""
+    monkeypatch.setattr(face, "aligned_face", lambda face, crop: SimpleNamespace(landmarks=face_points()))
+    one, hole = np.full((96, 96, 3), 100, np.uint8), np.zeros((96, 96), np.float32)
+    other = one.copy()
+    other[60:72, 34:62] = 120
+    hole[30:42, 54:70] = 1
+    quad = np.array([[0, 0], [0, 96], [96, 96], [96, 0]])
+    located = SimpleNamespace(quad=quad, photo=SimpleNamespace(pixels=one), hole=hole)
+    answers = [SimpleNamespace(pixels=pixels, face=one, located=located) for pixels in (one, other)]
+    found = variants.openness(answers, FFHQ, 4)
+    assert (found.hidden, found.dropped) == (("left-eye",), 4)
+    assert "mouth" in found.parts
+    assert "left-eye" not in found.parts
+    large = SimpleNamespace(pixels=np.zeros((288, 192, 3), np.uint8), located=located)
+    np.testing.assert_allclose(variants.quad_on(large), quad * (2, 3))
+
+
+def test_variants_start_at_photos_of_the_person_that_look_alike():
+    """Nearly at one of the nearest each; only what the photo shows says which those are."""
+    answer, off = np.full((2, 40), 1 / 40), np.random.default_rng(0).permutation(40).astype(float)
+    starts = variants.other_starts(answer, off, 3, 0)
+    assert starts.shape == (3, 2, 40)
+    assert (off[starts[:, 0].argmax(axis=1)] < 10).all()
+    np.testing.assert_allclose(starts.max(axis=2), variants.AWAY + (1 - variants.AWAY) / 40)
+    np.testing.assert_allclose(starts.sum(axis=2), 1)
+    pictures = np.zeros((2, 3, 8, 8), np.float32)
+    pictures[1, :, :4] = 1
+    known = np.zeros((8, 8), np.float32)
+    known[4:] = 1
+    photo = SimpleNamespace(down=np.eye(8), target=np.zeros((3, 8, 8)), known=known)
+    np.testing.assert_allclose(variants.how_far(pictures, photo), 0)
+    photo.known = 1 - known
+    np.testing.assert_allclose(variants.how_far(pictures, photo), [0, 0.5], rtol=1e-6)
+
+
+def test_two_that_nobody_can_tell_apart_explain_a_photo_as_well():
+    """A quarter more of what it is off, or a difference that is not seen."""
+    assert variants.as_well(1.0) == pytest.approx(1.25)
+    assert variants.as_well(0.0) == pytest.approx(0.003)
+    assert variants.as_well(1.0, 0.6) == pytest.approx(1.15)
 
 
 def test_variants_differ_in_the_hole_alone(profile, hole):

@@ -21,6 +21,7 @@ from mystyle_cli.learn import betas, stages
 from mystyle_cli.nets.device import CPU
 from mystyle_cli.photos.marks import read_marks
 from mystyle_cli.progress import Step, silent
+from mystyle_cli.projection.settings import STEPS
 from mystyle_cli.serve import routes
 from mystyle_cli.serve.learning import Plan, School
 from mystyle_cli.serve.tasks import CancelledError
@@ -45,6 +46,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, tiny_prior: Path) -> Iterator
             partial(net.InstantSettings, samples=8, views=1, width=4, steps=4, batch=4),
         )
         patch.setattr(betas, "STEPS", 1)
+        patch.setitem(STEPS, "person", 1)
         patch.setattr(stages, "curate", fake_curate)
         yield folder
 
@@ -286,7 +288,7 @@ def test_a_profile_that_was_made_meanwhile_stays(store: Store, home: Path, tmp_p
 
 
 def test_learning_that_was_ended_goes_on_or_is_thrown_away(store: Store, home: Path, tmp_path: Path) -> None:
-    """With the verdicts of one's own that it was begun with."""
+    """With the verdicts of one's own that it was begun with; it stays where others are learned instead."""
     before = content(store.root)
 
     def ending(step: Step) -> None:
@@ -305,6 +307,18 @@ def test_learning_that_was_ended_goes_on_or_is_thrown_away(store: Store, home: P
             assert store.entry("new").state == "untuned"
             assert left not in {record.sha256 for record in store.open("new").records}
         school.throw_away()
+        assert content(store.root) == before
+        for name in ("new", "other"):  # one that was asked for, and one that was not
+            for photo in make_photos(tmp_path / "photos", 6):
+                school.add(photo.name, photo.read_bytes())
+            school.look(Plan(name, "by letter", "", "tiny-32", 3), silent)
+            if name == "new":
+                with pytest.raises(CancelledError):
+                    school.finish((), (), ending)
+        school.forget()
+        assert "other" not in store.names()
+        assert store.entry("new").state == "untuned"
+    store.delete("new")
     assert content(store.root) == before
 
 

@@ -17,6 +17,7 @@ from mystyle_cli.instant import net
 from mystyle_cli.learn import betas
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.photos.marks import read_marks
+from mystyle_cli.projection.settings import STEPS
 from mystyle_cli.store.store import Store
 from tests.support.pages import page_of
 from tests.support.portraits import clear, expected
@@ -61,6 +62,7 @@ def url(store: Store, tiny_prior: Path, tmp_path_factory: pytest.TempPathFactory
         patch.setenv("MYSTYLE_HOME", str(home))
         patch.setattr(net, "InstantSettings", small)
         patch.setattr(betas, "STEPS", 1)
+        patch.setitem(STEPS, "person", 1)
         with page_of(store) as client:
             yield client.url
 

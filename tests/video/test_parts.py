@@ -12,9 +12,10 @@ import pytest
 from mystyle_cli.faces import face as face_room
 from mystyle_cli.faces import faces as faces_room
 from mystyle_cli.faces.align import Crop
+from mystyle_cli.projection.damage import Damage
 from mystyle_cli.video import tracks
 from mystyle_cli.video.frames import EVERY, chosen, fill_between, in_windows, smoothed
-from mystyle_cli.video.phi import Suffered
+from mystyle_cli.video.phi import Suffered, suffered_of
 from mystyle_cli.video.smooth import shares, smooth_path
 from mystyle_cli.video.tracks import Track, Tracker, followed, is_cut, side_of
 from mystyle_cli.video.watch import part_of
@@ -66,8 +67,11 @@ def test_frames_are_made_smooth_within_their_part() -> None:
     row[2].code = np.array([12.0])
     shown, around = windows[2]
     assert 2 < smoothed(shown, around, "code", 2)[0] < 12
-    shown, around = windows[4]
-    assert smoothed(shown, around, "code", 2)[0] == 4  # at its end a part is left as it is
+    for end in (0, 4):
+        shown, around = windows[end]
+        assert smoothed(shown, around, "code", 2)[0] == end  # at its ends a part is left as it is
+    last = [around for _, around in in_windows(iter(row[:5]), 1)][-1]
+    assert [other.frame.number for other in last] == [3, 4]
 
 
 def test_what_lies_between_is_not_searched() -> None:
@@ -157,6 +161,27 @@ def test_of_too_many_faces_the_largest_are_followed(monkeypatch: pytest.MonkeyPa
     assert kept == pytest.approx([100, 220], abs=8)
 
 
+def test_of_two_tracks_on_one_face_one_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one head passes another, both would follow the one in front."""
+    there = [place(1, (x, 60), 40).face for x in (40, 100)]
+    monkeypatch.setattr(faces_room, "find_faces", lambda pixels: there)
+    monkeypatch.setattr(tracks, "followed", lambda pixels, before: np.array([70.0, 60.0, 20.0, 0.0]))
+    tracker, pixels = Tracker(25), np.zeros((120, 140, 3), np.uint8)
+    assert [len(tracker.look(pixels)) for _ in range(3)] == [0, 1, 0]
+    assert [len(track) for track in tracker.open] == [3]
+
+
+def test_lights_that_flash_are_soon_no_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How much frames differ is learned from those before."""
+    monkeypatch.setattr(faces_room, "find_faces", lambda pixels: [place(1, (60, 60), 40).face])
+    monkeypatch.setattr(tracks, "followed", lambda pixels, before: before[-1])
+    tracker = Tracker(25)
+    frames = [np.full((120, 120, 3), 60 * (number % 2), np.uint8) for number in range(12)]
+    ended = [len(tracker.look(pixels)) for pixels in frames]
+    assert ended[1] == 1
+    assert sum(ended[6:]) == 0
+
+
 def test_whose_a_track_is_is_told_by_its_clearer_half() -> None:
     """Frames on which the face is blurred or turned away say little."""
     track = Track(0, scores=[0.1, 0.9, 0.2, 0.8, 0.7])
@@ -176,6 +201,26 @@ def test_a_face_that_comes_or_goes_is_faded() -> None:
     assert shares[True, True] == [1.0] * 8
     assert shares[False, True] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0]
     assert shares[False, False] == [0.25, 0.5, 0.75, 1.0, 1.0, 0.75, 0.5, 0.25]
+
+
+def test_one_phi_is_of_frames_as_large_as_most() -> None:
+    """And is said in the clip's own pixels; what was not enlarged was not made smaller either."""
+    asked: list[list[float]] = []
+
+    def suffered(sides: list[float], damage: Damage) -> Suffered:
+        def of_frames(faces: list[SimpleNamespace]) -> Damage:
+            asked.append([face.side for face in faces])
+            return damage
+
+        estimator = SimpleNamespace(resolution=128, of_frames=of_frames)
+        return suffered_of(estimator, [SimpleNamespace(side=side) for side in sides])
+
+    damage = Damage(64, (16.0, 1.0, 4.0), 5.0)
+    found = suffered([100.0, 250.0, 256.0, 260.0], damage)
+    assert asked == [[250.0, 256.0, 260.0]]
+    assert (found.blur, found.scale) == ((64.0, 4.0, 16.0), 2.0)
+    assert found.at(256, 128).blur == damage.blur
+    assert suffered([64.0], Damage(128)).scale == 1
 
 
 def test_one_phi_for_near_and_far() -> None:

@@ -39,7 +39,7 @@ from tests.support.portraits import aligned
 from tests.support.tiny_store import make_store, png
 from tools.portraits import PRIOR
 
-FEW = RestoreSettings(projection=ProjectionSettings(steps=2, beta=0.03))
+FEW = RestoreSettings(projection=ProjectionSettings(steps=1, beta=0.03))
 THEIRS, OTHERS = 6, 3
 """Frames with the person, and those after the cut."""
 
@@ -111,6 +111,7 @@ def test_the_person_is_restored_and_all_else_stays(ada: Profile, known, tmp_path
     assert made.least_dilation <= 0.03 + 1e-6
     with av.open(str(target)) as container:
         assert container.metadata["comment"] == "beta 0.03"
+        assert [one.language for one in container.streams.subtitles] == ["eng"]
     assert {step.stage for step in told} == {"watch", "restore"}
     assert all(step.done <= step.total for step in told)
 
@@ -150,6 +151,20 @@ def test_a_grey_clip_stays_grey_unless_colours_are_asked_for(
     assert bool(spread.max() > 24) is coloured
 
 
+def test_a_pixel_that_changed_changes_its_colours(plain) -> None:
+    """Several pixels share two numbers, which stay the clip's only where none of them changed."""
+    with open_clip(plain) as clip:
+        frame = next(iter(clip.frames()))
+    pixels = frame.pixels().copy()
+    pixels[40, 20] = 255, 0, 0
+    made = writing_room.laid_over(frame, pixels, (128, 128))
+    planes = zip(frame.picture.planes, made.planes, strict=True)
+    for (own, new), place in zip(planes, ([40, 20], [20, 10], [20, 10]), strict=True):
+        old, now = (np.frombuffer(one, np.uint8).reshape(-1, one.line_size) for one in (own, new))
+        seen = slice(own.height), slice(own.width)
+        assert np.argwhere(old[seen] != now[seen]).tolist() == [place]
+
+
 def test_small_faces_make_clips_larger(known, tmp_path) -> None:
     """Where the face is smaller than it is drawn all frames become as much larger, and even."""
     source = write_clip(tmp_path / "in.mp4", moving(frames=3, side=82)[:, :, :78])
@@ -166,7 +181,7 @@ def test_players_show_it_as_before(engine, tmp_path) -> None:
     """Turned, with oblong pixels, in full range: the result is the same for whoever plays it."""
     upright = moving(frames=3)
     lying = np.rot90(upright, 1, axes=(1, 2))  # players turn it back
-    facts = {"sample_aspect_ratio": Fraction(4, 5), "color_range": 2, "colorspace": 1}
+    facts = {"sample_aspect_ratio": Fraction(4, 5), "color_range": 2, "colorspace": 1, "gop_size": 1}
     squeezed = np.stack([resize(one, (len(one), round(len(one) * 1.25)), "bicubic") for one in lying])
     source = write_clip(tmp_path / "in.mp4", squeezed, turned=-90, **facts)
     made = restore_clip(engine, source, tmp_path / "out.mp4", "restore")
@@ -180,6 +195,8 @@ def test_players_show_it_as_before(engine, tmp_path) -> None:
     assert facts_of[0].aspect == Fraction(5, 4)  # upright
     assert facts_of[0].colours[:2] == (2, 1)
     assert off(read_clip(source)[0], read_clip(tmp_path / "out.mp4")[0]).max() < 40  # as it lies in the file
+    with av.open(str(tmp_path / "out.mp4")) as container:  # coded anew, not each frame by itself as there
+        assert sum(picture.key_frame for picture in container.decode(video=0)) == 1
 
 
 def test_a_clip_of_somebody_else_is_refused(known, tmp_path) -> None:
