@@ -103,6 +103,9 @@ def test_after_a_restart_nothing_is_done_twice(run: Run, passing: Callable[[Days
     done = run("--json", *words.split())
     assert document(done)["results"] == []
     assert "bad.jpg" not in done.stderr
+    passing(three)
+    other = json.loads(run("--json", *words.split(), "--beta", 0.3, "--name", "{stem}-free{ext}").stdout)
+    assert [one["output"] for one in other["results"]] == ["out/a-free.png"]
     Path("out/a.png").rename("mine.png")
     photo("in/a.png", 2, 32)  # another photo of that name: its result is made
     shutil.copy("in/a.png", "in/b.png")
@@ -139,7 +142,7 @@ def test_a_photo_called_as_another_has_a_result_of_its_own(run: Run, passing: Ca
 
 
 def test_a_folder_may_go_for_a_moment(run: Run, passing: Callable[[Days], None]) -> None:
-    """It is said once, and when it is back what came is worked on."""
+    """It is said once each time, and when it is back what came is worked on."""
     photo("in/a.png", 1)
 
     def days() -> Iterator[None]:
@@ -152,11 +155,13 @@ def test_a_folder_may_go_for_a_moment(run: Run, passing: Callable[[Days], None])
         photo("in/b.png", 2)
         yield
         yield
+        Path("in").rename("away")
+        yield
 
     passing(days)
     done = run(*WORDS.split())
     assert done.exit_code == 0
-    assert done.stderr.count("in is not there; it is waited for") == 1
+    assert done.stderr.count("in is not there; it is waited for") == 2
     assert outputs() == {"a.png", "b.png"}
 
 
