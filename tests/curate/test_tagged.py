@@ -11,7 +11,7 @@ from PIL import Image
 
 from mystyle_cli.curate.examine import Criteria, examine
 from mystyle_cli.curate.records import Reason
-from mystyle_cli.curate.tagged import face_in, find_tagged
+from mystyle_cli.curate.tagged import MOST_BOXES, face_in, find_tagged
 from mystyle_cli.errors import UsageError
 from mystyle_cli.faces.align import FFHQ
 from mystyle_cli.faces.faces import find_faces
@@ -55,6 +55,20 @@ def test_a_name_that_nobody_has_is_refused_with_those_there_are(tmp_path: Path) 
     assert "beach" not in refused.value.hint
     with pytest.raises(UsageError, match="nobody is tagged in these 1 photos"):
         find_tagged(album(tmp_path)[4:], "Eve")
+
+
+def test_places_of_one_person_are_few(tmp_path: Path) -> None:
+    """Nobody is on a photo a thousand times: a file that says so does not have each looked at closely."""
+    packets = [tagged.mwg({"Ada": (left / 100, 0.2, left / 100 + 0.1, 0.7)}, (60, 40)) for left in range(30)]
+    start, _, end = packets[0].partition("<rdf:li")
+    last = end.rpartition("</rdf:li>")[2]
+    regions = ("<rdf:li" + one.partition("<rdf:li")[2].rpartition("</rdf:li>")[0] for one in packets)
+    Image.new("RGB", (60, 40)).save(
+        tmp_path / "a.jpg", xmp=f"{start}{'</rdf:li>'.join(regions)}</rdf:li>{last}".encode()
+    )
+    (boxes,) = find_tagged([tmp_path / "a.jpg"], "Ada").values()
+    assert len(boxes) == MOST_BOXES
+    np.testing.assert_allclose(boxes[0], (0, 0.2, 0.1, 0.7), atol=1e-5)
 
 
 @pytest.fixture(scope="module")

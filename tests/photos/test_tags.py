@@ -244,6 +244,19 @@ def test_odd_files_beside_are_passed_over(tmp_path: Path, text: str) -> None:
     assert {tag.name for tag in TagReader().tags_of(save(tmp_path / "a.jpg"))} <= {"Ada"}
 
 
+def test_numbers_beyond_all_floats_are_no_place(tmp_path: Path) -> None:
+    """A whole number may have more digits than any float; the name next to it still counts."""
+    huge = "9" * 400
+    corners = ", ".join(f'"boundingBox{key}": {huge}' for key in ("X1", "Y1", "X2", "Y2"))
+    face = f'{{{corners}, "imageWidth": 6, "imageHeight": 4}}'
+    people = f'{{"originalFileName": "a.jpg", "people": [{{"name": "Ben", "faces": [{face}]}}]}}'
+    _text(tmp_path / "immich.json", f"[{people}]")
+    areas = ", ".join(f'"XMP:RegionArea{key}": [{huge}]' for key in "XYWH")
+    _text(tmp_path / "a.jpg.json", f'[{{"XMP:RegionName": ["Ada"], {areas}}}]')
+    tags = TagReader().tags_of(save(tmp_path / "a.jpg"))
+    assert {tag.name: tag.boxes for tag in tags} == {"Ada": (), "Ben": ()}
+
+
 def test_what_beside_a_photo_is_no_file_is_not_opened(tmp_path: Path) -> None:
     """A pipe would wait for ever, and a folder is none."""
     os.mkfifo(tmp_path / "a.xmp")

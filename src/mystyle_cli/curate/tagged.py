@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NAMED: Final = 8  # names of others that a refusal lists
 LEAST: Final = 0.1  # share of two boxes that is in both, at least, where they are about one face
+MOST_BOXES: Final = 8  # of a person on a photo that are looked at; each may take seconds
 AROUND: Final = 1.5  # how far around a box a face is looked for again, in its sides
 
 
@@ -35,7 +36,7 @@ def find_tagged(
         name: compared without regard to capitals and to how letters are spelled in Unicode.
 
     Returns:
-        for each such photo its boxes; none where only the name is noted.
+        for each such photo its boxes, `MOST_BOXES` at most; none where only the name is noted.
 
     Raises:
         UsageError: no photo is tagged so; it names those that are.
@@ -47,7 +48,8 @@ def find_tagged(
         tags = reader.tags_of(path)
         theirs = [tag for tag in tags if key_of(tag.name) == wanted]
         if theirs:
-            found[path] = tuple(dict.fromkeys(box for tag in theirs for box in tag.boxes))
+            boxes = dict.fromkeys(box for tag in theirs for box in tag.boxes)
+            found[path] = tuple(boxes)[:MOST_BOXES]
         others.update({key_of(tag.name): tag.name for tag in tags if tag.person}.values())
         progress(Step("tags", number + 1, len(photos)))
     if found:

@@ -26,7 +26,7 @@ from mystyle_cli.photos.xmp import Head, Value, head_of, properties_of
 
 LONGEST_NAME: Final = 256  # characters of a name that counts
 LARGEST_BESIDE: Final = 16 << 20  # bytes of the largest file beside a photo
-LARGEST_LIST: Final = 256 << 20  # bytes of the largest list of a folder's photos
+LARGEST_LIST: Final = 64 << 20  # the same of a list of a folder's photos; in memory it may take 25 times that
 
 _MWG = "{http://www.metadataworkinggroup.com/schemas/regions/}"
 _AREA = "{http://ns.adobe.com/xmp/sType/Area#}"
@@ -324,6 +324,6 @@ def _numbers(values: Iterable[Any]) -> list[float]:
     """Return values as finite numbers; none at all where one of them is none."""
     try:
         numbers = [float(value) for value in values]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last: a whole number of hundreds of digits
         return []
     return numbers if all(map(math.isfinite, numbers)) else []
