@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import pytest
 
-from mystyle_cli.video.writing import KINDS
+from mystyle_cli.video.writing import KINDS, ClipWriter
 from mystyle_cli.work.clips import CLIPS, WRITTEN
 from tests.support.clips import moving, read_clip, write_clip
 from tests.support.journeys import Run, document
@@ -56,6 +56,26 @@ def test_several_clips_go_to_a_folder(run: Run, clip: Path) -> None:
     assert run("restore", "ada", clip, "-o", "made", *ONE).exit_code == 2
     again = document(run("restore", "ada", clip, "-o", "made", "--skip-existing", *ONE, "--json"))
     assert again["skipped"] == ["in.mp4"]
+
+
+def test_what_comes_to_its_place_meanwhile_stays(
+    run: Run, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clip takes hours, in which a file of the user's may have got the name; --overwrite is asked for."""
+    finish = ClipWriter.finish
+
+    def finished(self: ClipWriter) -> None:
+        Path("out.mp4").write_bytes(b"mine")
+        finish(self)
+
+    monkeypatch.setattr(ClipWriter, "finish", finished)
+    done = run("restore", "ada", clip, "-o", "out.mp4", *ONE)
+    assert done.exit_code == 1
+    assert "out.mp4: something has come to its place meanwhile" in done.stderr
+    assert Path("out.mp4").read_bytes() == b"mine"
+    assert sorted(os.listdir()) == ["in.mp4", "out.mp4"]
+    assert run("restore", "ada", clip, "-o", "out.mp4", "--overwrite", *ONE).exit_code == 0
+    assert len(read_clip(Path("out.mp4"))[0]) == 3
 
 
 @pytest.mark.parametrize(

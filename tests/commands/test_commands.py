@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from mystyle_cli.commands.edit import _listed
+from mystyle_cli.commands.sample import SampleWork
 from mystyle_cli.photos.marks import read_marks
 from mystyle_cli.sample import samples
 from tests.support.journeys import Run, document
@@ -155,6 +156,15 @@ def test_samples_are_written_as_they_are_drawn(run: Run, monkeypatch: pytest.Mon
     monkeypatch.setattr(samples, "sample_three_anchors", look)
     assert run("sample", "ada", "-n", 5, "--seed", 7, "-o", "all").exit_code == 0
     assert seen == [(0, 2), (2, 2), (4, 1)]
+
+
+def test_what_comes_to_a_sample_s_place_meanwhile_stays(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes a while, in which a file of the user's may have got the name."""
+    monkeypatch.setattr(SampleWork, "lay_out", lambda work: Path("one.png").write_bytes(b"mine"))
+    done = run("sample", "ada", "--seed", 8, "-o", "one.png")
+    assert done.exit_code == 2
+    assert "one.png is already there" in done.stderr
+    assert Path("one.png").read_bytes() == b"mine"
 
 
 def test_a_sample_goes_to_standard_output_alone(run: Run) -> None:

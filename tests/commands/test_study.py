@@ -249,6 +249,25 @@ def test_nothing_is_replaced(run: Run, study: None) -> None:
     assert KEY.read_bytes() == before
 
 
+def test_what_comes_to_its_place_meanwhile_stays(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Making a study takes a while, in which another may have got its name."""
+    from mystyle_cli.analysis import study
+
+    make = study.make_study
+
+    def slow(*given: object) -> object:
+        Path("study").mkdir()
+        Path("study/key.json").write_text("mine")
+        return make(*given)
+
+    monkeypatch.setattr(study, "make_study", slow)
+    refused = run(*MAKE, "-o", "study")
+    assert refused.exit_code == 2
+    assert "already there" in refused.stderr
+    assert Path("study/key.json").read_text() == "mine"
+    assert os.listdir("study") == ["key.json"]
+
+
 DRIVER = """
 const fs = require("fs"), vm = require("vm");
 const keys = [], made = {};

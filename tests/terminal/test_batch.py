@@ -168,6 +168,25 @@ def test_one_photo_that_is_left_out_is_said(
     assert "a.png: left out, its result is already there" in capsys.readouterr().err
 
 
+def test_what_comes_to_its_place_meanwhile_stays(
+    album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Work may take minutes, in which a file of the user's may have got the result's name."""
+    place = tmp_path / "out.png"
+
+    class Slow(Negative):
+        def run(self, jobs: Sequence[Job]) -> list[np.ndarray | MystyleError]:
+            place.write_bytes(b"mine")
+            return super().run(jobs)
+
+    assert run_batch(Console(), options(album / "a.png", output=place), Slow()) == 2
+    assert f"{place} is already there" in capsys.readouterr().err
+    assert place.read_bytes() == b"mine"
+    place.unlink()
+    assert run_batch(Console(), options(album / "a.png", output=place, overwrite=True), Slow()) == 0
+    assert place.read_bytes() != b"mine"
+
+
 def test_results_are_never_replaced_silently(album: Path, tmp_path: Path) -> None:
     """A result that is there is an error, skipped, or replaced, as the user says."""
     place = tmp_path / "out.png"
@@ -234,12 +253,11 @@ def test_unwritable_place_is_that_inputs_failure(album: Path, tmp_path: Path) ->
 class Keeping(Negative):
     """The same, with a file of its own for each answer, as codes are."""
 
-    def run(self, jobs: Sequence[Job]) -> list[np.ndarray | MystyleError]:
-        """Write each code and return the negatives."""
-        for job in jobs:
-            if job.code is not None:
-                job.code.write_text(job.item.name)
-        return super().run(jobs)
+    def finish(self, job: Job, answer: np.ndarray) -> Result:
+        """Write the code, too."""
+        if job.code is not None:
+            job.code.write_text(job.item.name)
+        return super().finish(job, answer)
 
 
 def test_a_code_that_is_there_is_told_before_any_work(album: Path, tmp_path: Path) -> None:

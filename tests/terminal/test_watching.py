@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -276,3 +277,36 @@ def test_who_all_watches_too(
     )
     assert [one["faces"][0]["person"] for one in done["results"]] == ["ada", "ada"]
     assert np.asarray(Image.open("in/out/b.png")).shape[0] == 32
+
+
+def test_results_are_no_photos_by_whatever_link(run: Run, passing: Callable[[Days], None]) -> None:
+    """Else each would have a result, and that one, too, until the disk is full."""
+    photo("in/a.png", 1)
+    photo("out/older.png", 2)
+    Path("in/linked").symlink_to("../out")
+    Path("in/b.png").symlink_to("../out/older.png")
+
+    def days() -> Iterator[None]:
+        for _ in range(4):
+            yield
+
+    passing(days)
+    done = document(run("--json", *WORDS.split(), "-r"))
+    assert [one["input"] for one in done["results"]] == ["in/a.png"]
+    assert outputs() == {"a.png", "older.png"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names there are of characters")
+def test_names_that_are_no_text_are_known_again(run: Run, passing: Callable[[Days], None]) -> None:
+    """What was made of the photo that was called so gives way to what is made of the next one."""
+    name = os.fsdecode(b"in/\xff.png")
+
+    def three() -> Iterator[None]:
+        for _ in range(3):
+            yield
+
+    for seed in (1, 2, 3):
+        photo(name, seed)
+        passing(three)
+        assert len(document(run("--json", *WORDS.split()))["results"]) == 1
+    assert [one for one in os.listdir(b"out") if not one.startswith(b".")] == [b"\xff.png"]

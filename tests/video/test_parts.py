@@ -17,8 +17,8 @@ from mystyle_cli.video import tracks
 from mystyle_cli.video.frames import EVERY, chosen, fill_between, in_windows, smoothed
 from mystyle_cli.video.phi import Suffered, suffered_of
 from mystyle_cli.video.smooth import shares, smooth_path
-from mystyle_cli.video.tracks import Track, Tracker, followed, is_cut, side_of
-from mystyle_cli.video.watch import part_of
+from mystyle_cli.video.tracks import Seen, Track, Tracker, followed, is_cut, side_of
+from mystyle_cli.video.watch import LOOKS, Looks, part_of
 from tests.support.clips import PERSON, STRANGER, moving
 from tests.support.groups import place
 
@@ -221,6 +221,22 @@ def test_one_phi_is_of_frames_as_large_as_most() -> None:
     assert (found.blur, found.scale) == ((64.0, 4.0, 16.0), 2.0)
     assert found.at(256, 128).blur == damage.blur
     assert suffered([64.0], Damage(128)).scale == 1
+
+
+def test_a_long_clip_keeps_no_more_looks_than_a_short_one() -> None:
+    """A film has thousands of tracks; those that are kept come from all over it."""
+    looks = Looks()
+    for number in range(1000):
+        track = Track(number)
+        track.seen = [Seen(np.zeros((1, 1, 3), np.uint8), np.zeros((4, 2)), number) for _ in range(12)]
+        looks.take(track)
+        assert track.seen == []
+        assert 0 < len(looks.kept) <= LOOKS
+    apart = np.diff([seen.id_score for seen in looks.kept])
+    assert len(looks.kept) > LOOKS // 3
+    assert apart.max() - apart.min() <= 1
+    assert looks.kept[0].id_score == 0
+    assert looks.kept[-1].id_score > 970
 
 
 def test_one_phi_for_near_and_far() -> None:

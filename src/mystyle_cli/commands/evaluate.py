@@ -191,13 +191,15 @@ def advise_profile(app: App, name: str, page: Path | None, overwrite: bool) -> N
 
     device = app.choose_device()
     profile = app.profiles().open(name).on(device).one(None)
+    ground = Ground(Originals.of([profile.path]), overwrite, "Use --overwrite, or another --page.")
     if page is not None:
-        Ground(Originals.of([profile.path]), overwrite, "Use --overwrite, or another --page.").check(page)
+        ground.check(page)
     with app.console.progress() as progress:
         found = advise(profile, progress=progress)
     for sentence in found.sentences:
         app.console.show(sentence)
     if page is not None:
+        ground.refuse(page)
         _write_advice(page, name, found)
         app.console.result(str(page))
     app.console.document(

@@ -242,6 +242,8 @@ class SampleWork:
             "sample", self.profile, Origin(options.beta, seed, drawn=drawn, person=self.profile.person), score
         )
         picture = marked(Picture(pixels, marks), self.marking, self.seal)
+        if target.path is not None:
+            Ground(self.originals, options.overwrite).refuse(target.path)
         write(self.app.console, target, picture, options.jpeg_quality or JPEG_QUALITY, self.originals)
         if target.path is not None:
             self.app.console.result(target.name)

@@ -70,13 +70,16 @@ def make(app: App, name: str, folder: Path, against: Path | None, photos: int, s
     profile = app.profiles().open(name).on(app.choose_device()).one(None)
     page, key = folder / "study.html", folder / "key.json"
     given = [profile.path, *([against] if against is not None else [])]
-    Ground(Originals.of(given), False, "Choose another folder.").check_all([page, key])
+    ground = Ground(Originals.of(given), False, "Choose another folder.")
+    ground.check_all([page, key])
     from mystyle_cli.analysis.study import make_study
     from mystyle_cli.analysis.study_page import page_of
     from mystyle_cli.person.files import write_whole
 
     with app.console.progress() as progress:
         study = make_study(profile, photos, seed, against, progress)
+    for path in (key, page):
+        ground.refuse(path)
     write_whole(key, study.key(), private=True)
     write_whole(page, page_of(study), private=True)
     for reason in study.left_out:

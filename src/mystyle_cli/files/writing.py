@@ -61,7 +61,7 @@ def write(place: Place, name: str, data: bytes, mode: int = 0o666) -> None:
 
 
 @contextmanager
-def _written(place: Place, name: str, mode: int) -> Iterator[IO[bytes]]:
+def _written(place: Place, name: str, mode: int, fresh: bool = False) -> Iterator[IO[bytes]]:
     """Open a file beside its place; it is renamed when all went well, and goes when not."""
     with _half_written(place, name, mode) as half:
         with open(half.handle, "wb", closefd=False) as stream:
@@ -70,6 +70,8 @@ def _written(place: Place, name: str, mode: int) -> Iterator[IO[bytes]]:
             os.fsync(half.handle)  # or a power cut could leave the name with nothing in it
         if sys.platform == "win32":  # which renames no file that is open
             half.close()
+        if fresh and place.kind(name):
+            raise FileExistsError(errno.EEXIST, "something has come to its place meanwhile", name)
         os.replace(place.of(half.name), place.of(name), src_dir_fd=place.handle, dst_dir_fd=place.handle)
     place.sync()
 
@@ -189,14 +191,17 @@ def write_result(path: Path, data: bytes, *, private: bool = False) -> None:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
+def whole_file(path: Path, *, fresh: bool = False) -> Iterator[IO[bytes]]:
     """Open a result in a folder of the user's for writing, piece by piece; it has its name only at the end.
+
+    Args:
+        fresh: replace nothing, not even what comes to its place while it is written.
 
     Raises:
         OSError: a link is in its place, or it cannot be written.
     """
     refuse_link(path)
-    with descend(path.parent, ()) as place, _written(place, path.name, 0o666) as stream:
+    with descend(path.parent, ()) as place, _written(place, path.name, 0o666, fresh) as stream:
         yield stream
 
 

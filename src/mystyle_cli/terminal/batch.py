@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 SOME_FAILED = 3
+TAKEN = "Use --overwrite or --skip-existing."  # what to do where something is in a result's place
 
 
 @dataclass(frozen=True)
@@ -293,7 +294,7 @@ class Batch(Ledger):
             yield group
             self.tell()
 
-    def _replaces(self, item: Input, place: Place) -> bool:
+    def _replaces(self, item: Input, target: Target) -> bool:
         """Tell whether what is there already gives way to an input's result."""
         return self.options.overwrite
 
@@ -303,9 +304,9 @@ class Batch(Ledger):
         from mystyle_cli.photos.encode import check_room
 
         options = self.options
-        ground = Ground(self.originals, options.overwrite, "Use --overwrite or --skip-existing.")
+        ground = Ground(self.originals, options.overwrite, TAKEN)
         for item, place in zip(inputs, places, strict=True):
-            ground.overwrite = self._replaces(item, place)
+            ground.overwrite = self._replaces(item, place.target)
             left = options.skip_existing and not ground.overwrite
             there = [path for path in place.needed if os.path.lexists(path)] if left else []
             if there and there == place.needed:
@@ -332,13 +333,18 @@ class Batch(Ledger):
     ) -> None:
         """Write what was made of a job and say so, or file why there is nothing, be it in `finish`."""
         options, name = self.options, job.item.name
+        ground = Ground(self.originals, self._replaces(job.item, job.target), TAKEN)
         try:
             if isinstance(answer, MystyleError):
                 raise answer
+            if job.code is not None:
+                ground.refuse(job.code)
             result = finish(job, answer)
             # what there may be less of comes first: what is there last says that all of it is
             for target, picture in (*result.beside, (job.target, result.picture)) if job.wanted else ():
                 drawn = marked(picture(), options.marking, self.seal)
+                if target.path is not None:
+                    ground.refuse(target.path)
                 write(self.console, target, drawn, options.jpeg_quality or JPEG_QUALITY, self.originals)
         except BrokenPipeError:  # nobody reads standard output any more
             raise
@@ -395,7 +401,7 @@ class WatchingBatch(Batch):
         try:
             place = self._planned(item, self.options.naming)
             path = place.target.path
-            if path is not None and self.watch.notes.maker(path) not in (None, item.relative.as_posix()):
+            if path is not None and self.watch.notes.made_of(path, item) is False:
                 place = self._planned(item, Naming("{name}{ext}"))
         except UsageError as error:
             self.failed.append(Failure(item, error))
@@ -408,10 +414,9 @@ class WatchingBatch(Batch):
         (place,) = plan([item], options.output, self.command, ending, self.originals, self.codes, naming)
         return place
 
-    def _replaces(self, item: Input, place: Place) -> bool:
+    def _replaces(self, item: Input, target: Target) -> bool:
         """Tell whether what is there is the result of what the photo was before."""
-        path = place.target.path
-        ours = path is not None and self.watch.notes.maker(path) == item.relative.as_posix()
+        ours = target.path is not None and self.watch.notes.made_of(target.path, item) is True
         return self.options.overwrite or ours
 
     def _note(self) -> None:

@@ -128,13 +128,20 @@ class Ground:
             UsageError: an input, a link or an older result is there.
             MystyleError: nothing can be written there.
         """
+        self.refuse(path)
+        if refusal := _refusal(lambda: _look(path)) or self._try(path.parent):
+            raise MystyleError(f"{path} cannot be written: {refusal}", "Choose another place with -o.")
+
+    def refuse(self, path: Path) -> None:
+        """Refuse (UsageError) a place where an input, a link or an older result is.
+
+        Asked again before a result is written: somebody may have put something there while it was made.
+        """
         self.originals.refuse(path)
         if os.path.islink(path):
             raise UsageError(f"{path} is a link, and no result is written through one", "Use another -o.")
         if os.path.lexists(path) and not self.overwrite:
             raise UsageError(f"{path} is already there", self.advice)
-        if refusal := _refusal(lambda: _look(path)) or self._try(path.parent):
-            raise MystyleError(f"{path} cannot be written: {refusal}", "Choose another place with -o.")
 
     def _try(self, folder: Path) -> str:
         """Return why nothing can be written in a folder, "" where it can; it is tried once."""

@@ -87,11 +87,13 @@ class Notes:
         """Tell whether a photo of this digest was worked on, or could not be."""
         return any(line.get("photo") == photo and line.get("asked") == self.asked for line in self._lines)
 
-    def maker(self, output: Path) -> str | None:
-        """Return of which photo a result was made that is there as it was written last; None for no such."""
+    def made_of(self, output: Path, item: Input) -> bool | None:
+        """Tell whether a result was made of a photo; None where none is there as it was written last."""
         name = _written(os.path.relpath(output, self.path.parent))
         last = next((line for line in reversed(self._lines) if line.get("output") == name), None)
-        return None if last is None or last.get("written") != _digest(output) else str(last["input"])
+        if last is None or last.get("written") != _digest(output):
+            return None
+        return bool(last["input"] == _written(item.relative.as_posix()))
 
     def add(self, photo: str, item: Input, output: Path | None) -> None:
         """Note what became of a photo of a digest: its result, or None where there is none.
@@ -182,8 +184,12 @@ class Watch:
             if self._seen.get(name) == state and self._tried.get(name) != state
         ]
         self._seen = states
+        results = os.path.realpath(self.notes.path.parent)
         new = []
         for name in settled:
+            if _is_beneath(there[name], results):  # by a link among the photos: its result would be next
+                self._tried[name] = states[name]
+                continue
             digest = _digest_of(there[name])
             if digest is None:  # it went
                 continue
@@ -221,6 +227,12 @@ def _digest_of(item: Input) -> str | None:
     assert item.path is not None
     digest = digests_of([item.path])[item.path]
     return digest if os.path.lexists(item.path) else None
+
+
+def _is_beneath(item: Input, folder: str) -> bool:
+    """Tell whether a photo lies in a folder, given without links, whatever way the photo's path takes."""
+    assert item.path is not None
+    return Path(folder) in Path(os.path.realpath(item.path)).parents
 
 
 def _state(item: Input) -> State | None:

@@ -97,6 +97,7 @@ def restore_clip(
     task: ClipTask,
     *,
     comment: Callable[[float | None], str] | None = None,
+    fresh: bool = False,
     progress: Progress = silent,
 ) -> MadeClip:
     """Restore or enlarge a person's face through a clip.
@@ -106,8 +107,10 @@ def restore_clip(
         source, target: files; the target's ending says what is written.
         task: "restore" or "upscale".
         comment: gives what the result says of itself, for the dilation that was allowed; None says nothing.
+        fresh: replace nothing, not even what comes to the target's place meanwhile.
 
     Raises:
+        OSError: the target cannot be written.
         DecodeError: it is no clip that can be read.
         FaceError: the person is not in it.
         UsageError: the result would have no room, or the profile is of several people.
@@ -130,7 +133,7 @@ def restore_clip(
         said = "" if comment is None else comment(making.beta)
         with (
             clip.items() as (container, copied, items),
-            open_writer(target, clip.facts, making.shape, container, copied, said) as writer,
+            open_writer(target, clip.facts, making.shape, container, copied, said, fresh=fresh) as writer,
         ):
             making.run(items, writer, progress)
     return making.made()
@@ -183,7 +186,7 @@ class _Making:
     def _suffered(self) -> Suffered:
         """Return what the clip suffered; what is enlarged was at most made small, and may be grey."""
         name = str(self.clip.path)
-        seen = [located(name, one, self.resolution) for part in self.watched.parts for one in part.seen]
+        seen = [located(name, one, self.resolution) for one in self.watched.looks]
         if self.task == "upscale":
             tones = [tone_of(one.crop) for one in seen]
             return Suffered(tone=GREY if sum(tone is not None for tone in tones) > len(tones) / 2 else None)

@@ -34,6 +34,9 @@ SHORTEST: Final = 3  # frames of a track that says anything
 FADE_S: Final = 0.2
 """Seconds in which a face that turns up, or is lost, is faded in or out; none at a cut."""
 
+LOOKS: Final = 64
+"""Looks at the person that are kept of a whole clip, from all over it; each may have millions of bytes."""
+
 AROUND: Final = 0.5
 """How much of its surroundings a kept face has on each side, in sides of its crop."""
 
@@ -46,7 +49,6 @@ class Part:
     quads: Floats  # (T, 4, 2), smooth, in the clip's pixels
     shares: Floats  # (T,), how much of what is made of the face shows
     id_score: float
-    seen: tuple[Seen, ...]
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Watched:
     frames: int
     parts: tuple[Part, ...]
     shows: npt.NDArray[np.int32]  # (frames,), which part shows the person, -1 for none
+    looks: tuple[Seen, ...]  # at the person, some of all
     warnings: tuple[str, ...] = ()
 
     @property
@@ -122,6 +125,7 @@ class _Watching:
         self.seen_every = max(1, round(SEEN_EVERY_S * rate))
         self.fade = round(FADE_S * rate)
         self.kept: list[tuple[Track, float]] = []
+        self.looks = Looks()
         self.warnings: list[str] = []
         self.others = 0
         self.nearest = (-np.inf, np.inf)  # score and limit of the refused track that came nearest
@@ -154,6 +158,7 @@ class _Watching:
                 self.nearest = max(self.nearest, (score, gate.others))
                 continue
             self.kept.append((track, score))
+            self.looks.take(track)
             if score < gate.theirs:
                 self.warnings.append(
                     f"frames {track.first} to {track.first + len(track) - 1} do not show whether this is "
@@ -193,7 +198,29 @@ class _Watching:
             stretch = shows[track.first : track.first + len(track)]
             stretch[stretch < 0] = len(parts)
             parts.append(part)
-        return Watched(count, tuple(parts), shows, tuple(dict.fromkeys(self.warnings)))
+        return Watched(
+            count, tuple(parts), shows, tuple(self.looks.kept), tuple(dict.fromkeys(self.warnings))
+        )
+
+
+class Looks:
+    """Looks at the person, of all parts of a clip alike, and never more than `LOOKS`."""
+
+    def __init__(self) -> None:
+        self.kept: list[Seen] = []
+        self._every = 1  # of so many one is kept
+        self._count = 0
+
+    def take(self, track: Track) -> None:
+        """Take over what was kept of a track, some of it or all."""
+        for seen in track.seen:
+            if self._count % self._every == 0:
+                self.kept.append(seen)
+            self._count += 1
+            if len(self.kept) > LOOKS:
+                del self.kept[1::2]
+                self._every *= 2
+        track.seen.clear()
 
 
 def part_of(track: Track, score: float, crop: Crop, stretch: float, fade: int) -> Part:
@@ -209,7 +236,7 @@ def part_of(track: Track, score: float, crop: Crop, stretch: float, fade: int) -
         shares = np.minimum(shares, (count + 1) / (fade + 1))
     if not track.ends:
         shares = np.minimum(shares, (len(track) - count) / (fade + 1))
-    return Part(track.first, quads, shares, score, tuple(track.seen))
+    return Part(track.first, quads, shares, score)
 
 
 def stretched(pixels: Pixels, aspect: float) -> Pixels:

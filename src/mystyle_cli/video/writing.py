@@ -47,6 +47,8 @@ def open_writer(
     source: InputContainer,
     copied: list[Any],
     comment: str,
+    *,
+    fresh: bool,
 ) -> Iterator[ClipWriter]:
     """Write a clip, whole or not at all.
 
@@ -55,6 +57,7 @@ def open_writer(
         shape: height and width of its upright frames, even numbers.
         source, copied: where packets come from, and the streams of those that are copied.
         comment: what it says of itself; "" says nothing.
+        fresh: nothing may be in its place, see `whole_file`.
 
     Raises:
         UsageError: the container has no room for the sound or the subtitles.
@@ -66,7 +69,7 @@ def open_writer(
 
     kind = kind_of(path)
     try:
-        with whole_file(path) as stream, av.open(stream, "w", format=kind) as container:
+        with whole_file(path, fresh=fresh) as stream, av.open(stream, "w", format=kind) as container:
             writer = ClipWriter(path, container, facts, shape)
             writer.say(comment)
             writer.take(copied)

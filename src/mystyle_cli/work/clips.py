@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mystyle_cli.errors import MystyleError, UsageError, contained
-from mystyle_cli.terminal.batch import Failure, Ledger
+from mystyle_cli.terminal.batch import TAKEN, Failure, Ledger
 from mystyle_cli.terminal.console import finite
 from mystyle_cli.terminal.inputs import Input
 from mystyle_cli.terminal.marking import Origin, provenance
@@ -120,7 +120,7 @@ def run_clips(
     originals = Originals.of([profile.path, *(Path(one) for one in batch.inputs)])
     for place in places:
         originals.refuse(place.path)
-    ground = Ground(originals, batch.overwrite, "Use --overwrite or --skip-existing.")
+    ground = Ground(originals, batch.overwrite, TAKEN)
 
     @cache
     def engine() -> Answering:  # opened for the first clip that can be worked on
@@ -169,6 +169,7 @@ def _work(ledger: Ledger, place: _Place, engine: Answering, ask: Ask, batch: Bat
             place.path,
             task,
             comment=None if batch.marking == "none" else comment,
+            fresh=not batch.overwrite,
             progress=ledger.progress,
         )
     except OSError as error:
