@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import webbrowser
 from pathlib import Path
 
@@ -35,17 +36,23 @@ def program(*words: object) -> Result:
 def test_the_page_opens_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """In the browser, or for whoever reads the address; its own button ends it, and it ends well."""
     monkeypatch.setenv("MYSTYLE_HOME", str(tmp_path / "home"))
-    port, opened, printed = free_port(), [], []
+    port, opened, printed, statuses = free_port(), [], [], []
     result = Console.result
+
+    def once(client: Client) -> None:
+        entered = client.enter()
+        statuses.append(client.ask("GET", f"?token={client.token}").status)
+        entered.post("end")
 
     def end(url: str) -> None:  # is answered as soon as the server runs
         client = Client(url)
         opened.append(client.port)
-        client.end()
+        threading.Thread(target=once, args=(client,)).start()
 
     monkeypatch.setattr(webbrowser, "open", end)
     assert program("serve", "--port", port).exit_code == 0
     assert opened == [port]
+    assert statuses == [403]  # what a browser is started with, all users can read: it opens the page once
 
     def noted(console: Console, line: str) -> None:
         printed.append(line)

@@ -97,6 +97,22 @@ with open_uploads() as album:
 """
 
 
+def test_what_cannot_be_removed_is_said_and_nothing_else_goes(home: Path) -> None:
+    """Whoever minds the server goes on then; what a link in the album's place leads to is not ours."""
+    theirs = home / "theirs"
+    with open_uploads() as album:
+        album.add("a.jpg", b"x")
+        folder = album.paths()[0].parent
+        theirs.mkdir()
+        (theirs / "a.jpg").write_bytes(b"mine")
+        (folder / "a.jpg").unlink()
+        folder.rmdir()
+        folder.symlink_to(theirs)
+        with pytest.raises(MystyleError, match="may be left in"):
+            album.clear()
+    assert (theirs / "a.jpg").read_bytes() == b"mine"
+
+
 def test_what_a_killed_server_left_goes_at_the_next_start(home: Path) -> None:
     """And nothing else: what another server has, and what is not the program's, stays."""
     killed = subprocess.run([sys.executable, "-c", KILLED], env=os.environ, check=False)

@@ -68,6 +68,7 @@ class Address:
     token: str = field(default_factory=_token, repr=False)
     cookie: str = field(default_factory=_token, repr=False)
     room: str = field(default_factory=lambda: secrets.token_hex(8))
+    _once: set[str] = field(default_factory=set, repr=False)  # tokens that open the page one time each
 
     @property
     def path(self) -> str:
@@ -77,7 +78,20 @@ class Address:
     @property
     def url(self) -> str:
         """What is opened in a browser."""
-        return f"http://{LOOPBACK}:{self.port}{self.path}?token={self.token}"
+        return self._url(self.token)
+
+    def for_browser(self) -> str:
+        """Return an address that opens the page one time only.
+
+        A browser is told it as it is started, and what programs are started with every user of the machine
+        can read.
+        """
+        token = _token()
+        self._once.add(token)
+        return self._url(token)
+
+    def _url(self, token: str) -> str:
+        return f"http://{LOOPBACK}:{self.port}{self.path}?token={token}"
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -90,8 +104,11 @@ class Address:
         return any(name == COOKIE and _same(value, self.cookie) for name, _, value in pairs)
 
     def opened_with(self, query: str) -> bool:
-        """Tell whether a request's query holds the token."""
-        return any(_same(value, self.token) for value in parse_qs(query).get("token", []))
+        """Tell whether a request's query holds a token; one that is for one time only is used up then."""
+        given = parse_qs(query).get("token", [])
+        used = {token for token in self._once if any(_same(value, token) for value in given)}
+        self._once.difference_update(used)
+        return bool(used) or any(_same(value, self.token) for value in given)
 
 
 COOKIE: Final = "mystyle"

@@ -69,7 +69,7 @@ def serve(store: Store, device: Device, port: int, say: Callable[[str], None], *
 
         say(address.url)
         if show:
-            webbrowser.open(address.url)
+            webbrowser.open(address.for_browser())
         try:
             asyncio.run(run())
         finally:

@@ -85,9 +85,12 @@ class Uploads:
         return [self._own.path / ALBUM / name for name in self._sizes]
 
     def clear(self) -> None:
-        """Remove the album."""
+        """Remove the album; raises MystyleError where that cannot be."""
         self._sizes.clear()
-        self._own.clear(ALBUM)
+        try:
+            self._own.clear(ALBUM)
+        except OSError as error:
+            raise _left(self._own.path, error) from error
 
 
 @contextmanager
@@ -112,9 +115,19 @@ def open_uploads() -> Iterator[Uploads]:
     try:
         yield Uploads(own)
     finally:
-        with _gate(base):
-            lock.release()
-            own.vanish((LOCK,))
+        try:
+            with _gate(base):
+                lock.release()
+                own.vanish((LOCK,))
+        except OSError as error:
+            raise _left(own.path, error) from error
+
+
+def _left(folder: Path, error: OSError) -> MystyleError:
+    return MystyleError(
+        f"photos that were uploaded may be left in {folder}: {error.strerror or error}",
+        "Remove that folder by hand.",
+    )
 
 
 @contextmanager
