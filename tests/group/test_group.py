@@ -60,8 +60,12 @@ def show(monkeypatch: pytest.MonkeyPatch) -> Show:
     """Write photos, on which the faces are found where they were drawn."""
     known: dict[bytes, Any] = {}
 
-    def write(name: str, drawn: Any = ROW, size: tuple[int, int] = (100, 150)) -> np.ndarray:
+    def write(
+        name: str, drawn: Any = ROW, size: tuple[int, int] = (100, 150), line: slice | None = None
+    ) -> np.ndarray:
         pixels, places = in_squares(drawn, size, SIDE)
+        if line is not None:
+            pixels[line] = 255
         Image.fromarray(pixels).save(name)
         known[pixels.tobytes()] = places
         return pixels
@@ -95,12 +99,22 @@ def picture(path: str) -> np.ndarray:
 
 
 @journey("inpaint", "--who")
-def test_everybody_is_worked_on_by_their_own_profile(run: Run, show: Show) -> None:
+def test_everybody_is_worked_on_by_their_own_profile(
+    run: Run, show: Show, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two people of two priors are filled, each by theirs; a stranger keeps every bit, and is told."""
     photo = show("row.png")
     hole = np.zeros(photo.shape[:2], np.uint8)
     hole[48:56, :] = 255
     Image.fromarray(hole).save("hole.png")
+    shared: list[tuple[list[int], ...]] = []
+    real = group.share
+
+    def share(quad: Any, size: Any, own: Any, known: Any, others: Any) -> Any:
+        shared.append(tuple([one.number for one in some] for some in ([own], known, others)))
+        return real(quad, size, own, known, others)
+
+    monkeypatch.setattr(group, "share", share)
     words = "inpaint --who all row.png --mask hole.png -o out.png --steps 2"
     ended = run("--json", *words.split())
     done = document(ended)
@@ -112,6 +126,7 @@ def test_everybody_is_worked_on_by_their_own_profile(run: Run, show: Show) -> No
     ]
     assert all(face["id"] > 0 for face in result["faces"] if face["profile"])
     assert done["profiles_left_out"] == []
+    assert sorted(shared) == [([1], [3], [2]), ([3], [1], [2])]
     out = picture("out.png")
     assert changed(photo, out, 8) > 20
     assert changed(photo, out, 112) > 20
@@ -141,15 +156,20 @@ def test_everything_is_enlarged_alike(run: Run, show: Show) -> None:
 @journey("restore", "--who")
 def test_damaged_photos_are_repaired_and_told(run: Run, show: Show) -> None:
     """Each known face with what its own photo suffered; a stranger's keeps every bit."""
-    photo = show("row.png")
+    scratch = slice(20, 22)
+    photo = show("row.png", line=scratch)
+    hole = np.zeros(photo.shape[:2], np.uint8)
+    hole[scratch] = 255
+    Image.fromarray(hole).save("hole.png")
     words = (
         "restore --who all row.png -o out.png --steps 1 --blur 1 --noise 2 --jpeg 0 --scale 1 --grain none"
     )
-    (result,) = document(run("--json", *words.split()))["results"]
+    (result,) = document(run("--json", *words.split(), "--mask", "hole.png"))["results"]
     assert [face["verdict"] for face in result["faces"]] == ["done", "unknown", "done"]
     assert [face["damage"]["noise"] for face in result["faces"] if face["profile"]] == [2, 2]
     out = np.asarray(Image.open("out.png").resize((150, 100), Image.Resampling.BOX))
     assert changed(photo, out, 8) > 20
+    assert np.abs(out[:30].astype(int) - 128).max() < 4  # filled once, though two faces are laid over it
 
 
 @pytest.mark.parametrize(
@@ -277,6 +297,8 @@ def test_python_says_what_the_command_says(
     filled = people.inpaint("row.png", Region(("eyes",)), steps=1)
     assert [face.verdict for face in filled.faces] == ["done", "unknown", "done"]
     assert filled.pixels is not None
+    assert filled.filled is not None
+    assert [filled.filled[:, left : left + SIDE].any() for left in (8, 60, 112)] == [True, False, True]
     assert changed(photo, filled.pixels, 60) == 0
     assert changed(photo, filled.pixels, 8) > 0
     show("stranger.png", {(30, 40): STRANGER, (90, 40): EVE})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -9,9 +12,13 @@ from scipy import ndimage
 
 from mystyle_cli.faces.align import FFHQ, face_quad, to_crop, warp
 from mystyle_cli.faces.faces import find_faces
-from mystyle_cli.photos.pixels import resize
-from mystyle_cli.restore.scratches import Parts, find_scratches
-from tests.support.portraits import clear
+from mystyle_cli.find.locate import Located, as_photo, whole_quad
+from mystyle_cli.photos.pixels import resize, to_unit
+from mystyle_cli.projection.damage import LUMA, Damage
+from mystyle_cli.restore import restore as room
+from mystyle_cli.restore.given import Given
+from mystyle_cli.restore.scratches import Parts, find_scratches, scratches_of
+from tests.support.portraits import aligned, clear
 
 S = 128
 SIDE = 220.0  # of the FFHQ square, of which a tight crop shows the middle
@@ -98,6 +105,59 @@ def test_of_hair_that_reaches_the_skin_nothing_is_taken() -> None:
     spot = face()
     spot[61:67, 40:50] = spot[63:65, 50:120] = 250
     assert not find_scratches(spot, face(), parts, 0.0, SIDE).any()
+
+
+def given(pixels: np.ndarray, damage: Damage) -> Given:
+    """Return an aligned crop that is to be restored."""
+    photo = as_photo(pixels)
+    hole = np.zeros((S, S), np.float32)
+    located = Located("a photo", photo, whole_quad(photo, ""), pixels, hole, None, 1.0)
+    return Given(located, "restore", S, damage)
+
+
+def test_scratches_are_told_from_the_drawn_face_in_the_photo_s_own_tone() -> None:
+    """Lines that the face has are none, however dark the photo is; of the others their place is told."""
+    face = aligned(0, S).copy()
+    face[74:76, 30:98], face[88:90, 30:98] = 10, 250
+    slope, offset = 0.7, -0.25
+    unit = to_unit(face)
+    luma = slope * np.tensordot(LUMA, unit, 1) + offset
+    dark = np.repeat(np.rint((luma + 1) * 127.5).astype(np.uint8)[..., None], 3, axis=2)
+    damage = Damage(S, tone=((slope, offset),) * 3)
+    assert scratches_of(given(dark, damage), unit, FFHQ) is None
+    dark[80:82, 30:98] = 230
+    mask = scratches_of(given(dark, damage), unit, FFHQ)
+    assert mask is not None
+    assert mask.shape == (S, S)
+    assert mask[80:82, 40:88].mean() > 200
+    assert not mask[:76].any()
+    assert not mask[87:].any()
+
+
+def test_a_scratched_photo_is_judged_anew_with_its_scratches_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless it has a mask already, or nobody asks for that."""
+    line = np.zeros((S, S), np.uint8)
+    line[60:63] = 255
+    monkeypatch.setattr(room, "scratches_of", lambda given, image, crop: line)
+    estimator = SimpleNamespace(of_photo=lambda located: Damage(S if located.mask is None else S // 2))
+    engine = SimpleNamespace(
+        settings=SimpleNamespace(scratches=True),
+        profile=SimpleNamespace(prior=SimpleNamespace(crop=FFHQ)),
+        resolution=S,
+        estimator=estimator,
+    )
+    found = SimpleNamespace(motions=np.zeros((1, 4)), refined=None, images=np.zeros((1, 3, S, S)))
+    photo = given(aligned(0, S), Damage(S))
+    masked = room._masked(engine, photo, found, 0)
+    assert masked is not None
+    assert masked.located.mask is line
+    assert masked.located.hole[60:63].min() == 1
+    assert masked.damage == Damage(S // 2)
+    assert "are filled" in masked.located.warnings[0]
+    assert room._masked(engine, masked, found, 0) is None
+    assert room._masked(engine, replace(photo, damage=None), found, 0) is None
+    engine.settings.scratches = False
+    assert room._masked(engine, photo, found, 0) is None
 
 
 def test_skin_is_beside_eyes_and_mouth() -> None:
