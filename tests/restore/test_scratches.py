@@ -116,17 +116,17 @@ def given(pixels: np.ndarray, damage: Damage) -> Given:
 
 
 def test_scratches_are_told_from_the_drawn_face_in_the_photo_s_own_tone() -> None:
-    """Lines that the face has are none, however dark the photo is; of the others their place is told."""
+    """Lines that the face has are none, however pale the photo is; of the others their place is told."""
     face = aligned(0, S).copy()
     face[74:76, 30:98], face[88:90, 30:98] = 10, 250
-    slope, offset = 0.7, -0.25
+    slope, offset = 0.7, 0.25
     unit = to_unit(face)
     luma = slope * np.tensordot(LUMA, unit, 1) + offset
-    dark = np.repeat(np.rint((luma + 1) * 127.5).astype(np.uint8)[..., None], 3, axis=2)
+    light = np.repeat(np.rint((luma + 1) * 127.5).astype(np.uint8)[..., None], 3, axis=2)
     damage = Damage(S, tone=((slope, offset),) * 3)
-    assert scratches_of(given(dark, damage), unit, FFHQ) is None
-    dark[80:82, 30:98] = 230
-    mask = scratches_of(given(dark, damage), unit, FFHQ)
+    assert scratches_of(given(light, damage), unit, FFHQ) is None
+    light[80:82, 30:98] = 20
+    mask = scratches_of(given(light, damage), unit, FFHQ)
     assert mask is not None
     assert mask.shape == (S, S)
     assert mask[80:82, 40:88].mean() > 200
