@@ -52,7 +52,7 @@ ROOMS = [
         "foreign",
         "checkpoints",
     ),
-    *("prior", "nets", "faces", "photos", "files", "config", "installing", "progress", "errors"),
+    *("engines", "prior", "nets", "faces", "photos", "files", "config", "installing", "progress", "errors"),
 ]
 LEVEL = {room: number for number, room in enumerate(ROOMS)}
 ROOT = TESTS.parent

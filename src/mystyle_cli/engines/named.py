@@ -1,0 +1,43 @@
+"""What `--on` says: an engine by its name, whose library is imported only when it is the one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from mystyle_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from mystyle_cli.engines.engine import Engine
+
+Kind = Literal["local"]
+
+FORMS: Final = "local, local:2"
+"""How engines are named, for people."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where work runs, as it was typed; see `parse`."""
+
+    kind: Kind = "local"
+    rest: str = ""  # what stands after the colon: of "local:2" the number of processes
+
+    @property
+    def name(self) -> str:
+        """What was typed."""
+        return f"{self.kind}:{self.rest}" if self.rest else self.kind
+
+    def open(self) -> Engine:
+        """Return the engine; raises MystyleError where its library is not installed."""
+        from mystyle_cli.engines import local
+
+        return local.engine(int(self.rest) if self.rest else None)
+
+
+def parse(text: str) -> Where:
+    """Read what was typed; raises UsageError where it names no engine."""
+    kind, colon, rest = text.partition(":")
+    if kind == "local" and (not colon or (rest.isascii() and rest.isdecimal() and int(rest) > 0)):
+        return Where("local", rest)
+    raise UsageError(f"{text!r} is no place where work can run", f"Use one of: {FORMS}.")
