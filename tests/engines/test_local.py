@@ -16,7 +16,7 @@ from mystyle_cli.engines.engine import Demand, LostError, Note, Seat, Spread
 from mystyle_cli.engines.local import Local, fitting
 from mystyle_cli.engines.named import Where, parse
 from mystyle_cli.errors import ModelError, MystyleError, UsageError
-from tests.support.toil import Refusing, Settings, Sleeping, Squaring
+from tests.support.toil import Refusing, Settings, Squaring
 
 
 def chunks(count: int, size: int) -> list[list[int]]:
