@@ -197,10 +197,23 @@ def test_doubt_is_said(run: Run, tmp_path: Path) -> None:
     assert warning.startswith("this is ben or ada: as ben ID 0.9")
 
 
+def test_behind_a_hole_it_is_who_is_nearer_by_photos_with_the_same_hole(run: Run, tmp_path: Path) -> None:
+    """Where the face passes for both; and the other is named."""
+    be_lenient(tmp_path / "store" / "duo")
+    hole = np.zeros((32, 32), np.uint8)
+    hole[10:18, 6:26] = 255
+    Image.fromarray(hole).save("hole.png")
+    for name, other in (("ada", "ben"), ("ben", "ada")):
+        words = f"inpaint duo {name}.png --mask hole.png {STEPS} -o {name}.out.png".split()
+        [result] = document(run("--json", *words))["results"]
+        assert result["person"] == name
+        assert f"this is {name} or {other}" in result["warnings"][0]
+
+
 def test_a_hole_leaves_no_guess_between_two(run: Run, tmp_path: Path) -> None:
     """Where what is left of a face could be either's, it has to be said whose it is; nothing is written."""
     be_lenient(tmp_path / "store" / "duo")
-    Image.fromarray(np.eye(32, dtype=np.uint8) * 255).save("hole.png")
+    Image.fromarray(np.full((32, 32), 255, np.uint8)).save("hole.png")  # nothing of the face is left
     words = f"inpaint duo ada.png --mask hole.png {STEPS} -o out.png".split()
     done = run(*words)
     assert done.exit_code == 4

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mystyle_cli.find.gate import SPREADS, Gate, open_gate
+from mystyle_cli.find.gate import SPREADS, Gate, degrade, id_as_damaged, open_gate
 from mystyle_cli.prior.manifest import IdentityLimits
 
 SIDE = 32
@@ -103,3 +103,23 @@ def test_what_was_done_to_the_photo_is_done_to_their_own() -> None:
     halved = open_gate(person, SIDE / 4, CLEAR, lambda faces: faces / 2)
     assert halved.others == pytest.approx(STRENGTHS.mean() / 2 - SPREADS * STRENGTHS.std() / 2, abs=1e-5)
     assert open_gate(person, SIDE, CLEAR, lambda faces: faces / 2) == Gate(0.9, 0.9)
+
+
+def test_people_are_told_apart_by_photos_with_the_same_damage() -> None:
+    """By photos without the hole the nearer one is who is as smooth as what fills it; with it, who it is."""
+
+    def embed(images: np.ndarray) -> np.ndarray:
+        rows = np.asarray(images, np.float64).reshape(len(images), -1)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    ramp = np.linspace(-1, 1, SIDE)[:, None] * np.ones((1, SIDE))
+    spot = 2.0 * HOLE  # what the hole hides of the one, and the other has not
+    one, other = ramp + spot, 0.9 * ramp + 0.1
+    prior = SimpleNamespace(embed=embed, resolution=SIDE)
+    people = [SimpleNamespace(prior=prior, faces=Person(face, 0.0).faces) for face in (one, other)]
+    seen = degrade(np.tile(one, (1, 3, 1, 1)).astype(np.float32), SIDE, HOLE)
+    plainly = [float((embed(seen) @ embed(person.faces()).T).max()) for person in people]
+    assert plainly[0] < plainly[1]
+    alike = [id_as_damaged(person, seen, lambda faces: degrade(faces, SIDE, HOLE)) for person in people]
+    assert alike[0] > alike[1]
+    assert alike[0] == pytest.approx(1.0, abs=1e-6)

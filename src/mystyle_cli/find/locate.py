@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from mystyle_cli.errors import NoFaceError, NotThisPersonError, UsageError
 from mystyle_cli.faces.align import cut_out
+from mystyle_cli.find.gate import CLEARER, degrade, id_as_damaged
 from mystyle_cli.find.search import find_quads, find_turned_quads
 from mystyle_cli.projection.degradations import fill_hole
 
@@ -161,11 +162,7 @@ def _choose_person(
     looks: Sequence[Callable[[], list[Points]]],
     force: bool,
 ) -> Located:
-    """Take the face and the person that are most alike, unless it is somebody else's; see `_choose`.
-
-    What a hole leaves of a face tells two people hardly apart: of ada's with eyes and nose hidden, three of
-    five are more like marco. Who it is has to be said then.
-    """
+    """Take the face and the person that are most alike, unless it is somebody else's; see `_choose`."""
     found: list[Located] = []
     refused: list[NotThisPersonError] = []
     for person in profile.people:
@@ -179,20 +176,36 @@ def _choose_person(
     if not found:
         everyone = [profile.one(person) for person in profile.people]
         found = [_choose(person, subject, photo, name, looks, force=True) for person in everyone]
-    best = max(found, key=lambda located: located.id_score)
-    alike = [other.person for other in found if not _apart(other.quad, best.quad)]
-    if subject.mask is not None and len(alike) > 1 and not force:
+    clearest = max(found, key=lambda located: located.id_score)
+    alike = [other for other in found if not _apart(other.quad, clearest.quad)]
+    scores = _as_damaged(profile, alike)
+    best, *rivals = sorted(alike, key=lambda located: -scores[located.person])
+    near = [other.person for other in rivals if scores[best.person] - scores[other.person] < CLEARER]
+    if subject.mask is not None and near and not force:
         raise NotThisPersonError(
-            f"{name}: with its hole the face may be {' or '.join(map(str, alike))}",
-            f"Say who it is: --person {alike[0]}.",
+            f"{name}: with its hole the face may be {' or '.join([best.person, *near])}",
+            f"Say who it is: --person {best.person}.",
         )
     for other in found if len(refused) < len(profile.people) else ():
         if _apart(other.quad, best.quad):
             best = best.warned(f"{other.person} is on it, too; {best.person} is worked on, who is clearer")
         elif other.person != best.person:
-            scores = f"ID {best.id_score:.2f}, as {other.person} {other.id_score:.2f}"
-            best = best.warned(f"this is {best.person} or {other.person}: as {best.person} {scores}")
+            told = f"ID {scores[best.person]:.2f}, as {other.person} {scores[other.person]:.2f}"
+            best = best.warned(f"this is {best.person} or {other.person}: as {best.person} {told}")
     return best
+
+
+def _as_damaged(profile: Profile, alike: Sequence[Located]) -> dict[str, float]:
+    """Return by name how like several people a face is, by their photos with the same hole and as small."""
+    clear = all(located.side >= len(located.hole) and not located.hole.any() for located in alike)
+    if len(alike) == 1 or clear:
+        return {located.person: located.id_score for located in alike}
+    scores = {}
+    for located in alike:
+        seen = seen_faces(located.photo, located.mask, [located.quad], len(located.hole))
+        worsen = partial(degrade, side=located.side, hole=located.hole)
+        scores[located.person] = id_as_damaged(profile.one(located.person), seen, worsen)
+    return scores
 
 
 def _no_face_hint(masked: bool) -> str:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mystyle_cli.errors import MystyleError
 from mystyle_cli.faces.align import cut_out, face_quad
-from mystyle_cli.find.gate import degrade, open_gate
+from mystyle_cli.find.gate import CLEARER, degrade, id_as_damaged, open_gate
 from mystyle_cli.find.locate import Located, seen_faces
 from mystyle_cli.person.score import id_scores
 from mystyle_cli.restore.estimates import Estimator, Known, worsened
@@ -44,6 +44,8 @@ class Likeness:
     theirs: float  # ID from which it is theirs
     others: float  # ID under which it is somebody else's
     damage: Damage | None  # what it suffered, where that was asked already
+    # ID by their photos with the same damage, where that of others of the same prior is known, too
+    as_damaged: float | None = None
 
     @property
     def sure(self) -> bool:
@@ -58,7 +60,19 @@ class Likeness:
     @property
     def nearness(self) -> float:
         """How near the face is, comparable between people whose identity nets differ."""
-        return nearness(self.person, self.located.id_score)
+        score = self.located.id_score if self.as_damaged is None else self.as_damaged
+        return nearness(self.person, score)
+
+    def seen(self) -> Floats:
+        """Return what identity is judged by, (1, 3, R, R); see `seen_faces`."""
+        located = self.located
+        return seen_faces(located.photo, located.mask, [located.quad], len(located.hole))
+
+    def worsen(self, faces: Floats) -> Floats:
+        """Do to clear faces (B, 3, R, R) what was done to this one."""
+        if self.damage is None:
+            return degrade(faces, self.located.side, self.located.hole)
+        return worsened(faces, self.damage)
 
     def told(self) -> str:
         """Say it in words."""
@@ -158,7 +172,19 @@ class Crowd:
                 held.append(self._likeness(person, score, photo, name, place, mask))
             except MystyleError as error:
                 self.leave(person.name, error)
-        return tuple(held)
+        return self._told_apart(held)
+
+    def _told_apart(self, held: Sequence[Likeness]) -> tuple[Likeness, ...]:
+        """Compare a face with each whose it may be by photos as damaged as it is; the nearest first."""
+        possible = [one for one in held if one.possible and one.person.has_faces]
+        people = {one.person.who for one in possible}
+        if len(people) < 2 or len({one.person.prior.digest for one in possible}) > 1:
+            return tuple(held)
+        scored = {
+            id(one): replace(one, as_damaged=id_as_damaged(one.person, one.seen(), one.worsen))
+            for one in possible
+        }
+        return tuple(sorted((scored.get(id(one), one) for one in held), key=lambda one: -one.nearness))
 
     def _likeness(
         self, person: Profile, score: float, photo: Photo, name: str, place: Place, mask: Pixels | None
@@ -180,7 +206,7 @@ class Crowd:
         What a gate was lowered to for the person's own photos may let others in, too, and nobody has said
         here who it is. Without others of the same prior nothing tells that.
         """
-        person, located, damage = likeness.person, likeness.located, likeness.damage
+        person = likeness.person
         others = [
             other
             for other in self.people
@@ -190,11 +216,7 @@ class Crowd:
             return -math.inf
         each = math.ceil(STRANGERS / len(others))
         clear = np.concatenate([_some(other.faces(), each) for other in others])[:STRANGERS]
-        if damage is None:
-            seen = degrade(clear, min(max(round(located.side), 1), clear.shape[-1]), located.hole)
-        else:
-            seen = worsened(clear, damage)
-        return float(person.id_score(seen).max())
+        return float(person.id_score(likeness.worsen(clear)).max())
 
 
 def _seen(person: Profile, photo: Photo, places: Sequence[Place], masks: Sequence[Pixels | None]) -> Floats:
@@ -255,8 +277,13 @@ def _perhaps(likeness: Likeness) -> str:
 
 
 def _alone(likeness: Likeness, there: Sequence[Likeness]) -> bool:
-    """Tell whether nobody else may be behind a hole."""
-    return not any(one.possible and one.person.who != likeness.person.who for one in there)
+    """Tell whether nobody else may be behind a hole: nobody possible is nearly as like the face."""
+    others = [one for one in there if one.possible and one.person.who != likeness.person.who]
+    if likeness.as_damaged is None:
+        return not others
+    return all(
+        one.as_damaged is not None and likeness.as_damaged - one.as_damaged >= CLEARER for one in others
+    )
 
 
 def _judged(
