@@ -341,8 +341,8 @@ def test_a_prior_that_cannot_learn_is_noticed_before_any_photo(
 def test_too_few_photos_leave_nothing_behind(tmp_path: Path, prior: Prior) -> None:
     """When no profile can be made the reasons are said, and the name stays free."""
     store = Store(tmp_path / "store")
-    with pytest.raises(ProfileError, match=r"2 of 2 photos can be used, 3 are needed"):
-        learn(store, "adele", make_photos(tmp_path / "few", 2), prior, QUICK)
+    with pytest.raises(ProfileError, match=r"1 of 1 photos can be used, 2 are needed"):
+        learn(store, "adele", make_photos(tmp_path / "few", 1), prior, QUICK)
     assert store.names() == []
 
 

@@ -325,7 +325,7 @@ def test_learning_that_was_ended_goes_on_or_is_thrown_away(store: Store, home: P
 def test_too_few_photos_leave_nothing(client: Client, store: Store, tmp_path: Path) -> None:
     """As in the command, and in its words."""
     before = content(store.root)
-    album(client, make_photos(tmp_path / "photos", 2))
+    album(client, make_photos(tmp_path / "photos", 1))
     done = client.outcome(client.post("people", name="new", prior="tiny-32").json["task"])
     assert done["state"] == "failed"
     assert "are needed at least" in done["error"]["message"]

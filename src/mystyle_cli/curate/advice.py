@@ -60,7 +60,8 @@ def advise(records: Sequence[PhotoRecord], faces: Mapping[str, Pixels], crop: Cr
     """Return warnings about what the kept photos lack, none for a good set; faces (R, R, 3) by sha256."""
     kept = [record for record in records if record.kept]
     if len(kept) < _VERY_FEW:
-        return [f"only {len(kept)} photos were kept: about 100 are best, fewer than {_VERY_FEW} rarely work"]
+        few = "so few fill holes well, and enlarge little better than none"
+        return [f"only {len(kept)} photos were kept: {few}; about 100 are best"]
     advice = []
     if len(kept) < _FEW:
         advice.append(f"{len(kept)} photos were kept: results improve up to about 100")

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 STAGES: Final = ("curate", "anchors", "tune", "measure", "instant", "betas", "export")
-# fewer do not span what sampling draws from (app. B.1: three anchors)
-LEAST_PHOTOS: Final = 3
+# one spans nothing: its hull is a single code, whatever is asked of it
+LEAST_PHOTOS: Final = 2
 
 
 @dataclass(frozen=True)
