@@ -13,12 +13,13 @@ ALONE := $(shell unshare --map-root-user --net true 2>/dev/null && echo unshare 
 demo: $(READY)  ## learn the demonstration person, repair their photos, write demo/index.html
 	$(ALONE) $(BIN)/python -m tools.demo
 
-test: $(READY)  ## the test suite
+test: $(READY)  ## the test suite, but for the slow tests
 	@mkdir -p build
-	OMP_NUM_THREADS=1 $(BIN)/python $(WATCHED) -m pytest -q -n auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python $(WATCHED) -m pytest -q -n auto --dist worksteal $(CHOSEN)
 
 coverage: WATCHED := -m slipcover --source src/mystyle_cli --json --out build/coverage.json
-coverage: test  ## the same, and whether it runs as many lines of each room as it did
+coverage: CHOSEN := -m "not long and not cluster"
+coverage: test  ## the same with the slow ones, and whether it runs as many lines of each room as it did
 	$(BIN)/python -m tools.coverage build/coverage.json
 
 long: $(READY)  ## the tests that take minutes: thousands of bad pictures, hostile profiles and kills

@@ -149,6 +149,7 @@ else:
 """
 
 
+@pytest.mark.slow
 def test_an_exported_gradient_holds_the_memory_that_is_counted(tmp_path: Path) -> None:
     """A quarter of the published width at 256 pixels: within 30 %."""
     command = [sys.executable, "-c", EXPORTED, "256", "128", str(tmp_path / "loss.onnx")]

@@ -553,6 +553,9 @@ def results(end: Outcome) -> Outcome:
     return end[:2]
 
 
+LONGEST = {("evaluate", "--compare")}  # two profiles are evaluated, twice
+
+
 def test_every_option_has_a_case() -> None:
     """No option without a case, and no case without an option."""
     cases = {(name, option) for name, cases in CASES.items() for option in cases}
@@ -560,7 +563,12 @@ def test_every_option_has_a_case() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "option"), [(command, option) for command, cases in CASES.items() for option in cases]
+    ("command", "option"),
+    [
+        pytest.param(command, option, marks=[pytest.mark.slow] if (command, option) in LONGEST else [])
+        for command, cases in CASES.items()
+        for option in cases
+    ],
 )
 def test_an_option_changes_the_end(attempt: Try, plainly: Try, command: str, option: str) -> None:
     """A command with the option comes to another end than without, and both end in a way that is meant."""
