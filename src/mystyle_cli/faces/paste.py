@@ -33,10 +33,7 @@ def paste(
     if box is None:
         return result
     left, top, right, bottom = box
-    weight = _edge_weight(quad, box, feather)
-    if mask is not None:
-        scaled = np.clip(np.asarray(mask, dtype=np.float32), 0, 1) * 255
-        weight = weight * np.clip(_unwarp(scaled, quad, box) / 255, 0, 1)
+    weight = _weight(quad, box, mask, feather)
     face = np.stack([_unwarp(face_pixels[..., c].astype(np.float32), quad, box) for c in range(3)], axis=-1)
     under = pixels[top:bottom, left:right].astype(np.float32)
     mixed = np.clip(np.rint(under + (face - under) * weight[..., None]), 0, 255).astype(np.uint8)
@@ -54,11 +51,36 @@ def worked_region(
     if box is None:
         return region
     left, top, right, bottom = box
-    weight = _edge_weight(quad, box, 0.0)
-    if mask is not None:
-        weight = weight * np.clip(_unwarp(np.asarray(mask, dtype=np.float32) * 255, quad, box) / 255, 0, 1)
-    region[top:bottom, left:right] = weight > 0
+    region[top:bottom, left:right] = _weight(quad, box, mask, 0.0) > 0
     return region
+
+
+def blend(
+    pixels: Pixels,
+    changed: NDArray[np.floating[Any]],
+    corner: tuple[int, int],
+    quad: Points,
+    mask: NDArray[np.floating[Any]],
+) -> Pixels:
+    """Return the photo with another version of a part of it laid over it, where a face may show.
+
+    Args:
+        pixels: uint8 (H, W, 3), the photo.
+        changed: (h, w, 3), of 255, the part, with the face's quad in it as far as that lies on the photo.
+        corner: left and top of the part on the photo.
+        quad, mask: see `paste`.
+    """
+    result = pixels.copy()
+    box = _box(pixels.shape[:2], quad)
+    if box is None:
+        return result
+    left, top, right, bottom = box
+    weight = _weight(quad, box, mask, 0.0)
+    under = pixels[top:bottom, left:right].astype(np.float32)
+    over = changed[top - corner[1] : bottom - corner[1], left - corner[0] : right - corner[0]]
+    mixed = np.clip(np.rint(under + (over - under) * weight[..., None]), 0, 255).astype(np.uint8)
+    result[top:bottom, left:right] = mixed
+    return result
 
 
 def _box(shape: tuple[int, ...], quad: Points) -> tuple[int, int, int, int] | None:
@@ -66,6 +88,17 @@ def _box(shape: tuple[int, ...], quad: Points) -> tuple[int, int, int, int] | No
     left, top = np.maximum(np.floor(quad.min(0)).astype(int), 0)
     right, bottom = np.minimum(np.ceil(quad.max(0)).astype(int), [shape[1], shape[0]])
     return (int(left), int(top), int(right), int(bottom)) if left < right and top < bottom else None
+
+
+def _weight(
+    quad: Points, box: tuple[int, int, int, int], mask: NDArray[np.floating[Any]] | None, feather: float
+) -> NDArray[np.float32]:
+    """Return (h, w) in [0, 1] on the box, how much of a face shows."""
+    weight = _edge_weight(quad, box, feather)
+    if mask is None:
+        return weight
+    scaled = np.clip(np.asarray(mask, dtype=np.float32), 0, 1) * 255
+    return np.asarray(weight * np.clip(_unwarp(scaled, quad, box) / 255, 0, 1), np.float32)
 
 
 def _inverse(quad: Points, size: int) -> NDArray[np.float64]:

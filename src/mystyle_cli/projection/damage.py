@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mystyle_cli.photos.pixels import Kernel
+    from mystyle_cli.projection.fine import Fine
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -60,6 +61,7 @@ class Damage:
         tone: slope and offset of red, green and blue over luma (3, 2), of a photo without colours, or None.
         kernel: how the small picture was brought to the photo's size, where it can be had back exactly.
         fixed: the blur is given, or none: no search moves it.
+        fine: what the photo suffered at its own pixels, where these are finer than those of R; None: nothing.
     """
 
     side: int
@@ -69,6 +71,7 @@ class Damage:
     tone: tuple[tuple[float, float], ...] | None = None
     kernel: Kernel | None = None
     fixed: bool = True
+    fine: Fine | None = None
 
     @property
     def clean(self) -> bool:

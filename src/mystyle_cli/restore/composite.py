@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mystyle_cli.photos.decode import Photo
     from mystyle_cli.photos.pixels import Pixels
     from mystyle_cli.projection.damage import Damage
+    from mystyle_cli.projection.fine import Fine
 
 # Lengths in sides of the FFHQ square, as what a border cuts through is as large in any crop.
 FEATHER: Final = 0.08  # width of the zone along a crop's border in which a face's detail fades in
@@ -34,8 +35,6 @@ ROUND: Final = 4.0
 
 # how often an enlarged face is compared with the small photo; what is left then is below a grey level
 ROUNDS: Final = 8
-
-FINER: Final = 1.05  # how many times larger than it is drawn a face must be, so that its photo holds more
 
 SOLID: Final = 0.999  # share of a face in what is shown from which the rest is less than a grey level
 
@@ -123,6 +122,24 @@ def unscratched(located: Located) -> Located:
     return replace(located, photo=replace(located.photo, pixels=filled))
 
 
+def mended(located: Located, fine: Fine, shown: Floats, crop: Crop, aligned: bool, grain: bool) -> Located:
+    """Return a face on its photo without what the photo suffered at its own pixels, where the face may show.
+
+    Args:
+        grain: its noise stays.
+    """
+    from mystyle_cli.faces.paste import blend
+    from mystyle_cli.projection.fine import mended as undone
+    from mystyle_cli.restore.estimates import own_pixels
+
+    pixels, corner = own_pixels(located)
+    changed = undone(pixels.astype(np.float64), fine, grain, int(located.photo.sha256[:16], 16))
+    mask = shown if aligned else shown * _fade(len(shown), FEATHER / crop.scale, EVERY)
+    base = unscratched(located)
+    pixels = blend(base.photo.pixels, changed, corner, located.quad, mask)
+    return replace(base, mask=None, photo=replace(base.photo, pixels=pixels))
+
+
 def repair(located: Located, face: Pixels, shown: Floats, crop: Crop, aligned: bool, factor: float) -> Pixels:
     """Lay a restored face over the photo; what the photo has beyond what a face's crop can hold stays.
 
@@ -135,6 +152,7 @@ def repair(located: Located, face: Pixels, shown: Floats, crop: Crop, aligned: b
         factor: how much larger the photo becomes; 1 keeps its size.
     """
     from mystyle_cli.faces.align import warp
+    from mystyle_cli.projection.fine import FINER
 
     located = unscratched(located)
     if factor != 1:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +21,9 @@ import numpy.typing as npt
 from mystyle_cli.errors import UsageError
 from mystyle_cli.photos.pixels import area_kernel, linear_kernel, to_unit
 from mystyle_cli.projection.damage import LUMA, Damage
-from mystyle_cli.projection.jpeg import quality_of, rounded, spectral_steps
+from mystyle_cli.projection.fine import BLURRED, FINER, NATURAL, TILE, Fine, blur_of
+from mystyle_cli.projection.jpeg import BLOCK, quality_of, rounded, spectral_steps, tables
+from mystyle_cli.projection.noise import FINE, ORDER, noise_of
 
 if TYPE_CHECKING:
     from mystyle_cli.find.locate import Located
@@ -56,6 +58,18 @@ SHARP: Final = 0.6
 
 CLEAN: Final = 3.0
 """Standard deviation of noise, of 255, under which there is none."""
+
+HEAVY: Final = 60
+"""Quality of JPEG up to which what it left in a photo larger than it is drawn is damage ..."""
+
+ROUGH: Final = 75
+"""... and up to which it is reckoned with."""
+
+DROWNED: Final = 0.3
+"""Share of JPEG's smallest step for fine detail under which noise cannot be told from what rounding left."""
+
+MIDDLE: Final = 384
+"""Pixels of a side that are enough to know a JPEG by."""
 
 NOISY: Final = 7.0
 """Standard deviation of much noise in luma, of 255: what JPEG rounds away cannot be told from none ..."""
@@ -158,7 +172,35 @@ class Estimator:
         pixels = seen(located, self.resolution)
         # what the crop was cut out with moves pixels from where enlarging put them
         untouched = len(pixels) == len(located.photo.pixels) == len(located.photo.pixels[0])
-        return self._of(pixels[None], located.side, untouched)
+        if located.side < FINER * self.resolution or (self.known.scale or 1) > 1:
+            return self._of(pixels[None], located.side, untouched)
+        fine, sharp = self._fine_of(located)
+        coarse = replace(
+            self, known=Known(blur=self.known.blur)
+        )  # the rest is said of the photo's own pixels
+        damage = coarse._of(pixels[None], located.side, False, fine.noise > 0 or fine.quality is not None)
+        return _agreed(damage, fine, sharp, self.resolution / located.side, self.resolution)
+
+    def _fine_of(self, located: Located) -> tuple[Fine, bool]:
+        """Return what a photo suffered at its own pixels, and whether it is as sharp as photos are."""
+        pixels, _ = own_pixels(located)
+        if min(pixels.shape[:2]) < TILE:
+            return Fine(), False
+        known, luma = self.known, pixels.astype(np.float64) @ LUMA
+        middle = pixels[_middle(len(pixels)), _middle(len(pixels[0]))]
+        quality = known.quality if known.quality is not None else quality_of(middle)
+        rounded_at = quality if quality and (quality <= ROUGH or known.quality) else None
+        shared = 1.0 if tone_of(middle.reshape(-1, *middle.shape[1:])) is not None else math.hypot(*LUMA)
+        level = noise_of(luma[None], rounded_at)
+        blur = blur_of(luma, level, rounded_at)
+        told = level / shared
+        drowned = 0.0 if rounded_at is None else DROWNED * tables(rounded_at)[0][ORDER >= FINE].min()
+        if told < max(CLEAN, drowned):
+            told = 0.0
+        told = told if known.noise is None else known.noise
+        heavy = quality if quality and (quality <= HEAVY or known.quality) else None
+        width = (blur or 0.0) if known.blur is None else known.blur
+        return Fine(width, told, heavy), known.blur is None and blur == 0.0
 
     def of_frames(self, faces: Sequence[Located]) -> Damage:
         """Return what was done to photos of a face that suffered alike and show it about as large."""
@@ -166,8 +208,12 @@ class Estimator:
         size = min(max(round(side), 1), self.resolution)
         return self._of(np.stack([seen(face, self.resolution, size) for face in faces]), side, False)
 
-    def _of(self, pictures: Pixels, photo_side: float, untouched: bool) -> Damage:
-        """Return what was done to pictures (B, h, h, 3), the faces of which were so many pixels wide."""
+    def _of(self, pictures: Pixels, photo_side: float, untouched: bool, grainy: bool = False) -> Damage:
+        """Return what was done to pictures (B, h, h, 3), the faces of which were so many pixels wide.
+
+        Args:
+            grainy: what little noise they have is noise.
+        """
         given = photo_side / pictures.shape[1]  # photo pixels for each of these
         tone = tone_of(pictures.reshape(-1, *pictures.shape[2:]))
         luma = pictures.astype(np.float64) @ LUMA
@@ -177,6 +223,8 @@ class Estimator:
         if quality is None and (kernel is not None or untouched):
             quality = quality_of(np.rint(small[0]).clip(0, 255).astype(np.uint8))
         blur, noise = self._blur_and_noise(small @ LUMA, tone is not None, quality)
+        if noise < CLEAN and not grainy:
+            noise = 0.0
         unit = self.resolution / pictures.shape[1] / given  # crop pixels for each of the photo
         fixed = self.known.blur is not None or blur == (0.0, 0.0, 0.0)
         if self.known.blur is not None:
@@ -212,11 +260,48 @@ class Estimator:
         scale = self.resolution / side  # crop pixels for each of the small picture
         sharp = SHARP * self.resolution / 128 / scale
         steps = spectral_steps(quality, side)[:, : side // 2 + 1] if quality else np.zeros(1)
-        blur, noise = fit(power(luma), self._spectrum(side), sharp, steps)
+        blur = fit(power(luma), self._spectrum(side), sharp, steps)
         covariance = tuple(float(entry) * scale**2 for entry in blur)
-        shared = 1.0 if grey else math.sqrt(sum(weight**2 for weight in LUMA))
-        level = math.sqrt(noise) / shared
-        return (covariance[0], covariance[1], covariance[2]), level if level >= CLEAN else 0.0
+        shared = 1.0 if grey else math.hypot(*LUMA)
+        return (covariance[0], covariance[1], covariance[2]), noise_of(luma, quality) / shared
+
+
+def _agreed(damage: Damage, fine: Fine, sharp: bool, unit: float, resolution: int) -> Damage:
+    """Return the damage of a crop made small, as far as its photo's own pixels do not say otherwise.
+
+    Args:
+        sharp: these are as sharp as photos are.
+        unit: crop pixels for each of the photo.
+        resolution: R.
+    """
+    longer, shorter = damage.widths
+    even = longer < ELONGATED * shorter
+    if sharp and (not damage.sigma or (even and damage.sigma > BLURRED * unit)):  # which would show there
+        damage = replace(damage, blur=(0.0, 0.0, 0.0), side=resolution, fixed=True)
+    elif not damage.sigma and fine.blur > NATURAL:
+        square = (fine.blur**2 - NATURAL**2) * unit**2
+        damage = replace(damage, blur=(square, 0.0, square), fixed=True)
+    return replace(damage, fine=None if fine.clean else fine)
+
+
+def own_pixels(located: Located) -> tuple[Pixels, tuple[int, int]]:
+    """Return the part of a photo that holds a face's crop, at its own pixels, with its left and top.
+
+    It begins where blocks of JPEG do; what a mask hides is continued.
+    """
+    from mystyle_cli.projection.degradations import fill_hole
+
+    pixels, mask = located.photo.pixels, located.mask
+    left, top = (np.maximum(located.quad.min(axis=0), 0) // BLOCK * BLOCK).astype(int).tolist()
+    right, bottom = np.ceil(located.quad.max(axis=0)).astype(int).tolist()
+    whole = pixels if mask is None else fill_hole(pixels, mask)
+    return whole[top:bottom, left:right], (left, top)
+
+
+def _middle(side: int) -> slice:
+    """Return the middle of a side, from where a block of JPEG begins, long enough to know it by."""
+    start = max(0, (side - MIDDLE) // 2 // BLOCK * BLOCK)
+    return slice(start, start + MIDDLE)
 
 
 def worsened(faces: npt.NDArray[np.float32], damage: Damage) -> npt.NDArray[np.float32]:
@@ -350,7 +435,6 @@ def _long(first: float, second: float, turn: float) -> Floats:
 class _Fitted:
     told: float  # negative log-likelihood
     shape: Floats  # (3,), the blur's covariance
-    numbers: Floats  # logarithms of contrast and noise first
 
 
 def _lengthened(unlikely: Callable[[Floats, Floats], float], round_one: Floats) -> _Fitted | None:
@@ -362,12 +446,12 @@ def _lengthened(unlikely: Callable[[Floats, Floats], float], round_one: Floats) 
         start = np.array([*round_one[:2], round_one[2] + 0.4, round_one[2] - 0.4, turn])
         one = minimize(lambda n: unlikely(n, _long(*n[2:])), start, method="Nelder-Mead")
         if (best is None or one.fun < best.told) and abs(one.x[2] - one.x[3]) > math.log(ELONGATED):
-            best = _Fitted(float(one.fun), _long(*one.x[2:]), one.x)
+            best = _Fitted(float(one.fun), _long(*one.x[2:]))
     return best
 
 
-def fit(there: Floats, clear: Floats, sharp: float, steps: Floats) -> tuple[Floats, float]:
-    """Return the Gaussian blur and the white noise that make a clear photo's power what is there.
+def fit(there: Floats, clear: Floats, sharp: float, steps: Floats) -> Floats:
+    """Return the Gaussian blur that makes, with white noise, a clear photo's power what is there.
 
     Args:
         there, clear: (s, s // 2 + 1), see `power`.
@@ -375,7 +459,7 @@ def fit(there: Floats, clear: Floats, sharp: float, steps: Floats) -> tuple[Floa
         steps: of JPEG's rounding at each frequency, or zero.
 
     Returns:
-        The blur's covariance (3,) in pixels squared, across, mixed and down; and the noise's variance.
+        Its covariance (3,) in pixels squared, across, mixed and down.
     """
     from scipy.optimize import minimize
 
@@ -405,10 +489,6 @@ def fit(there: Floats, clear: Floats, sharp: float, steps: Floats) -> tuple[Floa
         for level in levels
     ]
     if shape[0] < sharp**2 or min(float(one.fun) for one in found) < least + BLUR_GAIN * len(y):
-        noise = float(np.exp(min(found, key=lambda one: float(one.fun)).x[1]))
-        # a photo may have twice as much fine detail as others
-        return none, noise if noise > float(np.quantile(ref, 0.05)) else 0.0
+        return none
     longer = _lengthened(unlikely, best.x)
-    if longer is not None and longer.told < least - 0.02 * len(y):
-        return longer.shape, float(np.exp(longer.numbers[1]))
-    return shape, float(np.exp(best.x[1]))
+    return shape if longer is None or longer.told >= least - 0.02 * len(y) else longer.shape

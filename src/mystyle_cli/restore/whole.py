@@ -114,9 +114,12 @@ class Whole:
         face, crop = self.face(located, image, damage), self.prior.crop
         alone = np.float32(1) if share is None else share
         if damage is not None:
-            if not self.aligned if self.grain is None else self.grain:
+            grain = not self.aligned if self.grain is None else self.grain
+            if grain:
                 face = composite.grained(face, damage, located.photo.sha256)
             shown = self.shown(located, image) * alone
+            if damage.fine is not None:
+                located = composite.mended(located, damage.fine, shown, crop, self.aligned, grain)
             return composite.repair(located, face, shown, crop, self.aligned, factor)
         if self.command == "inpaint":
             return composite.fill_photo(located, face, crop, self.aligned)

@@ -132,16 +132,21 @@ def figures(damage: Damage, side: float, resolution: int) -> dict[str, object]:
         resolution: R.
     """
     unit = side / resolution  # photo pixels for each of the crop's
-    longer, shorter = damage.widths
+    longer, shorter = (width * unit for width in damage.widths)
+    blur, noise, quality, fine = damage.sigma * unit, damage.noise, damage.quality, damage.fine
+    if fine is not None:
+        noise, quality = fine.noise, fine.quality
+        if fine.blur:
+            blur = longer = shorter = fine.blur
     tone = None
     if damage.tone is not None:
         tone = "grey" if all(slope == 1 and not offset for slope, offset in damage.tone) else "toned"
     return {
-        "blur": round(damage.sigma * unit, 2),
-        "blur_longest": round(longer * unit, 2),
-        "blur_shortest": round(shorter * unit, 2),
-        "noise": round(damage.noise, 1),
-        "jpeg": damage.quality,
+        "blur": round(blur, 2),
+        "blur_longest": round(longer, 2),
+        "blur_shortest": round(shorter, 2),
+        "noise": round(noise, 1),
+        "jpeg": quality,
         "scale": round(max(1.0, side / damage.side), 2),
         "tone": tone,
     }
@@ -151,14 +156,14 @@ def told(damage: Damage, side: float, resolution: int) -> str:
     """Return the same in words."""
     found = figures(damage, side, resolution)
     words = []
-    if damage.sigma:
-        round_ = damage.widths[0] < 1.3 * damage.widths[1]
-        across = "" if round_ else f" ({found['blur_longest']} x {found['blur_shortest']})"
-        words.append(f"blur {found['blur']} px{across}")
-    if damage.noise:
+    blur, longer, shorter = (float(str(found[name])) for name in ("blur", "blur_longest", "blur_shortest"))
+    if blur:
+        across = "" if longer < 1.3 * shorter else f" ({longer} x {shorter})"
+        words.append(f"blur {blur} px{across}")
+    if found["noise"]:
         words.append(f"noise {found['noise']}")
-    if damage.quality is not None:
-        words.append(f"JPEG {damage.quality}")
+    if found["jpeg"] is not None:
+        words.append(f"JPEG {found['jpeg']}")
     if damage.side < min(round(side), resolution):
         words.append(f"enlarged {found['scale']} times")
     if found["tone"]:
