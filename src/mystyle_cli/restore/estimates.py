@@ -71,6 +71,15 @@ DROWNED: Final = 0.3
 MIDDLE: Final = 384
 """Pixels of a side that are enough to know a JPEG by."""
 
+AS_NOISE: Final = 2.0
+"""How much noise clear photos may seem to have, by their finest detail, where noise is told by that alone ..."""
+
+COMPARED: Final = 8
+"""... by the middle one of so many."""
+
+GRAINY: Final = 5.0
+"""Standard deviation of noise, of 255, under which a photo's own pixels have no more than photos have."""
+
 NOISY: Final = 7.0
 """Standard deviation of much noise in luma, of 255: what JPEG rounds away cannot be told from none ..."""
 
@@ -160,12 +169,24 @@ class Estimator:
     def _spectra(self) -> dict[int, Floats]:
         return {}
 
+    @cached_property
+    def _finest(self) -> dict[int, float]:
+        return {}
+
     def _spectrum(self, side: int) -> Floats:
         """Return the power of a clear photo made small to a side."""
         if side not in self._spectra:
             kernel = area_kernel(self.resolution, side)
             self._spectra[side] = power(kernel @ self._luma @ kernel.T)
         return self._spectra[side]
+
+    def _fineness(self, side: int) -> float:
+        """Return how much a clear photo made small to a side looks like noise: its finest detail does."""
+        if side not in self._finest:
+            kernel = area_kernel(self.resolution, side)
+            small = kernel @ self._luma[:COMPARED] @ kernel.T
+            self._finest[side] = float(np.median([noise_of(one[None], None) for one in small]))
+        return self._finest[side]
 
     def of_photo(self, located: Located) -> Damage:
         """Return what was done to a located face's photo."""
@@ -195,7 +216,7 @@ class Estimator:
         blur = blur_of(luma, level, rounded_at)
         told = level / shared
         drowned = 0.0 if rounded_at is None else DROWNED * tables(rounded_at)[0][ORDER >= FINE].min()
-        if told < max(CLEAN, drowned):
+        if told < max(GRAINY, drowned):
             told = 0.0
         told = told if known.noise is None else known.noise
         heavy = quality if quality and (quality <= HEAVY or known.quality) else None
@@ -260,10 +281,13 @@ class Estimator:
         scale = self.resolution / side  # crop pixels for each of the small picture
         sharp = SHARP * self.resolution / 128 / scale
         steps = spectral_steps(quality, side)[:, : side // 2 + 1] if quality else np.zeros(1)
-        blur = fit(power(luma), self._spectrum(side), sharp, steps)
+        blur, noise = fit(power(luma), self._spectrum(side), sharp, steps)
         covariance = tuple(float(entry) * scale**2 for entry in blur)
         shared = 1.0 if grey else math.hypot(*LUMA)
-        return (covariance[0], covariance[1], covariance[2]), noise_of(luma, quality) / shared
+        level = noise_of(luma, quality)
+        if self._fineness(side) > AS_NOISE:
+            level = min(level, math.sqrt(noise))
+        return (covariance[0], covariance[1], covariance[2]), level / shared
 
 
 def _agreed(damage: Damage, fine: Fine, sharp: bool, unit: float, resolution: int) -> Damage:
@@ -278,9 +302,11 @@ def _agreed(damage: Damage, fine: Fine, sharp: bool, unit: float, resolution: in
     even = longer < ELONGATED * shorter
     if sharp and (not damage.sigma or (even and damage.sigma > BLURRED * unit)):  # which would show there
         damage = replace(damage, blur=(0.0, 0.0, 0.0), side=resolution, fixed=True)
-    elif not damage.sigma and fine.blur > NATURAL:
+    elif fine.blur > NATURAL:
         square = (fine.blur**2 - NATURAL**2) * unit**2
-        damage = replace(damage, blur=(square, 0.0, square), fixed=True)
+        if not damage.sigma:
+            damage = replace(damage, blur=(square, 0.0, square), fixed=True)
+        damage = replace(damage, side=resolution)  # its blur took the fine detail, not that it was small
     return replace(damage, fine=None if fine.clean else fine)
 
 
@@ -435,6 +461,7 @@ def _long(first: float, second: float, turn: float) -> Floats:
 class _Fitted:
     told: float  # negative log-likelihood
     shape: Floats  # (3,), the blur's covariance
+    numbers: Floats  # logarithms of contrast and noise first
 
 
 def _lengthened(unlikely: Callable[[Floats, Floats], float], round_one: Floats) -> _Fitted | None:
@@ -446,12 +473,12 @@ def _lengthened(unlikely: Callable[[Floats, Floats], float], round_one: Floats) 
         start = np.array([*round_one[:2], round_one[2] + 0.4, round_one[2] - 0.4, turn])
         one = minimize(lambda n: unlikely(n, _long(*n[2:])), start, method="Nelder-Mead")
         if (best is None or one.fun < best.told) and abs(one.x[2] - one.x[3]) > math.log(ELONGATED):
-            best = _Fitted(float(one.fun), _long(*one.x[2:]))
+            best = _Fitted(float(one.fun), _long(*one.x[2:]), one.x)
     return best
 
 
-def fit(there: Floats, clear: Floats, sharp: float, steps: Floats) -> Floats:
-    """Return the Gaussian blur that makes, with white noise, a clear photo's power what is there.
+def fit(there: Floats, clear: Floats, sharp: float, steps: Floats) -> tuple[Floats, float]:
+    """Return the Gaussian blur and the white noise that make a clear photo's power what is there.
 
     Args:
         there, clear: (s, s // 2 + 1), see `power`.
@@ -459,7 +486,7 @@ def fit(there: Floats, clear: Floats, sharp: float, steps: Floats) -> Floats:
         steps: of JPEG's rounding at each frequency, or zero.
 
     Returns:
-        Its covariance (3,) in pixels squared, across, mixed and down.
+        The blur's covariance (3,) in pixels squared, across, mixed and down; and the noise's variance.
     """
     from scipy.optimize import minimize
 
@@ -489,6 +516,10 @@ def fit(there: Floats, clear: Floats, sharp: float, steps: Floats) -> Floats:
         for level in levels
     ]
     if shape[0] < sharp**2 or min(float(one.fun) for one in found) < least + BLUR_GAIN * len(y):
-        return none
+        noise = float(np.exp(min(found, key=lambda one: float(one.fun)).x[1]))
+        # a photo may have twice as much fine detail as others
+        return none, noise if noise > float(np.quantile(ref, 0.05)) else 0.0
     longer = _lengthened(unlikely, best.x)
-    return shape if longer is None or longer.told >= least - 0.02 * len(y) else longer.shape
+    if longer is not None and longer.told < least - 0.02 * len(y):
+        return longer.shape, float(np.exp(longer.numbers[1]))
+    return shape, float(np.exp(best.x[1]))
