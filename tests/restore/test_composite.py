@@ -11,11 +11,13 @@ from mystyle_cli.find.likeness import quad_of
 from mystyle_cli.find.locate import Located, as_photo
 from mystyle_cli.nets.exported import Degraded
 from mystyle_cli.photos.pixels import Pixels, area_kernel, linear_kernel, resize
+from mystyle_cli.projection.fine import Fine
 from mystyle_cli.restore.composite import (
     WIDE,
     consistent,
     enlarge_and_paste,
     fill_photo,
+    mended,
     paste_face,
 )
 
@@ -176,3 +178,22 @@ def test_an_enlarged_face_keeps_what_the_photo_says(size: int) -> None:
     fine = made - up @ (down @ made @ down.T) @ up.T
     left = kept - up @ (down @ kept @ down.T) @ up.T
     assert np.corrcoef(fine.ravel(), left.ravel())[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+def test_noise_is_taken_out_at_the_photos_own_pixels(aligned: bool) -> None:
+    """Within the face only, and where it may show; a mask's hole is continued first."""
+    random = np.random.default_rng(0)
+    photo = np.rint(120 + random.normal(0, 12, (220, 230, 3))).astype(np.uint8)
+    mask = np.zeros((220, 230), np.uint8)
+    mask[100:110, 100:110] = 255
+    photo[100:110, 100:110] = 0
+    located = locate(photo, TIGHT, mask)
+    shown = EVERYWHERE.copy()
+    shown[SIZE // 2 :] = 0
+    made = mended(located, Fine(noise=12), shown, TIGHT, aligned, False).photo.pixels
+    inside = worked_region(photo.shape, located.quad, shown)
+    np.testing.assert_array_equal(made[~inside & (mask == 0)], photo[~inside & (mask == 0)])
+    assert made[mask > 0].min() > 80
+    middle = worked_region(photo.shape, quad_of(SQUARE, Crop(0.3, -0.06)))
+    assert made[middle & (mask == 0)].std() < 6

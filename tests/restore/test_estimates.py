@@ -14,6 +14,7 @@ from mystyle_cli.errors import UsageError
 from mystyle_cli.find.locate import as_photo, place, whole_quad
 from mystyle_cli.photos.pixels import resize, to_unit
 from mystyle_cli.projection.damage import Damage
+from mystyle_cli.projection.fine import Fine
 from mystyle_cli.restore import estimates
 from mystyle_cli.restore.estimates import Estimator, Known, tone_of, worsened
 from mystyle_cli.restore.given import Given
@@ -214,3 +215,53 @@ def test_nothing_of_a_hole_is_kept():
     one, other = (_kept(some, picture(2), Damage(R), mask) for some in (photo, white))
     np.testing.assert_allclose(one[5:20], photo[5:20], atol=1)
     np.testing.assert_array_equal(one, other)
+
+
+def large(damage, known=None):
+    """Return an estimator of clear pictures of 32 pixels, and a face three times as large."""
+    faces = np.stack([resize(soft(seed), (32, 32), "area") for seed in range(100, 108)])
+    photo = as_photo(damage(soft(1)))
+    return Estimator(to_unit(faces), known or Known()), place("photo", photo, whole_quad(photo, "photo"), 32)
+
+
+def soft(seed: int) -> np.ndarray:
+    """Return edges and flat colours, uint8 (R, R, 3), as sharp as photos are."""
+    random, places = np.random.default_rng(seed), np.mgrid[:R, :R] / R
+    made = np.full((R, R), 120.0)
+    for _ in range(24):
+        middle, size = random.uniform(0, 1, (2, 1, 1)), random.uniform(0.03, 0.2)
+        made += random.uniform(-60, 60) * (np.hypot(*(places - middle)) < size)
+    return np.repeat(gaussian_filter(made, 0.6).clip(20, 235)[..., None], 3, axis=2).round().astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("damage", "blur", "noise", "quality"),
+    [
+        ({}, 0, 0, None),
+        ({"noise": 12.0}, 0, 12, None),
+        ({"sigma": 1.5}, 1.6, 0, None),
+        ({"quality": 40}, 0, 0, 40),
+    ],
+)
+def test_a_photo_larger_than_it_is_drawn_tells_of_its_own_pixels(damage, blur, noise, quality):
+    """What is averaged away where it is looked at small is found all the same; a clear one stays clear."""
+    estimator, face = large(lambda photo: spoilt(photo, **damage))
+    found = estimator.of_photo(face)
+    if not damage:
+        assert found == Damage(32, tone=((1.0, 0.0),) * 3)
+        return
+    assert found.fine.blur == pytest.approx(blur, rel=0.25)
+    assert found.fine.noise == pytest.approx(noise, rel=0.35)
+    assert found.fine.quality == (None if quality is None else pytest.approx(quality, abs=2))
+    assert (found.sigma > 0) == (blur > 0)
+    assert (found.noise > 0) == (noise > 0 or quality is not None)
+
+
+def test_what_is_said_of_a_large_photo_is_said_of_its_own_pixels():
+    """Numbers that are given need no estimate; made small, there is less noise and no blocks."""
+    estimator, face = large(lambda photo: spoilt(photo, noise=12.0), Known(blur=3.0, noise=9.0, quality=50))
+    found = estimator.of_photo(face)
+    assert found.fine == Fine(3.0, 9.0, 50)
+    assert found.sigma == pytest.approx(1.0)
+    assert 1 < found.noise < 9
+    assert found.quality is None

@@ -16,8 +16,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from mystyle_cli.projection.damage import LUMA
-from mystyle_cli.projection.jpeg import spectral_steps
+from mystyle_cli.projection.jpeg import YCBCR, spectral_steps
 from mystyle_cli.projection.noise import denoised
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -106,8 +105,8 @@ def mended(pixels: Floats, fine: Fine, grain: bool, seed: int = 0) -> npt.NDArra
         made = denoised(given, fine.quality, 2 if min(given.shape[:2]) < LARGE else 4)
     rest = given - made
     if fine.blur > NATURAL:
-        luma = made @ np.asarray(LUMA)
-        left = LEFT * (fine.noise * math.hypot(*LUMA)) ** 2
+        luma = made @ YCBCR[0]
+        left = LEFT * (fine.noise * math.hypot(*YCBCR[0])) ** 2
         made = made + (_sharpened(luma, fine.blur, left, fine.quality) - luma)[..., None]
     if not (grain and fine.noise):
         return made

@@ -72,7 +72,7 @@ MIDDLE: Final = 384
 """Pixels of a side that are enough to know a JPEG by."""
 
 AS_NOISE: Final = 2.0
-"""How much noise clear photos may seem to have, by their finest detail, where noise is told by that alone ..."""
+"""Noise that clear photos may seem to have, by their finest detail, where noise is told by that alone ..."""
 
 COMPARED: Final = 8
 """... by the middle one of so many."""
@@ -229,11 +229,11 @@ class Estimator:
         size = min(max(round(side), 1), self.resolution)
         return self._of(np.stack([seen(face, self.resolution, size) for face in faces]), side, False)
 
-    def _of(self, pictures: Pixels, photo_side: float, untouched: bool, grainy: bool = False) -> Damage:
+    def _of(self, pictures: Pixels, photo_side: float, untouched: bool, grainy: bool | None = None) -> Damage:
         """Return what was done to pictures (B, h, h, 3), the faces of which were so many pixels wide.
 
         Args:
-            grainy: what little noise they have is noise.
+            grainy: whether their noise is any; None: where it is enough.
         """
         given = photo_side / pictures.shape[1]  # photo pixels for each of these
         tone = tone_of(pictures.reshape(-1, *pictures.shape[2:]))
@@ -244,7 +244,7 @@ class Estimator:
         if quality is None and (kernel is not None or untouched):
             quality = quality_of(np.rint(small[0]).clip(0, 255).astype(np.uint8))
         blur, noise = self._blur_and_noise(small @ LUMA, tone is not None, quality)
-        if noise < CLEAN and not grainy:
+        if grainy is False or (grainy is None and noise < CLEAN):
             noise = 0.0
         unit = self.resolution / pictures.shape[1] / given  # crop pixels for each of the photo
         fixed = self.known.blur is not None or blur == (0.0, 0.0, 0.0)

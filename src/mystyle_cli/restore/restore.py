@@ -315,6 +315,22 @@ def _refuse_large_result(located: Located, factor: float) -> None:
         )
 
 
+def _limits(whole: Whole, given: Given) -> list[str]:
+    """Return what of a damaged photo's face that is larger than it is drawn no code can mend, or is left."""
+    fine = None if given.damage is None else given.damage.fine
+    if fine is None:
+        return []
+    side, told = given.located.side, []
+    if fine.blur:
+        told.append(
+            f"the face's crop is {side:.0f} px wide and the profile draws {given.resolution}: what is finer "
+            f"than {side / given.resolution:.1f} px is not drawn, only made as sharp as the photo allows"
+        )
+    if fine.noise and whole.grained:
+        told.append("the face keeps its noise, as the photo around it does; --grain none takes it out")
+    return told
+
+
 def _finish(engine: Answering, first: Given, beta: float | None, projection: Projection, row: int) -> Drawn:
     """Make one result meet its photo; how large it becomes follows from where the face was found at first.
 
@@ -335,7 +351,7 @@ def _finish(engine: Answering, first: Given, beta: float | None, projection: Pro
     factor = engine.resolution / first.located.side if first.task in ("upscale", "restore") else 1.0
     if first.task == "restore" and factor < ENLARGED:
         factor = 1.0  # the face is about as large as it is drawn, or larger
-    warnings = [*located.warnings, *engine.notices]
+    warnings = [*located.warnings, *engine.notices, *_limits(whole, given)]
     if first.task == "inpaint" and (outside := composite.hole_outside(located)) > 0.01:
         warnings.append(f"{outside:.0%} of the mask is not face and was only filled smoothly")
     id_score = float(engine.profile.id_score(to_unit(face)[None])[0])

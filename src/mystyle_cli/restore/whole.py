@@ -43,6 +43,11 @@ class Whole:
         """What was assumed of the photo: what is edited was inverted."""
         return "invert" if self.command == "edit" else self.command
 
+    @property
+    def grained(self) -> bool:
+        """Whether a restored face has the noise of its photo."""
+        return not self.aligned if self.grain is None else self.grain
+
     def meet(self, given: Given, image: Floats) -> Floats:
         """Return a generated face (3, R, R) in [-1, 1], made to agree with what its photo says."""
         if given.damage is not None:
@@ -114,12 +119,11 @@ class Whole:
         face, crop = self.face(located, image, damage), self.prior.crop
         alone = np.float32(1) if share is None else share
         if damage is not None:
-            grain = not self.aligned if self.grain is None else self.grain
-            if grain:
+            if self.grained:
                 face = composite.grained(face, damage, located.photo.sha256)
             shown = self.shown(located, image) * alone
             if damage.fine is not None:
-                located = composite.mended(located, damage.fine, shown, crop, self.aligned, grain)
+                located = composite.mended(located, damage.fine, shown, crop, self.aligned, self.grained)
             return composite.repair(located, face, shown, crop, self.aligned, factor)
         if self.command == "inpaint":
             return composite.fill_photo(located, face, crop, self.aligned)
