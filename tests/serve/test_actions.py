@@ -98,7 +98,7 @@ def test_a_result_is_what_the_command_writes(client: Client, store: Store, tmp_p
     assert content(store.root.parent) == before
     outcome = done["outcome"]
     assert isinstance(outcome, dict)
-    data = client.ask("GET", f"results/{outcome['result']}").body
+    data = client.ask("GET", f"results/{outcome['result']}/0").body
     words = [
         "inpaint",
         "ada",
@@ -121,6 +121,22 @@ def test_a_result_is_what_the_command_writes(client: Client, store: Store, tmp_p
         assert warning in said.stderr
 
 
+def test_answers_are_the_command_s(client: Client, store: Store, tmp_path: Path) -> None:
+    """Each of several to the byte, and the map of where they differ; how like the person each is."""
+    photo = clear("ada")
+    done = repaired(client, given(client, photo), task="inpaint", beta=0.05, parts=["mouth"], variants=3)
+    assert done["state"] == "done", done["error"]
+    outcome = done["outcome"]
+    words = f"inpaint ada {photo} --beta 0.05 --part mouth --variants 3 --seed 0 -o {tmp_path / 'out.png'}"
+    said = CliRunner().invoke(cli, ["--store", str(store.root), *words.split()])
+    assert said.exit_code == 0, said.stderr
+    written = sorted(path.name for path in tmp_path.glob("out*.png"))
+    assert outcome["pictures"] == len(written) == len(outcome["likenesses"]) + 1
+    for place, name in enumerate(written):  # -1, -2 ... and -open
+        data = client.ask("GET", f"results/{outcome['result']}/{place}").body
+        assert data == (tmp_path / name).read_bytes(), name
+
+
 def test_what_was_uploaded_goes_with_its_answer(client: Client) -> None:
     """A photo is in memory until it is answered, a result until it was fetched or others came."""
     number = given(client, clear("ada"))
@@ -128,9 +144,10 @@ def test_what_was_uploaded_goes_with_its_answer(client: Client) -> None:
     done = repaired(client, number, task="restore", colours="keep")
     assert done["state"] == "done", done["error"]
     assert client.ask("GET", f"photos/{number}").status == 410
-    assert client.ask("GET", f"results/{done['outcome']['result']}").status == 200
-    assert client.ask("DELETE", f"results/{done['outcome']['result']}").status == 204
-    assert client.ask("GET", f"results/{done['outcome']['result']}").status == 404
+    kept = f"results/{done['outcome']['result']}"
+    assert [client.ask("GET", f"{kept}/{place}").status for place in (0, 1)] == [200, 404]
+    assert client.ask("DELETE", kept).status == 204
+    assert client.ask("GET", f"{kept}/0").status == 404
     numbers = [given(client, clear("ada")) for _ in range(routes.MOST_KEPT + 1)]
     assert [client.ask("GET", f"photos/{one}").status for one in numbers] == [410, *[200] * routes.MOST_KEPT]
 
@@ -148,7 +165,7 @@ def test_a_painted_mask_is_filled_and_nothing_else(client: Client) -> None:
     assert client.ask("PUT", f"photos/{number}/mask", png(mask)).status == 204
     done = repaired(client, number, task="inpaint", force=1)
     assert done["state"] == "done", done["error"]
-    with Image.open(io.BytesIO(client.ask("GET", f"results/{done['outcome']['result']}").body)) as image:
+    with Image.open(io.BytesIO(client.ask("GET", f"results/{done['outcome']['result']}/0").body)) as image:
         changed = (np.array(image) != pixels).any(axis=2)
     assert changed[2 * top + 4 : 2 * top + 36, 2 * left + 4 : 2 * left + 36].mean() > 0.9
     changed[2 * top - 3 : 2 * top + 43, 2 * left - 3 : 2 * left + 43] = False

@@ -147,6 +147,28 @@ def test_from_an_album_to_a_restored_photo(page: Page, store: Store, tmp_path: P
     marks = read_marks(tmp_path / "out.png")
     assert marks is not None
     assert (marks.command, marks.profile) == ("restore", "eve")
+    several_answers(page)
+
+
+def several_answers(page: Page) -> None:
+    """Ask for three answers to a photo with a hole, look at the second, and save the map of all."""
+    give(page, clear("ada", 5))
+    assert page.locator("#variants").is_visible() is False  # what is searched fast has one
+    page.check("input[name=quality][value=full]")
+    page.select_option("#variants", "3")
+    page.check("input[name=task][value=inpaint]")
+    page.check("input[name=part][value=mouth]")
+    page.click("#go")
+    shown(page, "#answers")
+    *answers, _ = names = page.locator("#answers label").all_inner_texts()
+    assert names == [*(f"Answer {number + 1}" for number in range(len(answers))), "Where they differ"]
+    first = page.get_attribute("#after", "src")
+    page.check("#answers label:last-child input")
+    page.wait_for_function("(first) => document.getElementById('after').src !== first", arg=first)
+    assert page.inner_text("#likeness") == ""
+    with page.expect_download() as saved:
+        page.click("#save")
+    assert saved.value.suggested_filename == f"{clear('ada', 5).stem}.inpaint-open.png"
 
 
 def test_a_wrong_person_is_refused_and_told_twice(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mystyle_cli.errors import MystyleError
 from mystyle_cli.progress import Progress
-from mystyle_cli.terminal.batch import Job, encode_picture
+from mystyle_cli.terminal.batch import Job, Picture, encode_picture
 from mystyle_cli.terminal.inputs import Input
 from mystyle_cli.terminal.options import UNBOUNDED
 from mystyle_cli.terminal.outputs import JPEG_QUALITY, Target
@@ -36,28 +36,30 @@ class Wanted:
     region: Region | None
     force: bool
     keep_tone: bool | None  # of a grey photo, where it is restored; None as usual
+    variants: int  # answers
 
     def settings(self) -> RestoreSettings:
         """Return the core's settings."""
         from mystyle_cli.restore.task import BETAS, default_settings
 
         settings = default_settings(self.task, self.quality).dilated(self.beta, BETAS[self.task])
-        return replace(settings, force=self.force, keep_tone=self.keep_tone, batch=1)
+        return replace(settings, force=self.force, keep_tone=self.keep_tone, variants=self.variants, batch=1)
 
 
 @dataclass(frozen=True)
 class Repaired:
     """A result, kept until the page has another."""
 
-    data: bytes  # PNG, marked as the command marks it
+    pictures: tuple[bytes, ...]  # PNG, marked as the command marks it: the answer, and what is beside it
     summary: str
-    likeness: str
+    likenesses: tuple[str, ...]  # of each answer; pictures beyond them are no answers
     warnings: tuple[str, ...]
 
     def to_json(self) -> dict[str, object]:
         """Return what the page is told of it."""
-        told = [one for one in self.warnings if one != self.likeness]
-        return {"summary": self.summary, "likeness": self.likeness, "warnings": told}
+        told = [one for one in self.warnings if one != self.likenesses[0]]
+        counts = {"pictures": len(self.pictures), "likenesses": list(self.likenesses)}
+        return {"summary": self.summary, "warnings": told, **counts}
 
 
 class Workshop:
@@ -80,18 +82,22 @@ class Workshop:
             MystyleError: what the command would say.
         """
         restoring = self._restoring(wanted)
-        job = Job(Input(Path(called), Path(called)), Target(None, "png"), replace(photo, exif=None))
+        target = Target(None, "png")
+        beside = (target,) * wanted.variants if wanted.variants > 1 else ()  # other answers, and the map
+        item = Input(Path(called), Path(called))
+        job = Job(item, target, replace(photo, exif=None), beside=beside)
         subject = SubjectReader(region=wanted.region, transparent=wanted.task == "inpaint").read(job)
         if mask is not None:
             subject = replace(subject, mask=mask)
         (answer,) = restoring.restore([subject], progress)
         if answer.error is not None:
             raise answer.error
-        result, stream = restoring.finish(job, answer), io.BytesIO()
-        encode_picture(result.picture(), stream, "png", JPEG_QUALITY)
-        likeness = restoring.profile.likeness(answer.id_score)
+        result = restoring.finish(job, answer)
+        pictures = (result.picture, *(picture for _, picture in result.beside))
+        likenesses = [restoring.profile.likeness(one.id_score) for one in (answer, *answer.others)]
         warnings = [*([UNBOUNDED] if wanted.beta is None else []), *result.warnings]
-        return Repaired(stream.getvalue(), result.summary, likeness, tuple(warnings))
+        made = tuple(_encoded(picture()) for picture in pictures)
+        return Repaired(made, result.summary, tuple(likenesses), tuple(warnings))
 
     def _restoring(self, wanted: Wanted) -> Restoring:
         """Return nets that are ready, those of the photo before where nothing else is wanted."""
@@ -101,6 +107,12 @@ class Workshop:
             self._ready = None  # before others are read: there may be no room for both
             self._ready = key, Restoring(profile.on(self.device), wanted.task, settings, keep_code=False)
         return self._ready[1]
+
+
+def _encoded(picture: Picture) -> bytes:
+    stream = io.BytesIO()
+    encode_picture(picture, stream, "png", JPEG_QUALITY)
+    return stream.getvalue()
 
 
 def opened(data: bytes, called: str) -> Photo:

@@ -47,6 +47,7 @@ BETAS: Final = (0.0, 0.02, 0.05, 0.1, 0.2)  # from careful to free; beyond them 
 LONGEST_PREVIEW: Final = 1600  # pixels of the longer side
 LONGEST_THUMBNAIL: Final = 240
 MOST_JSON: Final = 1 << 20  # bytes of what the page asks for
+ANSWERS: Final = (1, 3, 5)  # to a photo
 MOST_KEPT: Final = 2  # photos that wait, and results that are kept
 BEAT: Final = 10.0  # seconds after which a stream says that it is alive
 GRACE: Final = 20.0  # seconds without any page after which work is ended
@@ -59,6 +60,7 @@ REPAIR: Final = Record(
         "unbounded": Whole(0, 1),
         "parts": Items(OneOf(FACE_PARTS), len(FACE_PARTS)),
         "colours": OneOf(tuple(TONES)),
+        "variants": Whole(1, ANSWERS[-1]),
         "force": Whole(0, 1),
     },
 )
@@ -126,7 +128,7 @@ class Page:
             Route(f"{base}/photos/{{number:int}}", self.drop_photo, methods=["DELETE"]),
             Route(f"{base}/photos/{{number:int}}/mask", self.add_mask, methods=["PUT"]),
             Route(f"{base}/repairs", self.repair, methods=["POST"]),
-            Route(f"{base}/results/{{number:int}}", self.show_result),
+            Route(f"{base}/results/{{number:int}}/{{place:int}}", self.show_result),
             Route(f"{base}/results/{{number:int}}", self.drop_result, methods=["DELETE"]),
             Route(f"{base}/album", self.add_to_album, methods=["POST"]),
             Route(f"{base}/album", self.drop_album, methods=["DELETE"]),
@@ -181,6 +183,7 @@ class Page:
             "people": people,
             "parts": list(FACE_PARTS),
             "betas": list(BETAS),
+            "answers": list(ANSWERS),
             "usual": {task: USUAL[task] for task in TASKS},
             "unbounded": UNBOUNDED,
             "priors": [*bundled_priors(), *imported_priors()],
@@ -282,11 +285,11 @@ class Page:
         return JSONResponse({"task": task.number})
 
     async def show_result(self, request: Request) -> Response:
-        """Return a result as the command would write it."""
-        made = self.results.get(request.path_params["number"])
-        if made is None:
+        """Return a picture of a result as the command would write it."""
+        made, place = self.results.get(request.path_params["number"]), request.path_params["place"]
+        if made is None or place >= len(made.pictures):
             return Response(status_code=404)
-        return Response(made.data, media_type="image/png")
+        return Response(made.pictures[place], media_type="image/png")
 
     async def drop_result(self, request: Request) -> Response:
         """Forget a result."""
@@ -388,6 +391,7 @@ def _wanted(asked: Mapping[str, Any]) -> Wanted:
         Region(parts) if parts and asked["task"] == "inpaint" else None,
         bool(asked.get("force")),
         TONES[asked.get("colours", "")],
+        asked.get("variants", 1),
     )
 
 

@@ -5,7 +5,7 @@ const picked = (name) => document.querySelector(`input[name=${name}]:checked`)?.
 
 let facts = {};
 let photo = null; // {file, number, url, width, height}
-let resultUrl = null;
+let results = []; // {url, name, saved, likeness} of each picture that the last photo gave
 let album = [];
 const watched = new Map(); // task -> {show, settle}
 const known = new Map(); // task -> what was told of it last, which may be before it is watched
@@ -277,6 +277,11 @@ function showTask() {
   showBeta();
 }
 
+/** Other answers are searched, which is what the best quality does. */
+function showQuality() {
+  byId("variants-label").hidden = byId("variants-help").hidden = picked("quality") !== "full";
+}
+
 function showBeta() {
   if (!facts.betas) return;
   const person = facts.people.find((one) => one.name === picked("person"));
@@ -301,6 +306,7 @@ async function submit(force) {
       parts: [...document.querySelectorAll("input[name=part]:checked")].map((box) => box.value),
       own_beta: Number(byId("own-beta").checked), unbounded: Number(beta === undefined), beta: beta ?? 0,
       force: Number(force), colours: byId("colours").value,
+      variants: picked("quality") === "full" ? Number(byId("variants").value) : 1,
     });
   } catch (error) {
     if (!error?.gone || photo.again) throw error;
@@ -349,25 +355,48 @@ function offerAnyway() {
 }
 
 async function showResult(done) {
-  const outcome = done.outcome;
-  const blob = await (await ask(`results/${outcome.result}`)).blob();
-  ask(`results/${outcome.result}`, { method: "DELETE" });
-  if (resultUrl) URL.revokeObjectURL(resultUrl);
-  resultUrl = URL.createObjectURL(blob);
-  byId("after").src = resultUrl;
+  const { result, pictures, likenesses, summary, warnings } = done.outcome;
+  for (const one of results) URL.revokeObjectURL(one.url);
+  results = [];
+  for (let place = 0; place < pictures; place++) {
+    const blob = await (await ask(`results/${result}/${place}`)).blob();
+    const isMap = place >= likenesses.length;
+    const ending = isMap ? "-open" : pictures > 1 ? `-${place + 1}` : "";  // as the command names them
+    const name = isMap ? "Where they differ" : `Answer ${place + 1}`;
+    const saved = `${photo.file.name.replace(/\.[^.]*$/, "")}.${done.kind}${ending}.png`;
+    results.push({ url: URL.createObjectURL(blob), name, saved, likeness: likenesses[place] ?? "" });
+  }
+  ask(`results/${result}`, { method: "DELETE" });
   byId("before").src = photo.url;
-  await Promise.all([byId("after").decode(), byId("before").decode()]);
-  const { naturalWidth: width, naturalHeight: height } = byId("after");
-  byId("compare").style.aspectRatio = `${width} / ${height}`;
-  byId("compare").style.maxWidth = `min(100%, ${Math.max(width, 320)}px, ${(70 * width) / height}vh)`;
-  byId("save").href = resultUrl;
-  byId("save").download = `${photo.file.name.replace(/\.[^.]*$/, "")}.${done.kind}.png`;
-  byId("likeness").textContent = outcome.likeness ?? "";
-  byId("result-summary").textContent = `${outcome.summary} (${done.seconds} s)`;
-  list(byId("result-warnings"), outcome.warnings);
+  await byId("before").decode();
+  byId("answers").replaceChildren(...results.map(answerChoice));
+  byId("answers").hidden = results.length < 2;
+  await showAnswer(0);
+  byId("result-summary").textContent = `${summary} (${done.seconds} s)`;
+  list(byId("result-warnings"), warnings);
   byId("result").hidden = false;
   divide(50);
   byId("result-title").focus();
+}
+
+function answerChoice(one, place) {
+  const label = document.createElement("label");
+  const radio = { type: "radio", name: "answer", value: place, checked: place === 0, onchange: () => showAnswer(place) };
+  label.append(Object.assign(document.createElement("input"), radio), one.name);
+  return label;
+}
+
+/** Put one of the pictures beside the photo, and offer it. */
+async function showAnswer(place) {
+  const one = results[place];
+  byId("after").src = one.url;
+  await byId("after").decode();
+  const { naturalWidth: width, naturalHeight: height } = byId("after");
+  byId("compare").style.aspectRatio = `${width} / ${height}`;
+  byId("compare").style.maxWidth = `min(100%, ${Math.max(width, 320)}px, ${(70 * width) / height}vh)`;
+  byId("save").href = one.url;
+  byId("save").download = one.saved;
+  byId("likeness").textContent = one.likeness;
 }
 
 function divide(percent) {
@@ -597,13 +626,16 @@ async function begin() {
   await load();
   fillLearn();
   byId("parts").replaceChildren(...facts.parts.map(partChoice));
+  byId("variants").replaceChildren(...facts.answers.map((count) => new Option(String(count), String(count))));
   showTask();
+  showQuality();
   dropInto(byId("photo-drop"), (files) => takePhoto(files[0]));
   dropInto(byId("album-drop"), takeAlbum);
   byId("photo").onchange = () => takePhoto(byId("photo").files[0]);
   byId("album").onchange = () => takeAlbum([...byId("album").files]);
   byId("folder").onchange = () => takeAlbum([...byId("folder").files]);
   for (const radio of document.querySelectorAll("input[name=task]")) radio.onchange = showTask;
+  for (const radio of document.querySelectorAll("input[name=quality]")) radio.onchange = showQuality;
   byId("beta").oninput = byId("own-beta").onchange = showBeta;
   byId("split").oninput = () => divide(Number(byId("split").value));
   for (const kind of ["pointerdown", "pointermove"]) {
