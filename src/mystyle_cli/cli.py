@@ -101,7 +101,8 @@ class Root(Group):
         except click.Abort:
             code = _interrupted(app)
         except click.ClickException as error:
-            error.show()
+            if not app.console.mute:
+                error.show()
             code = _failed(app, error.format_message(), "", error.exit_code, said=True)
         except MystyleError as error:
             code = _failed(app, error.message, error.hint, error.exit_code)

@@ -74,6 +74,10 @@ class DeviceError(MystyleError):
     """A device that was asked for cannot be had."""
 
 
+class RankError(MystyleError):
+    """Another process of the same run ended, or does not answer."""
+
+
 def check_choice(what: str, value: str, choices: Any) -> None:
     """Refuse (UsageError) a word that is none of a `Literal`'s, which would count as whatever comes last."""
     if value not in get_args(choices):

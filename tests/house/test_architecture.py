@@ -20,6 +20,7 @@ TESTS = Path(__file__).parents[1]
 # The rooms from the roof to the ground, one on a floor: a room knows those below it and none above.
 ROOMS = [
     *(
+        "__main__",
         "cli",
         "commands",
         "serve",
@@ -52,7 +53,8 @@ ROOMS = [
         "foreign",
         "checkpoints",
     ),
-    *("engines", "prior", "nets", "faces", "photos", "files", "config", "installing", "progress", "errors"),
+    *("engines", "prior", "nets", "faces", "photos", "files"),
+    *("config", "installing", "progress", "ranks", "errors"),
 ]
 LEVEL = {room: number for number, room in enumerate(ROOMS)}
 ROOT = TESTS.parent

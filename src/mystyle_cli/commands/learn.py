@@ -13,6 +13,7 @@ import click
 from mystyle_cli.commands.consent import ask_consent, consent_option, until_option
 from mystyle_cli.config import DEFAULT_PRIOR
 from mystyle_cli.errors import UsageError
+from mystyle_cli.ranks import Ranks
 from mystyle_cli.terminal.app import App, Command, Unused, pass_app
 from mystyle_cli.terminal.inputs import expand_paths, left_out
 from mystyle_cli.terminal.learning import (
@@ -287,9 +288,19 @@ def ingest(app: App, name: str, album: AlbumOptions, no_tune: bool, tuning: Tuni
 @click.command(
     "tune",
     cls=Command,
+    together=True,
+    unused=(
+        Unused(
+            ("dry_run",),
+            lambda values: Ranks.of_environment().several,
+            "what is told is what one process takes",
+            "Give it without torchrun.",
+        ),
+    ),
     examples=(
         "mystyle tune adele --dry-run     # memory and time, before anything starts",
         "mystyle tune adele --passes 30 --device cuda",
+        "torchrun --nproc-per-node 2 -m mystyle_cli tune adele --batch 12   # two graphics cards",
     ),
 )
 @profile_argument
@@ -300,13 +311,16 @@ def tune(app: App, name: str, dry_run: bool, tuning: TuningOptions) -> None:
     """Tune a profile's generator to its photos.
 
     Each photo's anchor is made to give back that photo (sec. 3.1, eq 1 of the paper). Interrupted, the same
-    command goes on from where it stopped.
+    command goes on from where it stopped. Several processes, started by torchrun, share every step's photos.
     """
     store = app.profiles()
     store.path(name)  # which raises where there is none, before torch is loaded
-    from mystyle_cli.learn.learn import estimate, retune
+    from mystyle_cli.learn.learn import assist, estimate, retune
 
-    settings = tuning.settings(app.choose_device())
+    settings = dataclasses.replace(tuning.settings(app.choose_device()), ranks=app.ranks)
+    if not settings.ranks.first:
+        assist(store, name, settings)
+        return
     if dry_run:
         show_estimate(app, "tune", estimate(store, name, settings))
         return

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mystyle_cli.errors import MystyleError, ProfileError, UsageError
+from mystyle_cli.errors import MystyleError, ProfileError, RankError, UsageError, reason_of
 from mystyle_cli.files.documents import Number
 from mystyle_cli.files.writing import sweep
 from mystyle_cli.learn.merging import refuse_unlike, shared_consent
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mystyle_cli.prior.registry import Prior
     from mystyle_cli.store.store import Store
 
-__all__ = ["LearnSettings", "Learned", "estimate", "export", "ingest", "learn", "merge", "retune"]
+__all__ = ["LearnSettings", "Learned", "assist", "estimate", "export", "ingest", "learn", "merge", "retune"]
 
 
 @dataclass(frozen=True)
@@ -153,14 +153,36 @@ def retune(
 ) -> Learned:
     """Tune a profile that is not tuned yet, or tune it anew; what settings say of curation does not count.
 
+    The first of several processes does so while the others `assist` it.
+
     Raises:
         ProfileError: there is no such profile, or it is locked.
+        RankError: another process ended, or works on something else; the profile is as it was.
         KeyboardInterrupt: after the state was saved.
     """
-    with store.locked(name):
+    with (settings or LearnSettings()).ranks.leading(), store.locked(name):
         profile = store.open(name)
         stages = Stages(store.draft(name), profile.prior, settings or LearnSettings(), progress)
         return _finish(store, name, stages, stages.keep_curation(profile))
+
+
+def assist(store: Store, name: str, settings: LearnSettings) -> None:
+    """Take part in what the first of several processes does with `retune`, and leave the profile to it.
+
+    Raises:
+        MystyleError: as `retune`; the first process has been told why.
+    """
+    ranks = settings.ranks
+    try:
+        if ranks.answer(settings.device.kind):
+            profile = store.open(name)
+            stages = Stages(Draft(profile.path, read_only=True), profile.prior, settings, silent)
+            stages.assist(stages.keep_curation(profile))
+    except RankError:
+        raise
+    except Exception as error:
+        ranks.fail(reason_of(error))
+        raise
 
 
 def estimate(store: Store, name: str, settings: LearnSettings | None = None) -> Estimate:

@@ -12,6 +12,7 @@ from mystyle_cli.errors import UsageError
 from mystyle_cli.instant.net import InstantSettings
 from mystyle_cli.nets.device import CPU, Device
 from mystyle_cli.person.manifest import LONGEST_CONSENT
+from mystyle_cli.ranks import ALONE, Ranks
 from mystyle_cli.tuning.anchors import AnchorSettings
 from mystyle_cli.tuning.settings import TuneSettings
 
@@ -43,6 +44,7 @@ class LearnSettings:
         consent: what is noted about the consent of the person shown.
         consent_until: the last day on which it holds (ISO 8601), "" without an end.
         seed: of the split into reference set and held-out photos, and of the strangers drawn for the gate.
+        ranks: the processes that tune together, see `learn.assist`.
         replace: whether a finished profile that was made of other photos is replaced.
     """
 
@@ -60,6 +62,7 @@ class LearnSettings:
     consent_until: str = ""
     seed: int = 0
     device: Device = CPU
+    ranks: Ranks = ALONE
     replace: bool = False
 
     def __post_init__(self) -> None:

@@ -58,7 +58,7 @@ from mystyle_cli.progress import Progress, Step
 from mystyle_cli.restore.betas import TABLES
 from mystyle_cli.store.draft import Draft, Figures
 from mystyle_cli.tuning.anchors import find_anchors
-from mystyle_cli.tuning.settings import LossPoint, TuneSettings
+from mystyle_cli.tuning.settings import LossPoint, TuneResult, TuneSettings
 from mystyle_cli.tuning.tuning import METHOD, Reconstruction, plan_for, steps_taken, tune
 
 if TYPE_CHECKING:
@@ -267,18 +267,26 @@ class Stages:
         """Return how so many photos are tuned on."""
         return self.settings.tuning.for_photos(len(handed.train.pixels))
 
-    def _tune(self, handed: Handed) -> Done:
+    def assist(self, handed: Handed) -> None:
+        """Take part in the tuning that the first of several processes leads, and write nothing."""
+        self._tuned(handed, None)
+
+    def _tuned(self, handed: Handed, state: Path | None) -> TuneResult:
         import torch
 
-        settings, whole = self._tuning(handed), self.settings.whole
+        settings, ranks = self._tuning(handed), self.settings.ranks
         # which makes convolutions faster (docs/notes/performance.md)
         generator = self.prior.generator().to(memory_format=torch.channels_last)
-        perceptual, faces, anchors = self.prior.perceptual(), handed.train.pixels, handed.anchors
-        plan = plan_for(generator, perceptual, len(faces), settings, self.prior.device)
-        state = self.draft.work / "tune"
-        objective = Reconstruction(generator, anchors, faces, perceptual)
-        result = tune(objective, settings, state, self.progress, plan)
-        stored = store_difference(self.prior, result.state, anchors, whole=whole)
+        perceptual, faces = self.prior.perceptual(), handed.train.pixels
+        plan = plan_for(generator, perceptual, len(faces), settings, self.prior.device, ranks)
+        objective = Reconstruction(generator, handed.anchors, faces, perceptual)
+        return tune(objective, settings, state, self.progress, plan, ranks)
+
+    def _tune(self, handed: Handed) -> Done:
+        settings, whole = self._tuning(handed), self.settings.whole
+        self.settings.ranks.call(self.prior.device.kind)
+        result = self._tuned(handed, self.draft.work / "tune")
+        stored = store_difference(self.prior, result.state, handed.anchors, whole=whole)
         files = self.draft.write_tensors(GENERATOR, stored.tensors, stored.notes)
         curve = self.draft.write(LOSS_TABLE, _loss_table(result.curve))
         facts = dataclasses.asdict(settings)

@@ -78,6 +78,31 @@ class Device:
             "Use --device auto, which takes what works, or --device cpu.",
         )
 
+    def of_process(self, number: int, beside: int) -> Device:
+        """Return the one that this is for one of several processes; each has a graphics card of its own.
+
+        Args:
+            number: of the process among these.
+            beside: how many there are.
+
+        Raises:
+            UsageError: one device was asked for by its number, or it is the only one of its kind.
+        """
+        card = f"cuda:{number}"
+        if self.wanted == "auto":
+            reason = torch_fault(card)
+            if reason and cuda_devices():
+                self.tell(f"the graphics card {number} is not used by torch: {reason}")
+            return Device("cpu" if reason else card, self.tell)
+        if self.wanted == "cuda":
+            return Device(card, self.tell)
+        if self.wanted != "cpu" and beside > 1:
+            raise UsageError(
+                f"--device {self.wanted} is one device, and {beside} processes were started for it",
+                "Give --device cuda, by which each takes a card of its own, or --device cpu.",
+            )
+        return self
+
     @cached_property
     def torch(self) -> str:
         """Torch's name of where its nets compute; raises DeviceError where it cannot be there."""

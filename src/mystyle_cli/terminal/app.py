@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from mystyle_cli.errors import UsageError
 from mystyle_cli.nets.processors import settle
+from mystyle_cli.ranks import Ranks
 from mystyle_cli.terminal.console import Console
 
 if TYPE_CHECKING:
@@ -35,8 +36,19 @@ class App:
 
     @property
     def console(self) -> Console:
-        """The console that these options ask for."""
-        return Console(verbosity=self.verbosity, json=self.json, bars=not self.no_progress, debug=self.debug)
+        """The console that these options ask for; of several processes only the first one's says anything."""
+        return Console(
+            verbosity=self.verbosity,
+            json=self.json,
+            bars=not self.no_progress,
+            debug=self.debug,
+            mute=not self.ranks.first,
+        )
+
+    @property
+    def ranks(self) -> Ranks:
+        """The processes that this one was started with."""
+        return Ranks.of_environment()
 
     def profiles(self) -> Store:
         """The store of profiles that these options ask for."""
@@ -46,10 +58,14 @@ class App:
         return Store(store_root(self.store))
 
     def wanted_device(self) -> Device:
-        """Return the device that was asked for, to be settled by who needs it; raises UsageError."""
+        """Return the device that was asked for, to be settled by who needs it; raises UsageError.
+
+        Each of several processes on a machine has a graphics card of its own.
+        """
         from mystyle_cli.nets.device import Device
 
-        return Device(self.device, self.console.warn)
+        device, ranks = Device(self.device, self.console.warn), self.ranks
+        return device.of_process(ranks.local, ranks.beside) if ranks.several else device
 
     def choose_device(self, *, torch: bool = True) -> Device:
         """Settle where to compute, and say so.
@@ -65,7 +81,8 @@ class App:
 
         device = self.wanted_device()
         name = device.torch if torch else device.provider.name
-        self.console.info(f"device {name}, {threads()} CPU threads")
+        together = f" in each of {self.ranks.size} processes" if self.ranks.several else ""
+        self.console.info(f"device {name}, {threads()} CPU threads{together}")
         return device
 
     def open_renderer(self, profile: Profile, backend: Backend) -> Renderer:
@@ -186,14 +203,23 @@ class Command(_Everywhere):
 
     Args:
         unused: the cases in which some of its options would do nothing.
+        together: whether several processes can do it together.
     """
 
-    def __init__(self, *args: Any, unused: Sequence[Unused] = (), **settings: Any) -> None:
+    def __init__(
+        self, *args: Any, unused: Sequence[Unused] = (), together: bool = False, **settings: Any
+    ) -> None:
         super().__init__(*args, **settings)
-        self.unused = tuple(unused)
+        self.unused, self.together = tuple(unused), together
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command, unless an option was typed that would do nothing; raises UsageError."""
+        ranks = context.ensure_object(App).ranks
+        if ranks.several and not self.together:
+            raise UsageError(
+                f"{ranks.size} processes were started for {context.command_path}, which is the work of one",
+                "Start it without torchrun; only `tune` is done by several.",
+            )
         for case in self.unused:
             if not case.where(context.params):
                 continue

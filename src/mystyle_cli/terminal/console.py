@@ -44,6 +44,7 @@ class Console:
     json: bool = False
     bars: bool = True  # show progress at all
     debug: bool = False
+    mute: bool = False  # says nothing at all: another process of the same run does
 
     def result(self, line: str) -> None:
         """Write one line of the command's result to stdout (nothing with --json).
@@ -51,12 +52,12 @@ class Console:
         A script gets it letter by letter, for it may be a file's name; on a terminal nothing steers.
         """
         if not self.json:
-            _say(_plain(line) if sys.stdout.isatty() else line, sys.stdout)
+            self._say(_plain(line) if sys.stdout.isatty() else line, sys.stdout)
 
     def show(self, text: str) -> None:
         """Write text for people to stdout (nothing with --json), in which anybody's words may stand."""
         if not self.json:
-            _say(_plain(text), sys.stdout)
+            self._say(_plain(text), sys.stdout)
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Write aligned columns to stdout (nothing with --json)."""
@@ -71,7 +72,7 @@ class Console:
         """
         if self.json:
             head = {"schema": JSON_SCHEMA, "command": command, "ok": ok}
-            _say(json.dumps({**head, **body}, indent=2), sys.stdout)
+            self._say(json.dumps({**head, **body}, indent=2), sys.stdout)
 
     def binary(self, data: bytes) -> None:
         """Write a picture to stdout; a terminal is refused."""
@@ -86,29 +87,29 @@ class Console:
     def info(self, text: str) -> None:
         """Write a summary line to stderr, unless -q."""
         if self.verbosity >= 0:
-            _say(_plain(text), sys.stderr)
+            self._say(_plain(text), sys.stderr)
 
     def detail(self, text: str) -> None:
         """Write a line to stderr that only -v shows."""
         if self.verbosity > 0:
-            _say(_plain(text), sys.stderr)
+            self._say(_plain(text), sys.stderr)
 
     def warn(self, text: str) -> None:
         """Write a warning to stderr, whatever the verbosity."""
-        _say(f"{_coloured('warning:', 'yellow')} {_line(text)}", sys.stderr)
+        self._say(f"{_coloured('warning:', 'yellow')} {_line(text)}", sys.stderr)
 
     def error(self, message: str, hint: str = "", cause: BaseException | None = None) -> None:
         """Write what failed and what to do next to stderr, and with --debug where its cause arose."""
         if self.debug and cause is not None:
-            _say("".join(traceback.format_exception(cause)), sys.stderr)
-        _say(f"{_coloured('error:', 'red')} {_line(message)}", sys.stderr)
+            self._say("".join(traceback.format_exception(cause)), sys.stderr)
+        self._say(f"{_coloured('error:', 'red')} {_line(message)}", sys.stderr)
         if hint:
-            _say(f"  {_line(hint)}", sys.stderr)
+            self._say(f"  {_line(hint)}", sys.stderr)
 
     @contextmanager
     def progress(self) -> Iterator[Progress]:
         """Draw a bar for each stage on a terminal, write a line now and then elsewhere."""
-        if not self.bars or self.verbosity < 0:
+        if self.mute or not self.bars or self.verbosity < 0:
             yield silent
         elif not sys.stderr.isatty():
             yield _Lines()
@@ -116,6 +117,10 @@ class Console:
             bars = _new_bars()
             with bars:
                 yield _Stages(bars)
+
+    def _say(self, text: str, stream: TextIO) -> None:
+        if not self.mute:
+            _say(text, stream)
 
 
 def confirm_removal(what: str, details: str = "") -> None:

@@ -16,13 +16,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mystyle_cli.errors import ProfileError, ran_out
+from mystyle_cli.errors import ProfileError, UsageError, ran_out
 from mystyle_cli.files.documents import Items, Number, Record, Whole
 from mystyle_cli.files.parsing import json_of
 from mystyle_cli.nets.cost import Plan, plan_tuning
 from mystyle_cli.nets.device import Device
 from mystyle_cli.person.files import load_tensors, save_tensors
 from mystyle_cli.progress import Progress, Step, deferred_interrupt, silent
+from mystyle_cli.ranks import ALONE, Ranks
 from mystyle_cli.tuning.muon import Muon
 from mystyle_cli.tuning.settings import (
     LossPoint,
@@ -83,11 +84,19 @@ def set_rate(optimisers: Iterable[torch.optim.Optimizer], rate: float) -> None:
 
 
 def plan_for(
-    generator: Generator, perceptual: Perceptual, pictures: int, settings: TuneSettings, device: Device
+    generator: Generator,
+    perceptual: Perceptual,
+    pictures: int,
+    settings: TuneSettings,
+    device: Device,
+    ranks: Ranks = ALONE,
 ) -> Plan:
-    """Cut the steps of a tuning so that they fit into the memory that is free."""
+    """Cut the steps of a tuning so that they fit into the memory that is free, in all of its processes."""
     half = device.precision(settings.precision) == "bfloat16"
-    return plan_tuning(generator, perceptual, pictures, settings.batch, device, half=half)
+    free, batch = device.free_memory(), math.ceil(settings.batch / ranks.size)
+    if free is not None and not device.has_own_memory:
+        free //= ranks.beside
+    return plan_tuning(generator, perceptual, pictures, batch, device, half=half, free=free)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +123,13 @@ def tune(
     state_dir: Path | None = None,
     progress: Progress = silent,
     plan: Plan | None = None,
+    ranks: Ranks = ALONE,
 ) -> TuneResult:
     """Tune a generator so that each anchor gives back its photo.
+
+    Several processes call it with the same objective and settings, and each computes the gradients of its
+    part of every batch; all end with the same weights. Those differ from what one process makes by rounding
+    only, for sums are taken in another order, and what some have begun any number of others goes on with.
 
     Interrupted (Ctrl-C) it saves its state at the end of the step and raises KeyboardInterrupt; killed, it
     has the state of a few seconds before. The same call goes on from there, and ends with the same weights as
@@ -123,20 +137,23 @@ def tune(
 
     Args:
         objective: what is minimised; its generator is changed in place.
-        state_dir: where the state is kept; None keeps none.
+        state_dir: where the state is kept, by the first process; None keeps none.
         plan: how steps are cut to fit into memory; None cuts nothing.
 
     Raises:
-        KeyboardInterrupt: after the state was saved.
+        KeyboardInterrupt: after the state was saved, in all processes where one was interrupted.
         ProfileError: the loss is not finite.
+        RankError: another process ended, or works on something else.
+        UsageError: there are more processes than photos in a step.
 
     Source: sec. 3.1, eq 1.
     """
-    run = _Run(objective, settings, state_dir, plan)
+    run = _Run(objective, settings, state_dir, plan, ranks)
     run.restore()
-    with deferred_interrupt() as wish:
+    with ranks.meet(str(run.anchors.device)), deferred_interrupt() as wish:
+        run.join()
         for _ in run.steps(progress):
-            if wish.is_set():
+            if ranks.any(wish.is_set()):
                 run.save()
                 raise KeyboardInterrupt
     return run.result()
@@ -146,7 +163,7 @@ def steps_taken(objective: Reconstruction, settings: TuneSettings, state_dir: Pa
     """Return after how many steps an interrupted `tune` would go on; its arguments are those of `tune`."""
     if not (state_dir / STATE_FILE).exists():
         return 0
-    run = _Run(objective, settings, state_dir, Plan(at_once=settings.batch, cache=False))
+    run = _Run(objective, settings, state_dir, None)
     run.restore()
     return run.step
 
@@ -155,29 +172,40 @@ class _Run:
     """One tuning: parameters, optimiser, place in the schedule, and how they are kept and found again."""
 
     def __init__(
-        self, objective: Reconstruction, settings: TuneSettings, state_dir: Path | None, plan: Plan | None
+        self,
+        objective: Reconstruction,
+        settings: TuneSettings,
+        state_dir: Path | None,
+        plan: Plan | None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.generator, self.perceptual = objective.generator, objective.perceptual
-        self.settings = settings
+        self.settings, self.ranks = settings, ranks
         self._follow(plan or Plan(at_once=settings.batch))
         self.parameters = tuned_parameters(self.generator)
         where = next(iter(self.parameters.values())).device
         self.device = Device(str(where))
         self.precision = self.device.precision(settings.precision)
-        self.state_path = None if state_dir is None else state_dir / STATE_FILE
-        self.key = self._key(objective.anchors, objective.images) if state_dir is not None else ""
+        self.state_path = state_dir / STATE_FILE if state_dir is not None and ranks.first else None
+        wanted = self.state_path is not None or ranks.several
+        self.key = self._key(objective.anchors, objective.images) if wanted else ""
         # w_i, (N, w_dim), copied because they are read-only; x_i, (N, 3, R, R)
         self.anchors = torch.tensor(objective.anchors).to(where)
         self.images = torch.from_numpy(np.ascontiguousarray(objective.images)).to(where)
         self.per_pass = math.ceil(len(self.anchors) / settings.batch)
         self.total = settings.passes * self.per_pass
+        if len(self.anchors) // self.per_pass < ranks.size:
+            raise UsageError(
+                f"{ranks.size} processes are more than some steps have photos",
+                "Start fewer, or give a larger --batch.",
+            )
         self.step, self.seconds = 0, 0.0
         self.curve: list[LossPoint] = []
         self.sums: list[float] = [0.0, 0.0, 0.0]
         for parameter in self.parameters.values():
             parameter.requires_grad_(True)
         self.muon, self.adam = self.optimisers = optimisers_of(self.parameters)
-        self.features = self._features() if self.plan.cache else None
+        self.features: list[torch.Tensor] | None = None
 
     def _follow(self, plan: Plan) -> None:
         self.plan = plan
@@ -216,6 +244,7 @@ class _Run:
 
     def steps(self, progress: Progress) -> Iterator[int]:
         """Work through the schedule from where it stands, saving the state every few seconds."""
+        self.features = self._features() if self.plan.cache else None
         saved = started = time.monotonic()
         before = self.seconds
         while self.step < self.total:
@@ -232,22 +261,31 @@ class _Run:
 
     def _take_step(self, chosen: NDArray[np.int64]) -> float:
         rate = learning_rate_at(self.settings, self.step, self.total)
-        sums = self._gradients(chosen)
-        lpips, l2 = (math.fsum(values) for values in zip(*sums, strict=True))
+        sums = self._gradients(self.ranks.part(chosen), len(chosen))
+        lpips, l2 = self.ranks.total(*(math.fsum(values) for values in zip(*sums, strict=True)))
         loss = lpips + self.settings.weight_l2 * l2  # eq 1
+        if not math.isfinite(loss):
+            raise ProfileError(
+                f"the loss of tuning is not finite at step {self.step + 1}",
+                "Give a lower --learning-rate or --precision float32.",
+            )
+        self.ranks.sum([p.grad for p in self.parameters.values() if p.grad is not None])
         set_rate(self.optimisers, rate)
         for optimiser in self.optimisers:
             optimiser.step()
         self._note_losses(len(chosen), loss, lpips, l2, rate)
         return loss
 
-    def _gradients(self, chosen: NDArray[np.int64]) -> list[tuple[float, float]]:
-        """Compute a batch's gradients; where memory runs out, in smaller parts from now on."""
+    def _gradients(self, chosen: NDArray[np.int64], count: int) -> list[tuple[float, float]]:
+        """Compute what photos of a batch of `count` add to its gradients.
+
+        Where memory runs out, it is done in smaller parts from now on.
+        """
         while True:
             for parameter in self.parameters.values():
                 parameter.grad = None
             try:
-                return [self._add_gradients(part, len(chosen)) for part in self._parts(chosen)]
+                return [self._add_gradients(part, count) for part in self._parts(chosen)]
             except Exception as error:
                 plan = self.plan.smaller(len(chosen)) if ran_out(error) else None
                 if plan is None:
@@ -264,11 +302,6 @@ class _Run:
         lpips, l2 = self._losses(torch.from_numpy(part).to(self.anchors.device))
         share = len(part) / count  # parts add up to the mean over the whole batch
         loss = (lpips + self.settings.weight_l2 * l2) * share  # eq 1
-        if not torch.isfinite(loss):
-            raise ProfileError(
-                f"the loss of tuning is not finite at step {self.step + 1}",
-                "Give a lower --learning-rate or --precision float32.",
-            )
         loss.backward()  # type: ignore[no-untyped-call]
         return lpips.item() * share, l2.item() * share
 
@@ -339,6 +372,25 @@ class _Run:
                     if part != COUNT:  # which stays on the CPU
                         value = value.to(parameter.device).contiguous(memory_format=_layout_of(parameter))
                     self._state(name)[part] = value
+
+    def join(self) -> None:
+        """Let all processes stand where the first does: its step, weights and what its optimisers keep.
+
+        Raises:
+            RankError: they do not tune the same in the same way.
+        """
+        if not self.ranks.several:
+            return
+        self.ranks.agree(self.key)
+        slots = [(name, part) for name in self.parameters for part in KEPT]
+        place = torch.tensor([float(self.step), *(float(part in self._state(name)) for name, part in slots)])
+        self.ranks.spread([place])
+        self.step = int(place[0])
+        taken = [slot for slot, there in zip(slots, place[1:].tolist(), strict=True) if there]
+        for name, part in taken:
+            new = torch.zeros(()) if part == COUNT else torch.zeros_like(self.parameters[name])
+            self._state(name).setdefault(part, new)
+        self.ranks.spread([*self.parameters.values(), *(self._state(name)[part] for name, part in taken)])
 
     def _fits(self, tensors: Mapping[str, NDArray[np.generic]]) -> bool:
         """Tell whether the tensors of a saved state are every weight, and numbers of its optimiser for it."""
