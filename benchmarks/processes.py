@@ -19,7 +19,6 @@ import torch
 from torch.distributed import FileStore
 
 from benchmarks.measure import Report, ratio, spread
-from benchmarks.people import good_faces
 from mystyle_cli.errors import RankError
 from mystyle_cli.nets.device import CPU, Precision
 from mystyle_cli.nets.generator import Generator
@@ -29,6 +28,7 @@ from mystyle_cli.progress import Step
 from mystyle_cli.ranks import Ranks
 from mystyle_cli.tuning.settings import TuneSettings
 from mystyle_cli.tuning.tuning import Reconstruction, plan_for, tune, tuned_parameters
+from tools.figures.common import NAMES, truths_of
 from tools.portraits import PRIOR
 
 COUNT: Final = 24
@@ -47,13 +47,12 @@ Weights = dict[str, np.ndarray]
 
 def run(rounds: int) -> Report:
     """Time the cases in turn, then compare the weights."""
-    good_faces(COUNT)  # the people are learned before anything is timed
     per_pass = -(-COUNT // TuneSettings().batch)
     seconds: dict[str, list[float]] = {case: [] for case in CASES}
     for _ in range(rounds):
         for case, size in CASES.items():
             with tempfile.TemporaryDirectory() as folder:
-                _, marks = _tune(size, Path(folder), "float32", (1 + TIMED) * per_pass)
+                _, marks = _tune(size, Path(folder), "float32", (1 + TIMED) * per_pass, save=1e9)
             seconds[case].append((marks[-1] - marks[per_pass - 1]) / TIMED)
     figures = {f"{case}, s a pass of {COUNT} photos": spread(values) for case, values in seconds.items()}
     for precision in PRECISIONS:
@@ -80,6 +79,11 @@ def _differences(precision: Precision) -> dict[str, float]:
     }
 
 
+def _faces() -> np.ndarray:
+    """Return photos of the demonstration people that no profile sees, float32 (COUNT, 3, R, R)."""
+    return np.concatenate([truths_of(name).images for name in NAMES])[:COUNT]
+
+
 def _weights(generator: Generator) -> Weights:
     return {name: p.detach().numpy() for name, p in tuned_parameters(generator).items()}
 
@@ -88,11 +92,13 @@ def _largest(one: Weights, other: Weights) -> float:
     return max(float(np.abs(one[name] - other[name]).max()) for name in one)
 
 
-def _tune(size: int, folder: Path, precision: Precision, stop: int) -> tuple[Weights, list[float]]:
-    """Tune up to a step in fresh processes, from where the folder's state is; returns what the first found."""
+def _tune(
+    size: int, folder: Path, precision: Precision, stop: int, save: float = 0.0
+) -> tuple[Weights, list[float]]:
+    """Tune up to a step in fresh processes, from where the folder is; returns what the first found."""
     folder.mkdir(exist_ok=True)
     with ProcessPoolExecutor(size, multiprocessing.get_context("spawn")) as pool:
-        found = [pool.submit(_part, rank, size, folder, precision, stop) for rank in range(size)]
+        found = [pool.submit(_part, rank, size, folder, precision, stop, save) for rank in range(size)]
         return found[0].result()
 
 
@@ -100,12 +106,14 @@ class _EnoughError(Exception):
     """Stops a tuning."""
 
 
-def _part(rank: int, size: int, folder: Path, precision: Precision, stop: int) -> tuple[Weights, list[float]]:
+def _part(
+    rank: int, size: int, folder: Path, precision: Precision, stop: int, save: float
+) -> tuple[Weights, list[float]]:
     """Do one process's part in this process; returns the weights, and when each step was done."""
     torch.set_num_threads(max(1, usable_processors() // size))
     ranks = Ranks(rank, size, rank, size, FileStore(str(folder / "meeting"), size) if size > 1 else None)
-    prior, images = open_prior(PRIOR), good_faces(COUNT)
-    settings = TuneSettings(passes=PASSES, precision=precision, save_seconds=0.0)
+    prior, images = open_prior(PRIOR), _faces()
+    settings = TuneSettings(passes=PASSES, precision=precision, save_seconds=save)
     generator, perceptual = prior.generator().to(memory_format=torch.channels_last), prior.perceptual()
     plan = plan_for(generator, perceptual, COUNT, settings, CPU, ranks)
     marks: list[float] = []

@@ -16,6 +16,7 @@ import click
 
 from mystyle_cli import __version__
 from mystyle_cli.errors import MystyleError
+from mystyle_cli.ranks import GO_ON
 from mystyle_cli.terminal.app import App, Group
 from mystyle_cli.terminal.console import fill_closed_streams
 
@@ -23,6 +24,7 @@ INTERRUPTED: Final = 130
 
 # set by Ctrl-C, because an import that it breaks off inside a library can end in any other error
 _asked_to_end: Final = threading.Event()
+_terminated: Final = threading.Event()  # set where it was SIGTERM
 
 
 class Entry(NamedTuple):
@@ -117,6 +119,10 @@ class Root(Group):
 
 
 def _interrupted(app: App) -> int:
+    ranks = app.ranks
+    if ranks.several and _terminated.is_set():
+        text = f"torchrun has ended this: one of its {ranks.size} processes ended, or it was told to"
+        return _failed(app, text, GO_ON, 1)
     app.console.error("interrupted", "What was finished is kept; the same command goes on from there.")
     return INTERRUPTED
 
@@ -165,6 +171,8 @@ def cli() -> None:
 def _note_interrupt(number: int, frame: FrameType | None) -> NoReturn:
     """Do what Python does on Ctrl-C, and remember it."""
     _asked_to_end.set()
+    if number == signal.SIGTERM:
+        _terminated.set()
     raise KeyboardInterrupt
 
 

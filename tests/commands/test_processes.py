@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 from torch.distributed import TCPStore
 
+from mystyle_cli import cli as program
 from mystyle_cli.cli import cli
 from mystyle_cli.errors import MystyleError
 from mystyle_cli.learn.stages import Stages
@@ -139,6 +141,28 @@ def test_the_first_says_why_another_cannot_go_on(
     assert done.exit_code == 1
     assert done.stderr.splitlines()[2] == "error: process 1 of 2 failed: its memory is full"
     assert ended(tmp_path) == "RuntimeError: 1 ''"  # the exit code, and no word
+
+
+def test_the_end_that_torchrun_makes_is_told_from_ctrl_c(two: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends all processes where one ends; and the line says so, with the exit code of what failed."""
+    for name in ("_asked_to_end", "_terminated"):
+        monkeypatch.setattr(program, name, threading.Event())
+
+    def end(*given: object) -> None:
+        program._note_interrupt(sent, None)
+
+    monkeypatch.setattr("mystyle_cli.learn.learn.retune", end)
+    for sent, code, said in (  # noqa: B007
+        (signal.SIGINT, 130, "error: interrupted"),
+        (
+            signal.SIGTERM,
+            1,
+            "error: torchrun has ended this: one of its 2 processes ended, or it was told to",
+        ),
+    ):
+        done = two(*TUNE)
+        assert done.exit_code == code
+        assert said in done.stderr.splitlines()
 
 
 def test_the_others_end_where_the_first_is_refused(two: Run, tmp_path: Path) -> None:

@@ -273,7 +273,7 @@ def test_other_errors_are_not_short_memory(error: Exception) -> None:
 
 
 def test_each_process_has_a_card_of_its_own(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
-    """Of several on a machine: cards by their numbers, the CPU where there are too few, one device refused."""
+    """Of several on a machine: a card by its number, the CPU where there are too few, one device refused."""
     machine(monkeypatch)
     assert Device("auto").of_process(1, 2).wanted == "cpu"
     assert Device("cpu").of_process(1, 2).wanted == "cpu"
@@ -281,7 +281,7 @@ def test_each_process_has_a_card_of_its_own(monkeypatch: pytest.MonkeyPatch, sai
     machine(monkeypatch, cards=1, torch_has=lambda: True)
     module.torch_fault.cache_clear()
     assert Device("auto", said.append).of_process(1, 2).wanted == "cpu"
-    assert said == ["the graphics card 1 is not used by torch: there is no number 1, but 1 in all"]
+    assert said == ["graphics card 1 is not used by torch: there is no number 1, but 1 in all"]
     monkeypatch.setattr(module, "torch_fault", lambda name: "")
     assert Device("auto").of_process(1, 2).wanted == "cuda:1"
     for one in ("cuda:0", "mps", "directml"):

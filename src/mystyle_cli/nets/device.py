@@ -92,7 +92,7 @@ class Device:
         if self.wanted == "auto":
             reason = torch_fault(card)
             if reason and cuda_devices():
-                self.tell(f"the graphics card {number} is not used by torch: {reason}")
+                self.tell(f"graphics card {number} is not used by torch: {reason}")
             return Device("cpu" if reason else card, self.tell)
         if self.wanted == "cuda":
             return Device(card, self.tell)
