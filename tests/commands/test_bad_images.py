@@ -166,14 +166,14 @@ def test_a_thousand_photos(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyP
     for number in range(1000):
         Image.fromarray(picture(number, 16)).save(f"in/{number:04}.png")
     seen: list[tuple[float, int]] = []
-    settle = Batch.settle
+    settle = Batch._settle
 
     def note(*given: Any) -> None:
         settle(*given)
         pages = int(Path("/proc/self/statm").read_text().split()[1]) if sys.platform == "linux" else 0
         seen.append((time.perf_counter(), pages * resource.getpagesize() >> 20))
 
-    monkeypatch.setattr(Batch, "settle", note)
+    monkeypatch.setattr(Batch, "_settle", note)
     done = run("upscale", "ada", "in", "-o", "whole", *ALIGNED)
     assert done.exit_code == 0, done.stderr[-500:]
     rates = [100 / (seen[last][0] - seen[last - 100][0]) for last in (200, 999)]

@@ -5,18 +5,21 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mystyle_cli.engines.engine import Seat
 from mystyle_cli.errors import MystyleError, NotThisPersonError, UsageError
 from mystyle_cli.find.locate import Subject, as_photo
 from mystyle_cli.photos.marks import Provenance, source_type
-from mystyle_cli.terminal.batch import Job, Picture, Result, open_batch
+from mystyle_cli.progress import Progress
+from mystyle_cli.terminal.batch import open_batch
 from mystyle_cli.terminal.console import Console
+from mystyle_cli.terminal.errands import Job, Picture, Result
 from mystyle_cli.terminal.options import BatchOptions
 from mystyle_cli.terminal.subjects import SubjectReader, answer_each
 
@@ -35,7 +38,11 @@ class Negative:
     def __init__(self) -> None:
         self.chunks: list[int] = []
 
-    def run(self, jobs: Sequence[Job]) -> list[np.ndarray | MystyleError]:
+    def open(self, seat: Seat) -> Negative:
+        """Be ready."""
+        return self
+
+    def answer(self, jobs: Sequence[Job], progress: Progress) -> list[np.ndarray | MystyleError]:
         """Return the negatives."""
         self.chunks.append(len(jobs))
         return [
@@ -54,9 +61,7 @@ class Negative:
 def run_batch(console: Console, options: BatchOptions, work: Negative, codes: Path | None = None) -> int:
     """Work through all inputs as a command does."""
     with open_batch(console, options, work.name, codes=codes) as batch:
-        for jobs in batch.groups():
-            for job, answer in zip(jobs, work.run(jobs), strict=True):
-                batch.settle(job, answer, work.finish)
+        batch.work(work)
     return batch.exit_code
 
 
@@ -75,6 +80,7 @@ def options(*inputs: Path | str, output: Path | str | None = None, **changes: ob
         "mark": None,
         "no_mark": False,
         "naming": None,
+        "on": None,
     }
     return BatchOptions(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -118,7 +124,7 @@ def test_a_fault_in_the_work_on_some_at_once_is_one_photo_s(
     """Where the work on several raises, each is tried alone: one fails, named, and the others are written."""
 
     class Failing(Negative):
-        def run(self, jobs: Sequence[Job]) -> list[np.ndarray | MystyleError]:
+        def answer(self, jobs: Sequence[Job], progress: Progress) -> list[np.ndarray | MystyleError]:
             answers = answer_each(jobs, SubjectReader(), self.turn)
             return [answer.pixels if isinstance(answer, Turned) else answer for answer in answers]
 
@@ -175,9 +181,9 @@ def test_what_comes_to_its_place_meanwhile_stays(
     place = tmp_path / "out.png"
 
     class Slow(Negative):
-        def run(self, jobs: Sequence[Job]) -> list[np.ndarray | MystyleError]:
+        def answer(self, jobs: Sequence[Job], progress: Progress) -> list[np.ndarray | MystyleError]:
             place.write_bytes(b"mine")
-            return super().run(jobs)
+            return super().answer(jobs, progress)
 
     assert run_batch(Console(), options(album / "a.png", output=place), Slow()) == 2
     assert f"{place} is already there" in capsys.readouterr().err
@@ -254,10 +260,8 @@ class Keeping(Negative):
     """The same, with a file of its own for each answer, as codes are."""
 
     def finish(self, job: Job, answer: np.ndarray) -> Result:
-        """Write the code, too."""
-        if job.code is not None:
-            job.code.write_text(job.item.name)
-        return super().finish(job, answer)
+        """Return the code, too."""
+        return replace(super().finish(job, answer), code=job.item.name.encode())
 
 
 def test_a_code_that_is_there_is_told_before_any_work(album: Path, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,9 +14,18 @@ from mystyle_cli.commands.restore import UNMARKED, keep_code_option, refuse_long
 from mystyle_cli.config import BETA_EDIT
 from mystyle_cli.errors import MystyleError, UsageError, contained
 from mystyle_cli.progress import Progress
-from mystyle_cli.terminal.app import App, Command, Unused, pass_app
-from mystyle_cli.terminal.batch import Job, Picture, Result, finished, open_batch
+from mystyle_cli.terminal.app import (
+    App,
+    Command,
+    Unused,
+    choose_device,
+    open_renderer,
+    pass_app,
+    wanted_device,
+)
+from mystyle_cli.terminal.batch import open_batch
 from mystyle_cli.terminal.console import finite
+from mystyle_cli.terminal.errands import Job, Picture, Result, finished
 from mystyle_cli.terminal.marking import Origin, provenance
 from mystyle_cli.terminal.options import (
     BatchOptions,
@@ -42,9 +50,11 @@ if TYPE_CHECKING:
     from mystyle_cli.edit.edit import AtLimit
     from mystyle_cli.edit.photos import EditedPhoto, EditSettings, EditTask, Frame, Strengths
     from mystyle_cli.edit.refined import Refiner
+    from mystyle_cli.engines.engine import Seat
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.prior.directions import Direction
     from mystyle_cli.sample.rendering import Backend, Renderer
+    from mystyle_cli.store.found import Found
 
 
 # edits the photos of some jobs: a result, or why there is none, for each
@@ -228,7 +238,9 @@ def command(
     warn_unbounded(app.console, search.beta)
     profile = search.whom(app.profiles().open(name))
     from mystyle_cli.edit.directions import find_direction
-    from mystyle_cli.edit.photos import check_backend
+    from mystyle_cli.edit.photos import check_backend, settings_for
+    from mystyle_cli.restore.task import RestoreSettings
+    from mystyle_cli.store.found import found
 
     check_backend(drawing.backend, drawing.codes is not None, drawing.refine)
     if drawing.keep_code:
@@ -238,15 +250,17 @@ def command(
     files = [path for path in map(Path, change.directions) if path.is_file()]
     originals, size = Originals.of([profile.path, *beside, *files]), _strip_size(profile, change.sweep)
 
-    @cache
-    def work() -> tuple[_Editing, Answer]:  # opened for the first photo: nets take seconds to load
-        return _opened(app, profile, edits, change.at_limit, drawing, search, batch)
-
+    restore = None if drawing.codes is not None else settings_of(app, "invert", batch, search)
+    opening = OpenEditing(
+        found(profile),
+        app.device,
+        edits,
+        settings_for(search.beta, change.at_limit, restore or RestoreSettings()),
+        drawing,
+        SubjectReader(landmarks=landmark_companions(search.landmarks)),
+    )
     with open_batch(app.console, batch, "edit", originals, size=size) as inputs:
-        for jobs in inputs.groups():
-            editing, answer = work()
-            for job, photo in zip(jobs, answer(jobs, inputs.progress), strict=True):
-                inputs.settle(job, photo, editing.finish)
+        inputs.work(opening)
     return inputs.exit_code
 
 
@@ -279,29 +293,36 @@ def _strip_size(profile: Profile, sweep: Sweep | None) -> tuple[int, int] | None
     return sheet_size(sweep.count, (side, side), columns=sweep.count) if sweep else None
 
 
-def _opened(
-    app: App,
-    profile: Profile,
-    edits: list[Strengths],
-    at_limit: AtLimit,
-    drawing: DrawingOptions,
-    search: SearchOptions,
-    batch: BatchOptions,
-) -> tuple[_Editing, Answer]:
-    """Load what all photos share: what makes results of edited photos, and what edits them."""
-    from mystyle_cli.edit.photos import EditTask, settings_for
-    from mystyle_cli.restore.task import RestoreSettings
+@dataclass(frozen=True)
+class OpenEditing:
+    """Makes edits of photos ready, in whatever process.
 
-    codes = drawing.codes
-    person = profile.on(app.choose_device() if codes is None else app.wanted_device())
-    refiner = _refiner(person) if drawing.refine else None
-    restore = settings_of(app, "invert", batch, search) if codes is None else RestoreSettings()
-    task = EditTask(edits, settings_for(search.beta, at_limit, restore), refiner)
-    if codes is None:
-        answer = searching(person, task, SubjectReader(landmarks=landmark_companions(search.landmarks)))
-    else:
-        answer = recalling(person, app.open_renderer(person, drawing.backend), task, code_companions(codes))
-    return _Editing(person, task.settings, drawing.keep_code), answer
+    Args:
+        device: `--device`.
+    """
+
+    profile: Found
+    device: str
+    edits: list[Strengths]
+    settings: EditSettings
+    drawing: DrawingOptions
+    reader: SubjectReader
+
+    def open(self, seat: Seat) -> _Editing:
+        """Load what all photos share."""
+        from mystyle_cli.edit.photos import EditTask
+
+        codes = self.drawing.codes
+        device = (choose_device if codes is None else wanted_device)(self.device, seat.tell)
+        person = self.profile.open().on(device)
+        refiner = _refiner(person) if self.drawing.refine else None
+        task = EditTask(self.edits, self.settings, refiner)
+        if codes is None:
+            answer = searching(person, task, self.reader)
+        else:
+            renderer = open_renderer(person, self.drawing.backend, seat.tell)
+            answer = recalling(person, renderer, task, code_companions(codes))
+        return _Editing(person, self.settings, self.drawing.keep_code, answer)
 
 
 def _refiner(profile: Profile) -> Refiner:
@@ -343,10 +364,11 @@ def recalling(profile: Profile, renderer: Renderer, task: EditTask, codes: Compa
 
 
 class _Editing:
-    """Edited photos made results."""
+    """Photos edited, and edited photos made results."""
 
-    def __init__(self, profile: Profile, settings: EditSettings, keep_code: bool) -> None:
+    def __init__(self, profile: Profile, settings: EditSettings, keep_code: bool, answer: Answer) -> None:
         self.profile, self.settings, self.keep_code = profile, settings, keep_code
+        self.answer = answer
 
     def finish(self, job: Job, answer: EditedPhoto) -> Result:
         inversion = answer.inversion

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -39,14 +38,10 @@ from mystyle_cli.terminal.searching import (
     search_options,
     settings_of,
 )
-from mystyle_cli.terminal.subjects import (
-    SubjectReader,
-    answer_each,
-    landmark_companions,
-)
+from mystyle_cli.terminal.subjects import SubjectReader, landmark_companions
 from mystyle_cli.work.clips import are_clips, run_clips
 from mystyle_cli.work.everyone import ONE_ONLY, run_everyone
-from mystyle_cli.work.restoring import Restoring
+from mystyle_cli.work.restoring import OpenRestoring
 
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
@@ -109,6 +104,7 @@ def run_restore(
     """
     from mystyle_cli.projection.settings import HULL
     from mystyle_cli.restore.task import refuse_variants
+    from mystyle_cli.store.found import found
 
     if ask.task in ("restore", "upscale") and are_clips(batch.inputs):
         kept = codes.folder is not None or codes.keep_code
@@ -126,22 +122,15 @@ def run_restore(
     beside = (search.landmarks, ask.masks.path if ask.masks else None)
     originals = Originals.of([profile.path, *(path for path in beside if path is not None)])
 
-    @cache
-    def work() -> Restoring:  # opened for the first photo that can be worked on: nets take seconds to load
-        device = app.choose_device(torch=ask.quality != "instant")
-        settings = settings_of(app, ask.task, batch, search, ask.quality, varied=ask.variants > 1)
-        return Restoring(profile.on(device), ask.task, ask.applied(settings), codes.keep_code)
-
+    settings = ask.applied(settings_of(app, ask.task, batch, search, ask.quality, varied=ask.variants > 1))
     landmarks = landmark_companions(search.landmarks)
     reader = SubjectReader(ask.masks, landmarks, ask.region, transparent=ask.task == "inpaint")
+    opening = OpenRestoring(found(profile), app.device, ask.task, settings, reader, codes.keep_code)
     watch = ask.watching(app.console, batch, name, search, codes)
     with open_batch(
         app.console, batch, ask.task, originals, codes.folder, watch=watch, variants=ask.variants
     ) as inputs:
-        for jobs in inputs.groups():
-            answers = answer_each(jobs, reader, lambda subjects: work().restore(subjects, inputs.progress))
-            for job, answer in zip(jobs, answers, strict=True):
-                inputs.settle(job, answer, work().finish)
+        inputs.work(opening)
     return inputs.exit_code
 
 

@@ -11,7 +11,8 @@ import click
 
 from mystyle_cli.errors import UsageError
 from mystyle_cli.terminal.app import App, Command, Unused, pass_app
-from mystyle_cli.terminal.batch import Picture, check_stream, marked, seal_for, write
+from mystyle_cli.terminal.batch import check_stream
+from mystyle_cli.terminal.errands import Picture, marked, seal_for, write
 from mystyle_cli.terminal.inputs import STREAM
 from mystyle_cli.terminal.marking import Origin, provenance
 from mystyle_cli.terminal.options import (
@@ -244,7 +245,7 @@ class SampleWork:
         picture = marked(Picture(pixels, marks), self.marking, self.seal)
         if target.path is not None:
             Ground(self.originals, options.overwrite).refuse(target.path)
-        write(self.app.console, target, picture, options.jpeg_quality or JPEG_QUALITY, self.originals)
+        write(target, picture, options.jpeg_quality or JPEG_QUALITY, self.originals)
         if target.path is not None:
             self.app.console.result(target.name)
 

@@ -7,7 +7,7 @@ worker dies. An engine brings workers (`Engine.start`) and carries chunks to the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import count
@@ -20,9 +20,9 @@ from mystyle_cli.progress import Progress, silent
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-Work = Callable[[Sequence[Any]], Sequence[Any]]
+Work = Callable[[Sequence[Any]], Iterable[Any]]
 """Answers for some items at once: an answer for each, in their order. What fails on one item is its answer;
-what is raised concerns all of them, and ends the whole."""
+what is raised, also while answers are drawn, concerns all of them, and ends the whole."""
 
 TRIES: Final = 2  # how often an item is begun whose worker died
 
@@ -84,7 +84,7 @@ class Outcome:
     """What became of a chunk: answers, an error that concerns all, or the end of its worker."""
 
     number: int  # the chunk's
-    answers: Sequence[Any] = ()  # one for each item, in their order
+    answers: Iterable[Any] = ()  # one for each item, in their order
     error: Exception | None = None  # of what all need: it ends the whole
     died: str = ""  # how the worker ended, such as "killed by signal 9"; "" where it lives
     blame: bool = True  # whether the items may have been its end; not where its whole machine went
@@ -151,7 +151,7 @@ class Spread:
 
     def over(
         self, opener: Opener, chunks: Iterable[Sequence[Item]]
-    ) -> Iterator[tuple[Item, Any | MystyleError]]:
+    ) -> Generator[tuple[Item, Any | MystyleError]]:
         """Yield every item with its answer as they finish, in any order.
 
         Chunks are drawn as workers come free, and the next one after what came of the last was taken. Where a

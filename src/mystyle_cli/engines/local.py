@@ -227,7 +227,7 @@ def _serve(pipe: Connection, opener: Opener, share: int, environment: dict[str, 
         try:
             if work is None:
                 work = opener.open(Seat(notes.append))
-            outcome = Outcome(chunk.number, work(chunk.items), notes=tuple(notes))
+            outcome = Outcome(chunk.number, tuple(work(chunk.items)), notes=tuple(notes))
         except Exception as error:
             outcome = Outcome(chunk.number, error=told(error), notes=tuple(notes))
         notes.clear()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mystyle_cli.errors import MystyleError
 from mystyle_cli.progress import Progress
-from mystyle_cli.terminal.batch import Job, Picture, encode_picture
+from mystyle_cli.terminal.errands import Job, encoded
 from mystyle_cli.terminal.inputs import Input
 from mystyle_cli.terminal.options import UNBOUNDED
 from mystyle_cli.terminal.outputs import JPEG_QUALITY, Target
@@ -96,7 +96,7 @@ class Workshop:
         pictures = (result.picture, *(picture for _, picture in result.beside))
         likenesses = [restoring.profile.likeness(one.id_score) for one in (answer, *answer.others)]
         warnings = [*([UNBOUNDED] if wanted.beta is None else []), *result.warnings]
-        made = tuple(_encoded(picture()) for picture in pictures)
+        made = tuple(encoded(picture(), "png", JPEG_QUALITY) for picture in pictures)
         return Repaired(made, result.summary, tuple(likenesses), tuple(warnings))
 
     def _restoring(self, wanted: Wanted) -> Restoring:
@@ -107,12 +107,6 @@ class Workshop:
             self._ready = None  # before others are read: there may be no room for both
             self._ready = key, Restoring(profile.on(self.device), wanted.task, settings, keep_code=False)
         return self._ready[1]
-
-
-def _encoded(picture: Picture) -> bytes:
-    stream = io.BytesIO()
-    encode_picture(picture, stream, "png", JPEG_QUALITY)
-    return stream.getvalue()
 
 
 def opened(data: bytes, called: str) -> Photo:

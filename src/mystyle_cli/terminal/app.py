@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from click.core import ParameterSource
 
+from mystyle_cli.engines.engine import Note
 from mystyle_cli.errors import UsageError
 from mystyle_cli.nets.processors import settle
 from mystyle_cli.ranks import Ranks
@@ -58,47 +59,63 @@ class App:
         return Store(store_root(self.store))
 
     def wanted_device(self) -> Device:
-        """Return the device that was asked for, to be settled by who needs it; raises UsageError.
-
-        Each of several processes on a machine has a graphics card of its own.
-        """
-        from mystyle_cli.nets.device import Device
-
-        device, ranks = Device(self.device, self.console.warn), self.ranks
-        return device.of_process(ranks.local, ranks.beside) if ranks.several else device
+        """Return the device that was asked for; see `wanted_device`."""
+        return wanted_device(self.device, self.console.hear)
 
     def choose_device(self, *, torch: bool = True) -> Device:
-        """Settle where to compute, and say so.
-
-        Args:
-            torch: whether torch does the work; else the exported nets, which need none.
-
-        Raises:
-            DeviceError: the device that was asked for cannot be had.
-            UsageError: there is no such device.
-        """
-        from mystyle_cli.nets.processors import threads
-
-        device = self.wanted_device()
-        name = device.torch if torch else device.provider.name
-        together = f" in each of {self.ranks.size} processes" if self.ranks.several else ""
-        self.console.info(f"device {name}, {threads()} CPU threads{together}")
-        return device
+        """Settle where to compute, and say so; see `choose_device`."""
+        return choose_device(self.device, self.console.hear, torch=torch)
 
     def open_renderer(self, profile: Profile, backend: Backend) -> Renderer:
-        """Open a person's generator on the backend that was asked for, and say what it became.
+        """Open a person's generator, and say what it became; see `open_renderer`."""
+        return open_renderer(profile, backend, self.console.hear)
 
-        Raises:
-            DeviceError: the device that was asked for cannot be had.
-            ProfileError: the profile is not tuned, or its export was asked for and cannot be used.
-        """
-        from mystyle_cli.sample.rendering import open_renderer
 
-        renderer = open_renderer(profile, backend)
-        if renderer.notice:
-            self.console.warn(renderer.notice)
-        self.console.info(f"backend {renderer.backend}, {renderer.place}")
-        return renderer
+def choose_device(wanted: str, tell: Callable[[Note], None], *, torch: bool = True) -> Device:
+    """Settle where to compute, and tell it.
+
+    Args:
+        wanted: `--device`.
+        torch: whether torch does the work; else the exported nets, which need none.
+
+    Raises:
+        DeviceError: the device that was asked for cannot be had.
+        UsageError: there is no such device.
+    """
+    from mystyle_cli.nets.processors import threads
+
+    device, ranks = wanted_device(wanted, tell), Ranks.of_environment()
+    name = device.torch if torch else device.provider.name
+    together = f" in each of {ranks.size} processes" if ranks.several else ""
+    tell(Note("info", f"device {name}, {threads()} CPU threads{together}"))
+    return device
+
+
+def wanted_device(wanted: str, tell: Callable[[Note], None]) -> Device:
+    """Return the device that was asked for, to be settled by who needs it; raises UsageError.
+
+    Each of several processes on a machine has a graphics card of its own.
+    """
+    from mystyle_cli.nets.device import Device
+
+    device, ranks = Device(wanted, lambda text: tell(Note("warning", text))), Ranks.of_environment()
+    return device.of_process(ranks.local, ranks.beside) if ranks.several else device
+
+
+def open_renderer(profile: Profile, backend: Backend, tell: Callable[[Note], None]) -> Renderer:
+    """Open a person's generator on the backend that was asked for, and tell what it became.
+
+    Raises:
+        DeviceError: the device that was asked for cannot be had.
+        ProfileError: the profile is not tuned, or its export was asked for and cannot be used.
+    """
+    from mystyle_cli.sample import rendering
+
+    renderer = rendering.open_renderer(profile, backend)
+    if renderer.notice:
+        tell(Note("warning", renderer.notice))
+    tell(Note("info", f"backend {renderer.backend}, {renderer.place}"))
+    return renderer
 
 
 pass_app = click.make_pass_decorator(App, ensure=True)

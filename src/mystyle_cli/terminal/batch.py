@@ -1,27 +1,26 @@
-"""Many inputs: read a few at a time for whoever works on them, each result written whole, failures told."""
+"""Many inputs: handed out a few at a time, wherever they are worked on; what came of each, told in order."""
 
 from __future__ import annotations
 
-import io
-import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Final
 
-from mystyle_cli.errors import DecodeError, FaceError, MystyleError, UsageError, contained
+from mystyle_cli.engines.engine import Note, Seat, Spread
+from mystyle_cli.engines.named import Where
+from mystyle_cli.errors import DecodeError, FaceError, MystyleError, UsageError
 from mystyle_cli.progress import Progress, Step, silent
 from mystyle_cli.terminal.console import Console, is_closed
+from mystyle_cli.terminal.errands import Became, Desks, Done, Errand, LeftOut, Opening, seal_for
 from mystyle_cli.terminal.inputs import Input, expand, left_out
-from mystyle_cli.terminal.options import BatchOptions, Marking, warn_unmarked
+from mystyle_cli.terminal.options import BatchOptions, warn_unmarked
 from mystyle_cli.terminal.outputs import (
     FORMAT,
-    JPEG_QUALITY,
     NONE,
-    Ground,
     Naming,
     Originals,
     Place,
@@ -33,51 +32,10 @@ from mystyle_cli.terminal.outputs import (
 )
 
 if TYPE_CHECKING:
-    from mystyle_cli.photos.decode import Photo
-    from mystyle_cli.photos.marks import Provenance
-    from mystyle_cli.photos.pixels import Format, Pixels
-    from mystyle_cli.photos.signing import Seal
     from mystyle_cli.terminal.watching import Watch
 
-Answer = TypeVar("Answer")
-
+HERE: Final = Where("local", "1")
 SOME_FAILED = 3
-TAKEN = "Use --overwrite or --skip-existing."  # what to do where something is in a result's place
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A finished result as it is written."""
-
-    pixels: Pixels  # uint8 (H, W, 3)
-    marks: Provenance | None  # what is recorded in the file, None for nothing
-    alpha: Pixels | None = None  # opacity uint8 (H, W) to keep, or None
-    exif: bytes | None = None
-    seal: Seal | None = None
-
-
-def marked(picture: Picture, marking: Marking, seal: Seal | None) -> Picture:
-    """Return a picture with the marks that were asked for.
-
-    Args:
-        marking: "visible" puts a mark that can be seen into it, too; "none" takes the record out.
-    """
-    from mystyle_cli.photos.marks import stamped
-
-    if marking == "none" or picture.marks is None:
-        return replace(picture, marks=None)
-    if marking == "visible":
-        return replace(picture, pixels=stamped(picture.pixels), marks=replace(picture.marks, visible=True))
-    return replace(picture, seal=seal)
-
-
-def seal_for(marking: Marking) -> Seal | None:
-    """Return what signs results, None where nothing is to; raises UsageError where it cannot."""
-    if marking != "c2pa":
-        return None
-    from mystyle_cli.photos.signing import open_seal
-
-    return open_seal()
 
 
 @dataclass(frozen=True)
@@ -86,45 +44,6 @@ class Failure:
 
     item: Input
     error: MystyleError
-
-
-@dataclass(frozen=True)
-class Job:
-    """An input that is worked on."""
-
-    item: Input
-    target: Target
-    photo: Photo  # as it was decoded
-    code: Path | None = None  # where its code is to be kept, if anywhere
-    wanted: bool = True  # whether its result is written; what is there already is left there
-    beside: tuple[Target, ...] = ()  # where further pictures of it go, as many as there may be
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a command made of an input."""
-
-    picture: Callable[[], Picture]  # makes what is written; asked for only where it is
-    summary: str  # a line for people
-    warnings: Sequence[str]  # what the user should know about it
-    report: Mapping[str, object]  # its part of the JSON document
-    beside: Sequence[tuple[Target, Callable[[], Picture]]] = ()  # further pictures of the same
-
-
-def finished(job: Job, pixels: Pixels, marks: Provenance, filled: Pixels | None = None) -> Picture:
-    """Return a photo as it is written: what is kept of its EXIF data, and its opacity enlarged as it was.
-
-    Args:
-        filled: uint8 (H, W) of the photo, 255 where it is opaque now, whatever it was.
-    """
-    from mystyle_cli.photos.pixels import resize
-
-    alpha = job.photo.alpha
-    if alpha is not None and filled is not None:
-        alpha = alpha | filled  # no less than either: what was not filled stays as it was
-    if alpha is not None:
-        alpha = resize(alpha, pixels.shape[:2], "bicubic")  # which leaves no echo of an edge inside
-    return Picture(pixels, marks, alpha, job.photo.exif)
 
 
 @contextmanager
@@ -282,78 +201,78 @@ class Batch(Ledger):
         super().__init__(console, inputs, "photos")
         self.options, self.seal = options, seal_for(options.marking)
         self.places, self.originals, self.size = places, originals, size
+        self.left_out: list[Note] = []  # what workers told that is not of one input
+        self._ahead: dict[int, tuple[Errand, Became]] = {}  # finished before others that come first
+        self._next = 0  # the number of the errand that is told next
 
-    def groups(self) -> Iterator[list[Job]]:
-        """Yield what can be worked on, a few photos at a time; each of them is to be settled."""
+    def work(self, opening: Opening) -> None:
+        """Have all inputs worked on, a few photos at a time, wherever that is; tell of them in their order.
+
+        Raises:
+            MystyleError: of what all inputs need.
+        """
+        where = self.options.on or HERE
+        if where != HERE:
+            self._refuse_elsewhere(where)
+        desks = Desks(self.options, opening, self.originals, self.size, self.seal)
+        engine = where.open()
+        self.tell()
+        spread = Spread(engine, here=Seat(self.hear, self._step))
+        with closing(spread.over(desks, self._errands())) as found:
+            for errand, became in found:
+                self._ahead[errand.number] = errand, became
+                while self._next in self._ahead:
+                    self._settle(*self._ahead.pop(self._next))
+                    self._next += 1
+                self.tell()
+
+    def _refuse_elsewhere(self, where: Where) -> None:
+        """Refuse (UsageError) what only this process can do."""
+        streams = any(item.path is None for item in self.inputs)
+        if streams or any(place.target.path is None for place in self.places):
+            raise UsageError(
+                f"--on {where.name}: standard input and output are this process's", "Leave --on out."
+            )
+        if self.seal is not None and where.kind != "local":
+            raise UsageError(
+                f"--on {where.name}: the key that signs does not leave this machine", "Use --on local."
+            )
+
+    def hear(self, note: Note) -> None:
+        """Say what a worker told, or keep it for the end."""
+        if note.kind == "left out":
+            self.left_out.append(note)
+        else:
+            self.console.hear(note)
+
+    def _step(self, step: Step) -> None:
+        self.progress(step)
+
+    def _errands(self) -> Iterator[list[Errand]]:
+        """Yield what is to be done, as many photos at a time as are worked on together."""
         yield from self._grouped(self.inputs, self.places)
 
-    def _grouped(self, inputs: Sequence[Input], places: Sequence[Place]) -> Iterator[list[Job]]:
-        jobs = self._read(inputs, places)
-        self.tell()
-        while group := list(islice(jobs, self.options.batch)):
-            yield group
-            self.tell()
+    def _grouped(self, inputs: Sequence[Input], places: Sequence[Place]) -> Iterator[list[Errand]]:
+        pairs = zip(inputs, places, strict=True)
+        numbers = count(self._next)
+        while group := list(islice(pairs, self.options.batch)):
+            yield [Errand(next(numbers), item, place, self._gives_way(item, place)) for item, place in group]
 
-    def _replaces(self, item: Input, target: Target) -> bool:
-        """Tell whether what is there already gives way to an input's result."""
-        return self.options.overwrite
+    def _gives_way(self, item: Input, place: Place) -> bool:
+        """Tell whether what is in a result's place came of what its input was before."""
+        return False
 
-    def _read(self, inputs: Sequence[Input], places: Sequence[Place]) -> Iterator[Job]:
-        """Yield what can be worked on; file the rest under failed or skipped."""
-        from mystyle_cli.photos.decode import decode
-        from mystyle_cli.photos.encode import check_room
-
-        options = self.options
-        ground = Ground(self.originals, options.overwrite, TAKEN)
-        for item, place in zip(inputs, places, strict=True):
-            ground.overwrite = self._replaces(item, place.target)
-            left = options.skip_existing and not ground.overwrite
-            there = [path for path in place.needed if os.path.lexists(path)] if left else []
-            if there and there == place.needed:
-                self.skipped.append(item)
-                continue
-            wanted = place.target.path not in there  # else only its code is missing
-            try:
-                for path in place.paths:
-                    if path not in there:
-                        ground.check(path)
-                photo = decode(sys.stdin.buffer if item.path is None else item.path)
-                if wanted:
-                    check_room(place.target.format, self.size or photo.pixels.shape)
-                if not options.keep_metadata:  # where, when, with what and by whom it was taken stays here
-                    photo = replace(photo, exif=None)
-            except Exception as error:
-                self.failed.append(Failure(item, contained(item.name, error)))
-            else:
-                code = None if place.code in there else place.code
-                yield Job(item, place.target, photo, code, wanted, place.beside)
-
-    def settle(
-        self, job: Job, answer: Answer | MystyleError, finish: Callable[[Job, Answer], Result]
-    ) -> None:
-        """Write what was made of a job and say so, or file why there is nothing, be it in `finish`."""
-        options, name = self.options, job.item.name
-        ground = Ground(self.originals, self._replaces(job.item, job.target), TAKEN)
-        try:
-            if isinstance(answer, MystyleError):
-                raise answer
-            if job.code is not None:
-                ground.refuse(job.code)
-            result = finish(job, answer)
-            # what there may be less of comes first: what is there last says that all of it is
-            for target, picture in (*result.beside, (job.target, result.picture)) if job.wanted else ():
-                drawn = marked(picture(), options.marking, self.seal)
-                if target.path is not None:
-                    ground.refuse(target.path)
-                write(self.console, target, drawn, options.jpeg_quality or JPEG_QUALITY, self.originals)
-        except BrokenPipeError:  # nobody reads standard output any more
-            raise
-        except Exception as error:
-            self.failed.append(Failure(job.item, contained(name, error)))
-            return
-        self.enter(job.item, job.target, result.summary, result.warnings, result.report)
-        for target, _ in result.beside:
-            self.console.result(target.name)
+    def _settle(self, errand: Errand, became: Became) -> None:
+        """Account for an input."""
+        if isinstance(became, LeftOut):
+            self.skipped.append(errand.item)
+        elif isinstance(became, Done):
+            target = errand.place.target
+            self.enter(errand.item, target, became.summary, became.warnings, became.report)
+            for name in became.beside:
+                self.console.result(name)
+        else:
+            self.failed.append(Failure(errand.item, became))
 
 
 class WatchingBatch(Batch):
@@ -369,31 +288,28 @@ class WatchingBatch(Batch):
         watch: Watch,
     ) -> None:
         ending = options.format_name or FORMAT
+        if options.on is not None:
+            raise UsageError("--watch works in this process", "Leave out --watch or --on.")
         refuse_idle([target_for(Path(f"a.{ending}"))], options.format_name, options.jpeg_quality)
         options = replace(options, skip_existing=not options.overwrite)
         super().__init__(console, options, [], [], originals, None)
         self.command, self.codes, self.watch = command, codes, watch
         self._told = [0, 0]  # failures and skipped inputs that were noted
 
-    def groups(self) -> Iterator[list[Job]]:
+    def _errands(self) -> Iterator[list[Errand]]:
         """Yield what has come, a few photos at a time, until it is interrupted."""
         for new in self.watch.rounds():
             self.inputs = [*self.inputs, *new]
             self.originals |= Originals.of(item.path for item in new if item.path is not None)
             planned = [(item, place) for item in new if (place := self._place(item)) is not None]
-            for group in self._grouped([item for item, _ in planned], [place for _, place in planned]):
-                self._note()
-                yield group
             self._note()
+            yield from self._grouped([item for item, _ in planned], [place for _, place in planned])
 
-    def settle(
-        self, job: Job, answer: Answer | MystyleError, finish: Callable[[Job, Answer], Result]
-    ) -> None:
+    def _settle(self, errand: Errand, became: Became) -> None:
         """Do as any batch does, and note it."""
-        count = len(self.failed)
-        super().settle(job, answer, finish)
-        if len(self.failed) == count:
-            self.watch.note(job.item, job.target.path)
+        super()._settle(errand, became)
+        if isinstance(became, Done):
+            self.watch.note(errand.item, errand.place.target.path)
         self._note()
 
     def _place(self, item: Input) -> Place | None:
@@ -414,10 +330,10 @@ class WatchingBatch(Batch):
         (place,) = plan([item], options.output, self.command, ending, self.originals, self.codes, naming)
         return place
 
-    def _replaces(self, item: Input, target: Target) -> bool:
+    def _gives_way(self, item: Input, place: Place) -> bool:
         """Tell whether what is there is the result of what the photo was before."""
-        ours = target.path is not None and self.watch.notes.made_of(target.path, item) is True
-        return self.options.overwrite or ours
+        path = place.target.path
+        return path is not None and self.watch.notes.made_of(path, item) is True
 
     def _note(self) -> None:
         """Tell of what failed since, and note it, unless that may be different another time."""
@@ -453,30 +369,3 @@ def check_stream(console: Console, targets: Sequence[Target], inputs: Sequence[I
             raise UsageError(
                 "a picture cannot be shown in a terminal", "Redirect it (> out.png) or use -o FILE."
             )
-
-
-def write(
-    console: Console, target: Target, picture: Picture, jpeg_quality: int, originals: Originals
-) -> None:
-    """Write one picture whole or not at all; folders on the way are made. Raises MystyleError."""
-    if target.path is None:
-        buffer = io.BytesIO()
-        encode_picture(picture, buffer, target.format, jpeg_quality)
-        console.binary(buffer.getvalue())
-        return
-    originals.refuse(target.path)
-    try:
-        target.path.parent.mkdir(parents=True, exist_ok=True)
-        encode_picture(picture, target.path, target.format, jpeg_quality)
-    except OSError as error:
-        raise MystyleError(
-            f"{target.path}: {error.strerror or error}", "Choose another place with -o."
-        ) from error
-
-
-def encode_picture(picture: Picture, file: Path | BinaryIO, format: Format, jpeg_quality: int) -> None:
-    """Encode a finished result with all that is kept and said in its file."""
-    from mystyle_cli.photos.encode import Beside, encode
-
-    beside = Beside(picture.alpha, picture.exif, picture.marks, picture.seal)
-    encode(picture.pixels, file, beside, format=format, jpeg_quality=jpeg_quality)

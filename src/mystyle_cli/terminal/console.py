@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
+    from mystyle_cli.engines.engine import Note
+
 
 def finite(value: float) -> float | None:
     """Return a number that JSON has: None for those that are not finite."""
@@ -74,16 +76,6 @@ class Console:
             head = {"schema": JSON_SCHEMA, "command": command, "ok": ok}
             self._say(json.dumps({**head, **body}, indent=2), sys.stdout)
 
-    def binary(self, data: bytes) -> None:
-        """Write a picture to stdout; a terminal is refused."""
-        if sys.stdout.isatty():
-            raise UsageError(
-                "a picture cannot be shown in a terminal", "Redirect it (> out.png) or use -o FILE."
-            )
-        stream = sys.stdout.buffer
-        stream.write(data)
-        stream.flush()
-
     def info(self, text: str) -> None:
         """Write a summary line to stderr, unless -q."""
         if self.verbosity >= 0:
@@ -106,6 +98,13 @@ class Console:
         if hint:
             self._say(f"  {_line(hint)}", sys.stderr)
 
+    def hear(self, note: Note) -> None:
+        """Say what was told from where work is done."""
+        if note.kind == "info":
+            self.info(note.text)
+        else:
+            self.warn(note.text)
+
     @contextmanager
     def progress(self) -> Iterator[Progress]:
         """Draw a bar for each stage on a terminal, write a line now and then elsewhere."""
@@ -121,6 +120,15 @@ class Console:
     def _say(self, text: str, stream: TextIO) -> None:
         if not self.mute:
             _say(text, stream)
+
+
+def pour(data: bytes) -> None:
+    """Write a picture to stdout; a terminal is refused."""
+    if sys.stdout.isatty():
+        raise UsageError("a picture cannot be shown in a terminal", "Redirect it (> out.png) or use -o FILE.")
+    stream = sys.stdout.buffer
+    stream.write(data)
+    stream.flush()
 
 
 def confirm_removal(what: str, details: str = "") -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
+from mystyle_cli.engines.named import Where, parse
 from mystyle_cli.errors import UsageError
 from mystyle_cli.terminal.app import App
 from mystyle_cli.terminal.console import Console
@@ -129,6 +130,7 @@ class BatchOptions:
     mark: Marking | None  # how results say that they are AI-made, None for the default
     no_mark: bool
     naming: Naming | None  # how results are called; None as the program does
+    on: Where | None  # where work runs; None: in this process
 
     @property
     def marking(self) -> Marking:
@@ -190,6 +192,30 @@ class Template(click.ParamType):  # type: ignore[type-arg]  # older clicks know 
             self.fail(f"{error.message}. {error.hint}", param, context)
 
 
+class Engines(click.ParamType):  # type: ignore[type-arg]  # older clicks know no generic ones
+    """A place where work runs."""
+
+    name = "engine"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Where:
+        """Parse what was typed."""
+        if isinstance(value, Where):
+            return value
+        try:
+            return parse(value)
+        except UsageError as error:
+            self.fail(f"{error.message}. {error.hint}", param, context)
+
+
+on_option: Final = click.option(
+    "--on",
+    type=Engines(),
+    metavar="ENGINE",
+    help="Where work runs: local:N is N processes of this machine, local as many as there is room for.  "
+    "[default: this process]",
+)
+
+
 batch_options: Final = bundle(
     "batch",
     BatchOptions,
@@ -224,6 +250,7 @@ batch_options: Final = bundle(
         ),
         mark_option,
         no_mark_option,
+        on_option,
     ),
 )
 

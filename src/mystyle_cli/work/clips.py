@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mystyle_cli.errors import MystyleError, UsageError, contained
-from mystyle_cli.terminal.batch import TAKEN, Failure, Ledger
+from mystyle_cli.terminal.batch import Failure, Ledger
 from mystyle_cli.terminal.console import finite
+from mystyle_cli.terminal.errands import TAKEN
 from mystyle_cli.terminal.inputs import Input
 from mystyle_cli.terminal.marking import Origin, provenance
 from mystyle_cli.terminal.options import warn_unbounded, warn_unmarked
@@ -56,6 +57,7 @@ def refuse_unfit(batch: BatchOptions, search: SearchOptions, ask: Ask, codes: bo
         "--jpeg-quality": batch.jpeg_quality is not None,
         "--recursive": batch.recursive,
         "--watch": ask.watch,
+        "--on": batch.on is not None,
         "--variants": ask.variants > 1,
         "--keep-metadata": batch.keep_metadata,
         f"--mark {batch.mark}": batch.mark in ("visible", "c2pa"),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mystyle_cli.errors import ProfileError, UsageError
-from mystyle_cli.terminal.app import App, Unused
+from mystyle_cli.engines.engine import Note
+from mystyle_cli.errors import MystyleError, ProfileError, UsageError
+from mystyle_cli.progress import Progress
+from mystyle_cli.terminal.app import App, Unused, choose_device
 from mystyle_cli.terminal.asking import Ask
-from mystyle_cli.terminal.batch import SOME_FAILED, Job, Picture, Result, finished, open_batch
+from mystyle_cli.terminal.batch import SOME_FAILED, open_batch
 from mystyle_cli.terminal.console import finite
+from mystyle_cli.terminal.errands import Job, Picture, Result, finished
 from mystyle_cli.terminal.marking import Origin, provenance
 from mystyle_cli.terminal.options import BatchOptions, warn_unbounded
 from mystyle_cli.terminal.outputs import Originals
@@ -19,8 +23,11 @@ from mystyle_cli.terminal.subjects import SubjectReader, answer_each
 from mystyle_cli.work.restoring import figures, told
 
 if TYPE_CHECKING:
+    from mystyle_cli.engines.engine import Seat
     from mystyle_cli.group.group import Group, GroupFace, GroupRestoration
     from mystyle_cli.photos.marks import Provenance
+    from mystyle_cli.restore.task import RestoreSettings, TaskName
+    from mystyle_cli.store.found import Found
     from mystyle_cli.store.store import Store
 
 ONE_ONLY: Final = Unused(
@@ -33,6 +40,8 @@ ONE_ONLY: Final = Unused(
 
 def run_everyone(app: App, ask: Ask, batch: BatchOptions, search: SearchOptions) -> int:
     """Work on all people of the store in all inputs of a command; returns the exit code."""
+    from mystyle_cli.store.found import found
+
     warn_unbounded(app.console, search.beta)
     store = app.profiles()
     _refuse_name(store, batch.inputs[0])
@@ -44,29 +53,62 @@ def run_everyone(app: App, ask: Ask, batch: BatchOptions, search: SearchOptions)
     beside = [ask.masks.path] if ask.masks else []
     originals = Originals.of([*(profile.path for profile in profiles), *beside])
 
-    @cache
-    def work() -> Group:  # for the first photo that can be worked on
-        from mystyle_cli.group.group import Group
-
-        device = app.choose_device(torch=ask.quality != "instant")
-        settings = ask.applied(settings_of(app, ask.task, batch, search, ask.quality))
-        return Group([profile.on(device) for profile in profiles], ask.task, settings)
-
     reader = SubjectReader(ask.masks, None, ask.region, transparent=ask.task == "inpaint")
+    settings = ask.applied(settings_of(app, ask.task, batch, search, ask.quality))
+    opening = OpenGroup(tuple(map(found, profiles)), app.device, ask.task, settings, reader)
     watch = ask.watching(app.console, batch, search)
     with open_batch(app.console, batch, ask.task, originals, watch=watch) as inputs:
-        for jobs in inputs.groups():
-            answers = answer_each(jobs, reader, lambda subjects: work().restore(subjects, inputs.progress))
-            for job, answer in zip(jobs, answers, strict=True):
-                inputs.settle(job, answer, lambda job, answer: _finish(work(), job, answer))
-        if work.cache_info().currsize:
-            refused = {**refused, **work().gone}
-        for error in refused.values():
-            app.console.error(f"left out: {error.message}", error.hint)
+        inputs.work(opening)
+        left = [Note("left out", error.message, error.hint, name) for name, error in refused.items()]
+        left += inputs.left_out
+        for note in left:
+            app.console.error(f"left out: {note.text}", note.hint)
         inputs.beside["profiles_left_out"] = [
-            {"profile": name, "error": error.message, "hint": error.hint} for name, error in refused.items()
+            {"profile": note.about, "error": note.text, "hint": note.hint} for note in left
         ]
-    return inputs.exit_code or (SOME_FAILED if refused else 0)
+    return inputs.exit_code or (SOME_FAILED if left else 0)
+
+
+@dataclass(frozen=True)
+class OpenGroup:
+    """Makes one task on photos of several people ready, in whatever process.
+
+    Args:
+        device: `--device`.
+    """
+
+    profiles: tuple[Found, ...]
+    device: str
+    task: TaskName
+    settings: RestoreSettings
+    reader: SubjectReader
+
+    def open(self, seat: Seat) -> _Hands:
+        """Load what all photos share; each person's nets come with the first photo of theirs."""
+        from mystyle_cli.group.group import Group
+
+        device = choose_device(self.device, seat.tell, torch=self.settings.quality != "instant")
+        group = Group([profile.open().on(device) for profile in self.profiles], self.task, self.settings)
+        return _Hands(group, self.reader, seat)
+
+
+@dataclass(frozen=True)
+class _Hands:
+    """What works on the photos of a batch."""
+
+    group: Group
+    reader: SubjectReader
+    seat: Seat
+
+    def answer(self, jobs: Sequence[Job], progress: Progress) -> Sequence[GroupRestoration | MystyleError]:
+        try:
+            return answer_each(jobs, self.reader, lambda subjects: self.group.restore(subjects, progress))
+        finally:
+            for name, error in self.group.gone.items():
+                self.seat.tell(Note("left out", error.message, error.hint, name))
+
+    def finish(self, job: Job, answer: GroupRestoration) -> Result:
+        return _finish(self.group, job, answer)
 
 
 def _refuse_name(store: Store, first: str) -> None:

@@ -3,21 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mystyle_cli.errors import MystyleError
 from mystyle_cli.progress import Progress
-from mystyle_cli.terminal.batch import Job, Picture, Result, finished
+from mystyle_cli.terminal.app import choose_device
 from mystyle_cli.terminal.console import finite
+from mystyle_cli.terminal.errands import Job, Picture, Result, finished
 from mystyle_cli.terminal.marking import Origin, provenance
 from mystyle_cli.terminal.outputs import Target
+from mystyle_cli.terminal.subjects import SubjectReader, answer_each
 
 if TYPE_CHECKING:
+    from mystyle_cli.engines.engine import Seat
     from mystyle_cli.find.locate import Subject
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.projection.damage import Damage
     from mystyle_cli.restore.task import Restoration, RestoreSettings, TaskName
+    from mystyle_cli.store.found import Found
+
+
+@dataclass(frozen=True)
+class OpenRestoring:
+    """Makes one task on a person's photos ready, in whatever process.
+
+    Args:
+        device: `--device`.
+        keep_code: whether each photo's code is kept in its result.
+    """
+
+    profile: Found
+    device: str
+    task: TaskName
+    settings: RestoreSettings
+    reader: SubjectReader
+    keep_code: bool
+
+    def open(self, seat: Seat) -> _Hands:
+        """Load the nets."""
+        device = choose_device(self.device, seat.tell, torch=self.settings.quality != "instant")
+        profile = self.profile.open().on(device)
+        return _Hands(Restoring(profile, self.task, self.settings, self.keep_code), self.reader)
+
+
+@dataclass(frozen=True)
+class _Hands:
+    """What restores the photos of a batch."""
+
+    restoring: Restoring
+    reader: SubjectReader
+
+    def answer(self, jobs: Sequence[Job], progress: Progress) -> Sequence[Restoration | MystyleError]:
+        return answer_each(jobs, self.reader, lambda subjects: self.restoring.restore(subjects, progress))
+
+    def finish(self, job: Job, answer: Restoration) -> Result:
+        return self.restoring.finish(job, answer)
 
 
 class Restoring:
@@ -41,10 +83,6 @@ class Restoring:
 
     def finish(self, job: Job, answer: Restoration) -> Result:
         """Return what is said and written of an answer."""
-        from mystyle_cli.restore.saved import save_code
-
-        if job.code is not None:
-            save_code(job.code, self.profile, answer, aligned=self.settings.aligned)
         size = f", {answer.factor:.3g} times" if self.task == "upscale" else ""
         if answer.damage is not None and answer.located is not None:
             size = f"; {told(answer.damage, answer.located.side, self.engine.resolution)}"
@@ -82,7 +120,13 @@ class Restoring:
                 "parts": list(openness.parts),
                 "dropped": openness.dropped,
             }
-        return Result(lambda: self._picture(job, answer), summary, answer.warnings, report, beside)
+        code = self._code(answer) if job.code is not None else b""
+        return Result(lambda: self._picture(job, answer), summary, answer.warnings, report, beside, code)
+
+    def _code(self, answer: Restoration) -> bytes:
+        from mystyle_cli.restore.saved import code_bytes
+
+        return code_bytes(self.profile, answer, aligned=self.settings.aligned)
 
     def _beside(self, job: Job, answer: Restoration) -> list[tuple[Target, Callable[[], Picture]]]:
         """Return the places and pictures of other answers, and last of the map of what is open."""
@@ -99,14 +143,12 @@ class Restoring:
 
     def _picture(self, job: Job, answer: Restoration, *, coded: bool = True) -> Picture:
         assert answer.pixels is not None
-        from mystyle_cli.restore.saved import code_bytes
-
         keeps = self.keep_code and coded
         origin = Origin(
             answer.beta,
             self.settings.drawn,
             hull=answer.alpha_plus is not None,
-            code=code_bytes(self.profile, answer, aligned=self.settings.aligned) if keeps else b"",
+            code=self._code(answer) if keeps else b"",
             person=answer.person,
         )
         marks = provenance(self.task, self.profile, origin, answer.id_score)

@@ -1,0 +1,281 @@
+"""What a worker does with photos of a command: read them, have them worked on, write each result whole."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from mystyle_cli.errors import MystyleError, contained
+from mystyle_cli.terminal.console import pour
+from mystyle_cli.terminal.inputs import Input
+from mystyle_cli.terminal.outputs import JPEG_QUALITY, Ground, Originals, Place, Target
+
+if TYPE_CHECKING:
+    from mystyle_cli.engines.engine import Seat, Work
+    from mystyle_cli.photos.decode import Photo
+    from mystyle_cli.photos.marks import Provenance
+    from mystyle_cli.photos.pixels import Format, Pixels
+    from mystyle_cli.photos.signing import Seal
+    from mystyle_cli.progress import Progress
+    from mystyle_cli.terminal.options import BatchOptions, Marking
+
+TAKEN: Final = "Use --overwrite or --skip-existing."  # what to do where something is in a result's place
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A finished result as it is written."""
+
+    pixels: Pixels  # uint8 (H, W, 3)
+    marks: Provenance | None  # what is recorded in the file, None for nothing
+    alpha: Pixels | None = None  # opacity uint8 (H, W) to keep, or None
+    exif: bytes | None = None
+    seal: Seal | None = None
+
+
+def marked(picture: Picture, marking: Marking, seal: Seal | None) -> Picture:
+    """Return a picture with the marks that were asked for.
+
+    Args:
+        marking: "visible" puts a mark that can be seen into it, too; "none" takes the record out.
+    """
+    from mystyle_cli.photos.marks import stamped
+
+    if marking == "none" or picture.marks is None:
+        return replace(picture, marks=None)
+    if marking == "visible":
+        return replace(picture, pixels=stamped(picture.pixels), marks=replace(picture.marks, visible=True))
+    return replace(picture, seal=seal)
+
+
+def seal_for(marking: Marking) -> Seal | None:
+    """Return what signs results, None where nothing is to; raises UsageError where it cannot."""
+    if marking != "c2pa":
+        return None
+    from mystyle_cli.photos.signing import open_seal
+
+    return open_seal()
+
+
+@dataclass(frozen=True)
+class Job:
+    """An input that is worked on."""
+
+    item: Input
+    target: Target
+    photo: Photo  # as it was decoded
+    code: Path | None = None  # where its code is to be kept, if anywhere
+    wanted: bool = True  # whether its result is written; what is there already is left there
+    beside: tuple[Target, ...] = ()  # where further pictures of it go, as many as there may be
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command made of an input."""
+
+    picture: Callable[[], Picture]  # makes what is written; asked for only where it is
+    summary: str  # a line for people
+    warnings: Sequence[str]  # what the user should know about it
+    report: Mapping[str, object]  # its part of the JSON document
+    beside: Sequence[tuple[Target, Callable[[], Picture]]] = ()  # further pictures of the same
+    code: bytes = b""  # what is kept of it where its job has a place for that
+
+
+def finished(job: Job, pixels: Pixels, marks: Provenance, filled: Pixels | None = None) -> Picture:
+    """Return a photo as it is written: what is kept of its EXIF data, and its opacity enlarged as it was.
+
+    Args:
+        filled: uint8 (H, W) of the photo, 255 where it is opaque now, whatever it was.
+    """
+    from mystyle_cli.photos.pixels import resize
+
+    alpha = job.photo.alpha
+    if alpha is not None and filled is not None:
+        alpha = alpha | filled  # no less than either: what was not filled stays as it was
+    if alpha is not None:
+        alpha = resize(alpha, pixels.shape[:2], "bicubic")  # which leaves no echo of an edge inside
+    return Picture(pixels, marks, alpha, job.photo.exif)
+
+
+class Hands(Protocol):
+    """What a command does with photos, its nets ready."""
+
+    def answer(self, jobs: Sequence[Job], progress: Progress) -> Sequence[Any | MystyleError]:
+        """Return an answer or an error for every job; raises MystyleError of what all jobs need."""
+
+    def finish(self, job: Job, answer: Any) -> Result:
+        """Return what is said and written of an answer."""
+
+
+class Opening(Protocol):
+    """What makes a command's hands ready in a worker; picklable."""
+
+    def open(self, seat: Seat) -> Hands:
+        """Load what all photos share; raises MystyleError where it is missing."""
+
+
+@dataclass(frozen=True)
+class Errand:
+    """An input and where everything goes that comes of it."""
+
+    number: int  # in the order of the inputs
+    item: Input
+    place: Place
+    replaces: bool = False  # whether what is there gives way: it came of what the input was before
+
+
+@dataclass(frozen=True)
+class Done:
+    """A result was written."""
+
+    summary: str
+    warnings: tuple[str, ...]
+    report: Mapping[str, object]
+    beside: tuple[str, ...] = ()  # names of further pictures
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A result is there already, and stays."""
+
+
+Became = Done | LeftOut | MystyleError
+"""What became of an errand."""
+
+
+@dataclass(frozen=True)
+class Desks:
+    """Opens a worker's desk: an opener for engines.
+
+    Args:
+        originals: what no result replaces.
+        size: height and width of all results, where they do not follow from the photo's.
+    """
+
+    options: BatchOptions
+    opening: Opening
+    originals: Originals
+    size: tuple[int, int] | None = None
+    seal: Seal | None = field(default=None, repr=False)  # what signs results, where that is wanted
+
+    def open(self, seat: Seat) -> Work:
+        """Return what does errands; what they need is loaded for the first photo that can be read."""
+        return _Desk(self, seat).do
+
+
+class _Desk:
+    """Where a worker reads photos and writes results."""
+
+    def __init__(self, given: Desks, seat: Seat) -> None:
+        self.given, self.seat, self.options = given, seat, given.options
+        self.originals = given.originals
+        self.ground = Ground(given.originals, self.options.overwrite, TAKEN)
+        self._hands: Hands | None = None  # nets take seconds to load
+
+    def do(self, errands: Sequence[Errand]) -> Iterator[Became]:
+        """Yield what became of errands, whose photos are worked on together."""
+        self.originals |= Originals.of(errand.item.path for errand in errands if errand.item.path is not None)
+        self.ground.originals = self.originals
+        read = [self._read(errand) for errand in errands]
+        jobs = [one for one in read if isinstance(one, Job)]
+        answers = iter(self._opened().answer(jobs, self.seat.progress) if jobs else ())
+        for errand, one in zip(errands, read, strict=True):
+            yield self._settled(errand, one, next(answers)) if isinstance(one, Job) else one
+
+    def _opened(self) -> Hands:
+        if self._hands is None:
+            self._hands = self.given.opening.open(self.seat)
+        return self._hands
+
+    def _replaces(self, errand: Errand) -> bool:
+        return self.options.overwrite or errand.replaces
+
+    def _read(self, errand: Errand) -> Job | Became:
+        """Return what is to be worked on, or why it is not."""
+        from mystyle_cli.photos.decode import decode
+        from mystyle_cli.photos.encode import check_room
+
+        options, item, place = self.options, errand.item, errand.place
+        self.ground.overwrite = self._replaces(errand)
+        left = options.skip_existing and not self.ground.overwrite
+        there = [path for path in place.needed if os.path.lexists(path)] if left else []
+        if there and there == place.needed:
+            return LeftOut()
+        wanted = place.target.path not in there  # else only its code is missing
+        try:
+            for path in place.paths:
+                if path not in there:
+                    self.ground.check(path)
+            photo = decode(sys.stdin.buffer if item.path is None else item.path)
+            if wanted:
+                check_room(place.target.format, self.given.size or photo.pixels.shape)
+            if not options.keep_metadata:  # where, when, with what and by whom it was taken stays here
+                photo = replace(photo, exif=None)
+        except Exception as error:
+            return contained(item.name, error)
+        code = None if place.code in there else place.code
+        return Job(item, place.target, photo, code, wanted, place.beside)
+
+    def _settled(self, errand: Errand, job: Job, answer: Any | MystyleError) -> Became:
+        """Write what was made of a job, or tell why there is nothing, be it in the making of the result."""
+        ground, hands = self.ground, self._opened()
+        ground.overwrite = self._replaces(errand)
+        try:
+            if isinstance(answer, MystyleError):
+                raise answer
+            if job.code is not None:
+                ground.refuse(job.code)
+            result = hands.finish(job, answer)
+            if job.code is not None:
+                from mystyle_cli.person.files import write_whole
+
+                write_whole(job.code, result.code)
+            # what there may be less of comes first: what is there last says that all of it is
+            for target, picture in (*result.beside, (job.target, result.picture)) if job.wanted else ():
+                self._write(target, picture())
+        except BrokenPipeError:  # nobody reads standard output any more
+            raise
+        except Exception as error:
+            return contained(job.item.name, error)
+        beside = tuple(target.name for target, _ in result.beside)
+        return Done(result.summary, tuple(result.warnings), result.report, beside)
+
+    def _write(self, target: Target, picture: Picture) -> None:
+        options = self.options
+        drawn = marked(picture, options.marking, self.given.seal)
+        if target.path is not None:
+            self.ground.refuse(target.path)
+        write(target, drawn, options.jpeg_quality or JPEG_QUALITY, self.originals)
+
+
+def write(target: Target, picture: Picture, jpeg_quality: int, originals: Originals) -> None:
+    """Write one picture whole or not at all; folders on the way are made. Raises MystyleError."""
+    if target.path is None:
+        pour(encoded(picture, target.format, jpeg_quality))
+        return
+    originals.refuse(target.path)
+    data = encoded(picture, target.format, jpeg_quality)
+    from mystyle_cli.files.writing import write_result
+
+    try:
+        target.path.parent.mkdir(parents=True, exist_ok=True)
+        write_result(target.path, data)
+    except OSError as error:
+        raise MystyleError(
+            f"{target.path}: {error.strerror or error}", "Choose another place with -o."
+        ) from error
+
+
+def encoded(picture: Picture, format: Format, jpeg_quality: int) -> bytes:
+    """Return the file of a finished result, with all that is kept and said in it."""
+    from mystyle_cli.photos.encode import Beside, encode
+
+    buffer = io.BytesIO()
+    beside = Beside(picture.alpha, picture.exif, picture.marks, picture.seal)
+    encode(picture.pixels, buffer, beside, format=format, jpeg_quality=jpeg_quality)
+    return buffer.getvalue()
