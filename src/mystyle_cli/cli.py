@@ -96,6 +96,7 @@ class Root(Group):
     ) -> NoReturn:
         """Run the command line and leave with its exit code; the only error boundary of the program."""
         app = extra.setdefault("obj", App())
+        app.words = tuple(sys.argv[1:] if args is None else args)
         try:
             code = super().main(
                 args, prog_name, complete_var, standalone_mode=False, windows_expand_args=False, **extra

@@ -8,9 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mystyle_cli.engines.engine import Note, Seat
-from mystyle_cli.errors import ModelError
+from mystyle_cli.errors import ModelError, NotThisPersonError
+from mystyle_cli.progress import Progress
+from mystyle_cli.terminal.errands import Job, Picture, Result
 
 
 @dataclass(frozen=True)
@@ -78,3 +81,47 @@ class Sleeping:
             (self.folder / f"{item}").write_text(str(os.getpid()))
             time.sleep(60)
         return list(items)
+
+
+@dataclass(frozen=True)
+class Negating:
+    """A command's opening whose answers are negatives of photos; light, too.
+
+    Args:
+        deadly: a photo's name; the worker kills itself when its result is to be made, as often as there are
+            fewer than so many lines in `log`.
+        log: a file that gets a line for each result that is made.
+        slow: seconds that each photo takes.
+    """
+
+    log: Path
+    deadly: str = ""
+    times: int = 1
+    slow: float = 0.0
+
+    def open(self, seat: Seat) -> Negating:
+        """Be ready."""
+        return self
+
+    def answer(self, jobs: Sequence[Job], progress: Progress) -> list[Any]:
+        """Return the negatives; of strangers, that they are."""
+        time.sleep(self.slow * len(jobs))
+        return [
+            NotThisPersonError(f"{job.item.name}: nobody we know")
+            if "stranger" in job.item.name
+            else 255 - job.photo.pixels
+            for job in jobs
+        ]
+
+    def finish(self, job: Job, answer: Any) -> Result:
+        """Return what is written and said."""
+        with self.log.open("a") as file:
+            file.write(f"{job.item.path}\n")
+        if self.deadly and self.deadly in job.item.name:
+            lines = self.log.read_text().splitlines()
+            if sum(self.deadly in line for line in lines) <= self.times:
+                os.kill(os.getpid(), signal.SIGKILL)
+        report = {"mean": float(answer.mean()), "warnings": ["it is negative"]}
+        code = job.item.name.encode() if job.code is not None else b""
+        said = f"{job.item.name} turned"
+        return Result(lambda: Picture(answer, None), said, ["it is negative"], report, code=code)

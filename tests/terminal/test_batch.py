@@ -81,6 +81,7 @@ def options(*inputs: Path | str, output: Path | str | None = None, **changes: ob
         "no_mark": False,
         "naming": None,
         "on": None,
+        "dry_run": False,
     }
     return BatchOptions(**{**values, **changes})  # type: ignore[arg-type]
 

@@ -37,6 +37,7 @@ from mystyle_cli.terminal.options import (
     warn_unbounded,
 )
 from mystyle_cli.terminal.outputs import Originals
+from mystyle_cli.terminal.running import Asked
 from mystyle_cli.terminal.searching import UNUSED, SearchOptions, search_options, settings_of
 from mystyle_cli.terminal.subjects import (
     Companions,
@@ -259,7 +260,21 @@ def command(
         drawing,
         SubjectReader(landmarks=landmark_companions(search.landmarks)),
     )
-    with open_batch(app.console, batch, "edit", originals, size=size) as inputs:
+    asked = Asked(
+        app,
+        "edit",
+        (opening.profile, change, drawing, search, restore and restore.drawn, batch.made),
+        (
+            drawing.codes is None,
+            drawing.refine,
+            search.space,
+            search.steps,
+            len(edits),
+            opening.profile.prior,
+        ),
+        tuple([*beside, *files]),
+    )
+    with open_batch(app.console, batch, "edit", originals, size=size, asked=asked) as inputs:
         inputs.work(opening)
     return inputs.exit_code
 

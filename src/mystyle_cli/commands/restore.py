@@ -127,8 +127,16 @@ def run_restore(
     reader = SubjectReader(ask.masks, landmarks, ask.region, transparent=ask.task == "inpaint")
     opening = OpenRestoring(found(profile), app.device, ask.task, settings, reader, codes.keep_code)
     watch = ask.watching(app.console, batch, name, search, codes)
+    asked = ask.asked(app, batch, settings, [opening.profile], search, codes)
     with open_batch(
-        app.console, batch, ask.task, originals, codes.folder, watch=watch, variants=ask.variants
+        app.console,
+        batch,
+        ask.task,
+        originals,
+        codes.folder,
+        watch=watch,
+        variants=ask.variants,
+        asked=asked,
     ) as inputs:
         inputs.work(opening)
     return inputs.exit_code

@@ -119,6 +119,9 @@ class Engine(Protocol):
     def in_place(self) -> bool:
         """Whether workers find this machine's files where they are here; else items bring them along."""
 
+    def seats(self, demand: Demand) -> int:
+        """Return how many chunks would be under way at once, as far as that is known before they start."""
+
     def start(
         self, opener: Opener, demand: Demand, folder: Path | None, here: Seat
     ) -> AbstractContextManager[Pool]:

@@ -53,10 +53,14 @@ class Local:
         """Files are where they are."""
         return True
 
+    def seats(self, demand: Demand) -> int:
+        """Return how many processes work."""
+        return self.count or fitting(demand)
+
     @contextmanager
     def start(self, opener: Opener, demand: Demand, folder: Path | None, here: Seat) -> Iterator[Pool]:
         """Start workers, each when the first chunk for it is there."""
-        count = self.count or fitting(demand)
+        count = self.seats(demand)
         if count == 1:
             yield _Here(opener, here)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -25,6 +26,16 @@ def free_memory() -> int | None:
 def used_memory() -> int:
     """Return the bytes of memory that this process holds now; 0 where nothing tells."""
     return _pages(1) or 0
+
+
+def peak_memory() -> int:
+    """Return the bytes of memory that this process held at most; 0 where nothing tells."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
 
 
 def _known(values: Iterable[int | None]) -> list[int]:

@@ -22,6 +22,7 @@ class Found:
     name: str
     person: str  # who of several people; "" for all that it holds
     version: str
+    prior: str  # digest of the prior that it was tuned from
     _opened: Profile | None = field(default=None, compare=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -46,7 +47,9 @@ class Found:
 def found(profile: Profile) -> Found:
     """Return an open profile as it can be handed on."""
     root = profile.path.parent.absolute()
-    return Found(root, profile.name, profile.person, version_of(profile), profile)
+    return Found(
+        root, profile.name, profile.person, version_of(profile), profile.manifest.prior.sha256, profile
+    )
 
 
 def version_of(profile: Profile) -> str:

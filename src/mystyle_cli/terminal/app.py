@@ -34,6 +34,7 @@ class App:
     json: bool = False
     debug: bool = False
     no_progress: bool = False
+    words: tuple[str, ...] = ()  # of the command line, without the program
 
     @property
     def console(self) -> Console:

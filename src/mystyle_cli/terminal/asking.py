@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,8 +17,12 @@ from mystyle_cli.terminal.subjects import Companions, mask_companions
 if TYPE_CHECKING:
     from mystyle_cli.find.region import Box, Region
     from mystyle_cli.restore.task import Quality, RestoreSettings, TaskName
+    from mystyle_cli.store.found import Found
+    from mystyle_cli.terminal.app import App
     from mystyle_cli.terminal.console import Console
     from mystyle_cli.terminal.options import BatchOptions
+    from mystyle_cli.terminal.running import Asked
+    from mystyle_cli.terminal.searching import SearchOptions
     from mystyle_cli.terminal.watching import Watch
 
 
@@ -43,10 +48,33 @@ class Ask:
             return None
         if self.variants > 1:
             raise UsageError("--watch gives one answer to each photo", "Leave out --watch or --variants.")
-        from mystyle_cli.terminal.watching import Watch, fingerprint
+        from mystyle_cli.engines.runs import fingerprint
+        from mystyle_cli.terminal.watching import Watch
 
-        made = batch.format_name, batch.jpeg_quality, batch.keep_metadata, batch.marking
-        return Watch(console, batch, fingerprint(replace(self, watch=False), made, *further))
+        return Watch(console, batch, fingerprint(replace(self, watch=False), batch.made, *further))
+
+    def asked(
+        self,
+        app: App,
+        batch: BatchOptions,
+        settings: RestoreSettings,
+        profiles: Sequence[Found],
+        search: SearchOptions,
+        *further: object,
+    ) -> Asked:
+        """Return what a run of it is known by.
+
+        Args:
+            further: what else decides the results.
+        """
+        from mystyle_cli.terminal.running import Asked
+
+        beside = [path for path in (search.landmarks, self.masks.path if self.masks else None) if path]
+        projection = settings.projection
+        pace = settings.quality, projection.space, projection.steps, self.variants, len(profiles)
+        priors = [profile.prior for profile in profiles]
+        what = replace(self, watch=False), batch.made, profiles, search, settings.drawn, *further
+        return Asked(app, self.task, what, (*pace, *priors), tuple(beside))
 
     def varied(self, variants: int | None) -> Ask:
         """Return the same with so many answers to each photo, where that was said."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import count, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from mystyle_cli.engines.engine import Note, Seat, Spread
-from mystyle_cli.engines.named import Where
+from mystyle_cli.engines.engine import Demand, Note, Seat, Spread
 from mystyle_cli.errors import DecodeError, FaceError, MystyleError, UsageError
 from mystyle_cli.progress import Progress, Step, silent
 from mystyle_cli.terminal.console import Console, is_closed
@@ -30,11 +30,12 @@ from mystyle_cli.terminal.outputs import (
     split,
     target_for,
 )
+from mystyle_cli.terminal.running import HERE, Asked, Forecast, Kept, forecast, kept
 
 if TYPE_CHECKING:
+    from mystyle_cli.engines.named import Where
     from mystyle_cli.terminal.watching import Watch
 
-HERE: Final = Where("local", "1")
 SOME_FAILED = 3
 
 
@@ -56,6 +57,7 @@ def open_batch(
     size: tuple[int, int] | None = None,
     watch: Watch | None = None,
     variants: int = 1,
+    asked: Asked | None = None,
 ) -> Iterator[Batch]:
     """Plan where the results of all inputs go; at the end, say what came of them.
 
@@ -65,6 +67,7 @@ def open_batch(
         size: height and width of every result, where that is known; None: about those of its photo.
         watch: yields the inputs as they come; an interruption ends that, as it should.
         variants: results of each input.
+        asked: what the run is known by that is kept where `--on` says where work runs.
 
     Raises:
         UsageError: inputs and outputs do not fit together; nothing has been done then.
@@ -76,12 +79,16 @@ def open_batch(
         batch: Batch = WatchingBatch(console, options, command, originals, codes, watch)
     else:
         batch = _planned(console, options, command, originals, codes, size, variants)
+    batch.asked = asked
     with console.progress() as batch.progress:
         try:
             yield batch
         except KeyboardInterrupt:
             if watch is None:
                 raise
+    if batch.forecast is not None:
+        console.document(command, batch.forecast.to_json())
+        return
     batch.account()
     batch.document(command)
 
@@ -126,6 +133,7 @@ class Ledger:
         self.failed: list[Failure] = []
         self.skipped: list[Input] = []
         self.beside: dict[str, list[dict[str, str]]] = {}  # what else the JSON document says was left out
+        self.run = ""  # the name of the run that is kept
 
     @property
     def exit_code(self) -> int:
@@ -183,6 +191,8 @@ class Ledger:
         ]
         skipped = [item.name for item in self.skipped]
         body = {"results": self.done, "failures": failures, "skipped": skipped, **self.beside}
+        if self.run:
+            body["run"] = self.run
         self.console.document(command, body, ok=not failures and not any(self.beside.values()))
 
 
@@ -201,6 +211,8 @@ class Batch(Ledger):
         super().__init__(console, inputs, "photos")
         self.options, self.seal = options, seal_for(options.marking)
         self.places, self.originals, self.size = places, originals, size
+        self.asked: Asked | None = None  # what a run that is kept is known by
+        self.forecast: Forecast | None = None  # what the work would take, where nothing else is wanted
         self.left_out: list[Note] = []  # what workers told that is not of one input
         self._ahead: dict[int, tuple[Errand, Became]] = {}  # finished before others that come first
         self._next = 0  # the number of the errand that is told next
@@ -211,20 +223,54 @@ class Batch(Ledger):
         Raises:
             MystyleError: of what all inputs need.
         """
-        where = self.options.on or HERE
+        asked, options = self.asked, self.options
+        where = options.on or HERE
         if where != HERE:
             self._refuse_elsewhere(where)
-        desks = Desks(self.options, opening, self.originals, self.size, self.seal)
-        engine = where.open()
+        if options.dry_run:
+            self._forecast(where)
+        elif options.on is None or asked is None:
+            self._spread(opening, where, None)
+        else:
+            run = asked.run(options.inputs, options.output)
+            self.run = run.name
+            with kept(asked, run, where, len(self.inputs)) as keeping:
+                self.console.info(f"run {run.name} on {where.name}")
+                try:
+                    self._spread(opening, where, keeping)
+                finally:
+                    keeping.end(len(self.inputs), len(self.done), len(self.skipped), len(self.failed))
+
+    def _spread(self, opening: Opening, where: Where, keeping: Kept | None) -> None:
+        noting = None if keeping is None else keeping.noting
+        desks = Desks(self.options, opening, self.originals, self.size, self.seal, noting)
+        spread = Spread(where.open(), here=Seat(self.hear, self._step))
+        if keeping is not None:
+            spread.demand = keeping.asked.demand(self.options.batch)
+            spread.folder, spread.stopped = keeping.run.folder, keeping.run.stopped
         self.tell()
-        spread = Spread(engine, here=Seat(self.hear, self._step))
         with closing(spread.over(desks, self._errands())) as found:
             for errand, became in found:
+                if keeping is not None and isinstance(became, Done):
+                    keeping.count(became.cost)
                 self._ahead[errand.number] = errand, became
                 while self._next in self._ahead:
                     self._settle(*self._ahead.pop(self._next))
                     self._next += 1
                 self.tell()
+
+    def _forecast(self, where: Where) -> None:
+        """Say what the work would take."""
+        asked, options = self.asked, self.options
+        there = [place for place in self.places if all(map(os.path.lexists, place.needed))]
+        items = len(self.inputs) - (0 if options.overwrite else len(there))
+        before, demand = (
+            (None, Demand()) if asked is None else (asked.measured(), asked.demand(options.batch))
+        )
+        found = forecast(before, where, where.open().seats(demand), items, len(self.inputs) - items)
+        for line in found.lines():
+            self.console.show(line)
+        self.forecast = found
 
     def _refuse_elsewhere(self, where: Where) -> None:
         """Refuse (UsageError) what only this process can do."""
@@ -288,8 +334,11 @@ class WatchingBatch(Batch):
         watch: Watch,
     ) -> None:
         ending = options.format_name or FORMAT
-        if options.on is not None:
-            raise UsageError("--watch works in this process", "Leave out --watch or --on.")
+        for option, typed in (("--on", options.on is not None), ("--dry-run", options.dry_run)):
+            if typed:
+                raise UsageError(
+                    f"--watch works in this process, until Ctrl-C: {option} does nothing", "Leave one out."
+                )
         refuse_idle([target_for(Path(f"a.{ending}"))], options.format_name, options.jpeg_quality)
         options = replace(options, skip_existing=not options.overwrite)
         super().__init__(console, options, [], [], originals, None)

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from mystyle_cli.errors import MystyleError, contained
+from mystyle_cli.files.documents import Items, Kind, Record, Text
+from mystyle_cli.files.notes import Line, written
+from mystyle_cli.files.parsing import DocumentError, json_of
+from mystyle_cli.nets.memory import peak_memory
 from mystyle_cli.terminal.console import pour
 from mystyle_cli.terminal.inputs import Input
 from mystyle_cli.terminal.outputs import JPEG_QUALITY, Ground, Originals, Place, Target
 
 if TYPE_CHECKING:
     from mystyle_cli.engines.engine import Seat, Work
+    from mystyle_cli.engines.runs import Noting
     from mystyle_cli.photos.decode import Photo
     from mystyle_cli.photos.marks import Provenance
     from mystyle_cli.photos.pixels import Format, Pixels
@@ -130,6 +137,15 @@ class Errand:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What the work on an errand took of its worker."""
+
+    seconds: float  # of its share of what was done together
+    opening: float  # seconds until the worker was ready
+    memory: int  # bytes at most
+
+
+@dataclass(frozen=True)
 class Done:
     """A result was written."""
 
@@ -137,6 +153,7 @@ class Done:
     warnings: tuple[str, ...]
     report: Mapping[str, object]
     beside: tuple[str, ...] = ()  # names of further pictures
+    cost: Cost | None = None  # None where it was written before
 
 
 @dataclass(frozen=True)
@@ -162,10 +179,26 @@ class Desks:
     originals: Originals
     size: tuple[int, int] | None = None
     seal: Seal | None = field(default=None, repr=False)  # what signs results, where that is wanted
+    noting: Noting | None = None  # of a run that is kept
 
     def open(self, seat: Seat) -> Work:
         """Return what does errands; what they need is loaded for the first photo that can be read."""
         return _Desk(self, seat).do
+
+
+class _Any(Kind):
+    """A table of whatever a command reports."""
+
+    def read(self, value: object, name: str) -> dict[str, object]:
+        if not isinstance(value, dict):
+            raise DocumentError(f"`{name}` is no table")
+        return value
+
+
+_LINES: Final = Text(1 << 16, lines=True)
+_TOLD: Final = Record(
+    {"summary": _LINES, "warnings": Items(_LINES), "beside": Items(_LINES), "report": _Any()}
+)
 
 
 class _Desk:
@@ -175,31 +208,63 @@ class _Desk:
         self.given, self.seat, self.options = given, seat, given.options
         self.originals = given.originals
         self.ground = Ground(given.originals, self.options.overwrite, TAKEN)
+        self.notes = given.noting.open() if given.noting is not None else None
         self._hands: Hands | None = None  # nets take seconds to load
+        self._opening = 0.0
 
     def do(self, errands: Sequence[Errand]) -> Iterator[Became]:
         """Yield what became of errands, whose photos are worked on together."""
         self.originals |= Originals.of(errand.item.path for errand in errands if errand.item.path is not None)
         self.ground.originals = self.originals
-        read = [self._read(errand) for errand in errands]
-        jobs = [one for one in read if isinstance(one, Job)]
-        answers = iter(self._opened().answer(jobs, self.seat.progress) if jobs else ())
-        for errand, one in zip(errands, read, strict=True):
-            yield self._settled(errand, one, next(answers)) if isinstance(one, Job) else one
-
-    def _opened(self) -> Hands:
-        if self._hands is None:
+        begun = time.perf_counter()
+        read = [self._read(self._known(errand)) for errand in errands]
+        jobs = [one[1] for one in read if isinstance(one, tuple)]
+        if jobs and self._hands is None:
             self._hands = self.given.opening.open(self.seat)
-        return self._hands
+            self._opening = time.perf_counter() - begun
+            begun = time.perf_counter()
+        answers = iter(self._hands.answer(jobs, self.seat.progress) if jobs and self._hands else ())
+        share = (time.perf_counter() - begun) / max(1, len(jobs))
+        for one in read:
+            if not isinstance(one, tuple):
+                yield one
+                continue
+            begun = time.perf_counter()
+            became = self._settled(*one, next(answers))
+            if isinstance(became, Done):
+                seconds = share + time.perf_counter() - begun
+                became = replace(became, cost=Cost(seconds, self._opening, peak_memory()))
+            yield became
+
+    def _known(self, errand: Errand) -> Errand | Became:
+        """Return what a run that is kept knows of an errand: that it is done, or that what is there is ours.
+
+        What is there counts where it is as the run's own lines say that it was written.
+        """
+        from mystyle_cli.photos.decode import digests_of
+
+        place, path = errand.place, errand.item.path
+        if self.notes is None or path is None:
+            return errand
+        lines = self.notes.lines_on([one for one in place.paths if os.path.lexists(one)])
+        if not lines:
+            return errand
+        needed = [lines.get(one) for one in place.needed]
+        photo = digests_of([path])[path]
+        if all(line is not None and line["photo"] == photo for line in needed):
+            return _before(needed[0]) if needed[0] and self.notes.of_now(needed[0]) else LeftOut()
+        return replace(errand, replaces=True)
 
     def _replaces(self, errand: Errand) -> bool:
         return self.options.overwrite or errand.replaces
 
-    def _read(self, errand: Errand) -> Job | Became:
+    def _read(self, errand: Errand | Became) -> tuple[Errand, Job] | Became:
         """Return what is to be worked on, or why it is not."""
         from mystyle_cli.photos.decode import decode
         from mystyle_cli.photos.encode import check_room
 
+        if not isinstance(errand, Errand):
+            return errand
         options, item, place = self.options, errand.item, errand.place
         self.ground.overwrite = self._replaces(errand)
         left = options.skip_existing and not self.ground.overwrite
@@ -219,49 +284,80 @@ class _Desk:
         except Exception as error:
             return contained(item.name, error)
         code = None if place.code in there else place.code
-        return Job(item, place.target, photo, code, wanted, place.beside)
+        return errand, Job(item, place.target, photo, code, wanted, place.beside)
 
     def _settled(self, errand: Errand, job: Job, answer: Any | MystyleError) -> Became:
         """Write what was made of a job, or tell why there is nothing, be it in the making of the result."""
-        ground, hands = self.ground, self._opened()
+        ground = self.ground
         ground.overwrite = self._replaces(errand)
         try:
             if isinstance(answer, MystyleError):
                 raise answer
             if job.code is not None:
                 ground.refuse(job.code)
-            result = hands.finish(job, answer)
+            assert self._hands is not None
+            result = self._hands.finish(job, answer)
+            beside = tuple(target.name for target, _ in result.beside)
+            done = Done(result.summary, tuple(result.warnings), result.report, beside)
             if job.code is not None:
-                from mystyle_cli.person.files import write_whole
-
-                write_whole(job.code, result.code)
+                self._put(Target(job.code, job.target.format), result.code, job, None)
             # what there may be less of comes first: what is there last says that all of it is
             for target, picture in (*result.beside, (job.target, result.picture)) if job.wanted else ():
-                self._write(target, picture())
+                self._write(target, picture(), job, done if target is job.target else None)
         except BrokenPipeError:  # nobody reads standard output any more
             raise
         except Exception as error:
             return contained(job.item.name, error)
-        beside = tuple(target.name for target, _ in result.beside)
-        return Done(result.summary, tuple(result.warnings), result.report, beside)
+        return done
 
-    def _write(self, target: Target, picture: Picture) -> None:
+    def _write(self, target: Target, picture: Picture, job: Job, done: Done | None) -> None:
         options = self.options
         drawn = marked(picture, options.marking, self.given.seal)
         if target.path is not None:
             self.ground.refuse(target.path)
-        write(target, drawn, options.jpeg_quality or JPEG_QUALITY, self.originals)
+        self._put(target, encoded(drawn, target.format, options.jpeg_quality or JPEG_QUALITY), job, done)
+
+    def _put(self, target: Target, data: bytes, job: Job, done: Done | None) -> None:
+        """Write a file of a job; where the run is kept, first what it will be.
+
+        Args:
+            done: what is told of the job, with its last file.
+        """
+        if self.notes is not None and target.path is not None and self.given.noting is not None:
+            line = {
+                "photo": job.photo.sha256,
+                "asked": self.given.noting.run,
+                "input": written(job.item.relative.as_posix()),
+            }
+            if done is not None:
+                told = {"summary": done.summary, "warnings": done.warnings, "report": done.report}
+                line["told"] = json.dumps({**told, "beside": done.beside})
+            self.notes.add(target.path, data, line)
+        put(target, data, self.originals)
+
+
+def _before(line: Line) -> Became:
+    """Return what a worker told of a result before it died."""
+    try:
+        told = _TOLD.read(json_of(line.get("told", "")), "told")
+    except DocumentError:
+        return LeftOut()
+    return Done(told["summary"], tuple(told["warnings"]), told["report"], tuple(told["beside"]))
 
 
 def write(target: Target, picture: Picture, jpeg_quality: int, originals: Originals) -> None:
     """Write one picture whole or not at all; folders on the way are made. Raises MystyleError."""
-    if target.path is None:
-        pour(encoded(picture, target.format, jpeg_quality))
-        return
-    originals.refuse(target.path)
-    data = encoded(picture, target.format, jpeg_quality)
+    put(target, encoded(picture, target.format, jpeg_quality), originals)
+
+
+def put(target: Target, data: bytes, originals: Originals) -> None:
+    """Write the file of a result whole or not at all; folders on the way are made. Raises MystyleError."""
     from mystyle_cli.files.writing import write_result
 
+    if target.path is None:
+        pour(data)
+        return
+    originals.refuse(target.path)
     try:
         target.path.parent.mkdir(parents=True, exist_ok=True)
         write_result(target.path, data)

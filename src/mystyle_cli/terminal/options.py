@@ -131,11 +131,17 @@ class BatchOptions:
     no_mark: bool
     naming: Naming | None  # how results are called; None as the program does
     on: Where | None  # where work runs; None: in this process
+    dry_run: bool
 
     @property
     def marking(self) -> Marking:
         """How results say that they are AI-made; raises UsageError where options contradict each other."""
         return marking_of(self.mark, self.no_mark)
+
+    @property
+    def made(self) -> tuple[object, ...]:
+        """What of it decides what is in a result's file."""
+        return self.format_name, self.jpeg_quality, self.keep_metadata, self.marking
 
 
 output_option: Final = click.option(
@@ -212,7 +218,7 @@ on_option: Final = click.option(
     type=Engines(),
     metavar="ENGINE",
     help="Where work runs: local:N is N processes of this machine, local as many as there is room for.  "
-    "[default: this process]",
+    "The run is kept: the same command does what is missing (mystyle jobs).  [default: this process]",
 )
 
 
@@ -251,6 +257,11 @@ batch_options: Final = bundle(
         mark_option,
         no_mark_option,
         on_option,
+        click.option(
+            "--dry-run",
+            is_flag=True,
+            help="Show how many photos there are, and what they will take.",
+        ),
     ),
 )
 

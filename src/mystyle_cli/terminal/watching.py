@@ -6,19 +6,17 @@ twice, whatever a photo is called, whether its result was moved away, and after 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.files import reading
-from mystyle_cli.files.parsing import DocumentError, json_of
-from mystyle_cli.files.writing import refuse_link, write_result
+from mystyle_cli.files.notes import Notes, append, digest, lines_in, written
+from mystyle_cli.files.places import descend
+from mystyle_cli.files.writing import refuse_link
 from mystyle_cli.terminal.inputs import Input, pictures_of
 from mystyle_cli.terminal.outputs import names_folder
 
@@ -30,8 +28,6 @@ EVERY: Final = 2.0  # seconds between two looks
 NOTES: Final = ".mystyle-watch.jsonl"  # the file beside the results
 LARGEST: Final = 256 << 20  # bytes of the largest such file that is read
 
-FIELDS: Final = frozenset({"photo", "asked", "input"})  # of a note, at least
-
 State = tuple[int, int, int]
 """What tells that a file is another one, or is still being written: its number, size and time of change."""
 
@@ -41,59 +37,46 @@ def wait() -> None:
     time.sleep(EVERY)
 
 
-def fingerprint(*asked: object) -> str:
-    """Return what a command and its options are known by."""
-    return hashlib.sha256(repr(asked).encode("utf-8", "backslashreplace")).hexdigest()
-
-
-@dataclass
-class Notes:
+class WatchNotes:
     """What was done already, in a file beside the results; one that is damaged is gone on with.
 
     Args:
-        asked: what the command is known by, see `fingerprint`.
+        folder: of the results; it need not be there yet.
+        asked: what the command is known by, see `runs.fingerprint`.
+
+    Raises:
+        UsageError: they cannot be read.
     """
 
-    path: Path
-    asked: str
-    _lines: list[dict[str, Any]] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, folder: Path, asked: str) -> Notes:
-        """Read the notes of a folder, which need not be there yet; raises UsageError where they cannot be."""
-        path = folder / NOTES
-        notes = cls(path, asked)
+    def __init__(self, folder: Path, asked: str) -> None:
+        self.folder, self.path, self.asked = folder, folder / NOTES, asked
         try:
-            refuse_link(path)
-            lines = reading.read_file(path, LARGEST).decode("utf-8", "replace").splitlines()
+            refuse_link(self.path)
+            data = reading.read_file(self.path, LARGEST)
         except FileNotFoundError:
-            return notes
+            data = b""
         except OSError as error:
             raise UsageError(
-                f"{path} cannot be read: {error.strerror or error}", "Use another folder with -o."
+                f"{self.path} cannot be read: {error.strerror or error}", "Use another folder with -o."
             ) from error
-        for line in lines:
-            try:
-                entry = json_of(line)
-            except DocumentError:
-                continue
-            if isinstance(entry, dict) and entry.keys() >= FIELDS and all(map(_is_text, entry.values())):
-                notes._lines.append(entry)
-        if lines and not notes._lines:  # it would be replaced
-            raise UsageError(f"{path} is no file of mystyle's", "Use another folder with -o.")
-        return notes
+        lines = lines_in(data)
+        if data and not lines:  # it would be added to
+            raise UsageError(f"{self.path} is no file of mystyle's", "Use another folder with -o.")
+        self.notes = Notes(lines, folder, self._append)
+
+    def _append(self, data: bytes) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with descend(self.folder, ()) as place:
+            append(place, NOTES, data, 0o666)
 
     def knows(self, photo: str) -> bool:
         """Tell whether a photo of this digest was worked on, or could not be."""
-        return any(line.get("photo") == photo and line.get("asked") == self.asked for line in self._lines)
+        return self.notes.knows(photo, self.asked)
 
     def made_of(self, output: Path, item: Input) -> bool | None:
         """Tell whether a result was made of a photo; None where none is there as it was written last."""
-        name = _written(os.path.relpath(output, self.path.parent))
-        last = next((line for line in reversed(self._lines) if line.get("output") == name), None)
-        if last is None or last.get("written") != _digest(output):
-            return None
-        return bool(last["input"] == _written(item.relative.as_posix()))
+        line = self.notes.line_on(output)
+        return None if line is None else line["input"] == written(item.relative.as_posix())
 
     def add(self, photo: str, item: Input, output: Path | None) -> None:
         """Note what became of a photo of a digest: its result, or None where there is none.
@@ -101,42 +84,22 @@ class Notes:
         Raises:
             MystyleError: nothing can be written there.
         """
-        line = {"photo": photo, "asked": self.asked, "input": _written(item.relative.as_posix())}
+        line = {"photo": photo, "asked": self.asked, "input": written(item.relative.as_posix())}
         if output is not None:
-            name = _written(os.path.relpath(output, self.path.parent))
-            line |= {"output": name, "written": _digest(output) or ""}
-        self._lines.append(line)
-        text = "".join(json.dumps(one) + "\n" for one in self._lines)
+            line |= {"output": self.notes.name_of(output), "written": digest(output) or ""}
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_result(self.path, text.encode())
+            self.notes.add(line)
         except OSError as error:
             raise MystyleError(
                 f"{self.path} cannot be written: {error.strerror or error}", "Check the place of the results."
             ) from error
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _written(name: str) -> str:
-    """Return a name as text that any file can hold, whatever bytes it is of."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def _digest(path: Path) -> str | None:
-    try:
-        return reading.digest_of(path, LARGEST)
-    except OSError:
-        return None
-
-
 class Watch:
     """A folder that is looked at again and again.
 
     Args:
-        asked: what the command is known by, see `fingerprint`.
+        asked: what the command is known by, see `runs.fingerprint`.
 
     Raises:
         UsageError: what is to be watched is no folder, or the results would land among the photos.
@@ -156,7 +119,7 @@ class Watch:
                 raise UsageError(
                     f"the results in {options.output} would be taken for photos", "Use another -o FOLDER."
                 )
-        self.notes = Notes.of(Path(options.output), asked)
+        self.notes = WatchNotes(Path(options.output), asked)
         self.digests: dict[str, str] = {}  # of photos that were handed out, by their names
         self._seen: dict[str, State] = {}  # what was there at the last look
         self._tried: dict[str, State] = {}  # what was handed out, or found done

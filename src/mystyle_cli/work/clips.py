@@ -58,6 +58,7 @@ def refuse_unfit(batch: BatchOptions, search: SearchOptions, ask: Ask, codes: bo
         "--recursive": batch.recursive,
         "--watch": ask.watch,
         "--on": batch.on is not None,
+        "--dry-run": batch.dry_run,
         "--variants": ask.variants > 1,
         "--keep-metadata": batch.keep_metadata,
         f"--mark {batch.mark}": batch.mark in ("visible", "c2pa"),

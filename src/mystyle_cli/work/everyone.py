@@ -57,7 +57,8 @@ def run_everyone(app: App, ask: Ask, batch: BatchOptions, search: SearchOptions)
     settings = ask.applied(settings_of(app, ask.task, batch, search, ask.quality))
     opening = OpenGroup(tuple(map(found, profiles)), app.device, ask.task, settings, reader)
     watch = ask.watching(app.console, batch, search)
-    with open_batch(app.console, batch, ask.task, originals, watch=watch) as inputs:
+    asked = ask.asked(app, batch, settings, opening.profiles, search)
+    with open_batch(app.console, batch, ask.task, originals, watch=watch, asked=asked) as inputs:
         inputs.work(opening)
         left = [Note("left out", error.message, error.hint, name) for name, error in refused.items()]
         left += inputs.left_out

@@ -1,0 +1,201 @@
+"""Where a command's items are worked on, and the run that is kept of it: `--on` and `--dry-run`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from mystyle_cli.engines.engine import Demand
+from mystyle_cli.engines.named import Where
+from mystyle_cli.terminal.learning import GIB, duration
+
+if TYPE_CHECKING:
+    from mystyle_cli.engines.runs import Noting, Run, RunRecord
+    from mystyle_cli.terminal.app import App
+    from mystyle_cli.terminal.errands import Cost
+
+HERE: Final = Where("local", "1")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a command with many items is known by.
+
+    Args:
+        what: all that decides the results, the versions of profiles among it.
+        pace: what of it decides how long an item takes.
+        beside: files and folders besides the items that are read.
+    """
+
+    app: App
+    command: str
+    what: tuple[object, ...]
+    pace: tuple[object, ...]
+    beside: tuple[Path, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """A digest of what decides how long an item takes."""
+        from mystyle_cli.engines.runs import fingerprint
+
+        return fingerprint(self.command, self.app.device, *self.pace)[:16]
+
+    def run(self, inputs: Sequence[str], output: str | None) -> Run:
+        """Return the run of the command with its inputs and the place of its results."""
+        from mystyle_cli.engines.runs import Runs
+
+        places = [os.path.abspath(one) for one in (*inputs, *([] if output is None else [output]))]
+        stamps = [_stamp(path) for path in self.beside]
+        return Runs(self.app.profiles().root).of((self.command, self.what, places, stamps))
+
+    def measured(self) -> RunRecord | None:
+        """Return the last run of the same kind of items on this machine, or None."""
+        from mystyle_cli.engines.runs import Runs
+
+        return Runs(self.app.profiles().root).measured(self.kind)
+
+    def demand(self, batch: int) -> Demand:
+        """Return what one worker takes, as far as that was measured.
+
+        Args:
+            batch: items that are worked on together.
+        """
+        from mystyle_cli.nets.providers import cuda_devices
+
+        before = self.measured()
+        cards = self.app.device in ("auto", "cuda") and cuda_devices() > 0
+        if before is None:
+            return Demand(gpu=cards)
+        each = before.each
+        return Demand(before.memory or None, gpu=cards, seconds=None if each is None else each * batch)
+
+
+def _stamp(path: Path) -> tuple[object, ...]:
+    """Return what tells that a file, or one in a folder, was changed."""
+    files = [path, *(sorted(path.rglob("*")) if path.is_dir() else ())]
+    found = []
+    for file in files:
+        try:
+            status = file.stat()
+        except OSError:
+            continue
+        found.append((str(file), status.st_size, status.st_mtime_ns))
+    return tuple(found)
+
+
+@dataclass
+class Kept:
+    """A run under way, and what it has cost so far."""
+
+    asked: Asked
+    run: Run
+    record: RunRecord
+    noting: Noting
+    measured: int = field(default=0, init=False)
+    seconds: float = field(default=0.0, init=False)
+    opening: float = field(default=0.0, init=False)
+    memory: int = field(default=0, init=False)
+
+    def count(self, cost: Cost | None) -> None:
+        """Add what an item cost."""
+        if cost is not None:
+            self.measured += 1
+            self.seconds += cost.seconds
+            self.opening, self.memory = max(self.opening, cost.opening), max(self.memory, cost.memory)
+
+    def end(self, items: int, done: int, skipped: int, failed: int) -> None:
+        """Note how it came out; raises MystyleError where that cannot be written."""
+        from mystyle_cli.engines.runs import now
+
+        ended = now() if done + skipped + failed == items else ""
+        record = replace(self.record, ended=ended, items=items, done=done, skipped=skipped, failed=failed)
+        if self.measured:
+            record = replace(
+                record,
+                measured=self.measured,
+                seconds=self.seconds,
+                opening=self.opening,
+                memory=self.memory,
+            )
+        self.run.write(record)
+
+
+@contextmanager
+def kept(asked: Asked, run: Run, where: Where, items: int) -> Iterator[Kept]:
+    """Hold a run while it is driven.
+
+    Raises:
+        MystyleError: another command drives it, or it cannot be kept.
+    """
+    from mystyle_cli.engines.runs import Noting, RunRecord, now
+
+    with run.driven():
+        record = RunRecord(
+            asked.command, asked.app.words, os.getcwd(), where.name, asked.kind, now(), "", items
+        )
+        before = asked.measured()
+        if before is not None:  # until something was measured anew
+            record = replace(
+                record,
+                measured=before.measured,
+                seconds=before.seconds,
+                opening=before.opening,
+                memory=before.memory,
+            )
+        run.write(record)
+        yield Kept(asked, run, record, Noting.of(run))
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a command will take, by what was measured here."""
+
+    items: int  # to be worked on
+    there: int  # whose results are there
+    engine: str
+    workers: int
+    seconds: float | None  # None: not measured yet
+    memory: int | None  # bytes, of all workers
+
+    def lines(self) -> list[str]:
+        """Lay it out, one matter a line."""
+        unknown = "not measured yet: the first run with --on measures it"
+        return [
+            f"items    {self.items}, {self.there} more are there",
+            f"engine   {self.engine}, {self.workers} at a time",
+            f"time     {unknown if self.seconds is None else f'about {duration(self.seconds)}'}",
+            f"memory   {unknown if self.memory is None else f'{self.memory / GIB:.1f} GB in all'}",
+        ]
+
+    def to_json(self) -> dict[str, object]:
+        """Return its part of the JSON document."""
+        return {
+            "dry_run": True,
+            "items": self.items,
+            "there": self.there,
+            "engine": self.engine,
+            "workers": self.workers,
+            "seconds": self.seconds,
+            "memory": self.memory,
+        }
+
+
+def forecast(before: RunRecord | None, where: Where, workers: int, items: int, there: int) -> Forecast:
+    """Return what work on items will take.
+
+    Args:
+        before: the last run of the same kind of items, where there was one.
+        workers: at once.
+        items: to be worked on.
+        there: whose results are there.
+    """
+    workers = min(workers, max(1, items))
+    seconds = memory = None
+    if before is not None and before.each is not None:
+        seconds = before.opening + before.each * items / workers if items else 0.0
+        memory = before.memory * workers or None
+    return Forecast(items, there, where.name, workers, seconds, memory)

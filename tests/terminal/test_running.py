@@ -1,0 +1,275 @@
+"""Runs that are kept: the same results in one process and in two, nothing lost, nothing twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mystyle_cli.engines.named import parse
+from mystyle_cli.engines.runs import NOTES, RECORD, RUNS, Runs
+from mystyle_cli.errors import MystyleError
+from mystyle_cli.terminal.app import App
+from mystyle_cli.terminal.batch import Batch, open_batch
+from mystyle_cli.terminal.options import BatchOptions
+from mystyle_cli.terminal.running import Asked
+from tests.support.toil import Negating
+
+
+def options(*inputs: Path | str, on: str | None = "local:1", **changes: object) -> BatchOptions:
+    """Return batch options with defaults, two photos at a time, results in `out`."""
+    values: dict[str, object] = {
+        **dict.fromkeys(("format_name", "jpeg_quality", "mark", "naming")),
+        **dict.fromkeys(
+            ("overwrite", "skip_existing", "recursive", "keep_metadata", "no_mark", "dry_run"), False
+        ),
+        "inputs": tuple(map(str, inputs)),
+        "output": "out",
+        "batch": 2,
+        "on": None if on is None else parse(on),
+    }
+    return BatchOptions(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def work(
+    how: BatchOptions, opening: Negating, codes: Path | None = None, *, json: bool = False, what: str = ""
+) -> Batch:
+    """Work through all inputs as a command does, with a store in `store`."""
+    app = App(store=Path("store"), json=json, words=("negative", *how.inputs))
+    asked = Asked(app, "negative", (what,), ("a negative",))
+    with open_batch(app.console, how, "negative", codes=codes, asked=asked) as batch:
+        batch.work(opening)
+    return batch
+
+
+@pytest.fixture
+def album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Seven photos, one of them a stranger's, and one file that is none; the folder is the current one."""
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    for index, name in enumerate("abdefg"):
+        Image.new("RGB", (8, 6), (index, 0, 0)).save(f"in/{name}.png")
+    Image.new("RGB", (8, 6), (99, 0, 0)).save("in/stranger.png")
+    Path("in/c.png").write_text("not a picture")
+    return Path("in")
+
+
+def made(log: Path) -> list[str]:
+    """Return the names of photos of which results were made, as often as they were."""
+    return sorted(Path(line).name for line in log.read_text().splitlines()) if log.exists() else []
+
+
+def results(folder: str = "out") -> dict[str, bytes]:
+    """Return what is in the folder of results."""
+    return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_two_processes_do_as_one(
+    album: Path, capfd: pytest.CaptureFixture[str], as_json: bool, tmp_path: Path
+) -> None:
+    """The same bytes, lines in the same order, exit codes, and the same document."""
+    found = {}
+    for on in (None, "local:1", "local:2"):
+        how = options(album, on=on)
+        batch = work(how, Negating(tmp_path / f"log-{on}"), Path("codes"), json=as_json)
+        said = capfd.readouterr()
+        out, err = said.out.replace(batch.run or "?", "?"), said.err.replace(f"run {batch.run} on {on}\n", "")
+        out, err = out.replace(',\n  "run": "?"', ""), re.sub(r"\(\d+ s\)", "", err)
+        found[on] = batch.exit_code, results(), results("codes"), out, err
+        for path in (*Path("out").iterdir(), *Path("codes").iterdir()):
+            path.unlink()
+    assert found[None] == found["local:1"] == found["local:2"]
+    code, pictures, codes, out, err = found["local:2"]
+    assert code == 3
+    assert [*pictures] == ["a.png", "b.png", "d.png", "e.png", "f.png", "g.png"]
+    assert [*codes] == [f"{name}.safetensors" for name in "abdefg"]
+    assert "8 photos: 6 done, 2 failed" in err
+    names = [one["output"] for one in json.loads(out)["results"]] if as_json else out.splitlines()
+    assert names == [f"out/{name}.png" for name in "abdefg"]
+
+
+def test_a_second_run_does_what_is_missing(album: Path) -> None:
+    """What is there as it was written stays; photos that changed, and results that went, are done again."""
+    opening, how = Negating(Path("log")), options(album)
+    first = work(how, opening, Path("codes"))
+    assert (len(first.done), len(first.skipped), len(first.failed)) == (6, 0, 2)
+    before = {path: path.stat().st_mtime_ns for path in Path("out").iterdir()}
+    again = work(how, opening, Path("codes"))
+    assert (len(again.done), len(again.skipped), len(again.failed)) == (0, 6, 2)
+    assert {path: path.stat().st_mtime_ns for path in Path("out").iterdir()} == before
+    Image.new("RGB", (8, 6), (50, 0, 0)).save("in/a.png")  # another photo of that name
+    Path("out/b.png").unlink()
+    Path("codes/d.safetensors").unlink()
+    Path("out/e.png").write_bytes(b"mine")
+    Path("log").unlink()
+    third = work(how, opening, Path("codes"))
+    assert made(Path("log")) == ["a.png", "b.png", "d.png"]
+    assert (len(third.done), len(third.skipped)) == (3, 2)
+    assert {Path(str(one.item.path)).name for one in third.failed} == {"c.png", "stranger.png", "e.png"}
+    assert Path("out/e.png").read_bytes() == b"mine"
+    assert np.asarray(Image.open("out/a.png"))[0, 0].tolist() == [205, 255, 255]
+    other = work(how, opening, Path("codes"), what="other settings")  # what is there is not of this run
+    assert other.run != third.run
+    assert len(other.failed) == 8
+
+
+def test_a_worker_that_dies_costs_time_only(album: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it wrote is not made twice; a photo that it dies of twice, alone the second time, is told."""
+    opening = Negating(Path("log").absolute(), deadly="b.png", times=9)
+    batch = work(options(album, on="local:2"), opening)
+    assert (len(batch.done), len(batch.skipped), len(batch.failed)) == (5, 0, 3)
+    assert [one["output"] for one in batch.done] == [f"out/{name}.png" for name in "adefg"]
+    assert batch.done[0]["mean"] == pytest.approx(255.0, abs=1)  # told though its worker did not live to
+    assert made(Path("log")) == sorted(["a.png", "b.png", "b.png", "d.png", "e.png", "f.png", "g.png"])
+    assert "in/b.png: the worker that had it ended twice (killed by signal 9)" in capsys.readouterr().err
+
+
+def test_only_one_command_drives_a_run(album: Path) -> None:
+    """The second is refused while the first is at it."""
+    how = options(album)
+    batch = work(how, Negating(Path("log")))
+    run = Runs(Path("store")).find(batch.run)
+    with run.driven(), pytest.raises(MystyleError, match="under way in another command"):
+        work(how, Negating(Path("log")))
+
+
+def test_cancelling_ends_it(album: Path) -> None:
+    """What is under way is left; the next run does the rest."""
+
+    class Cancelling(Negating):
+        def answer(self, jobs: object, progress: object) -> list[object]:
+            (run,) = Runs(Path("store")).all()
+            if not made(self.log):
+                run.stop()
+            return super().answer(jobs, progress)  # type: ignore[arg-type]
+
+    opening = Cancelling(Path("log"))
+    with pytest.raises(KeyboardInterrupt):
+        work(options(album), opening)
+    assert [*results()] == ["a.png", "b.png"]
+    (run,) = Runs(Path("store")).all()
+    assert run.state(run.read()) == "interrupted"
+    batch = work(options(album), opening)
+    assert (len(batch.done), len(batch.skipped)) == (4, 2)
+    assert run.state(run.read()) == "failed"
+    assert not run.stopped()
+
+
+@pytest.mark.parametrize("harm", ["lines", "record", "others", "links"])
+def test_a_forged_run_does_no_harm(album: Path, harm: str, tmp_path: Path) -> None:
+    """Whatever is in its folder: results are made or refused, and nothing of the user's is replaced."""
+    how = options(album)
+    batch = work(how, Negating(Path("log")))
+    run = Runs(Path("store")).find(batch.run)
+    (notes,) = (run.folder / NOTES).iterdir()
+    for path in Path("out").iterdir():
+        path.write_bytes(b"mine")
+    if harm == "lines":
+        lines = [json.loads(line) for line in notes.read_text().splitlines()]
+        forged = [{**line, "written": "0" * 64} for line in lines] + [
+            {"photo": 1},
+            [],
+            {"output": "out/a.png"},
+        ]
+        notes.write_text("\n".join(map(json.dumps, forged)) + '\n{"torn')
+    elif harm == "record":
+        (run.folder / RECORD).write_text('{"format": 9}')
+    elif harm == "others":
+        (run.folder / NOTES / "mine.jsonl").write_text("mine")
+    else:
+        mine = tmp_path / "mine"
+        mine.write_text(notes.read_text())
+        notes.unlink()
+        notes.symlink_to(mine)
+    again = work(how, Negating(Path("log")))
+    assert set(results().values()) == {b"mine"}
+    assert len(again.failed) == 8
+    if harm == "others":
+        assert (run.folder / NOTES / "mine.jsonl").read_text() == "mine"
+        assert run.remove() == (f"{NOTES}/mine.jsonl",)
+
+
+def test_what_is_kept_is_for_its_owner_only(album: Path) -> None:
+    """Folders and files of runs say which photos somebody has."""
+    work(options(album), Negating(Path("log")))
+    kept = [path for path in (Path("store") / RUNS).rglob("*")]
+    assert len(kept) >= 5
+    assert {path.stat().st_mode & 0o077 for path in (Path("store") / RUNS, *kept)} == {0}
+
+
+def test_a_forecast_is_of_what_was_measured(album: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything was measured that is said; nothing is done, and nothing is kept."""
+    dry = options(album, on="local:3", dry_run=True)
+    assert work(dry, Negating(Path("log")), json=True).exit_code == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["dry_run"], found["items"], found["there"], found["workers"]) == (True, 8, 0, 3)
+    assert found["seconds"] is None
+    assert found["memory"] is None
+    assert not Path("out").exists()
+    assert not Path("store").exists()
+    work(options(album), Negating(Path("log"), slow=0.05))
+    Path("out/a.png").unlink()
+    capsys.readouterr()
+    work(dry, Negating(Path("log")), json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert (found["items"], found["there"], found["workers"]) == (3, 5, 3)
+    assert 0.05 < found["seconds"] < 5
+    assert found["memory"] > 3 << 20
+    work(options(album, dry_run=True, on=None), Negating(Path("log")))
+    assert "local:1, 1 at a time" in capsys.readouterr().out
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from tests.support.toil import Negating
+from tests.terminal.test_running import options, work
+if __name__ == "__main__":
+    work(options("in", on="local:2"), Negating(Path("log").absolute(), slow=0.01))
+"""
+
+
+@pytest.mark.long
+@pytest.mark.skipif(os.name == "nt", reason="it kills")
+def test_a_killed_driver_costs_time_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At ten instants: after another run all results are there, none was made twice, photos are as before."""
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    for number in range(60):
+        Image.new("RGB", (8, 6), (number, 0, 0)).save(f"in/{number:02}.png")
+    before = results("in")
+    Path("driver.py").write_text(DRIVER)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    random, written, kills = np.random.default_rng(0), {}, 0
+    for _ in range(10):
+        driver = subprocess.Popen([sys.executable, "driver.py"], env=environment, stderr=subprocess.DEVNULL)
+        there = len(written)
+        ends = time.monotonic() + 60
+        wanted = there + int(random.integers(0, 9))
+        while driver.poll() is None and time.monotonic() < ends:
+            if len(list(Path().glob("out/*.png"))) >= wanted:
+                break
+        time.sleep(float(random.random()) * 0.05)
+        driver.send_signal(signal.SIGKILL)
+        kills += driver.wait() == -signal.SIGKILL
+        now = {path: path.stat().st_mtime_ns for path in Path().glob("out/*.png")}
+        assert {path: now.get(path) for path in written} == written
+        written = now
+    assert kills >= 5
+    time.sleep(1)  # workers of the last one leave
+    batch = work(options("in", on="local:2"), Negating(Path("log").absolute()))
+    assert batch.exit_code == 0
+    assert len(batch.done) + len(batch.skipped) == 60
+    assert len(results()) == 60
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    assert results("in") == before
