@@ -18,9 +18,9 @@ import pytest
 from click.testing import Result
 from PIL import Image
 
+from mystyle_cli.batch.batch import Batch
 from mystyle_cli.errors import DecodeError
 from mystyle_cli.photos.decode import decode
-from mystyle_cli.terminal.batch import Batch
 from tests.support.bad_images import bad_image
 from tests.support.journeys import Run
 from tests.support.portraits import clear

@@ -132,7 +132,7 @@ def test_it_is_asked_once_on_a_terminal(
 
     import click
 
-    from mystyle_cli.commands import consent
+    from mystyle_cli.terminal import learning
     from mystyle_cli.terminal.app import App
 
     asked: list[str] = []
@@ -142,12 +142,12 @@ def test_it_is_asked_once_on_a_terminal(
         return " Bob, today "
 
     app = App(store=tmp_path / "store")
-    assert consent.ask_consent(app, "bob", None, "") is None
-    monkeypatch.setattr(consent, "sys", SimpleNamespace(stdin=Terminal(), stderr=Terminal()))
+    assert learning.ask_consent(app, "bob", None, "") is None
+    monkeypatch.setattr(learning, "sys", SimpleNamespace(stdin=Terminal(), stderr=Terminal()))
     monkeypatch.setattr(click, "prompt", answer)
-    assert consent.ask_consent(app, "bob", None, "") == "Bob, today"
-    assert consent.ask_consent(app, "bob", "said", "") == "said"
-    assert consent.ask_consent(app, "ada", None, "") is None
+    assert learning.ask_consent(app, "bob", None, "") == "Bob, today"
+    assert learning.ask_consent(app, "bob", "said", "") == "said"
+    assert learning.ask_consent(app, "ada", None, "") is None
     assert len(asked) == 1
 
 

@@ -78,6 +78,8 @@ def of_batches(command: str, rest: str = "--aligned --steps 1") -> dict[str, tup
         "--batch": (f"{many} -o out", "--batch 1"),
         "--keep-metadata": (f"{one} -o out.png", "--keep-metadata"),
         "--name": (f"{many} -o out", "--name {{stem}}-new{{ext}}"),
+        "--on": (f"{many} -o out", "--on local:1"),
+        "--dry-run": (f"{many} -o out", "--dry-run"),
         **of_marks(f"{one} -o out.png"),
     }
 
@@ -579,7 +581,7 @@ def test_an_option_changes_the_end(attempt: Try, plainly: Try, command: str, opt
         assert "fault in mystyle" not in str(end[3]), end[3]
     assert "does nothing" not in str(with_it[3]), with_it[3]
     searched = command in ("upscale", "inpaint", "restore", "invert", "edit")
-    in_pixels = searched and option not in ("--batch", "--backend", "--skip-existing")
+    in_pixels = searched and option not in ("--batch", "--backend", "--skip-existing", "--on")
     assert (results(without) != results(with_it)) if in_pixels else (without != with_it)
 
 

@@ -25,6 +25,7 @@ ROOMS = [
         "commands",
         "serve",
         "work",
+        "batch",
         "terminal",
         "api",
         "evaluation",
@@ -61,7 +62,7 @@ ROOT = TESTS.parent
 SCRIPTS = sorted(
     path for folder in ("benchmarks", "tests", "tools") for path in (ROOT / folder).rglob("*.py")
 )
-SHELL = {"cli", "commands", "work", "terminal"}
+SHELL = {"cli", "commands", "work", "batch", "terminal"}
 MOST_FILES = 14
 MOST_LINES = 3500
 MODULES = sorted(SOURCE.rglob("*.py"))

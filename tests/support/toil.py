@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mystyle_cli.batch.errands import Job, Picture, Result
 from mystyle_cli.engines.engine import Note, Seat
 from mystyle_cli.errors import ModelError, NotThisPersonError
 from mystyle_cli.progress import Progress
-from mystyle_cli.terminal.errands import Job, Picture, Result
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from mystyle_cli.batch.batch import open_batch
+from mystyle_cli.batch.errands import Job, Picture, Result, finished
+from mystyle_cli.batch.running import Asked
+from mystyle_cli.batch.subjects import (
+    Companions,
+    SubjectReader,
+    answer_each,
+    code_companions,
+    landmark_companions,
+)
 from mystyle_cli.commands.restore import UNMARKED, keep_code_option, refuse_long_codes
 from mystyle_cli.config import BETA_EDIT
 from mystyle_cli.errors import MystyleError, UsageError, contained
@@ -23,9 +33,7 @@ from mystyle_cli.terminal.app import (
     pass_app,
     wanted_device,
 )
-from mystyle_cli.terminal.batch import open_batch
 from mystyle_cli.terminal.console import finite
-from mystyle_cli.terminal.errands import Job, Picture, Result, finished
 from mystyle_cli.terminal.marking import Origin, provenance
 from mystyle_cli.terminal.options import (
     BatchOptions,
@@ -37,15 +45,7 @@ from mystyle_cli.terminal.options import (
     warn_unbounded,
 )
 from mystyle_cli.terminal.outputs import Originals
-from mystyle_cli.terminal.running import Asked
 from mystyle_cli.terminal.searching import UNUSED, SearchOptions, search_options, settings_of
-from mystyle_cli.terminal.subjects import (
-    Companions,
-    SubjectReader,
-    answer_each,
-    code_companions,
-    landmark_companions,
-)
 
 if TYPE_CHECKING:
     from mystyle_cli.edit.edit import AtLimit

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from mystyle_cli.batch.batch import SOME_FAILED
 from mystyle_cli.errors import UsageError
 from mystyle_cli.terminal.app import App, Command, Unused, pass_app
-from mystyle_cli.terminal.batch import SOME_FAILED
 from mystyle_cli.terminal.options import Number, bundle, overwrite_option, profile_argument, seed_option
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from mystyle_cli.commands.consent import ask_consent, consent_option, until_option
 from mystyle_cli.config import DEFAULT_PRIOR
 from mystyle_cli.errors import UsageError
 from mystyle_cli.ranks import Ranks
@@ -19,10 +18,13 @@ from mystyle_cli.terminal.inputs import expand_paths, left_out
 from mystyle_cli.terminal.learning import (
     UNTUNED,
     TuningOptions,
+    ask_consent,
+    consent_option,
     dry_run_option,
     show_estimate,
     show_learned,
     tuning_options,
+    until_option,
 )
 from mystyle_cli.terminal.options import (
     Number,

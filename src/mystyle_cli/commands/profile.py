@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mystyle_cli.commands.consent import consent_line, note_consent
 from mystyle_cli.commands.evaluate import advise_profile
 from mystyle_cli.commands.export import export_profile, import_profile
 from mystyle_cli.commands.learn import create, merge
-from mystyle_cli.errors import MystyleError, ProfileError
+from mystyle_cli.errors import MystyleError, ProfileError, UsageError
 from mystyle_cli.terminal.app import App, Command, Group, pass_app
 from mystyle_cli.terminal.console import confirm_removal
+from mystyle_cli.terminal.learning import until_option
 from mystyle_cli.terminal.options import profile_argument
 
 if TYPE_CHECKING:
@@ -35,9 +35,41 @@ def command() -> None:
 command.add_command(create)
 command.add_command(merge)
 command.add_command(advise_profile)
-command.add_command(note_consent)
 command.add_command(export_profile)
 command.add_command(import_profile)
+
+
+@command.command(
+    "consent",
+    cls=Command,
+    examples=(
+        'mystyle profile consent adele "Adele, by letter, 2026-11-02: restoring family photos"',
+        'mystyle profile consent adele "Adele, again, 2028-12-20" --until 2030-12-31',
+    ),
+)
+@profile_argument
+@click.argument("text", metavar="TEXT")
+@until_option
+@pass_app
+def note_consent(app: App, name: str, text: str, until: str) -> None:
+    """Note what the person agreed to, in place of what was noted before.
+
+    A profile whose consent has ended refuses work until it is renewed so. Where it was taken back: profile
+    delete.
+    """
+    if not text.strip():
+        raise UsageError("nothing is noted by an empty text", "Write who agreed, to what, and when.")
+    noted = app.profiles().note_consent(name, text.strip(), until)
+    app.console.info(f"'{name}': {consent_line(noted.consent, noted.consent_until)}")
+    body = {"name": name, "consent": noted.consent, "consent_until": noted.consent_until or None}
+    app.console.document("profile consent", body)
+
+
+def consent_line(consent: str, until: str) -> str:
+    """Return what is noted about consent, for people."""
+    if not consent:
+        return "nothing noted"
+    return f"{consent} (until {until})" if until else consent
 
 
 @command.command("list", cls=Command, examples=("mystyle profile list", "mystyle --json profile list"))

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_RESTORE, BETA_UPSCALE
-from mystyle_cli.errors import UsageError
-from mystyle_cli.terminal.app import App, Command, Unused, pass_app
-from mystyle_cli.terminal.asking import (
+from mystyle_cli.batch.asking import (
     Ask,
     RepairOptions,
     WhereOptions,
     repair_options,
     where_options,
 )
-from mystyle_cli.terminal.batch import open_batch
+from mystyle_cli.batch.batch import open_batch
+from mystyle_cli.batch.subjects import SubjectReader, landmark_companions
+from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_RESTORE, BETA_UPSCALE
+from mystyle_cli.errors import UsageError
+from mystyle_cli.terminal.app import App, Command, Unused, pass_app
 from mystyle_cli.terminal.options import (
     BatchOptions,
     batch_options,
@@ -38,7 +39,6 @@ from mystyle_cli.terminal.searching import (
     search_options,
     settings_of,
 )
-from mystyle_cli.terminal.subjects import SubjectReader, landmark_companions
 from mystyle_cli.work.clips import are_clips, run_clips
 from mystyle_cli.work.everyone import ONE_ONLY, run_everyone
 from mystyle_cli.work.restoring import OpenRestoring

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from mystyle_cli.batch.batch import check_stream
+from mystyle_cli.batch.errands import Picture, marked, seal_for, write
 from mystyle_cli.errors import UsageError
 from mystyle_cli.terminal.app import App, Command, Unused, pass_app
-from mystyle_cli.terminal.batch import check_stream
-from mystyle_cli.terminal.errands import Picture, marked, seal_for, write
 from mystyle_cli.terminal.inputs import STREAM
 from mystyle_cli.terminal.marking import Origin, provenance
 from mystyle_cli.terminal.options import (

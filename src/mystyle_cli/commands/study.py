@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
+from mystyle_cli.batch.batch import SOME_FAILED
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.terminal.app import App, Command, Group, pass_app
-from mystyle_cli.terminal.batch import SOME_FAILED
 from mystyle_cli.terminal.options import SEEDS, profile_argument
 from mystyle_cli.terminal.outputs import Ground, Originals
 

@@ -216,6 +216,13 @@ class Run:
                 data = read_file(self.folder / name, 1 << 30, beneath=self.root)
                 yield from ((session, line) for line in lines_in(data))
 
+    def results(self) -> list[Path]:
+        """Return the results that are there as they were written, in the order of their names."""
+        lines = {line["output"]: line for _, line in self.lines() if "output" in line}
+        notes = Notes(lines.values(), Path(os.sep), lambda data: None)
+        there = (Path(os.sep, name) for name in sorted(lines))
+        return [path for path in there if notes.line_on(path) is not None]
+
     def noted(self) -> dict[str, int]:
         """Return the files of lines with their sizes."""
         found = {}

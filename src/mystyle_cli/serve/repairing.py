@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mystyle_cli.batch.errands import Job, encoded
+from mystyle_cli.batch.subjects import SubjectReader
 from mystyle_cli.errors import MystyleError
 from mystyle_cli.progress import Progress
-from mystyle_cli.terminal.errands import Job, encoded
 from mystyle_cli.terminal.inputs import Input
 from mystyle_cli.terminal.options import UNBOUNDED
 from mystyle_cli.terminal.outputs import JPEG_QUALITY, Target
-from mystyle_cli.terminal.subjects import SubjectReader
 from mystyle_cli.work.restoring import Restoring
 
 if TYPE_CHECKING:

@@ -35,6 +35,7 @@ class App:
     debug: bool = False
     no_progress: bool = False
     words: tuple[str, ...] = ()  # of the command line, without the program
+    retried: str = ""  # the run that the words were kept of; then they may do nothing else than go on with it
 
     @property
     def console(self) -> Console:
@@ -245,7 +246,13 @@ class Command(_Everywhere):
                 typed = context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
                 if typed and parameter.name in case.options:
                     raise UsageError(f"{parameter.opts[-1]} does nothing here: {case.why}", case.hint)
-        settle(context.ensure_object(App).threads)  # before a library that has threads is loaded
+        app = context.ensure_object(App)
+        if app.retried and context.params.get("on") is None:
+            raise UsageError(
+                f"the run {app.retried} is of no command with --on",
+                f"Remove it: mystyle jobs remove {app.retried}",
+            )
+        settle(app.threads)  # before a library that has threads is loaded
         return super().invoke(context)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -150,6 +151,55 @@ def last_day(text: str) -> str:
 def unnoted(name: str) -> str:
     """Return what is said where no consent is noted."""
     return f"nothing is noted of the person's consent; mystyle profile consent {name} TEXT notes it"
+
+
+class Day(click.ParamType):  # type: ignore[type-arg]  # older clicks know no generic ones
+    """A day such as 2028-12-31, not one that is over."""
+
+    name = "YYYY-MM-DD"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
+        """Parse what was typed."""
+        try:
+            return last_day(str(value))
+        except UsageError as error:
+            self.fail(error.message, param, context)
+
+
+consent_option: Final = click.option(
+    "--consent", metavar="TEXT", help="Note who agreed to this, to what, and when; kept in the profile."
+)
+until_option: Final = click.option(
+    "--until",
+    type=Day(),
+    default="",
+    metavar="YYYY-MM-DD",
+    help="The last day on which the consent holds; then the profile refuses work.  [default: no end]",
+)
+
+
+def ask_consent(app: App, name: str, consent: str | None, until: str) -> str | None:
+    """Return what is noted about consent when a profile is made: what was said, or answered to a question.
+
+    It is asked on a terminal, once: not where something is noted already.
+
+    Raises:
+        UsageError: an end without a consent.
+    """
+    if consent is not None:
+        return consent
+    if until:
+        raise UsageError("--until says when a consent ends, and there is none", "Give --consent TEXT, too.")
+    store = app.profiles()
+    entry = store.entry(name) if name in store.names() else None
+    if entry is not None and entry.manifest is not None and entry.manifest.consent:
+        return None
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        question = f"{CONSENT} (Enter: nothing to note)"
+        consent = click.prompt(question, default="", show_default=False, err=True).strip()
+    if not consent:
+        app.console.warn(unnoted(name))
+    return consent
 
 
 def show_learned(app: App, command: str, learned: Learned) -> None:

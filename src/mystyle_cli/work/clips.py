@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from mystyle_cli.batch.batch import Failure, Ledger
+from mystyle_cli.batch.errands import TAKEN
 from mystyle_cli.errors import MystyleError, UsageError, contained
-from mystyle_cli.terminal.batch import Failure, Ledger
 from mystyle_cli.terminal.console import finite
-from mystyle_cli.terminal.errands import TAKEN
 from mystyle_cli.terminal.inputs import Input
 from mystyle_cli.terminal.marking import Origin, provenance
 from mystyle_cli.terminal.options import warn_unbounded, warn_unmarked
@@ -21,9 +21,9 @@ from mystyle_cli.terminal.searching import settings_of
 from mystyle_cli.work.restoring import figures, told
 
 if TYPE_CHECKING:
+    from mystyle_cli.batch.asking import Ask
     from mystyle_cli.restore.engine import Answering
     from mystyle_cli.terminal.app import App
-    from mystyle_cli.terminal.asking import Ask
     from mystyle_cli.terminal.options import BatchOptions
     from mystyle_cli.terminal.searching import SearchOptions
     from mystyle_cli.video.video import ClipTask, MadeClip

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from mystyle_cli.batch.asking import Ask
+from mystyle_cli.batch.batch import SOME_FAILED, open_batch
+from mystyle_cli.batch.errands import Job, Picture, Result, finished
+from mystyle_cli.batch.subjects import SubjectReader, answer_each
 from mystyle_cli.engines.engine import Note
 from mystyle_cli.errors import MystyleError, ProfileError, UsageError
 from mystyle_cli.progress import Progress
 from mystyle_cli.terminal.app import App, Unused, choose_device
-from mystyle_cli.terminal.asking import Ask
-from mystyle_cli.terminal.batch import SOME_FAILED, open_batch
 from mystyle_cli.terminal.console import finite
-from mystyle_cli.terminal.errands import Job, Picture, Result, finished
 from mystyle_cli.terminal.marking import Origin, provenance
 from mystyle_cli.terminal.options import BatchOptions, warn_unbounded
 from mystyle_cli.terminal.outputs import Originals
 from mystyle_cli.terminal.searching import SearchOptions, settings_of
-from mystyle_cli.terminal.subjects import SubjectReader, answer_each
 from mystyle_cli.work.restoring import figures, told
 
 if TYPE_CHECKING:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mystyle_cli.batch.errands import Job, Picture, Result, finished
+from mystyle_cli.batch.subjects import SubjectReader, answer_each
 from mystyle_cli.errors import MystyleError
 from mystyle_cli.progress import Progress
 from mystyle_cli.terminal.app import choose_device
 from mystyle_cli.terminal.console import finite
-from mystyle_cli.terminal.errands import Job, Picture, Result, finished
 from mystyle_cli.terminal.marking import Origin, provenance
 from mystyle_cli.terminal.outputs import Target
-from mystyle_cli.terminal.subjects import SubjectReader, answer_each
 
 if TYPE_CHECKING:
     from mystyle_cli.engines.engine import Seat

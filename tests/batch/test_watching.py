@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mystyle_cli.terminal import watching
-from mystyle_cli.terminal.watching import NOTES
+from mystyle_cli.batch import watching
+from mystyle_cli.batch.watching import NOTES
 from tests.support.journeys import Run, document, journey
 from tests.support.tiny_store import picture
 

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from mystyle_cli.batch.subjects import Companions, mask_companions
 from mystyle_cli.config import FACE_PARTS
 from mystyle_cli.errors import UsageError
 from mystyle_cli.terminal.options import Number, bundle
-from mystyle_cli.terminal.subjects import Companions, mask_companions
 
 if TYPE_CHECKING:
+    from mystyle_cli.batch.running import Asked
+    from mystyle_cli.batch.watching import Watch
     from mystyle_cli.find.region import Box, Region
     from mystyle_cli.restore.task import Quality, RestoreSettings, TaskName
     from mystyle_cli.store.found import Found
     from mystyle_cli.terminal.app import App
     from mystyle_cli.terminal.console import Console
     from mystyle_cli.terminal.options import BatchOptions
-    from mystyle_cli.terminal.running import Asked
     from mystyle_cli.terminal.searching import SearchOptions
-    from mystyle_cli.terminal.watching import Watch
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Ask:
             return None
         if self.variants > 1:
             raise UsageError("--watch gives one answer to each photo", "Leave out --watch or --variants.")
+        from mystyle_cli.batch.watching import Watch
         from mystyle_cli.engines.runs import fingerprint
-        from mystyle_cli.terminal.watching import Watch
 
         return Watch(console, batch, fingerprint(replace(self, watch=False), batch.made, *further))
 
@@ -67,7 +67,7 @@ class Ask:
         Args:
             further: what else decides the results.
         """
-        from mystyle_cli.terminal.running import Asked
+        from mystyle_cli.batch.running import Asked
 
         beside = [path for path in (search.landmarks, self.masks.path if self.masks else None) if path]
         projection = settings.projection

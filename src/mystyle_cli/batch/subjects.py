@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from mystyle_cli.batch.errands import Job
 from mystyle_cli.errors import DecodeError, MystyleError, UsageError, contained, reason_of
-from mystyle_cli.terminal.errands import Job
 from mystyle_cli.terminal.inputs import PICTURES
 
 if TYPE_CHECKING:

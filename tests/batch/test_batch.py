@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mystyle_cli.batch.batch import open_batch
+from mystyle_cli.batch.errands import Job, Picture, Result
+from mystyle_cli.batch.subjects import SubjectReader, answer_each
 from mystyle_cli.engines.engine import Seat
 from mystyle_cli.errors import MystyleError, NotThisPersonError, UsageError
 from mystyle_cli.find.locate import Subject, as_photo
 from mystyle_cli.photos.marks import Provenance, source_type
 from mystyle_cli.progress import Progress
-from mystyle_cli.terminal.batch import open_batch
 from mystyle_cli.terminal.console import Console
-from mystyle_cli.terminal.errands import Job, Picture, Result
 from mystyle_cli.terminal.options import BatchOptions
-from mystyle_cli.terminal.subjects import SubjectReader, answer_each
 
 
 def marks() -> Provenance:

@@ -14,9 +14,9 @@ from mystyle_cli.engines.named import Where
 from mystyle_cli.terminal.learning import GIB, duration
 
 if TYPE_CHECKING:
+    from mystyle_cli.batch.errands import Cost
     from mystyle_cli.engines.runs import Noting, Run, RunRecord
     from mystyle_cli.terminal.app import App
-    from mystyle_cli.terminal.errands import Cost
 
 HERE: Final = Where("local", "1")
 

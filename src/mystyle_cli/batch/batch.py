@@ -11,11 +11,12 @@ from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mystyle_cli.batch.errands import Became, Desks, Done, Errand, LeftOut, Opening, seal_for
+from mystyle_cli.batch.running import HERE, Asked, Forecast, Kept, forecast, kept
 from mystyle_cli.engines.engine import Demand, Note, Seat, Spread
 from mystyle_cli.errors import DecodeError, FaceError, MystyleError, UsageError
 from mystyle_cli.progress import Progress, Step, silent
 from mystyle_cli.terminal.console import Console, is_closed
-from mystyle_cli.terminal.errands import Became, Desks, Done, Errand, LeftOut, Opening, seal_for
 from mystyle_cli.terminal.inputs import Input, expand, left_out
 from mystyle_cli.terminal.options import BatchOptions, warn_unmarked
 from mystyle_cli.terminal.outputs import (
@@ -30,11 +31,10 @@ from mystyle_cli.terminal.outputs import (
     split,
     target_for,
 )
-from mystyle_cli.terminal.running import HERE, Asked, Forecast, Kept, forecast, kept
 
 if TYPE_CHECKING:
+    from mystyle_cli.batch.watching import Watch
     from mystyle_cli.engines.named import Where
-    from mystyle_cli.terminal.watching import Watch
 
 SOME_FAILED = 3
 

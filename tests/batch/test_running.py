@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mystyle_cli.batch.batch import Batch, open_batch
+from mystyle_cli.batch.running import Asked
 from mystyle_cli.engines.named import parse
 from mystyle_cli.engines.runs import NOTES, RECORD, RUNS, Runs
 from mystyle_cli.errors import MystyleError
 from mystyle_cli.terminal.app import App
-from mystyle_cli.terminal.batch import Batch, open_batch
 from mystyle_cli.terminal.options import BatchOptions
-from mystyle_cli.terminal.running import Asked
 from tests.support.toil import Negating
 
 
@@ -233,7 +233,7 @@ DRIVER = """
 import sys
 from pathlib import Path
 from tests.support.toil import Negating
-from tests.terminal.test_running import options, work
+from tests.batch.test_running import options, work
 if __name__ == "__main__":
     work(options("in", on="local:2"), Negating(Path("log").absolute(), slow=0.01))
 """
