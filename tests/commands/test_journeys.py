@@ -25,13 +25,13 @@ from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 from safetensors.numpy import load, load_file
 
+from mystyle_cli.batch import batch
 from mystyle_cli.cli import cli
 from mystyle_cli.instant import net
 from mystyle_cli.learn import betas
 from mystyle_cli.photos.marks import read_marks
 from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.store.store import Store
-from mystyle_cli.terminal import batch
 from tests.support import tagged
 from tests.support.journeys import EVERYWHERE, Run, document, journey
 from tests.support.points import face_points
@@ -300,14 +300,14 @@ def source(command: str) -> str:
 
 def check_batch(run: Run, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Go through the options of inputs and outputs."""
-    chunks, groups = [], batch.Batch.groups
+    chunks, errands = [], batch.Batch._errands
 
-    def counted(some: batch.Batch) -> Iterator[list[batch.Job]]:
-        for jobs in groups(some):
-            chunks.append(len(jobs))
-            yield jobs
+    def counted(some: batch.Batch) -> Iterator[list[batch.Errand]]:
+        for group in errands(some):
+            chunks.append(len(group))
+            yield group
 
-    monkeypatch.setattr(batch.Batch, "groups", counted)
+    monkeypatch.setattr(batch.Batch, "_errands", counted)
     whole = (command, "ada", source(command), *WORDS[command], *SHORT, "-o", "out", "--recursive")
     options = ("--format", "webp", "--jpeg-quality", 5, "--batch", 1, "--keep-metadata", "--mark", "visible")
     done = run(*whole, *options)
@@ -325,7 +325,7 @@ def check_batch(run: Run, command: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert [path.stat().st_size for path in made] == small
     done = run(*whole, "--format", "webp", "--jpeg-quality", 100, "--overwrite")
     assert done.exit_code == 0, done.stderr
-    assert chunks[2:] == [2]
+    assert chunks[3:] == [2]
     for path, before in zip(made, small, strict=True):
         assert path.stat().st_size > before
         assert ExifTags.Base.Artist not in Image.open(path).getexif()

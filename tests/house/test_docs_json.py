@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from mystyle_cli.cli import cli
+from mystyle_cli.engines.runs import Runs
 from mystyle_cli.fetch.licences import LICENCES, accept_licences
 from tests.support.clips import moving, write_clip
 from tests.support.evaluations import measure_quickly
@@ -109,6 +110,12 @@ LINES = (
     "profile show ada",
     "profile verify",
     "tune ada --dry-run --passes 1",
+    *(f"{name} ada in.png --aligned --dry-run -o out.png" for name in ("invert", "inpaint", "restore")),
+    "upscale ada small.png --aligned --force --steps 1 -o run.png --on local:1",
+    "upscale ada small.png --aligned --force --steps 1 -o run.png --on local:1 --dry-run",
+    "edit ada in.png -d smile -s 9 --aligned -o out.png --dry-run",
+    "jobs list",
+    "jobs show {run}",
     "invert ada in.png moving.gif bad.png --aligned --force --steps 1 --save-codes codes -o inverted",
     "invert ada in.png --aligned --steps 1 --save-codes codes -o inverted --skip-existing",
     "upscale ada small.png --aligned --force --steps 1 -o large.png",
@@ -164,8 +171,9 @@ AFTER_DAMAGE = (
     "profile show bob",
 )
 
-TAKING_LONG = {"profile create", "ingest", "profile create --dry-run"}
-"""Commands that look through photos: what they write is what `tune` writes, by the same function."""
+TAKING_LONG = {"profile create", "ingest", "profile create --dry-run", "jobs retry"}
+"""Commands that look through photos: what they write is what `tune` writes, by the same function; and the
+command that runs others again."""
 
 UNSEEN = {
     *(("results", "[]", "signature", key) for key in ("state", "signer", "issuer", "source_type")),
@@ -203,10 +211,13 @@ def test_documents_hold_what_the_page_says(
     fields = {name: page[heading] for heading in page for name in heading}
     written: dict[str, set[Keys]] = {name: set() for name in fields}
 
+    names: list[str] = []  # of the run that was kept last
+
     def read(line: str) -> None:
-        done = run("--json", *line.format(prior=tiny_prior).split())
+        done = run("--json", *line.format(prior=tiny_prior, run="".join(names)).split())
         document = json.loads(done.stdout)
         assert document["ok"] == (done.exit_code == 0), line
+        names[:] = [document["run"]] if "run" in document else names
         command = document["command"]
         command += " --dry-run" if document.get("dry_run") and f"{command} --dry-run" in fields else ""
         assert command == "error" or line.startswith(command.removesuffix(" --dry-run")), done.stderr
@@ -225,6 +236,11 @@ def test_documents_hold_what_the_page_says(
             answers["study"] = json.loads(Path("study/key.json").read_text())["study"]
             Path("answers.json").write_text(json.dumps(answers))
         read(line)
+    kept = Runs(tmp_path / "store").find(names[0])
+    with kept.driven():
+        read("jobs cancel {run}")
+    (kept.folder / "mine.txt").write_text("mine")
+    read("jobs remove {run} --yes")
     (tmp_path / "store/bob/anchors.safetensors").write_bytes(b"")
     shutil.copytree(tmp_path / "store/eve", tmp_path / "store/torn")
     (tmp_path / "store/torn/profile.toml").write_text("format = 2")
