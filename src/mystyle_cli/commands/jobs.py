@@ -69,7 +69,7 @@ def _facts(record: RunRecord) -> dict[str, object]:
     """Return a record's part of a JSON document."""
     facts = asdict(record)
     facts.pop("kind")
-    return {**facts, "words": list(record.words), "seconds_each": record.each}
+    return {"task": facts.pop("command"), **facts, "words": list(record.words), "seconds_each": record.each}
 
 
 @command.command("show", cls=Command, examples=("mystyle jobs show 3f2a",))
