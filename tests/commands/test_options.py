@@ -56,6 +56,7 @@ VERIFY = "verify {w}/x.png"
 SAMPLE = "sample ada --seed 1 -o out.png"
 STUDY = "study make ada -o out"
 CREATE = "profile create eva {w}/album --prior {w}/tiny-32"
+EACH = "profile create --each {w}/people --prior {w}/tiny-32"
 INGEST = "ingest ada {w}/album"
 MERGE = "profile merge duo ada eve"
 TUNE = "tune ada"
@@ -249,6 +250,8 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "--until": (f"{CREATE} --consent asked", "--until 2999-01-01"),
         "--replace": (CREATE, "--replace"),
         "--dry-run": (CREATE, "--dry-run"),
+        "--each": (CREATE, "--each {w}/album"),
+        "--on": (EACH, "--on local:1"),
     },
     "profile merge": {
         **of_tuning(MERGE),
@@ -400,7 +403,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_prior: Path) -> Path:
         ("smalls/below/c", 12),
     ):
         save(folder / f"{name}.png", picture(1, side))
-    for number, name in enumerate(("crop", "album/a", "album/b", "album/below/c")):
+    for number, name in enumerate(("crop", "album/a", "album/b", "album/below/c", "people/eva/a")):
         save(folder / f"{name}.png", picture(number, 32))
     for name, rows in (("hole", slice(10, 20)), ("masks/crop", slice(4, 12))):
         hole = np.zeros((32, 32), np.uint8)

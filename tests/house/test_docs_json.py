@@ -17,6 +17,7 @@ from PIL import Image
 from mystyle_cli.cli import cli
 from mystyle_cli.engines.runs import Runs
 from mystyle_cli.fetch.licences import LICENCES, accept_licences
+from tests.support.albums import learn_quickly, make_photos
 from tests.support.clips import moving, write_clip
 from tests.support.evaluations import measure_quickly
 from tests.support.groups import place
@@ -98,7 +99,9 @@ def commands(group: click.Group, before: tuple[str, ...] = ()) -> Iterator[str]:
 
 def test_every_command_has_its_fields() -> None:
     """The page has a heading for each command, and for none that is not there."""
-    named = [name for heading in described() for name in heading if not name.endswith(" --dry-run")]
+    named = [
+        name for heading in described() for name in heading if not name.endswith((" --dry-run", " --each"))
+    ]
     assert sorted(named) == sorted(["error", *commands(cli)])
 
 
@@ -114,6 +117,9 @@ LINES = (
     "upscale ada small.png --aligned --force --steps 1 -o run.png --on local:1",
     "upscale ada small.png --aligned --force --steps 1 -o run.png --on local:1 --dry-run",
     "edit ada in.png -d smile -s 9 --aligned -o out.png --dry-run",
+    "profile create --each people --prior {prior} --passes 1 --no-instant --no-export --on local:1",
+    "profile create --each people --prior {prior} --passes 1 --no-instant --no-export --on local:1",
+    "profile create --each people --prior {prior} --passes 1 --no-instant --no-export --dry-run",
     "jobs list",
     "jobs show {run}",
     "invert ada in.png moving.gif bad.png --aligned --force --steps 1 --save-codes codes -o inverted",
@@ -198,6 +204,9 @@ def test_documents_hold_what_the_page_says(
         "mystyle_cli.group.group.find_places",
         lambda pixels, tiny: [place(1, (len(pixels) / 2, len(pixels) / 2), len(pixels))],
     )
+    learn_quickly(monkeypatch.setattr)
+    make_photos(Path("people/eva"), 6)
+    make_photos(Path("people/few"), 1)
     Image.fromarray(picture(3, 64)).save("in.png")
     Image.fromarray(picture(3, 16)).save("small.png")
     write_clip(Path("in.mp4"), moving(frames=3))

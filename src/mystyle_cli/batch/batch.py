@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mystyle_cli.batch.errands import Became, Desks, Done, Errand, LeftOut, Opening, seal_for
-from mystyle_cli.batch.running import HERE, Asked, Forecast, Kept, forecast, kept
-from mystyle_cli.engines.engine import Demand, Note, Seat, Spread
-from mystyle_cli.errors import DecodeError, FaceError, MystyleError, UsageError
-from mystyle_cli.progress import Progress, Step, silent
+from mystyle_cli.batch.errands import Became, Desks, Done, Errand, Opening, seal_for
+from mystyle_cli.batch.ledger import Failure, Ledger
+from mystyle_cli.batch.running import HERE, Asked, Order
+from mystyle_cli.errors import DecodeError, FaceError, UsageError
 from mystyle_cli.terminal.console import Console, is_closed
 from mystyle_cli.terminal.inputs import Input, expand, left_out
 from mystyle_cli.terminal.options import BatchOptions, warn_unmarked
@@ -35,16 +35,9 @@ from mystyle_cli.terminal.outputs import (
 if TYPE_CHECKING:
     from mystyle_cli.batch.watching import Watch
     from mystyle_cli.engines.named import Where
+    from mystyle_cli.engines.runs import Noting
 
 SOME_FAILED = 3
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An input that gave no result."""
-
-    item: Input
-    error: MystyleError
 
 
 @contextmanager
@@ -86,11 +79,7 @@ def open_batch(
         except KeyboardInterrupt:
             if watch is None:
                 raise
-    if batch.forecast is not None:
-        console.document(command, batch.forecast.to_json())
-        return
-    batch.account()
-    batch.document(command)
+    batch.conclude(command)
 
 
 def _planned(
@@ -119,83 +108,6 @@ def _planned(
     return Batch(console, options, inputs, places, originals, size)
 
 
-class Ledger:
-    """What came of inputs: done, failed, left out.
-
-    Args:
-        noun: what they are together, such as "photos".
-    """
-
-    def __init__(self, console: Console, inputs: Sequence[Input], noun: str) -> None:
-        self.console, self.inputs, self.noun = console, inputs, noun
-        self.progress: Progress = silent
-        self.done: list[dict[str, object]] = []
-        self.failed: list[Failure] = []
-        self.skipped: list[Input] = []
-        self.beside: dict[str, list[dict[str, str]]] = {}  # what else the JSON document says was left out
-        self.run = ""  # the name of the run that is kept
-
-    @property
-    def exit_code(self) -> int:
-        """0 when nothing failed, the failures' own code when all failed alike, otherwise 3."""
-        if not self.failed:
-            return 0
-        codes = {failure.error.exit_code for failure in self.failed}
-        return codes.pop() if len(codes) == 1 and not self.done and not self.skipped else SOME_FAILED
-
-    def tell(self) -> None:
-        """Say how far it is."""
-        if len(self.inputs) > 1:
-            accounted = len(self.done) + len(self.failed) + len(self.skipped)
-            self.progress(Step(self.noun, accounted, len(self.inputs)))
-
-    def enter(
-        self, item: Input, target: Target, summary: str, warnings: Sequence[str], report: Mapping[str, object]
-    ) -> None:
-        """Say that a result was written."""
-        for warning in warnings:
-            self.console.warn(f"{item.name}: {warning}")
-        self.console.info(summary)
-        if target.path is not None:
-            self.console.result(target.name)
-        self.done.append({"input": item.name, "output": target.name, **report})
-
-    def account(self) -> None:
-        """List every failure at the end, and count when there was more than one input."""
-        console = self.console
-        for failure in self.failed:
-            self._tell_of(failure)
-        if len(self.inputs) == 1 and self.skipped:
-            console.info(f"{self.skipped[0].name}: left out, its result is already there")
-        if len(self.inputs) > 1:
-            counts = [f"{len(self.done)} done"]
-            counts += [f"{len(self.skipped)} skipped"] if self.skipped else []
-            counts += [f"{len(self.failed)} failed"] if self.failed else []
-            console.info(f"{len(self.inputs)} {self.noun}: {', '.join(counts)}")
-
-    def _tell_of(self, failure: Failure) -> None:
-        message = failure.error.message
-        text = message if failure.item.name in message else f"{failure.item.name}: {message}"
-        self.console.error(text, failure.error.hint, failure.error.__cause__)
-
-    def document(self, command: str) -> None:
-        """Print the JSON document, where it is wanted."""
-        failures = [
-            {
-                "input": failure.item.name,
-                "error": failure.error.message,
-                "hint": failure.error.hint,
-                "exit_code": failure.error.exit_code,
-            }
-            for failure in self.failed
-        ]
-        skipped = [item.name for item in self.skipped]
-        body = {"results": self.done, "failures": failures, "skipped": skipped, **self.beside}
-        if self.run:
-            body["run"] = self.run
-        self.console.document(command, body, ok=not failures and not any(self.beside.values()))
-
-
 class Batch(Ledger):
     """Inputs on their way, and what came of them; `open_batch` makes it."""
 
@@ -212,10 +124,6 @@ class Batch(Ledger):
         self.options, self.seal = options, seal_for(options.marking)
         self.places, self.originals, self.size = places, originals, size
         self.asked: Asked | None = None  # what a run that is kept is known by
-        self.forecast: Forecast | None = None  # what the work would take, where nothing else is wanted
-        self.left_out: list[Note] = []  # what workers told that is not of one input
-        self._ahead: dict[int, tuple[Errand, Became]] = {}  # finished before others that come first
-        self._next = 0  # the number of the errand that is told next
 
     def work(self, opening: Opening) -> None:
         """Have all inputs worked on, a few photos at a time, wherever that is; tell of them in their order.
@@ -223,54 +131,18 @@ class Batch(Ledger):
         Raises:
             MystyleError: of what all inputs need.
         """
-        asked, options = self.asked, self.options
-        where = options.on or HERE
-        if where != HERE:
-            self._refuse_elsewhere(where)
+        options = self.options
+        if options.on is not None and options.on != HERE:
+            self._refuse_elsewhere(options.on)
+        order = Order(options.on, self.asked, options.inputs, options.output, options.batch)
         if options.dry_run:
-            self._forecast(where)
-        elif options.on is None or asked is None:
-            self._spread(opening, where, None)
+            there = sum(all(map(os.path.lexists, place.needed)) for place in self.places)
+            self.foretell(order, 0 if options.overwrite else there)
         else:
-            run = asked.run(options.inputs, options.output)
-            self.run = run.name
-            with kept(asked, run, where, len(self.inputs)) as keeping:
-                self.console.info(f"run {run.name} on {where.name}")
-                try:
-                    self._spread(opening, where, keeping)
-                finally:
-                    keeping.end(len(self.inputs), len(self.done), len(self.skipped), len(self.failed))
+            self.hand_out(order, partial(self._desks, opening), self._errands())
 
-    def _spread(self, opening: Opening, where: Where, keeping: Kept | None) -> None:
-        noting = None if keeping is None else keeping.noting
-        desks = Desks(self.options, opening, self.originals, self.size, self.seal, noting)
-        spread = Spread(where.open(), here=Seat(self.hear, self._step))
-        if keeping is not None:
-            spread.demand = keeping.asked.demand(self.options.batch)
-            spread.folder, spread.stopped = keeping.run.folder, keeping.run.stopped
-        self.tell()
-        with closing(spread.over(desks, self._errands())) as found:
-            for errand, became in found:
-                if keeping is not None and isinstance(became, Done):
-                    keeping.count(became.cost)
-                self._ahead[errand.number] = errand, became
-                while self._next in self._ahead:
-                    self._settle(*self._ahead.pop(self._next))
-                    self._next += 1
-                self.tell()
-
-    def _forecast(self, where: Where) -> None:
-        """Say what the work would take."""
-        asked, options = self.asked, self.options
-        there = [place for place in self.places if all(map(os.path.lexists, place.needed))]
-        items = len(self.inputs) - (0 if options.overwrite else len(there))
-        before, demand = (
-            (None, Demand()) if asked is None else (asked.measured(), asked.demand(options.batch))
-        )
-        found = forecast(before, where, where.open().seats(demand), items, len(self.inputs) - items)
-        for line in found.lines():
-            self.console.show(line)
-        self.forecast = found
+    def _desks(self, opening: Opening, noting: Noting | None) -> Desks:
+        return Desks(self.options, opening, self.originals, self.size, self.seal, noting)
 
     def _refuse_elsewhere(self, where: Where) -> None:
         """Refuse (UsageError) what only this process can do."""
@@ -283,16 +155,6 @@ class Batch(Ledger):
             raise UsageError(
                 f"--on {where.name}: the key that signs does not leave this machine", "Use --on local."
             )
-
-    def hear(self, note: Note) -> None:
-        """Say what a worker told, or keep it for the end."""
-        if note.kind == "left out":
-            self.left_out.append(note)
-        else:
-            self.console.hear(note)
-
-    def _step(self, step: Step) -> None:
-        self.progress(step)
 
     def _errands(self) -> Iterator[list[Errand]]:
         """Yield what is to be done, as many photos at a time as are worked on together."""
@@ -307,18 +169,6 @@ class Batch(Ledger):
     def _gives_way(self, item: Input, place: Place) -> bool:
         """Tell whether what is in a result's place came of what its input was before."""
         return False
-
-    def _settle(self, errand: Errand, became: Became) -> None:
-        """Account for an input."""
-        if isinstance(became, LeftOut):
-            self.skipped.append(errand.item)
-        elif isinstance(became, Done):
-            target = errand.place.target
-            self.enter(errand.item, target, became.summary, became.warnings, became.report)
-            for name in became.beside:
-                self.console.result(name)
-        else:
-            self.failed.append(Failure(errand.item, became))
 
 
 class WatchingBatch(Batch):

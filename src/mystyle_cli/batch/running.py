@@ -87,6 +87,22 @@ def _stamp(path: Path) -> tuple[object, ...]:
     return tuple(found)
 
 
+@dataclass(frozen=True)
+class Order:
+    """Where and how the items of a command are to be worked on."""
+
+    on: Where | None  # as it was typed; None: in this process, and nothing is kept
+    asked: Asked | None  # what the run is known by that is kept
+    inputs: Sequence[str]  # as they were typed
+    output: str | None
+    together: int  # items that are worked on at once
+
+    @property
+    def where(self) -> Where:
+        """Where work runs."""
+        return self.on or HERE
+
+
 @dataclass
 class Kept:
     """A run under way, and what it has cost so far."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from mystyle_cli.batch.batch import SOME_FAILED
+from mystyle_cli.batch.ledger import SOME_FAILED
 from mystyle_cli.errors import UsageError
 from mystyle_cli.terminal.app import App, Command, Unused, pass_app
 from mystyle_cli.terminal.options import Number, bundle, overwrite_option, profile_argument, seed_option

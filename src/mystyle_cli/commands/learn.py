@@ -24,17 +24,21 @@ from mystyle_cli.terminal.learning import (
     show_estimate,
     show_learned,
     tuning_options,
+    unnoted,
     until_option,
 )
 from mystyle_cli.terminal.options import (
+    Album,
     Number,
     bundle,
+    on_option,
     profile_argument,
     profile_names,
     recursive_option,
 )
 
 if TYPE_CHECKING:
+    from mystyle_cli.engines.named import Where
     from mystyle_cli.photos.tags import Box
 
 
@@ -72,7 +76,7 @@ album_options: Final = bundle(
     "album",
     AlbumOptions,
     (
-        click.argument("photos", nargs=-1, required=True, metavar="PHOTOS..."),
+        click.argument("photos", cls=Album, nargs=-1, required=True, metavar="PHOTOS..."),
         recursive_option,
         click.option(
             "--from-tags",
@@ -140,10 +144,33 @@ person_options: Final = bundle(
 )
 
 
+each_option: Final = click.option(
+    "--each",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    is_eager=True,  # NAME and PHOTOS are read with a view to it
+    help="In place of NAME and PHOTOS: a folder a person, called as each is to be.",
+)
+
+
 @click.command(
     "create",
     cls=Command,
-    unused=(UNTUNED,),
+    unused=(
+        UNTUNED,
+        Unused(
+            ("reference", "keep", "from_tags"),
+            lambda values: values["each"] is not None,
+            "with --each there are several people",
+            "Leave it out, or create them one by one.",
+        ),
+        Unused(
+            ("on",),
+            lambda values: values["each"] is None,
+            "one person is learned in this process",
+            "Leave it out, or give --each DIR, a folder a person.",
+        ),
+    ),
     examples=(
         "mystyle profile create adele ./photos",
         "mystyle profile create adele ./photos --reference adele.jpg   # photos also show other people",
@@ -151,23 +178,38 @@ person_options: Final = bundle(
         "mystyle profile create adele ./photos --keep photos/dark.jpg   # though it was refused",
         'mystyle profile create adele ./album -r --from-tags "Adele Smith"',
         "mystyle profile create adele ./photos --no-tune && mystyle tune adele --device cuda",
+        "mystyle profile create --each clients --on local:2     # clients/adele, clients/ben ...",
     ),
 )
 @profile_argument
 @album_options
+@each_option
+@on_option
 @person_options
 @dry_run_option
 @tuning_options
 @pass_app
 def create(
-    app: App, name: str, album: AlbumOptions, person: PersonOptions, dry_run: bool, tuning: TuningOptions
-) -> None:
+    app: App,
+    name: str,
+    album: AlbumOptions,
+    each: Path | None,
+    on: Where | None,
+    person: PersonOptions,
+    dry_run: bool,
+    tuning: TuningOptions,
+) -> int:
     """Learn a person from photos: choose, find anchors, tune.
 
     PHOTOS are files, folders or patterns; about 100 photos of different days, poses and light are best. They
     are never changed. Interrupted at any point, the same command goes on from where it stopped. On a terminal
     it asks once who agreed to this; in scripts say so with --consent.
+
+    With --each many people are learned, each as alone; who is learned already stays as they are, and what
+    --consent says is noted of all. With --on several are learned at a time.
     """
+    if each is not None:
+        return _create_each(app, name, album, each, on, person, dry_run=dry_run, tuning=tuning)
     paths = album.paths(app)
     consent = None if dry_run else ask_consent(app, name, person.consent, person.until)
     from mystyle_cli.prior.registry import open_prior
@@ -194,10 +236,45 @@ def create(
         count, instant = len(paths) - held_out_of(len(paths), person.held_out), settings.instant is not None
         estimate = estimate_tuning(start.on(settings.device), count, settings.tuning, instant)
         show_estimate(app, "profile create", estimate)
-        return
+        return 0
     with app.console.progress() as progress:
         learned = learn(store, name, list(paths), start, settings, progress)
     show_learned(app, "profile create", learned)
+    return 0
+
+
+def _create_each(
+    app: App,
+    name: str,
+    album: AlbumOptions,
+    each: Path,
+    on: Where | None,
+    person: PersonOptions,
+    *,
+    dry_run: bool,
+    tuning: TuningOptions,
+) -> int:
+    """Learn a folder of people; returns the exit code."""
+    from mystyle_cli.work.people import Folders, learn_each
+
+    if name or album.photos:
+        raise UsageError("--each stands in the place of NAME and PHOTOS", "Leave out one of the two.")
+    if person.until and not person.consent:
+        raise UsageError("--until says when a consent ends, and there is none", "Give --consent TEXT, too.")
+    if not person.consent and not dry_run:
+        app.console.warn(unnoted("NAME"))
+    people = Folders(
+        each,
+        album.recursive,
+        person.prior,
+        person.held_out,
+        not person.no_tune,
+        person.consent or "",
+        person.until,
+        person.replace,
+        tuning,
+    )
+    return learn_each(app, people, on, dry_run=dry_run)
 
 
 def kept_by_hand(keep: Sequence[Path], photos: Sequence[Path]) -> tuple[str, ...]:

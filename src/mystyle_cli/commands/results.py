@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from mystyle_cli.batch.batch import SOME_FAILED
+from mystyle_cli.batch.ledger import SOME_FAILED
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.terminal.app import App, Command, pass_app
 from mystyle_cli.terminal.console import finite

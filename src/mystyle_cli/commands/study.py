@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from mystyle_cli.batch.batch import SOME_FAILED
+from mystyle_cli.batch.ledger import SOME_FAILED
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.terminal.app import App, Command, Group, pass_app
 from mystyle_cli.terminal.options import SEEDS, profile_argument

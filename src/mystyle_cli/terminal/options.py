@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
@@ -105,13 +106,29 @@ class Photos(click.Argument):
 
 
 class Name(click.Argument):
-    """The name of a profile, which `--who all` stands for."""
+    """The name of a profile, which `--who all` stands for, and `--each` for those of several."""
 
     def process_value(self, context: click.Context, value: Any) -> Any:
         """Parse what was typed."""
-        if context.params.get("who") == EVERYBODY and self.value_is_missing(value):
-            return ""  # then no photo was typed either, which is said of those
+        elsewhere = context.params.get("who") == EVERYBODY or _of_several(context)
+        if elsewhere and self.value_is_missing(value):
+            return ""  # with --who no photo was typed then either, which is said of those
         return super().process_value(context, value)
+
+
+class Album(click.Argument):
+    """The photos of a person, of several of whom `--each` says where they are."""
+
+    def process_value(self, context: click.Context, value: Any) -> Any:
+        """Parse what was typed."""
+        if _of_several(context) and self.value_is_missing(value):
+            return ()
+        return super().process_value(context, value)
+
+
+def _of_several(context: click.Context) -> bool:
+    """Tell whether `--each` was typed; what was not may have a value of click's own until all are read."""
+    return isinstance(context.params.get("each"), Path)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mystyle_cli.batch.batch import Failure, Ledger
 from mystyle_cli.batch.errands import TAKEN
+from mystyle_cli.batch.ledger import Failure, Ledger
 from mystyle_cli.errors import MystyleError, UsageError, contained
 from mystyle_cli.terminal.console import finite
 from mystyle_cli.terminal.inputs import Input

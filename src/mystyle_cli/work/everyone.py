@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mystyle_cli.batch.asking import Ask
-from mystyle_cli.batch.batch import SOME_FAILED, open_batch
+from mystyle_cli.batch.batch import open_batch
 from mystyle_cli.batch.errands import Job, Picture, Result, finished
+from mystyle_cli.batch.ledger import SOME_FAILED
 from mystyle_cli.batch.subjects import SubjectReader, answer_each
 from mystyle_cli.engines.engine import Note
 from mystyle_cli.errors import MystyleError, ProfileError, UsageError
