@@ -143,7 +143,7 @@ def _done(learned: Learned, cost: Cost) -> Done:
         "counts": dict(profile.manifest.counts),
         "stages_worked": list(learned.worked),
         "results": {line: dict(figures) for line, figures in results.items()},
-        "warnings": list(learned.warnings),
+        "advice": list(learned.warnings),
     }
     return Done("\n".join(lines), learned.warnings, report, cost=cost)
 
