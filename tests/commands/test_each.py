@@ -67,7 +67,7 @@ class Quickly(OpenLearning):
         return super().open(seat)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_people_are_learned_side_by_side(
     run: Run, clients: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -141,7 +141,7 @@ def test_what_runs_here_alone_is_refused(run: Run, words: str, said: str) -> Non
     assert said in done.stderr
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_two_processes_make_the_same_photos(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """With real nets, to the byte; the profile is opened anew in each."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
