@@ -168,7 +168,7 @@ def check_tuning(folder: Path, prior: Path, trained: int) -> None:
 
 
 @journey("tune", *("--passes", "--batch", "--learning-rate", "--precision", "--seed"))
-@journey("tune", *("--no-export", "--no-instant", "--whole", "--dry-run"))
+@journey("tune", *("--no-export", "--no-instant", "--whole", "--dry-run", "--on"))
 def test_tuning_has_options(run: Run, tmp_path: Path, tiny_prior: Path) -> None:
     """It is told what will be taken, in steps that can be counted by hand; then tuned so."""
     folder, before = tmp_path / "store/ada", digests(tmp_path / "store")
@@ -176,7 +176,7 @@ def test_tuning_has_options(run: Run, tmp_path: Path, tiny_prior: Path) -> None:
     assert told["steps"] == 2 * -(-(PHOTOS - HELD_OUT) // 3)
     assert digests(tmp_path / "store") == before
     assert files(folder / "onnx")
-    assert run("tune", "ada", *TUNING).exit_code == 0
+    assert run("tune", "ada", *TUNING, "--on", "local:1").exit_code == 0
     check_tuning(folder, tiny_prior, PHOTOS - HELD_OUT)
 
 

@@ -224,6 +224,7 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "--only": (EVALUATE, "--only reconstruction"),
         "--output": (EVALUATE, "-o other"),
         "--seed": (EVALUATE, "--seed 2"),
+        "--on": (EVALUATE, "--on local:1"),
         "--judge": ("evaluate ada --quick --only synthesis -o out", "--judge {w}/tiny-32/identity.onnx"),
     },
     "profile advise": {
@@ -264,7 +265,11 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "--from-tags": (INGEST, "--from-tags Ada"),
         "--no-tune": (INGEST, "--no-tune"),
     },
-    "tune": {**of_tuning(TUNE), "--dry-run": (TUNE, "--dry-run")},
+    "tune": {
+        **of_tuning(TUNE),
+        "--dry-run": (TUNE, "--dry-run"),
+        "--on": (TUNE, "--on local:1"),
+    },
     "export": {"--output": ("export ada -o out", "-o other")},
     "serve": {"--port": ("serve", "--port 8765"), "--no-open": ("serve", "--no-open")},
     "profile consent": {"--until": ("profile consent ada asked", "--until 2999-01-01")},

@@ -278,11 +278,12 @@ def test_somebodys_folder_is_refused(run: Run, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "work" / "mine").iterdir()] == ["report.html"]
 
 
-@journey("evaluate", "--quick", "--only", "--seed")
+@journey("evaluate", "--quick", "--only", "--seed", "--on")
 def test_the_command_says_where_the_page_is(run: Run, tmp_path: Path) -> None:
-    """Findings and the page's place on stdout; the document has every table."""
-    done = run("evaluate", "ada", "--quick", "--only", "reconstruction", "--seed", "3")
+    """Findings and the page's place on stdout; the document has every table, whoever has measured it."""
+    done = run("evaluate", "ada", "--quick", "--only", "reconstruction", "--seed", "3", "--on", "local:1")
     assert done.exit_code == 0, done.stderr
+    assert "on local:1" in done.stderr
     *findings, page = done.stdout.splitlines()
     assert (tmp_path / "work" / page).is_file()
     assert findings

@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from mystyle_cli.batch.ledger import SOME_FAILED
-from mystyle_cli.errors import UsageError
+from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.terminal.app import App, Command, Unused, pass_app
-from mystyle_cli.terminal.options import Number, bundle, overwrite_option, profile_argument, seed_option
+from mystyle_cli.terminal.options import (
+    Number,
+    bundle,
+    on_option,
+    overwrite_option,
+    profile_argument,
+    seed_option,
+)
 
 if TYPE_CHECKING:
+    from mystyle_cli.engines.named import Where
     from mystyle_cli.evaluation.advice import Advice
     from mystyle_cli.evaluation.evaluation import Evaluation
     from mystyle_cli.experiments.bench import Protocol
@@ -68,6 +76,7 @@ amount_options: Final = bundle(
         "mystyle evaluate adele --quick",
         "mystyle evaluate --compare adele adele-more-photos",
         "mystyle evaluate adele ben --paper -o paper",
+        "mystyle evaluate adele ben --on local:2     # both at a time",
         "mystyle evaluate adele --only enhancement --only beta --paper --share 0.2",
         "mystyle evaluate adele --only synthesis --judge w600k_r50.onnx",
     ),
@@ -79,7 +88,7 @@ amount_options: Final = bundle(
             "Leave it out, or add --paper.",
         ),
         Unused(
-            ("only", "output", "paper", "seed", "judge"),
+            ("only", "output", "paper", "seed", "judge", "on"),
             lambda values: values["compare"],
             "--compare prints one table",
             "Leave it out, or evaluate each profile.",
@@ -99,6 +108,7 @@ amount_options: Final = bundle(
     metavar="FILE",
     help="A face-recognition net of others that judges, too: ArcFace IR-SE-50, or ONNX.",
 )
+@on_option
 @pass_app
 def command(
     app: App,
@@ -108,15 +118,19 @@ def command(
     only: tuple[str, ...],
     output: Path | None,
     judge: Path | None,
+    on: Where | None,
 ) -> int:
     """Measure how good profiles are, on their held-out photos.
 
     Results go into a folder, by default NAME.evaluation: a page to open in a browser, tables, plots.
-    Interrupted, the same command goes on from where it stopped. The folder shows photos of the person.
+    Interrupted, the same command goes on from where it stopped. The folder shows photos of the person. With
+    --on several people are measured at a time.
     """
     from mystyle_cli.analysis.outside import OutsideJudge
     from mystyle_cli.evaluation.evaluation import evaluate, refuse_repeated
     from mystyle_cli.evaluation.registry import EXPERIMENTS, choose
+    from mystyle_cli.store.found import found as known
+    from mystyle_cli.work.elsewhere import OpenMeasuring, measure_on
 
     if compare and len(names) != 2:
         raise UsageError(f"--compare takes two profiles, not {len(names)}", "Name both.")
@@ -134,7 +148,14 @@ def command(
     outside = None if judge is None else OutsideJudge(judge)
     folder = output or Path("-".join(names) + SUFFIX)
     with app.console.progress() as progress:
-        found = evaluate(people, experiments, amount.protocol, folder, progress, outside)
+        lost: dict[str, MystyleError] = {}
+        if on is not None:
+            chosen = tuple(experiment.name for experiment in experiments)
+            opener = OpenMeasuring(
+                tuple(map(known, people)), app.device, chosen, amount.protocol, folder.absolute(), judge
+            )
+            lost = measure_on(app, on, opener, progress)
+        found = evaluate(people, experiments, amount.protocol, folder, progress, outside, lost)
     _show(app, found)
     return SOME_FAILED if found.failures else 0
 

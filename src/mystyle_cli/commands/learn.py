@@ -375,6 +375,12 @@ def ingest(app: App, name: str, album: AlbumOptions, no_tune: bool, tuning: Tuni
             "what is told is what one process takes",
             "Give it without torchrun.",
         ),
+        Unused(
+            ("on",),
+            lambda values: values["dry_run"] or Ranks.of_environment().several,
+            "what is told, or done by several processes, is this machine's",
+            "Leave it out.",
+        ),
     ),
     examples=(
         "mystyle tune adele --dry-run     # memory and time, before anything starts",
@@ -384,9 +390,10 @@ def ingest(app: App, name: str, album: AlbumOptions, no_tune: bool, tuning: Tuni
 )
 @profile_argument
 @dry_run_option
+@on_option
 @tuning_options
 @pass_app
-def tune(app: App, name: str, dry_run: bool, tuning: TuningOptions) -> None:
+def tune(app: App, name: str, dry_run: bool, on: Where | None, tuning: TuningOptions) -> None:
     """Tune a profile's generator to its photos.
 
     Each photo's anchor is made to give back that photo (sec. 3.1, eq 1 of the paper). Interrupted, the same
@@ -394,6 +401,11 @@ def tune(app: App, name: str, dry_run: bool, tuning: TuningOptions) -> None:
     """
     store = app.profiles()
     store.path(name)  # which raises where there is none, before torch is loaded
+    if on is not None:
+        from mystyle_cli.work.elsewhere import tune_on
+
+        show_learned(app, "tune", tune_on(app, name, on, tuning))
+        return
     from mystyle_cli.learn.learn import assist, estimate, retune
 
     settings = dataclasses.replace(tuning.settings(app.choose_device()), ranks=app.ranks)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from mystyle_cli import __version__
@@ -166,6 +167,7 @@ def evaluate(
     folder: Path,
     progress: Progress = silent,
     judge: OutsideJudge | None = None,
+    lost: Mapping[str, MystyleError] = MappingProxyType({}),
 ) -> Evaluation:
     """Make experiments on people. Interrupted at any point, the same call goes on to the same tables.
 
@@ -175,6 +177,7 @@ def evaluate(
         people: tuned profiles of one prior, with their photos.
         folder: where results go, and what was measured before is found.
         judge: from outside, beside dlib and the prior's own identity net.
+        lost: why the work on some of them, by name, is not tried again.
 
     Raises:
         ProfileError: a profile is not tuned, lacks its photos, or is of another prior.
@@ -194,6 +197,8 @@ def evaluate(
                 continue
             bench = Bench(profile, protocol, others, progress, place, judge if experiment.judged else None)
             try:
+                if profile.name in lost:
+                    raise lost[profile.name]
                 measured[profile.name] = _measured(place, experiment, bench)
             except MystyleError as error:
                 skipped.append(Skipped(experiment.name, profile.name, f"it failed: {error.message}", True))
@@ -204,6 +209,30 @@ def evaluate(
     _write(place, found, people, protocol, judge)
     place.forget_weights()
     return found
+
+
+def measure(
+    profile: Profile,
+    others: Sequence[Profile],
+    experiments: Sequence[Experiment],
+    protocol: Protocol,
+    folder: Path,
+    progress: Progress = silent,
+    judge: OutsideJudge | None = None,
+) -> None:
+    """Make experiments on one person of several and keep what they find, for `evaluate` to tell of all.
+
+    What fails is left to `evaluate`, and so are experiments that take the time.
+
+    Args:
+        others: of the people that are evaluated together, all but this one, in their order.
+    """
+    place = Folder(folder, profile.path.parent)
+    for experiment in experiments:
+        if not experiment.timed and not _lacks(experiment, profile, others):
+            bench = Bench(profile, protocol, others, progress, place, judge if experiment.judged else None)
+            with suppress(MystyleError):
+                _measured(place, experiment, bench)
 
 
 def _told(experiment: Experiment, measured: Mapping[str, Measured]) -> Chapter:
