@@ -273,3 +273,34 @@ def test_a_killed_driver_costs_time_only(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(results()) == 60
     assert {path: path.stat().st_mtime_ns for path in written} == written
     assert results("in") == before
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks for workers in /proc")
+def test_killed_workers_cost_time_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten of them at random instants: the same run ends well, all results are there, none was made twice."""
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    for number in range(60):
+        Image.new("RGB", (8, 6), (number, 0, 0)).save(f"in/{number:02}.png")
+    Path("driver.py").write_text(DRIVER.replace("slow=0.01", "slow=0.3"))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    driver = subprocess.Popen([sys.executable, "driver.py"], env=environment, stderr=subprocess.DEVNULL)
+    random, seen, kills, before = np.random.default_rng(0), {}, 0, 0
+    while driver.poll() is None:
+        time.sleep(float(random.random()))
+        for path in Path().glob("out/*.png"):
+            assert seen.setdefault(path, path.stat().st_mtime_ns) == path.stat().st_mtime_ns
+        children = Path(f"/proc/{driver.pid}/task/{driver.pid}/children").read_text().split()
+        if children and kills < 10 and len(seen) > before:
+            before, worker = len(seen), int(random.choice(children))
+            if b"spawn_main" in Path(f"/proc/{worker}/cmdline").read_bytes():
+                os.kill(worker, signal.SIGKILL)
+                kills += 1
+    assert driver.returncode == 0
+    assert kills >= 5
+    failed = [name for name in (f"{number:02}.png" for number in range(60)) if name not in results()]
+    again = work(options("in", on="local:1"), Negating(Path("log").absolute()))
+    assert len(failed) <= kills // 2  # those whose worker was killed twice
+    assert (len(again.done), len(again.skipped), len(again.failed)) == (len(failed), 60 - len(failed), 0)
+    assert {path: path.stat().st_mtime_ns for path in seen} == seen
