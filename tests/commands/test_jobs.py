@@ -109,11 +109,15 @@ def test_a_forged_record_runs_nothing_else(run: Run, tmp_path: Path) -> None:
         ["jobs", "remove", name, "--yes"],
         [*WORDS, "--overwrite"],
         ["serve", "--on", "local"],
+        ["tune", "ada", "--on", "local"],
+        ["evaluate", "ada", "--quick", "--on", "local", "-o", "e"],
+        ["upscale", "ada", "in", "-o", "elsewhere", "--aligned", "--steps", "1", "--on", "local:1"],
     ):
         record.write_text(json.dumps({**good, "words": words}))
         done = run("jobs", "retry", name)
         assert done.exit_code == 2, done.output
     assert (tmp_path / "store/ada/profile.toml").exists()
+    assert not Path("elsewhere").exists()
     Path("out/0.png").write_bytes(b"mine")
     record.write_text(json.dumps(good))
     assert run("jobs", "retry", name).exit_code == 2

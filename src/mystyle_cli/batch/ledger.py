@@ -81,6 +81,7 @@ class Ledger:
             self._spread(order, opener(None), errands, None)
             return
         run = order.asked.run(order.inputs, order.output)
+        order.asked.app.refuse_unless_retried(run.name)
         self.run = run.name
         with kept(order.asked, run, order.on, len(self.inputs)) as keeping:
             self.console.info(f"run {run.name} on {order.on.name}")

@@ -53,6 +53,18 @@ class App:
         """The processes that this one was started with."""
         return Ranks.of_environment()
 
+    def refuse_unless_retried(self, run: str) -> None:
+        """Refuse (UsageError) to begin a run where another is to be gone on with.
+
+        Args:
+            run: the name that it would have, "" where none is kept.
+        """
+        if self.retried and run != self.retried:
+            raise UsageError(
+                f"the run {self.retried} is not what its words say now: the profile may have changed",
+                f"Give the command again, and remove the run: mystyle jobs remove {self.retried}",
+            )
+
     def profiles(self) -> Store:
         """The store of profiles that these options ask for."""
         from mystyle_cli.files.paths import store_root

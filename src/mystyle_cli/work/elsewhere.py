@@ -128,6 +128,7 @@ def _spread(
 ) -> Iterator[tuple[str, Any]]:
     from mystyle_cli.nets.providers import cuda_devices
 
+    app.refuse_unless_retried("")  # no run is kept of these
     engine = on.open()
     if not engine.in_place:
         raise UsageError(
