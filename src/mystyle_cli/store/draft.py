@@ -87,6 +87,8 @@ class Draft:
         self._figures: dict[str, Figures] = {}
         self._read()
         self._forgotten: set[str] = set()
+        if not read_only:
+            self._clear_unnoted()
 
     def _refuse_strangers(self) -> None:
         """Refuse to work among files that are not the program's, or through links."""
@@ -114,6 +116,14 @@ class Draft:
         self._figures = {
             stage: noted["figures"][stage] for stage in noted.get("figures", {}) if stage in self._stages
         }
+
+    def _clear_unnoted(self) -> None:
+        """Remove what a stage wrote that was killed before it was done: no other may take it for a result."""
+        noted = {f"{PAYLOAD}/{name}" for table in self._files.values() for name in table}
+        with _changing(self.folder):
+            for name in self._own.content(PAYLOAD).files:
+                if name not in noted:
+                    self._own.remove(name)
 
     def _note(self) -> None:
         import tomli_w
