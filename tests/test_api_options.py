@@ -17,7 +17,8 @@ from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.instant.net import InstantSettings
 from mystyle_cli.learn.learn import export
 from mystyle_cli.restore.saved import load_code
-from tests.support.tiny_store import add_instant, make_store, picture
+from mystyle_cli.store.store import Store
+from tests.support.tiny_store import add_instant, date_photos, make_store, picture
 
 FEW = InstantSettings(samples=16, views=1, width=8, steps=10, batch=8)
 HOLE = np.zeros((32, 32), np.uint8)
@@ -46,6 +47,7 @@ SEARCHED: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "steps": ({}, {"steps": 1}),
     "aligned": ({}, {"aligned": False}),
     "force": ({"store": "strict"}, {"force": True}),
+    "year": ({"store": "dated"}, {"year": 1990}),
 }
 QUALITY = {
     "quality": (WHOLE, {"quality": "instant"}),
@@ -79,7 +81,7 @@ CASES: Mapping[str, Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]] =
         "grain": ({}, {"grain": True}),
     },
     "restore_clip": {
-        **{name: SEARCHED[name] for name in ("beta", "steps")},
+        **{name: SEARCHED[name] for name in ("beta", "steps", "year")},
         "quality": QUALITY["quality"],
         "source": ({}, {"source": "other.mp4"}),
         "target": ({}, {"target": "other.mp4"}),
@@ -108,6 +110,7 @@ CASES: Mapping[str, Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]] =
         "sampler": ({}, {"sampler": "uniform"}),
         "beta": ({"sampler": "uniform"}, {"beta": 0.3}),
         "backend": ({}, {"backend": "torch"}),
+        "year": SEARCHED["year"],
     },
 }
 """For each method and argument: what it is added to, and a value that changes what comes back."""
@@ -121,6 +124,7 @@ REFUSED: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("edit", {"code": "saved", "aligned": False}),  # with steps
     ("edit", {"code": "saved", "steps": None}),  # with aligned
     ("edit", {"code": "saved", "steps": None, "aligned": False, "force": True}),
+    ("edit", {"code": "saved", "steps": None, "aligned": False, "year": 1990}),
     ("edit", {"backend": "onnx"}),
     ("edit", {"backend": "onnx", "refine": True, "code": "saved", "steps": None, "aligned": False}),
     ("edit", {"strengths": {"smile": float("nan")}}),
@@ -146,6 +150,8 @@ def stores(tiny_prior: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     export(store, "ada")
     make_store(folder / "bare", tiny_prior)
     shutil.copytree(folder / "plain", folder / "strict")
+    shutil.copytree(folder / "plain", folder / "dated")
+    date_photos(Store(folder / "dated"), "ada")
     manifest = folder / "strict/ada/profile.toml"
     manifest.write_text(manifest.read_text().replace("threshold = -1.0", "threshold = 1.1"))
     person = mystyle_cli.open_profile("ada", folder / "plain")

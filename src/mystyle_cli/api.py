@@ -39,8 +39,9 @@ class Person(Profile):
 
     A photo is decoded already, or its path, its file's bytes, or pixels uint8 (H, W, 3). Options of all
     methods: `beta`, the dilation of the person's space (None = unbounded, "auto" = as the profile's own
-    held-out photos advise); `quality`, "full", "fast" or "instant", which needs no torch and takes a fixed
-    number of steps; `variants`, how many answers that explain the photo equally well, drawn with `seed` (see
+    held-out photos advise); `year`, in which the person is to be shown, where photos say when they were
+    taken; `quality`, "full", "fast" or "instant", which needs no torch and takes a fixed number of steps;
+    `variants`, how many answers that explain the photo equally well, drawn with `seed` (see
     `Restoration.others` and `openness`); `steps`, Adam steps at most (None = the default); `aligned`, the
     photo is an aligned crop; `force`, go on although the face is not this person's; `device`, as `--device`
     takes it (None = where the person is, see `on`; the CPU at first). `restore` and `edit_photos` take many
@@ -63,6 +64,7 @@ class Person(Profile):
         photo: Picture,
         *,
         beta: Dilation = BETA_UPSCALE,
+        year: int | None = None,
         variants: int = 1,
         seed: int | None = None,
         quality: Quality = "full",
@@ -81,7 +83,7 @@ class Person(Profile):
 
         Source: sec. 3.3, 5.2.2.
         """
-        settings = _settings("upscale", beta, steps, aligned, force, quality, variants, seed)
+        settings = _settings("upscale", beta, year, steps, aligned, force, quality, variants, seed)
         return self._placed(device)._restore("upscale", _subject(photo, None), settings, progress)
 
     def inpaint(
@@ -90,6 +92,7 @@ class Person(Profile):
         mask: Pixels | Region,
         *,
         beta: Dilation = BETA_INPAINT,
+        year: int | None = None,
         variants: int = 1,
         seed: int | None = None,
         quality: Quality = "full",
@@ -106,7 +109,7 @@ class Person(Profile):
 
         Source: sec. 3.3, 5.2.1.
         """
-        settings = _settings("inpaint", beta, steps, aligned, force, quality, variants, seed)
+        settings = _settings("inpaint", beta, year, steps, aligned, force, quality, variants, seed)
         return self._placed(device)._restore("inpaint", _subject(photo, mask), settings, progress)
 
     def restore(
@@ -122,6 +125,7 @@ class Person(Profile):
         keep_tone: bool | None = None,
         grain: bool | None = None,
         beta: Dilation = BETA_RESTORE,
+        year: int | None = None,
         variants: int = 1,
         seed: int | None = None,
         quality: Quality = "full",
@@ -145,7 +149,7 @@ class Person(Profile):
         """
         from mystyle_cli.restore.estimates import Known
 
-        settings = _settings("restore", beta, steps, aligned, force, quality, variants, seed)
+        settings = _settings("restore", beta, year, steps, aligned, force, quality, variants, seed)
         known = Known(blur, noise, jpeg, scale)
         settings = replace(settings, known=known, scratches=scratches, keep_tone=keep_tone, grain=grain)
         return self._placed(device)._restore("restore", _subject(photo, mask), settings, progress)
@@ -162,6 +166,7 @@ class Person(Profile):
         keep_tone: bool | None = None,
         grain: bool | None = None,
         beta: Dilation = BETA_RESTORE,
+        year: int | None = None,
         quality: Quality = "full",
         steps: int | None = None,
         force: bool = False,
@@ -186,7 +191,7 @@ class Person(Profile):
         from mystyle_cli.restore.estimates import Known
         from mystyle_cli.video.video import restore_clip
 
-        settings = _settings(task, beta, steps, False, force, quality)
+        settings = _settings(task, beta, year, steps, False, force, quality)
         known = Known(blur, noise, None, scale)
         settings = replace(settings, known=known, keep_tone=keep_tone, grain=grain)
         engine = open_engine(self._placed(device), settings)
@@ -197,6 +202,7 @@ class Person(Profile):
         photo: Picture,
         *,
         beta: Dilation = BETA_INVERT,
+        year: int | None = None,
         steps: int | None = None,
         aligned: bool = False,
         force: bool = False,
@@ -207,7 +213,7 @@ class Person(Profile):
 
         Source: sec. 3.3.
         """
-        settings = _settings("invert", beta, steps, aligned, force)
+        settings = _settings("invert", beta, year, steps, aligned, force)
         return self._placed(device)._restore("invert", _subject(photo, None), settings, progress)
 
     def edit(
@@ -216,6 +222,7 @@ class Person(Profile):
         strengths: Mapping[str, float],
         *,
         beta: Dilation = BETA_EDIT,
+        year: int | None = None,
         at_limit: AtLimit = "project",
         code: Path | str | None = None,
         refine: bool = False,
@@ -232,8 +239,8 @@ class Person(Profile):
             strengths: by a direction's name or file.
             beta: dilation that the edit may use, None = unbounded; "auto" takes the one for inversion.
             at_limit: what to do where more would be needed: "stop", "project" or "continue".
-            code: what `save_code` kept of this photo; nothing is searched then, and `steps`, `aligned` and
-                `force` are refused.
+            code: what `save_code` kept of this photo; nothing is searched then, and `steps`, `aligned`,
+                `force` and `year` are refused.
             refine: tune the generator on the photo first, so that the edit keeps the photo's own details;
                 what comes of it is kept in the profile for the next edit of the photo.
             backend: what renders; a search and refining need "torch", with a saved code "auto" takes the
@@ -247,14 +254,16 @@ class Person(Profile):
 
         person = self._placed(device)
         check_backend(backend, code is not None, refine)
-        if code is not None and (steps is not None or aligned or force):
-            raise UsageError("a saved code is not searched again", "Leave out steps, aligned and force.")
+        if code is not None and (steps is not None or aligned or force or year is not None):
+            raise UsageError(
+                "a saved code is not searched again", "Leave out steps, aligned, force and year."
+            )
         directions = [(find_direction(self.prior, name), value) for name, value in strengths.items()]
         refiner = person._refiner() if refine else None
         if code is not None:
             task = EditTask([directions], settings_for(beta, at_limit, RestoreSettings()), refiner)
             return person._edit_saved(_subject(photo, None), Path(code), task, backend, progress)
-        settings = settings_for(beta, at_limit, _settings("invert", beta, steps, aligned, force))
+        settings = settings_for(beta, at_limit, _settings("invert", beta, year, steps, aligned, force))
         (result,) = edit_photos(person, [_subject(photo, None)], [directions], settings, progress, refiner)
         if result.error is not None:
             raise result.error
@@ -292,6 +301,7 @@ class Person(Profile):
         *,
         sampler: Sampler = "anchors",
         beta: float = 0.0,
+        year: int | None = None,
         device: str | None = None,
         backend: Backend = "auto",
         progress: Progress = silent,
@@ -302,6 +312,7 @@ class Person(Profile):
             seeds: one picture for each; a number n stands for the seeds 0 to n - 1.
             sampler: "anchors" mixes three anchors, "uniform" draws from the whole of A_beta.
             beta: dilation for "uniform".
+            year: only the photos nearest to it are mixed.
             backend: "onnx" renders without torch; "auto" does where the profile's export is up to date.
 
         Source: app. B.1.
@@ -310,7 +321,7 @@ class Person(Profile):
 
         chosen = range(seeds) if isinstance(seeds, int) else seeds
         person = self._placed(device)
-        return draw(person, list(chosen), sampler, beta, progress=progress, backend=backend)
+        return draw(person, list(chosen), sampler, beta, progress=progress, backend=backend, year=year)
 
     def _placed(self, device: str | None) -> Person:
         """Return the person with their nets on a device; None leaves them where they are."""
@@ -357,6 +368,7 @@ class People:
         photo: Picture,
         *,
         beta: Dilation = BETA_UPSCALE,
+        year: int | None = None,
         quality: Quality = "full",
         steps: int | None = None,
         force: bool = False,
@@ -369,7 +381,7 @@ class People:
             DecodeError: it is not a picture.
             ProfileError: no profile can be used.
         """
-        settings = _settings("upscale", beta, steps, False, force, quality)
+        settings = _settings("upscale", beta, year, steps, False, force, quality)
         return self._restore("upscale", _subject(photo, None), settings, progress)
 
     def inpaint(
@@ -378,6 +390,7 @@ class People:
         mask: Pixels | Region,
         *,
         beta: Dilation = BETA_INPAINT,
+        year: int | None = None,
         quality: Quality = "full",
         steps: int | None = None,
         force: bool = False,
@@ -388,7 +401,7 @@ class People:
         Args:
             mask: uint8 (H, W) of its size, 255 = fill; or parts of each face and boxes.
         """
-        settings = _settings("inpaint", beta, steps, False, force, quality)
+        settings = _settings("inpaint", beta, year, steps, False, force, quality)
         return self._restore("inpaint", _subject(photo, mask), settings, progress)
 
     def restore(
@@ -404,6 +417,7 @@ class People:
         keep_tone: bool | None = None,
         grain: bool | None = None,
         beta: Dilation = BETA_RESTORE,
+        year: int | None = None,
         quality: Quality = "full",
         steps: int | None = None,
         force: bool = False,
@@ -412,7 +426,7 @@ class People:
         """Repair a damaged photo; the options are those of `Person.restore`, raises as `upscale` does."""
         from mystyle_cli.restore.estimates import Known
 
-        settings = _settings("restore", beta, steps, False, force, quality)
+        settings = _settings("restore", beta, year, steps, False, force, quality)
         known = Known(blur, noise, jpeg, scale)
         settings = replace(settings, known=known, scratches=scratches, keep_tone=keep_tone, grain=grain)
         return self._restore("restore", _subject(photo, mask), settings, progress)
@@ -441,6 +455,7 @@ def _subject(photo: Picture, mask: Pixels | Region | None) -> Subject:
 def _settings(
     task: TaskName,
     beta: Dilation,
+    year: int | None,
     steps: int | None,
     aligned: bool,
     force: bool,
@@ -455,4 +470,4 @@ def _settings(
         settings = replace(settings, projection=replace(settings.projection, steps=steps))
     if seed is not None and variants == 1:
         raise UsageError("only variants are drawn", "Leave out the seed, or ask for 2 variants or more.")
-    return replace(settings, aligned=aligned, force=force, variants=variants, seed=seed or 0)
+    return replace(settings, aligned=aligned, force=force, variants=variants, seed=seed or 0, year=year)

@@ -44,3 +44,8 @@ FACE_PARTS: Final = (
     "face",
 )
 """Parts of a face that can be filled by name; right and left are the person's own."""
+
+EARLIEST_YEAR: Final = 1826
+"""In which a photo may have been taken; of it is the first that is left."""
+
+LATEST_YEAR: Final = 2100

@@ -35,7 +35,7 @@ from tests.support.albums import QUICK
 from tests.support.evaluations import measure_quickly
 from tests.support.journeys import EVERYWHERE as ALL
 from tests.support.journeys import all_options, commands, long_name, own_options
-from tests.support.tiny_store import add_instant, looking_like, make_store, picture
+from tests.support.tiny_store import add_instant, date_photos, looking_like, make_store, picture
 
 FEW = InstantSettings(samples=16, views=1, width=8, steps=10, batch=8)
 ARTIST = b"Ada Artist"
@@ -103,6 +103,7 @@ def of_searches(one: str) -> dict[str, tuple[str, str]]:
         "--landmarks": (apart, "--landmarks {w}/points.txt"),
         "--force": (f"{short} --store {{w}}/strict", "--force"),
         "--person": (f"{short.replace(' ada ', ' duo ')} --force --store {{w}}/both", "--person ben"),
+        "--year": (f"{short} --store {{w}}/dated", "--year 1990"),
     }
 
 
@@ -207,6 +208,7 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "--overwrite": ("sample ada --seed 1 -o there.png", "--overwrite"),
         "--backend": (SAMPLE, "--backend torch"),
         "--person": (SAMPLE.replace(" ada ", " duo ") + " --store {w}/both --person ada", "--person ben"),
+        "--year": (SAMPLE + " --store {w}/dated", "--year 1990"),
         **of_marks(SAMPLE),
     },
     "verify": {
@@ -242,6 +244,7 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         **of_tuning(CREATE),
         "--recursive": (CREATE, "--recursive"),
         "--from-tags": (CREATE, "--from-tags Ada"),
+        "--dates": (CREATE, "--dates {w}/years.csv"),
         "--reference": (CREATE, "--reference {w}/crop.png"),
         "--keep": (CREATE, "--keep {w}/album/a.png"),
         "--held-out": (CREATE, "--held-out 0.5"),
@@ -263,6 +266,7 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         **of_tuning(INGEST),
         "--recursive": (INGEST, "--recursive"),
         "--from-tags": (INGEST, "--from-tags Ada"),
+        "--dates": (INGEST, "--dates {w}/years.csv"),
         "--no-tune": (INGEST, "--no-tune"),
     },
     "tune": {
@@ -360,6 +364,11 @@ REFUSED = (
     (MERGE, "--no-tune --passes 3", "--passes"),
     (INGEST, "--no-tune --whole", "--whole"),
     (INGEST, "--no-tune --seed 3", "--seed"),
+    (UPSCALE, "--space w --year 1990", "--year"),
+    (CODES, "--year 1990", "--year"),
+    ("ingest ada --dates {w}/years.csv", "--passes 3", "--passes"),
+    ("ingest ada", "--no-tune", "photos"),
+    ("profile create eva", "--no-tune", "photos"),
 )
 """Words of a command, options that contradict it or each other, and what the refusal names."""
 
@@ -397,6 +406,9 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_prior: Path) -> Path:
     (folder / "given").mkdir()
     (folder / "given" / find_recipe("ffhq-1024").choose()[0].file).write_bytes(b"half of it")
     shutil.copytree(folder / "store", folder / "strict")
+    shutil.copytree(folder / "store", folder / "dated")
+    date_photos(Store(folder / "dated"), "ada")
+    (folder / "years.csv").write_text("0.jpg,1990\n")
     strict = folder / "strict/ada/profile.toml"
     strict.write_text(strict.read_text().replace("threshold = -1.0", "threshold = 1.1"))
     for name, side in (

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from mystyle_cli.curate.dates import Dates
 from mystyle_cli.curate.records import PhotoRecord, Reason
 from mystyle_cli.instant.examples import Material
 from mystyle_cli.instant.net import InstantSettings
 from mystyle_cli.learn.exporting import export_stage, instant_stage
+from mystyle_cli.learn.learn import date
 from mystyle_cli.person.difference import store_difference
 from mystyle_cli.person.layout import ANCHORS, CONTACT_SHEET, GENERATOR, PHOTOS
 from mystyle_cli.person.manifest import Manifest, mark_of
@@ -26,6 +28,7 @@ from mystyle_cli.progress import silent
 from mystyle_cli.store.store import Store
 
 TRAIN, HELD_OUT = 6, 2
+YEARS = (1990, 1991, 1992, 2010, 2011, 2012)  # of the former
 
 
 def picture(seed: int, size: int) -> np.ndarray:
@@ -115,6 +118,12 @@ def make_store(
             )
         )
     return store
+
+
+def date_photos(store: Store, name: str, years: Sequence[int | None] = YEARS) -> None:
+    """Write down when the photos to learn from were taken."""
+    photos = store.open(name).photos()
+    date(store, name, Dates({one.sha256: year for one, year in zip(photos, years, strict=True)}, "test"))
 
 
 def add_instant(store: Store, name: str, settings: InstantSettings) -> None:

@@ -22,6 +22,7 @@ FIGURES = {
     "adversarial": "DiffAugment and Ojha et al. by the length of their training",
     "restore": "blurred, noisy, compressed photos restored, against upscale and the domain prior",
     "few": "a person learned from 3, 8 and 20 photos, searched in their own space and in W+",
+    "years": "people whose photos are decades apart, answered with --year and without",
     "repaired": "scratched crops, and whole photos: what is filled, and whether the face meets the rest",
     "video": "a clip of a person, against its frames restored one by one",
     "merged": "two people in one generator, against their own profiles (fig 13)",

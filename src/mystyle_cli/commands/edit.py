@@ -186,7 +186,7 @@ drawing_options: Final = bundle(
     ),
     unused=(
         Unused(
-            ("steps", "seed", "space", "start", "aligned", "landmarks", "force", "person"),
+            ("steps", "seed", "space", "start", "aligned", "landmarks", "force", "person", "year"),
             lambda values: values["codes"] is not None,
             "with --codes nothing is searched",
             "Leave it out, or leave --codes out.",
@@ -396,6 +396,7 @@ class _Editing:
             "inversion_id": finite(inversion.id_score),
             "beta": inversion.beta,
             "seed": self.settings.restore.drawn,
+            "year": inversion.year,
             "edits": [_frame_report(frame) for frame in answer.frames],
             "refined": _refinement(answer),
             "warnings": list(inversion.warnings),
@@ -412,7 +413,8 @@ class _Editing:
         code = answer.code(self.profile) if self.keep_code else b""
         drawer, drawn = answer.refined.generator if answer.refined else "", self.settings.restore.drawn
         person = answer.inversion.person if answer.inversion else ""
-        origin = Origin(limit, drawn, code=code, generator=drawer, person=person)
+        year = self.settings.restore.year
+        origin = Origin(limit, drawn, code=code, generator=drawer, person=person, year=year)
         marks = provenance("edit", self.profile, origin, score)
         if len(answer.frames) == 1:
             return finished(job, answer.frames[0].pixels, marks)

@@ -16,6 +16,7 @@ from mystyle_cli.ranks import Ranks
 from mystyle_cli.terminal.app import App, Command, Unused, pass_app
 from mystyle_cli.terminal.inputs import expand_paths, left_out
 from mystyle_cli.terminal.learning import (
+    TUNING,
     UNTUNED,
     TuningOptions,
     ask_consent,
@@ -28,7 +29,6 @@ from mystyle_cli.terminal.learning import (
     until_option,
 )
 from mystyle_cli.terminal.options import (
-    Album,
     Number,
     bundle,
     on_option,
@@ -38,6 +38,7 @@ from mystyle_cli.terminal.options import (
 )
 
 if TYPE_CHECKING:
+    from mystyle_cli.curate.dates import Dates
     from mystyle_cli.engines.named import Where
     from mystyle_cli.photos.tags import Box
 
@@ -49,6 +50,12 @@ class AlbumOptions:
     photos: tuple[str, ...]
     recursive: bool
     from_tags: str | None  # the name of the person, as an album's program has noted it in or beside photos
+    dates: Path | None  # the list of photos' years, or None
+
+    def refuse_none(self) -> None:
+        """Refuse to work on no photos; raises UsageError."""
+        if not self.photos:
+            raise UsageError("no photos are named", "Name files, folders or patterns after the profile.")
 
     def paths(self, app: App) -> Mapping[Path, tuple[Box, ...]]:
         """Return the photos, and where the person is tagged on each; what is left out of folders is said.
@@ -71,18 +78,31 @@ class AlbumOptions:
         )
         return tagged
 
+    def years(self) -> Dates | None:
+        """Return the years that the list says; raises UsageError where it is none."""
+        from mystyle_cli.curate.dates import read_dates
+
+        return None if self.dates is None else read_dates(self.dates)
+
 
 album_options: Final = bundle(
     "album",
     AlbumOptions,
     (
-        click.argument("photos", cls=Album, nargs=-1, required=True, metavar="PHOTOS..."),
+        click.argument("photos", nargs=-1, metavar="PHOTOS..."),
         recursive_option,
         click.option(
             "--from-tags",
             metavar="NAME",
             help="Only photos on which NAME is tagged (by digiKam, Lightroom, Picasa, Apple Photos, Immich, "
             "Windows), and of several faces the one that is.",
+        ),
+        click.option(
+            "--dates",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            metavar="FILE",
+            help="When photos were taken, for --year: lines of NAME,YEAR (or a day), by comma or tab.  "
+            "[default: as the photos themselves say]",
         ),
     ),
 )
@@ -159,7 +179,7 @@ each_option: Final = click.option(
     unused=(
         UNTUNED,
         Unused(
-            ("reference", "keep", "from_tags"),
+            ("reference", "keep", "from_tags", "dates"),
             lambda values: values["each"] is not None,
             "with --each there are several people",
             "Leave it out, or create them one by one.",
@@ -176,6 +196,7 @@ each_option: Final = click.option(
         "mystyle profile create adele ./photos --reference adele.jpg   # photos also show other people",
         'mystyle profile create adele ./photos --consent "Adele, by letter, 2026-11-02" --until 2028-12-31',
         "mystyle profile create adele ./photos --keep photos/dark.jpg   # though it was refused",
+        "mystyle profile create adele ./scans --dates years.csv   # then: restore adele old.jpg --year 1998",
         'mystyle profile create adele ./album -r --from-tags "Adele Smith"',
         "mystyle profile create adele ./photos --no-tune && mystyle tune adele --device cuda",
         "mystyle profile create --each clients --on local:2     # clients/adele, clients/ben ...",
@@ -210,7 +231,8 @@ def create(
     """
     if each is not None:
         return _create_each(app, name, album, each, on, person, dry_run=dry_run, tuning=tuning)
-    paths = album.paths(app)
+    album.refuse_none()
+    paths, years = album.paths(app), album.years()
     consent = None if dry_run else ask_consent(app, name, person.consent, person.until)
     from mystyle_cli.prior.registry import open_prior
 
@@ -228,6 +250,7 @@ def create(
         consent=consent or "",
         consent_until=person.until,
         replace=person.replace,
+        dates=years,
     )
     if dry_run:  # as if every photo were kept
         from mystyle_cli.curate.advice import held_out_of
@@ -334,10 +357,17 @@ def merge(
             "new photos are divided by the seed that the profile was made with",
             "Leave it out, or give it to `mystyle tune` later.",
         ),
+        Unused(
+            (*TUNING, "no_tune", "recursive", "from_tags"),
+            lambda values: not values["photos"],
+            "without photos nothing is judged or tuned",
+            "Leave it out, or name photos.",
+        ),
     ),
     examples=(
         "mystyle ingest adele ./new-photos",
         "mystyle ingest adele one.jpg two.heic --no-tune",
+        "mystyle ingest adele --dates years.csv     # when its photos were taken; nothing is tuned",
         'mystyle ingest adele ./album -r --from-tags "Adele Smith"',
     ),
 )
@@ -350,15 +380,22 @@ def ingest(app: App, name: str, album: AlbumOptions, no_tune: bool, tuning: Tuni
     """Add photos to a profile.
 
     Photos that the profile has seen are left out; the new ones are judged against the person it knows, and
-    the generator is tuned again.
+    the generator is tuned again. With --dates and no photos the years of those that it has are written down,
+    and nothing else is done.
     """
-    paths = album.paths(app)
+    years = album.years()
+    if years is None:
+        album.refuse_none()
+    paths = album.paths(app) if album.photos else {}
     store = app.profiles()
     store.path(name)  # which raises where there is none, before torch is loaded
-    from mystyle_cli.learn.learn import ingest
+    from mystyle_cli.learn.learn import date, ingest
 
+    if years is not None and not album.photos:
+        show_learned(app, "ingest", date(store, name, years))
+        return
     settings = tuning.settings(app.choose_device(), tune=not no_tune)
-    settings = dataclasses.replace(settings, regions=paths)
+    settings = dataclasses.replace(settings, regions=paths, dates=years)
     with app.console.progress() as progress:
         learned = ingest(store, name, list(paths), settings, progress)
     show_learned(app, "ingest", learned)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from mystyle_cli.terminal.options import profile_argument
 
 if TYPE_CHECKING:
     from mystyle_cli.person.manifest import Manifest
+    from mystyle_cli.person.years import Years
     from mystyle_cli.store.store import Entry, Store
 
 
@@ -105,7 +107,7 @@ def show(app: App, name: str) -> None:
     from mystyle_cli.person.layout import GENERATOR
     from mystyle_cli.person.manifest import export_state
 
-    sizes = store.sizes(name)
+    sizes, years = store.sizes(name), _years(folder)
     facts = {
         "name": entry.name,
         "state": entry.state,
@@ -121,6 +123,7 @@ def show(app: App, name: str) -> None:
     tables = {"photos": manifest.counts, **manifest.stages, **manifest.results, "identity": manifest.identity}
     shown = {key.replace("_", " "): " ".join(text.split()) for key, text in facts.items()}
     shown |= {"people": ", ".join(manifest.members)} if manifest.members else {}
+    shown |= {"taken": years.told} if years is not None else {}
     shown |= {title: _inline(table) for title, table in tables.items() if table}
     shown |= {f"identity of {person}": _inline(table) for person, table in manifest.members.items()}
     width = max(len(title) for title in shown)
@@ -139,9 +142,22 @@ def show(app: App, name: str) -> None:
             "bytes": sum(sizes.values()),
             "sizes": sizes,
             "tables": tables,
+            **({} if years is None else {"years": asdict(years)}),
             "identities": [{"person": one, **table} for one, table in manifest.members.items()],
         },
     )
+
+
+def _years(folder: Path) -> Years | None:
+    """Return when a profile's photos were taken; None where its records cannot be read."""
+    from mystyle_cli.person.layout import PHOTOS, place_of
+    from mystyle_cli.person.reference import read_records
+    from mystyle_cli.person.years import Years
+
+    try:
+        return Years.of(read_records(place_of(folder, PHOTOS), folder))
+    except ProfileError:
+        return None
 
 
 @command.command("path", cls=Command, examples=('open "$(mystyle profile path adele)/contact-sheet.png"',))

@@ -111,6 +111,8 @@ def _facts(marks: Provenance) -> dict[str, str]:
         facts["generator"] = marks.generator[:12]
     if marks.beta is not None:
         facts["beta"] = "none" if finite(marks.beta) is None else f"{marks.beta:g}"
+    if marks.year is not None:
+        facts["year"] = str(marks.year)
     if marks.seed is not None:
         facts["seed"] = str(marks.seed)
     if marks.id_score is not None:

@@ -31,6 +31,7 @@ from mystyle_cli.terminal.options import (
     profile_argument,
     seed_option,
     warn_unmarked,
+    year_option,
 )
 from mystyle_cli.terminal.outputs import (
     FORMAT,
@@ -46,6 +47,7 @@ from mystyle_cli.terminal.outputs import (
 
 if TYPE_CHECKING:
     from mystyle_cli.person.profile import Profile
+    from mystyle_cli.person.years import Span
     from mystyle_cli.photos.pixels import Pixels, Sheet
     from mystyle_cli.sample.rendering import Backend, Renderer
     from mystyle_cli.sample.samples import Sampler, Samples
@@ -64,6 +66,7 @@ class SampleOptions:
     beta: float | None  # dilation, None where it is unbounded
     seed: int | None  # of the first picture, None to draw one
     person: str | None  # who of several people; None where the profile is of one
+    year: int | None  # the photos nearest to it are mixed; None: all
     format_name: str | None  # suffix of results whose name is made up here; None is png
     jpeg_quality: int | None  # of webp, too; None is that of `outputs.JPEG_QUALITY`
     overwrite: bool
@@ -105,6 +108,7 @@ sample_options: Final = bundle(
         ),
         seed_option,
         person_option,
+        year_option,
         format_option,
         jpeg_quality_option,
         overwrite_option,
@@ -121,6 +125,7 @@ sample_options: Final = bundle(
         "mystyle sample adele -n 16 --seed 7 -o samples",
         "mystyle sample adele -n 9 --grid grid.png",
         "mystyle sample adele --sampler uniform --beta 0.02 -o one.png",
+        "mystyle sample adele -n 9 --year 1998 --grid then.png     # as the person was about then",
     ),
     unused=(
         Unused(
@@ -165,7 +170,8 @@ def command(app: App, name: str, options: SampleOptions, backend: Backend) -> No
     work.lay_out()
     renderer = app.open_renderer(profile, backend)
     with app.console.progress() as progress:
-        for part in draw_parts(profile, renderer, seeds, options.sampler, beta, options.anchors, progress):
+        how = options.sampler, beta, options.anchors
+        for part in draw_parts(profile, renderer, seeds, *how, progress, options.year):
             work.take(part)
     work.finish(first)
     work.account(renderer)
@@ -193,6 +199,7 @@ class SampleWork:
         self.originals, self.seal = Originals.of([profile.path]), seal_for(marking)
         self.laid: Sheet | None = None
         self.results: list[dict[str, object]] = []
+        self.span: Span | None = None  # which photos are mixed, once something was drawn
         self.scores: list[float] = []
 
     def lay_out(self) -> None:
@@ -205,6 +212,10 @@ class SampleWork:
 
     def take(self, part: Samples) -> None:
         """Keep some pictures, the next ones."""
+        if self.span is None:
+            for notice in part.span.notices:
+                self.app.console.warn(notice)
+        self.span = part.span
         for row, seed in enumerate(part.seeds):
             score = float(part.id_scores[row])
             target = self.singles[len(self.results)] if self.singles else None
@@ -224,6 +235,7 @@ class SampleWork:
                     "seed": seed,
                     "id": score,
                     "copy_of": part.copies[row] or None,
+                    "year": part.span.year_of(part.alphas[row]),
                     "alpha": part.alphas[row].tolist(),
                 }
             )
@@ -238,10 +250,11 @@ class SampleWork:
         from mystyle_cli.photos.marks import Drawn
 
         options = self.options
-        drawn = Drawn(options.sampler, options.anchors, 1 if score is not None else options.count)
-        marks = provenance(
-            "sample", self.profile, Origin(options.beta, seed, drawn=drawn, person=self.profile.person), score
-        )
+        assert self.span is not None
+        count = 1 if score is not None else options.count
+        drawn = Drawn(options.sampler, options.anchors, count, self.span.digest)
+        origin = Origin(options.beta, seed, drawn=drawn, person=self.profile.person, year=options.year)
+        marks = provenance("sample", self.profile, origin, score)
         picture = marked(Picture(pixels, marks), self.marking, self.seal)
         if target.path is not None:
             Ground(self.originals, options.overwrite).refuse(target.path)
@@ -251,12 +264,14 @@ class SampleWork:
 
     def account(self, renderer: Renderer) -> None:
         """Say how much the pictures look like the person."""
-        console, scores = self.app.console, self.scores
+        console, scores, span = self.app.console, self.scores, self.span
+        assert span is not None
+        told = "" if self.options.year is None else f"; mixed of {len(span.near)} of {span.count} photos"
         if len(scores) == 1:
-            console.info(f"1 picture, ID {scores[0]:.3f}")
+            console.info(f"1 picture, ID {scores[0]:.3f}{told}")
         else:
             mean = sum(scores) / len(scores)
-            console.info(f"{len(scores)} pictures, ID {mean:.3f} (lowest {min(scores):.3f})")
+            console.info(f"{len(scores)} pictures, ID {mean:.3f} (lowest {min(scores):.3f}){told}")
         console.document(
             "sample",
             {

@@ -140,14 +140,14 @@ def _verdicts(
         index = choice.candidate(photo)
         if item.fault or not item.candidates:
             reason, detail = item.fault or (Reason.NO_FACE, "no face was found")
-            records.append(PhotoRecord(item.sha256, item.file, reason, detail))
+            records.append(PhotoRecord(item.sha256, item.file, reason, detail, year=item.year))
             continue
         candidate = item.candidates[index]
         scores = dict(candidate.scores) | choice.scores(photo)
         reason, detail = _judge(photo, candidate, choice, repeated)
         if item.sha256 in keep and reason is not Reason.KEPT:
             reason, detail = Reason.KEPT, f"kept by hand: {detail}"
-        records.append(PhotoRecord(item.sha256, item.file, reason, detail, scores))
+        records.append(PhotoRecord(item.sha256, item.file, reason, detail, scores, year=item.year))
         if reason is Reason.KEPT:
             faces[item.sha256] = candidate.aligned
     return records, faces

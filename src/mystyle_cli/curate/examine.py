@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from mystyle_cli.faces.faces import find_faces, find_hidden_faces, near_miss, wh
 from mystyle_cli.photos.decode import Photo, decode
 from mystyle_cli.photos.pixels import Pixels, resize
 from mystyle_cli.photos.tags import Box
+from mystyle_cli.photos.taken import year_of
 
 Fault = tuple[Reason, str]
 
@@ -57,6 +58,7 @@ class Examined:
     # uint8, small copy of the photo, None where it cannot be read
     thumbnail: Pixels | None = field(default=None, repr=False)
     bytes: int = 0
+    year: int | None = None  # in which it was taken, None where it does not say
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ class Criteria:
 def examine(path: Path, file: str, digest: str, by: Criteria) -> Examined:
     """Look at one file, `file` in records; what goes wrong with it is its own fault, and stops no other."""
     try:
-        return _examined(decode(path), path, file, digest, by)
+        photo = decode(path)
+        return replace(_examined(photo, path, file, digest, by), year=year_of(photo.exif))
     except DecodeError as error:
         return Examined(digest, file, (Reason.UNREADABLE, error.message.removeprefix(f"{path}: ")))
     except (MystyleError, ImportError):  # of what every photo needs

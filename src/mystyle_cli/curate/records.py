@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Literal
 
+from mystyle_cli.config import EARLIEST_YEAR, LATEST_YEAR
 from mystyle_cli.errors import ProfileError, UsageError
-from mystyle_cli.files.documents import DIGEST, Kind, Number, OneOf, Record, Table, Text, finite
+from mystyle_cli.files.documents import DIGEST, Kind, Number, OneOf, Record, Table, Text, Whole, finite
 from mystyle_cli.files.parsing import DocumentError, shown
 from mystyle_cli.files.paths import check_name
 
@@ -58,6 +59,7 @@ class PhotoRecord:
     # train or held-out for a kept photo, None before the split and for refused ones
     split: Split | None = None
     person: str | None = None  # whose photo it is, in a profile of several people; None in one of one
+    year: int | None = None  # in which it was taken, None where nothing says
 
     @property
     def verdict(self) -> Verdict:
@@ -75,8 +77,9 @@ class PhotoRecord:
         row["scores"] = {
             key: round(float(value), 4) for key, value in sorted(self.scores.items()) if finite(value)
         }
-        if self.person is None:
-            del row["person"]
+        for name in ("person", "year"):
+            if row[name] is None:
+                del row[name]
         return row
 
     @classmethod
@@ -109,5 +112,6 @@ FIELDS: Final = Record(
         "face": Text(),
         "split": OneOf(("train", "held-out")),
         "person": PersonName(),
+        "year": Whole(EARLIEST_YEAR, LATEST_YEAR),
     },
 )

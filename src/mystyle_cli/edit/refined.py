@@ -17,6 +17,7 @@ from mystyle_cli.nets.device import CPU
 from mystyle_cli.person.difference import apply_bytes, store_difference
 from mystyle_cli.person.files import tensor_bytes
 from mystyle_cli.person.layout import ANCHORS, GENERATOR, REFINED, refined_name
+from mystyle_cli.person.years import span_of
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.sample.rendering import TorchRenderer
 
@@ -165,7 +166,8 @@ def searched(profile: Profile, settings: RestoreSettings) -> str:
     from mystyle_cli.instant.net import FILE
 
     net = profile.manifest.digests().get(FILE, "") if settings.start == "auto" else ""
-    return repr((settings.projection, settings.start, settings.drawn, settings.quality, net))
+    photos = () if settings.year is None else (span_of(profile, settings.year).digest,)
+    return repr((settings.projection, settings.start, settings.drawn, settings.quality, net, *photos))
 
 
 def saved(inversion: Restoration) -> str:

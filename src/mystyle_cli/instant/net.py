@@ -129,9 +129,9 @@ class InstantNet:
         self._session, self._prior, self._anchors = session, prior, anchors
         self._rows = np.arange(len(anchors)) if rows is None else rows
 
-    def of(self, profile: Profile) -> InstantNet:
-        """Return the same net for one of the several people that it knows."""
-        return InstantNet(self._session, self._prior, profile.anchors(), profile.rows)
+    def over(self, anchors: FloatArray, rows: NDArray[np.int64]) -> InstantNet:
+        """Return the same net for some of the anchors that it knows: of one of several people, or fewer."""
+        return InstantNet(self._session, self._prior, anchors, rows)
 
     def alpha_plus(self, view: View, beta: float | None) -> NDArray[np.float64]:
         """Return coefficients (B, num_ws, N) in A_beta, and in `LARGEST_BETA`'s where beta is larger."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mystyle_cli.errors import MystyleError, ProfileError, RankError, UsageError, reason_of
 from mystyle_cli.files.documents import Number
 from mystyle_cli.files.writing import sweep
+from mystyle_cli.learn.dating import write_dates, years_in
 from mystyle_cli.learn.merging import refuse_unlike, shared_consent
 from mystyle_cli.learn.settings import STAGES, LearnSettings, check_roles
 from mystyle_cli.learn.stages import Stages
@@ -19,6 +20,7 @@ from mystyle_cli.progress import Progress, silent
 from mystyle_cli.store.draft import Draft, intact
 
 if TYPE_CHECKING:
+    from mystyle_cli.curate.dates import Dates
     from mystyle_cli.learn.estimate import Estimate
     from mystyle_cli.learn.exporting import Net
     from mystyle_cli.learn.handed import Handed
@@ -26,7 +28,18 @@ if TYPE_CHECKING:
     from mystyle_cli.prior.registry import Prior
     from mystyle_cli.store.store import Store
 
-__all__ = ["LearnSettings", "Learned", "assist", "estimate", "export", "ingest", "learn", "merge", "retune"]
+__all__ = [
+    "LearnSettings",
+    "Learned",
+    "assist",
+    "date",
+    "estimate",
+    "export",
+    "ingest",
+    "learn",
+    "merge",
+    "retune",
+]
 
 
 @dataclass(frozen=True)
@@ -73,7 +86,7 @@ def learn(
         except MystyleError:
             stages.draft.discard_empty()  # so that a refused album leaves no folder
             raise
-        return _finish(store, name, stages, handed)
+        return _dated(store, _finish(store, name, stages, handed), stages.settings.dates)
 
 
 def merge(
@@ -137,15 +150,44 @@ def ingest(
     """
     with store.locked(name):
         profile = store.open(name)
-        if profile.people:
-            raise ProfileError(
-                f"profile '{name}' holds several people, whose photos come from profiles of their own",
-                f"Add them there, and merge again: mystyle ingest {profile.people[0]} PHOTOS; "
-                f"mystyle profile merge {name} {' '.join(profile.people)}",
-            )
+        _refuse_several(profile)
         check_roles(profile.prior)
         stages = Stages(store.draft(name), profile.prior, settings or LearnSettings(), progress)
-        return _finish(store, name, stages, stages.curate_more(profile, photos))
+        learned = _finish(store, name, stages, stages.curate_more(profile, photos))
+        return _dated(store, _dated(store, learned, years_in(photos, learned.profile)), stages.settings.dates)
+
+
+def date(store: Store, name: str, dates: Dates) -> Learned:
+    """Write down in which years a profile's photos were taken; nothing else of it changes.
+
+    Raises:
+        ProfileError: there is no such profile, it holds several people, it is locked, or learning of it was
+            interrupted.
+        UsageError: the list contradicts itself.
+    """
+    with store.locked(name):
+        profile = store.open(name)
+        _refuse_several(profile)
+        return _dated(store, Learned(profile, (), (), {}), dates)
+
+
+def _refuse_several(profile: Profile) -> None:
+    if profile.people:
+        raise ProfileError(
+            f"profile '{profile.name}' holds several people, whose photos come from profiles of their own",
+            f"Add them there, and merge again: mystyle ingest {profile.people[0]} PHOTOS; "
+            f"mystyle profile merge {profile.name} {' '.join(profile.people)}",
+        )
+
+
+def _dated(store: Store, learned: Learned, dates: Dates | None) -> Learned:
+    """Return what was learned with the years that a list says."""
+    if dates is None:
+        return learned
+    profile = learned.profile
+    said = write_dates(store, profile, dates)
+    profile = store.open(profile.name, profile.prior)
+    return replace(learned, profile=profile, warnings=(*learned.warnings, *said))
 
 
 def retune(

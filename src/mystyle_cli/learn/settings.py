@@ -17,6 +17,7 @@ from mystyle_cli.tuning.anchors import AnchorSettings
 from mystyle_cli.tuning.settings import TuneSettings
 
 if TYPE_CHECKING:
+    from mystyle_cli.curate.dates import Dates
     from mystyle_cli.photos.tags import Box
     from mystyle_cli.prior.registry import Prior
 
@@ -46,6 +47,7 @@ class LearnSettings:
         seed: of the split into reference set and held-out photos, and of the strangers drawn for the gate.
         ranks: the processes that tune together, see `learn.assist`.
         replace: whether a finished profile that was made of other photos is replaced.
+        dates: in which years photos were taken, whatever they say themselves; None: they say it.
     """
 
     tune: bool = True
@@ -64,6 +66,7 @@ class LearnSettings:
     device: Device = CPU
     ranks: Ranks = ALONE
     replace: bool = False
+    dates: Dates | None = None
 
     def __post_init__(self) -> None:
         """Refuse a note that no profile can hold, before hours are spent."""

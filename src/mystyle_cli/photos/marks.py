@@ -47,6 +47,7 @@ class Drawn:
     sampler: str  # "anchors" or "uniform"
     anchors: int  # photos in a mix
     count: int = 1  # pictures on the sheet, of the seed and those after it; 1 for a picture alone
+    photos: str = ""  # digest of which photos were mixed where they are those of about a year, else ""
 
 
 @dataclass(frozen=True)
@@ -72,15 +73,17 @@ class Provenance:
     # what `restore.saved.code_bytes` made, so that it can be drawn again; empty where it is not kept
     code: bytes = b""
     person: str = ""  # who of several people it is; "" where the profile is of one
+    year: int | None = None  # of about which the person's photos were that it is mixed of; None: any
 
     def sentence(self) -> str:
         """Return the same in words, for files that have a comment and no packet."""
         bound = "" if self.beta is None else f", beta {self.beta:g}"
         seed = "" if self.seed is None else f", seed {self.seed}"
         person = f", person {self.person}" if self.person else ""
+        year = "" if self.year is None else f", year {self.year}"
         return (
             f"Faces made with AI: mystyle {self.version} {self.command}, profile {self.profile}{person}, "
-            f"prior {self.prior}{bound}{seed}; {_VOCABULARY}{self.digital_source_type}"
+            f"prior {self.prior}{bound}{seed}{year}; {_VOCABULARY}{self.digital_source_type}"
         )
 
     def xmp(self) -> str:
@@ -96,6 +99,8 @@ class Provenance:
             own["generator"] = self.generator
         if self.person:
             own["person"] = self.person
+        if self.year is not None:
+            own["year"] = str(self.year)
         if self.visible:
             own["visible"] = "yes"
         if self.code:
@@ -103,6 +108,8 @@ class Provenance:
         if self.drawn is not None:
             own |= {"sampler": self.drawn.sampler, "anchors": str(self.drawn.anchors)}
             own["count"] = str(self.drawn.count)
+            if self.drawn.photos:
+                own["photos"] = self.drawn.photos
         rows = [f"Iptc4xmpExt:DigitalSourceType={_quoted(_VOCABULARY + self.digital_source_type)}"]
         rows.append(f"xmp:CreatorTool={_quoted('mystyle ' + self.version)}")
         if self.created is not None:
@@ -177,7 +184,7 @@ def _attributes(path: Path) -> dict[str, str]:
 def _from_attributes(attributes: dict[str, str]) -> Provenance | None:
     """Rebuild the record from the packet's attributes; None where one of ours is missing or malformed."""
     own = {key.removeprefix(f"{{{_OWN}}}"): value for key, value in attributes.items()}
-    seed, score = own.get("seed"), own.get("id")
+    seed, score, year = own.get("seed"), own.get("id"), own.get("year")
     kind = own.get(_SOURCE_TYPE, "").removeprefix(_VOCABULARY)
     if kind not in ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"):
         return None
@@ -195,8 +202,14 @@ def _from_attributes(attributes: dict[str, str]) -> Provenance | None:
             generator=own.get("generator", ""),
             visible=own.get("visible") == "yes",
             person=own.get("person", ""),
+            year=None if year is None else int(year),
             code=b64decode(own.get("code", ""), validate=True),
-            drawn=Drawn(own["sampler"], int(own["anchors"]), int(own["count"])) if "sampler" in own else None,
+            drawn=_drawn(own) if "sampler" in own else None,
         )
     except (KeyError, ValueError):
         return None
+
+
+def _drawn(own: dict[str, str]) -> Drawn:
+    """Return how a sample says that it was drawn; raises KeyError or ValueError where it does not."""
+    return Drawn(own["sampler"], int(own["anchors"]), int(own["count"]), own.get("photos", ""))

@@ -16,6 +16,8 @@ from mystyle_cli.projection.settings import HULL, ProjectionSettings
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from mystyle_cli.hull.held import Held
+
 
 class Space(Protocol):
     """Where codes are searched."""
@@ -33,11 +35,14 @@ class Space(Protocol):
         """Return what regularises the codes (B,): eq 6 and eq 7, weighted as in eq 8."""
 
 
-def space_of(settings: ProjectionSettings, anchors: Tensor | None, num_ws: int) -> Space:
+def space_of(
+    settings: ProjectionSettings, anchors: Tensor | None, num_ws: int, held: Held | None = None
+) -> Space:
     """Return the space that settings name.
 
     Args:
         anchors: M, (N, w_dim); None in W and W+.
+        held: what mean the coefficients of a person's space keep, if any.
 
     Raises:
         UsageError: a space of the person is asked for without anchors.
@@ -46,18 +51,21 @@ def space_of(settings: ProjectionSettings, anchors: Tensor | None, num_ws: int) 
         return FreeSpace(num_ws, layered=settings.space == "w+")
     if anchors is None:
         raise UsageError(f"{settings.space} is a person's space and needs anchors", "Use space w or w+.")
-    return HullSpace(anchors, num_ws, settings)
+    return HullSpace(anchors, num_ws, settings, held)
 
 
 class HullSpace:
     """P_beta+ and P_beta: combinations of the anchors M (N, w_dim).
 
     Free are alpha and, in P_beta+, the layers' offsets Delta from it, both before eq 5. With the simplex form
-    of A_beta in eq 5's place, bounds and sum hold by construction.
+    of A_beta in eq 5's place, bounds and sum hold by construction. A mean that is held is kept at each step,
+    by coefficients that may go a little beyond the bounds on the way.
     """
 
-    def __init__(self, anchors: Tensor, num_ws: int, settings: ProjectionSettings) -> None:
-        self.anchors, self.num_ws, self.settings = anchors, num_ws, settings
+    def __init__(
+        self, anchors: Tensor, num_ws: int, settings: ProjectionSettings, held: Held | None = None
+    ) -> None:
+        self.anchors, self.num_ws, self.settings, self.held = anchors, num_ws, settings, held
         self.layered = settings.space == "p+"
         self.beta = hull.bound(settings.beta)
 
@@ -68,7 +76,7 @@ class HullSpace:
             bounded = hull.simplex_alpha(raw, self.beta)
         else:
             bounded = hull.softplus_alpha(raw, self.beta, self.settings.sharpness)  # eq 5
-        return bounded
+        return bounded if self.held is None else self.held.moved(bounded)
 
     def _raw(self, alpha: Tensor) -> Tensor:
         raw: Tensor

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from mystyle_cli.hull.held import Held
     from mystyle_cli.nets.generator import Generator
     from mystyle_cli.nets.perceptual import Perceptual
     from mystyle_cli.projection.degradations import Degradation
@@ -49,6 +50,7 @@ class Problem:
     targets: Any  # I, numpy or torch (B, 3, h, w) in [-1, 1], the degraded inputs
     degradation: Degradation  # phi
     perceptual: Perceptual  # L_lpips
+    held: Held | None = None  # what mean of the anchors' numbers codes of the person keep, if any
 
 
 def project(
@@ -74,7 +76,7 @@ def project(
     inputs = torch.as_tensor(np.asarray(problem.targets), dtype=torch.float32, device=device)
     anchors = problem.anchors
     points = None if anchors is None else torch.as_tensor(np.array(anchors, np.float32), device=device)
-    space = space_of(settings, points, generator.num_ws)
+    space = space_of(settings, points, generator.num_ws, problem.held)
     first = _start(start, generator, points, settings, len(inputs))
     term = _Reconstruction.of(problem, inputs, settings)
     motions = torch.zeros(len(inputs), 4, device=device, requires_grad=True)
@@ -85,7 +87,7 @@ def project(
         progress(Step("project", search.taken, settings.most_steps, {"loss": search.mean_loss}))
     if search.taken < settings.most_steps:
         progress(Step("project", settings.most_steps, settings.most_steps, {"loss": search.mean_loss}))
-    return _finish(search, term, space, points, settings)
+    return _finish(search, term, space, points, problem.held)
 
 
 def losses_of(
@@ -301,18 +303,19 @@ def _change(free: Tensor, settings: ProjectionSettings) -> Tensor:
 
 
 def _finish(
-    search: _Search, term: _Reconstruction, space: Space, anchors: Tensor | None, settings: ProjectionSettings
+    search: _Search, term: _Reconstruction, space: Space, anchors: Tensor | None, held: Held | None
 ) -> Projection:
     """Put the found coefficients exactly into A_beta and see what the generator makes of them."""
     import torch
 
+    settings = search.settings
     with torch.no_grad():
         *leaves, placed, changed = search.result()
         motions, free = _motions(placed, settings), _change(changed, settings)  # (B, 4), (B, K)
         found, w_plus = space.alpha_plus(leaves), space.w_plus(leaves)
         alpha_plus = None
         if found is not None and anchors is not None:
-            alpha_plus = in_a_beta(found.cpu().double().numpy(), settings.beta)
+            alpha_plus = in_a_beta(found.cpu().double().numpy(), settings.beta, held)
             codes = hull.combine(alpha_plus, anchors.cpu().double().numpy())  # M alpha+, in float64
             w_plus = torch.as_tensor(codes, dtype=torch.float32, device=anchors.device)
         images = term.images(w_plus)  # (B, 3, R, R)
@@ -331,15 +334,23 @@ def _finish(
     )
 
 
-def in_a_beta(alpha_plus: npt.NDArray[np.float64], beta: float | None) -> npt.NDArray[np.float64]:
+def in_a_beta(
+    alpha_plus: npt.NDArray[np.float64], beta: float | None, held: Held | None = None
+) -> npt.NDArray[np.float64]:
     """Normalise coefficients (..., N) to the sum 1 (sec. 3.3) and move them to the nearest point of A_beta.
+
+    Where a mean is held, it is the nearest of those that keep it.
 
     Division alone would let an entry at -beta fall below it where the sum is under 1.
     """
     total = alpha_plus.sum(axis=-1, keepdims=True)
     # a sum far below 1 is no rounding of eq 6: divided by it, entries would go anywhere
     scaled = np.where(total > 0.5, alpha_plus / np.where(total > 0.5, total, 1.0), alpha_plus)
-    return np.asarray(hull.project_onto_hull(scaled, beta), np.float64)
+    return (
+        np.asarray(hull.project_onto_hull(scaled, beta), np.float64)
+        if held is None
+        else held.project(scaled, beta)
+    )
 
 
 def _numpy(tensor: torch.Tensor) -> npt.NDArray[np.float32]:

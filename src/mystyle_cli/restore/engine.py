@@ -17,6 +17,7 @@ from mystyle_cli.instant.net import LOSS, open_instant
 from mystyle_cli.instant.steps import STEPS, improve
 from mystyle_cli.nets.cost import plan_search
 from mystyle_cli.person.layout import GENERATOR
+from mystyle_cli.person.years import Span, span_of
 from mystyle_cli.progress import Progress, Step
 from mystyle_cli.projection.projection import Problem, losses_of, project
 from mystyle_cli.projection.settings import HULL, Projection, ProjectionSettings
@@ -45,6 +46,7 @@ class Answering(Protocol):
     settings: RestoreSettings
     projection: ProjectionSettings  # how codes are searched, but for beta
     betas: Betas
+    span: Span  # which of the person's photos are mixed
     resolution: int  # R
     at_once: int  # photos answered together
 
@@ -109,6 +111,11 @@ def _refuse_other_ways(settings: RestoreSettings) -> None:
         )
 
 
+def _over(net: InstantNet, profile: Profile, span: Span) -> InstantNet:
+    """Return a person's net for the photos that are mixed."""
+    return net.over(profile.anchors()[span.rows], profile.rows[span.rows])
+
+
 class Engine:
     """What all photos share: the generator, the perceptual net, the anchors."""
 
@@ -117,14 +124,15 @@ class Engine:
         prior = profile.prior
         self.generator: Generator = profile.generator()
         self.perceptual: Perceptual = prior.perceptual()
-        self.anchors = profile.anchors()
+        self.span = span_of(profile, settings.year)
+        self.anchors = profile.anchors()[self.span.rows]
         plan = plan_search(self.generator, self.perceptual, settings.batch, profile.device)
         self.at_once = plan.at_once
         self.generator.synthesis.recompute = plan.recompute
         self.projection, self.betas = settings.projection, open_betas(profile, settings)
         if settings.quality == "fast" and self.projection.steps is None:
             self.projection = replace(self.projection, steps=FAST_STEPS)
-        self.resolution, self.notices = self.generator.resolution, self.betas.notices
+        self.resolution = self.generator.resolution
         self.instant = self._instant_net()
         self._ones: dict[str, Engine] = {}
 
@@ -133,6 +141,11 @@ class Engine:
         """What says what was done to photos of the person."""
         return Estimator.of(self.profile, self.settings.known)
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Whose beta is taken, and which photos."""
+        return (*self.betas.notices, *self.span.notices)
+
     def _instant_net(self) -> InstantNet | None:
         """Return the net from whose answers the search starts, or None for another start."""
         from mystyle_cli.instant.net import instant_state
@@ -140,7 +153,9 @@ class Engine:
         if self.settings.start != "auto" or self.projection.space not in HULL:
             return None
         there = instant_state(self.profile.manifest) == "fresh"
-        return open_instant(self.profile, helper=True) if there or self.settings.quality == "fast" else None
+        if not there and self.settings.quality != "fast":
+            return None
+        return _over(open_instant(self.profile, helper=True), self.profile, self.span)
 
     def of(self, person: str) -> Engine:
         """Return what searches the hull of one of several people, with the same nets."""
@@ -150,9 +165,10 @@ class Engine:
             one = copy.copy(self)
             one.profile = self.profile.one(person)
             vars(one).pop("estimator", None)
-            one.anchors = one.profile.anchors()
+            one.span = span_of(one.profile, self.settings.year)
+            one.anchors = one.profile.anchors()[one.span.rows]
             vars(one).pop("_drawn", None)
-            one.instant = None if self.instant is None else self.instant.of(one.profile)
+            one.instant = None if self.instant is None else _over(self.instant, one.profile, one.span)
             self._ones[person] = one
         return self._ones[person]
 
@@ -170,7 +186,13 @@ class Engine:
         # landmarks of a tiny or half hidden face are rough; by those of a clear one the prior was aligned
         movable = given[0].task != "invert" and not self.settings.aligned
         settings = replace(self.projection, beta=beta, movable=movable)
-        return project(problem, settings, progress, start)
+        return self._whole(project(problem, settings, progress, start))
+
+    def _whole(self, found: Projection) -> Projection:
+        """Return what a search found over all of the person's anchors."""
+        if found.alpha_plus is None:
+            return found
+        return replace(found, alpha_plus=self.span.spread(found.alpha_plus))
 
     def draw(self, w_plus: Floats) -> Floats:
         """Return the pictures of codes, as a search that ends at them does."""
@@ -205,24 +227,25 @@ class Engine:
             patience=0,
         )
         off = how_far(self._drawn, placed.degraded)
-        starts = other_starts(found.alpha_plus[0], off, self.settings.variants - 1, self.settings.seed)
+        alpha_plus = self.span.take(found.alpha_plus[0])
+        starts = other_starts(alpha_plus, off, self.settings.variants - 1, self.settings.seed)
         batches = []
         for first in range(0, len(starts), self.at_once):
             some = starts[first : first + self.at_once]
             others = project(self._problem([placed] * len(some)), settings, progress, some)
-            batches.append(others.placed_as(found))
+            batches.append(self._whole(others).placed_as(found))
         return batches, own
 
     @cached_property
     def _drawn(self) -> Floats:
-        """The person's photos as the generator draws them, (N, 3, R, R)."""
+        """The photos that are mixed as the generator draws them, (n, 3, R, R)."""
         codes, some = np.repeat(self.anchors[:, None], self.generator.num_ws, axis=1), self.at_once
         parts = [self.draw(codes[first : first + some]) for first in range(0, len(codes), some)]
         return np.concatenate(parts)
 
     def _problem(self, given: Sequence[Given]) -> Problem:
         targets, degradation = targets_of(given)
-        return Problem(self.generator, self.anchors, targets, degradation, self.perceptual)
+        return Problem(self.generator, self.anchors, targets, degradation, self.perceptual, self.span.held)
 
     def _start(
         self, given: Sequence[Given], beta: float | None, targets: Floats, degradation: Degradation
@@ -267,9 +290,10 @@ class InstantEngine:
         self.betas = open_betas(profile, settings)
         self.resolution = profile.manifest.prior.resolution
         self.at_once = at_once(self.resolution, settings.batch)
-        self.net = open_instant(profile)
-        weights = profile.left_out()
-        self.gradient = open_gradient(profile.file(LOSS), profile.anchors(), profile.device, weights)
+        self.span = span_of(profile, settings.year)
+        self.net = _over(open_instant(profile), profile, self.span)
+        weights, anchors = profile.left_out(), profile.anchors()[self.span.rows]
+        self.gradient = open_gradient(profile.file(LOSS), anchors, profile.device, weights)
         self.renderer = open_renderer(profile, weights=weights)
         self._ones: dict[str, InstantEngine] = {}
 
@@ -280,8 +304,8 @@ class InstantEngine:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """Why the pictures are not rendered by the exported generator, and whose beta is taken."""
-        return (*filter(None, [self.renderer.notice]), *self.betas.notices)
+        """Why not the exported generator renders the pictures, whose beta is taken, and which photos."""
+        return (*filter(None, [self.renderer.notice]), *self.betas.notices, *self.span.notices)
 
     def of(self, person: str) -> InstantEngine:
         """Return what answers within the hull of one of several people, with the same nets."""
@@ -291,8 +315,9 @@ class InstantEngine:
             one = copy.copy(self)
             one.profile = self.profile.one(person)
             vars(one).pop("estimator", None)
-            one.net = self.net.of(one.profile)
-            one.gradient = self.gradient.over(one.profile.anchors())
+            one.span = span_of(one.profile, self.settings.year)
+            one.net = _over(self.net, one.profile, one.span)
+            one.gradient = self.gradient.over(one.profile.anchors()[one.span.rows])
             self._ones[person] = one
         return self._ones[person]
 
@@ -315,7 +340,8 @@ class InstantEngine:
             answers.append(alpha)
             losses.append(before)
             progress(Step("instant", number + 1, count))
-        alpha_plus, history = np.stack(answers), np.stack(losses, axis=1)  # (B, num_ws, N), (steps, B)
+        # (B, num_ws, N), (steps, B)
+        alpha_plus, history = self.span.spread(np.stack(answers)), np.stack(losses, axis=1)
         w_plus = (alpha_plus @ self.profile.anchors().astype(np.float64)).astype(np.float32)
         return Projection(
             alpha_plus=alpha_plus,
@@ -336,5 +362,5 @@ class InstantEngine:
     ) -> tuple[Array, Floats]:
         """Take the steps; without a known pixel there is nothing to step towards."""
         if not photo.known.any():
-            return start, np.full(steps, np.nan, np.float32)
-        return improve(self.gradient, photo, start, beta, steps)
+            return self.span.placed(start, beta), np.full(steps, np.nan, np.float32)
+        return improve(self.gradient, photo, start, beta, steps, self.span.placed)

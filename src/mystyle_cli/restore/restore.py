@@ -372,6 +372,7 @@ def _finish(engine: Answering, first: Given, beta: float | None, projection: Pro
         steps=int(projection.steps[row]),
         factor=factor,
         damage=given.damage,
+        year=None if alpha_plus is None else engine.span.year_of(alpha_plus),
         warnings=tuple(warnings),
     )
     return Drawn(whole, given, image, told)

@@ -67,6 +67,7 @@ class RestoreSettings:
         keep_tone: a photo without colours is restored without; None: where it shows more than a face.
         grain: a restored face gets grain as the photo around it has; None: unless it is a crop.
         variants: answers to each photo, the first of which is the one that there would be alone.
+        year: of the person's photos, as they are mixed, on average; None: any. See `person/years.py`.
     """
 
     projection: ProjectionSettings = field(default_factory=ProjectionSettings)
@@ -82,6 +83,7 @@ class RestoreSettings:
     keep_tone: bool | None = None
     grain: bool | None = None
     variants: int = 1
+    year: int | None = None
 
     def __post_init__(self) -> None:
         check_choice("start", self.start, Start)
@@ -177,6 +179,7 @@ class Restoration:
         damage: what the photo had suffered, where it was restored.
         others: further answers that explain the photo as well, where some were asked for.
         openness: what all of them leave open, then.
+        year: the mean of the years of the photos that it is mixed of; None where none was asked for.
     """
 
     name: str
@@ -196,6 +199,7 @@ class Restoration:
     damage: Damage | None = None
     others: tuple[Restoration, ...] = ()
     openness: Openness | None = None
+    year: float | None = None
     warnings: tuple[str, ...] = ()
 
     @property

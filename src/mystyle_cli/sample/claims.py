@@ -9,6 +9,7 @@ import numpy as np
 
 from mystyle_cli.errors import UsageError
 from mystyle_cli.person.layout import GENERATOR
+from mystyle_cli.person.years import span_of
 from mystyle_cli.photos.pixels import grid
 from mystyle_cli.sample.samples import Sampler, draw_parts
 
@@ -66,8 +67,14 @@ def check_sample(path: Path, marks: Provenance, profile: Profile, renderer: Rend
             f"{path} says of itself what no sample of '{profile.name}' does",
             FORGED,
         )
-    seeds = range(seed, seed + drawn.count)
-    parts = draw_parts(profile, renderer, seeds, cast(Sampler, drawn.sampler), beta, drawn.anchors)
+    seeds, year = range(seed, seed + drawn.count), marks.year
+    if year is not None and span_of(profile, year).digest != drawn.photos:
+        raise UsageError(
+            f"{path} was drawn from the photos of about {year}, and profile '{profile.name}' says others now",
+            "Name the profile of then, from a backup, with --profile.",
+        )
+    sampler = cast(Sampler, drawn.sampler)
+    parts = draw_parts(profile, renderer, seeds, sampler, beta, drawn.anchors, year=year)
     pixels = np.concatenate([part.pixels for part in parts])
     return compare(path, pixels[0] if drawn.count == 1 else grid(pixels), marks)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -70,6 +70,8 @@ UNTUNED: Final = Unused(
     "with --no-tune nothing is tuned",
     "Leave one of the two out, or give it to `mystyle tune` later.",
 )
+
+TUNING: Final = tuple(field.name for field in fields(TuningOptions))
 
 tuning_options: Final = bundle(
     "tuning",
@@ -205,6 +207,7 @@ def ask_consent(app: App, name: str, consent: str | None, until: str) -> str | N
 def show_learned(app: App, command: str, learned: Learned) -> None:
     """Show what came of the photos, and how well the person is known now; the result is the folder."""
     from mystyle_cli.person.layout import CONTACT_SHEET
+    from mystyle_cli.person.years import Years
 
     console, profile = app.console, learned.profile
     records, results = profile.records, profile.manifest.results
@@ -212,6 +215,8 @@ def show_learned(app: App, command: str, learned: Learned) -> None:
         if not record.kept:
             console.detail(f"refused {record.file}: {record.detail}")
     console.info(photo_summary(records))
+    if (years := Years.of(records)).dated:
+        console.info(f"taken {years.told}")
     for warning in learned.warnings:
         console.warn(warning)
     for line in result_lines(results):
@@ -233,6 +238,7 @@ def show_learned(app: App, command: str, learned: Learned) -> None:
             "seconds": dict(learned.seconds),
             "counts": dict(profile.manifest.counts),
             "photos": [record.to_json() for record in records],
+            "years": asdict(years),
             "results": {line: dict(figures) for line, figures in results.items()},
             "identity": dict(profile.manifest.identity),
             "identities": [{"person": one, **table} for one, table in profile.manifest.members.items()],

@@ -27,6 +27,7 @@ class Origin:
     code: bytes = b""  # what a photo's face was drawn from, where that is kept
     generator: str = ""  # sha256 of what drew it; "" is the profile's own
     person: str = ""  # who of several people it is; "" where the profile is of one
+    year: int | None = None  # about which the photos were taken that it is mixed of; None: any
 
 
 def provenance(command: str, profile: Profile, origin: Origin, id_score: float | None) -> Provenance:
@@ -49,6 +50,7 @@ def provenance(command: str, profile: Profile, origin: Origin, id_score: float |
         drawn=origin.drawn,
         code=origin.code,
         person=origin.person,
+        year=origin.year,
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
+from mystyle_cli.config import EARLIEST_YEAR, LATEST_YEAR
 from mystyle_cli.engines.named import Where, parse
 from mystyle_cli.errors import UsageError
 from mystyle_cli.terminal.app import App
@@ -113,16 +114,6 @@ class Name(click.Argument):
         elsewhere = context.params.get("who") == EVERYBODY or _of_several(context)
         if elsewhere and self.value_is_missing(value):
             return ""  # with --who no photo was typed then either, which is said of those
-        return super().process_value(context, value)
-
-
-class Album(click.Argument):
-    """The photos of a person, of several of whom `--each` says where they are."""
-
-    def process_value(self, context: click.Context, value: Any) -> Any:
-        """Parse what was typed."""
-        if _of_several(context) and self.value_is_missing(value):
-            return ()
         return super().process_value(context, value)
 
 
@@ -338,6 +329,15 @@ person_option: Final = click.option(
     "--person",
     metavar="NAME",
     help="Who of several people it is (`profile merge`).  [default: whom a photo shows]",
+)
+
+
+year_option: Final = click.option(
+    "--year",
+    type=click.IntRange(EARLIEST_YEAR, LATEST_YEAR),
+    metavar="YEAR",
+    help="Show the person as they were about then; `ingest NAME --dates` says when photos were taken.  "
+    "[default: any]",
 )
 
 

@@ -19,6 +19,7 @@ from mystyle_cli.terminal.options import (
     bundle,
     choose_seed,
     person_option,
+    year_option,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class SearchOptions:
     landmarks: Path | None
     force: bool
     person: str | None  # who of several people; None leaves it to each photo
+    year: int | None  # only photos of the person about then are mixed; None: all
 
     def whom(self, profile: Profile) -> Profile:
         """Return the profile of whom photos are said to show; of several people where nothing is said."""
@@ -88,6 +90,7 @@ def search_options(beta: float) -> Callable[[Callable[..., Any]], Callable[..., 
             ),
             click.option("--force", is_flag=True, help="Work on a face even if it is not this person's."),
             person_option,
+            year_option,
         ),
     )
 
@@ -104,6 +107,12 @@ UNUSED: Final = (
         ("beta",),
         lambda values: values["space"] in ("w", "w+"),
         "only codes of the person's own space have a dilation",
+        "Leave it out, or use --space p+ or p.",
+    ),
+    Unused(
+        ("year",),
+        lambda values: values["space"] in ("w", "w+"),
+        "only codes of the person's own space are mixed of their photos",
         "Leave it out, or use --space p+ or p.",
     ),
     Unused(
@@ -196,4 +205,5 @@ def settings_of(
         start=search.start,
         seed=seed_of(app, search, quality, varied=varied),
         batch=batch.batch,
+        year=search.year,
     )

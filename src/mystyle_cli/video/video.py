@@ -290,7 +290,7 @@ class _Making:
             if seen:
                 codes = np.stack([smoothed(shown, around, "code", REACH) for shown, around in seen])
                 if anchors is not None:
-                    codes = hull.project_onto_hull(codes, self.beta)
+                    codes = self.engine.span.inside(np.asarray(codes, np.float64), self.beta)
                     self.dilation = max(self.dilation, float(hull.least_dilation(codes).max()))
                     codes = hull.combine(codes, anchors)
                 images = self.engine.draw(codes.astype(np.float32))

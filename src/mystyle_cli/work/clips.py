@@ -160,7 +160,8 @@ def _work(ledger: Ledger, place: _Place, engine: Answering, ask: Ask, batch: Bat
 
     def comment(beta: float | None) -> str:
         hull = settings.projection.space in ("p", "p+")
-        origin = Origin(beta, settings.drawn, hull=hull, person=engine.profile.person)
+        person = engine.profile.person
+        origin = Origin(beta, settings.drawn, hull=hull, person=person, year=settings.year)
         return provenance(task, engine.profile, origin, None).sentence()
 
     assert place.item.path is not None

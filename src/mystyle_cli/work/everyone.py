@@ -163,8 +163,10 @@ def _line(face: GroupFace) -> str:
     assert face.profile is not None
     by = f" of '{face.profile.name}'" if face.profile.person else ""
     dilation = "" if made.alpha_plus is None else f"dilation {made.least_dilation:.4f}, "
+    year = "" if made.year is None else f"year {made.year:.0f}, "
     line = (
-        f"{face.person}{by}, ID {made.id_score:.3f} (input {made.input_id:.3f}), {dilation}{made.steps} steps"
+        f"{face.person}{by}, ID {made.id_score:.3f} (input {made.input_id:.3f}), "
+        f"{dilation}{year}{made.steps} steps"
     )
     if made.damage is not None and made.located is not None:
         line += f"; {told(made.damage, made.located.side, face.profile.manifest.prior.resolution)}"
@@ -187,6 +189,7 @@ def _report(face: GroupFace) -> dict[str, object]:
             "id": finite(made.id_score),
             "beta": made.beta,
             "least_dilation": finite(made.least_dilation),
+            "year": made.year,
             "loss": finite(made.loss),
             "steps": made.steps,
         }
@@ -205,7 +208,11 @@ def _marks(group: Group, done: list[GroupFace]) -> Provenance:
         assert made is not None
         assert profile is not None
         origin = Origin(
-            made.beta, group.settings.drawn, hull=made.alpha_plus is not None, person=profile.person
+            made.beta,
+            group.settings.drawn,
+            hull=made.alpha_plus is not None,
+            person=profile.person,
+            year=group.settings.year,
         )
         each.append(provenance(group.task, profile, origin, made.id_score))
     if len(each) == 1:

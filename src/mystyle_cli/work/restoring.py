@@ -87,10 +87,11 @@ class Restoring:
         if answer.damage is not None and answer.located is not None:
             size = f"; {told(answer.damage, answer.located.side, self.engine.resolution)}"
         dilation = "" if answer.alpha_plus is None else f"dilation {answer.least_dilation:.4f}, "
+        year = "" if answer.year is None else f"year {answer.year:.0f}, "
         whom = f"{answer.person}, " if answer.person else ""
         summary = (
             f"{job.item.name}: {whom}ID {answer.id_score:.3f} (input {answer.input_id:.3f}), "
-            f"{dilation}{answer.steps} steps{size}"
+            f"{dilation}{year}{answer.steps} steps{size}"
         )
         report: dict[str, object] = {
             "person": answer.person or None,
@@ -98,6 +99,7 @@ class Restoring:
             "input_id": finite(answer.input_id),
             "beta": answer.beta,
             "least_dilation": finite(answer.least_dilation),
+            "year": answer.year,
             "loss": finite(answer.loss),
             "steps": answer.steps,
             "factor": finite(answer.factor),
@@ -150,6 +152,7 @@ class Restoring:
             hull=answer.alpha_plus is not None,
             code=self._code(answer) if keeps else b"",
             person=answer.person,
+            year=self.settings.year,
         )
         marks = provenance(self.task, self.profile, origin, answer.id_score)
         filled = answer.located.mask if answer.located else None
