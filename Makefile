@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Where the system lets anyone have a network of their own without a way out, the demonstration gets one: it needs none.
 ALONE := $(shell unshare --map-root-user --net true 2>/dev/null && echo unshare --map-root-user --net)
 
-.PHONY: demo test coverage long bench figures lint reference docs wheel clean
+.PHONY: demo test coverage long cluster bench figures lint reference docs wheel clean
 
 demo: $(READY)  ## learn the demonstration person, repair their photos, write demo/index.html
 	$(ALONE) $(BIN)/python -m tools.demo
@@ -24,6 +24,10 @@ coverage: test  ## the same with the slow ones, and whether it runs as many line
 
 long: $(READY)  ## the tests that take minutes: thousands of bad pictures, hostile profiles and kills
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -m long
+
+cluster: $(READY)  ## tests on Ray, and on Slurm where it is installed (apt install slurmctld slurmd slurm-client munge)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ray,slurm]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m cluster tests/engines
 
 bench: $(READY)  ## every benchmark: ratios measured side by side, written to benchmarks/results/
 	$(BIN)/python -m benchmarks

@@ -2,9 +2,9 @@
 
     python -m tools.lock
 
-Run it in an environment in which `make test` and `make lint` pass, and commit the result. `.ci/run` installs
-those versions and no others, so that a check fails for a change of ours and not for somebody's release of the
-day. What users install is not bound by it: lower bounds are in `pyproject.toml`.
+Run it in an environment in which `make test`, `make lint` and `make cluster` pass, and commit the result.
+`.ci/run` installs those versions and no others, so that a check fails for a change of ours and not for
+somebody's release of the day. What users install is not bound by it: lower bounds are in `pyproject.toml`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 CONSTRAINTS: Final = Path(__file__).resolve().parents[1] / ".ci/constraints.txt"
-CHECKED: Final = "mystyle[dev,heic,page,video]"
-"""What `make test` and `make lint` are run with."""
+CHECKED: Final = "mystyle[dev,heic,page,video,ray,slurm]"
+"""What `make test`, `make lint` and `make cluster` are run with."""
 
 
 def installed(requirement: str = CHECKED) -> dict[str, str]:

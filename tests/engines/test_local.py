@@ -16,17 +16,7 @@ from mystyle_cli.engines.engine import Demand, LostError, Note, Seat, Spread
 from mystyle_cli.engines.local import Local, fitting
 from mystyle_cli.engines.named import Where, parse
 from mystyle_cli.errors import ModelError, MystyleError, UsageError
-from tests.support.toil import Refusing, Settings, Squaring
-
-
-def chunks(count: int, size: int) -> list[list[int]]:
-    """Return the numbers below a count, some at a time."""
-    return [list(range(first, min(first + size, count))) for first in range(0, count, size)]
-
-
-def begun(log: Path) -> list[tuple[int, str]]:
-    """Return the items that workers began, each with its process."""
-    return [(int(item), who) for item, who in (line.split() for line in log.read_text().splitlines())]
+from tests.support.toil import Refusing, Settings, Squaring, begun, chunks
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -96,7 +86,7 @@ DRIVER = """
 from pathlib import Path
 from mystyle_cli.engines.engine import Spread
 from mystyle_cli.engines.local import Local
-from tests.support.toil import Sleeping
+from tests.support.toil import Sleeping, begun, chunks
 if __name__ == "__main__":
     list(Spread(Local(2)).over(Sleeping(Path({folder!r})), [[0], [1]]))
 """

@@ -71,7 +71,7 @@ def third_party_imports() -> set[str]:
 def test_imports_are_declared() -> None:
     """Each library that the package imports is among its dependencies or extras."""
     extras = PROJECT["optional-dependencies"]
-    optional = ("heic", "raw", "c2pa", "page", "video")
+    optional = ("heic", "raw", "c2pa", "page", "video", "ray", "slurm")
     declared = [*PROJECT["dependencies"], *(line for name in optional for line in extras[name])]
     names = {re.split(r"[^\w.-]", line)[0].lower().replace("_", "-") for line in declared}
     owners = packages_distributions()

@@ -23,10 +23,12 @@ class Squaring:
     Args:
         log: a file that all workers add a line to for each item, with the number of their process.
         deadly: items at which the worker kills itself; a positive number so many times, -1 always.
+        pause: seconds that each item takes.
     """
 
     log: Path
     deadly: tuple[tuple[int, int], ...] = ()
+    pause: float = 0.0
 
     def open(self, seat: Seat) -> Callable[[Sequence[int]], list[int]]:
         """Tell of it, and return what squares."""
@@ -38,6 +40,7 @@ class Squaring:
         for item in items:
             with self.log.open("a") as file:
                 file.write(f"{item} {os.getpid()}\n")
+            time.sleep(self.pause)
             times = dict(self.deadly).get(item, 0)
             if times and (times < 0 or self._begun().count(item) <= times):
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -125,3 +128,13 @@ class Negating:
         code = job.item.name.encode() if job.code is not None else b""
         said = f"{job.item.name} turned"
         return Result(lambda: Picture(answer, None), said, ["it is negative"], report, code=code)
+
+
+def chunks(count: int, size: int) -> list[list[int]]:
+    """Return the numbers below a count, some at a time."""
+    return [list(range(first, min(first + size, count))) for first in range(0, count, size)]
+
+
+def begun(log: Path) -> list[tuple[int, str]]:
+    """Return the items that workers began, each with its process."""
+    return [(int(item), who) for item, who in (line.split() for line in log.read_text().splitlines())]

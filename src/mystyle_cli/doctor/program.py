@@ -40,6 +40,8 @@ OPTIONAL: Final = {
     "pillow_heif": ("pillow-heif", "to read HEIC photos"),
     "rawpy": ("rawpy", "to read camera RAW"),
     "c2pa": ("c2pa-python", "to sign results (--mark c2pa)"),
+    "ray": ("ray", "to work on several machines (--on ray)"),
+    "submitit": ("submitit", "to work on a Slurm cluster (--on slurm)"),
 }
 
 

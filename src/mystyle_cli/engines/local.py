@@ -9,15 +9,14 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mystyle_cli.engines.engine import Chunk, Demand, Note, Opener, Outcome, Pool, Seat, Work
-from mystyle_cli.errors import MystyleError, contained
+from mystyle_cli.engines.answering import Answering
+from mystyle_cli.engines.engine import Chunk, Demand, Opener, Outcome, Pool, Seat, Work
 from mystyle_cli.nets.memory import free_memory
 from mystyle_cli.nets.processors import free_processors, settle, threads
 
@@ -221,20 +220,13 @@ def _serve(pipe: Connection, opener: Opener, share: int, environment: dict[str, 
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     os.environ.update(environment)
     settle(share)
-    notes: list[Note] = []
-    work: Work | None = None
+    answering = Answering(opener)
     while True:
         try:
             chunk: Chunk = pipe.recv()
         except (EOFError, OSError):
             return
-        try:
-            if work is None:
-                work = opener.open(Seat(notes.append))
-            outcome = Outcome(chunk.number, tuple(work(chunk.items)), notes=tuple(notes))
-        except Exception as error:
-            outcome = Outcome(chunk.number, error=told(error), notes=tuple(notes))
-        notes.clear()
+        outcome = answering.outcome(chunk)
         try:
             pipe.send(outcome)
         except OSError:  # nobody waits for it any more
@@ -249,10 +241,3 @@ def _leave_with_parent() -> None:
     if parent is not None:
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)
-
-
-def told(error: Exception) -> MystyleError:
-    """Return an error of all items as it travels: with where it arose, which `--debug` shows."""
-    found = contained("a worker", error)
-    found.add_note("".join(traceback.format_exception(error)))
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -10,9 +11,9 @@ from mystyle_cli.errors import UsageError
 if TYPE_CHECKING:
     from mystyle_cli.engines.engine import Engine
 
-Kind = Literal["local"]
+Kind = Literal["local", "ray", "slurm"]
 
-FORMS: Final = "local, local:2"
+FORMS: Final = "local, local:2, ray, ray:ADDRESS, slurm, slurm:PARTITION"
 """How engines are named, for people."""
 
 
@@ -21,7 +22,7 @@ class Where:
     """Where work runs, as it was typed; see `parse`."""
 
     kind: Kind = "local"
-    rest: str = ""  # what stands after the colon: of "local:2" the number of processes
+    rest: str = ""  # what stands after the colon: processes, a cluster's address, a partition
 
     @property
     def name(self) -> str:
@@ -30,6 +31,14 @@ class Where:
 
     def open(self) -> Engine:
         """Return the engine; raises MystyleError where its library is not installed."""
+        if self.kind == "ray":
+            from mystyle_cli.engines import on_ray
+
+            return on_ray.engine(self.rest)
+        if self.kind == "slurm":
+            from mystyle_cli.engines import on_slurm
+
+            return on_slurm.engine(self.rest)
         from mystyle_cli.engines import local
 
         return local.engine(int(self.rest) if self.rest else None)
@@ -40,4 +49,8 @@ def parse(text: str) -> Where:
     kind, colon, rest = text.partition(":")
     if kind == "local" and (not colon or (rest.isascii() and rest.isdecimal() and int(rest) > 0)):
         return Where("local", rest)
+    if kind == "ray" and (not colon or re.fullmatch(r"[\w.:/\[\]-]+", rest)):
+        return Where("ray", rest)
+    if kind == "slurm" and (not colon or re.fullmatch(r"\w[\w.-]*", rest)):
+        return Where("slurm", rest)
     raise UsageError(f"{text!r} is no place where work can run", f"Use one of: {FORMS}.")

@@ -225,8 +225,9 @@ on_option: Final = click.option(
     "--on",
     type=Engines(),
     metavar="ENGINE",
-    help="Where work runs: local:N is N processes of this machine, local as many as there is room for.  "
-    "The run is kept: the same command does what is missing (mystyle jobs).  [default: this process]",
+    help="Where work runs: local:N is N processes of this machine, local as many as there is room for, "
+    "ray[:ADDRESS] a Ray cluster, slurm[:PARTITION] Slurm.  The run is kept: the same command does what is "
+    "missing (mystyle jobs).  [default: this process]",
 )
 
 
