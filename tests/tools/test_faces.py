@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from safetensors.torch import load_file
 from mystyle_cli.nets.generator import Generator, load_generator, save_generator
 from mystyle_cli.nets.perceptual import Perceptual, save_perceptual
 from mystyle_cli.photos.pixels import resize
+from mystyle_cli.ranks import ALONE, Ranks
+from tests.support.processes import beside, ended
 from tools.faces import autoencoder, gpu, train_autoencoder
 from tools.faces.autoencoder import Autoencoder, grow
 from tools.faces.crops import AGES, Crops, standardise
@@ -247,3 +250,49 @@ def test_graphics_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first.encoder.load_state_dict(load_file(out / "encoder.safetensors"))
     assert not (out / "work").exists()
     assert sum(path.name.endswith("metrics.jsonl") for path in out.iterdir()) == len(gpu.STAGES)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny_nets")
+def test_two_processes_train_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Losses and weights, with a judge and codes of nobody; and one goes on with what two began."""
+    for module in (autoencoder, train_autoencoder):
+        monkeypatch.setattr(module, "CHANNELS", dict.fromkeys((4, 8, 16, 32, 64, 128), 4))
+        monkeypatch.setattr(module, "W_DIM", 6)
+    monkeypatch.setattr(train_autoencoder, "VALIDATED", 8)
+    monkeypatch.setattr(train_autoencoder, "SEEN_CODES", 12)  # codes of nobody from the second step on
+    write_crops(tmp_path, 16, 128)
+    save_perceptual(Perceptual(32), tmp_path / "perceptual.safetensors")
+    batch = 7  # which no two processes share evenly
+
+    def options(name: str, steps: int) -> argparse.Namespace:
+        words = ["--perceptual", str(tmp_path / "perceptual.safetensors"), "--batch", str(batch), "--float32"]
+        words += ["--adversarial", "1", "--images", str(batch * steps), "--rate", "1e-3"]
+        return train_autoencoder.read_options([str(tmp_path), str(tmp_path / name), *words])
+
+    def train(name: str, steps: int, ranks: Ranks = ALONE) -> train_autoencoder.Run:
+        return train_autoencoder.train(options(name, steps), ranks)
+
+    losses: list[dict[str, float]] = []
+    update = train_autoencoder.Run.update
+    monkeypatch.setattr(
+        train_autoencoder.Run, "update", lambda *given: losses.append(update(*given)) or losses[-1]
+    )
+    meeting, start = tmp_path / "meeting", train_autoencoder.Run(options("start", 0))
+    meeting.mkdir()
+    one = train("one", 4)
+    with beside(meeting, lambda ranks: train("two", 2, ranks)) as ranks:
+        train("two", 2, ranks)
+    assert ended(meeting) == "nothing"
+    two = train("two", 4)
+    assert len(losses) == 8
+    assert "judge" in losses[0]
+    for found, same in zip(losses[4:], losses[:4], strict=True):
+        assert found == pytest.approx(same, rel=1e-3)
+    ways = [
+        torch.cat([p.detach().flatten() for net in (run.model, run.judge) for p in net.parameters()])
+        for run in (start, one, two)
+    ]
+    moved, difference = (ways[1] - ways[0]).norm(), (ways[2] - ways[1]).norm()
+    print(f"weights differ by {difference / moved:.1e} of what training moved")
+    assert difference < 1e-2 * moved

@@ -3,16 +3,21 @@
     python -m tools.faces.train_autoencoder DATA RUN [--start FILE] [--perceptual FILE]
     python -m tools.faces.train_autoencoder DATA RUN --adversarial 1 --psnr-weight 0.02 --rate 4e-3 --decay 40
 
-A run that was stopped goes on where it was. The rate is constant until `--decay MINUTES` brings it to zero.
-RUN gets state.pt, metrics.jsonl and preview.png. Convolutions are in bfloat16 where the processor multiplies
-it (AMX: three times faster); `--float32` elsewhere. `--device cuda` trains on a graphics
-card; `--size 256 --start FILE` goes on at twice the resolution.
+Several processes, one on each graphics card, share every step's crops and end with the same weights:
+
+    torchrun --nproc-per-node 2 -m tools.faces.train_autoencoder DATA RUN --device cuda --batch 24
+
+A run that was stopped goes on where it was, with any number of processes. The rate is constant until `--decay
+MINUTES` brings it to zero. RUN gets state.pt, metrics.jsonl and preview.png. Convolutions are in bfloat16
+where the processor multiplies it (AMX: three times faster); `--float32` elsewhere. `--device cuda` trains on
+a graphics card; `--size 256 --start FILE` goes on at twice the resolution.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import hashlib
 import json
 import signal
 import time
@@ -26,6 +31,7 @@ from torch import Tensor, nn
 from mystyle_cli.baselines.discriminator import Discriminator
 from mystyle_cli.nets.generator import FullyConnected
 from mystyle_cli.nets.perceptual import Perceptual, load_perceptual
+from mystyle_cli.ranks import ALONE, Ranks
 from tools.faces.autoencoder import CHANNELS, W_DIM, Autoencoder, grow, load_start
 from tools.faces.crops import Crops, face_weight
 from tools.faces.fused import fuse
@@ -40,12 +46,56 @@ SEEN = 0.875  # side of the middle that the LPIPS term sees, in crop sides
 TOP = {256: {256: 16}}  # channels that a larger prior has more
 
 
-class Run:
-    """One training run: nets, optimisers, averages and the files they are kept in."""
+class Total(torch.autograd.Function):
+    """Sum of a tensor over all processes, on whose every part all of their losses depend."""
 
-    def __init__(self, args: argparse.Namespace) -> None:
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, ranks: Ranks) -> Tensor:
+        """Sum the tensors."""
+        ctx.ranks = ranks  # type: ignore[attr-defined]
+        total = x.clone()
+        ranks.sum([total])
+        return total
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+        """Sum the gradients."""
+        total = gradient.clone()
+        ctx.ranks.sum([total])  # type: ignore[attr-defined]
+        return total, None
+
+
+class Judge(Discriminator):
+    """D whose minibatch deviation is over the pictures of all processes, unless it is `alone`."""
+
+    def __init__(self, size: int, ranks: Ranks) -> None:
+        """Make the net with random weights."""
+        super().__init__(size)
+        self.ranks, self.alone = ranks, not ranks.several
+
+    def variance(self, x: Tensor) -> Tensor:
+        """Return the variance (C, h, w) of what is seen (B, C, h, w); B may be 0 where others have some."""
+        if self.alone:
+            return super().variance(x)
+        (count,) = self.ranks.total(len(x))
+        mean = Total.apply(x.float().sum(0), self.ranks) / count
+        found: Tensor = Total.apply((x.float() - mean).square().sum(0), self.ranks) / count
+        return found
+
+
+class Run:
+    """One training run: nets, optimisers, averages and the files they are kept in.
+
+    Of several processes each works on every so-many-th picture of a batch. Losses are sums over these,
+    divided by the numbers in the whole batch, so that they and their gradients add up to one process's; what
+    is drawn is drawn for the whole batch, in each of them alike, by a seed that is the number of the step.
+    """
+
+    def __init__(self, args: argparse.Namespace, ranks: Ranks = ALONE) -> None:
         """Make the nets, or read them from the run's folder."""
-        self.args, self.folder, self.device = args, args.run, torch.device(args.device)
+        self.args, self.folder, self.ranks = args, args.run, ranks
+        own = f"cuda:{ranks.local}" if ranks.several and args.device == "cuda" else args.device
+        self.device = torch.device(own)
         self.folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(0)
         self.crops = Crops(args.data, "train", args.size)
@@ -54,7 +104,7 @@ class Run:
             grow(load_start(args.start), self.model)
         self.model.to(self.device)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
-        self.judge = Discriminator(args.size).to(self.device)
+        self.judge = Judge(args.size, ranks).to(self.device)
         self.reader = FullyConnected(W_DIM, self.crops.labels.shape[1]).to(self.device)  # labels off the code
         self.optimiser = torch.optim.Adam(
             [*self.model.parameters(), *self.reader.parameters()], lr=args.rate, betas=(0.9, 0.99)
@@ -85,11 +135,19 @@ class Run:
                 getattr(self, part).load_state_dict(state[part])
         self.step, self.images = int(state["step"]), int(state["images"])  # type: ignore[call-overload]
         self.seconds = float(state["seconds"])  # type: ignore[arg-type]
+        self.seen = state.get("seen", self.seen)  # type: ignore[assignment]
+
+    def digest(self) -> str:
+        """Tell what the processes must have in common."""
+        digest = hashlib.sha256(f"{self.step} {self.args}".encode())
+        for parameter in (*self.model.parameters(), *self.judge.parameters()):
+            digest.update(parameter.detach().cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     def save(self) -> None:
         """Write the state atomically."""
         state = {part: getattr(self, part).state_dict() for part in self.PARTS}
-        state |= {"step": self.step, "images": self.images, "seconds": self.seconds}
+        state |= {"step": self.step, "images": self.images, "seconds": self.seconds, "seen": self.seen}
         partial = self.folder / "state.partial.pt"
         torch.save(state, partial)
         partial.rename(self.folder / "state.pt")
@@ -100,93 +158,135 @@ class Run:
             return float(self.args.rate * max(0.0, 1 - elapsed / (60 * self.args.decay)))
         return float(self.args.rate * min(1.0, (self.step + 1) / 200))
 
-    def update(self, rng: np.random.Generator, elapsed: float) -> dict[str, float]:
+    def update(self, elapsed: float) -> dict[str, float]:
         """One step of both optimisers; returns the parts of the loss."""
-        rows = rng.integers(len(self.crops), size=self.args.batch)
-        mirrored = rng.random(self.args.batch) < 0.5
-        images = self.crops.images(rows, mirrored).to(self.device)
-        grey = torch.from_numpy(self.crops.grey[rows]).to(self.device)
+        rng, batch = np.random.default_rng([self.step, 7]), self.args.batch
+        rows = rng.integers(len(self.crops), size=batch)
+        mirrored = rng.random(batch) < 0.5
+        mine = np.arange(batch)[self.ranks.rank :: self.ranks.size]
+        images = self.crops.images(rows[mine], mirrored[mine]).to(self.device)
+        grey = torch.from_numpy(self.crops.grey[rows[mine]]).to(self.device)
         w = self._encode(images)
-        noisy = w + self.args.noise * torch.randn_like(w)
-        noisy = torch.cat([noisy, self._draw(w.detach())])
+        noise = self.args.noise * self._normal(rng, batch, W_DIM)[mine]
+        noisy = torch.cat([w + noise, self._draw(rng, w.detach(), mine)])
         with self.autocast:
             decoded = self.model.decode(noisy)
-        made, drawn = decoded.float().split([self.args.batch, len(noisy) - self.args.batch])
-        parts = self._reconstruction(made, images, grey)
-        parts["code"] = 1e-3 * (w - self.model.generator.w_avg).square().mean()
-        known = torch.from_numpy(~mirrored).to(self.device)
-        labels = torch.from_numpy(self.crops.labels[rows]).to(self.device)
-        parts["labels"] = self.args.label_weight * self._read(w[known], labels[known])
+        made, drawn = decoded.float().split([len(mine), len(noisy) - len(mine)])
+        parts = self._reconstruction(made, images, grey, mine)
+        parts["code"] = 1e-3 * (w - self.model.generator.w_avg).square().sum() / (batch * W_DIM)
+        known = torch.from_numpy(~mirrored[mine]).to(self.device)
+        labels = torch.from_numpy(self.crops.labels[rows[mine]]).to(self.device)
+        of_all = int((~mirrored).sum()) * labels.shape[1]
+        parts["labels"] = self.args.label_weight * self._read(w[known], labels[known]) / max(1, of_all)
+        coloured = ~self.crops.grey[rows]
+        count = int(coloured.sum()) + self.drawn  # pictures that the judge sees of what was made
         if self.args.adversarial:
-            colour = ~grey
-            judged = torch.cat([made[colour], drawn])
+            judged = torch.cat([made[~grey], drawn])
             with self.autocast:
-                parts["adversarial"] = self.args.adversarial * 0.1 * F.softplus(-self.judge(judged)).mean()
+                loss = F.softplus(-self.judge(judged)).sum() / count
+            parts["adversarial"] = self.args.adversarial * 0.1 * loss
         self._set_rate(elapsed)
         self.optimiser.zero_grad()
         torch.stack(list(parts.values())).sum().backward()
+        self._sum_gradients(self.model, self.reader)
         nn.utils.clip_grad_norm_(self.model.parameters(), 10.0)
         self.optimiser.step()
         if self.args.adversarial:
-            parts["judge"] = self._judge(images[colour], judged.detach())
+            counts, first = (int(coloured.sum()), count), (rows[coloured][:6], mirrored[coloured][:6])
+            parts["judge"] = self._judge(images[~grey], judged.detach(), counts, first)
         self.step += 1
-        self.images += self.args.batch
+        self.images += batch
         self._average()
-        return {name: float(part.detach()) for name, part in parts.items()}
+        return dict(
+            zip(parts, self.ranks.total(*(float(part.detach()) for part in parts.values())), strict=True)
+        )
 
-    def _draw(self, w: Tensor) -> Tensor:
+    def _normal(self, rng: np.random.Generator, *shape: int) -> Tensor:
+        return torch.from_numpy(rng.standard_normal(shape, np.float32)).to(self.device)
+
+    def _sum_gradients(self, *nets: nn.Module) -> None:
+        self.ranks.sum([p.grad for net in nets for p in net.parameters() if p.grad is not None])
+
+    @property
+    def drawn(self) -> int:
+        """How many codes of nobody are drawn in all."""
+        return self.args.drawn if self.args.adversarial and len(self.seen) >= SEEN_CODES else 0
+
+    def _draw(self, rng: np.random.Generator, w: Tensor, mine: np.ndarray) -> Tensor:
         """Codes of nobody (K, w_dim) for the judge alone: half normal as the latest codes, half between two.
 
         People are sampled from the former and, within a hull, from the latter; without them the generator
         learns only what lies at a photo's code.
         """
-        self.seen = torch.cat([w, self.seen])[:SEEN_CODES]
-        if not self.args.adversarial or len(self.seen) < SEEN_CODES:
+        whole = w.new_zeros(self.args.batch, W_DIM)
+        whole[mine] = w
+        self.ranks.sum([whole])
+        self.seen = torch.cat([whole, self.seen])[:SEEN_CODES]
+        if not self.drawn:
             return w[:0]
         count = self.args.drawn // 2
         mean = self.seen.mean(0)
-        normal = torch.randn(count, SEEN_CODES, device=self.device) / SEEN_CODES**0.5
-        between = torch.rand(self.args.drawn - count, 1, device=self.device)
-        pair = self.seen[torch.randint(SEEN_CODES, (2, len(between)), device=self.device)]
-        return torch.cat([mean + normal @ (self.seen - mean), pair[0].lerp(pair[1], between)])
+        normal = self._normal(rng, count, SEEN_CODES) / SEEN_CODES**0.5
+        between = torch.from_numpy(rng.random((self.args.drawn - count, 1), np.float32)).to(self.device)
+        pair = self.seen[torch.from_numpy(rng.integers(SEEN_CODES, size=(2, len(between)))).to(self.device)]
+        codes = torch.cat([mean + normal @ (self.seen - mean), pair[0].lerp(pair[1], between)])
+        return codes[self.ranks.rank :: self.ranks.size]
 
     def _read(self, w: Tensor, labels: Tensor) -> Tensor:
-        """Mean error of labels (K, L) read off codes (K, w_dim); K may be 0."""
-        return F.huber_loss(self.reader(w), labels, reduction="sum") / max(1, labels.numel())
+        """Error of labels (K, L) read off codes (K, w_dim), summed; K may be 0."""
+        return F.huber_loss(self.reader(w), labels, reduction="sum")
 
     def _encode(self, images: Tensor) -> Tensor:
         with self.autocast:
             w: Tensor = self.model.encoder(images)
         return w.float()
 
-    def _reconstruction(self, made: Tensor, images: Tensor, grey: Tensor) -> dict[str, Tensor]:
+    def _reconstruction(
+        self, made: Tensor, images: Tensor, grey: Tensor, mine: np.ndarray
+    ) -> dict[str, Tensor]:
+        """Parts of the loss of the pictures whose numbers in the batch are `mine`."""
         # A grey photo says nothing of colour: of what is made from it only the brightness is compared.
         luma = torch.tensor(LUMA, device=self.device)[:, None, None]
         error = made - images
         error = torch.where(grey[:, None, None, None], (error * luma).sum(1, keepdim=True), error)
-        parts = {"pixel": pixel_loss(error, torch.zeros_like(error), self.weight)}
-        parts["psnr"] = self.args.psnr_weight * error.square().mean((1, 2, 3)).log().mean()
+        share = len(mine) / self.args.batch
+        parts = {"pixel": share * pixel_loss(error, torch.zeros_like(error), self.weight)}
+        parts["psnr"] = self.args.psnr_weight * share * error.square().mean((1, 2, 3)).log().mean()
         toned = torch.where(grey[:, None, None, None], images + error, made)
         low = round((1 - SEEN) / 2 * self.args.size)
         middle = slice(low, self.args.size - low)
-        half = slice(0, self.args.batch // 2)  # it costs as much as a third of the rest
-        seen = (half, slice(None), middle, middle)
+        half = self.args.batch // 2  # it costs as much as a third of the rest
+        seen = (slice(0, int((mine < half).sum())), slice(None), middle, middle)
         with self.autocast:
             with torch.no_grad():
                 features = self.perceptual.features(images[seen])
-            distance = self.perceptual.distance_to(features, toned[seen]).mean()
+            distance = self.perceptual.distance_to(features, toned[seen]).sum() / half
         parts["lpips"] = self.args.perceptual_weight * distance.float()
         return parts
 
-    def _judge(self, true: Tensor, made: Tensor) -> Tensor:
+    def _judge(
+        self, true: Tensor, made: Tensor, counts: tuple[int, int], first: tuple[np.ndarray, np.ndarray]
+    ) -> Tensor:
+        """One step of the judge on this process's pictures.
+
+        Args:
+            counts: of the true and of the made ones of all processes.
+            first: rows of the first true ones, and whether they are mirrored.
+        """
         self.judging.zero_grad()
         with self.autocast:
-            loss = F.softplus(self.judge(made)).mean() + F.softplus(-self.judge(true)).mean()
+            loss = (
+                F.softplus(self.judge(made)).sum() / counts[1]
+                + F.softplus(-self.judge(true)).sum() / counts[0]
+            )
         loss.backward()
-        if self.step % R1_EVERY == 0:
-            some = true[:6].clone().requires_grad_(True)
+        if self.step % R1_EVERY == 0 and self.ranks.first:
+            together, self.judge.alone = self.judge.alone, True
+            some = self.crops.images(*first).to(self.device).requires_grad_(True)
             gradient = torch.autograd.grad(self.judge(some).sum(), some, create_graph=True)[0]
             (R1_EVERY * R1_WEIGHT * gradient.square().sum((1, 2, 3)).mean()).backward()
+            self.judge.alone = together
+        self._sum_gradients(self.judge)
         self.judging.step()
         return loss.detach()
 
@@ -225,21 +325,34 @@ def sharpness(images: Tensor, masks: Tensor) -> Tensor:
     return ((second.abs() * inside).sum((1, 2)) / inside.sum((1, 2))).mean()
 
 
-def train(args: argparse.Namespace) -> Run:
-    """Train until stopped, or until the decay is over; returns the run."""
-    run = Run(args)
+def train(args: argparse.Namespace, ranks: Ranks = ALONE) -> Run:
+    """Train until stopped, or until the decay is over; returns the run. Of several only the first writes."""
+    run = Run(args, ranks)
+    with ranks.meet(str(run.device)):
+        ranks.agree(run.digest())
+        _train(run, args)
+    return run
+
+
+def _train(run: Run, args: argparse.Namespace) -> None:
     stop: list[bool] = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
-    rng = np.random.default_rng([run.step, 7])
+    first = run.ranks.first
     start = reported = saved = time.time()
     sums: dict[str, float] = {}
     count, before = 0, run.seconds
-    while not stop and run.images < args.images and time.time() - start < 60 * (args.decay or np.inf):
-        for name, value in run.update(rng, time.time() - start).items():
+    while run.images < args.images:
+        # the first one's clock is everybody's
+        elapsed, stopped = run.ranks.total((time.time() - start) * first, float(bool(stop)))
+        if stopped or elapsed >= 60 * (args.decay or np.inf):
+            break
+        for name, value in run.update(elapsed).items():
             sums[name] = sums.get(name, 0.0) + value
         count += 1
         now = time.time()
         run.seconds = before + now - start
+        if not first:
+            continue
         if now - reported > args.report:
             losses = {name: round(value / count, 4) for name, value in sums.items()}
             report(run, losses | {"images_per_second": round(count * args.batch / (now - reported), 1)})
@@ -247,9 +360,9 @@ def train(args: argparse.Namespace) -> Run:
         if now - saved > 120:
             run.save()
             saved = now
-    run.save()
-    report(run, {})
-    return run
+    if first:
+        run.save()
+        report(run, {})
 
 
 def report(run: Run, figures: dict[str, float]) -> None:
@@ -292,4 +405,4 @@ def read_options(words: list[str] | None = None) -> argparse.Namespace:
 if __name__ == "__main__":
     options = read_options()
     torch.set_num_threads(options.threads)
-    train(options)
+    train(options, Ranks.of_environment())

@@ -78,10 +78,14 @@ class Discriminator(nn.Module):
             x = activate(halve(x + activate(keep(x))))
         return x
 
+    def variance(self, x: Tensor) -> Tensor:
+        """Return the variance (C, h, w) of what is seen (B, C, h, w) over the pictures of a batch."""
+        return x.var(0, unbiased=False)
+
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, 3, R, R) to logits (B, 1)."""
         x = self.seen(images)
-        spread = (x.var(0, unbiased=False) + 1e-8).sqrt().mean().expand(len(x), 1, *x.shape[2:])
+        spread = (self.variance(x) + 1e-8).sqrt().mean().expand(len(x), 1, *x.shape[2:])
         x = activate(self.last(torch.cat([x, spread.to(x.dtype)], 1)))
         return cast(Tensor, self.head[1](activate(self.head[0](x.flatten(1)))))
 
