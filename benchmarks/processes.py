@@ -11,6 +11,7 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +42,8 @@ TIMED: Final = 3
 STEPS: Final = 20
 CASES: Final = {"one process": 1, "two processes": 2}
 PRECISIONS: Final[tuple[Precision, ...]] = ("float32", "bfloat16")
+
+FACES: Final = "faces.npy"
 
 Weights = dict[str, np.ndarray]
 
@@ -79,6 +82,7 @@ def _differences(precision: Precision) -> dict[str, float]:
     }
 
 
+@cache
 def _faces() -> np.ndarray:
     """Return photos of the demonstration people that no profile sees, float32 (COUNT, 3, R, R)."""
     return np.concatenate([truths_of(name).images for name in NAMES])[:COUNT]
@@ -97,6 +101,7 @@ def _tune(
 ) -> tuple[Weights, list[float]]:
     """Tune up to a step in fresh processes, from where the folder is; returns what the first found."""
     folder.mkdir(exist_ok=True)
+    np.save(folder / FACES, _faces())
     with ProcessPoolExecutor(size, multiprocessing.get_context("spawn")) as pool:
         found = [pool.submit(_part, rank, size, folder, precision, stop, save) for rank in range(size)]
         return found[0].result()
@@ -112,7 +117,7 @@ def _part(
     """Do one process's part in this process; returns the weights, and when each step was done."""
     torch.set_num_threads(max(1, usable_processors() // size))
     ranks = Ranks(rank, size, rank, size, FileStore(str(folder / "meeting"), size) if size > 1 else None)
-    prior, images = open_prior(PRIOR), _faces()
+    prior, images = open_prior(PRIOR), np.load(folder / FACES)
     settings = TuneSettings(passes=PASSES, precision=precision, save_seconds=save)
     generator, perceptual = prior.generator().to(memory_format=torch.channels_last), prior.perceptual()
     plan = plan_for(generator, perceptual, COUNT, settings, CPU, ranks)
