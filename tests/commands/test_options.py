@@ -26,6 +26,7 @@ from click.testing import CliRunner, Result
 from PIL import ExifTags, Image
 
 from mystyle_cli.cli import cli
+from mystyle_cli.engines.runs import Runs
 from mystyle_cli.errors import MystyleError
 from mystyle_cli.fetch.assets import find_recipe
 from mystyle_cli.instant.net import InstantSettings
@@ -283,6 +284,7 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "profile import": {"--prior": ("profile import {w}/ada.mystyle eva", "--prior {w}/tiny-32")},
     "profile delete": {"--yes": ("profile delete ada", "--yes")},
+    "jobs remove": {"--yes": ("jobs remove {run}", "--yes")},
     "prior import": {
         "--generator": (IMPORT, "--generator {w}/crop.png"),
         "--encoder": (IMPORT, "--encoder {w}/crop.png"),
@@ -461,10 +463,13 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_prior: Path) -> Path:
             f"{INPAINT} --steps 1 --keep-code --overwrite".format(w=folder).replace("out", f"{folder}/filled")
         ),
         ["profile", "export", "ada", folder / "ada.mystyle"],
+        [*words, "-o", folder / "kept.png", "--overwrite", "--on", "local:1"],
     )
     for one in given:
         done = CliRunner().invoke(cli, ["--store", str(folder / "store"), *map(str, one)])
         assert done.exit_code == 0, done.stderr
+    (kept,) = Runs(folder / "store").all()
+    (folder / "run").write_text(kept.name)
     return folder
 
 
@@ -522,7 +527,10 @@ def attempt(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spies:
         place = tmp_path / f"{len(list(tmp_path.iterdir()))}"
         place.mkdir()
         changing = words.startswith(
-            ("profile delete", "profile import", "profile consent", "prior remove", "prior fetch", "export")
+            (
+                *("profile delete", "profile import", "profile consent", "prior remove", "prior fetch"),
+                *("export", "jobs remove"),
+            )
         )
         home = shutil.copytree(world / "home", place / ".home") if changing else world / "home"
         store = shutil.copytree(world / "store", place / ".store") if changing else world / "store"
@@ -530,7 +538,8 @@ def attempt(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spies:
         monkeypatch.chdir(place)
         for name in THERE:
             (place / name).write_bytes(b"here before")
-        spelled = shlex.split(words.format(w=world, other_encoder=other))
+        kept = (world / "run").read_text()
+        spelled = shlex.split(words.format(w=world, other_encoder=other, run=kept))
         given = [*([] if "--store" in spelled else ["--store", str(store)]), *spelled]
         return outcome(CliRunner().invoke(cli, given), place)
 
