@@ -134,6 +134,16 @@ def test_scratches_are_told_from_the_drawn_face_in_the_photo_s_own_tone() -> Non
     assert not mask[87:].any()
 
 
+def test_lines_beside_edges_that_jpeg_makes_are_none() -> None:
+    """The more it rounded, the more a line must stand out."""
+    face = aligned(0, S)
+    light = np.repeat(np.rint(face @ LUMA).astype(np.uint8)[..., None], 3, axis=2)
+    unit = to_unit(light.copy())
+    light[80:82, 30:98] = light[80:82, 30:98] // 2
+    found = [scratches_of(given(light, Damage(S, quality=quality)), unit, FFHQ) for quality in (None, 95, 40)]
+    assert [mask is None for mask in found] == [False, False, True]
+
+
 def test_a_scratched_photo_is_judged_anew_with_its_scratches_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unless it has a mask already, or nobody asks for that."""
     line = np.zeros((S, S), np.uint8)

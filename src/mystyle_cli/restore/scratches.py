@@ -9,6 +9,7 @@ Source: Serra 1982, the top-hat transform; Kokaram et al. 1995 look for scratche
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mystyle_cli.projection.damage import LUMA
+from mystyle_cli.projection.jpeg import tables
 from mystyle_cli.restore.estimates import seen
 
 if TYPE_CHECKING:
@@ -66,6 +68,8 @@ def scratches_of(given: Given, image: Floats, crop: Crop) -> Pixels | None:
     drawn = (up @ luma @ up.T + 1) * 127.5
     parts = Parts.of(resize(to_pixels(image), (size, size), "area"), crop)
     noise = damage.noise * float(np.linalg.norm(LUMA))
+    if damage.quality is not None:  # its rounding makes lines beside edges
+        noise = math.hypot(noise, float(tables(damage.quality)[0].mean()) / math.sqrt(12))
     found = find_scratches(shown @ np.array(LUMA), drawn, parts, noise, size / crop.scale)
     if not found.any():
         return None
