@@ -85,10 +85,16 @@ def blur_of(luma: Floats, noise: float, quality: int | None) -> float | None:
     Returns:
         None where too little shows to tell.
     """
-    found = _spectrum_of(luma, noise, quality)
+    found = width_of(luma, noise, quality)
     if found is None:
         return None
-    return found[1] if found[1] >= (BLURRED if quality is None else BLURRED_JPEG) else 0.0
+    return found if found >= (BLURRED if quality is None else BLURRED_JPEG) else 0.0
+
+
+def width_of(luma: Floats, noise: float, quality: int | None) -> float | None:
+    """Return the standard deviation of all that made a plane (h, w) soft, `NATURAL` of it; see `blur_of`."""
+    found = _spectrum_of(luma, noise, quality)
+    return None if found is None else found[1]
 
 
 def mended(pixels: Floats, fine: Fine, grain: bool, seed: int = 0) -> npt.NDArray[np.float64]:

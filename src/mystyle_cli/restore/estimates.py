@@ -21,7 +21,7 @@ import numpy.typing as npt
 from mystyle_cli.errors import UsageError
 from mystyle_cli.photos.pixels import area_kernel, linear_kernel, to_unit
 from mystyle_cli.projection.damage import LUMA, Damage
-from mystyle_cli.projection.fine import BLURRED, FINER, NATURAL, TILE, Fine, blur_of
+from mystyle_cli.projection.fine import BLURRED, FINER, NATURAL, TILE, Fine, blur_of, width_of
 from mystyle_cli.projection.jpeg import BLOCK, quality_of, rounded, spectral_steps, tables
 from mystyle_cli.projection.noise import FINE, ORDER, noise_of
 
@@ -70,6 +70,18 @@ DROWNED: Final = 0.3
 
 MIDDLE: Final = 384
 """Pixels of a side that are enough to know a JPEG by."""
+
+TILED: Final = 40
+"""Side in pixels of a small picture from which its blur is told by small parts of it."""
+
+RINGING: Final = 90
+"""Quality of JPEG up to which it is reckoned with there."""
+
+SOFTEST: Final = 0.9
+"""Quantile of the widths of clear photos which that of a blurred one is above ..."""
+
+SOFTER: Final = 0.1
+"""... by so many pixels."""
 
 AS_NOISE: Final = 2.0
 """Noise that clear photos may seem to have, by their finest detail, where noise is told by that alone ..."""
@@ -171,6 +183,10 @@ class Estimator:
 
     @cached_property
     def _finest(self) -> dict[int, float]:
+        return {}
+
+    @cached_property
+    def _widths(self) -> dict[tuple[int, int | None], Floats]:
         return {}
 
     def _spectrum(self, side: int) -> Floats:
@@ -287,7 +303,31 @@ class Estimator:
         level = noise_of(luma, quality)
         if self._fineness(side) > AS_NOISE:
             level = min(level, math.sqrt(noise))
-        return (covariance[0], covariance[1], covariance[2]), level / shared
+        found = (covariance[0], covariance[1], covariance[2])
+        even = covariance[0] + covariance[2] == 0 or _roundness(found) < ELONGATED
+        if side >= TILED and even and (square := self._width(luma, level, quality)) is not None:
+            found = (square * scale**2, 0.0, square * scale**2) if square > sharp**2 else (0.0, 0.0, 0.0)
+        return found, level / shared
+
+    def _width(self, luma: Floats, level: float, quality: int | None) -> float | None:
+        """Return the variance by which small pictures (B, s, s) are more blurred than clear ones.
+
+        It is 0 where they are no softer than some of those, and None where too little shows to tell.
+        """
+        side, rough = luma.shape[-1], quality if quality is not None and quality <= RINGING else None
+        widths = [width_of(one, level, rough) for one in luma]
+        if (side, rough) not in self._widths:
+            kernel = area_kernel(self.resolution, side)
+            clear = [width_of(kernel @ one @ kernel.T, 0.0, rough) for one in self._luma]
+            self._widths[side, rough] = np.array([width for width in clear if width is not None])
+        known = self._widths[side, rough]
+        told = [width for width in widths if width is not None]
+        if not told or not len(known):
+            return None
+        width = float(np.median(told))
+        if width < np.quantile(known, SOFTEST) + SOFTER:
+            return 0.0
+        return width**2 - float(np.median(known)) ** 2
 
 
 def _agreed(damage: Damage, fine: Fine, sharp: bool, unit: float, resolution: int) -> Damage:
@@ -462,6 +502,12 @@ class _Fitted:
     told: float  # negative log-likelihood
     shape: Floats  # (3,), the blur's covariance
     numbers: Floats  # logarithms of contrast and noise first
+
+
+def _roundness(blur: tuple[float, float, float]) -> float:
+    """Return how many times longer than wide a blur is."""
+    longer, shorter = Damage(1, blur).widths
+    return longer / max(shorter, 1e-6)
 
 
 def _lengthened(unlikely: Callable[[Floats, Floats], float], round_one: Floats) -> _Fitted | None:
