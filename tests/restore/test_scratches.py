@@ -64,6 +64,17 @@ def test_noise_is_no_scratch_but_lines_above_it_are() -> None:
     assert not find_scratches(faint, face(), EVERYWHERE, 9.0, SIDE).any()
 
 
+def test_of_many_lines_none_is_a_scratch() -> None:
+    """Strands of hair that the drawn face lacks are beside each other; a line alone is none of them."""
+    strands = ndimage.gaussian_filter(np.random.default_rng(5).normal(size=(60, S)), (0.6, 12))
+    photo = face()
+    photo[:60] += 22 * strands / strands.std()
+    photo, alone = drawn(photo, [[(10, 100), (110, 108)]], 230, 2)
+    found = find_scratches(photo, face(), EVERYWHERE, 0.0, SIDE)
+    assert (found & alone).sum() > 0.8 * alone.sum()
+    assert found[:56].mean() < 0.05
+
+
 def test_what_is_no_scratch_stays() -> None:
     """A line that the generated face has, too; a broad stripe; a dot; a dash; a wrinkle."""
     clean = face()

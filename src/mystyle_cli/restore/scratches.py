@@ -39,6 +39,9 @@ BESIDE: Final = 0.006  # how much around a line is its soft edge
 SLENDER: Final = 3.0  # times a line is longer than it is wide, at least
 CONTRAST: Final = 22.0  # grey levels by which a line stands out at least ...
 OVER_NOISE: Final = 5.0  # ... and times the photo's noise
+OVER_BUSY: Final = 4.0  # ... and times what around it the generated face lacks: strands of hair are many
+AROUND: Final = 0.08  # how far around that is, in sides of the FFHQ square
+EDGE: Final = 2.0  # standard deviation in pixels of what is no fine detail
 DIRECTIONS: Final = 12  # in which lines are followed
 STRAY: Final = 0.8  # share of a line's pixels, at least, that are on its course: others may cross it
 EIGHT: Final = np.ones((3, 3), bool)  # pixels that touch at a corner belong together
@@ -91,7 +94,10 @@ def find_scratches(photo: Floats, drawn: Floats, parts: Parts, noise: float, sid
     """
     from scipy import ndimage
 
-    least = max(OVER_NOISE * noise, CONTRAST)
+    off = photo - drawn
+    fine = np.abs(off - ndimage.gaussian_filter(off, EDGE))
+    busy = ndimage.median_filter(fine, size=max(3, round(AROUND * side)))  # a thin line hardly counts in it
+    least = np.maximum(max(OVER_NOISE * noise, CONTRAST), OVER_BUSY * busy)
     found = np.zeros(photo.shape, bool)
     for sign in (1, -1):  # white and black
         stands_out = _top_hat(sign * photo, WIDEST * side)
