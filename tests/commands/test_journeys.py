@@ -575,7 +575,8 @@ def test_damaged_photos_are_restored(run: Run, crops: None, monkeypatch: pytest.
     np.testing.assert_allclose(made[:6].astype(float), photo[:6], atol=1)
     assert made[hole].mean() < 250
     assert Path("codes/scratched.safetensors").exists()
-    save("lined.png", np.where((np.arange(len(photo)) == len(photo) // 2)[:, None], np.uint8(255), photo))
+    line = np.uint8(255 if photo[len(photo) // 2].mean() < 128 else 0)
+    save("lined.png", np.where((np.arange(len(photo)) == len(photo) // 2)[:, None], line, photo))
     lined, filled = ("restore", "ada", "lined.png", *crop[3:], *none), []
     for scratches in ("none", "find"):
         [found] = document(run("--json", *lined, "--scratches", scratches))["results"]

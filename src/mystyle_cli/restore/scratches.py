@@ -39,8 +39,10 @@ BESIDE: Final = 0.006  # how much around a line is its soft edge
 SLENDER: Final = 3.0  # times a line is longer than it is wide, at least
 CONTRAST: Final = 22.0  # grey levels by which a line stands out at least ...
 OVER_NOISE: Final = 5.0  # ... and times the photo's noise
-OVER_BUSY: Final = 4.0  # ... and times what around it the generated face lacks: strands of hair are many
+OVER_BUSY: Final = 6.0  # ... and times what around it the generated face lacks: strands of hair are many ...
+CLEARLY: Final = 60.0  # ... unless it stands out by so many grey levels
 AROUND: Final = 0.08  # how far around that is, in sides of the FFHQ square
+LEAST_AROUND: Final = 9  # ... and in pixels at least, so that a line alone is no more than a part of it
 EDGE: Final = 2.0  # standard deviation in pixels of what is no fine detail
 DIRECTIONS: Final = 12  # in which lines are followed
 STRAY: Final = 0.8  # share of a line's pixels, at least, that are on its course: others may cross it
@@ -96,8 +98,9 @@ def find_scratches(photo: Floats, drawn: Floats, parts: Parts, noise: float, sid
 
     off = photo - drawn
     fine = np.abs(off - ndimage.gaussian_filter(off, EDGE))
-    busy = ndimage.median_filter(fine, size=max(3, round(AROUND * side)))  # a thin line hardly counts in it
-    least = np.maximum(max(OVER_NOISE * noise, CONTRAST), OVER_BUSY * busy)
+    around = max(LEAST_AROUND, round(AROUND * side))
+    busy = np.minimum(OVER_BUSY * ndimage.median_filter(fine, size=around), CLEARLY)
+    least = np.maximum(max(OVER_NOISE * noise, CONTRAST), busy)
     found = np.zeros(photo.shape, bool)
     for sign in (1, -1):  # white and black
         stands_out = _top_hat(sign * photo, WIDEST * side)
