@@ -53,6 +53,9 @@ TINY: Final = 0.05
 KEPT: Final = 2.7
 """How many times its noise a frequency of a block must hold, so that it stays at first."""
 
+STEPS: Final = 0.7 / math.sqrt(12)
+"""How far JPEG's rounding is off, in steps: less than even errors are, as much is next to zero."""
+
 STRIP: Final = 1 << 15
 """Blocks that are worked on at once."""
 
@@ -124,7 +127,7 @@ def denoised(pixels: Floats, quality: int | None, step: int = 2) -> npt.NDArray[
     clean = [
         _without(
             planes[..., row],
-            np.hypot(spreads_of(planes[..., row], 3), steps[min(row, 1)] / math.sqrt(12)),
+            np.hypot(spreads_of(planes[..., row], 3), STEPS * steps[min(row, 1)]),
             step,
         )
         for row in range(3)

@@ -215,7 +215,7 @@ class Estimator:
         coarse = replace(
             self, known=Known(blur=self.known.blur)
         )  # the rest is said of the photo's own pixels
-        damage = coarse._of(pixels[None], located.side, False, fine.noise > 0 or fine.quality is not None)
+        damage = coarse._of(pixels[None], located.side, False, fine.noise > 0)
         return _agreed(damage, fine, sharp, self.resolution / located.side, self.resolution)
 
     def _fine_of(self, located: Located) -> tuple[Fine, bool]:
