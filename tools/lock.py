@@ -18,8 +18,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 CONSTRAINTS: Final = Path(__file__).resolve().parents[1] / ".ci/constraints.txt"
+TESTED: Final = "mystyle[dev,heic,page,video]"
+"""What `make test` and `make lint` are run with."""
+
 CHECKED: Final = "mystyle[dev,heic,page,video,ray,slurm]"
-"""What `make test`, `make lint` and `make cluster` are run with."""
+"""... and `make cluster`, too."""
 
 
 def installed(requirement: str = CHECKED) -> dict[str, str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import tempfile
 import time
 from collections import deque
@@ -142,31 +141,31 @@ def _own(ray: ModuleType, processors: int) -> Iterator[None]:
     if len(place) > SOCKETS:
         # a folder of a name that nobody knows is made there, for this user only
         place = "/tmp"  # noqa: S108
-    folder = Path(tempfile.mkdtemp(prefix="mystyle-ray-", dir=place))
-    try:
+    with tempfile.TemporaryDirectory(prefix="mystyle-ray-", dir=place, ignore_cleanup_errors=True) as folder:
         try:
-            ray.init(
-                address="local",
-                num_cpus=processors,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="ERROR",
-                _temp_dir=str(folder / "r"),  # which Ray opens to everybody; the folder above it is private
-            )
-        except Exception as error:  # it gives its processes half a minute
-            raise MystyleError(
-                f"Ray does not start here: {one_line(error)[:200]}",
-                "Try again when the machine has less to do, or use --on local.",
-            ) from error
-        if any(node["NodeManagerAddress"] != HERE for node in ray.nodes()):
-            raise MystyleError(
-                "Ray would listen to other machines, for it was loaded before mystyle could settle that",
-                f"Set {' '.join(f'{name}={value}' for name, value in ALONE.items())} first.",
-            )
-        yield
-    finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
+            try:
+                ray.init(
+                    address="local",
+                    num_cpus=processors,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                    # which Ray opens to everybody; the folder above it is private
+                    _temp_dir=os.path.join(folder, "r"),
+                )
+            except Exception as error:  # it gives its processes half a minute
+                raise MystyleError(
+                    f"Ray does not start here: {one_line(error)[:200]}",
+                    "Try again when the machine has less to do, or use --on local.",
+                ) from error
+            if any(node["NodeManagerAddress"] != HERE for node in ray.nodes()):
+                raise MystyleError(
+                    "Ray would listen to other machines, for it was loaded before mystyle could settle that",
+                    f"Set {' '.join(f'{name}={value}' for name, value in ALONE.items())} first.",
+                )
+            yield
+        finally:
+            ray.shutdown()
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from typing import Any, Final
 from mystyle_cli import __version__
 from mystyle_cli.engines.answering import Answering
 from mystyle_cli.engines.engine import Chunk, Demand, Opener, Outcome, Pool, Seat
-from mystyle_cli.engines.sharing import shared_logs
+from mystyle_cli.engines.sharing import forget, shared_logs
 from mystyle_cli.errors import MystyleError, one_line
 from mystyle_cli.files.places import NO_LINK
 from mystyle_cli.files.writing import write_result
@@ -155,7 +155,7 @@ class _Pulse:
         """End, which jobs take as their own end."""
         self._ended.set()
         self._thread.join()
-        self.path.unlink(missing_ok=True)
+        forget(self.path.parent, self.path.name)
 
 
 @dataclass
@@ -406,7 +406,7 @@ class _Jobs:
                 if one.st_uid != os.geteuid() or stat.S_IMODE(one.st_mode) & 0o077:
                     raise MystyleError(f"{path} is not this user's alone", "Find out who wrote it.")
             data = file.read()
-        path.unlink()
+        forget(self.folder, name)
         return data
 
     def _lost(self) -> list[Outcome]:
@@ -473,7 +473,7 @@ def _clear(logs: Path) -> None:
     """Remove what drivers and jobs of a run hand each other; what they said stays."""
     for path in logs.iterdir():
         if HANDED.fullmatch(path.name):
-            path.unlink(missing_ok=True)
+            forget(logs, path.name)
 
 
 def _state(job: str) -> str:

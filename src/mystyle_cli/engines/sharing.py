@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mystyle_cli.engines.runs import LOGS
+from mystyle_cli.engines.runs import LAYOUT, LOGS
 from mystyle_cli.errors import MystyleError
 from mystyle_cli.files.mounts import lock_fault
+from mystyle_cli.files.owned import Owned
 from mystyle_cli.files.writing import make_private, write_result
 
 
@@ -30,6 +31,11 @@ def shared_logs(folder: Path | None, engine: str) -> Path:
         )
     make_private(folder / LOGS)
     return folder / LOGS
+
+
+def forget(logs: Path, name: str) -> None:
+    """Remove a file of a run's logs, through no link; see `shared_logs`."""
+    Owned(logs.parent.parent, logs.parent.name, LAYOUT).remove(f"{LOGS}/{name}")
 
 
 @dataclass(frozen=True)
@@ -60,4 +66,4 @@ def sign_in(logs: Path) -> Iterator[Sign]:
     try:
         yield sign
     finally:
-        sign.path.unlink(missing_ok=True)
+        forget(logs, sign.path.name)
