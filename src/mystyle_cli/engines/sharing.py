@@ -35,7 +35,8 @@ def shared_logs(folder: Path | None, engine: str) -> Path:
 
 def forget(logs: Path, name: str) -> None:
     """Remove a file of a run's logs, through no link; see `shared_logs`."""
-    Owned(logs.parent.parent, logs.parent.name, LAYOUT).remove(f"{LOGS}/{name}")
+    folder = logs.absolute().parent
+    Owned(folder.parent, folder.name, LAYOUT).remove(f"{LOGS}/{name}")
 
 
 @dataclass(frozen=True)
