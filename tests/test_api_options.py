@@ -27,7 +27,7 @@ OPPOSITE = 255 - np.mean([picture(number, 32) for number in range(6)], axis=0).r
 """As unlike the person as can be, for a net that is linear."""
 
 GREY = np.repeat(picture(1, 32)[..., :1], 3, axis=2)
-LINED = np.where((np.arange(32) == 16)[:, None, None], np.uint8(255), picture(1, 32))
+LINED = np.where((np.arange(32) // 2 == 8)[:, None, None], np.uint8(0), picture(1, 32))
 
 BASES: Mapping[str, Mapping[str, Any]] = {
     "upscale": {"photo": picture(1, 20), "aligned": True, "steps": 2},

@@ -443,7 +443,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_prior: Path) -> Path:
     np.savetxt(folder / "points.txt", points)
     Image.open(folder / "crop.png").convert("L").save(folder / "grey.png")
     lined = Image.open(folder / "crop.png").convert("RGB").filter(ImageFilter.GaussianBlur(4))
-    lined.paste("white", (0, lined.height // 2, lined.width, lined.height // 2 + 1))
+    lined.paste("black", (0, lined.height // 2, lined.width, lined.height // 2 + 2))
     lined.save(folder / "lined.png")
     np.savetxt(folder / "large.txt", 4 * points)
     words = [
