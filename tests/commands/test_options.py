@@ -23,7 +23,7 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from PIL import ExifTags, Image, ImageFilter
+from PIL import ExifTags, Image
 
 from mystyle_cli.cli import cli
 from mystyle_cli.engines.runs import Runs
@@ -442,7 +442,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_prior: Path) -> Path:
     points[36:42], points[42:48], points[48:55] = (3, 3), (5, 3), (4, 5.5)
     np.savetxt(folder / "points.txt", points)
     Image.open(folder / "crop.png").convert("L").save(folder / "grey.png")
-    lined = Image.new("RGB", Image.open(folder / "crop.png").size, (90, 90, 90)).filter(ImageFilter.GaussianBlur(4))
+    lined = Image.new("RGB", Image.open(folder / "crop.png").size, (90, 90, 90))
     lined.paste("black", (0, lined.height // 2, lined.width, lined.height // 2 + 2))
     lined.save(folder / "lined.png")
     np.savetxt(folder / "large.txt", 4 * points)
