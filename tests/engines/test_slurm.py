@@ -294,3 +294,17 @@ def test_without_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(MystyleError, match="this machine has no Slurm"):
         parse("slurm:day").open()
+
+
+def test_progress_that_is_torn_says_what_is_whole(tmp_path: Path) -> None:
+    """A line without its end counts as not written, and what is none of them for nothing."""
+    path = tmp_path / "me-0.progress"
+    assert read_progress(path) == (None, set())
+    for text, told in (
+        ("begun 4\ndone 4\nbegun 5\n", (5, {4})),
+        ("begun 4\ndone 4\nbegun 5", (None, {4})),
+        ("begun 4\ndone 4\nbegun\n\n\x00\n", (None, {4})),
+        ("begun 4\ndone", (4, set())),
+    ):
+        path.write_text(text)
+        assert read_progress(path) == told

@@ -52,6 +52,7 @@ HANDED: Final = re.compile(
     r"[0-9a-f]{8}-(\d+\.(progress|outcome)|pulse)|\d+(_\d+)*_(submitted|result)\.pkl|\d+_submission\.sh"
     r"|\.submission_file_\w+\.sh|[0-9a-f]{32}\.pkl"
 )
+PROGRESS: Final = re.compile(r"^(begun|done) ([0-9]{1,18})$\n", re.MULTILINE)  # a whole line of a job's
 UP: Final = {"idle", "mix", "alloc", "comp", "resv", "plnd"}  # nodes that run jobs, now or later
 ABSENT: Final = {"NODE_FAIL", "BOOT_FAIL", "PREEMPTED"}  # ends that the items can have no part in
 
@@ -225,13 +226,16 @@ def _say(progress: Any, line: str) -> None:
 
 
 def read_progress(path: Path) -> tuple[int | None, set[int]]:
-    """Return the chunk that a job has begun and not ended, and those that it has done."""
+    """Return the chunk that a job has begun and not ended, and those that it has done.
+
+    What is torn off, or anything else than its own lines, says nothing.
+    """
     try:
-        lines = [line.split() for line in path.read_text("utf-8").splitlines()]
+        found = PROGRESS.findall(path.read_text("utf-8", "replace"))
     except FileNotFoundError:
         return None, set()
-    done = {int(line[1]) for line in lines if line[0] == "done"}
-    last = int(lines[-1][1]) if lines else None
+    done = {int(number) for word, number in found if word == "done"}
+    last = int(found[-1][1]) if found else None
     return (None if last in done else last), done
 
 
