@@ -48,7 +48,7 @@ COMMANDS: Final = MappingProxyType(
         "sample": Entry("sample", "command", "Make new pictures of the person."),
         "study": Entry("study", "command", "Ask people whether results look real, and like the person."),
         "evaluate": Entry("evaluate", "command", "Measure how good profiles are, on their held-out photos."),
-        "jobs": Entry("jobs", "command", "Runs on several processes or machines: list, show, go on, end."),
+        "jobs": Entry("jobs", "command", "What was started with --on: list, show, go on, end, remove."),
         "inspect": Entry("results", "inspect", "Show what pictures say of how they were made."),
         "verify": Entry("results", "verify", "Draw a result again, and see whether it is what it says."),
         "export": Entry("export", "export", "Write the person's nets as ONNX files."),

@@ -128,10 +128,11 @@ def span_of(profile: Profile, year: int | None) -> Span:
     Raises:
         ProfileError: too few of the photos say when they were taken.
     """
-    train = profile.photos()
-    every = np.arange(len(train))
     if year is None or profile.people:  # of several people each has a span of their own
-        return Span(len(train), every, every, np.zeros(0))
+        count = len(profile.anchors())  # of the one who draws: there may be fewer than photos, for comparison
+        every = np.arange(count)
+        return Span(count, every, every, np.zeros(0))
+    train = profile.photos()
     years = np.array([np.nan if record.year is None else record.year for record in train], np.float64)
     rows = np.flatnonzero(np.isfinite(years))
     if len(rows) < LEAST:
