@@ -192,6 +192,7 @@ UNSEEN = {
 """What only signed pictures have, photos looked through or failed, and machines with too little memory."""
 
 
+@pytest.mark.slow
 def test_documents_hold_what_the_page_says(
     run: Run, tmp_path: Path, tiny_prior: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -239,6 +239,7 @@ MANY = {
 }
 
 
+@pytest.mark.slow
 def test_few(killing: Killing) -> None:
     """What removes and replaces is killed before changes of the disk that are drawn once and for all."""
     assert kill_often(killing, FEW).wrong == []

@@ -146,6 +146,7 @@ def test_a_dry_run_tells_what_is_left(tmp_path: Path, store: Store, prior: Prior
     assert estimate_lines(begun)[1].endswith("; 3 taken before, 6 left")
 
 
+@pytest.mark.slow
 def test_a_merge_goes_on_where_it_was_interrupted(tmp_path: Path, store: Store, prior: Prior) -> None:
     """Photos and anchors are taken over once; a member that changed in between is taken over anew."""
     learn(store, "ben", make_photos(tmp_path / "ben", 9, start=40), prior, QUICK)
@@ -430,6 +431,7 @@ def test_ctrl_c_saves_the_state(tmp_path: Path, learner: Learner) -> None:
     assert Store(tmp_path / "store").entry("adele").state == "unfinished"
 
 
+@pytest.mark.slow
 def test_killed_at_random_instants_it_ends_as_if_never_killed(
     tmp_path: Path, prior: Prior, photos: list[Path], learner: Learner
 ) -> None:

@@ -349,6 +349,7 @@ def test_tuning_stores_what_is_then_used(tmp_path: Path, tiny_prior: Path) -> No
     assert sizes[0] < 0.75 * sizes[1]
 
 
+@pytest.mark.slow
 def test_a_profile_of_format_1_is_used_as_it_is(tmp_path: Path, tiny_prior: Path) -> None:
     """It opens with its half-precision generator, and notes the step that brought it here."""
     store = make_store(tmp_path / "store", tiny_prior)
