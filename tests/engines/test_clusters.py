@@ -98,16 +98,16 @@ def test_what_all_need_ends_the_whole(engine: Engine, run: Path) -> None:
     assert raised.value.hint == "Bring it back."
 
 
-def test_a_worker_takes_the_threads_that_it_was_given(engine: Engine, run: Path) -> None:
-    """Each takes one core unless it is said otherwise."""
+def test_a_worker_takes_one_core(engine: Engine, run: Path) -> None:
+    """However many its machine has."""
     [(_, count)] = Spread(engine, Demand(), run).over(Settings(), [["OMP_NUM_THREADS"]])
     assert count == "1"
 
 
 def test_what_no_node_has_is_refused(engine: Engine, run: Path) -> None:
     """In one line, before anything is handed out."""
-    with pytest.raises(MystyleError, match="64 cores"):
-        list(Spread(engine, Demand(threads=64), run).over(Settings(), [["HOME"]]))
+    with pytest.raises(MystyleError, match=r"has a core and 1000\.0 GB"):
+        list(Spread(engine, Demand(memory=10**12), run).over(Settings(), [["HOME"]]))
 
 
 def test_nobody_works_on_when_it_is_interrupted(engine: Engine, run: Path, tmp_path: Path) -> None:

@@ -77,7 +77,6 @@ def test_as_many_as_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "free_processors", lambda: 8)
     monkeypatch.setattr(local, "free_memory", lambda: 10 << 30)
     assert fitting(Demand()) == 8
-    assert fitting(Demand(threads=4)) == 2
     assert fitting(Demand(memory=2 << 30)) == 3
     assert fitting(Demand(memory=20 << 30)) == 1
 

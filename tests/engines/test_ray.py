@@ -125,10 +125,10 @@ def test_another_version_on_a_node_is_refused(
 def test_a_cluster_of_its_own(ray: FakeRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an address one is started for what is free here, with nothing that anybody else sees."""
     monkeypatch.setattr(on_ray, "fitting", lambda demand: 3)
-    found = dict(Spread(Ray("", ray), Demand(threads=2)).over(Squaring(tmp_path / "log"), [[3]]))
+    found = dict(Spread(Ray("", ray), NONE).over(Squaring(tmp_path / "log"), [[3]]))
     assert found == {3: 9}
     assert Ray("", ray).seats(NONE) == 3
-    assert (ray.begun["num_cpus"], ray.begun["include_dashboard"]) == (6, False)
+    assert (ray.begun["num_cpus"], ray.begun["include_dashboard"]) == (3, False)
     folder = Path(ray.begun["_temp_dir"]).parent
     assert not folder.exists()
     ray.there[0]["NodeManagerAddress"] = "192.0.2.7"
@@ -142,7 +142,6 @@ def test_all_nodes_see_the_driver_s_folders(
 ) -> None:
     """They work in its working folder; a node that does not see its run is told of; no sign is left."""
     monkeypatch.chdir(tmp_path)
-    assert Ray("", ray).in_place
     assert squares(ray, Path("log")) == EIGHT
     assert [*(tmp_path / "logs").iterdir()] == []
     sign = Sign(tmp_path / "logs" / "seen-1", "text")

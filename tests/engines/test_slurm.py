@@ -118,10 +118,9 @@ def test_jobs_get_what_they_need(played: Played) -> None:
     assert played.settings["cpus_per_task"] == 1
     assert played.settings["timeout_min"] == 60
     assert not {"slurm_partition", "mem_gb", "gpus_per_node"} & set(played.settings)
-    squares(played, Demand(memory=3 * 2**30, threads=2, gpu=True), partition="day")
+    squares(played, Demand(memory=3 * 2**30, gpu=True), partition="day")
     assert played.settings["mem_gb"] == 3
     assert played.settings["gpus_per_node"] == 1
-    assert played.settings["cpus_per_task"] == 2
     assert played.settings["slurm_partition"] == "day"
 
 
@@ -147,7 +146,7 @@ def test_what_was_not_begun_goes_to_another_job(played: Played) -> None:
 
 def half_done(bundle: Bundle) -> None:
     """Do the first chunk, begin the next, and end."""
-    Bundle(bundle.number, bundle.opener, bundle.chunks[:-1], bundle.folder, bundle.driver, 1)()
+    Bundle(bundle.number, bundle.opener, bundle.chunks[:-1], bundle.folder, bundle.driver)()
     with bundle.progress.open("a") as progress:
         progress.write(f"begun {bundle.chunks[-1].number}\n")
 
@@ -193,9 +192,9 @@ def test_what_slurm_refuses_is_told(played: Played) -> None:
     with pytest.raises(MystyleError, match="no partition 'long'") as raised:
         squares(played, partition="long")
     assert raised.value.hint == "Give one of: day, night."
-    with pytest.raises(MystyleError, match="has 16 cores"):
-        squares(played, Demand(threads=16))
-    with pytest.raises(MystyleError, match=r"no node of night that is up has 1 cores for a job"):
+    with pytest.raises(MystyleError, match=r"has a core and 16\.0 GB"):
+        squares(played, Demand(memory=16 * 10**9))
+    with pytest.raises(MystyleError, match=r"no node of night that is up has a core for a job"):
         squares(played, partition="night")
     played.nodes = tuple(line.replace("day*", "day") for line in NODES)
     with pytest.raises(MystyleError, match="no default partition"):
@@ -210,7 +209,7 @@ def test_what_slurm_refuses_is_told(played: Played) -> None:
 def test_a_job_that_begins_again_goes_on(tmp_path: Path) -> None:
     """What is done stays done, also when its answer was taken; without a driver it leaves."""
     opener = Squaring(tmp_path / "log")
-    bundle = Bundle(0, opener, tuple(Chunk(number, (number,)) for number in range(4)), tmp_path, "me", 1)
+    bundle = Bundle(0, opener, tuple(Chunk(number, (number,)) for number in range(4)), tmp_path, "me")
     (tmp_path / "me-pulse").touch()
     (tmp_path / "me-0.progress").write_text("begun 0\ndone 0\nbegun 1\n")
     bundle()
@@ -221,9 +220,9 @@ def test_a_job_that_begins_again_goes_on(tmp_path: Path) -> None:
     ]
     assert read_progress(tmp_path / "me-0.progress") == (None, {0, 1, 2, 3})
     os.utime(tmp_path / "me-pulse", (1, 1))
-    Bundle(1, opener, (Chunk(9, (9,)),), tmp_path, "me", 1)()
+    Bundle(1, opener, (Chunk(9, (9,)),), tmp_path, "me")()
     (tmp_path / "me-pulse").unlink()
-    Bundle(2, opener, (Chunk(9, (9,)),), tmp_path, "me", 1)()
+    Bundle(2, opener, (Chunk(9, (9,)),), tmp_path, "me")()
     assert not (tmp_path / "me-9.outcome").exists()
 
 
@@ -256,7 +255,7 @@ def test_another_version_on_a_node_is_refused(tmp_path: Path) -> None:
     import pickle
 
     (tmp_path / "me-pulse").touch()
-    Bundle(0, Squaring(tmp_path / "log"), (Chunk(0, (0,)),), tmp_path, "me", 1, version="0.0.9")()
+    Bundle(0, Squaring(tmp_path / "log"), (Chunk(0, (0,)),), tmp_path, "me", version="0.0.9")()
     outcome = pickle.loads((tmp_path / "me-0.outcome").read_bytes())
     assert "the driver 0.0.9" in outcome.error.message
 

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from mystyle_cli.engines.named import Where
     from mystyle_cli.engines.runs import Noting
 
-SOME_FAILED = 3
-
 
 @contextmanager
 def open_batch(

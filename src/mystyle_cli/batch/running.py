@@ -130,13 +130,7 @@ class Kept:
         ended = now() if done + skipped + failed == items else ""
         record = replace(self.record, ended=ended, items=items, done=done, skipped=skipped, failed=failed)
         if self.measured:
-            record = replace(
-                record,
-                measured=self.measured,
-                seconds=self.seconds,
-                opening=self.opening,
-                memory=self.memory,
-            )
+            record = _costing(record, self)
         self.run.write(record)
 
 
@@ -155,15 +149,14 @@ def kept(asked: Asked, run: Run, where: Where, items: int) -> Iterator[Kept]:
         )
         before = asked.measured()
         if before is not None:  # until something was measured anew
-            record = replace(
-                record,
-                measured=before.measured,
-                seconds=before.seconds,
-                opening=before.opening,
-                memory=before.memory,
-            )
+            record = _costing(record, before)
         run.write(record)
         yield Kept(asked, run, record, Noting.of(run))
+
+
+def _costing(record: RunRecord, by: RunRecord | Kept) -> RunRecord:
+    """Return a record with what items cost by what was measured."""
+    return replace(record, measured=by.measured, seconds=by.seconds, opening=by.opening, memory=by.memory)
 
 
 @dataclass(frozen=True)

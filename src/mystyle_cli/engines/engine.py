@@ -62,10 +62,9 @@ class Opener(Protocol):
 
 @dataclass(frozen=True)
 class Demand:
-    """What one worker takes, as far as it is known."""
+    """What one worker takes besides a core, as far as it is known."""
 
     memory: int | None = None  # bytes
-    threads: int | None = None  # of the CPU; None shares out those that are free
     gpu: bool = False  # one of its own, where there are any
     seconds: float | None = None  # that a chunk takes, of earlier runs
 
@@ -114,10 +113,6 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """What `--on` calls it, with all that was settled: "local:2"."""
-
-    @property
-    def in_place(self) -> bool:
-        """Whether workers find this machine's files where they are here; else items bring them along."""
 
     def seats(self, demand: Demand) -> int:
         """Return how many chunks would be under way at once, as far as that is known before they start."""

@@ -47,11 +47,6 @@ class Local:
         """What `--on` calls it."""
         return "local" if self.count is None else f"local:{self.count}"
 
-    @property
-    def in_place(self) -> bool:
-        """Files are where they are."""
-        return True
-
     def seats(self, demand: Demand) -> int:
         """Return how many processes work."""
         return self.count or fitting(demand)
@@ -74,7 +69,7 @@ def fitting(demand: Demand) -> int:
     """Return how many workers there is room for now: one a graphics card, or by free cores and memory."""
     if demand.gpu and (cards := _cards()):
         return len(cards)
-    count = free_processors() // (demand.threads or 1)
+    count = free_processors()
     free = free_memory()
     if demand.memory and free is not None:
         count = min(count, int(free * USED) // demand.memory)
@@ -152,7 +147,7 @@ class _Processes:
         import multiprocessing
 
         context = multiprocessing.get_context("spawn")
-        share = self.demand.threads or max(1, threads() // self.seats)
+        share = max(1, threads() // self.seats)
         environment = {}
         if self.demand.gpu and (cards := _cards()):
             environment[VISIBLE] = cards[place % len(cards)]

@@ -72,11 +72,6 @@ class Ray:
         """What `--on` calls it."""
         return f"ray:{self.address}" if self.address else "ray"
 
-    @property
-    def in_place(self) -> bool:
-        """Its nodes must see this machine's files."""
-        return True
-
     def seats(self, demand: Demand) -> int:
         """Return how many workers its nodes have room for."""
         if not self.address:
@@ -90,7 +85,7 @@ class Ray:
         if not self.address:
             # its memory was looked at, and one worker there is in any case
             count, demand = fitting(demand), replace(demand, memory=None)
-            with self._connected(count * (demand.threads or 1)), self._worked(opener, demand, None) as pool:
+            with self._connected(count), self._worked(opener, demand, None) as pool:
                 yield pool
             return
         with (
@@ -189,8 +184,8 @@ class Site:
 class _Worker:
     """What an actor is."""
 
-    def __init__(self, opener: Opener, share: int, site: Site) -> None:
-        settle(share)
+    def __init__(self, opener: Opener, site: Site) -> None:
+        settle(1)
         self.answering, self.site = Answering(opener), site
 
     def ready(self) -> _Ready:
@@ -254,10 +249,8 @@ class _Actors:
         """Refuse (MystyleError) a cluster none of whose nodes is large enough."""
         if self.seats and not self._room:
             memory = f" and {self.demand.memory / 1e9:.1f} GB" if self.demand.memory else ""
-            wanted = f"{self.demand.threads or 1} cores{memory}"
             raise MystyleError(
-                f"no node of the Ray cluster has {wanted} for a worker",
-                "Give --threads fewer, or larger nodes.",
+                f"no node of the Ray cluster has a core{memory} for a worker", "Look at it with: ray status"
             )
 
     def give(self, chunk: Chunk) -> None:
@@ -277,11 +270,10 @@ class _Actors:
             self._calls[actor.handle.ready.remote()] = actor
 
     def _started(self) -> _Actor:
-        share = self.demand.threads or 1
-        options = {"num_cpus": share, "num_gpus": 1 if self.demand.gpu else 0, "max_restarts": 0}
+        options = {"num_cpus": 1, "num_gpus": 1 if self.demand.gpu else 0, "max_restarts": 0}
         if self.demand.memory:
             options["memory"] = self.demand.memory
-        return _Actor(self.ray.remote(_Worker).options(**options).remote(self.opener, share, self.site))
+        return _Actor(self.ray.remote(_Worker).options(**options).remote(self.opener, self.site))
 
     def take(self) -> Sequence[Outcome]:
         """Wait for answers and deaths."""
@@ -350,7 +342,7 @@ class _Actors:
 
 def _fits(resources: dict[str, float], demand: Demand) -> int:
     """Return how many workers a node has room for."""
-    counts = [resources.get("CPU", 0) // (demand.threads or 1)]
+    counts = [resources.get("CPU", 0)]
     if demand.memory:
         counts.append(resources.get("memory", 0) // demand.memory)
     if demand.gpu:

@@ -87,11 +87,6 @@ class Slurm:
         """What `--on` calls it."""
         return f"slurm:{self.partition}" if self.partition else "slurm"
 
-    @property
-    def in_place(self) -> bool:
-        """Its nodes must see this machine's files."""
-        return True
-
     @contextmanager
     def start(self, opener: Opener, demand: Demand, folder: Path | None, here: Seat) -> Iterator[Pool]:
         """Have jobs submitted as chunks are there for them; at the end none is left."""
@@ -115,13 +110,12 @@ class Slurm:
     def _executor(self, logs: Path, name: str, demand: Demand, room: _Room) -> Any:
         import submitit
 
-        share = demand.threads or 1
         executor = submitit.AutoExecutor(folder=logs, cluster="slurm")
         wanted: dict[str, Any] = {
             "name": name,
             "timeout_min": min(TIME_MIN, room.minutes),
-            "cpus_per_task": share,
-            "slurm_srun_args": [f"--cpus-per-task={share}"],  # a step takes no such number from its job
+            "cpus_per_task": 1,
+            "slurm_srun_args": ["--cpus-per-task=1"],  # a step takes no such number from its job
             "slurm_array_parallelism": SIDE_BY_SIDE,
             "slurm_additional_parameters": {"requeue": True},
         }
@@ -168,12 +162,11 @@ class Bundle:
     chunks: tuple[Chunk, ...]
     folder: Path
     driver: str  # whose job it is; what it writes begins with that
-    share: int  # of the CPU's threads
     version: str = __version__
 
     def __call__(self) -> None:
         """Answer for what is not done yet; leaves when the driver has."""
-        settle(self.share)
+        settle(1)
         answering = Answering(self.opener)
         _, done = read_progress(self.progress)
         with self.progress.open("a") as progress:
@@ -260,17 +253,16 @@ def _room(partition: str, demand: Demand) -> _Room:
     gpu = demand.gpu and any(_gpus(row[3]) for row in rows)
     jobs = sum(_fits(row, demand, gpu) for row in rows if row[4].rstrip("~#$@+") in UP)
     if not jobs:
-        memory = f", {demand.memory / 1e9:.1f} GB" if demand.memory else ""
-        wanted = f"{demand.threads or 1} cores{memory}"
+        memory = f" and {demand.memory / 1e9:.1f} GB" if demand.memory else ""
         raise MystyleError(
-            f"no node of {partition or 'the default partition'} that is up has {wanted} for a job",
+            f"no node of {partition or 'the default partition'} that is up has a core{memory} for a job",
             "Look at it with: sinfo",
         )
     return _Room(min(jobs, SIDE_BY_SIDE), min(_minutes(row[5]) for row in rows), gpu)
 
 
 def _fits(row: Sequence[str], demand: Demand, gpu: bool) -> int:
-    counts = [_number(row[1]) // (demand.threads or 1)]
+    counts = [_number(row[1])]
     if demand.memory:
         counts.append(_number(row[2]) * 2**20 // demand.memory)
     if gpu:
@@ -368,8 +360,7 @@ class _Jobs:
         while self._held and len(bundles) < count:
             chunks = tuple(self._held.popleft() for _ in range(min(each, len(self._held))))
             number = len(self._submitted) + len(bundles)
-            share = self.demand.threads or 1
-            bundles.append(Bundle(number, self.opener, chunks, self.folder, self.driver, share))
+            bundles.append(Bundle(number, self.opener, chunks, self.folder, self.driver))
         try:
             with self.executor.batch():
                 jobs = [self.executor.submit(bundle) for bundle in bundles]

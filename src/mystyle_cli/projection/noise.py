@@ -142,7 +142,6 @@ def _without(plane: Floats, spreads: Floats, step: int) -> Singles:
     rest = [(-(side + 2 * margin - BLOCK)) % step for side in (height, width)]
     wide = np.pad(plane, [(margin, margin + more) for more in rest], mode="symmetric").astype(np.float32)
     noise = spreads.astype(np.float32)
-    noise[0, 0] = 0
     first = _filtered(wide, wide, step, lambda seen: (np.abs(seen) >= KEPT * noise).astype(np.float32))
     power = np.square(noise)
     second = _filtered(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mystyle_cli.engines.engine import Demand, Opener, Seat, Spread
-from mystyle_cli.errors import MystyleError, UsageError
+from mystyle_cli.errors import MystyleError
 from mystyle_cli.progress import Progress, Step
 from mystyle_cli.terminal.app import App, choose_device
 from mystyle_cli.terminal.learning import TuningOptions
@@ -130,10 +130,6 @@ def _spread(
 
     app.refuse_unless_retried("")  # no run is kept of these
     engine = on.open()
-    if not engine.in_place:
-        raise UsageError(
-            f"--on {on.name}: its workers do not see the folder of profiles", "Put it where all see it."
-        )
     app.console.info(f"on {engine.name}")
     demand = Demand(gpu=app.device in ("auto", "cuda") and cuda_devices() > 0)
     yield from Spread(engine, demand, here=Seat(app.console.hear, progress)).over(opener, chunks)
