@@ -180,12 +180,18 @@ def test_what_comes_to_its_place_meanwhile_stays(
 ) -> None:
     """Work may take minutes, in which a file of the user's may have got the result's name."""
     place = tmp_path / "out.png"
+    code = tmp_path / "codes" / "a.safetensors"
+    code.parent.mkdir()
 
     class Slow(Negative):
         def answer(self, jobs: Sequence[Job], progress: Progress) -> list[np.ndarray | MystyleError]:
-            place.write_bytes(b"mine")
+            (jobs[0].code or place).write_bytes(b"mine")
             return super().answer(jobs, progress)
 
+    assert run_batch(Console(), options(album / "a.png", output=place), Slow(), code.parent) == 2
+    assert f"{code} is already there" in capsys.readouterr().err
+    assert code.read_bytes() == b"mine"
+    assert not place.exists()
     assert run_batch(Console(), options(album / "a.png", output=place), Slow()) == 2
     assert f"{place} is already there" in capsys.readouterr().err
     assert place.read_bytes() == b"mine"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -9,19 +10,23 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mystyle_cli.batch import errands
 from mystyle_cli.batch.batch import Batch, open_batch
-from mystyle_cli.batch.running import Asked
+from mystyle_cli.batch.errands import Job, Result
+from mystyle_cli.batch.running import Asked, forecast
 from mystyle_cli.engines.named import parse
-from mystyle_cli.engines.runs import NOTES, RECORD, RUNS, Runs
+from mystyle_cli.engines.runs import NOTES, RECORD, RUNS, RunRecord, Runs
 from mystyle_cli.errors import MystyleError
 from mystyle_cli.terminal.app import App
 from mystyle_cli.terminal.options import BatchOptions
+from mystyle_cli.terminal.outputs import Originals, Target
 from tests.support.toil import Negating
 
 
@@ -134,6 +139,28 @@ def test_a_worker_that_dies_costs_time_only(album: Path, capsys: pytest.CaptureF
     assert "in/b.png: the worker that had it ended twice (killed by signal 9)" in capsys.readouterr().err
 
 
+def test_a_line_comes_before_its_result(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So there is no instant at which a kill leaves one that nobody knows of; what is last is the result."""
+    real, seen = errands.put, []
+
+    class Beside(Negating):
+        def finish(self, job: Job, answer: object) -> Result:
+            made = super().finish(job, answer)
+            return replace(made, beside=((Target(Path("out/beside.png"), "png"), made.picture),))
+
+    def put(target: Target, data: bytes, originals: Originals) -> None:
+        (run,) = Runs(Path("store")).all()
+        noted = {Path("/", line["output"]): line["written"] for _, line in run.lines()}
+        assert target.path is not None
+        assert noted.get(target.path.absolute()) == hashlib.sha256(data).hexdigest()
+        seen.append(target.path.name)
+        real(target, data, originals)
+
+    monkeypatch.setattr(errands, "put", put)
+    assert len(work(options(album / "a.png"), Beside(Path("log")), Path("codes")).done) == 1
+    assert seen == ["a.safetensors", "beside.png", "a.png"]
+
+
 def test_only_one_command_drives_a_run(album: Path) -> None:
     """The second is refused while the first is at it."""
     how = options(album)
@@ -227,6 +254,19 @@ def test_a_forecast_is_of_what_was_measured(album: Path, capsys: pytest.CaptureF
     assert found["memory"] > 3 << 20
     work(options(album, dry_run=True, on=None), Negating(Path("log")))
     assert "local:1, 1 at a time" in capsys.readouterr().out
+
+
+def test_a_forecast_is_reckoned_by_what_an_item_took() -> None:
+    """Shared out among no more workers than there are items; each opens once, and has memory of its own."""
+    before = RunRecord("upscale", (), "", "local:2", "", measured=10, seconds=50.0, opening=3.0, memory=100)
+    found = forecast(before, parse("local:4"), 4, 8, 1)
+    assert (found.items, found.there, found.workers) == (8, 1, 4)
+    assert (found.seconds, found.memory) == (3 + 5 * 8 / 4, 400)
+    few = forecast(before, parse("local:4"), 4, 2, 0)
+    assert (few.workers, few.seconds, few.memory) == (2, 3 + 5, 200)
+    assert forecast(before, parse("local:4"), 4, 0, 9).seconds == 0
+    unknown = forecast(replace(before, measured=0, memory=0), parse("ray"), 4, 8, 0)
+    assert (unknown.seconds, unknown.memory) == (None, None)
 
 
 DRIVER = """

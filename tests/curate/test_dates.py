@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mystyle_cli.config import EARLIEST_YEAR, LATEST_YEAR
+from mystyle_cli.curate import dates
 from mystyle_cli.curate.dates import LARGEST, Dates, read_dates
 from mystyle_cli.curate.records import PhotoRecord, Reason
 from mystyle_cli.errors import UsageError
@@ -61,6 +62,17 @@ def test_what_is_no_list_is_refused(tmp_path: Path, text: str, named: str) -> No
     assert named in refused.value.message
     assert "\n" not in refused.value.message
     assert len(refused.value.message) < 300 + len(str(path))
+
+
+def test_too_many_photos_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two are no more than two, whatever is said of each again."""
+    monkeypatch.setattr(dates, "MOST", 2)
+    path = tmp_path / "years.csv"
+    path.write_text("a.jpg,1990\nb.jpg,1991\n")
+    assert len(read_dates(path).years) == 2
+    path.write_text("a.jpg,1990\nb.jpg,1991\nc.jpg,1992\n")
+    with pytest.raises(UsageError, match="more than 2 photos"):
+        read_dates(path)
 
 
 def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
@@ -130,6 +142,13 @@ def test_names_of_no_photo_or_of_several_are_told() -> None:
         "years.csv: no photo of the profile is called: '0.jpg', '1.jpg', '2.jpg' and 6 more",
         "years.csv: more than one photo is called so, write their folders, too: 'a.jpg'",
     ]
+
+
+def test_a_name_that_is_exactly_one_photos_is_that_ones() -> None:
+    """Though others are called so in folders."""
+    dated, said = Dates({"a.jpg": 1990}, "years.csv").applied([photo(1, "1990/a.jpg"), photo(2, "a.jpg")])
+    assert [record.year for record in dated] == [None, 1990]
+    assert said == []
 
 
 def test_two_names_of_a_photo_agree() -> None:

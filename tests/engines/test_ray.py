@@ -84,6 +84,8 @@ def test_deaths_are_told_by_whose_they_are(ray: FakeRay, tmp_path: Path) -> None
     assert isinstance(lost, LostError)
     assert "(Ray says system_error)" in lost.message
     assert found == {item: square for item, square in EIGHT.items() if item}
+    ray.deaths["outcome"] = [RayActorError(CRASHED), RayActorError(GONE)]
+    assert squares(ray, tmp_path / "log", size=8) == EIGHT
     ray.deaths["outcome"] = [RayActorError(FULL) for _ in range(9)]
     with pytest.raises(MystyleError, match="out of memory, Ray says node_out_of_memory"):
         squares(ray, tmp_path / "log", size=8)
@@ -110,6 +112,24 @@ def test_errors_end_the_whole(ray: FakeRay, tmp_path: Path) -> None:
     ]
     with pytest.raises(MystyleError, match="No module named 'mystyle_cli'"):
         squares(ray, tmp_path / "log")
+
+
+def test_workers_that_do_not_open_any_more_end_the_whole(ray: FakeRay, tmp_path: Path) -> None:
+    """Also where some had opened before, and answered."""
+    ray.there[:] = [node("a", CPU=1)]
+    loop = Spread(Ray("head:1", ray), folder=tmp_path).over(Squaring(tmp_path / "log"), [[1], [2]])
+    assert next(loop) == (1, 1)
+    ray.deaths = {name: [RayActorError(CRASHED) for _ in range(50)] for name in ("outcome", "ready")}
+    with pytest.raises(MystyleError, match="workers of Ray end while they open: Ray says system_error"):
+        list(loop)
+    assert len(ray.deaths["ready"]) == 50 - on_ray.UNOPENED
+
+
+def test_what_no_node_has_is_refused(ray: FakeRay, tmp_path: Path) -> None:
+    """Before anything is begun."""
+    with pytest.raises(MystyleError, match=r"no node of the Ray cluster has a core and 9\.0 GB"):
+        squares(ray, tmp_path / "log", Demand(memory=9 * 10**9))
+    assert not ray.options
 
 
 def test_another_version_on_a_node_is_refused(

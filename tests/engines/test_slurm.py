@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pickle
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from mystyle_cli.engines import on_slurm
-from mystyle_cli.engines.engine import Chunk, Demand, LostError, Spread
+from mystyle_cli.engines.engine import Chunk, Demand, LostError, Seat, Spread
 from mystyle_cli.engines.named import Where, parse
 from mystyle_cli.engines.on_slurm import Bundle, Slurm, read_progress
 from mystyle_cli.errors import MystyleError
@@ -145,10 +147,44 @@ def test_what_was_not_begun_goes_to_another_job(played: Played) -> None:
 
 
 def half_done(bundle: Bundle) -> None:
-    """Do the first chunk, begin the next, and end."""
-    Bundle(bundle.number, bundle.opener, bundle.chunks[:-1], bundle.folder, bundle.driver)()
+    """Do the first chunk where there are more, begin the next, and end."""
+    first, rest = bundle.chunks[:-1][:1], bundle.chunks[:2][-1]
+    Bundle(bundle.number, bundle.opener, first, bundle.folder, bundle.driver)()
     with bundle.progress.open("a") as progress:
-        progress.write(f"begun {bundle.chunks[-1].number}\n")
+        progress.write(f"begun {rest.number}\n")
+
+
+def test_what_arrives_late_counts(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shared folder shows what a job wrote when Slurm has forgotten the job already."""
+    monkeypatch.setattr(on_slurm, "GRACE_S", 30.0)
+    late: list[threading.Timer] = []
+
+    def write_late(bundle: Bundle) -> None:
+        late.append(threading.Timer(0.05, bundle))
+        late[-1].start()
+
+    played.ends = [(write_late, "COMPLETED")]
+    assert squares(played, count=1) == numbers(1)
+
+
+@dataclass(frozen=True)
+class Looking:
+    """Answers with how far its job says that it is."""
+
+    progress: Path
+
+    def open(self, seat: Seat) -> Callable[[Sequence[int]], list[object]]:
+        """Return what looks."""
+        return lambda items: [read_progress(self.progress) for _ in items]
+
+
+def test_a_job_says_what_it_is_at(tmp_path: Path) -> None:
+    """So that of one which ends it is known what it had."""
+    (tmp_path / "me-pulse").touch()
+    chunks = tuple(Chunk(number, (number,)) for number in range(2))
+    Bundle(0, Looking(tmp_path / "me-0.progress"), chunks, tmp_path, "me")()
+    found = [pickle.loads((tmp_path / f"me-{number}.outcome").read_bytes()).answers for number in range(2)]
+    assert found == [((0, set()),), ((1, {0}),)]
 
 
 def test_a_poisonous_item_is_tried_twice(played: Played) -> None:
@@ -252,8 +288,6 @@ def test_what_a_killed_driver_has_left_ends(played: Played) -> None:
 
 def test_another_version_on_a_node_is_refused(tmp_path: Path) -> None:
     """It might do otherwise."""
-    import pickle
-
     (tmp_path / "me-pulse").touch()
     Bundle(0, Squaring(tmp_path / "log"), (Chunk(0, (0,)),), tmp_path, "me", version="0.0.9")()
     outcome = pickle.loads((tmp_path / "me-0.outcome").read_bytes())

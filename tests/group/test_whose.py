@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from mystyle_cli.faces.align import FFHQ
-from mystyle_cli.find.gate import Gate
+from mystyle_cli.find.gate import CLEARER, Gate
 from mystyle_cli.find.locate import as_photo
 from mystyle_cli.group import whose
-from mystyle_cli.group.whose import Crowd, Found, tell_apart
+from mystyle_cli.group.whose import Crowd, Found, _alone, tell_apart
 from mystyle_cli.person.score import id_scores
 from mystyle_cli.photos.pixels import to_unit
 from tests.support.groups import in_squares
@@ -135,3 +135,29 @@ def test_who_has_a_profile_of_their_own_is_worked_on_by_it() -> None:
     (found,) = judged([one_of_two, own], [0])
     assert found.chosen is not None
     assert found.chosen.person is own
+
+
+def test_behind_a_hole_somebody_is_alone_who_is_clearly_nearer() -> None:
+    """By photos damaged alike; where those are not compared, nobody else may be possible."""
+
+    def one(who: str, score: float | None, *, possible: bool = True) -> Any:
+        return SimpleNamespace(possible=possible, person=SimpleNamespace(who=who), as_damaged=score)
+
+    ada = one("ada", 0.9)
+    assert _alone(ada, [ada, one("ben", 0.9 - 1.1 * CLEARER)])
+    assert not _alone(ada, [ada, one("ben", 0.9 - 0.9 * CLEARER)])
+    assert not _alone(ada, [ada, one("ben", None)])
+    assert not _alone(one("ada", None), [ada, one("ben", 0.1)])
+    assert _alone(one("ada", None), [ada, one("ben", 0.9, possible=False)])
+
+
+def test_scores_of_several_priors_are_not_compared() -> None:
+    """Their identity nets differ."""
+    held = [
+        SimpleNamespace(
+            possible=True,
+            person=SimpleNamespace(who=who, has_faces=True, prior=SimpleNamespace(digest=who)),
+        )
+        for who in ("ada", "ben")
+    ]
+    assert Crowd._told_apart(SimpleNamespace(), held) == tuple(held)  # type: ignore[arg-type]

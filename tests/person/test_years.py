@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from mystyle_cli.person.years import (
     nearest,
     span_of,
 )
+from mystyle_cli.restore import engine as room
 from mystyle_cli.store.store import Store
 from tests.support.tiny_store import TRAIN, YEARS, date_photos, make_store
 
@@ -102,6 +104,13 @@ def test_without_a_year_all_count(store: Store) -> None:
     with pytest.raises(ProfileError, match="none of the 6 photos of ben") as refused:
         span_of(store.open("ben"), 1990)
     assert "mystyle ingest ben --dates FILE" in refused.value.hint
+    profile, years = store.open("ada"), iter([1990, 1991])
+    profile.__dict__["_every_record"] = tuple(
+        _dated(record, next(years, None) if record.split == "train" else None)
+        for record in profile._every_record
+    )
+    with pytest.raises(ProfileError, match="only 2 of the 6 photos of ada"):
+        span_of(profile, 1990)
 
 
 def test_what_a_choice_depends_on_is_told_apart(store: Store) -> None:
@@ -109,6 +118,9 @@ def test_what_a_choice_depends_on_is_told_apart(store: Store) -> None:
     profile = store.open("ada")
     assert span_of(profile, 1990).digest == span_of(store.open("ada"), 1990).digest
     assert span_of(profile, 1990).digest != span_of(profile, 1991).digest
+    other = store.open("ada")
+    other.__dict__["_every_record"] = tuple(_dated(record, 2000) for record in other._every_record)
+    assert span_of(profile, 1990).digest != span_of(other, 1990).digest
 
 
 def test_years_are_told(store: Store) -> None:
@@ -118,3 +130,22 @@ def test_years_are_told(store: Store) -> None:
     assert Years.of(store.open("ben").records).told == "nothing says when"
     some = [_dated(record, 1999 if record.file == "1.jpg" else None) for record in store.open("ada").records]
     assert Years.of(some).told == "1999; 5 of 6 photos say no year"  # type: ignore[arg-type]
+
+
+def test_instant_answers_are_of_the_year(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After each step, and where no pixel is known to step towards."""
+    span = SimpleNamespace(placed=lambda alpha, beta: np.full_like(alpha, 0.5))
+    engine = SimpleNamespace(span=span, gradient=None)
+    asked: list[object] = []
+    monkeypatch.setattr(room, "improve", lambda *words: asked.append(words[5]))
+    for known in (np.zeros(3), np.ones(3)):
+        answer = room.InstantEngine._improved(
+            engine,  # type: ignore[arg-type]
+            SimpleNamespace(known=known),  # type: ignore[arg-type]
+            np.zeros((2, 3)),
+            0.1,
+            4,
+        )
+        if not known.any():
+            assert (answer[0] == 0.5).all()
+    assert asked == [span.placed]

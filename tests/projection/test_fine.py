@@ -7,9 +7,10 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.fft import dctn
 from scipy.ndimage import gaussian_filter
 
-from mystyle_cli.projection.fine import Fine, blur_of, mended
+from mystyle_cli.projection.fine import STRONGEST, Fine, blur_of, mended
 from mystyle_cli.projection.noise import denoised, noise_of
 
 SIDE = 112
@@ -106,3 +107,29 @@ def test_grain_that_went_through_jpeg_is_made_anew(clear: np.ndarray) -> None:
     np.testing.assert_array_equal(grain, mended(photo, fine, True, seed=3) - bare)
     assert np.ptp(grain - (mended(photo, fine, True, seed=4) - bare)) > 1
     assert 3 < grain.std() < 12
+
+
+def test_sharpening_has_its_limits(clear: np.ndarray) -> None:
+    """No frequency becomes more than so many times stronger, none weaker, and the mean stays."""
+    grey = np.repeat(clear[..., :1], 3, axis=2)
+    before, after = (dctn(one[..., 0], norm="ortho") for one in (grey, mended(grey, Fine(blur=6), False)))
+    shown = np.abs(before) > 1e-3
+    gain = after[shown] / before[shown]
+    assert gain.max() == pytest.approx(STRONGEST, rel=1e-6)
+    assert gain.min() > 1 - 1e-6
+    assert after[0, 0] == pytest.approx(before[0, 0], rel=1e-9)
+
+
+def test_what_is_left_of_noise_is_not_sharpened(clear: np.ndarray) -> None:
+    """The noisier the photo was, the less."""
+    photo = spoilt(clear, 2.0, 12.0).astype(float)
+    bare = denoised(photo, None)
+    little, much = (off(mended(photo, Fine(blur=2, noise=noise), False), bare) for noise in (1, 30))
+    assert much < 0.9 * little
+
+
+def test_large_pictures_are_done_in_strips(clear: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which make no difference."""
+    whole = denoised(clear, 60)
+    monkeypatch.setattr("mystyle_cli.projection.noise.STRIP", 500)
+    np.testing.assert_allclose(denoised(clear, 60), whole, atol=1e-3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -14,9 +15,9 @@ from mystyle_cli.errors import UsageError
 from mystyle_cli.find.locate import as_photo, place, whole_quad
 from mystyle_cli.photos.pixels import resize, to_unit
 from mystyle_cli.projection.damage import Damage
-from mystyle_cli.projection.fine import Fine
+from mystyle_cli.projection.fine import NATURAL, Fine
 from mystyle_cli.restore import estimates
-from mystyle_cli.restore.estimates import Estimator, Known, tone_of, worsened
+from mystyle_cli.restore.estimates import Estimator, Known, _agreed, tone_of, worsened
 from mystyle_cli.restore.given import Given
 from mystyle_cli.restore.kept import kept
 
@@ -265,3 +266,19 @@ def test_what_is_said_of_a_large_photo_is_said_of_its_own_pixels():
     assert found.sigma == pytest.approx(1.0)
     assert 1 < found.noise < 9
     assert found.quality is None
+
+
+def test_what_is_seen_small_agrees_with_the_photos_own_pixels():
+    """Blur that would show there is none where they are sharp; theirs counts where none is seen small."""
+    unit = 1 / 3  # crop pixels for each of the photo
+    clear, blurred = Damage(R // 2), Damage(R // 2, blur=(1.0, 0.0, 1.0), fixed=False)
+    for seen in (clear, blurred):
+        assert _agreed(seen, Fine(), True, unit, R) == Damage(R)
+        assert _agreed(seen, Fine(), False, unit, R) == seen
+    long = replace(blurred, blur=(4.0, 0.0, 0.04))
+    assert _agreed(long, Fine(), True, unit, R) == long
+    fine = Fine(blur=3.0)
+    found = _agreed(clear, fine, False, unit, R)
+    assert (found.side, found.fixed, found.fine) == (R, True, fine)
+    assert found.sigma == pytest.approx(math.sqrt(3.0**2 - NATURAL**2) * unit)
+    assert _agreed(blurred, fine, False, unit, R) == replace(blurred, side=R, fine=fine)

@@ -1,0 +1,27 @@
+"""Years that photos say themselves, where a profile has not asked them yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+from PIL import ExifTags, Image
+
+from mystyle_cli.learn.dating import years_in
+from mystyle_cli.photos.decode import digests_of
+
+
+def test_only_photos_without_a_year_are_asked(tmp_path: Path) -> None:
+    """What a list has said of the others stays."""
+    photos = []
+    for number in range(2):
+        photos.append(tmp_path / f"{number}.jpg")
+        exif = Image.Exif()
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = f"{1990 + number}:05:01 12:00:00"
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(photos[-1], exif=exif)
+    first, second = digests_of(photos).values()
+    records = [SimpleNamespace(sha256=first, year=1980), SimpleNamespace(sha256=second, year=None)]
+    found = years_in(photos, SimpleNamespace(records=records))  # type: ignore[arg-type]
+    assert found is not None
+    assert found.years == {second: 1991}
+    assert years_in(photos, SimpleNamespace(records=records[:1])) is None  # type: ignore[arg-type]
