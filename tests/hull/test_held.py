@@ -60,3 +60,10 @@ def test_gradients_pass() -> None:
     assert alpha.grad is not None
     assert alpha.grad.abs().max() > 0
     np.testing.assert_allclose(alpha.grad @ (held.values - held.values.mean()), 0, atol=1e-9)
+
+
+def test_a_mean_beside_the_least_number_is_reached() -> None:
+    """However near two numbers are, beside others that are far."""
+    held = Held(np.array([1950.0, 1951.0, 2020.0]), 1950.2)
+    found = held.project([0.0, 0.0, 1.0], 0.0)
+    np.testing.assert_allclose(found, [0.8, 0.2, 0.0], atol=1e-6)

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from mystyle_cli.nets.cost import Plan
 from mystyle_cli.prior.registry import Prior, open_prior
 from mystyle_cli.progress import Step, silent
 from mystyle_cli.ranks import ALONE, Ranks
+from mystyle_cli.tuning import tuning
 from mystyle_cli.tuning.settings import TuneResult, TuneSettings, batches_of_pass
 from mystyle_cli.tuning.tuning import Reconstruction, tune
 from tests.support.processes import beside, ended
@@ -195,3 +197,24 @@ def test_more_processes_than_a_step_has_photos_are_refused(tuned: Tuner) -> None
     """Six photos, four a step, are steps of three, which are not shared out among four."""
     with pytest.raises(UsageError, match="4 processes are more than some steps have photos"):
         tuned(Ranks(0, 4), how=dataclasses.replace(HOW, batch=4))
+
+
+def test_only_the_first_keeps_the_state(prior: Prior, data: Data, tmp_path: Path) -> None:
+    """The others might write another step's over it."""
+    objective = Reconstruction(prior.generator(), *data, prior.perceptual())
+    runs = [tuning._Run(objective, HOW, tmp_path, None, Ranks(rank, 2)) for rank in range(2)]
+    assert [run.state_path for run in runs] == [tmp_path / tuning.STATE_FILE, None]
+    assert runs[0].key == runs[1].key != ""
+
+
+@pytest.mark.parametrize(("own", "free"), [(False, 50), (True, 100)])
+def test_processes_of_a_machine_share_its_memory(
+    own: bool, free: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A graphics card's is its process's alone; of the batch each plans for its part."""
+    device = SimpleNamespace(precision=lambda name: "float32", free_memory=lambda: 100, has_own_memory=own)
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr(tuning, "plan_tuning", lambda *words, **more: asked.append((words[3], more["free"])))
+    how = dataclasses.replace(HOW, batch=5)
+    tuning.plan_for(None, None, 6, how, device, Ranks(1, 2, 1, 2))  # type: ignore[arg-type]
+    assert asked == [(3, free)]
