@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from mystyle_cli.errors import ModelError, MystyleError
 from tests.engines.ray_nodes import ray_nodes
 from tests.engines.slurm import missing, slurm
 from tests.support.toil import Refusing, Settings, Sleeping, Squaring, begun, chunks
+from tests.support.waiting import runs, wait_until
 
 TOKEN = Path.home() / ".ray" / "auth_token"  # where Ray would leave a secret
 
@@ -116,22 +117,6 @@ def test_nobody_works_on_when_it_is_interrupted(engine: Engine, run: Path, tmp_p
     with pytest.raises(KeyboardInterrupt):
         list(loop.over(Sleeping(tmp_path), [[0], [1]]))
     wait_until(lambda: not (tmp_path / "0").read_text() or not runs(int((tmp_path / "0").read_text())))
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait until something is so."""
-    ends = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < ends
-        time.sleep(0.05)
-
-
-def runs(process: int) -> bool:
-    """Tell whether a process is there and does something."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_a_node_of_ray_that_goes_costs_time_only(ray: None, tmp_path: Path) -> None:

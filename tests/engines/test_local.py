@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from mystyle_cli.engines.local import Local, fitting
 from mystyle_cli.engines.named import Where, parse
 from mystyle_cli.errors import ModelError, MystyleError, UsageError
 from tests.support.toil import Refusing, Settings, Squaring, begun, chunks
+from tests.support.waiting import runs, wait_until
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -98,28 +98,11 @@ def test_nobody_outlives_the_driver(number: signal.Signals, tmp_path: Path) -> N
     script.write_text(DRIVER.format(folder=str(tmp_path)))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     driver = subprocess.Popen([sys.executable, script], env=environment, stderr=subprocess.DEVNULL)
-    _until(lambda: all((tmp_path / item).exists() and (tmp_path / item).read_text() for item in "01"))
+    wait_until(lambda: all((tmp_path / item).exists() and (tmp_path / item).read_text() for item in "01"))
     workers = [int((tmp_path / item).read_text()) for item in "01"]
     driver.send_signal(number)
     driver.wait(20)
-    _until(lambda: not any(_runs(worker) for worker in workers))
-
-
-def _until(true: object, seconds: float = 30) -> None:
-    """Wait until something is so."""
-    assert callable(true)
-    ends = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < ends
-        time.sleep(0.01)
-
-
-def _runs(process: int) -> bool:
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
+    wait_until(lambda: not any(runs(worker) for worker in workers))
 
 
 def test_engines_by_name() -> None:
