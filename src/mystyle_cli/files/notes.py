@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from mystyle_cli.files import reading
 from mystyle_cli.files.parsing import DocumentError, json_of
@@ -104,8 +104,3 @@ def append(place: Place, name: str, data: bytes, mode: int) -> None:
             os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def json_line(value: Any) -> str:
-    """Return a value of JSON as the text of a field."""
-    return json.dumps(value, separators=(",", ":"))
