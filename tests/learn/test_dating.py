@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import pytest
 from PIL import ExifTags, Image
 
-from mystyle_cli.learn.dating import years_in
+from mystyle_cli.curate.dates import Dates
+from mystyle_cli.curate.records import PhotoRecord, Reason
+from mystyle_cli.errors import ProfileError
+from mystyle_cli.learn.dating import write_dates, years_in
 from mystyle_cli.photos.decode import digests_of
 
 
@@ -25,3 +30,13 @@ def test_only_photos_without_a_year_are_asked(tmp_path: Path) -> None:
     assert found is not None
     assert found.years == {second: 1991}
     assert years_in(photos, SimpleNamespace(records=records[:1])) is None  # type: ignore[arg-type]
+
+
+def test_a_profile_whose_learning_was_interrupted_is_not_dated() -> None:
+    """What is half done would be put in place with it."""
+    record = PhotoRecord("0" * 64, "a.jpg", Reason.KEPT, "kept")
+    profile: Any = SimpleNamespace(name="ada", records=(record,))
+    store: Any = SimpleNamespace(draft=lambda name: SimpleNamespace(learning=True))
+    assert write_dates(store, profile, Dates({"b.jpg": 1990}, "years.csv")) != []  # nothing to write
+    with pytest.raises(ProfileError, match="learning of profile 'ada' was interrupted"):
+        write_dates(store, profile, Dates({"a.jpg": 1990}, "years.csv"))

@@ -282,3 +282,10 @@ def test_what_is_seen_small_agrees_with_the_photos_own_pixels():
     assert (found.side, found.fixed, found.fine) == (R, True, fine)
     assert found.sigma == pytest.approx(math.sqrt(3.0**2 - NATURAL**2) * unit)
     assert _agreed(blurred, fine, False, unit, R) == replace(blurred, side=R, fine=fine)
+
+
+def test_noise_that_jpeg_rounded_away_is_not_told():
+    """What is left of it in the photo's own pixels cannot be told from what rounding left."""
+    estimator, face = large(lambda photo: spoilt(photo, noise=12.0, quality=40))
+    fine, _ = estimator._fine_of(face)
+    assert (fine.noise, fine.quality) == (0, 39)
