@@ -289,3 +289,25 @@ def test_noise_that_jpeg_rounded_away_is_not_told():
     estimator, face = large(lambda photo: spoilt(photo, noise=12.0, quality=40))
     fine, _ = estimator._fine_of(face)
     assert (fine.noise, fine.quality) == (0, 39)
+
+
+@pytest.mark.parametrize(
+    ("blur", "noise", "quality"), [(0.0, 0.0, None), (0.0, 10.0, 60), (0.0, 12.0, None), (1.6, 0.0, None)]
+)
+def test_a_face_that_is_turned_on_its_photo_tells_by_the_photo_s_own_pixels(blur, noise, quality):
+    """Cutting it out wipes noise out and moves what JPEG rounded: nothing of it would be found there."""
+    estimator = Estimator(to_unit(np.stack([soft(seed) for seed in range(100, 108)])))
+    whole = np.pad(soft(1), ((32, 32), (32, 32), (0, 0)), mode="reflect").astype(float)
+    given = gaussian_filter(whole, (blur, blur, 0)) + np.random.default_rng(0).normal(0, noise, (160, 160, 1))
+    given = given.round().clip(0, 255).astype(np.uint8)
+    if quality is not None:
+        stream = io.BytesIO()
+        Image.fromarray(given).save(stream, "JPEG", quality=quality)
+        given = np.array(Image.open(stream).convert("RGB"))
+    side, turn = 88, np.radians(9)
+    corners = np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]]) * side / 2
+    quad = 80 + corners @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    found = estimator.of_photo(place("photo", as_photo(given), quad, R))
+    assert found.sigma * side / R == pytest.approx(blur, rel=0.3)
+    assert found.noise == pytest.approx(noise, rel=0.3)
+    assert found.quality == (None if quality is None else pytest.approx(quality, abs=2))

@@ -36,17 +36,20 @@ NATURAL: Final = 0.7
 BLURRED: Final = 1.0
 """... and the least that is taken for damage."""
 
-BLURRED_JPEG: Final = 1.7
+BLURRED_JPEG: Final = 1.4
 """... where JPEG took the fine detail, too."""
 
 FAINTEST: Final = 0.3
 """Power, of levels of 255 squared, under which there is nothing but rounding."""
 
-STRONGEST: Final = 4.0
+STRONGEST: Final = 3.0
 """How many times a frequency is made stronger at most."""
 
 LEFT: Final = 0.1
-"""Share of the power of noise that is still there once it was taken out."""
+"""Share of the power of noise that is still there once it was taken out ..."""
+
+LEFT_JPEG: Final = 0.3
+"""... of noise that went through JPEG."""
 
 ROUNDED: Final = 1 / 12
 """Power of rounding to whole levels."""
@@ -112,7 +115,7 @@ def mended(pixels: Floats, fine: Fine, grain: bool, seed: int = 0) -> npt.NDArra
     rest = given - made
     if fine.blur > NATURAL:
         luma = made @ YCBCR[0]
-        left = LEFT * (fine.noise * math.hypot(*YCBCR[0])) ** 2
+        left = (LEFT if fine.quality is None else LEFT_JPEG) * (fine.noise * math.hypot(*YCBCR[0])) ** 2
         made = made + (_sharpened(luma, fine.blur, left, fine.quality) - luma)[..., None]
     if not (grain and fine.noise):
         return made

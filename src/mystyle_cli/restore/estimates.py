@@ -209,74 +209,100 @@ class Estimator:
         pixels = seen(located, self.resolution)
         # what the crop was cut out with moves pixels from where enlarging put them
         untouched = len(pixels) == len(located.photo.pixels) == len(located.photo.pixels[0])
-        if located.side < FINER * self.resolution or (self.known.scale or 1) > 1:
-            return self._of(pixels[None], located.side, untouched)
-        fine, sharp = self._fine_of(located)
-        coarse = replace(
-            self, known=Known(blur=self.known.blur)
-        )  # the rest is said of the photo's own pixels
-        damage = coarse._of(pixels[None], located.side, False, fine.noise > 0)
-        return _agreed(damage, fine, sharp, self.resolution / located.side, self.resolution)
+        if located.side >= FINER * self.resolution and (self.known.scale or 1) <= 1:
+            fine, sharp = self._fine_of(located)
+            known = Known(blur=self.known.blur)  # the rest is said of the photo's own pixels
+            damage = self._of(pixels[None], located.side, False, known, fine.noise > 0)
+            return _agreed(damage, fine, sharp, self.resolution / located.side, self.resolution)
+        if untouched or (self.known.scale or 1) > 1:
+            return self._of(pixels[None], located.side, untouched, self.known)
+        own, _ = own_pixels(located)
+        upright = middle_of(own, min(round(located.side), self.resolution))
+        if upright is None or self._fineness(len(upright)) > AS_NOISE:
+            return self._of(pixels[None], located.side, untouched, self.known)
+        # cutting out and turning a crop wipes out noise and moves what JPEG rounded
+        noise, quality = self._noise_and_quality(own)
+        known = replace(self.known, noise=noise, quality=quality or 0)
+        damage = self._of(upright[None], located.side, False, known)
+        slight = quality is not None and quality > HEAVY and self.known.quality is None
+        return replace(damage, quality=None) if slight and not (damage.sigma or noise) else damage
+
+    def _noise_and_quality(self, pixels: Pixels) -> tuple[float, int | None]:
+        """Return the noise of a photo's own pixels (h, w, 3), of 255, and JPEG's quality where it tells.
+
+        Args:
+            pixels: from where a block of JPEG begins.
+        """
+        known, luma = self.known, pixels.astype(np.float64) @ LUMA
+        middle = pixels[_middle(len(pixels)), _middle(len(pixels[0]))]
+        quality = known.quality if known.quality is not None else quality_of(middle)
+        rounded_at = quality if quality and (quality <= ROUGH or known.quality) else None
+        shared = 1.0 if tone_of(middle.reshape(-1, *middle.shape[1:])) is not None else math.hypot(*LUMA)
+        told = noise_of(luma[None], rounded_at) / shared
+        drowned = 0.0 if rounded_at is None else DROWNED * tables(rounded_at)[0][ORDER >= FINE].min()
+        if told < max(GRAINY, drowned):
+            told = 0.0
+        return told if known.noise is None else known.noise, rounded_at
 
     def _fine_of(self, located: Located) -> tuple[Fine, bool]:
         """Return what a photo suffered at its own pixels, and whether it is as sharp as photos are."""
         pixels, _ = own_pixels(located)
         if min(pixels.shape[:2]) < TILE:
             return Fine(), False
-        known, luma = self.known, pixels.astype(np.float64) @ LUMA
-        middle = pixels[_middle(len(pixels)), _middle(len(pixels[0]))]
-        quality = known.quality if known.quality is not None else quality_of(middle)
-        rounded_at = quality if quality and (quality <= ROUGH or known.quality) else None
-        shared = 1.0 if tone_of(middle.reshape(-1, *middle.shape[1:])) is not None else math.hypot(*LUMA)
-        level = noise_of(luma[None], rounded_at)
-        blur = blur_of(luma, level, rounded_at)
-        told = level / shared
-        drowned = 0.0 if rounded_at is None else DROWNED * tables(rounded_at)[0][ORDER >= FINE].min()
-        if told < max(GRAINY, drowned):
-            told = 0.0
-        told = told if known.noise is None else known.noise
-        heavy = quality if quality and (quality <= HEAVY or known.quality) else None
-        width = (blur or 0.0) if known.blur is None else known.blur
-        return Fine(width, told, heavy), known.blur is None and blur == 0.0
+        luma = pixels.astype(np.float64) @ LUMA
+        noise, rounded_at = self._noise_and_quality(pixels)
+        blur = blur_of(luma, noise_of(luma[None], rounded_at), rounded_at)
+        heavy = rounded_at if rounded_at and (rounded_at <= HEAVY or self.known.quality) else None
+        width = (blur or 0.0) if self.known.blur is None else self.known.blur
+        return Fine(width, noise, heavy), self.known.blur is None and blur == 0.0
 
     def of_frames(self, faces: Sequence[Located]) -> Damage:
         """Return what was done to photos of a face that suffered alike and show it about as large."""
         side = float(np.median([face.side for face in faces]))
         size = min(max(round(side), 1), self.resolution)
-        return self._of(np.stack([seen(face, self.resolution, size) for face in faces]), side, False)
+        pictures = np.stack([seen(face, self.resolution, size) for face in faces])
+        return self._of(pictures, side, False, self.known)
 
-    def _of(self, pictures: Pixels, photo_side: float, untouched: bool, grainy: bool | None = None) -> Damage:
+    def _of(
+        self,
+        pictures: Pixels,
+        photo_side: float,
+        untouched: bool,
+        known: Known,
+        grainy: bool | None = None,
+    ) -> Damage:
         """Return what was done to pictures (B, h, h, 3), the faces of which were so many pixels wide.
 
         Args:
+            known: what need not be estimated here.
             grainy: whether their noise is any; None: where it is enough.
         """
         given = photo_side / pictures.shape[1]  # photo pixels for each of these
         tone = tone_of(pictures.reshape(-1, *pictures.shape[2:]))
         luma = pictures.astype(np.float64) @ LUMA
-        side, kernel = self._side(pictures, luma, photo_side, untouched)
+        side, kernel = self._side(pictures, luma, photo_side, untouched, known.scale)
         small = np.stack([shrunk(pixels, side, kernel) for pixels in pictures])  # (B, side, side, 3)
-        quality = self.known.quality
+        quality = known.quality
         if quality is None and (kernel is not None or untouched):
             quality = quality_of(np.rint(small[0]).clip(0, 255).astype(np.uint8))
         blur, noise = self._blur_and_noise(small @ LUMA, tone is not None, quality)
         if grainy is False or (grainy is None and noise < CLEAN):
             noise = 0.0
         unit = self.resolution / pictures.shape[1] / given  # crop pixels for each of the photo
-        fixed = self.known.blur is not None or blur == (0.0, 0.0, 0.0)
-        if self.known.blur is not None:
-            blur = ((self.known.blur * unit) ** 2, 0.0, (self.known.blur * unit) ** 2)
-        if self.known.noise is not None:
-            noise = self.known.noise
+        fixed = known.blur is not None or blur == (0.0, 0.0, 0.0)
+        if known.blur is not None:
+            blur = ((known.blur * unit) ** 2, 0.0, (known.blur * unit) ** 2)
+        if known.noise is not None:
+            noise = known.noise
         return Damage(side, blur, noise, quality or None, tone, kernel, fixed)
 
     def _side(
-        self, pictures: Pixels, luma: Floats, photo_side: float, untouched: bool
+        self, pictures: Pixels, luma: Floats, photo_side: float, untouched: bool, scale: float | None
     ) -> tuple[int, Kernel | None]:
         """Return the side of what is left in pictures, and how it was enlarged to these, if it shows."""
         pixels, size = pictures[0], pictures.shape[1]
-        if self.known.scale is not None:
-            side = min(size, max(SMALLEST, round(photo_side / self.known.scale)))
+        if scale is not None:
+            side = min(size, max(SMALLEST, round(photo_side / scale)))
             fits = untouched and side < size <= LARGEST
             found = next((one for one in KERNELS if fits and _excess(pixels, side, one) <= ROUNDING), None)
             return side, found
@@ -362,6 +388,17 @@ def own_pixels(located: Located) -> tuple[Pixels, tuple[int, int]]:
     right, bottom = np.ceil(located.quad.max(axis=0)).astype(int).tolist()
     whole = pixels if mask is None else fill_hole(pixels, mask)
     return whole[top:bottom, left:right], (left, top)
+
+
+def middle_of(pixels: Pixels, side: int) -> Pixels | None:
+    """Return the middle (side, side, 3) of a photo's own pixels about a face: its crop, not turned.
+
+    None where it is too small to tell much of its blur, or the photo ends within it.
+    """
+    down, across = ((length - side) // 2 for length in pixels.shape[:2])
+    if side < TILED or min(down, across) < 0:
+        return None
+    return pixels[down : down + side, across : across + side]
 
 
 def _middle(side: int) -> slice:
