@@ -42,7 +42,7 @@ BLURRED_JPEG: Final = 1.4
 FAINTEST: Final = 0.3
 """Power, of levels of 255 squared, under which there is nothing but rounding."""
 
-STRONGEST: Final = 3.0
+STRONGEST: Final = 4.0
 """How many times a frequency is made stronger at most."""
 
 LEFT: Final = 0.1
