@@ -23,7 +23,7 @@ from tests.support.pages import page_of
 from tests.support.portraits import clear, expected
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Locator, Page
+    from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route
 
 pytestmark = pytest.mark.browser
 
@@ -162,13 +162,37 @@ def several_answers(page: Page) -> None:
     shown(page, "#answers")
     *answers, _ = names = page.locator("#answers label").all_inner_texts()
     assert names == [*(f"Answer {number + 1}" for number in range(len(answers))), "Where they differ"]
-    first = page.get_attribute("#after", "src")
+    first, likeness = page.get_attribute("#after", "src"), page.inner_text("#likeness")
     page.check("#answers label:last-child input")
     page.wait_for_function("(first) => document.getElementById('after').src !== first", arg=first)
     assert page.inner_text("#likeness") == ""
     with page.expect_download() as saved:
         page.click("#save")
     assert saved.value.suggested_filename == f"{clear('ada', 5).stem}.inpaint-open.png"
+    page.evaluate("[...document.querySelectorAll('#answers input')].reverse().forEach((one) => one.click())")
+    page.wait_for_function("(first) => document.getElementById('after').src === first", arg=first)
+    assert page.inner_text("#likeness") == likeness != ""
+
+
+def test_another_photo_given_meanwhile(page: Page) -> None:
+    """What was made belongs to the photo that was worked on: beside it, and saved under its name."""
+    page.check("input[name=person][value=ada]")
+    give(page, clear("ada", 5))
+    chosen = page.get_attribute("#thumbnail", "src")
+    page.check("input[name=task][value=inpaint]")
+    page.check("input[name=part][value=mouth]")
+    held: list[Route] = []
+    page.route("**/results/*/0", lambda route: held.append(route))
+    with page.expect_request("**/results/*/0"):
+        page.click("#go")
+    page.set_input_files("#photo", clear("ada", 4))
+    page.wait_for_function("(first) => document.getElementById('thumbnail').src !== first", arg=chosen)
+    held[0].continue_()
+    with page.expect_download() as saved:
+        shown(page, "#result").locator("#save").click()
+    assert saved.value.suggested_filename == f"{clear('ada', 5).stem}.inpaint.png"
+    assert page.get_attribute("#before", "src") == chosen
+    assert page.evaluate("document.getElementById('before').naturalWidth") > 0
 
 
 def test_a_wrong_person_is_refused_and_told_twice(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,7 +85,15 @@ def _whole(dice: random.Random, kind: str) -> bytes:
         options["progressive"] = dice.random() < 0.3
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
-    return buffer.getvalue()
+    return _undated(buffer.getvalue()) if kind == "AVIF" else buffer.getvalue()
+
+
+def _undated(data: bytes) -> bytes:
+    """Take out when an AVIF of several frames was made: version 1 of these boxes has two times of 8 bytes."""
+    for box in (b"mvhd\1", b"tkhd\1", b"mdhd\1"):
+        before, name, after = data.partition(box)
+        data = before + name + after[:3] + bytes(len(after[3:19])) + after[19:]
+    return data
 
 
 def _flip(dice: random.Random, data: bytes) -> bytes:

@@ -4,8 +4,10 @@ const byId = (id) => document.getElementById(id);
 const picked = (name) => document.querySelector(`input[name=${name}]:checked`)?.value;
 
 let facts = {};
-let photo = null; // {file, number, url, width, height}
-let results = []; // {url, name, saved, likeness} of each picture that the last photo gave
+let photo = null; // {file, number, url}: the one that is chosen
+let worked = null; // the one that is worked on, or whose results are shown: another may be chosen meanwhile
+let results = []; // {url, name, saved, likeness} of each picture that it gave
+let wanted = null; // the one of these that was asked for last
 let album = [];
 const watched = new Map(); // task -> {show, settle}
 const known = new Map(); // task -> what was told of it last, which may be before it is watched
@@ -242,7 +244,7 @@ async function takePhoto(file) {
     return;
   }
   byId("chosen").hidden = false;
-  for (const id of ["thumbnail", "canvas-photo", "before"]) byId(id).src = photo.url;
+  for (const id of ["thumbnail", "canvas-photo"]) byId(id).src = photo.url;
   await byId("canvas-photo").decode();
   wipe();
 }
@@ -254,12 +256,16 @@ async function upload(file) {
     photo.number = said.photo;
     return;
   }
-  if (photo) {
-    URL.revokeObjectURL(photo.url);
-    ask(`photos/${photo.number}`, { method: "DELETE" });
-  }
+  const old = photo;
+  if (old) ask(`photos/${old.number}`, { method: "DELETE" });
   const shown = await (await ask(`photos/${said.photo}`)).blob();
   photo = { file, number: said.photo, url: URL.createObjectURL(shown) };
+  letGo(old);
+}
+
+/** Forget what a photo looks like, unless the page still needs it. */
+function letGo(old) {
+  if (old && old !== photo && old !== worked) URL.revokeObjectURL(old.url);
 }
 
 function showTask() {
@@ -321,6 +327,9 @@ async function submit(force) {
 async function work(force = false) {
   byId("work-error").hidden = byId("result").hidden = true;
   byId("go").disabled = true;
+  const old = worked;
+  worked = photo;
+  letGo(old);
   try {
     const { task } = await submit(force);
     const done = await follow(task, byId("work-progress"));
@@ -363,11 +372,11 @@ async function showResult(done) {
     const isMap = place >= likenesses.length;
     const ending = isMap ? "-open" : pictures > 1 ? `-${place + 1}` : "";  // as the command names them
     const name = isMap ? "Where they differ" : `Answer ${place + 1}`;
-    const saved = `${photo.file.name.replace(/\.[^.]*$/, "")}.${done.kind}${ending}.png`;
+    const saved = `${worked.file.name.replace(/\.[^.]*$/, "")}.${done.kind}${ending}.png`;
     results.push({ url: URL.createObjectURL(blob), name, saved, likeness: likenesses[place] ?? "" });
   }
   ask(`results/${result}`, { method: "DELETE" });
-  byId("before").src = photo.url;
+  byId("before").src = worked.url;
   await byId("before").decode();
   byId("answers").replaceChildren(...results.map(answerChoice));
   byId("answers").hidden = results.length < 2;
@@ -389,9 +398,12 @@ function answerChoice(one, place) {
 /** Put one of the pictures beside the photo, and offer it. */
 async function showAnswer(place) {
   const one = results[place];
-  byId("after").src = one.url;
-  await byId("after").decode();
-  const { naturalWidth: width, naturalHeight: height } = byId("after");
+  const picture = Object.assign(new Image(), { src: one.url });
+  wanted = one;
+  await picture.decode();
+  if (wanted !== one) return; // another was asked for meanwhile
+  const { naturalWidth: width, naturalHeight: height } = picture;
+  byId("after").src = one.url; // and all that is said of it, in one step
   byId("compare").style.aspectRatio = `${width} / ${height}`;
   byId("compare").style.maxWidth = `min(100%, ${Math.max(width, 320)}px, ${(70 * width) / height}vh)`;
   byId("save").href = one.url;
