@@ -172,7 +172,7 @@ def test_a_gaussian_as_a_matrix_is_scipys():
     np.testing.assert_allclose(gaussian(30, 2.0) @ row, wanted, atol=1e-12)
 
 
-@pytest.mark.parametrize("quality", [35, 60, 90])
+@pytest.mark.parametrize("quality", [8, 14, 35, 60, 90])
 def test_the_quality_of_a_jpeg_is_found(quality):
     """Within one; a picture that never was one has none."""
     random = np.random.default_rng(quality)

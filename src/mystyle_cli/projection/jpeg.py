@@ -26,7 +26,7 @@ BLOCK: Final = 8
 YCBCR: Final = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 """JFIF's luma and two chromas of red, green and blue, all about 0."""
 
-TRIED: Final = tuple(range(20, 97))
+TRIED: Final = tuple(range(5, 97))
 """Qualities that are looked for; above, JPEG leaves next to nothing behind."""
 
 LEAK: Final = 1e-3
@@ -103,10 +103,11 @@ def quality_of(pixels: Pixels) -> int | None:
     """Return the quality at which a picture (h, w, 3) was last a JPEG, its blocks still in place; None: none.
 
     A picture hardly changes when it goes through its own quality again, and much more through those about it.
+    It may have been through a milder one as well; the harshest is what is left of it.
     """
     changes = np.array([_change(pixels, quality) for quality in TRIED])
-    for place in range(4, len(TRIED) - 4):
-        around = changes[[place - 4, place + 4]]
+    for place in range(len(TRIED) - 4):
+        around = changes[[place - 4, place + 4] if place >= 4 else [place + 4]]
         if changes[place] <= SAME and changes[place] <= DIP * around.min():
             return TRIED[place]
     return None
