@@ -18,42 +18,14 @@ import pytest
 from PIL import Image
 
 from mystyle_cli.batch import errands
-from mystyle_cli.batch.batch import Batch, open_batch
 from mystyle_cli.batch.errands import Job, Result
-from mystyle_cli.batch.running import Asked, forecast
+from mystyle_cli.batch.running import forecast
 from mystyle_cli.engines.named import parse
 from mystyle_cli.engines.runs import NOTES, RECORD, RUNS, RunRecord, Runs
 from mystyle_cli.errors import MystyleError
-from mystyle_cli.terminal.app import App
-from mystyle_cli.terminal.options import BatchOptions
 from mystyle_cli.terminal.outputs import Originals, Target
+from tests.support.negatives import options, results, work
 from tests.support.toil import Negating
-
-
-def options(*inputs: Path | str, on: str | None = "local:1", **changes: object) -> BatchOptions:
-    """Return batch options with defaults, two photos at a time, results in `out`."""
-    values: dict[str, object] = {
-        **dict.fromkeys(("format_name", "jpeg_quality", "mark", "naming")),
-        **dict.fromkeys(
-            ("overwrite", "skip_existing", "recursive", "keep_metadata", "no_mark", "dry_run"), False
-        ),
-        "inputs": tuple(map(str, inputs)),
-        "output": "out",
-        "batch": 2,
-        "on": None if on is None else parse(on),
-    }
-    return BatchOptions(**{**values, **changes})  # type: ignore[arg-type]
-
-
-def work(
-    how: BatchOptions, opening: Negating, codes: Path | None = None, *, json: bool = False, what: str = ""
-) -> Batch:
-    """Work through all inputs as a command does, with a store in `store`."""
-    app = App(store=Path("store"), json=json, words=("negative", *how.inputs))
-    asked = Asked(app, "negative", (what,), ("a negative",))
-    with open_batch(app.console, how, "negative", codes=codes, asked=asked) as batch:
-        batch.work(opening)
-    return batch
 
 
 @pytest.fixture
@@ -71,11 +43,6 @@ def album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def made(log: Path) -> list[str]:
     """Return the names of photos of which results were made, as often as they were."""
     return sorted(Path(line).name for line in log.read_text().splitlines()) if log.exists() else []
-
-
-def results(folder: str = "out") -> dict[str, bytes]:
-    """Return what is in the folder of results."""
-    return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -273,7 +240,7 @@ DRIVER = """
 import sys
 from pathlib import Path
 from tests.support.toil import Negating
-from tests.batch.test_running import options, work
+from tests.support.negatives import options, work
 if __name__ == "__main__":
     work(options("in", on="local:2"), Negating(Path("log").absolute(), slow=0.01))
 """

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -11,12 +14,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from mystyle_cli.engines.engine import Demand, Engine, LostError, Note, Seat, Spread
 from mystyle_cli.engines.named import parse
 from mystyle_cli.errors import ModelError, MystyleError
-from tests.engines.ray_nodes import ray_nodes
+from tests.engines.ray_nodes import may_hide, ray_nodes
 from tests.engines.slurm import missing, slurm
+from tests.support.tiny_store import picture
 from tests.support.toil import Refusing, Settings, Sleeping, Squaring, begun, chunks
 from tests.support.waiting import runs, wait_until
 
@@ -140,7 +145,7 @@ import sys
 from pathlib import Path
 from mystyle_cli.engines.engine import Spread
 from mystyle_cli.engines.named import parse
-from tests.engines.ray_nodes import ray_nodes
+from tests.engines.ray_nodes import may_hide, ray_nodes
 from tests.support.toil import Squaring
 if __name__ == "__main__":
     with ray_nodes(2) as nodes:
@@ -267,3 +272,113 @@ def test_what_is_not_there_is_told() -> None:
             with pytest.raises(MystyleError, match="no partition 'long'") as raised:
                 list(Spread(parse("slurm:long").open(), folder=Path("/tmp")).over(Refusing(), [[1]]))
             assert raised.value.hint == "Give one of: other, short."
+
+
+@pytest.fixture
+def blind(ray: None, tmp_path: Path) -> Path:
+    """A folder for a command's files, with one for what workers keep."""
+    if not may_hide():
+        pytest.skip("this process may not hide folders from others (unshare, as root)")
+    for name in ("in", "masks", "out", "store", "tmp"):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
+def command(folder: Path, address: str | None, *words: object) -> subprocess.Popen[str]:
+    """Begin a command in a folder, on a cluster or here."""
+    on = ["--on", f"ray:{address}"] if address else []
+    return subprocess.Popen(
+        [sys.executable, "-m", "mystyle_cli", "--store", "store", "--json", *map(str, words), *on],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("seeing", [0, 1])
+def test_a_node_that_sees_no_file_is_sent_what_it_lacks(
+    blind: Path, made_store: Path, tiny_prior: Path, seeing: int
+) -> None:
+    """Profile, prior, photos and masks; alone, and beside one that sees them: the same as in one process."""
+    shutil.copytree(made_store, blind / "store", dirs_exist_ok=True)
+    for number in range(6):
+        Image.fromarray(picture(number, 32)).save(blind / f"in/{number}.png")
+        Image.new("L", (32, 32), 255).save(blind / f"masks/{number}.png")
+    (blind / "in/6.png").write_text("not a picture")
+    words = ["inpaint", "ada", "in", "-o", "out", "--mask", "masks", "--save-codes", "out/codes"]
+    words += ["--aligned", "--force", "--steps", "1", "--batch", "2"]
+    found = {}
+    hidden = [*(blind / name for name in ("in", "masks", "out", "store")), tiny_prior]
+    with ray_nodes(seeing) as nodes:
+        nodes.add_blind(hidden, blind / "tmp")
+        for address in (None, nodes.address):
+            here = command(blind, address, *words, *([] if address else ["--threads", "1"]))
+            out, err = here.communicate()
+            there = sorted(path for path in (blind / "out").rglob("*") if path.is_file())
+            content = {
+                path: Image.open(path).tobytes() if path.suffix == ".png" else path.read_bytes()
+                for path in there
+            }
+            document = json.loads(out)
+            document.pop("run", None)
+            found[address is None] = here.returncode, document, content
+            assert len(there) == 12
+            assert ("what it works on is sent there" in err) == (address is not None)
+            for path in there:
+                path.unlink()
+        wait_until(lambda: not [*(blind / "tmp").iterdir()])
+    assert found[False] == found[True]
+    assert found[True][0] == 3
+
+
+SLOW = """
+import sys
+from pathlib import Path
+from tests.support.negatives import options, work
+from tests.support.toil import Negating
+if __name__ == "__main__":
+    batch = work(options("in", on=f"ray:{sys.argv[1]}", batch=1), Negating(Path("log").absolute(), slow=0.3))
+    print(len(batch.done), len(batch.skipped), len(batch.failed))
+"""
+
+
+@pytest.mark.parametrize("killed", ["driver", "worker"])
+def test_nothing_is_left_where_something_is_killed(blind: Path, killed: str) -> None:
+    """Neither on the node nor here; the same command again, or this one, does what is missing."""
+    for number in range(12):
+        Image.new("RGB", (8, 6), (number, 0, 0)).save(blind / f"in/{number:02}.png")
+    (blind / "driver.py").write_text(SLOW)
+    with ray_nodes(0) as nodes:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        nodes.add_blind([blind / name for name in ("in", "out", "store")], blind / "tmp")
+        words = [sys.executable, "driver.py", nodes.address]
+        driver = subprocess.Popen(words, cwd=blind, env=environment, stdout=subprocess.PIPE, text=True)
+        wait_until(lambda: len([*(blind / "out").glob("*.png")]) > 2)
+        assert [*(blind / "tmp").glob("mystyle-hold-*")]
+        if killed == "driver":
+            driver.kill()
+            driver.communicate()
+            wait_until(lambda: not [*(blind / "tmp").iterdir()])
+            driver = subprocess.Popen(words, cwd=blind, env=environment, stdout=subprocess.PIPE, text=True)
+        else:
+            [hold] = (blind / "tmp").glob("mystyle-hold-*")
+            os.kill(holder(hold), signal.SIGKILL)
+            wait_until(lambda: not hold.exists())
+        said, _ = driver.communicate()
+        wait_until(lambda: not [*(blind / "tmp").iterdir()])
+    done, skipped, failed = map(int, said.splitlines()[-1].split())
+    assert (done + skipped, failed) == (12, 0)
+    assert (skipped > 0) == (killed == "driver")
+    assert sorted(path.name for path in (blind / "out").iterdir()) == [f"{n:02}.png" for n in range(12)]
+
+
+def holder(hold: Path) -> int:
+    """Return the process that holds a hold's lock, as Linux tells it."""
+    lock = (hold / "lock").stat().st_ino
+    for line in Path("/proc/locks").read_text().splitlines():
+        words = line.split()
+        if words[1] == "FLOCK" and words[5].endswith(f":{lock}"):
+            return int(words[4])
+    raise AssertionError(f"nobody holds {hold}")

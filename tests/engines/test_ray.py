@@ -170,7 +170,12 @@ def test_all_nodes_see_the_driver_s_folders(
     assert "does not see" in str(sign.missing())
     sign.path.write_text("text")
     assert sign.missing() is None
-    assert isinstance(Site(tmp_path / "gone", sign).enter(), MystyleError)
+    assert "does not see" in str(Site(tmp_path / "gone", sign).missing())
+    sign.path.unlink()
+    monkeypatch.setattr(Sign, "missing", lambda sign: sign.unseen(sign.path.parent.parent))
+    with pytest.raises(MystyleError, match="does not see") as raised:
+        squares(ray, Path("log"))
+    assert "at the same places" in raised.value.hint
 
 
 def test_no_cluster_there(ray: FakeRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

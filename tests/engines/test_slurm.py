@@ -238,7 +238,7 @@ def test_what_slurm_refuses_is_told(played: Played) -> None:
     played.nodes, played.refusal = NODES, "sbatch: error: QOSMaxSubmitJobPerUserLimit"
     with pytest.raises(MystyleError, match=r"Slurm takes no job: .*QOSMaxSubmit"):
         squares(played)
-    with pytest.raises(MystyleError, match="needs the folder of a run"):
+    with pytest.raises(MystyleError, match="meet in the folder of a run"):
         list(Spread(Slurm("")).over(Squaring(played.folder / "log"), [[1]]))
 
 

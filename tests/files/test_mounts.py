@@ -69,5 +69,5 @@ def test_work_on_several_machines_needs_them(tmp_path: Path, monkeypatch: pytest
     )
     with pytest.raises(MystyleError, match="by other machines: /home is nfs mounted with nolock"):
         shared_logs(tmp_path / "run", "slurm")
-    with pytest.raises(MystyleError, match="needs the folder of a run"):
+    with pytest.raises(MystyleError, match="meet in the folder of a run"):
         shared_logs(None, "slurm")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -36,6 +39,8 @@ class FakeRay:
     begun: dict[str, Any] = field(default_factory=dict)  # what `init` was given
     options: list[dict[str, Any]] = field(default_factory=list)  # of each actor
     killed: int = 0
+    puts: int = 0
+    hidden: Sequence[Path] = ()  # files and folders that actors do not see
     exceptions = SimpleNamespace(RayError=RayError, RayActorError=RayActorError)
 
     def init(self, **words: Any) -> None:
@@ -67,7 +72,7 @@ class FakeRay:
         """Return what makes actors."""
 
         def make(*words: Any) -> SimpleNamespace:
-            actor = kind(*words)
+            actor = kind(*_sent(words))
             names = [name for name in dir(kind) if not name.startswith("_")]
             return SimpleNamespace(**{name: self._method(getattr(actor, name), name) for name in names})
 
@@ -78,7 +83,12 @@ class FakeRay:
         return SimpleNamespace(options=options)
 
     def _method(self, method: Callable[..., Any], name: str) -> SimpleNamespace:
-        return SimpleNamespace(remote=lambda *words: _Call(self, method, name, words))
+        return SimpleNamespace(remote=lambda *words: _Call(self, method, name, _sent(words)))
+
+    def put(self, value: Any) -> _Put:
+        """Keep something for whoever gets it."""
+        self.puts += 1
+        return _Put(pickle.dumps(value))
 
     def wait(
         self, calls: Sequence[Any], num_returns: int = 1, timeout: float = 0
@@ -87,14 +97,47 @@ class FakeRay:
         return list(calls[:num_returns]), list(calls[num_returns:])
 
     def get(self, call: Any) -> Any:
-        """Do a call."""
+        """Do a call, or return what was put."""
+        if isinstance(call, _Put):
+            return pickle.loads(call.data)
         if waiting := self.deaths.get(call.name):
             raise waiting.pop(0)
-        return call.method(*call.words)
+        # what is put is there where it is given to a call
+        words = [self.get(word) if isinstance(word, _Put) else word for word in call.words]
+        with _away(self.hidden):
+            return _sent(call.method(*words))
 
     def kill(self, handle: Any) -> None:
         """Count."""
         self.killed += 1
+
+
+@contextmanager
+def _away(paths: Sequence[Path]) -> Iterator[None]:
+    """Have files elsewhere for a while; raises OSError where something has come to their places."""
+    there = [path for path in paths if path.exists()]
+    try:
+        for path in there:
+            path.rename(path.with_name(f"{path.name}.hidden"))
+        yield
+        for path in paths:
+            if path.exists():
+                raise FileExistsError(f"{path} was made where it should not be seen")
+    finally:
+        for path in there:
+            path.with_name(f"{path.name}.hidden").rename(path)
+
+
+def _sent(value: Any) -> Any:
+    """Return something as it arrives in another process."""
+    return pickle.loads(pickle.dumps(value))
+
+
+@dataclass(frozen=True)
+class _Put:
+    """Something that was put, as it travels."""
+
+    data: bytes
 
 
 @dataclass(eq=False)

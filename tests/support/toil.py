@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mystyle_cli.batch.errands import Job, Picture, Result
+from mystyle_cli.batch.errands import Job, Needs, Picture, Result
 from mystyle_cli.engines.engine import Note, Seat
 from mystyle_cli.errors import ModelError, NotThisPersonError
 from mystyle_cli.progress import Progress
+
+if TYPE_CHECKING:
+    from mystyle_cli.store.found import Found
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,14 @@ class Negating:
 
     def open(self, seat: Seat) -> Negating:
         """Be ready."""
+        return self
+
+    def needs(self) -> Needs:
+        """Return what it reads."""
+        return Needs()
+
+    def moved(self, people: Sequence[Found]) -> Negating:
+        """Return itself, for it reads none."""
         return self
 
     def answer(self, jobs: Sequence[Job], progress: Progress) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from mystyle_cli.batch.subjects import Companions, mask_companions
+from mystyle_cli.batch.companions import Companions, mask_companions
 from mystyle_cli.config import FACE_PARTS
 from mystyle_cli.errors import UsageError
 from mystyle_cli.terminal.options import Number, bundle

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from mystyle_cli.batch.errands import Became, Desks, Done, Errand, Opening, seal_for
 from mystyle_cli.batch.ledger import Failure, Ledger
 from mystyle_cli.batch.running import HERE, Asked, Order
+from mystyle_cli.batch.shipping import ShippedDesks
 from mystyle_cli.errors import DecodeError, FaceError, UsageError
 from mystyle_cli.terminal.console import Console, is_closed
 from mystyle_cli.terminal.inputs import Input, expand, left_out
@@ -140,7 +141,7 @@ class Batch(Ledger):
             self.hand_out(order, partial(self._desks, opening), self._errands())
 
     def _desks(self, opening: Opening, noting: Noting | None) -> Desks:
-        return Desks(self.options, opening, self.originals, self.size, self.seal, noting)
+        return ShippedDesks(self.options, opening, self.originals, self.size, self.seal, noting)
 
     def _refuse_elsewhere(self, where: Where) -> None:
         """Refuse (UsageError) what only this process can do."""

@@ -7,15 +7,18 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
 
+from mystyle_cli.batch.companions import Companions
 from mystyle_cli.errors import MystyleError, contained
 from mystyle_cli.files.documents import Items, Kind, Record, Text
 from mystyle_cli.files.notes import Line, written
 from mystyle_cli.files.parsing import DocumentError, json_of
+from mystyle_cli.files.reading import Handed
 from mystyle_cli.nets.memory import peak_memory
 from mystyle_cli.terminal.console import pour
 from mystyle_cli.terminal.inputs import Input
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from mystyle_cli.photos.pixels import Format, Pixels
     from mystyle_cli.photos.signing import Seal
     from mystyle_cli.progress import Progress
+    from mystyle_cli.store.found import Found
     from mystyle_cli.terminal.options import BatchOptions, Marking
 
 TAKEN: Final = "Use --overwrite or --skip-existing."  # what to do where something is in a result's place
@@ -79,6 +83,14 @@ class Job:
     code: Path | None = None  # where its code is to be kept, if anywhere
     wanted: bool = True  # whether its result is written; what is there already is left there
     beside: tuple[Target, ...] = ()  # where further pictures of it go, as many as there may be
+    handed: Mapping[str, Handed | MystyleError] = field(default_factory=dict)  # companions that came with it
+
+    def file(self, companions: Companions) -> Path | Handed:
+        """Return the companion of its photo; raises UsageError where there is not exactly one."""
+        found = self.handed.get(companions.what) or companions.of(self.item)
+        if isinstance(found, MystyleError):
+            raise found
+        return found
 
 
 @dataclass(frozen=True)
@@ -119,11 +131,26 @@ class Hands(Protocol):
         """Return what is said and written of an answer."""
 
 
+@dataclass(frozen=True)
+class Needs:
+    """What hands read of the driver's files, besides photos."""
+
+    people: tuple[Found, ...] = ()
+    companions: tuple[Companions, ...] = ()
+    stays: str = ""  # why the work cannot be done where these are not; "" where it can
+
+
 class Opening(Protocol):
     """What makes a command's hands ready in a worker; picklable."""
 
     def open(self, seat: Seat) -> Hands:
         """Load what all photos share; raises MystyleError where it is missing."""
+
+    def needs(self) -> Needs:
+        """Return what it reads."""
+
+    def moved(self, people: Sequence[Found]) -> Opening:
+        """Return the same of profiles that lie elsewhere, in the order of `needs`."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +209,7 @@ class Desks:
     noting: Noting | None = None  # of a run that is kept
 
     def open(self, seat: Seat) -> Work:
-        """Return what does errands; what they need is loaded for the first photo that can be read."""
+        """Return what does errands; what they need is loaded for the first photo that can be decoded."""
         return _Desk(self, seat).do
 
 
@@ -201,40 +228,50 @@ _TOLD: Final = Record(
 )
 
 
-class _Desk:
-    """Where a worker reads photos and writes results."""
+@dataclass(frozen=True)
+class Accepted:
+    """An errand that is to be worked on."""
 
-    def __init__(self, given: Desks, seat: Seat) -> None:
-        self.given, self.seat, self.options = given, seat, given.options
-        self.originals = given.originals
+    errand: Errand
+    wanted: bool  # whether its result is written; what is there already is left there
+    code: Path | None  # where its code goes, if anywhere
+
+    @property
+    def needed(self) -> list[Path]:
+        """The files that come of it, whatever it is."""
+        result = self.errand.place.target.path if self.wanted else None
+        return [path for path in (self.code, result) if path is not None]
+
+    @property
+    def files(self) -> list[Target]:
+        """All files that may come of it."""
+        place = self.errand.place
+        code = [] if self.code is None else [Target(self.code, place.target.format)]
+        return [*code, *((*place.beside, place.target) if self.wanted else ())]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What came of a photo, to be written in this order."""
+
+    done: Done
+    files: Iterable[tuple[Target, bytes]]  # what is there last says that all of it is
+    photo: str  # sha256 of the photo's file
+
+
+class Counter:
+    """Where errands are taken in and what came of them is given out: on a machine that sees the files."""
+
+    def __init__(self, given: Desks) -> None:
+        self.given, self.options, self.originals = given, given.options, given.originals
         self.ground = Ground(given.originals, self.options.overwrite, TAKEN)
         self.notes = given.noting.open() if given.noting is not None else None
-        self._hands: Hands | None = None  # nets take seconds to load
-        self._opening = 0.0
 
-    def do(self, errands: Sequence[Errand]) -> Iterator[Became]:
-        """Yield what became of errands, whose photos are worked on together."""
+    def take(self, errands: Sequence[Errand]) -> list[Accepted | Became]:
+        """Return what is to be worked on, or why it is not."""
         self.originals |= Originals.of(errand.item.path for errand in errands if errand.item.path is not None)
         self.ground.originals = self.originals
-        begun = time.perf_counter()
-        read = [self._read(self._known(errand)) for errand in errands]
-        jobs = [one[1] for one in read if isinstance(one, tuple)]
-        if jobs and self._hands is None:
-            self._hands = self.given.opening.open(self.seat)
-            self._opening = time.perf_counter() - begun
-            begun = time.perf_counter()
-        answers = iter(self._hands.answer(jobs, self.seat.progress) if jobs and self._hands else ())
-        share = (time.perf_counter() - begun) / max(1, len(jobs))
-        for one in read:
-            if not isinstance(one, tuple):
-                yield one
-                continue
-            begun = time.perf_counter()
-            became = self._settled(*one, next(answers))
-            if isinstance(became, Done):
-                seconds = share + time.perf_counter() - begun
-                became = replace(became, cost=Cost(seconds, self._opening, peak_memory()))
-            yield became
+        return [self._accepted(self._known(errand)) for errand in errands]
 
     def _known(self, errand: Errand) -> Errand | Became:
         """Return what a run that is kept knows of an errand: that it is done, or that what is there is ours.
@@ -255,85 +292,164 @@ class _Desk:
             return _before(needed[0]) if needed[0] and self.notes.of_now(needed[0]) else LeftOut()
         return replace(errand, replaces=True)
 
-    def _replaces(self, errand: Errand) -> bool:
-        return self.options.overwrite or errand.replaces
-
-    def _read(self, errand: Errand | Became) -> tuple[Errand, Job] | Became:
-        """Return what is to be worked on, or why it is not."""
-        from mystyle_cli.photos.decode import decode
-        from mystyle_cli.photos.encode import check_room
-
+    def _accepted(self, errand: Errand | Became) -> Accepted | Became:
         if not isinstance(errand, Errand):
             return errand
         options, item, place = self.options, errand.item, errand.place
-        self.ground.overwrite = self._replaces(errand)
+        self.ground.overwrite = options.overwrite or errand.replaces
         left = options.skip_existing and not self.ground.overwrite
         there = [path for path in place.needed if os.path.lexists(path)] if left else []
         if there and there == place.needed:
             return LeftOut()
-        wanted = place.target.path not in there  # else only its code is missing
         try:
             for path in place.paths:
                 if path not in there:
                     self.ground.check(path)
-            photo = decode(sys.stdin.buffer if item.path is None else item.path)
-            if wanted:
-                check_room(place.target.format, self.given.size or photo.pixels.shape)
-            if not options.keep_metadata:  # where, when, with what and by whom it was taken stays here
-                photo = replace(photo, exif=None)
         except Exception as error:
             return contained(item.name, error)
-        code = None if place.code in there else place.code
-        return errand, Job(item, place.target, photo, code, wanted, place.beside)
+        wanted = place.target.path not in there  # else only its code is missing
+        return Accepted(errand, wanted, None if place.code in there else place.code)
 
-    def _settled(self, errand: Errand, job: Job, answer: Any | MystyleError) -> Became:
-        """Write what was made of a job, or tell why there is nothing, be it in the making of the result."""
-        ground = self.ground
-        ground.overwrite = self._replaces(errand)
+    def give(self, accepted: Accepted, make: Callable[[], Made]) -> Became:
+        """Write what was made of a photo, or tell why there is nothing, be it in the making."""
+        ground, errand = self.ground, accepted.errand
+        ground.overwrite = self.options.overwrite or errand.replaces
         try:
-            if isinstance(answer, MystyleError):
-                raise answer
-            if job.code is not None:
-                ground.refuse(job.code)
-            assert self._hands is not None
-            result = self._hands.finish(job, answer)
-            beside = tuple(target.name for target, _ in result.beside)
-            done = Done(result.summary, tuple(result.warnings), result.report, beside)
-            if job.code is not None:
-                self._put(Target(job.code, job.target.format), result.code, job, None)
-            # what there may be less of comes first: what is there last says that all of it is
-            for target, picture in (*result.beside, (job.target, result.picture)) if job.wanted else ():
-                self._write(target, picture(), job, done if target is job.target else None)
+            if accepted.code is not None:
+                ground.refuse(accepted.code)
+            made = make()
+            for target, data in made.files:
+                if target.path is not None:
+                    ground.refuse(target.path)
+                    last = target.path == errand.place.target.path
+                    self._note(target.path, data, errand.item, made.photo, made.done if last else None)
+                put(target, data, self.originals)
         except BrokenPipeError:  # nobody reads standard output any more
             raise
         except Exception as error:
-            return contained(job.item.name, error)
-        return done
+            return contained(errand.item.name, error)
+        return made.done
 
-    def _write(self, target: Target, picture: Picture, job: Job, done: Done | None) -> None:
-        options = self.options
-        drawn = marked(picture, options.marking, self.given.seal)
-        if target.path is not None:
-            self.ground.refuse(target.path)
-        self._put(target, encoded(drawn, target.format, options.jpeg_quality or JPEG_QUALITY), job, done)
-
-    def _put(self, target: Target, data: bytes, job: Job, done: Done | None) -> None:
-        """Write a file of a job; where the run is kept, first what it will be.
+    def _note(self, path: Path, data: bytes, item: Input, photo: str, done: Done | None) -> None:
+        """Note what is about to be written, where the run is kept.
 
         Args:
-            done: what is told of the job, with its last file.
+            photo: sha256 of the photo's file.
+            done: what is told of the photo, with its last file.
         """
-        if self.notes is not None and target.path is not None and self.given.noting is not None:
-            line = {
-                "photo": job.photo.sha256,
-                "asked": self.given.noting.run,
-                "input": written(job.item.relative.as_posix()),
-            }
-            if done is not None:
-                told = {"summary": done.summary, "warnings": done.warnings, "report": done.report}
-                line["told"] = json.dumps({**told, "beside": done.beside})
-            self.notes.add(target.path, data, line)
-        put(target, data, self.originals)
+        if self.notes is None or self.given.noting is None:
+            return
+        line = {"photo": photo, "asked": self.given.noting.run, "input": written(item.relative.as_posix())}
+        if done is not None:
+            told = {"summary": done.summary, "warnings": done.warnings, "report": done.report}
+            line["told"] = json.dumps({**told, "beside": done.beside})
+        self.notes.add(path, data, line)
+
+
+Source = tuple[Path | Handed | BinaryIO, Mapping[str, Handed | MystyleError]]
+"""A photo, and its companions by what they are, or why they are not there, where they came with it."""
+
+Answered = tuple[Job, Any] | MystyleError
+"""A job with its answer, or why there is none."""
+
+
+class Bench:
+    """Where photos are worked on: files are made of what comes of them, and nothing is written."""
+
+    def __init__(self, given: Desks, seat: Seat) -> None:
+        self.given, self.seat = given, seat
+        self.opening = 0.0  # seconds that the hands took to open
+        self.share = 0.0  # seconds of the last work for each photo
+        self._hands: Hands | None = None  # nets take seconds to load
+
+    def work(self, taken: Sequence[tuple[Accepted, Callable[[], Source]]]) -> list[Answered]:
+        """Return what came of photos that are worked on together, in their order."""
+        begun = time.perf_counter()
+        jobs = [self._job(accepted, source) for accepted, source in taken]
+        known = [job for job in jobs if isinstance(job, Job)]
+        if not known:
+            return [job for job in jobs if isinstance(job, MystyleError)]
+        if self._hands is None:
+            opening = time.perf_counter()
+            self._hands = self.given.opening.open(self.seat)
+            self.opening = time.perf_counter() - opening
+            begun += self.opening
+        answers = iter(self._hands.answer(known, self.seat.progress))
+        found: list[Answered] = []
+        for job in jobs:
+            if isinstance(job, MystyleError):
+                found.append(job)
+                continue
+            answer = next(answers)
+            found.append(answer if isinstance(answer, MystyleError) else (job, answer))
+        self.share = (time.perf_counter() - begun) / len(known)
+        return found
+
+    def _job(self, accepted: Accepted, source: Callable[[], Source]) -> Job | MystyleError:
+        from mystyle_cli.photos.decode import decode
+        from mystyle_cli.photos.encode import check_room
+
+        item, place = accepted.errand.item, accepted.errand.place
+        try:
+            photo, handed = source()
+            decoded = decode(photo)
+            if accepted.wanted:
+                check_room(place.target.format, self.given.size or decoded.pixels.shape)
+            if not self.given.options.keep_metadata:  # where, when, with what and by whom it was taken
+                decoded = replace(decoded, exif=None)
+        except Exception as error:
+            return contained(item.name, error)
+        return Job(item, place.target, decoded, accepted.code, accepted.wanted, place.beside, handed)
+
+    def made(self, answered: Answered) -> Made:
+        """Return what is said and written of an answer; raises MystyleError where there is none."""
+        if isinstance(answered, MystyleError):
+            raise answered
+        job, answer = answered
+        assert self._hands is not None
+        result = self._hands.finish(job, answer)
+        beside = tuple(target.name for target, _ in result.beside)
+        done = Done(result.summary, tuple(result.warnings), result.report, beside)
+        return Made(done, self._files(job, result), job.photo.sha256)
+
+    def _files(self, job: Job, result: Result) -> Iterator[tuple[Target, bytes]]:
+        options = self.given.options
+        if job.code is not None:
+            yield Target(job.code, job.target.format), result.code
+        # what there may be less of comes first
+        for target, picture in (*result.beside, (job.target, result.picture)) if job.wanted else ():
+            drawn = marked(picture(), options.marking, self.given.seal)
+            yield target, encoded(drawn, target.format, options.jpeg_quality or JPEG_QUALITY)
+
+    def costed(self, done: Done, begun: float) -> Done:
+        """Return what was done with what it cost, its own part since an instant."""
+        seconds = self.share + time.perf_counter() - begun
+        return replace(done, cost=Cost(seconds, self.opening, peak_memory()))
+
+
+class _Desk:
+    """Where a worker reads photos and writes results: a counter and a bench in one place."""
+
+    def __init__(self, given: Desks, seat: Seat) -> None:
+        self.counter, self.bench = Counter(given), Bench(given, seat)
+
+    def do(self, errands: Sequence[Errand]) -> Iterator[Became]:
+        """Yield what became of errands, whose photos are worked on together."""
+        taken = self.counter.take(errands)
+        accepted = [one for one in taken if isinstance(one, Accepted)]
+        answered = iter(self.bench.work([(one, partial(_source, one)) for one in accepted]))
+        for one in taken:
+            if not isinstance(one, Accepted):
+                yield one
+                continue
+            begun = time.perf_counter()
+            became = self.counter.give(one, partial(self.bench.made, next(answered)))
+            yield self.bench.costed(became, begun) if isinstance(became, Done) else became
+
+
+def _source(accepted: Accepted) -> Source:
+    """Return where a photo is read."""
+    return accepted.errand.item.path or sys.stdin.buffer, {}
 
 
 def _before(line: Line) -> Became:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from mystyle_cli.batch.companions import Companions
 from mystyle_cli.batch.errands import Job
 from mystyle_cli.errors import DecodeError, MystyleError, UsageError, contained, reason_of
-from mystyle_cli.terminal.inputs import PICTURES
+from mystyle_cli.files.reading import Handed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,37 +33,6 @@ Answer = TypeVar("Answer", bound=Answered)
 
 
 @dataclass(frozen=True)
-class Companions:
-    """Files that belong to inputs: one for all, or a folder with one of each input's name."""
-
-    path: Path
-    endings: frozenset[str]  # of the files that count, lower case
-    what: str
-
-    def of(self, job: Job) -> Path:
-        """Return an input's companion; raises UsageError where a folder has none of its name, or several."""
-        if not self.path.is_dir():
-            return self.path
-        wanted = job.item.relative.with_suffix("")
-        folder = self.path / wanted.parent
-        there = [
-            file
-            for file in (sorted(folder.iterdir()) if folder.is_dir() else [])
-            if file.suffix.lower() in self.endings
-        ]
-        # inputs that differ only in their ending have companions that keep it: a.jpg.png
-        matching = [file for file in there if file.stem == job.item.relative.name]
-        matching = matching or [file for file in there if file.stem == wanted.name]
-        if len(matching) != 1:
-            number = "no" if not matching else "more than one"
-            raise UsageError(
-                f"{job.item.name}: {number} {self.what} called {wanted}.* in {self.path}",
-                f"Put exactly one {self.what} of that name there.",
-            )
-        return matching[0]
-
-
-@dataclass(frozen=True)
 class SubjectReader:
     """Makes subjects of jobs."""
 
@@ -71,16 +41,21 @@ class SubjectReader:
     region: Region | None = None
     transparent: bool = False  # where nothing else says what to fill, what is transparent is filled
 
+    @property
+    def companions(self) -> tuple[Companions, ...]:
+        """What is read of each photo besides itself."""
+        return tuple(one for one in (self.masks, self.landmarks) if one is not None)
+
     def read(self, job: Job) -> Subject:
         """Return the subject of a job; raises MystyleError where its mask or points cannot be read."""
         from mystyle_cli.find.locate import Subject, mask_of
         from mystyle_cli.find.region import mask_of_opacity
         from mystyle_cli.photos.decode import decode
 
-        mask = mask_of(decode(self.masks.of(job))) if self.masks else None
+        mask = mask_of(decode(job.file(self.masks))) if self.masks else None
         if self.transparent and not (self.masks or self.region) and job.photo.alpha is not None:
             mask = mask_of_opacity(job.photo.alpha)
-        points = read_landmarks(self.landmarks.of(job)) if self.landmarks else None
+        points = read_landmarks(job.file(self.landmarks)) if self.landmarks else None
         return Subject(job.photo, mask, points, job.item.name, self.region)
 
 
@@ -118,22 +93,7 @@ def _together(
     return [answer for subject in subjects for answer in _together([subject], core)]
 
 
-def mask_companions(path: Path) -> Companions:
-    """Return where masks are found."""
-    return Companions(path, PICTURES, "mask")
-
-
-def landmark_companions(path: Path | None) -> Companions | None:
-    """Return where face points are found, if anywhere."""
-    return Companions(path, frozenset({".npy", ".txt"}), "file of points") if path else None
-
-
-def code_companions(path: Path) -> Companions:
-    """Return where saved codes are found."""
-    return Companions(path, frozenset({".safetensors"}), "saved code")
-
-
-def read_landmarks(path: Path) -> NDArray[np.float64]:
+def read_landmarks(path: Path | Handed) -> NDArray[np.float64]:
     """Read 68 face points from .npy or from lines of `x y`.
 
     Raises:

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from mystyle_cli.batch.batch import open_batch
-from mystyle_cli.batch.errands import Job, Picture, Result, finished
+from mystyle_cli.batch.companions import Companions, code_companions, landmark_companions
+from mystyle_cli.batch.errands import Job, Needs, Picture, Result, finished
 from mystyle_cli.batch.running import Asked
-from mystyle_cli.batch.subjects import (
-    Companions,
-    SubjectReader,
-    answer_each,
-    code_companions,
-    landmark_companions,
-)
+from mystyle_cli.batch.subjects import SubjectReader, answer_each
 from mystyle_cli.commands.restore import UNMARKED, keep_code_option, refuse_long_codes
 from mystyle_cli.config import BETA_EDIT
 from mystyle_cli.errors import MystyleError, UsageError, contained
@@ -339,6 +334,16 @@ class OpenEditing:
             answer = recalling(person, renderer, task, code_companions(codes))
         return _Editing(person, self.settings, self.drawing.keep_code, answer)
 
+    def needs(self) -> Needs:
+        """Return what it reads."""
+        codes = () if self.drawing.codes is None else (code_companions(self.drawing.codes),)
+        stays = "--refine keeps what it tunes in the profile" if self.drawing.refine else ""
+        return Needs((self.profile,), (*self.reader.companions, *codes), stays)
+
+    def moved(self, people: Sequence[Found]) -> OpenEditing:
+        """Return the same of a profile that lies elsewhere."""
+        return replace(self, profile=people[0])
+
 
 def _refiner(profile: Profile) -> Refiner:
     """Return what tunes the person's generator on photos, and keeps what comes of it in the profile."""
@@ -368,7 +373,7 @@ def recalling(profile: Profile, renderer: Renderer, task: EditTask, codes: Compa
         photos: list[EditedPhoto | MystyleError] = []
         for job in jobs:
             try:
-                code = load_code(codes.of(job), profile)
+                code = load_code(job.file(codes), profile)
                 person, subject = profile.one(code.person or None), Subject(job.photo, name=job.item.name)
                 photos.append(edit_saved(person, renderer, subject, code, task, progress))
             except Exception as error:

@@ -16,7 +16,8 @@ from mystyle_cli.batch.asking import (
     where_options,
 )
 from mystyle_cli.batch.batch import open_batch
-from mystyle_cli.batch.subjects import SubjectReader, landmark_companions
+from mystyle_cli.batch.companions import landmark_companions
+from mystyle_cli.batch.subjects import SubjectReader
 from mystyle_cli.config import BETA_INPAINT, BETA_INVERT, BETA_RESTORE, BETA_UPSCALE
 from mystyle_cli.errors import UsageError
 from mystyle_cli.terminal.app import App, Command, Unused, pass_app

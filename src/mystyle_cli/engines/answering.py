@@ -14,14 +14,14 @@ class Answering:
     """A worker's answers; the opener is opened for the first chunk."""
 
     opener: Opener
-    _notes: list[Note] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)  # that are told with the next outcome
     _work: Work | None = None
 
     def open(self) -> Exception | None:
         """Open what all items need, if it is not open; returns what was raised."""
         try:
             if self._work is None:
-                self._work = self.opener.open(Seat(self._notes.append))
+                self._work = self.opener.open(Seat(self.notes.append))
         except Exception as error:
             return told(error)
         return None
@@ -35,7 +35,7 @@ class Answering:
                 answers = tuple(self._work(chunk.items))
             except Exception as error:
                 failure = told(error)
-        notes, self._notes[:] = tuple(self._notes), []
+        notes, self.notes[:] = tuple(self.notes), []
         return Outcome(chunk.number, answers, error=failure, notes=notes)
 
 

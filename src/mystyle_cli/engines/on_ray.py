@@ -20,9 +20,10 @@ from typing import Any, Final
 
 from mystyle_cli import __version__
 from mystyle_cli.engines.answering import Answering, told
-from mystyle_cli.engines.engine import Chunk, Demand, Opener, Outcome, Pool, Seat
+from mystyle_cli.engines.engine import Chunk, Demand, Note, Opener, Outcome, Pool, Seat
 from mystyle_cli.engines.local import fitting
 from mystyle_cli.engines.sharing import Sign, shared_logs, sign_in
+from mystyle_cli.engines.shipping import Hold, Load, Shipped, Shipping
 from mystyle_cli.errors import MystyleError, one_line
 from mystyle_cli.installing import install_command
 from mystyle_cli.nets.processors import settle
@@ -170,15 +171,13 @@ class Site:
     folder: Path
     sign: Sign | None = None  # which they must see; none where all of them are of this machine
 
-    def enter(self) -> Exception | None:
-        """Go there; returns what is said where that is not the driver's folder."""
-        if self.sign is not None and (missing := self.sign.missing()) is not None:
-            return missing
+    def missing(self) -> MystyleError | None:
+        """Go there; returns what is said where the driver's folders are not seen."""
         try:
             os.chdir(self.folder)
         except OSError as error:
-            return told(error)
-        return None
+            return told(error) if self.sign is None else self.sign.unseen(self.folder)
+        return None if self.sign is None else self.sign.missing()
 
 
 class _Worker:
@@ -190,10 +189,26 @@ class _Worker:
 
     def ready(self) -> _Ready:
         """Open what all items need; say where this is."""
+        missing = self.site.missing()
+        return self._ready(missing or self.answering.open(), blind=missing is not None)
+
+    def load(self, load: Load) -> _Ready:
+        """Open what all items need where it has to be sent."""
         import ray
 
-        failure = self.site.enter() or self.answering.open()
-        return _Ready(ray.get_runtime_context().get_node_id(), os.uname().nodename, __version__, failure)
+        try:
+            self.hold = Hold.made(ray.get)  # which lies there as long as this process lives
+            where = f"{os.uname().nodename} does not see the files: what it works on is sent there"
+            self.answering = Answering(load.opener(self.hold), [Note("info", where)])
+        except Exception as error:
+            return self._ready(told(error))
+        return self._ready(self.answering.open())
+
+    def _ready(self, failure: Exception | None, *, blind: bool = False) -> _Ready:
+        import ray
+
+        node = ray.get_runtime_context().get_node_id()
+        return _Ready(node, os.uname().nodename, __version__, failure, blind)
 
     def outcome(self, chunk: Chunk) -> Outcome:
         """Answer for a chunk."""
@@ -208,6 +223,7 @@ class _Ready:
     machine: str
     version: str
     failure: Exception | None
+    blind: bool = False  # whether that is because it does not see the driver's folders
 
 
 @dataclass
@@ -217,6 +233,7 @@ class _Actor:
     handle: Any
     chunk: Chunk | None = None
     ready: _Ready | None = None
+    loaded: bool = False  # it does not see the driver's folders, and has been sent what it lacks
 
 
 @dataclass
@@ -227,6 +244,8 @@ class _Actors:
     opener: Opener | None  # none where nothing is begun
     demand: Demand
     site: Site
+    _shipping: Shipping | None = None  # once an actor needs it
+    _load: Any = None  # Ray's, the same for all actors that need it
     _calls: dict[Any, _Actor] = field(default_factory=dict)  # what each actor is doing now
     _idle: list[_Actor] = field(default_factory=list)
     _waiting: deque[Chunk] = field(default_factory=deque)  # for an actor
@@ -262,12 +281,28 @@ class _Actors:
         while self._waiting and self._idle:
             actor = self._idle.pop()
             actor.chunk = self._waiting.popleft()
-            self._calls[actor.handle.outcome.remote(actor.chunk)] = actor
+            self._calls[actor.handle.outcome.remote(self._handed(actor))] = actor
         opening = sum(actor.ready is None for actor in self._calls.values())
         living = len(self._calls) + len(self._idle)
         for _ in range(min(len(self._waiting) - opening, self.seats - living)):
             actor = self._started()
             self._calls[actor.handle.ready.remote()] = actor
+
+    def _handed(self, actor: _Actor) -> Chunk:
+        """Return an actor's chunk as it goes there."""
+        assert actor.chunk is not None
+        if self._shipping is None or not actor.loaded:
+            return actor.chunk
+        return replace(actor.chunk, items=tuple(self._shipping.pack(actor.chunk.items, self.ray.put)))
+
+    def _send(self, actor: _Actor) -> None:
+        """Have an actor open that does not see the driver's folders."""
+        if self._shipping is None:
+            assert isinstance(self.opener, Shipped)
+            self._shipping = self.opener.shipping()
+            self._load = self.ray.put(self._shipping.load(self.ray.put))
+        actor.loaded = True
+        self._calls[actor.handle.load.remote(self._load)] = actor
 
     def _started(self) -> _Actor:
         options = {"num_cpus": 1, "num_gpus": 1 if self.demand.gpu else 0, "max_restarts": 0}
@@ -303,10 +338,15 @@ class _Actors:
         if isinstance(found, _Ready):
             if found.version != __version__:
                 found = replace(found, failure=_unlike(found))
+            elif found.blind and isinstance(self.opener, Shipped):
+                self._send(actor)
+                return None
             if found.failure is not None:
                 self.ray.kill(actor.handle)
                 return self._failed(found.failure)
             actor.ready = found
+        elif actor.loaded and self._shipping is not None and actor.chunk is not None:
+            found = replace(found, answers=self._shipping.unpack(actor.chunk.items, found.answers))
         actor.chunk = None
         self._idle.append(actor)
         return found if isinstance(found, Outcome) else None

@@ -1,4 +1,4 @@
-"""What workers on other machines must see as the driver does: the folder of its run, and its locks."""
+"""What workers on other machines see as the driver does: the folder of its run, and its locks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ def shared_logs(folder: Path | None, engine: str) -> Path:
         MystyleError: no run is kept, or its file system holds locks on each machine alone.
     """
     if folder is None:
-        raise MystyleError(f"{engine} needs the folder of a run", "Use --on local.")
+        raise MystyleError(
+            f"{engine}: its workers meet in the folder of a run, and of this command none is kept",
+            "Use --on local:N, or --on ray, a cluster of this machine's own.",
+        )
     if fault := lock_fault(folder):
         raise MystyleError(
             f"{engine}: no lock in {folder} is seen by other machines: {fault}",
@@ -53,8 +56,12 @@ class Sign:
                 return None
         except OSError:
             pass
+        return self.unseen(self.path.parent.parent)
+
+    def unseen(self, folder: Path) -> MystyleError:
+        """Return what is said where a folder of the driver's is not seen on this machine."""
         return MystyleError(
-            f"{os.uname().nodename} does not see {self.path.parent}",
+            f"{os.uname().nodename} does not see {folder}",
             "All machines must see the store, photos and results at the same places: --store, -o.",
         )
 

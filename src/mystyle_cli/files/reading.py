@@ -6,10 +6,27 @@ import errno
 import hashlib
 import os
 import stat
+from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
 
 from mystyle_cli.files.places import NAME_SURROGATE, NO_LINK, Place, descend
+
+
+@dataclass(frozen=True)
+class Handed:
+    """A file's content, read where the file is and handed on to where it is not."""
+
+    path: Path  # what messages call it
+    data: bytes = field(repr=False)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def suffix(self) -> str:
+        """The file's ending."""
+        return self.path.suffix
 
 
 class StrangeFileError(OSError):

@@ -26,6 +26,7 @@ from mystyle_cli.person.layout import (
     REFERENCES,
     digest_of_data,
     place_of,
+    read_data,
 )
 from mystyle_cli.person.manifest import NAME, Manifest, State, export_state, remedy
 from mystyle_cli.person.reference import TRAIN, read_faces, read_records
@@ -170,6 +171,16 @@ class Profile:
                 f"Give the command again; if it fails again, restore the file, or {otherwise}.",
             )
         return path
+
+    def read_files(self) -> dict[str, bytes]:
+        """Return all that it is made of by its names, as it is known; raises ProfileError."""
+        names = [NAME, *self.manifest.digests()]
+        for name in names[1:]:
+            self.file(name)
+        try:
+            return {name: read_data(self.path, name) for name in names}
+        except OSError as error:
+            raise unreadable(self.path, error) from error
 
     @cached_property
     def _every_record(self) -> tuple[PhotoRecord, ...]:

@@ -27,6 +27,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from mystyle_cli.errors import DecodeError, reason_of
 from mystyle_cli.files import reading
+from mystyle_cli.files.reading import Handed
 from mystyle_cli.installing import install_command
 from mystyle_cli.photos.colour import ADOBE, BT709, Encoding, coded, scaled, to_srgb
 from mystyle_cli.photos.formats import RAW, READ, bare_png, cicp, ended_jpegs, kind_of
@@ -82,7 +83,7 @@ class Photo:
     notes: tuple[str, ...] = ()
 
 
-def decode(source: Path | str | bytes | BinaryIO) -> Photo:
+def decode(source: Path | str | bytes | BinaryIO | Handed) -> Photo:
     """Read a photo from a path, a file's bytes, or a binary stream, which is read to its end.
 
     Raises:
@@ -129,9 +130,11 @@ def _is_grey(pixels: Pixels) -> bool:
     )
 
 
-def _read(source: Path | str | bytes | BinaryIO) -> tuple[bytes, str, Path | None]:
+def _read(source: Path | str | bytes | BinaryIO | Handed) -> tuple[bytes, str, Path | None]:
     if isinstance(source, bytes):
         return source, "the picture", None
+    if isinstance(source, Handed):
+        return source.data, str(source), source.path
     if not isinstance(source, (str, os.PathLike)):
         name = getattr(source, "name", None) or "the picture"
         data = source.read(LARGEST_FILE + 1)
@@ -154,12 +157,14 @@ def _digest_of(path: Path) -> str:
         return hashlib.sha256(os.fsencode(path.name)).hexdigest()
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: Path | Handed) -> bytes:
     """Return the bytes of a file that may be a photo; only a regular file, or a link to one, is ever read.
 
     Raises:
         DecodeError: it cannot be read, is no regular file, or is too large.
     """
+    if isinstance(path, Handed):
+        return path.data
     try:
         return reading.read_file(path, LARGEST_FILE)
     except reading.StrangeFileError as error:

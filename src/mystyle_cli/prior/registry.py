@@ -87,6 +87,22 @@ class Prior:
         """Roles that the prior fills."""
         return tuple(role for role in ROLES if role in self.metadata["roles"])
 
+    @property
+    def bundled(self) -> bool:
+        """Whether it came with the program."""
+        return self.path.parent == BUNDLED
+
+    def read_files(self) -> dict[str, bytes]:
+        """Return all of its files by their names, as they are known; raises ModelError."""
+        found = {"prior.toml": LARGEST_TOML}
+        for entry in _entries(self.metadata):
+            self._check(entry)
+            found[str(entry["file"])] = LARGEST_NET
+        try:
+            return {name: read_file(self.path / name, most, self.path) for name, most in found.items()}
+        except OSError as error:
+            raise ModelError(f"{error.filename} cannot be read: {error.strerror}", AGAIN) from error
+
     def on(self, device: Device) -> Prior:
         """Return the same prior with its nets on a device; what is open and checked stays so."""
         return self if device == self.device else replace(self, device=device)

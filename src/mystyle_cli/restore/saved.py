@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mystyle_cli.errors import ProfileError, UsageError
+from mystyle_cli.files.reading import Handed
 from mystyle_cli.find.locate import Subject, as_photo, place
 from mystyle_cli.hull import hull
 from mystyle_cli.person.files import Notes, load_tensors, parse_whole, tensor_bytes, write_whole
@@ -102,12 +103,14 @@ def code_bytes(profile: Profile, found: Restoration, *, aligned: bool) -> bytes:
     return tensor_bytes({"alpha_plus": found.alpha_plus, "quad": np.asarray(found.located.quad)}, notes)
 
 
-def load_code(path: Path, profile: Profile) -> SavedCode:
+def load_code(path: Path | Handed, profile: Profile) -> SavedCode:
     """Read a saved code.
 
     Raises:
         UsageError: the file is none, is damaged, or belongs to other anchors than the profile's.
     """
+    if isinstance(path, Handed):
+        return parse_code(path.path, path.data, profile)
     return _checked(path, lambda: load_tensors(path), profile)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ class Found:
     version: str
     prior: str  # digest of the prior that it was tuned from
     _opened: Profile | None = field(default=None, compare=False, repr=False)
+    _prior: Path | None = field(default=None, compare=False, repr=False)  # its folder, where no name finds it
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_opened": None}
@@ -36,12 +37,22 @@ class Found:
         """
         if self._opened is not None:
             return self._opened
-        profile = Store(self.root).open(self.name)
+        from mystyle_cli.prior.registry import open_prior
+
+        profile = Store(self.root).open(self.name, open_prior(self._prior) if self._prior else None)
         if version_of(profile) != self.version:
             raise ProfileError(
                 f"profile '{self.name}' was changed while it was worked with", "Run the same command again."
             )
         return profile.one(self.person) if self.person else profile
+
+    def moved(self, root: Path, prior: Path | None) -> Found:
+        """Return the same in another store, where copies of its files are.
+
+        Args:
+            prior: the folder of its prior; None where that is found as it was.
+        """
+        return replace(self, root=root, _opened=None, _prior=prior)
 
 
 def found(profile: Profile) -> Found:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mystyle_cli.batch.asking import Ask
 from mystyle_cli.batch.batch import open_batch
-from mystyle_cli.batch.errands import Job, Picture, Result, finished
+from mystyle_cli.batch.errands import Job, Needs, Picture, Result, finished
 from mystyle_cli.batch.ledger import SOME_FAILED
 from mystyle_cli.batch.subjects import SubjectReader, answer_each
 from mystyle_cli.engines.engine import Note
@@ -92,6 +92,14 @@ class OpenGroup:
         device = choose_device(self.device, seat.tell, torch=self.settings.quality != "instant")
         group = Group([profile.open().on(device) for profile in self.profiles], self.task, self.settings)
         return _Hands(group, self.reader, seat)
+
+    def needs(self) -> Needs:
+        """Return what it reads."""
+        return Needs(self.profiles, self.reader.companions)
+
+    def moved(self, people: Sequence[Found]) -> OpenGroup:
+        """Return the same of profiles that lie elsewhere."""
+        return replace(self, profiles=tuple(people))
 
 
 @dataclass(frozen=True)
@@ -200,8 +208,6 @@ def _report(face: GroupFace) -> dict[str, object]:
 
 def _marks(group: Group, done: list[GroupFace]) -> Provenance:
     """Return what a result says of itself: of one face as any result, of several what they share."""
-    from dataclasses import replace
-
     each = []
     for face in done:
         made, profile = face.restoration, face.profile

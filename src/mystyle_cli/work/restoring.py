@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mystyle_cli.batch.errands import Job, Picture, Result, finished
+from mystyle_cli.batch.errands import Job, Needs, Picture, Result, finished
 from mystyle_cli.batch.subjects import SubjectReader, answer_each
 from mystyle_cli.errors import MystyleError
 from mystyle_cli.progress import Progress
@@ -46,6 +46,14 @@ class OpenRestoring:
         device = choose_device(self.device, seat.tell, torch=self.settings.quality != "instant")
         profile = self.profile.open().on(device)
         return _Hands(Restoring(profile, self.task, self.settings, self.keep_code), self.reader)
+
+    def needs(self) -> Needs:
+        """Return what it reads."""
+        return Needs((self.profile,), self.reader.companions)
+
+    def moved(self, people: Sequence[Found]) -> OpenRestoring:
+        """Return the same of a profile that lies elsewhere."""
+        return replace(self, profile=people[0])
 
 
 @dataclass(frozen=True)
