@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from mystyle_cli.engines.runs import NOTES, Noting, Run, fingerprint
@@ -45,3 +46,15 @@ def test_a_line_that_was_torn_off_costs_no_other(tmp_path: Path) -> None:
             stream.write('{"photo": "00')
         notes.add(tmp_path / "b.png", b"b", PHOTO)
     assert [Path(line["output"]).name for _, line in run.lines()] == ["a.png", "b.png"]
+
+
+def test_what_is_there_tells_which_line_is_of_it(tmp_path: Path) -> None:
+    """Whichever file of lines is read last, and whether or not what the last line announced was written."""
+    run, result = Run(tmp_path / "runs", "0" * 16), tmp_path / "a.png"
+    result.write_bytes(b"second")
+    with run.driven():
+        for number in range(12):  # files of lines have names by chance
+            Noting.of(run).open().add(result, b"second" if number == 5 else b"%d" % number, PHOTO)
+        line = Noting.of(run).open().lines_on([result])[result]
+        assert line["written"] == hashlib.sha256(b"second").hexdigest()
+    assert run.results() == [result]

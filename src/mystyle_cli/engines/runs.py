@@ -218,9 +218,9 @@ class Run:
 
     def results(self) -> list[Path]:
         """Return the results that are there as they were written, in the order of their names."""
-        lines = {line["output"]: line for _, line in self.lines() if "output" in line}
-        notes = Notes(lines.values(), Path(os.sep), lambda data: None)
-        there = (Path(os.sep, name) for name in sorted(lines))
+        lines = [line for _, line in self.lines() if "output" in line]
+        notes = Notes(lines, Path(os.sep), lambda data: None)
+        there = (Path(os.sep, name) for name in sorted({line["output"] for line in lines}))
         return [path for path in there if notes.line_on(path) is not None]
 
     def noted(self) -> dict[str, int]:

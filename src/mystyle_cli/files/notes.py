@@ -54,14 +54,16 @@ class Notes:
     def __init__(self, lines: Iterable[Line], base: Path, append: Callable[[bytes], None]) -> None:
         self.base, self.append = base, append
         self._done: set[tuple[str, str]] = set()
-        self._of: dict[str, Line] = {}  # the last line on each result, by its name
+        # lines on results by their names and digests: what is there tells which line is of it, whatever order
+        # those of several files are read in, and whether or not what a later one announced was ever written
+        self._of: dict[str, dict[str, Line]] = {}
         for line in lines:
             self._know(line)
 
     def _know(self, line: Line) -> None:
         self._done.add((line["photo"], line["asked"]))
         if "output" in line:
-            self._of[line["output"]] = line
+            self._of.setdefault(line["output"], {})[line.get("written", "")] = line
 
     def knows(self, photo: str, asked: str) -> bool:
         """Tell whether a photo of this digest was worked on so, or could not be."""
@@ -72,9 +74,9 @@ class Notes:
         return written(os.path.relpath(output, self.base))
 
     def line_on(self, output: Path) -> Line | None:
-        """Return the last line on a result that is there as it was written then; else None."""
-        line = self._of.get(self.name_of(output))
-        return line if line is not None and line.get("written") == digest(output) else None
+        """Return a line on a result that is there as it was written then; else None."""
+        known = self._of.get(self.name_of(output))
+        return known.get(digest(output) or "absent") if known else None
 
     def add(self, line: Line) -> None:
         """Add a line; raises OSError where it cannot be kept."""
