@@ -14,7 +14,7 @@ from pathlib import Path
 import benchmarks
 from benchmarks.measure import Report, machine
 
-NOT_BENCHMARKS = {"__main__", "measure", "people", "plain"}
+NOT_BENCHMARKS = {"__main__", "clusters", "measure", "people", "plain"}
 
 
 def names() -> list[str]:

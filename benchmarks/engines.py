@@ -10,23 +10,23 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from benchmarks.clusters import on, present
 from benchmarks.measure import Report, Spread, spread
 from mystyle_cli.engines.engine import Demand, Seat
 from mystyle_cli.engines.engine import Spread as Loop
 from mystyle_cli.engines.named import parse
+from mystyle_cli.nets.memory import peak_memory
 
 SIZES: Final = (100, 1_000, 10_000)
 TOGETHER: Final = {"local:1": 1, "local:2": 1, "ray": 1, "slurm": 10}
@@ -48,7 +48,8 @@ class Nothing:
 def run(rounds: int) -> Report:
     """Measure every case as often as rounds."""
     found: dict[tuple[str, int], list[dict[str, float]]] = {}
-    with _engines() as engines:
+    with ExitStack() as stack:
+        engines = {name: stack.enter_context(on(name)) for name in present(TOGETHER)}
         for _, (name, (engine, added)), size in itertools.product(range(rounds), engines.items(), SIZES):
             found.setdefault((name, size), []).append(_apart(engine, added, size, TOGETHER[name]))
     figures: dict[str, Spread] = {}
@@ -68,26 +69,6 @@ def run(rounds: int) -> Report:
     return Report(
         "What an engine costs by itself", figures, ratios, {"start_up": "until the first answer, apart"}
     )
-
-
-@contextmanager
-def _engines() -> Iterator[dict[str, tuple[str, dict[str, str]]]]:
-    """Yield what `--on` would be told, and what is added to the environment, by the case's name."""
-    from contextlib import ExitStack
-
-    from tests.engines.slurm import missing, slurm
-
-    engines: dict[str, tuple[str, dict[str, str]]] = {name: (name, {}) for name in ("local:1", "local:2")}
-    with ExitStack() as stack:
-        if find_spec("ray") is not None:
-            from tests.engines.ray_nodes import ray_nodes
-
-            nodes = stack.enter_context(ray_nodes(2))
-            secrets = {name: value for name, value in os.environ.items() if name.startswith("RAY_")}
-            engines["ray"] = (f"ray:{nodes.address}", secrets)
-        if find_spec("submitit") is not None and not missing():
-            engines["slurm"] = ("slurm", stack.enter_context(slurm(2)))
-        yield engines
 
 
 def _apart(engine: str, added: dict[str, str], size: int, together: int) -> dict[str, float]:
@@ -115,12 +96,11 @@ def _drive(engine: str, size: int, together: int) -> dict[str, float]:
         ended = time.perf_counter()
     if count != size:
         raise RuntimeError(f"{count} answers of {size}")
-    unit = 1e6 if sys.platform == "darwin" else 1e3  # bytes there, kilobytes elsewhere
     return {
         "first": first - began,
         "working": ended - first,
         "processor": time.process_time() - spent,
-        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit,
+        "memory": peak_memory() / 1e6,
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,22 @@ def test_without_a_limit_the_machine_counts(tree: Path, membership: str | None) 
     write(tree / "elsewhere", memory_max=GIB, memory_current=0)
     write(tree / "cgroup", memory_max="max", memory_current=GIB)
     assert memory.free_memory() == 1000 * GIB
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is counted for a process by another")
+def test_the_most_that_a_process_held_is_its_own() -> None:
+    """What it has given back counts, what its parent held when it started does not."""
+    script = (
+        "import subprocess, sys\n"
+        "from mystyle_cli.nets.memory import peak_memory\n"
+        "large = b'x' * (1 << 28)\n"
+        "del large\n"
+        "print(peak_memory(), flush=True)\n"
+        "large = b'x' * (1 << 28)\n"
+        "ask = 'from mystyle_cli.nets.memory import peak_memory; print(peak_memory())'\n"
+        "subprocess.run([sys.executable, '-c', ask], check=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    parent, child = map(int, done.stdout.split())
+    assert parent >= 1 << 28
+    assert 0 < child < 1 << 27
