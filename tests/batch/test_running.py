@@ -19,10 +19,13 @@ from PIL import Image
 
 from mystyle_cli.batch import errands
 from mystyle_cli.batch.errands import Job, Result
-from mystyle_cli.batch.running import forecast
+from mystyle_cli.batch.running import Asked, forecast
+from mystyle_cli.engines.local import Local
 from mystyle_cli.engines.named import parse
 from mystyle_cli.engines.runs import NOTES, RECORD, RUNS, RunRecord, Runs
 from mystyle_cli.errors import MystyleError
+from mystyle_cli.nets.processors import settle
+from mystyle_cli.terminal.app import App
 from mystyle_cli.terminal.outputs import Originals, Target
 from tests.support.negatives import options, results, work
 from tests.support.toil import Negating
@@ -221,6 +224,35 @@ def test_a_forecast_is_of_what_was_measured(album: Path, capsys: pytest.CaptureF
     assert found["memory"] > 3 << 20
     work(options(album, dry_run=True, on=None), Negating(Path("log")))
     assert "local:1, 1 at a time" in capsys.readouterr().out
+
+
+def test_a_forecast_goes_by_workers_of_as_many_threads(
+    album: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What one with two threads took says nothing of one with another number; its memory does."""
+    settle(2)
+    work(options(album), Negating(Path("log")))
+    (run,) = Runs(Path("store")).all()
+    assert run.read().threads == 2
+    known = {}
+    for count, on in ((2, "local:1"), (3, "local:1"), (4, "local:2"), (1, "local:1")):
+        settle(count)
+        capsys.readouterr()
+        work(options(album, on=on, dry_run=True), Negating(Path("log")), json=True)
+        known[count] = json.loads(capsys.readouterr().out)["seconds"] is not None
+    assert known == {2: True, 3: False, 4: True, 1: False}
+    asked = Asked(App(store=Path("store")), "negative", ("",), ("a negative",))
+    assert asked.demand(Local(1), 1).memory
+
+
+def test_runs_of_earlier_versions_are_read(album: Path) -> None:
+    """They did not note threads."""
+    work(options(album), Negating(Path("log")))
+    (run,) = Runs(Path("store")).all()
+    text = json.loads((run.folder / RECORD).read_text())
+    assert text.pop("threads")
+    (run.folder / RECORD).write_text(json.dumps(text))
+    assert run.read().threads == 0
 
 
 def test_a_forecast_is_reckoned_by_what_an_item_took() -> None:

@@ -55,6 +55,23 @@ def test_a_run_from_beginning_to_end(run: Run, tmp_path: Path) -> None:
     assert run(*WORDS, "--on", "local:1").exit_code == 2  # nothing says any more whose they are
 
 
+@pytest.mark.parametrize("on", ["ray", "ray:head:6379", "slurm"])
+def test_threads_are_refused_where_a_worker_has_one_core(
+    run: Run, on: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before or after the command; what is set for all commands of this machine is no wish for others."""
+    photos(1)
+    for words in (["--threads", "2", *WORDS, "--on", on], [*WORDS, "--on", on, "--threads", "2"]):
+        done = run(*words)
+        assert done.exit_code == 2
+        assert f"--threads does nothing here: with --on {on} each worker has one core" in done.stderr
+    for name in ("ray", "submitit"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setenv("MYSTYLE_THREADS", "2")
+    assert "needs the optional" in run(*WORDS, "--on", on).stderr
+    assert run(*WORDS, "--on", "local:1", "--threads", "1").exit_code == 0
+
+
 @journey("inpaint", "--on", "--dry-run")
 @journey("restore", "--on", "--dry-run")
 @journey("invert", "--on", "--dry-run")

@@ -16,7 +16,7 @@ from tests.support.journeys import Run, document
 from tests.support.tiny_store import picture
 from tests.support.waiting import wait_until
 
-REST = ["--aligned", "--force", "--steps", "1", "--threads", "1"]
+REST = ["--aligned", "--force", "--steps", "1"]
 AWAY = ["--on", "ray:head:6379"]
 
 
@@ -24,6 +24,7 @@ AWAY = ["--on", "ray:head:6379"]
 def ray(run: Run, tmp_path: Path, tiny_prior: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRay:
     """A Ray of one node that sees nothing of what commands read."""
     hidden = [tmp_path / "store", *(Path(name).absolute() for name in ("in", "masks", "codes", "out"))]
+    monkeypatch.setenv("MYSTYLE_THREADS", "1")  # as a worker of Ray's has
     played = FakeRay([node(CPU=1, memory=32e9)], hidden=[*hidden, tiny_prior])
     monkeypatch.setitem(sys.modules, "ray", played)
     monkeypatch.setattr(on_ray, "engine", lambda address: Ray(address, played))  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mystyle_cli.engines import shipping
 from mystyle_cli.engines.shipping import LOCK, NAMES, Hold, Label, Parcel, remove, sweep
 from mystyle_cli.errors import MystyleError
 from mystyle_cli.files.owned import PASSING, UnsafeNameError
@@ -121,6 +122,16 @@ def test_what_killed_workers_left_goes_when_the_next_comes(tmp_path: Path) -> No
     assert not folder.exists()
     assert not passing.exists()
     assert there.folder.exists()
+
+
+def test_nothing_is_swept_where_locks_of_others_are_not_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hold that is not held here may be one of another machine's."""
+    folder = left_by_a_killed_worker(tmp_path, ["store/ada/profile.toml"])
+    monkeypatch.setattr(shipping, "lock_fault", lambda folder: f"{folder} is nfs mounted with nolock")
+    sweep(tmp_path)
+    assert (folder / "store/ada/profile.toml").exists()
 
 
 @pytest.mark.parametrize("names", [["../mine"], ["store/ada/other"], "torn [", {"a": 1}, [3], []])

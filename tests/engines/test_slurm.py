@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from mystyle_cli.engines import on_slurm
-from mystyle_cli.engines.engine import Chunk, Demand, LostError, Seat, Spread
+from mystyle_cli.engines.engine import Chunk, Demand, LostError, Outcome, Seat, Spread
 from mystyle_cli.engines.named import Where, parse
 from mystyle_cli.engines.on_slurm import Bundle, Slurm, read_progress
 from mystyle_cli.errors import MystyleError
@@ -260,6 +260,27 @@ def test_a_job_that_begins_again_goes_on(tmp_path: Path) -> None:
     (tmp_path / "me-pulse").unlink()
     Bundle(2, opener, (Chunk(9, (9,)),), tmp_path, "me")()
     assert not (tmp_path / "me-9.outcome").exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_what_is_no_file_is_not_read(played: Played, kind: str, tmp_path: Path) -> None:
+    """Where a job's answer should be: that is said in one line, and nothing waits for it."""
+    mine = tmp_path / "mine"
+    mine.write_bytes(pickle.dumps(Outcome(0, (0,))))
+
+    def make(bundle: Bundle) -> None:
+        place = bundle.folder / f"{bundle.driver}-{bundle.chunks[0].number}.outcome"
+        if kind == "link":
+            place.symlink_to(mine)
+        elif kind == "pipe":
+            os.mkfifo(place)
+        else:
+            place.mkdir()
+
+    played.ends = [(make, "DONE")]
+    with pytest.raises(MystyleError, match=r"\.outcome cannot be read"):
+        squares(played)
+    assert mine.exists()
 
 
 def test_nothing_is_read_that_others_could_have_written(played: Played) -> None:

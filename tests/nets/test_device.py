@@ -107,6 +107,25 @@ def test_a_provider_that_is_only_installed_is_no_word_worth(
     assert said == []
 
 
+@pytest.mark.parametrize("name", ["cpu", "cuda:1", "mps"])
+def test_the_device_of_a_tensor_is_one_that_can_be_asked_for(name: str) -> None:
+    """Torch calls a Mac's only graphics card mps:0, and --device calls it mps."""
+    import torch
+
+    kind, _, number = name.partition(":")
+    assert Device.of(torch.device(kind, int(number or 0))).wanted == name
+
+
+def test_no_device_is_asked_for_by_torch_s_name_for_it() -> None:
+    """Anywhere in the program: that is no name of a device of ours, but for those that have numbers."""
+    from pathlib import Path
+
+    import mystyle_cli
+
+    texts = [path.read_text("utf-8") for path in Path(mystyle_cli.__file__).parent.rglob("*.py")]
+    assert not [text for text in texts if "Device(str(" in text]
+
+
 def test_a_card_that_torch_cannot_use_is_told(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
     """auto goes on with the CPU and says why in one line; asked for by name it is refused with the reason."""
 

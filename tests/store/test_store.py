@@ -22,6 +22,8 @@ from mystyle_cli.person.files import write_whole
 from mystyle_cli.person.layout import MARKER, place_of
 from mystyle_cli.person.manifest import NAME, Manifest, read_manifest
 from mystyle_cli.person.migrations import FORMAT, Migration, migrate
+from mystyle_cli.store import locks as store_locks
+from mystyle_cli.store.locks import LOCKS
 from mystyle_cli.store.store import Store
 from tests.support.effort import HANGS
 from tests.support.versions import MARK, NEW, OLD, manifest_of, put
@@ -446,3 +448,19 @@ def test_a_reader_beside_a_commit_calls_nothing_damaged(
     (tmp_path / "adele/faces/0003.png").unlink()
     found = store.verify("adele") if reader == "verify" else store.entry("adele").detail
     assert "0003.png" in str(found)
+
+
+def test_no_lock_is_removed_where_those_of_others_are_not_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is free here may be held by a command on another machine, whose profile is not there yet."""
+    store = Store(tmp_path)
+    left = tmp_path / LOCKS / "ben.lock"
+    left.parent.mkdir()
+    left.touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(store_locks, "lock_fault", lambda folder: f"{folder} is nfs mounted with nolock")
+        with store.locked("ada"):
+            assert left.exists()
+    with store.locked("ada"):
+        assert not left.exists()

@@ -99,7 +99,7 @@ class Duel:
         self.generator = profile.prior.generator()
         self.average = copy.deepcopy(self.generator)
         self.photos = torch.from_numpy(profile.faces()).to(self.generator.device)
-        self.place = Device(str(self.generator.device))
+        self.place = Device.of(self.generator.device)
         self.precision = self.place.precision("auto")
         self.numbers = np.random.default_rng([seed, 0])
         self.random = torch.Generator().manual_seed(seed)

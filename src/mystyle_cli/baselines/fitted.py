@@ -60,7 +60,7 @@ class Fit:
         self.generator = profile.prior.generator()
         self.perceptual = profile.prior.perceptual()
         self.photos = torch.from_numpy(profile.faces()).to(self.generator.device)
-        self.place = Device(str(self.generator.device))
+        self.place = Device.of(self.generator.device)
         self.precision = self.place.precision(settings.precision)
         nets = self.generator, self.perceptual
         self.plan = plan_for(*nets, len(self.photos), settings, profile.device)

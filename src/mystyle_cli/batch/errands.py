@@ -20,6 +20,7 @@ from mystyle_cli.files.notes import Line, written
 from mystyle_cli.files.parsing import DocumentError, json_of
 from mystyle_cli.files.reading import Handed
 from mystyle_cli.nets.memory import peak_memory
+from mystyle_cli.nets.processors import threads
 from mystyle_cli.terminal.console import pour
 from mystyle_cli.terminal.inputs import Input
 from mystyle_cli.terminal.outputs import JPEG_QUALITY, Ground, Originals, Place, Target
@@ -170,6 +171,7 @@ class Cost:
     seconds: float  # of its share of what was done together
     opening: float  # seconds until the worker was ready
     memory: int  # bytes at most
+    threads: int  # that it had
 
 
 @dataclass(frozen=True)
@@ -424,7 +426,7 @@ class Bench:
     def costed(self, done: Done, begun: float) -> Done:
         """Return what was done with what it cost, its own part since an instant."""
         seconds = self.share + time.perf_counter() - begun
-        return replace(done, cost=Cost(seconds, self.opening, peak_memory()))
+        return replace(done, cost=Cost(seconds, self.opening, peak_memory(), threads()))
 
 
 class _Desk:

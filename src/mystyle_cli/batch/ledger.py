@@ -95,7 +95,7 @@ class Ledger:
     ) -> None:
         spread = Spread(order.where.open(), here=Seat(self.hear, self._step))
         if keeping is not None:
-            spread.demand = keeping.asked.demand(order.together)
+            spread.demand = keeping.asked.demand(spread.engine, order.together)
             spread.folder, spread.stopped = keeping.run.folder, keeping.run.stopped
         self.tell()
         with closing(spread.over(opener, errands)) as found:
@@ -114,10 +114,10 @@ class Ledger:
         Args:
             there: inputs whose results are there already.
         """
-        asked = order.asked
-        before = None if asked is None else asked.measured()
-        demand = Demand() if asked is None else asked.demand(order.together)
-        seats = order.where.open().seats(demand)
+        asked, engine = order.asked, order.where.open()
+        demand = Demand() if asked is None else asked.demand(engine, order.together)
+        seats = engine.seats(demand)
+        before = None if asked is None else asked.measured(engine.threads(seats))
         self.forecast = forecast(before, order.where, seats, len(self.inputs) - there, there)
         for line in self.forecast.lines():
             self.console.show(line)

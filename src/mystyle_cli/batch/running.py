@@ -15,6 +15,7 @@ from mystyle_cli.terminal.learning import GIB, duration
 
 if TYPE_CHECKING:
     from mystyle_cli.batch.errands import Cost
+    from mystyle_cli.engines.engine import Engine
     from mystyle_cli.engines.runs import Noting, Run, RunRecord
     from mystyle_cli.terminal.app import App
 
@@ -39,7 +40,7 @@ class Asked:
 
     @property
     def kind(self) -> str:
-        """A digest of what decides how long an item takes."""
+        """A digest of what decides how long an item takes, besides the threads that its worker has."""
         from mystyle_cli.engines.runs import fingerprint
 
         return fingerprint(self.command, self.app.device, *self.pace)[:16]
@@ -52,26 +53,30 @@ class Asked:
         stamps = [_stamp(path) for path in self.beside]
         return Runs(self.app.profiles().root).of((self.command, self.what, places, stamps))
 
-    def measured(self) -> RunRecord | None:
-        """Return the last run of the same kind of items on this machine, or None."""
+    def measured(self, threads: int | None = None) -> RunRecord | None:
+        """Return the last run of the same kind of items on this machine, or None.
+
+        Args:
+            threads: that workers had; None: any number.
+        """
         from mystyle_cli.engines.runs import Runs
 
-        return Runs(self.app.profiles().root).measured(self.kind)
+        return Runs(self.app.profiles().root).measured(self.kind, threads)
 
-    def demand(self, batch: int) -> Demand:
+    def demand(self, engine: Engine, batch: int) -> Demand:
         """Return what one worker takes, as far as that was measured.
 
         Args:
+            engine: on which that is.
             batch: items that are worked on together.
         """
         from mystyle_cli.nets.providers import cuda_devices
 
-        before = self.measured()
+        before, paced = self.measured(), self.measured(engine.threads(1))
+        memory = None if before is None else before.memory or None
+        each = None if paced is None else paced.each
         cards = self.app.device in ("auto", "cuda") and cuda_devices() > 0
-        if before is None:
-            return Demand(gpu=cards)
-        each = before.each
-        return Demand(before.memory or None, gpu=cards, seconds=None if each is None else each * batch)
+        return Demand(memory, gpu=cards, seconds=None if each is None else each * batch)
 
 
 def _stamp(path: Path) -> tuple[object, ...]:
@@ -115,6 +120,7 @@ class Kept:
     seconds: float = field(default=0.0, init=False)
     opening: float = field(default=0.0, init=False)
     memory: int = field(default=0, init=False)
+    threads: int = field(default=0, init=False)
 
     def count(self, cost: Cost | None) -> None:
         """Add what an item cost."""
@@ -122,6 +128,7 @@ class Kept:
             self.measured += 1
             self.seconds += cost.seconds
             self.opening, self.memory = max(self.opening, cost.opening), max(self.memory, cost.memory)
+            self.threads = cost.threads
 
     def end(self, items: int, done: int, skipped: int, failed: int) -> None:
         """Note how it came out; raises MystyleError where that cannot be written."""
@@ -156,7 +163,14 @@ def kept(asked: Asked, run: Run, where: Where, items: int) -> Iterator[Kept]:
 
 def _costing(record: RunRecord, by: RunRecord | Kept) -> RunRecord:
     """Return a record with what items cost by what was measured."""
-    return replace(record, measured=by.measured, seconds=by.seconds, opening=by.opening, memory=by.memory)
+    return replace(
+        record,
+        measured=by.measured,
+        seconds=by.seconds,
+        opening=by.opening,
+        memory=by.memory,
+        threads=by.threads,
+    )
 
 
 @dataclass(frozen=True)
@@ -197,7 +211,7 @@ def forecast(before: RunRecord | None, where: Where, workers: int, items: int, t
     """Return what work on items will take.
 
     Args:
-        before: the last run of the same kind of items, where there was one.
+        before: the last run of the same kind of items by workers of as many threads, where there was one.
         workers: at once.
         items: to be worked on.
         there: whose results are there.

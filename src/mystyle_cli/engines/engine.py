@@ -117,6 +117,9 @@ class Engine(Protocol):
     def seats(self, demand: Demand) -> int:
         """Return how many chunks would be under way at once, as far as that is known before they start."""
 
+    def threads(self, seats: int) -> int:
+        """Return how many threads each of so many workers has."""
+
     def start(
         self, opener: Opener, demand: Demand, folder: Path | None, here: Seat
     ) -> AbstractContextManager[Pool]:

@@ -51,6 +51,10 @@ class Local:
         """Return how many processes work."""
         return self.count or fitting(demand)
 
+    def threads(self, seats: int) -> int:
+        """Return a worker's share of the threads."""
+        return max(1, threads() // seats)
+
     @contextmanager
     def start(self, opener: Opener, demand: Demand, folder: Path | None, here: Seat) -> Iterator[Pool]:
         """Start workers, each when the first chunk for it is there."""
@@ -58,7 +62,7 @@ class Local:
         if count == 1:
             yield _Here(opener, here)
             return
-        pool = _Processes(opener, count, demand)
+        pool = _Processes(opener, count, demand, self.threads(count))
         try:
             yield pool
         finally:
@@ -127,6 +131,7 @@ class _Processes:
     opener: Opener
     seats: int
     demand: Demand
+    share: int  # of the threads, for each
     _workers: dict[int, _Worker] = field(default_factory=dict)  # by place, from 0
 
     def give(self, chunk: Chunk) -> None:
@@ -147,13 +152,12 @@ class _Processes:
         import multiprocessing
 
         context = multiprocessing.get_context("spawn")
-        share = max(1, threads() // self.seats)
         environment = {}
         if self.demand.gpu and (cards := _cards()):
             environment[VISIBLE] = cards[place % len(cards)]
         ours, theirs = context.Pipe()
         process = context.Process(
-            target=_serve, args=(theirs, self.opener, share, environment), name=f"mystyle-{place}"
+            target=_serve, args=(theirs, self.opener, self.share, environment), name=f"mystyle-{place}"
         )
         process.start()
         theirs.close()  # so that its end is the end of the pipe

@@ -80,6 +80,10 @@ class Ray:
         with self._connected():
             return _Actors(self.ray, None, demand, Site(Path.cwd())).seats
 
+    def threads(self, seats: int) -> int:
+        """Return one, for a worker takes a core."""
+        return 1
+
     @contextmanager
     def start(self, opener: Opener, demand: Demand, folder: Path | None, here: Seat) -> Iterator[Pool]:
         """Start workers, each when the first chunk for it is there."""

@@ -30,7 +30,8 @@ from mystyle_cli.engines.answering import Answering
 from mystyle_cli.engines.engine import Chunk, Demand, Opener, Outcome, Pool, Seat
 from mystyle_cli.engines.sharing import forget, shared_logs
 from mystyle_cli.errors import MystyleError, one_line
-from mystyle_cli.files.places import NO_LINK
+from mystyle_cli.files.notes import LARGEST
+from mystyle_cli.files.reading import open_file
 from mystyle_cli.files.writing import write_result
 from mystyle_cli.installing import install_command
 from mystyle_cli.nets.processors import settle
@@ -86,6 +87,10 @@ class Slurm:
     def name(self) -> str:
         """What `--on` calls it."""
         return f"slurm:{self.partition}" if self.partition else "slurm"
+
+    def threads(self, seats: int) -> int:
+        """Return one, for a worker takes a core."""
+        return 1
 
     @contextmanager
     def start(self, opener: Opener, demand: Demand, folder: Path | None, here: Seat) -> Iterator[Pool]:
@@ -393,15 +398,20 @@ class _Jobs:
         return outcomes
 
     def _read_own(self, name: str) -> bytes:
-        """Take what a job has written; raises MystyleError where anybody else could have."""
+        """Take what a job has written; raises MystyleError where it cannot be read, or anybody could have."""
         path = self.folder / name
-        with open(path, "rb", opener=lambda file, flags: os.open(file, flags | NO_LINK)) as file:
-            status, above = os.fstat(file.fileno()), self.folder.stat()
-            for one in (status, above):
-                if one.st_uid != os.geteuid() or stat.S_IMODE(one.st_mode) & 0o077:
-                    raise MystyleError(f"{path} is not this user's alone", "Find out who wrote it.")
-            data = file.read()
-        forget(self.folder, name)
+        try:
+            with open_file(path, LARGEST, self.folder) as file:
+                status, above = os.fstat(file.fileno()), self.folder.stat()
+                for one in (status, above):
+                    if one.st_uid != os.geteuid() or stat.S_IMODE(one.st_mode) & 0o077:
+                        raise MystyleError(f"{path} is not this user's alone", "Find out who wrote it.")
+                data = file.read()
+            forget(self.folder, name)
+        except OSError as error:
+            raise MystyleError(
+                f"{path} cannot be read: {error.strerror or error}", "Find out who wrote it."
+            ) from error
         return data
 
     def _lost(self) -> list[Outcome]:

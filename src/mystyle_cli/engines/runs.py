@@ -63,7 +63,8 @@ _FIELDS: Final = Record(
         "seconds": Number(0),
         "opening": Number(0),
         "memory": Whole(),
-    }
+    },
+    {"threads": Whole()},  # which earlier versions did not note
 )
 
 
@@ -86,6 +87,7 @@ class RunRecord:
     seconds: float = 0.0
     opening: float = 0.0  # that a worker took until it was ready, at most
     memory: int = 0  # bytes that a worker took at most, 0 where not known
+    threads: int = 0  # that a worker had then, 0 where not known
 
     @property
     def each(self) -> float | None:
@@ -343,12 +345,16 @@ class Runs:
             raise UsageError(f"there is {what} whose name begins with {name!r}", "See: mystyle jobs list")
         return found[0]
 
-    def measured(self, kind: str) -> RunRecord | None:
-        """Return the last run in which the same kind of item was measured, or None."""
+    def measured(self, kind: str, threads: int | None = None) -> RunRecord | None:
+        """Return the last run in which the same kind of item was measured, or None.
+
+        Args:
+            threads: that workers had; None: any number.
+        """
         for run in self.all():
             with suppress(MystyleError):
                 record = run.read()
-                if record.kind == kind and record.measured:
+                if record.kind == kind and record.measured and threads in (None, record.threads):
                     return record
         return None
 

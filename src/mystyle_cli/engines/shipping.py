@@ -25,6 +25,7 @@ from typing import IO, Any, Final, Protocol, Self, runtime_checkable
 from mystyle_cli.engines.engine import Opener
 from mystyle_cli.errors import MystyleError
 from mystyle_cli.files.documents import Items, Text
+from mystyle_cli.files.mounts import lock_fault
 from mystyle_cli.files.owned import PASSING, Layout, Owned, inside
 from mystyle_cli.files.parsing import json_of
 from mystyle_cli.files.reading import read_file
@@ -178,6 +179,8 @@ def _owned(folder: Path, names: Sequence[str]) -> Owned:
 
 def sweep(above: Path) -> None:
     """Remove the holds of this user whose workers are no more; what is not theirs stays."""
+    if lock_fault(above):  # a worker on another machine may hold one that is free here
+        return
     with suppress(OSError):
         for name in os.listdir(above):
             whole = name.removeprefix(PASSING)

@@ -11,9 +11,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
+from mystyle_cli.files.mounts import lock_fault
 from mystyle_cli.files.places import FOLDER, GUARDED, NEW, NO_LINK, Place, descend
 
 if TYPE_CHECKING:
@@ -131,9 +133,11 @@ def _locked(handle: int, sure: bool = False) -> bool:
 def sweep(folder: Path) -> None:
     """Remove what killed commands left half-written in a folder of the user's.
 
-    Files of other names stay, and so do those that a process is writing. The folder may be reached through
-    links, and need not exist.
+    Files of other names stay, and so do those that a process is writing; all of them where locks of other
+    machines are not seen. The folder may be reached through links, and need not exist.
     """
+    if lock_fault(folder):
+        return
     with suppress(OSError), descend(folder, ()) as place:
         for name in os.listdir(folder if place.handle is None else place.handle):
             half = TEMPORARY.fullmatch(name)
@@ -223,15 +227,31 @@ def lock_of(path: Path) -> BaseFileLock:
 
     Taking a lock empties its file, so what is there must be a lock already.
 
+    Where a file system has no locks, taking it raises OSError: a file that stands for one there would stay
+    when its process is killed, and keep nobody out in the meantime.
+
     Raises:
         OSError: a link or a file with content is in its place.
     """
+    with suppress(FileNotFoundError):
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size or status.st_nlink > 1:
+            raise OSError(errno.EEXIST, "something that is not a lock is in its place", str(path))
+    return _locks()(path, mode=OWNER_FILE, fallback_to_soft=False)
+
+
+@cache
+def _locks() -> type[BaseFileLock]:
+    """Return the kind of lock that the system has, which says in words where a file system has none."""
     from filelock import FileLock
 
-    try:
-        status = path.lstat()
-    except FileNotFoundError:
-        return FileLock(path, mode=OWNER_FILE)
-    if not stat.S_ISREG(status.st_mode) or status.st_size or status.st_nlink > 1:
-        raise OSError(errno.EEXIST, "something that is not a lock is in its place", str(path))
-    return FileLock(path, mode=OWNER_FILE)
+    class Lock(FileLock):
+        def acquire(self, *words: Any, **named: Any) -> Any:
+            try:
+                return super().acquire(*words, **named)
+            except OSError as error:
+                if error.errno != errno.ENOSYS:
+                    raise
+                raise OSError(errno.ENOSYS, "its file system has no locks", self.lock_file) from error
+
+    return Lock

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mystyle_cli.errors import DeviceError, UsageError
 from mystyle_cli.nets import memory
@@ -24,6 +24,9 @@ from mystyle_cli.nets.providers import (
     cuda_devices,
     find_provider,
 )
+
+if TYPE_CHECKING:
+    import torch
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -67,6 +70,11 @@ class Device:
             raise UsageError(
                 f"unknown device {self.wanted!r}", "use auto, cpu, cuda, cuda:0, mps or directml"
             )
+
+    @classmethod
+    def of(cls, place: torch.device) -> Device:
+        """Return the one that a tensor of torch's is on, which has a number there whatever its kind."""
+        return cls(str(place) if place.type in NUMBERED else place.type)
 
     @property
     def _index(self) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from mystyle_cli.errors import MystyleError, UsageError
+from mystyle_cli.files.mounts import lock_fault
 from mystyle_cli.files.owned import PASSING, Layout, Owned
 from mystyle_cli.files.paths import home
 from mystyle_cli.files.writing import lock_of, make_private
@@ -140,6 +141,8 @@ def _sweep(base: Path) -> None:
     """Remove the folders of servers that were killed: those whose lock nobody holds, and nothing else."""
     from filelock import Timeout
 
+    if lock_fault(base):  # a server on another machine may hold one that is free here
+        return
     for name in sorted(os.listdir(base)):
         own = Owned(base, name.removeprefix(PASSING), LAYOUT)
         if not OURS.fullmatch(own.name):

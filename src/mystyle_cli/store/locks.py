@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mystyle_cli.errors import ProfileError, UsageError
+from mystyle_cli.files.mounts import lock_fault
 from mystyle_cli.files.owned import PASSING
 from mystyle_cli.files.paths import check_name
 from mystyle_cli.files.writing import OWNER_FOLDER, lock_of, make_private
@@ -63,6 +64,8 @@ class Locks:
         """
         from filelock import Timeout
 
+        if lock_fault(self.root):  # a command on another machine may hold one that is free here
+            return
         with self._gate():
             taken = {name.casefold() for name in names()}
             for path in sorted(self.folder.glob("*.lock")):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,6 +35,7 @@ class App:
     debug: bool = False
     no_progress: bool = False
     words: tuple[str, ...] = ()  # of the command line, without the program
+    typed: set[str] = field(default_factory=set)  # the names of those that stood in the command line
     retried: str = ""  # the run that the words were kept of; then they may do nothing else than go on with it
 
     @property
@@ -150,7 +151,10 @@ def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None
         if source is ParameterSource.ENVIRONMENT and context.parent is not None:
             return  # the program has read it, before what was typed there
         if value not in (None, False, 0):  # not given here, and perhaps before the command's name
-            setattr(context.ensure_object(App), name, value)
+            app = context.ensure_object(App)
+            setattr(app, name, value)
+            if source is ParameterSource.COMMANDLINE:
+                app.typed.add(name)
 
     return callback
 
@@ -263,6 +267,12 @@ class Command(_Everywhere):
             raise UsageError(
                 f"the run {app.retried} is of no command with --on",
                 f"Remove it: mystyle jobs remove {app.retried}",
+            )
+        on = context.params.get("on")
+        if on is not None and on.kind != "local" and "threads" in app.typed:
+            raise UsageError(
+                f"--threads does nothing here: with --on {on.name} each worker has one core",
+                "Leave it out, or use --on local.",
             )
         settle(app.threads)  # before a library that has threads is loaded
         return super().invoke(context)

@@ -126,7 +126,7 @@ class _Run:
         settings: RefineSettings,
     ) -> None:
         self.generator, self.perceptual, self.settings = generator, perceptual, settings
-        self.place = Device(str(generator.device))
+        self.place = Device.of(generator.device)
         self.precision = self.place.precision(settings.precision)
         codes = _codes(w_plus, anchors, settings)
         self.plan = self._plan(len(codes))

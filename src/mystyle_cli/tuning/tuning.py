@@ -184,7 +184,7 @@ class _Run:
         self._follow(plan or Plan(at_once=settings.batch))
         self.parameters = tuned_parameters(self.generator)
         where = next(iter(self.parameters.values())).device
-        self.device = Device(str(where))
+        self.device = Device.of(where)
         self.precision = self.device.precision(settings.precision)
         self.state_path = state_dir / STATE_FILE if state_dir is not None and ranks.first else None
         wanted = self.state_path is not None or ranks.several

@@ -14,6 +14,7 @@ from mystyle_cli.batch.running import Asked, Order
 from mystyle_cli.errors import UsageError, contained
 from mystyle_cli.files.paths import check_name
 from mystyle_cli.nets.memory import peak_memory
+from mystyle_cli.nets.processors import threads
 from mystyle_cli.terminal.app import App, choose_device
 from mystyle_cli.terminal.inputs import Input, pictures_of
 from mystyle_cli.terminal.learning import TuningOptions, photo_summary, result_lines
@@ -114,7 +115,7 @@ class OpenLearning:
                 except Exception as error:
                     yield contained(folder.name, error)
                     continue
-                cost = Cost(time.perf_counter() - begun, opening, peak_memory())
+                cost = Cost(time.perf_counter() - begun, opening, peak_memory(), threads())
                 yield _done(learned, cost) if learned.worked else LeftOut()
 
         return learn_all
