@@ -145,6 +145,28 @@ def test_it_does_as_one_process_does(
     assert not [*Path("tmp").rglob("*.png")]
 
 
+@pytest.mark.parametrize("unseen", ["in", "out", "codes", "mask.png"])
+def test_the_store_alone_is_not_enough(
+    album: Path, ray: FakeRay, capsys: pytest.CaptureFixture[str], unseen: str
+) -> None:
+    """Where a worker sees it and not the photos, or would write results to a disk of its own."""
+    for name in ("out", "codes"):
+        Path(name).mkdir()
+    Path("mask.png").write_text("mask of all")
+    ray.hidden = [Path(unseen).absolute()]
+    opening = reading(common=mask_companions(Path("mask.png")))
+    batch = work(options(album / "a.png", album / "b.png", on=AWAY), opening, Path("codes"))
+    assert "what it works on is sent there" in capsys.readouterr().err
+    assert (len(batch.done), len(results()), len(results("codes"))) == (2, 2, 2)
+
+
+def test_what_all_see_is_used_in_place(album: Path, ray: FakeRay) -> None:
+    """Nothing is sent then."""
+    ray.hidden = []
+    assert len(work(options(album, on=AWAY), reading()).done) == 6
+    assert ray.puts == 0
+
+
 def test_each_file_is_put_once(album: Path, ray: FakeRay) -> None:
     """Photos and their own masks one by one, a mask of all of them once, and what all workers open once."""
     Path("mask.png").write_text("mask of all")

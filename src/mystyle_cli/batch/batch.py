@@ -141,7 +141,8 @@ class Batch(Ledger):
             self.hand_out(order, partial(self._desks, opening), self._errands())
 
     def _desks(self, opening: Opening, noting: Noting | None) -> Desks:
-        return ShippedDesks(self.options, opening, self.originals, self.size, self.seal, noting)
+        given = self.options, opening, self.originals, self.size, self.seal, noting
+        return ShippedDesks(*given, inputs=self.inputs, results=self.places)
 
     def _refuse_elsewhere(self, where: Where) -> None:
         """Refuse (UsageError) what only this process can do."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,10 +31,13 @@ from mystyle_cli.engines.engine import Seat, Work
 from mystyle_cli.engines.shipping import Fetch, Hold, Label, Parcel, Put
 from mystyle_cli.errors import MystyleError, UsageError, contained
 from mystyle_cli.files.notes import LARGEST
+from mystyle_cli.files.paths import nearest
 from mystyle_cli.files.reading import Handed
 from mystyle_cli.store.found import Found
-from mystyle_cli.terminal.outputs import NONE
+from mystyle_cli.terminal.inputs import Input
+from mystyle_cli.terminal.outputs import NONE, Place
 
+MOST: Final = 64  # folders of photos, and of results, that are looked at
 STORE: Final = "store"  # where profiles lie in a hold
 PRIORS: Final = "priors"
 
@@ -41,6 +45,22 @@ PRIORS: Final = "priors"
 @dataclass(frozen=True)
 class ShippedDesks(Desks):
     """Desks whose work may be done where photos and profiles are not seen."""
+
+    inputs: Sequence[Input] = ()  # as the driver has them: workers are not told
+    results: Sequence[Place] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "inputs": (), "results": ()}
+
+    def places(self) -> list[Path]:
+        """Return a photo of each folder of photos, and each folder that results go to, as far as it is there.
+
+        Where there are many, some of them stand for all.
+        """
+        photos = {one.path.parent: one.path for one in self.inputs if one.path is not None}
+        folders = {nearest(path.parent) for place in self.results for path in place.paths}
+        beside = [companions.path for companions in self.opening.needs().companions]
+        return [*islice(photos.values(), MOST), *islice(sorted(folders), MOST), *beside]
 
     def shipping(self) -> _Driver:
         """Return the driver's end of it."""
@@ -80,7 +100,7 @@ class _Brought:
 class _Driver:
     """Sends errands, and writes what comes back of them."""
 
-    desks: Desks
+    desks: ShippedDesks
     _counter: Counter = field(init=False)
     _sent: dict[int, tuple[Accepted, Label] | Became] = field(default_factory=dict)  # by the errands' numbers
     _common: dict[Path, Parcel] = field(default_factory=dict)  # companions of all photos

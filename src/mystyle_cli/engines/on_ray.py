@@ -93,9 +93,10 @@ class Ray:
             with self._connected(count), self._worked(opener, demand, None) as pool:
                 yield pool
             return
+        places = opener.places() if isinstance(opener, Shipped) else ()
         with (
             self._connected(),
-            sign_in(shared_logs(folder, self.name)) as sign,
+            sign_in(shared_logs(folder, self.name), places) as sign,
             self._worked(opener, demand, sign) as pool,
         ):
             yield pool

@@ -117,6 +117,9 @@ class Shipping(Protocol):
 class Shipped(Opener, Protocol):
     """An opener whose work can be done where the driver's files are not seen."""
 
+    def places(self) -> Sequence[Path]:
+        """Return some of what is read and written, by which a worker tells whether it sees the files."""
+
     def shipping(self) -> Shipping:
         """Return the driver's end of it."""
 
