@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,15 +19,17 @@ import pytest
 from PIL import Image
 
 from mystyle_cli.batch import errands
-from mystyle_cli.batch.errands import Job, Result
+from mystyle_cli.batch.errands import Done, Errand, Job, Result
 from mystyle_cli.batch.running import Asked, forecast
+from mystyle_cli.engines.engine import Seat
 from mystyle_cli.engines.local import Local
 from mystyle_cli.engines.named import parse
-from mystyle_cli.engines.runs import NOTES, RECORD, RUNS, RunRecord, Runs
+from mystyle_cli.engines.runs import NOTES, RECORD, RUNS, Noting, RunRecord, Runs
 from mystyle_cli.errors import MystyleError
 from mystyle_cli.nets.processors import settle
+from mystyle_cli.progress import Progress
 from mystyle_cli.terminal.app import App
-from mystyle_cli.terminal.outputs import Originals, Target
+from mystyle_cli.terminal.outputs import NONE, Originals, Place, Target
 from tests.support.negatives import options, results, work
 from tests.support.toil import Negating
 
@@ -160,6 +163,37 @@ def test_cancelling_ends_it(album: Path) -> None:
     assert (len(batch.done), len(batch.skipped)) == (4, 2)
     assert run.state(run.read()) == "failed"
     assert not run.stopped()
+
+
+def test_what_a_worker_of_a_killed_driver_ends_meanwhile_is_ours(album: Path) -> None:
+    """A job may be at its photos still when the command is given again: what it writes counts."""
+    how = options(album)
+
+    class Overtaken(Negating):
+        """Another worker of the run is faster; the user is, too, with a file of their own."""
+
+        def answer(self, jobs: Sequence[Job], progress: Progress) -> list[object]:
+            (run,) = Runs(Path("store")).all()
+            others = [Errand(7, job.item, Place(job.target)) for job in jobs[:1]]
+            desks = errands.Desks(how, Negating(Path("theirs")), NONE, noting=Noting.of(run))
+            assert [type(became) for became in desks.open(Seat())(others)] == [Done]
+            for job in jobs[1:]:
+                assert job.target.path is not None
+                job.target.path.write_bytes(b"mine")
+            return super().answer(jobs, progress)
+
+    batch = work(how, Overtaken(Path("log")))
+    theirs = made(Path("theirs"))
+    assert [item.name for item in batch.skipped] == [f"in/{name}" for name in theirs]
+    assert "in/a.png" in {item.name for item in batch.skipped}
+    assert batch.done == []
+    found = results()
+    assert {name for name, data in found.items() if data != b"mine"} == set(theirs)
+    mine = {f"in/{name}" for name, data in found.items() if data == b"mine"}
+    assert mine
+    assert mine <= {failure.item.name for failure in batch.failed}
+    again = work(how, Negating(Path("log")))
+    assert {item.name for item in again.skipped} >= {f"in/{name}" for name in theirs}
 
 
 @pytest.mark.parametrize("harm", ["lines", "record", "others", "links"])

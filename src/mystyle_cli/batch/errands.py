@@ -316,6 +316,11 @@ class Counter:
         """Write what was made of a photo, or tell why there is nothing, be it in the making."""
         ground, errand = self.ground, accepted.errand
         ground.overwrite = self.options.overwrite or errand.replaces
+        if not ground.overwrite and any(map(os.path.lexists, accepted.needed)):
+            known = self._known(errand)  # a worker whose driver was killed may have been at it still
+            if not isinstance(known, Errand):
+                return known
+            ground.overwrite = known.replaces
         try:
             if accepted.code is not None:
                 ground.refuse(accepted.code)
