@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from mystyle_cli.engines.runs import NOTES, Noting, Run, fingerprint
+from mystyle_cli.engines.runs import LOGS, NOTES, Noting, Run, fingerprint
 
 PHOTO = {"photo": "0" * 64, "asked": "a", "input": "a.png"}
 
@@ -58,3 +58,24 @@ def test_what_is_there_tells_which_line_is_of_it(tmp_path: Path) -> None:
         line = Noting.of(run).open().lines_on([result])[result]
         assert line["written"] == hashlib.sha256(b"second").hexdigest()
     assert run.results() == [result]
+
+
+def test_what_a_killed_driver_has_left_goes(tmp_path: Path) -> None:
+    """Whatever its engine was; what workers said stays, and what is none of theirs, also behind a link."""
+    run = Run(tmp_path / "runs", "0" * 16)
+    logs = run.folder / LOGS
+    handed = ["00c0ffee-0.progress", "00c0ffee-12.outcome", "00c0ffee-pulse", "seen-00c0ffee"]
+    handed += ["7_0_submitted.pkl", "7_0_0_result.pkl", "7_submission.sh", f"{'0' * 32}.pkl"]
+    stays = ["7_0_0_log.out", "7_0_0_log.err", "seen-mine", "pulse", "0-0.outcome"]
+    with run.driven():
+        logs.mkdir()
+        for name in (*handed, *stays):
+            (logs / name).write_text("x")
+    with run.driven():
+        assert sorted(path.name for path in logs.iterdir()) == sorted(stays)
+    elsewhere = tmp_path / "elsewhere"
+    logs.rename(elsewhere)
+    (elsewhere / "00c0ffee-pulse").write_text("x")
+    logs.symlink_to(elsewhere)
+    with run.driven():
+        assert (elsewhere / "00c0ffee-pulse").exists()

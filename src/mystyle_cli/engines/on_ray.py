@@ -36,7 +36,12 @@ SOCKETS: Final = 50  # characters that a folder may have whose sockets have name
 # read when Ray is loaded: it reports its use to nobody, and leaves the cards' names alone
 QUIET: Final = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 # a cluster of this machine's own: its addresses are of the loop, as Ray has it elsewhere than on Linux
-ALONE: Final = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
+# and its workers give way to other programs no more than those of `local` do
+ALONE: Final = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_worker_niceness": "0",
+}
 
 
 def engine(address: str) -> Ray:

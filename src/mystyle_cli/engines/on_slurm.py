@@ -28,7 +28,8 @@ from typing import Any, Final
 from mystyle_cli import __version__
 from mystyle_cli.engines.answering import Answering
 from mystyle_cli.engines.engine import Chunk, Demand, Opener, Outcome, Pool, Seat
-from mystyle_cli.engines.sharing import forget, shared_logs
+from mystyle_cli.engines.runs import clear, forget
+from mystyle_cli.engines.sharing import shared_logs
 from mystyle_cli.errors import MystyleError, one_line
 from mystyle_cli.files.notes import LARGEST
 from mystyle_cli.files.reading import open_file
@@ -48,11 +49,6 @@ GRACE_S: Final = 5.0  # in which a shared folder shows what an ended job wrote
 PULSE_S: Final = 10.0  # between signs of the driver's life
 ORPHANED_S: Final = 180.0  # after which a job without any leaves
 
-# what is written for a job or by it, of us and of submitit, but for logs
-HANDED: Final = re.compile(
-    r"[0-9a-f]{8}-(\d+\.(progress|outcome)|pulse)|\d+(_\d+)*_(submitted|result)\.pkl|\d+_submission\.sh"
-    r"|\.submission_file_\w+\.sh|[0-9a-f]{32}\.pkl"
-)
 PROGRESS: Final = re.compile(r"^(begun|done) ([0-9]{1,18})$\n", re.MULTILINE)  # a whole line of a job's
 UP: Final = {"idle", "mix", "alloc", "comp", "resv", "plnd"}  # nodes that run jobs, now or later
 ABSENT: Final = {"NODE_FAIL", "BOOT_FAIL", "PREEMPTED"}  # ends that the items can have no part in
@@ -463,7 +459,7 @@ class _Jobs:
         if self._tasks:
             with suppress(MystyleError):
                 _asked("scancel", *sorted({task.job.job_id.partition("_")[0] for task in self._tasks}))
-        _clear(self.folder)
+        clear(self.folder)
         self._tasks.clear()
 
 
@@ -471,14 +467,7 @@ def _end_orphans(logs: Path, name: str) -> None:
     """End the jobs that a driver of the same run has left which was killed, and what they were handed."""
     with suppress(MystyleError):  # then they leave when they find no sign of it
         _asked("scancel", f"--name={name}", f"--user={getpass.getuser()}")
-    _clear(logs)
-
-
-def _clear(logs: Path) -> None:
-    """Remove what drivers and jobs of a run hand each other; what they said stays."""
-    for path in logs.iterdir():
-        if HANDED.fullmatch(path.name):
-            forget(logs, path.name)
+    clear(logs)
 
 
 def _state(job: str) -> str:

@@ -43,6 +43,12 @@ LAYOUT: Final = Layout(
     private=True,
 )
 NAME: Final = re.compile("[0-9a-f]{16}")
+
+# what drivers and workers hand each other through the folder of logs: of us, and of submitit
+HANDED: Final = re.compile(
+    r"[0-9a-f]{8}-(\d+\.(progress|outcome)|pulse)|seen-[0-9a-f]{8}"
+    r"|\d+(_\d+)*_(submitted|result)\.pkl|\d+_submission\.sh|\.submission_file_\w+\.sh|[0-9a-f]{32}\.pkl"
+)
 LARGEST: Final = 1 << 20  # bytes of a record
 
 _FIELDS: Final = Record(
@@ -176,6 +182,7 @@ class Run:
             raise _unwritable(self.folder, error) from error
         try:
             self.owned.remove(STOP)
+            clear(self.folder / LOGS)  # a driver that was killed has left it, whatever its engine was
             yield
         finally:
             lock.release()
@@ -236,6 +243,20 @@ class Run:
     def remove(self) -> tuple[str, ...]:
         """Remove it; returns what in its folder is not the program's, which stays."""
         return self.owned.vanish((RECORD,))
+
+
+def forget(logs: Path, name: str) -> None:
+    """Remove a file of a run's logs, through no link."""
+    folder = logs.absolute().parent
+    Owned(folder.parent, folder.name, LAYOUT).remove(f"{LOGS}/{name}")
+
+
+def clear(logs: Path) -> None:
+    """Remove what drivers and workers of a run hand each other (`HANDED`); what they said stays."""
+    with suppress(OSError):  # of a folder that is a link nothing is removed
+        for name in os.listdir(logs):
+            if HANDED.fullmatch(name):
+                forget(logs, name)
 
 
 def _unwritable(path: Path, error: OSError) -> MystyleError:

@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
 
-from mystyle_cli.engines.runs import LAYOUT, LOGS
+from mystyle_cli.engines.runs import LOGS, forget
 from mystyle_cli.errors import MystyleError
 from mystyle_cli.files.mounts import lock_fault
-from mystyle_cli.files.owned import Owned
 from mystyle_cli.files.writing import make_private, write_result
 
 BOOT: Final = Path("/proc/sys/kernel/random/boot_id")  # another one at each start of a machine
@@ -38,12 +37,6 @@ def shared_logs(folder: Path | None, engine: str) -> Path:
         )
     make_private(folder / LOGS)
     return folder / LOGS
-
-
-def forget(logs: Path, name: str) -> None:
-    """Remove a file of a run's logs, through no link; see `shared_logs`."""
-    folder = logs.absolute().parent
-    Owned(folder.parent, folder.name, LAYOUT).remove(f"{LOGS}/{name}")
 
 
 @dataclass(frozen=True)
