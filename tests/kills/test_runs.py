@@ -37,7 +37,7 @@ SEED: Final = 16
 STRIKES: Final = 10
 """Of each kind."""
 
-COUNT: Final = 60
+COUNT: Final = 40
 """Photos of a run."""
 
 TOGETHER: Final = 2

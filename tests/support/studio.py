@@ -45,7 +45,8 @@ class Studio:
         """
         how = ["--aligned", "--force", "--instant", "--batch", str(together)]
         where = ["--on", engine] if engine else []
-        before = ["--store", str(self.root / "store"), "--threads", "1", "--no-progress"]
+        threads = ["--threads", "1"] if not engine or engine.startswith("local") else []  # as all others have
+        before = ["--store", str(self.root / "store"), "--no-progress", *threads]
         return [*before, "upscale", name, str(self.photos(name)), "-o", str(output), *how, *where]
 
     def originals(self) -> dict[str, str]:
