@@ -20,6 +20,7 @@ from mystyle_cli.restore import estimates
 from mystyle_cli.restore.estimates import Estimator, Known, _agreed, tone_of, worsened
 from mystyle_cli.restore.given import Given
 from mystyle_cli.restore.kept import kept
+from tests.support.clips import read_clip, write_clip
 
 R = 96
 
@@ -282,6 +283,25 @@ def test_what_is_seen_small_agrees_with_the_photos_own_pixels():
     assert (found.side, found.fixed, found.fine) == (R, True, fine)
     assert found.sigma == pytest.approx(math.sqrt(3.0**2 - NATURAL**2) * unit)
     assert _agreed(blurred, fine, False, unit, R) == replace(blurred, side=R, fine=fine)
+
+
+@pytest.mark.parametrize("crf", [4, 23])
+@pytest.mark.parametrize(("sigma", "noise"), [(0.0, 0.0), (1.8, 0.0), (0.0, 12.0)])
+def test_frames_larger_than_they_are_drawn_tell_of_their_own_pixels(crf, sigma, noise, tmp_path):
+    """What H.264 takes of fine detail is no blur; noise is told as far as it is left."""
+    random = np.random.default_rng(0)
+    blurred = gaussian_filter(soft(1).astype(float), (sigma, sigma, 0), mode="nearest")
+    moved = np.stack([np.roll(blurred, number % 3, 1) for number in range(9)])
+    given = (moved + random.normal(0, noise, (*moved.shape[:3], 1))).round().clip(0, 255).astype(np.uint8)
+    frames, _ = read_clip(write_clip(tmp_path / "clip.mp4", given, crf=crf))
+    estimator, _ = large(lambda photo: photo)
+    faces = [place("frame", photo, whole_quad(photo, "frame"), 32) for photo in map(as_photo, frames[2::3])]
+    found = estimator.of_frames(faces)
+    fine = found.fine or Fine()
+    assert fine.blur == pytest.approx(sigma, abs=0.3)
+    assert fine.quality is None
+    assert fine.noise == (pytest.approx(noise, rel=0.35) if crf == 4 else pytest.approx(0, abs=noise))
+    assert found.sigma * 3 == pytest.approx(sigma, abs=0.5)
 
 
 def test_noise_that_jpeg_rounded_away_is_not_told():

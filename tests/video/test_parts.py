@@ -13,6 +13,7 @@ from mystyle_cli.faces import face as face_room
 from mystyle_cli.faces import faces as faces_room
 from mystyle_cli.faces.align import Crop
 from mystyle_cli.projection.damage import Damage
+from mystyle_cli.projection.fine import Fine
 from mystyle_cli.video import tracks
 from mystyle_cli.video.frames import EVERY, chosen, fill_between, in_windows, smoothed
 from mystyle_cli.video.phi import Suffered, suffered_of
@@ -221,6 +222,9 @@ def test_one_phi_is_of_frames_as_large_as_most() -> None:
     assert (found.blur, found.scale) == ((64.0, 4.0, 16.0), 2.0)
     assert found.at(256, 128).blur == damage.blur
     assert suffered([64.0], Damage(128)).scale == 1
+    fine = Fine(2.0, 6.0)
+    close = suffered([256.0], Damage(128, fine=fine))
+    assert [close.at(side, 128).fine for side in (100, 128, 140, 256)] == [None, None, fine, fine]
 
 
 def test_a_long_clip_keeps_no_more_looks_than_a_short_one() -> None:

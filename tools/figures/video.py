@@ -1,7 +1,8 @@
 """A damaged clip of a rendered person restored, against its frames restored one by one as photos.
 
 The person is MYSTYLE_VIDEO_NAME of the store in MYSTYLE_VIDEO_STORE: one of the demonstration people, or s0,
-s1, .. who are drawn here; the clip lasts MYSTYLE_VIDEO_SECONDS, and the quality is MYSTYLE_VIDEO_QUALITY.
+s1, .. who are drawn here; the clip lasts MYSTYLE_VIDEO_SECONDS at MYSTYLE_VIDEO_RATE frames a second, and the
+quality is MYSTYLE_VIDEO_QUALITY.
 Clips and pictures stay in figures/.
 """
 
@@ -40,7 +41,7 @@ STORE: Final = Path(os.environ.get("MYSTYLE_VIDEO_STORE", str(OUT / "store")))
 NAME: Final = os.environ.get("MYSTYLE_VIDEO_NAME", "ada")
 SECONDS: Final = float(os.environ.get("MYSTYLE_VIDEO_SECONDS", "10"))
 QUALITY: Final = os.environ.get("MYSTYLE_VIDEO_QUALITY", "instant")
-RATE: Final = 25
+RATE: Final = int(os.environ.get("MYSTYLE_VIDEO_RATE", "25"))
 BLUR, NOISE, CODED = 3.2, 8.0, {"crf": "24", "preset": "medium"}
 """What the clip suffers: a blur in pixels, noise of 255, and H.264."""
 
@@ -89,7 +90,7 @@ def make() -> Report:
     assert damage is not None
     return Report(
         "video",
-        f"{SECONDS:g} s of {NAME}, {QUALITY}: a clip restored against its frames one by one",
+        f"{SECONDS:g} s of {NAME} at {RATE} frames a second, {QUALITY}: a clip against its frames one by one",
         [
             Table("frames", ["what", "flicker", "LPIPS", "PSNR", "ID to the truth", "ID to a photo"], rows),
             Table(

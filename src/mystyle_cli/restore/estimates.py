@@ -65,6 +65,9 @@ HEAVY: Final = 60
 ROUGH: Final = 75
 """... and up to which it is reckoned with."""
 
+CODED: Final = 50
+"""Quality of JPEG that hides about as much fine detail as what clips are coded with."""
+
 DROWNED: Final = 0.3
 """Share of JPEG's smallest step for fine detail under which noise cannot be told from what rounding left."""
 
@@ -209,11 +212,8 @@ class Estimator:
         pixels = seen(located, self.resolution)
         # what the crop was cut out with moves pixels from where enlarging put them
         untouched = len(pixels) == len(located.photo.pixels) == len(located.photo.pixels[0])
-        if located.side >= FINER * self.resolution and (self.known.scale or 1) <= 1:
-            fine, sharp = self._fine_of(located)
-            known = Known(blur=self.known.blur)  # the rest is said of the photo's own pixels
-            damage = self._of(pixels[None], located.side, False, known, fine.noise > 0)
-            return _agreed(damage, fine, sharp, self.resolution / located.side, self.resolution)
+        if self._tells_more(located.side):
+            return self._of_large(pixels[None], located.side, *self._fine_of(located))
         if untouched or (self.known.scale or 1) > 1:
             return self._of(pixels[None], located.side, untouched, self.known)
         own, _ = own_pixels(located)
@@ -227,15 +227,18 @@ class Estimator:
         slight = quality is not None and quality > HEAVY and self.known.quality is None
         return replace(damage, quality=None) if slight and not (damage.sigma or noise) else damage
 
-    def _noise_and_quality(self, pixels: Pixels) -> tuple[float, int | None]:
+    def _noise_and_quality(self, pixels: Pixels, film: bool = False) -> tuple[float, int | None]:
         """Return the noise of a photo's own pixels (h, w, 3), of 255, and JPEG's quality where it tells.
 
         Args:
             pixels: from where a block of JPEG begins.
+            film: they are a frame of a clip, which was never a JPEG.
         """
         known, luma = self.known, pixels.astype(np.float64) @ LUMA
         middle = pixels[_middle(len(pixels)), _middle(len(pixels[0]))]
-        quality = known.quality if known.quality is not None else quality_of(middle)
+        quality = known.quality
+        if quality is None and not film:
+            quality = quality_of(middle)
         rounded_at = quality if quality and (quality <= ROUGH or known.quality) else None
         shared = 1.0 if tone_of(middle.reshape(-1, *middle.shape[1:])) is not None else math.hypot(*LUMA)
         told = noise_of(luma[None], rounded_at) / shared
@@ -244,14 +247,18 @@ class Estimator:
             told = 0.0
         return told if known.noise is None else known.noise, rounded_at
 
-    def _fine_of(self, located: Located) -> tuple[Fine, bool]:
-        """Return what a photo suffered at its own pixels, and whether it is as sharp as photos are."""
+    def _fine_of(self, located: Located, film: bool = False) -> tuple[Fine, bool]:
+        """Return what a photo suffered at its own pixels, and whether it is as sharp as photos are.
+
+        Args:
+            film: it is a frame of a clip.
+        """
         pixels, _ = own_pixels(located)
         if min(pixels.shape[:2]) < TILE:
             return Fine(), False
         luma = pixels.astype(np.float64) @ LUMA
-        noise, rounded_at = self._noise_and_quality(pixels)
-        blur = blur_of(luma, noise_of(luma[None], rounded_at), rounded_at)
+        noise, rounded_at = self._noise_and_quality(pixels, film)
+        blur = blur_of(luma, noise_of(luma[None], rounded_at), CODED if film else rounded_at)
         heavy = rounded_at if rounded_at and (rounded_at <= HEAVY or self.known.quality) else None
         width = (blur or 0.0) if self.known.blur is None else self.known.blur
         return Fine(width, noise, heavy), self.known.blur is None and blur == 0.0
@@ -261,7 +268,27 @@ class Estimator:
         side = float(np.median([face.side for face in faces]))
         size = min(max(round(side), 1), self.resolution)
         pictures = np.stack([seen(face, self.resolution, size) for face in faces])
-        return self._of(pictures, side, False, self.known)
+        if not self._tells_more(side):
+            return self._of(pictures, side, False, self.known)
+        told = [self._fine_of(face, film=True) for face in faces]
+        blur, noise = np.median([(fine.blur, fine.noise) for fine, _ in told], axis=0).tolist()
+        sharp = 2 * sum(one for _, one in told) > len(told)
+        return self._of_large(pictures, side, Fine(blur, noise), sharp)
+
+    def _tells_more(self, side: float) -> bool:
+        """Tell whether the own pixels of a photo with so large a face hold more than is drawn."""
+        return side >= FINER * self.resolution and (self.known.scale or 1) <= 1
+
+    def _of_large(self, pictures: Pixels, side: float, fine: Fine, sharp: bool) -> Damage:
+        """Return what was done to faces made small (B, h, h, 3), given what their own pixels say of it.
+
+        Args:
+            side: of the faces, in pixels of the photo.
+            sharp: these are as sharp as photos are.
+        """
+        known = Known(blur=self.known.blur)  # the rest is said of the photo's own pixels
+        damage = self._of(pictures, side, False, known, fine.noise > 0)
+        return _agreed(damage, fine, sharp, self.resolution / side, self.resolution)
 
     def _of(
         self,

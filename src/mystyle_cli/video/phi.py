@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from mystyle_cli.projection.damage import Damage
+from mystyle_cli.projection.fine import FINER
 
 if TYPE_CHECKING:
     from mystyle_cli.find.locate import Located
+    from mystyle_cli.projection.fine import Fine
     from mystyle_cli.restore.estimates import Estimator
 
 SMALLEST: Final = 4  # pixels of the smallest crop that says anything
@@ -35,19 +37,22 @@ class Suffered:
         noise: standard deviation in each colour, of 255.
         scale: how many times it was enlarged.
         tone: see `Damage`.
+        fine: what is undone at the clip's own pixels, where a face is larger than it is drawn.
     """
 
     blur: tuple[float, float, float] = (0.0, 0.0, 0.0)
     noise: float = 0.0
     scale: float = 1.0
     tone: Tone | None = None
+    fine: Fine | None = None
 
     def at(self, side: float, resolution: int) -> Damage:
         """Return it for a face whose crop is so many of the clip's pixels wide, drawn at R."""
         unit = resolution / side
         small = max(SMALLEST, round(min(side, resolution) / self.scale))
         across, mixed, down = (entry * unit**2 for entry in self.blur)
-        return Damage(min(small, resolution), (across, mixed, down), self.noise, None, self.tone)
+        fine = self.fine if side >= FINER * resolution else None
+        return Damage(min(small, resolution), (across, mixed, down), self.noise, None, self.tone, fine=fine)
 
 
 def suffered_of(estimator: Estimator, faces: Sequence[Located]) -> Suffered:
@@ -63,4 +68,4 @@ def suffered_of(estimator: Estimator, faces: Sequence[Located]) -> Suffered:
     damage = estimator.of_frames(near)
     across, mixed, down = (entry * (side / resolution) ** 2 for entry in damage.blur)
     scale = min(side, resolution) / damage.side
-    return Suffered((across, mixed, down), damage.noise, max(1.0, scale), damage.tone)
+    return Suffered((across, mixed, down), damage.noise, max(1.0, scale), damage.tone, damage.fine)
