@@ -59,14 +59,15 @@ def test_a_clear_picture_has_neither_noise_nor_blur(clear: np.ndarray) -> None:
     """Its hair and its edges are none."""
     luma = spoilt(clear) @ LUMA
     assert noise_of(luma[None], None) < 1
-    assert blur_of(luma, 0.0, None) == 0.0
+    assert blur_of(luma, 0.0, None) == (0.0, True)
 
 
 @pytest.mark.parametrize(("blur", "noise"), [(1.5, 0.0), (2.5, 0.0), (1.5, 8.0)])
 def test_blur_is_told_in_the_pictures_own_pixels(clear: np.ndarray, blur: float, noise: float) -> None:
     """Together with that which it had."""
     luma = spoilt(clear, blur, noise) @ LUMA
-    found = blur_of(luma, noise_of(luma[None], None), None)
+    found, sharp = blur_of(luma, noise_of(luma[None], None), None)
+    assert not sharp
     assert found == pytest.approx(np.hypot(blur, 0.6), rel=0.25)
 
 

@@ -304,6 +304,16 @@ def test_frames_larger_than_they_are_drawn_tell_of_their_own_pixels(crf, sigma, 
     assert found.sigma * 3 == pytest.approx(sigma, abs=0.5)
 
 
+def test_noise_that_jpeg_left_in_some_frequencies_is_all_reckoned_with():
+    """Told by the finest alone it would be taken for the photo's own detail, and made stronger with it."""
+    clear = to_unit(np.stack([resize(soft(seed), (88, 88), "area") for seed in range(100, 108)]))
+    photo = as_photo(spoilt(soft(1), 1.2, noise=9.0, quality=72))
+    found = Estimator(clear).of_photo(place("photo", photo, whole_quad(photo, "photo"), 88))
+    assert found.fine.noise == pytest.approx(9, rel=0.35)
+    assert found.fine.quality == pytest.approx(72, abs=2)
+    assert found.noise == pytest.approx(9 * 88 / R, rel=0.35)
+
+
 def test_noise_that_jpeg_rounded_away_is_not_told():
     """What is left of it in the photo's own pixels cannot be told from what rounding left."""
     estimator, face = large(lambda photo: spoilt(photo, noise=12.0, quality=40))

@@ -20,6 +20,7 @@ from mystyle_cli.progress import Step
 from mystyle_cli.projection.settings import ProjectionSettings
 from mystyle_cli.restore import whole
 from mystyle_cli.restore.engine import open_engine
+from mystyle_cli.restore.estimates import Known
 from mystyle_cli.restore.task import RestoreSettings
 from mystyle_cli.video import clip as clip_room
 from mystyle_cli.video import writing as writing_room
@@ -116,7 +117,7 @@ def test_the_person_is_restored_and_all_else_stays(ada: Profile, known, tmp_path
     assert all(step.done <= step.total for step in told)
 
 
-def test_what_is_not_the_face_keeps_its_numbers(engine, tmp_path, monkeypatch) -> None:
+def test_what_is_not_the_face_keeps_its_numbers(profile, tmp_path, monkeypatch) -> None:
     """Before they are coded, pixels that nothing was laid over are the clip's own, to the bit."""
     frames = moving(frames=4, side=200)
     frames = np.concatenate([frames, np.full_like(frames, 90)], axis=2)  # the face on the left
@@ -129,6 +130,7 @@ def test_what_is_not_the_face_keeps_its_numbers(engine, tmp_path, monkeypatch) -
 
     laid_over = writing_room.laid_over
     monkeypatch.setattr(writing_room, "laid_over", keep)
+    engine = open_engine(profile, replace(FEW, known=Known(blur=3.0)))
     restore_clip(engine, source, tmp_path / "out.mp4", "restore")
     assert len(written) == 4
     for frame, made in written:

@@ -155,7 +155,8 @@ drawing_options: Final = bundle(
             "--codes",
             type=click.Path(exists=True, path_type=Path),
             metavar="FILE|DIR",
-            help="What `invert --save-codes` kept of these photos: nothing is searched again.",
+            help="What `invert`, `upscale` or `restore` kept of these photos with `--save-codes`: nothing is "
+            "searched again.",
         ),
         click.option(
             "--refine",

@@ -78,20 +78,19 @@ class Fine:
         return not self.blur and not self.noise and self.quality is None
 
 
-def blur_of(luma: Floats, noise: float, quality: int | None) -> float | None:
-    """Return the standard deviation of the blur of a plane (h, w), 0 where it is as sharp as photos are.
+def blur_of(luma: Floats, noise: float, quality: int | None) -> tuple[float, bool]:
+    """Return the standard deviation of the blur of a plane (h, w), and whether it is as sharp as photos are.
+
+    Where neither can be told the blur is 0, too: too little shows, or JPEG took the detail that would tell.
 
     Args:
         noise: standard deviation in the plane, of 255.
         quality: of JPEG, or None.
-
-    Returns:
-        None where too little shows to tell.
     """
     found = width_of(luma, noise, quality)
     if found is None:
-        return None
-    return found if found >= (BLURRED if quality is None else BLURRED_JPEG) else 0.0
+        return 0.0, False
+    return found if found >= (BLURRED if quality is None else BLURRED_JPEG) else 0.0, found < BLURRED
 
 
 def width_of(luma: Floats, noise: float, quality: int | None) -> float | None:

@@ -258,10 +258,11 @@ class Estimator:
             return Fine(), False
         luma = pixels.astype(np.float64) @ LUMA
         noise, rounded_at = self._noise_and_quality(pixels, film)
-        blur = blur_of(luma, noise_of(luma[None], rounded_at), CODED if film else rounded_at)
-        heavy = rounded_at if rounded_at and (rounded_at <= HEAVY or self.known.quality) else None
-        width = (blur or 0.0) if self.known.blur is None else self.known.blur
-        return Fine(width, noise, heavy), self.known.blur is None and blur == 0.0
+        blur, sharp = blur_of(luma, noise_of(luma[None], rounded_at), CODED if film else rounded_at)
+        heavy = rounded_at if rounded_at and (rounded_at <= HEAVY or noise or self.known.quality) else None
+        if self.known.blur is not None:
+            blur, sharp = self.known.blur, False
+        return Fine(blur, noise, heavy), sharp
 
     def of_frames(self, faces: Sequence[Located]) -> Damage:
         """Return what was done to photos of a face that suffered alike and show it about as large."""
@@ -400,7 +401,8 @@ def _agreed(damage: Damage, fine: Fine, sharp: bool, unit: float, resolution: in
         if not damage.sigma:
             damage = replace(damage, blur=(square, 0.0, square), fixed=True)
         damage = replace(damage, side=resolution)  # its blur took the fine detail, not that it was small
-    return replace(damage, fine=None if fine.clean else fine)
+    # of noise that went through JPEG the finest frequencies, by which it is told, have less than the others
+    return replace(damage, noise=max(damage.noise, fine.noise * unit), fine=None if fine.clean else fine)
 
 
 def own_pixels(located: Located) -> tuple[Pixels, tuple[int, int]]:
