@@ -2,14 +2,16 @@
 
 The profiles are those of the figure `restore`; what is tuned here is tuned as `profile create` tunes so few.
 Beside the person's own space (P_beta+) W+ of the same generator is searched, which holds more than a few
-anchors span.
+anchors span. MYSTYLE_FEW_COUNTS and MYSTYLE_FEW_SPACES say how many photos, and which of the two spaces; each
+row is told on stderr when it is there, as W+ of many photos takes long.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
-from typing import Final
+from typing import Final, get_args
 
 import numpy as np
 
@@ -26,6 +28,7 @@ from tools.figures.common import report_progress, spread
 from tools.figures.restore import NAMES, PHOTOS, STORE
 
 COUNTS: Final = tuple(map(int, os.environ.get("MYSTYLE_FEW_COUNTS", "3,8,20").split(",")))
+SPACES: Final = tuple(os.environ.get("MYSTYLE_FEW_SPACES", "p+,w+").split(","))
 MEASURES: Final = {
     "id": "ID to the nearest photo",
     "truth_id": "ID to the truth",
@@ -37,13 +40,15 @@ COLUMNS: Final = ["person", "photos", "space", "case", *MEASURES.values()]
 
 def make() -> Report:
     """Tune on some photos, and answer for held-out ones in both spaces."""
+    spaces = tuple(one for one in get_args(SpaceName) if one in SPACES)
     rows: list[list[Cell]] = []
     for profile in (Store(STORE).open(name) for name in NAMES):
         bench = Bench(profile, replace(fraction(PAPER, 0.02), photos=PHOTOS), progress=report_progress)
-        rows += _rows(bench, profile.drawn_by(profile.prior.generator()), "none", ("w+",))
+        if "w+" in spaces:
+            rows += _rows(bench, profile.drawn_by(profile.prior.generator()), "none", ("w+",))
         order = np.random.default_rng(0).permutation(len(profile.anchors()))
         for count in COUNTS:
-            rows += _rows(bench, _learned(bench, sorted(order[:count].tolist())), count, ("p+", "w+"))
+            rows += _rows(bench, _learned(bench, sorted(order[:count].tolist())), count, spaces)
     return Report(
         "few",
         f"a person of few photos ({', '.join(NAMES)}; {PHOTOS} held-out photos each)",
@@ -75,7 +80,7 @@ def _rows(bench: Bench, person: Profile, count: int | str, spaces: tuple[SpaceNa
             steps = FREE_STEPS if space == "w+" else None
             settings = replace(settings, projection=replace(settings.projection, space=space, steps=steps))
             scores = bench.judged(case.answered(person, bench.photos, settings, report_progress))
-            found.append(
-                [bench.profile.name, count, space, case.name, *(spread(scores[one]) for one in MEASURES)]
-            )
+            row = [bench.profile.name, count, space, case.name, *(spread(scores[one]) for one in MEASURES)]
+            print("  ", *row, sep="  ", file=sys.stderr, flush=True)
+            found.append(row)
     return found
