@@ -25,6 +25,7 @@ from mystyle_cli.learn.learn import merge
 from mystyle_cli.photos.marks import read_marks
 from mystyle_cli.restore.task import RestoreSettings
 from mystyle_cli.store.store import Store
+from mystyle_cli.work.everyone import _line
 from tests.support.albums import QUICK
 from tests.support.groups import in_squares
 from tests.support.journeys import Run, document, journey
@@ -137,6 +138,13 @@ def test_everybody_is_worked_on_by_their_own_profile(
     assert (marks.profile, marks.prior, marks.person) == ("ada, ben", "tiny-32, tight-32", "ada, ben")
     assert "face 2 at " in ended.stderr
     assert "nobody of the store, left as it is" in ended.stderr
+
+
+def test_a_face_in_doubt_is_not_said_to_be_somebody() -> None:
+    """Of a stranger who is a little like her the line does not begin with her name."""
+    face = group.GroupFace(2, (0, 0, 9, 9), "unsure", "ada", note="perhaps ada ID 0.20 (sure from 0.49)")
+    assert _line(face) == f"nobody for sure, left as it is ({face.note})"
+    assert _line(replace(face, verdict="twice")).startswith("ada, left as it is")
 
 
 @journey("upscale", "--who")

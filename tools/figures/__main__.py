@@ -24,6 +24,7 @@ FIGURES = {
     "few": "a person learned from 3, 8 and 20 photos, searched in their own space and in W+",
     "years": "people whose photos are decades apart, answered with --year and without",
     "repaired": "scratched crops, and whole photos: what is filled, and whether the face meets the rest",
+    "large": "photos whose face is larger than it is drawn, damaged and restored",
     "video": "a clip of a person, against its frames restored one by one",
     "merged": "two people in one generator, against their own profiles (fig 13)",
     "whose": "whose a damaged face is, of several people",

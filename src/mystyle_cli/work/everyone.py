@@ -166,7 +166,8 @@ def _line(face: GroupFace) -> str:
     if made is None:
         if face.verdict == "failed":
             return f"{face.person}, failed"
-        who = "nobody of the store" if face.verdict == "unknown" else face.person
+        nobody = {"unknown": "nobody of the store", "unsure": "nobody for sure"}
+        who = nobody.get(face.verdict, face.person)
         return f"{who}, left as it is ({face.note or face.verdict})"
     assert face.profile is not None
     by = f" of '{face.profile.name}'" if face.profile.person else ""
