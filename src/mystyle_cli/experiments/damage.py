@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -15,6 +14,7 @@ from mystyle_cli.experiments.enhancement import OURS, ROWS, SYNTHESIS, methods_t
 from mystyle_cli.experiments.experiment import Experiment, Measured, Values, mean_of, sheet_of, spread_of
 from mystyle_cli.find.locate import Subject
 from mystyle_cli.photos.pixels import resize, to_unit
+from mystyle_cli.projection.jpeg import coded
 from mystyle_cli.report.report import Cell, Report, Table, Target
 from mystyle_cli.restore.trials import Answers
 
@@ -83,7 +83,6 @@ def degrade(photo: Pixels, ranges: Ranges, key: str) -> Pixels:
         ranges: how bad it gets.
         key: what the draw depends on; the same key suffers the same.
     """
-    from PIL import Image
     from scipy.ndimage import gaussian_filter
 
     random = _random(key)
@@ -93,9 +92,7 @@ def degrade(photo: Pixels, ranges: Ranges, key: str) -> Pixels:
     size = (drawn.side, drawn.side)
     less = resize(np.rint(blurred).astype(np.uint8), size, "area").astype(np.float64)
     noisy = np.rint(less + drawn.noise * random.standard_normal(less.shape)).clip(0, 255).astype(np.uint8)
-    stream = io.BytesIO()
-    Image.fromarray(noisy).save(stream, "JPEG", quality=drawn.quality)
-    return np.array(Image.open(stream).convert("RGB"))
+    return coded(noisy, drawn.quality)
 
 
 def cut_face(images: np.ndarray, crop: Crop) -> np.ndarray:

@@ -1,5 +1,7 @@
 """What an instant net is trained on: pictures of the hull and the person's own photos, degraded at random.
 
+What is practised on is what photos suffer: made small, blurred, noisy, compressed, or a part hidden.
+
 A reference photo's answer is its own anchor one time, and the next time the nearest code that the other
 anchors have, which is what a photo that was never seen can hope for.
 """
@@ -19,6 +21,7 @@ from mystyle_cli.instant.net import (
     LARGEST_BETA,
     InstantSettings,
     View,
+    as_sharp,
     enlarged,
     features_of,
     hidden,
@@ -27,8 +30,10 @@ from mystyle_cli.instant.net import (
 )
 from mystyle_cli.nets.memory import at_once
 from mystyle_cli.person.score import synthesise
-from mystyle_cli.photos.pixels import area_kernel
+from mystyle_cli.photos.pixels import to_unit
 from mystyle_cli.progress import Progress, Step
+from mystyle_cli.projection import jpeg
+from mystyle_cli.projection.damage import Damage
 
 if TYPE_CHECKING:
     from mystyle_cli.faces.align import Crop
@@ -39,6 +44,13 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float32]
 
 SMALLEST: Final = 8  # side in pixels of the smallest photos that are practised on
+
+# largest blur (standard deviation), in pixels of a crop of 512, and noise, of 255, and least quality of JPEG
+# that are practised on. Source: the field's protocol, Severe (docs/evaluate.md)
+BLUR: Final = 16.0
+NOISE: Final = 20.0
+QUALITY: Final = 30
+BLUR_SIDE: Final = 512
 
 # least and largest edge of the boxes that are hidden, in sides of the FFHQ square
 HOLES: Final = (0.15, 0.55)
@@ -149,15 +161,20 @@ def _features(
 
 
 def degrade_at_random(images: FloatArray, random: np.random.Generator, crop: Crop) -> View:
-    """Degrade each of some pictures (B, 3, R, R) of a crop: made small, a box hidden, or, seldom, nothing."""
+    """Degrade each of some pictures (B, 3, R, R) of a crop.
+
+    It is made small, and every second time blurred, noisy and compressed as well; or a box is hidden; or,
+    seldom, nothing is done.
+    """
     resolution = images.shape[-1]
     views = []
     for image in images:
         kind = random.random()
         if kind < 0.45:
             side = round(math.exp(random.uniform(math.log(min(SMALLEST, resolution)), math.log(resolution))))
-            kernel = area_kernel(resolution, side).astype(np.float32)
-            views.append(enlarged([kernel @ image @ kernel.T], resolution))
+            damage = Damage(side) if kind < 0.225 else _damage(side, resolution, random)
+            small = _damaged(image, damage, random)
+            views.append(enlarged([as_sharp(small, damage, resolution)], resolution))
         elif kind < 0.9:
             views.append(hidden(image[None], _hole(resolution, random, crop)[None]))
         else:
@@ -167,6 +184,23 @@ def degrade_at_random(images: FloatArray, random: np.random.Generator, crop: Cro
         np.concatenate([view.known for view in views]),
         np.concatenate([view.sides for view in views]),
     )
+
+
+def _damage(side: int, resolution: int, random: np.random.Generator) -> Damage:
+    """Draw what a photo suffers besides being made small."""
+    variance = (random.uniform(0, BLUR) * resolution / BLUR_SIDE) ** 2
+    quality = int(random.integers(QUALITY, 101))
+    return Damage(side, (variance, 0.0, variance), float(random.uniform(0, NOISE)), quality)
+
+
+def _damaged(image: FloatArray, damage: Damage, random: np.random.Generator) -> FloatArray:
+    """Return a picture (3, R, R) as it is after all that, (3, s, s)."""
+    made = damage.done_to(image)
+    if damage.clean:
+        return made.astype(np.float32)
+    made = made + damage.noise / 127.5 * random.standard_normal(made.shape)
+    pixels = np.rint((made.clip(-1, 1) + 1) * 127.5).astype(np.uint8).transpose(1, 2, 0)
+    return to_unit(jpeg.coded(pixels, damage.quality or 100))
 
 
 def _hole(resolution: int, random: np.random.Generator, crop: Crop) -> FloatArray:

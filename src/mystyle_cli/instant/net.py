@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mystyle_cli.person.manifest import Manifest
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.prior.registry import Prior
+    from mystyle_cli.projection.damage import Damage
 
 FloatArray = NDArray[np.float32]
 
@@ -37,6 +38,8 @@ STAGE: Final = "instant"
 FEATURES, BETA, ALPHA_PLUS = "features", "beta", "alpha_plus"
 
 GRID: Final = 16  # side in pixels of the coarse picture that the net sees
+
+LEAST_SIDE: Final = 4  # of what the net is shown of a photo, however blurred
 
 # the largest dilation that the net is trained for; its answer lies in every larger A_beta too
 LARGEST_BETA: Final = 0.06
@@ -85,6 +88,13 @@ def enlarged(small: Sequence[FloatArray], resolution: int) -> View:
     images = [kernel @ image @ kernel.T for kernel, image in zip(kernels, small, strict=True)]
     view = whole(np.stack(images).astype(np.float32))
     return View(view.images, view.known, np.array([float(image.shape[-1]) for image in small]))
+
+
+def as_sharp(small: FloatArray, damage: Damage, resolution: int) -> FloatArray:
+    """Make what is left of a face (3, h, h) as small as it is sharp, which averages noise, too."""
+    side = min(small.shape[-1], max(LEAST_SIDE, round(damage.effective_side(resolution))))
+    kernel = area_kernel(small.shape[-1], side)
+    return np.asarray(kernel @ small @ kernel.T, np.float32)
 
 
 def hidden(images: FloatArray, holes: FloatArray) -> View:

@@ -8,7 +8,6 @@ Source: natural images' power falls like f^-2.5, about (Field 1987); Wiener's fi
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from mystyle_cli.projection.jpeg import YCBCR, spectral_steps
+from mystyle_cli.projection.jpeg import YCBCR, coded, spectral_steps
 from mystyle_cli.projection.noise import denoised
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -123,12 +122,8 @@ def mended(pixels: Floats, fine: Fine, grain: bool, seed: int = 0) -> npt.NDArra
 
 def _grain(shape: tuple[int, ...], noise: float, quality: int, seed: int) -> npt.NDArray[np.float64]:
     """Return noise (h, w, 3) as JPEG leaves it, without what it leaves of a picture's own detail."""
-    from PIL import Image
-
     grain = np.random.default_rng(seed).normal(0, noise, shape)
-    stream = io.BytesIO()
-    Image.fromarray(np.rint(128 + grain).clip(0, 255).astype(np.uint8)).save(stream, "JPEG", quality=quality)
-    return np.asarray(Image.open(stream).convert("RGB"), np.float64) - 128
+    return coded(np.rint(128 + grain).clip(0, 255).astype(np.uint8), quality).astype(np.float64) - 128
 
 
 def _spectrum_of(luma: Floats, noise: float, quality: int | None) -> tuple[float, float] | None:

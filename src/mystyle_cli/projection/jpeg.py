@@ -57,6 +57,15 @@ def tables(quality: int) -> Floats:
     return np.array([found[0], found[1]], np.float64).reshape(2, BLOCK, BLOCK)
 
 
+def coded(pixels: Pixels, quality: int) -> Pixels:
+    """Return a picture (h, w) or (h, w, 3) as it is once it was a JPEG of a quality from 1 to 100."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, "JPEG", quality=quality)
+    return np.asarray(Image.open(stream))
+
+
 def compressed(images: Tensor, steps: Tensor) -> Tensor:
     """Return images as JPEG leaves them; differentiable, as if nothing had been rounded.
 
@@ -115,11 +124,7 @@ def quality_of(pixels: Pixels) -> int | None:
 
 def _change(pixels: Pixels, quality: int) -> float:
     """Return the root mean square by which a picture's luma changes in JPEG."""
-    from PIL import Image
-
-    stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, "JPEG", quality=quality)
-    again = np.asarray(Image.open(stream).convert("RGB"), np.float64)
+    again = coded(pixels, quality).astype(np.float64)
     return float(np.sqrt(np.square((again - pixels) @ YCBCR[0]).mean()))
 
 

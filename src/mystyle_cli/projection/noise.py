@@ -9,7 +9,6 @@ then Wiener's filter on what they leave (Yu and Sapiro 2011, Dabov et al. 2007).
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable
 from functools import lru_cache
@@ -18,7 +17,7 @@ from typing import Final, cast
 import numpy as np
 import numpy.typing as npt
 
-from mystyle_cli.projection.jpeg import BLOCK, YCBCR, tables
+from mystyle_cli.projection.jpeg import BLOCK, YCBCR, coded, tables
 
 Floats = npt.NDArray[np.floating]
 Singles = npt.NDArray[np.float32]
@@ -99,16 +98,12 @@ def noise_of(planes: Floats, quality: int | None) -> float:
 @lru_cache(128)
 def _known(quality: int | None) -> tuple[npt.NDArray[np.float64], ...]:
     """Return what `spreads_of` says of each of `LEVELS` of noise after JPEG."""
-    from PIL import Image
-
     grain = np.random.default_rng(0).standard_normal((96, 96))
     found: list[npt.NDArray[np.float64]] = []
     for level in LEVELS:
         pixels = np.rint(128 + level * grain).clip(0, 255).astype(np.uint8)
         if quality:
-            stream = io.BytesIO()
-            Image.fromarray(pixels).save(stream, "JPEG", quality=quality)
-            pixels = np.asarray(Image.open(stream))
+            pixels = coded(pixels, quality)
         blocks = np.abs(_blocks(pixels.astype(np.float32), 1)).reshape(-1, BLOCK, BLOCK)
         one = np.median(blocks, axis=0) / SCALE + TINY
         found.append(np.asarray(np.maximum(one, found[-1]) if found else one, np.float64))

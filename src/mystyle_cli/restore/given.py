@@ -71,15 +71,13 @@ class Given:
     @cached_property
     def first_look(self) -> Floats:
         """What the instant net sees of a damaged photo (3, h, h): as small as it is sharp, and in colour."""
+        from mystyle_cli.instant.net import as_sharp
         from mystyle_cli.photos.pixels import area_kernel
 
         assert self.damage is not None
-        small = self.degraded.target
-        side = min(small.shape[-1], max(4, round(self.damage.effective_side(self.resolution))))
-        kernel = area_kernel(small.shape[-1], side)
-        look = kernel @ small @ kernel.T
+        look: npt.NDArray[np.floating] = as_sharp(self.degraded.target, self.damage, self.resolution)
         if self.damage.tone is not None and self.chroma is not None:
-            kernel = area_kernel(self.resolution, side)
+            kernel = area_kernel(self.resolution, look.shape[-1])
             look = np.tensordot(LUMA, look, 1)[None] + kernel @ self.chroma @ kernel.T
         return np.asarray(look, np.float32)
 
