@@ -143,7 +143,7 @@ def test_what_photos_suffer_is_practised_on(profile):
     assert kinds == pytest.approx([0.225, 0.225, 0.45], abs=0.07)
     assert not (noisy & holes).any()
     assert view.images.mean() == pytest.approx(0.25, abs=0.01)
-    assert np.median(view.sides[noisy]) < np.median(view.sides[small])  # a blur leaves as much as fewer pixels
+    assert np.median(view.sides[noisy]) < np.median(view.sides[small])  # blur takes pixels
 
 
 def test_training_is_repeatable(profile):

@@ -259,6 +259,22 @@ def test_a_photo_larger_than_it_is_drawn_tells_of_its_own_pixels(damage, blur, n
     assert (found.noise > 0) == (noise > 0)
 
 
+def test_coarse_noise_is_still_there_where_a_large_photo_is_made_small():
+    """The fine noise by which it is told there is gone, but what is coarse must not pass for the face."""
+    fine = Fine(noise=9.0, quality=55)
+    assert _agreed(Damage(R, noise=1.0), fine, False, 1 / 3, R).noise == 3  # each pixel is the mean of nine
+    assert _agreed(Damage(R, noise=4.0), fine, False, 1 / 3, R).noise == 4
+
+
+@pytest.mark.parametrize(("sigma", "told"), [(0.0, 0.0), (2.2, 2.2)])
+def test_the_blur_of_a_photo_that_was_a_mild_jpeg_is_told(sigma, told):
+    """What such a JPEG rounded is no fine detail; and it blurs nothing itself."""
+    estimator, face = large(lambda photo: spoilt(photo, sigma=sigma, noise=3.0, quality=85))
+    fine, _ = estimator._fine_of(face)
+    assert fine.blur == pytest.approx(told, rel=0.3)
+    assert fine.quality is None  # too mild to be damage
+
+
 def test_what_is_said_of_a_large_photo_is_said_of_its_own_pixels():
     """Numbers that are given need no estimate; made small, there is less noise and no blocks."""
     estimator, face = large(lambda photo: spoilt(photo, noise=12.0), Known(blur=3.0, noise=9.0, quality=50))

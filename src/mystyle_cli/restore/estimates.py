@@ -78,7 +78,7 @@ TILED: Final = 40
 """Side in pixels of a small picture from which its blur is told by small parts of it."""
 
 RINGING: Final = 90
-"""Quality of JPEG up to which it is reckoned with there."""
+"""Quality of JPEG up to which it is reckoned with there, and where a blur is told at a photo's own pixels."""
 
 SOFTEST: Final = 0.9
 """Quantile of the widths of clear photos which that of a blurred one is above ..."""
@@ -222,6 +222,7 @@ class Estimator:
             return self._of(pixels[None], located.side, untouched, self.known)
         # cutting out and turning a crop wipes out noise and moves what JPEG rounded
         noise, quality = self._noise_and_quality(own)
+        quality = self._rough(quality)
         known = replace(self.known, noise=noise, quality=quality or 0)
         damage = self._of(upright[None], located.side, False, known)
         slight = quality is not None and quality > HEAVY and self.known.quality is None
@@ -239,13 +240,17 @@ class Estimator:
         quality = known.quality
         if quality is None and not film:
             quality = quality_of(middle)
-        rounded_at = quality if quality and (quality <= ROUGH or known.quality) else None
+        rounded_at = self._rough(quality)
         shared = 1.0 if tone_of(middle.reshape(-1, *middle.shape[1:])) is not None else math.hypot(*LUMA)
         told = noise_of(luma[None], rounded_at) / shared
         drowned = 0.0 if rounded_at is None else DROWNED * tables(rounded_at)[0][ORDER >= FINE].min()
         if told < max(GRAINY, drowned):
             told = 0.0
-        return told if known.noise is None else known.noise, rounded_at
+        return told if known.noise is None else known.noise, quality
+
+    def _rough(self, quality: int | None, most: int = ROUGH) -> int | None:
+        """Return a quality that is reckoned with: it is given, or rough enough to tell in what it left."""
+        return quality if quality and (quality <= most or self.known.quality) else None
 
     def _fine_of(self, located: Located, film: bool = False) -> tuple[Fine, bool]:
         """Return what a photo suffered at its own pixels, and whether it is as sharp as photos are.
@@ -257,12 +262,12 @@ class Estimator:
         if min(pixels.shape[:2]) < TILE:
             return Fine(), False
         luma = pixels.astype(np.float64) @ LUMA
-        noise, rounded_at = self._noise_and_quality(pixels, film)
-        blur, sharp = blur_of(luma, noise_of(luma[None], rounded_at), CODED if film else rounded_at)
-        heavy = rounded_at if rounded_at and (rounded_at <= HEAVY or noise or self.known.quality) else None
+        noise, quality = self._noise_and_quality(pixels, film)
+        ringing = self._rough(quality, RINGING)
+        blur, sharp = blur_of(luma, noise_of(luma[None], ringing), CODED if film else ringing)
         if self.known.blur is not None:
             blur, sharp = self.known.blur, False
-        return Fine(blur, noise, heavy), sharp
+        return Fine(blur, noise, self._rough(quality, ROUGH if noise else HEAVY)), sharp
 
     def of_frames(self, faces: Sequence[Located]) -> Damage:
         """Return what was done to photos of a face that suffered alike and show it about as large."""
