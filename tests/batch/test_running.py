@@ -298,6 +298,16 @@ def test_a_forecast_is_reckoned_by_what_an_item_took() -> None:
     few = forecast(before, parse("local:4"), 4, 2, 0)
     assert (few.workers, few.seconds, few.memory) == (2, 3 + 5, 200)
     assert forecast(before, parse("local:4"), 4, 0, 9).seconds == 0
+    assert found.photos is None
+    assert not any("photos" in line for line in found.lines())
+    near, far = (
+        forecast(before, parse(where), 4, 8, 1, 2_500_000) for where in ("slurm", "ray:10.0.0.1:6379")
+    )
+    assert (near.lines()[-1], far.lines()[-1]) == (
+        "photos   2.5 MB, read where they are",
+        "photos   2.5 MB, sent to machines that do not see them",
+    )
+    assert (near.to_json()["sent"], far.to_json()["sent"]) == (False, True)
     unknown = forecast(replace(before, measured=0, memory=0), parse("ray"), 4, 8, 0)
     assert (unknown.seconds, unknown.memory) == (None, None)
 

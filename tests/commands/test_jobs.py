@@ -36,7 +36,8 @@ def test_a_run_from_beginning_to_end(run: Run, tmp_path: Path) -> None:
     done = document(run("--json", *WORDS, "--on", "local:1"))
     assert len(done["results"]) == 3
     assert document(run("--json", *WORDS, "--on", "local:1"))["skipped"] == [f"in/{n}.png" for n in range(3)]
-    assert document(run("--json", *WORDS, "--on", "local:2", "--dry-run"))["there"] == 3
+    forecast = document(run("--json", *WORDS, "--on", "local:2", "--dry-run"))
+    assert (forecast["there"], forecast["photos"]) == (3, 0)
     Path("out/1.png").unlink()
     name = done["run"]
     assert f"{name}  upscale  local:1  done   3 of 3" in run("jobs", "list").stdout
@@ -89,7 +90,9 @@ def test_other_commands_keep_runs_too(run: Run) -> None:
         "invert ada in -o inverted",
         "edit ada in -o edited -d smile -s 1",
     ):
-        assert document(run("--json", *words.split(), *rest, "--dry-run"))["items"] == 1
+        forecast = document(run("--json", *words.split(), *rest, "--dry-run"))
+        (photo,) = Path("in").iterdir()
+        assert (forecast["items"], forecast["photos"], forecast["sent"]) == (1, photo.stat().st_size, False)
         found = document(run("--json", *words.split(), *rest))
         assert len(found["results"]) == 1
         names.add(found["run"])

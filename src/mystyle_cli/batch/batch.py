@@ -135,10 +135,15 @@ class Batch(Ledger):
             self._refuse_elsewhere(options.on)
         order = Order(options.on, self.asked, options.inputs, options.output, options.batch)
         if options.dry_run:
-            there = sum(all(map(os.path.lexists, place.needed)) for place in self.places)
-            self.foretell(order, 0 if options.overwrite else there)
+            left = [item for item, place in zip(self.inputs, self.places, strict=True) if self._lacks(place)]
+            files = [item.path for item in left if item.path is not None and item.path.is_file()]
+            self.foretell(order, len(self.inputs) - len(left), sum(map(os.path.getsize, files)))
         else:
             self.hand_out(order, partial(self._desks, opening), self._errands())
+
+    def _lacks(self, place: Place) -> bool:
+        """Tell whether what belongs there is to be made."""
+        return self.options.overwrite or not all(map(os.path.lexists, place.needed))
 
     def _desks(self, opening: Opening, noting: Noting | None) -> Desks:
         given = self.options, opening, self.originals, self.size, self.seal, noting

@@ -108,17 +108,18 @@ class Ledger:
                     self._next += 1
                 self.tell()
 
-    def foretell(self, order: Order, there: int) -> None:
+    def foretell(self, order: Order, there: int, photos: int | None = None) -> None:
         """Say what the work would take.
 
         Args:
             there: inputs whose results are there already.
+            photos: bytes of the files of the others, where they are counted.
         """
         asked, engine = order.asked, order.where.open()
         demand = Demand() if asked is None else asked.demand(engine, order.together)
         seats = engine.seats(demand)
         before = None if asked is None else asked.measured(engine.threads(seats))
-        self.forecast = forecast(before, order.where, seats, len(self.inputs) - there, there)
+        self.forecast = forecast(before, order.where, seats, len(self.inputs) - there, there, photos)
         for line in self.forecast.lines():
             self.console.show(line)
 

@@ -183,16 +183,22 @@ class Forecast:
     workers: int
     seconds: float | None  # None: not measured yet
     memory: int | None  # bytes, of all workers
+    photos: int | None = None  # bytes of the files to be worked on; None: they are not counted
+    sent: bool = False  # to machines that do not see them
 
     def lines(self) -> list[str]:
         """Lay it out, one matter a line."""
         unknown = "not measured yet: the first run with --on measures it"
-        return [
+        lines = [
             f"items    {self.items}, {self.there} more are there",
             f"engine   {self.engine}, {self.workers} at a time",
             f"time     {unknown if self.seconds is None else f'about {duration(self.seconds)}'}",
             f"memory   {unknown if self.memory is None else f'{self.memory / GIB:.1f} GB in all'}",
         ]
+        if self.photos is not None:
+            moved = "sent to machines that do not see them" if self.sent else "read where they are"
+            lines.append(f"photos   {self.photos / 1e6:.1f} MB, {moved}")
+        return lines
 
     def to_json(self) -> dict[str, object]:
         """Return its part of the JSON document."""
@@ -204,10 +210,14 @@ class Forecast:
             "workers": self.workers,
             "seconds": self.seconds,
             "memory": self.memory,
+            "photos": self.photos,
+            "sent": self.sent,
         }
 
 
-def forecast(before: RunRecord | None, where: Where, workers: int, items: int, there: int) -> Forecast:
+def forecast(
+    before: RunRecord | None, where: Where, workers: int, items: int, there: int, photos: int | None = None
+) -> Forecast:
     """Return what work on items will take.
 
     Args:
@@ -215,10 +225,11 @@ def forecast(before: RunRecord | None, where: Where, workers: int, items: int, t
         workers: at once.
         items: to be worked on.
         there: whose results are there.
+        photos: bytes of the files to be worked on, where they are counted.
     """
     workers = min(workers, max(1, items))
     seconds = memory = None
     if before is not None and before.each is not None:
         seconds = before.opening + before.each * items / workers if items else 0.0
         memory = before.memory * workers or None
-    return Forecast(items, there, where.name, workers, seconds, memory)
+    return Forecast(items, there, where.name, workers, seconds, memory, photos, where.sends)

@@ -29,6 +29,11 @@ class Where:
         """What was typed."""
         return f"{self.kind}:{self.rest}" if self.rest else self.kind
 
+    @property
+    def sends(self) -> bool:
+        """Whether machines that do not see the files are sent them."""
+        return self.kind == "ray" and bool(self.rest)
+
     def open(self) -> Engine:
         """Return the engine; raises MystyleError where its library is not installed."""
         if self.kind == "ray":
