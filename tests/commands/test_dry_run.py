@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from mystyle_cli.cli import cli
+from mystyle_cli.learn import estimate
 from mystyle_cli.learn.estimate import Estimate, estimate_tuning
 from mystyle_cli.nets.cost import Plan
 from mystyle_cli.prior.registry import open_prior
@@ -72,8 +73,9 @@ def test_what_does_not_fit_is_said() -> None:
     assert [duration(seconds) for seconds in (90, 600, 9000)] == ["90 s", "10 min", "2.5 h"]
 
 
-def test_nets_for_instant_answers_count(tiny_prior: Path) -> None:
+def test_nets_for_instant_answers_count(tiny_prior: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where their gradient holds more than tuning does, it is what is told; without them it is not."""
+    monkeypatch.setattr(estimate, "_held", lambda device: 1 << 30)  # what this process holds comes and goes
     prior, how = open_prior(tiny_prior), TuneSettings(passes=1, batch=1)
     without, counted = (estimate_tuning(prior, 2, how, instant) for instant in (False, True))
     assert not without.later
