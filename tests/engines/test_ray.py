@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -48,6 +49,17 @@ def squares(ray: FakeRay, log: Path, demand: Demand = NONE, size: int = 2) -> di
 
 
 EIGHT = {item: item * item for item in range(8)}
+
+
+def test_an_address_where_nobody_is() -> None:
+    """One line at once, where Ray itself would try for a quarter of an hour; what is no address is Ray's."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        on_ray._reach(f"127.0.0.1:{port}")
+    for nobody in (f"127.0.0.1:{port}", "127.0.0.1:99999", f"[::1]:{port}"):
+        with pytest.raises(MystyleError, match="no Ray cluster takes work at"):
+            on_ray._reach(nobody)
+    on_ray._reach("auto")
 
 
 def test_actors_are_as_many_as_there_is_room_for(ray: FakeRay, tmp_path: Path) -> None:

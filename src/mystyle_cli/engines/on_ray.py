@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 import tempfile
 import time
 from collections import deque
@@ -35,6 +36,10 @@ SOCKETS: Final = 50  # characters that a folder may have whose sockets have name
 
 # read when Ray is loaded: it reports its use to nobody, and leaves the cards' names alone
 QUIET: Final = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+# it tries to reach a cluster for 40 s each time, twenty times if it is not told otherwise
+ONCE: Final = {"RAY_NUM_REDIS_GET_RETRIES": "1"}
+REACHED_S: Final = 5.0  # within which somebody takes a connection, where a cluster is
+
 # a cluster of this machine's own: its addresses are of the loop, as Ray has it elsewhere than on Linux
 # and its workers give way to other programs no more than those of `local` do
 ALONE: Final = {
@@ -48,9 +53,11 @@ def engine(address: str) -> Ray:
     """Return the engine of a cluster that is there, or, without an address, of one that is started.
 
     Raises:
-        MystyleError: Ray is not installed.
+        MystyleError: Ray is not installed, or nobody is at the address.
     """
     os.environ.update(QUIET)
+    if address:
+        os.environ.update(ONCE)
     if not address:
         os.environ.update(ALONE)
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
@@ -61,9 +68,25 @@ def engine(address: str) -> Ray:
         raise MystyleError(
             "--on ray needs the optional ray", f"Install it with: {install_command('ray')}"
         ) from error
+    if address:
+        _reach(address)
     # what its nodes say of workers that end would stand among the results, on standard output
     worker._worker_logs_enabled = False
     return Ray(address, ray)
+
+
+def _reach(address: str) -> None:
+    """Refuse (MystyleError) an address of a host and a port at which nobody takes a connection."""
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal()) or "/" in host:
+        return  # such as auto, which Ray itself looks up
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACHED_S).close()
+    except (OSError, OverflowError) as error:
+        raise MystyleError(
+            f"no Ray cluster takes work at {address}: {one_line(error)[:200]}",
+            "Look at it there with: ray status",
+        ) from error
 
 
 @dataclass
