@@ -17,7 +17,7 @@ from mystyle_cli.engines.named import Where, parse
 from mystyle_cli.engines.on_ray import Ray, Site, engine
 from mystyle_cli.engines.sharing import Sign
 from mystyle_cli.errors import ModelError, MystyleError
-from tests.support.fake_ray import FakeRay, RayActorError, RayError, node
+from tests.support.fake_ray import FakeRay, ObjectLostError, RayActorError, RayError, node
 from tests.support.toil import Refusing, Squaring
 
 NONE = Demand()
@@ -109,6 +109,23 @@ def test_a_node_that_is_not_there_any_more_is_gone(ray: FakeRay, tmp_path: Path)
     ready = on_ray._Ready("a", "machine", "1", None)
     assert not actors._node_is_gone(on_ray._Actor(None, None, ready))
     assert actors._node_is_gone(on_ray._Actor(None, None, replace(ready, node="z")))
+
+
+def test_an_answer_that_is_lost_is_made_again(
+    ray: FakeRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large one lies on its node until it is fetched; its items are not blamed where the node is gone."""
+    ray.deaths["outcome"] = [ObjectLostError("Failed to retrieve object")]
+    assert squares(ray, tmp_path / "log", size=8) == EIGHT
+    assert ray.killed == len(ray.options)
+    ray.there[:] = [node("a", CPU=1)]
+    ray.deaths["outcome"] = [ObjectLostError("Failed to retrieve object") for _ in range(2)]
+    lost = squares(ray, tmp_path / "log", size=8)[0]
+    assert isinstance(lost, LostError)
+    assert "(its answer is lost)" in lost.message
+    monkeypatch.setattr(on_ray._Actors, "_node_is_gone", lambda actors, actor: True)
+    ray.deaths["outcome"] = [ObjectLostError("Failed to retrieve object") for _ in range(5)]
+    assert squares(ray, tmp_path / "log", size=8) == EIGHT
 
 
 def test_errors_end_the_whole(ray: FakeRay, tmp_path: Path) -> None:

@@ -19,6 +19,10 @@ class RayActorError(RayError):
     """As in `ray.exceptions`."""
 
 
+class ObjectLostError(RayError):
+    """As in `ray.exceptions`."""
+
+
 def node(name: str = "a", **resources: float) -> dict[str, Any]:
     """Return what `ray.nodes` says of one."""
     return {"NodeID": name, "NodeManagerAddress": "127.0.0.1", "Alive": True, "Resources": resources}
@@ -41,7 +45,9 @@ class FakeRay:
     killed: int = 0
     puts: int = 0
     hidden: Sequence[Path] = ()  # files and folders that actors do not see
-    exceptions = SimpleNamespace(RayError=RayError, RayActorError=RayActorError)
+    exceptions = SimpleNamespace(
+        RayError=RayError, RayActorError=RayActorError, ObjectLostError=ObjectLostError
+    )
 
     def init(self, **words: Any) -> None:
         """Connect."""

@@ -363,7 +363,10 @@ class _Actors:
         try:
             found = self.ray.get(call)
         except errors.RayActorError as error:
-            return self._ended(actor, error)
+            return self._ended(actor, _how(str(error)))
+        except errors.ObjectLostError:  # what it answered lay on its node alone, and was not here yet
+            self.ray.kill(actor.handle)
+            return self._ended(actor, "its answer is lost")
         except errors.RayError as error:  # raised in Ray itself, such as by answers that cannot be sent
             if actor.chunk is None:
                 return self._failed(told(error))
@@ -388,8 +391,7 @@ class _Actors:
         """Return an error in opening as that of a chunk that waits, if any still does."""
         return Outcome(self._waiting.popleft().number, error=error) if self._waiting else None
 
-    def _ended(self, actor: _Actor, error: Exception) -> Outcome | None:
-        died = _how(str(error))
+    def _ended(self, actor: _Actor, died: str) -> Outcome | None:
         if actor.chunk is not None:
             gone = "node" in died or self._node_is_gone(actor)
             return Outcome(actor.chunk.number, died=died, blame=not gone)
