@@ -284,8 +284,9 @@ def doubled(found: Any) -> Any:
             lambda found: replace(found, files=((replace(found.files[0][0], size=1 << 40), b""),)),
             "bytes came",
         ),
-        (lambda found: "nonsense", "unexpected"),
-        (lambda found: found.done, "unexpected"),
+        (lambda found: "nonsense", "nothing came back"),
+        (lambda found: found.done, "nothing came back"),
+        (lambda found: replace(found, done="nonsense"), "nothing came back"),
     ],
 )
 def test_nothing_but_a_photo_s_own_result_is_written(
@@ -307,6 +308,22 @@ def test_nothing_but_a_photo_s_own_result_is_written(
     assert results("in") == before
     assert Path("mine.txt").read_text() == "mine"
     assert not Path("../mine.txt").exists()
+
+
+@pytest.mark.parametrize(("lost", "done"), [("b.png", ["a.png", "d.png"]), ("a.png", ["d.png"])])
+def test_fewer_answers_than_photos_end_nothing(
+    album: Path, ray: FakeRay, monkeypatch: pytest.MonkeyPatch, lost: str, done: list[str]
+) -> None:
+    """Those of its chunk may fail, and no answer is taken for another photo's; the others are done."""
+    real = shipping._Driver.unpack
+
+    def unpack(driver: Any, items: Sequence[Any], answers: Any) -> Any:
+        return real(driver, items, [one for one in answers if lost not in one.done.summary])
+
+    monkeypatch.setattr(shipping._Driver, "unpack", unpack)
+    batch = work(options(*(album / f"{name}.png" for name in "abd"), on=AWAY), reading())
+    assert [*results()] == done
+    assert {"came back" in one.error.message for one in batch.failed} == {True}
 
 
 def test_results_are_announced_before_they_are_there(

@@ -172,7 +172,7 @@ class _Driver:
                 yield sent
                 continue
             accepted, photo = sent
-            yield self._counter.give(accepted, partial(_made, accepted, photo, next(brought)))
+            yield self._counter.give(accepted, partial(_made, accepted, photo, next(brought, None)))
 
 
 def _read(path: Path, put: Put) -> Parcel:
@@ -182,7 +182,7 @@ def _read(path: Path, put: Put) -> Parcel:
     return Parcel.sent(str(path), read_file(path), put)
 
 
-def _made(accepted: Accepted, photo: Label, brought: _Brought | MystyleError) -> Made:
+def _made(accepted: Accepted, photo: Label, brought: object) -> Made:
     """Return what came back of a photo, after seeing that each file is one that it may have.
 
     Raises:
@@ -191,6 +191,8 @@ def _made(accepted: Accepted, photo: Label, brought: _Brought | MystyleError) ->
     if isinstance(brought, MystyleError):
         raise brought
     name, allowed = accepted.errand.item.name, {str(target.path): target for target in accepted.files}
+    if not isinstance(brought, _Brought) or not isinstance(brought.done, Done):
+        raise MystyleError(f"{name}: nothing came back that a result is made of", _ODD)
     files = []
     for label, data in brought.files:
         target = allowed.pop(label.name, None)
