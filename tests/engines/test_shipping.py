@@ -124,6 +124,43 @@ def test_what_killed_workers_left_goes_when_the_next_comes(tmp_path: Path) -> No
     assert there.folder.exists()
 
 
+def test_what_is_another_user_s_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where this user is root, who could remove it."""
+    folder = left_by_a_killed_worker(tmp_path, ["store/ada/profile.toml"])
+    passing = tmp_path / f"{PASSING}mystyle-hold-{1:016x}"
+    passing.mkdir()
+    (passing / LOCK).touch()
+    before = {*tmp_path.rglob("*")}
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+        sweep(tmp_path)
+    assert {*tmp_path.rglob("*")} == before
+    sweep(tmp_path)
+    assert not folder.exists()
+
+
+def test_a_hold_that_another_worker_makes_now_stays(tmp_path: Path) -> None:
+    """Its folder is there an instant before its lock is."""
+    folder = tmp_path / f"mystyle-hold-{0:016x}"
+    folder.mkdir(0o700)
+    sweep(tmp_path)
+    assert folder.exists()
+    assert not [*folder.iterdir()]  # no lock of this process's either
+
+
+def test_the_names_are_there_before_the_files(tmp_path: Path) -> None:
+    """So that what a worker has kept until it is killed can be removed by them."""
+    there, seen = hold(), []
+
+    def fetch(place: object) -> bytes:
+        seen.append(json.loads((there.folder / NAMES).read_text()))
+        return bytes(place)  # type: ignore[call-overload, no-any-return]
+
+    there.fetch = fetch
+    there.keep(sent(a=b"1", b__c=b"2"))
+    assert seen == [["a", "b/c"]] * 2
+
+
 def test_nothing_is_swept_where_locks_of_others_are_not_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

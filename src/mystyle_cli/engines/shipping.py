@@ -187,9 +187,17 @@ def sweep(above: Path) -> None:
     with suppress(OSError):
         for name in os.listdir(above):
             whole = name.removeprefix(PASSING)
-            if HOLD.fullmatch(whole):
+            if HOLD.fullmatch(whole) and _is_own(above / name):
                 with suppress(OSError, ValueError):
                     remove(above / whole) if name == whole else _owned(above / whole, ()).sweep()
+
+
+def _is_own(folder: Path) -> bool:
+    """Tell whether something is there that is this user's; root could remove what is another's."""
+    try:
+        return not hasattr(os, "geteuid") or folder.lstat().st_uid == os.geteuid()
+    except OSError:
+        return False
 
 
 def remove(folder: Path, patience: float = 0) -> None:
@@ -199,14 +207,11 @@ def remove(folder: Path, patience: float = 0) -> None:
         patience: seconds to wait for its worker to end.
 
     Raises:
-        OSError: it is not there, or not all of it can be removed.
+        OSError: not all of it can be removed.
         ValueError: what is in it is not what was kept there.
     """
     from filelock import Timeout
 
-    status = folder.lstat()
-    if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
-        return
     bare = _owned(folder, ())
     if not bare.has(LOCK):
         return  # another worker makes it now
