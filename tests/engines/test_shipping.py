@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +53,9 @@ def test_a_hold_is_private_and_goes_with_its_process(tmp_path: Path) -> None:
     """Files lie at their names, for this user only; when the process is killed, nothing is left."""
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
-    worker = subprocess.Popen([sys.executable, script, tmp_path], stdout=subprocess.PIPE, text=True)
+    worker = subprocess.Popen(
+        [sys.executable, script, tmp_path], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
     assert worker.stdout is not None
     folder = Path(worker.stdout.readline().strip())
     assert folder.parent == tmp_path
@@ -64,7 +68,7 @@ def test_a_hold_is_private_and_goes_with_its_process(tmp_path: Path) -> None:
     }
     sweep(tmp_path)
     assert folder.exists()  # its worker lives
-    worker.kill()
+    os.killpg(worker.pid, signal.SIGKILL)  # as some end what a worker has started, too
     worker.wait()
     wait_until(lambda: [path.name for path in tmp_path.iterdir()] == ["worker.py"])
 
@@ -195,6 +199,42 @@ def test_sweeping_follows_no_link(tmp_path: Path) -> None:
     sweep(tmp_path)
     assert (mine / "a").read_text() == "mine"
     assert (folder / "store/away").is_symlink()
+
+
+def test_no_code_of_others_runs_that_lies_beside_a_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody may write to a temporary directory, and an empty place in PYTHONPATH is the current one."""
+    for name in ("mystyle_cli", "filelock"):
+        (tmp_path / f"{name}.py").write_text("open('ran', 'w')")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep + os.pathsep.join(sys.path))
+    there = hold()
+    there._watch.close()
+    there._lock.release()
+    wait_until(lambda: not there.folder.exists())
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_hold_that_is_swept_as_it_is_made_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody may take its lock in the instant before its worker does."""
+    real, swept = shipping.lock_of, []
+
+    def lock_of(path: Path) -> Any:
+        lock = real(path)
+        if not swept:
+            acquire = lock.acquire
+            monkeypatch.setattr(lock, "acquire", lambda **named: (acquire(**named), sweep_it(path)))
+        return lock
+
+    def sweep_it(path: Path) -> None:
+        path.unlink()
+        path.parent.rmdir()
+        swept.append(path.parent)
+
+    monkeypatch.setattr(shipping, "lock_of", lock_of)
+    there = hold()
+    assert there.folder.is_dir()
+    assert swept not in ([], [there.folder])
 
 
 def test_nobody_to_remove_a_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

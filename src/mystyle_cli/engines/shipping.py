@@ -231,12 +231,13 @@ def _watched(folder: Path) -> IO[bytes]:
     """
     # Python itself, through no shell; what it waits for is the end of its input
     watcher = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-P", "-m", __name__, folder],  # -P: of no folder that others write to
+        [sys.executable, "-P", "-m", __name__, folder],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # what ends a worker with all of its session or group, lets this live
-        cwd=folder.parent,
+        # what an empty place in PYTHONPATH means: no folder that others write to
+        cwd=folder.anchor,
     )
     if watcher.stdin is None or (hasattr(os, "fork") and watcher.wait() != 0):
         raise MystyleError(f"nobody would remove {folder}, for Python does not start")
