@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import re
 import sys
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +26,7 @@ from mystyle_cli.engines.runs import Runs
 from mystyle_cli.engines.shipping import Label
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.files.reading import Handed
+from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.progress import Progress
 from mystyle_cli.terminal.outputs import Target
 from tests.support.fake_ray import FakeRay, RayActorError, node
@@ -168,6 +171,43 @@ def test_each_file_is_put_once(album: Path, ray: FakeRay) -> None:
     photos = [album / f"{name}.png" for name in "abde"]
     assert len(work(options(*photos, on=AWAY), opening).done) == 4
     assert ray.puts == len(photos) + 1 + 1
+
+
+def test_what_was_sent_is_let_go_of(album: Path, ray: FakeRay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver holds photos of a chunk, however many there are; and no worker is told of all of them."""
+    real, unpack = ray.put, shipping._Driver.unpack
+    held: weakref.WeakSet[Any] = weakref.WeakSet()
+    most, told, drivers = 0, [], []
+
+    def put(value: Any) -> Any:
+        nonlocal most
+        if not isinstance(value, bytes):
+            told.append(pickle.dumps(value))
+            return real(value)
+        made = real(value)
+        held.add(made)
+        most = max(most, len(held))
+        return made
+
+    def noted(driver: Any, *words: Any) -> Any:
+        drivers.append(driver)
+        return unpack(driver, *words)
+
+    monkeypatch.setattr(ray, "put", put)
+    monkeypatch.setattr(shipping._Driver, "unpack", noted)
+    assert len(work(options(album, on=AWAY), reading()).done) == 6
+    assert most == 2
+    assert not drivers[0]._sent
+    (load,) = told
+    assert not [word for word in (b"stranger", b"in/a.png", b"Noting") if word in load]
+
+
+def test_a_prior_counts_as_there_by_its_digest(tiny_prior: Path, tmp_path: Path) -> None:
+    """Not by its name alone, under which a machine may have another."""
+    digest = open_prior(tiny_prior).digest
+    assert shipping._Prior(str(tiny_prior), ()).is_there(digest)
+    assert not shipping._Prior(str(tiny_prior), ()).is_there(digest[::-1])
+    assert not shipping._Prior(str(tmp_path / "nowhere"), ()).is_there(digest)
 
 
 def test_a_second_run_does_what_is_missing(album: Path, ray: FakeRay) -> None:
