@@ -122,6 +122,16 @@ def test_a_line_comes_before_its_result(album: Path, monkeypatch: pytest.MonkeyP
     assert seen == ["a.safetensors", "beside.png", "a.png"]
 
 
+def test_what_cannot_be_looked_at_ends_no_dry_run(album: Path) -> None:
+    """It counts as an item, and as no bytes; the others are counted."""
+    photos = sum(path.stat().st_size for path in album.iterdir())
+    (album / "i.png").symlink_to("x" * 300)  # a name that no file can have
+    (album / "j.png").symlink_to("j.png")
+    found = work(options(album, dry_run=True), Negating(Path("log"))).forecast
+    assert found is not None
+    assert (found.items, found.photos) == (10, photos)
+
+
 def test_only_one_command_drives_a_run(album: Path) -> None:
     """The second is refused while the first is at it."""
     how = options(album)

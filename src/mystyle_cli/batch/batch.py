@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -136,8 +137,7 @@ class Batch(Ledger):
         order = Order(options.on, self.asked, options.inputs, options.output, options.batch)
         if options.dry_run:
             left = [item for item, place in zip(self.inputs, self.places, strict=True) if self._lacks(place)]
-            files = [item.path for item in left if item.path is not None and item.path.is_file()]
-            self.foretell(order, len(self.inputs) - len(left), sum(map(os.path.getsize, files)))
+            self.foretell(order, len(self.inputs) - len(left), sum(map(_size, left)))
         else:
             self.hand_out(order, partial(self._desks, opening), self._errands())
 
@@ -258,6 +258,15 @@ class WatchingBatch(Batch):
         counts += [f"{len(self.skipped)} skipped"] if self.skipped else []
         counts += [f"{len(self.failed)} failed"] if self.failed else []
         self.console.info(f"{len(self.inputs)} photos came: {', '.join(counts)}")
+
+
+def _size(item: Input) -> int:
+    """Return how many bytes an input's file has; none where it has gone meanwhile, or is none."""
+    try:
+        status = None if item.path is None else item.path.stat()
+    except OSError:
+        return 0
+    return status.st_size if status is not None and stat.S_ISREG(status.st_mode) else 0
 
 
 def check_stream(console: Console, targets: Sequence[Target], inputs: Sequence[Input] = ()) -> None:
