@@ -400,6 +400,23 @@ def test_results_may_be_several(album: Path, ray: FakeRay) -> None:
     assert len({*results().values()}) == 1
 
 
+class Odd(Reading):
+    """Has a fault that one photo shows."""
+
+    def finish(self, job: Job, answer: Any) -> Result:
+        """Fail on one."""
+        if job.item.relative.name == "b.png":
+            raise ValueError("no such tone")
+        return super().finish(job, answer)
+
+
+def test_a_fault_at_one_photo_is_that_photo_s(album: Path, ray: FakeRay) -> None:
+    """Whatever is raised where it is worked on, the others are done."""
+    batch = work(options(album / "a.png", album / "b.png", on=AWAY), Odd(Path("log").absolute()))
+    assert [*results()] == ["a.png"]
+    assert "in/b.png: unexpected ValueError: no such tone" in batch.failed[0].error.message
+
+
 class Unready(Negating):
     """Cannot be opened in a worker."""
 
