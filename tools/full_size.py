@@ -1,10 +1,12 @@
 """Run everything at full size with random weights: does it work, how long does it take, how much memory?
 
     python -m tools.full_size WORK [--resolution 1024] [--memory 16] [--threads 2] [--portrait PHOTO]
+    python -m tools.full_size WORK --card --steps 40     # on a graphics card
 
 Makes a generator, a W encoder, ArcFace, AlexNet and a direction with random weights in the files' published
 formats and shapes, imports them, and drives the whole chain through `mystyle` itself, each command a process
-of its own whose addresses are limited (`ulimit -v`). Writes WORK/table.md and WORK/table.json.
+of its own whose addresses are limited (`ulimit -v`), without a graphics card. Writes WORK/table.md and
+WORK/table.json.
 
 The photos are the demonstration's, enlarged, with grain added: curation rightly refuses enlarged photos for
 their lack of detail. Random weights know nobody, so that commands which look for the person take --force.
@@ -53,13 +55,15 @@ class Chain:
 
     Args:
         work: where everything is written.
-        memory: limit of each process's addresses, in bytes.
+        memory: limit of each process's addresses, in bytes; 0: none, and the graphics card is used.
         threads: of every library.
+        steps: of tuning and of each search.
     """
 
     work: Path
     memory: int
     threads: int
+    steps: int
     rows: list[Row] = field(default_factory=list)
 
     def run(self, name: str, *command: str, note: str = "") -> dict[str, Any]:
@@ -70,8 +74,8 @@ class Chain:
         document = self.work / f"{name}.json"
         if any(row.name == name for row in self.rows):
             return dict(json.loads(document.read_text()))
-        own = {"MYSTYLE_HOME": str(self.work / "home"), "CUDA_VISIBLE_DEVICES": ""}
-        own |= {"OMP_NUM_THREADS": str(self.threads)}
+        own = {"MYSTYLE_HOME": str(self.work / "home"), "OMP_NUM_THREADS": str(self.threads)}
+        own |= {"CUDA_VISIBLE_DEVICES": ""} if self.memory else {}
         started = time.perf_counter()
         with document.open("w") as out, (self.work / f"{name}.log").open("w") as log:
             process = subprocess.Popen(
@@ -95,7 +99,8 @@ class Chain:
         (self.work / "table.md").write_text(table(self.rows))
 
     def _limit(self) -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (self.memory, self.memory))
+        if self.memory:
+            resource.setrlimit(resource.RLIMIT_AS, (self.memory, self.memory))
 
 
 def write_files(folder: Path, resolution: int) -> dict[str, Path]:
@@ -178,9 +183,9 @@ def run_chain(chain: Chain, resolution: int, portrait: Path | None) -> None:
     parts = [f"--{role}={files[role]}" for role in ("generator", "encoder", "identity", "perceptual")]
     chain.run("import", "prior", "import", "full", *parts, f"--direction=smile={files['direction']}")
     learn(chain, photos)
-    force = ["--force", "--steps", "2", "-o"]
+    force = ["--force", "--steps", str(chain.steps), "-o"]
     mask = str(write_mask(large, work / "mask.png"))
-    note = "two steps"
+    note = f"{chain.steps} steps"
     chain.run("invert", "invert", "ada", str(large), *force, str(work / "inverted.png"), note=note)
     inpaint = ["inpaint", "ada", str(large), "--mask", mask]
     chain.run("inpaint", *inpaint, *force, str(work / "inpainted.png"), note=note)
@@ -203,7 +208,7 @@ def make_files(folder: Path, resolution: int) -> dict[str, Path]:
 
 
 def learn(chain: Chain, photos: Sequence[str]) -> None:
-    """Tell what two steps of tuning will take, learn the person with them, and compare."""
+    """Tell what the steps of tuning will take, learn the person with them, and compare."""
     how = [
         *photos,
         "--prior",
@@ -211,7 +216,7 @@ def learn(chain: Chain, photos: Sequence[str]) -> None:
         "--held-out",
         "0",
         "--passes",
-        "1",
+        str(chain.steps // 2),  # of four photos, two in a step
         "--batch",
         "2",
         "--no-export",
@@ -249,8 +254,11 @@ def main() -> None:
     parser.add_argument("--memory", type=float, default=16, help="GB that each process may address")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--portrait", type=Path, help="a small real photo to upscale")
+    parser.add_argument("--card", action="store_true", help="use the graphics card, and all memory")
+    parser.add_argument("--steps", type=int, default=2, help="of tuning and of each search")
     given = parser.parse_args()
-    chain = Chain(given.work.resolve(), round(given.memory * GIB), given.threads)
+    memory = 0 if given.card else round(given.memory * GIB)
+    chain = Chain(given.work.resolve(), memory, given.threads, given.steps)
     before = chain.work / "table.json"
     if before.exists():
         chain.rows = [Row(**row) for row in json.loads(before.read_text())]

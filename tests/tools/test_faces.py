@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
-from mystyle_cli.nets.generator import Generator, load_generator, save_generator
+from mystyle_cli.nets.generator import Generator, save_generator
 from mystyle_cli.nets.perceptual import Perceptual, save_perceptual
 from mystyle_cli.photos.pixels import resize
 from mystyle_cli.ranks import ALONE, Ranks
+from tests.support.fake_device import NAME, fake_device
 from tests.support.processes import beside, ended
 from tools.faces import autoencoder, gpu, train_autoencoder
 from tools.faces.autoencoder import Autoencoder, grow
@@ -32,13 +33,14 @@ def make_generator(channels: dict[int, int] = SMALL, w_dim: int = 8) -> Generato
     return Generator(channels=channels, z_dim=w_dim, w_dim=w_dim, mapping_layers=1, mapping_multiplier=1.0)
 
 
-def test_fused_layers() -> None:
-    """What fused layers compute, and their gradients, are the generator's."""
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_fused_layers(device: str) -> None:
+    """What fused layers of either kind compute, and their gradients, are the generator's."""
     torch.manual_seed(0)
     plain = make_generator()
     fused = make_generator()
     fused.load_state_dict(plain.state_dict())
-    fuse(fused)
+    fuse(fused, device)
     gradients = []
     for generator in (plain, fused):
         w = torch.randn(3, 8, generator=torch.Generator().manual_seed(1)).requires_grad_()
@@ -225,41 +227,84 @@ def test_left_out(tmp_path: Path) -> None:
     assert np.abs(labels.mean(0)).max() < 1e-3
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("tiny_nets")
-def test_graphics_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What travels to a graphics card trains there, in all its stages, and comes back as a generator."""
-    channels = dict.fromkeys((4, 8, 16, 32, 64, 128), 4)
+@pytest.fixture
+def narrow_nets(tiny_nets: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Autoencoders and runs of very few channels, measured on few crops."""
     for module in (autoencoder, train_autoencoder):
-        monkeypatch.setattr(module, "CHANNELS", channels)
+        monkeypatch.setattr(module, "CHANNELS", dict.fromkeys((4, 8, 16, 32, 64, 128), 4))
         monkeypatch.setattr(module, "W_DIM", 6)
-    monkeypatch.setattr(train_autoencoder, "VALIDATED", 8)
-    pack, start, out = tmp_path / "pack", tmp_path / "prior", tmp_path / "out"
-    monkeypatch.setattr(gpu, "cut", lambda _, size, folder: write_crops(folder, 16, size))
-    gpu.pack(tmp_path, pack, quality=60)
+    for module in (gpu, train_autoencoder):
+        monkeypatch.setattr(module, "VALIDATED", 8)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("narrow_nets")
+def test_graphics_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What travels to a graphics card in two archives trains there, and comes back as a run to export."""
+    packed, start, out = tmp_path / "pack", tmp_path / "prior", tmp_path / "out"
+
+    def cut(source: Path, size: int, folder: Path) -> None:
+        write_crops(folder, 16, size)
+        np.save(tmp_path / "truth.npy", np.load(folder / f"crops-{size}.npy"))
+
+    monkeypatch.setattr(gpu, "cut", cut)
+    limits = ["--limits", "0.02", "1"]
+    call(gpu, "pack", tmp_path, packed, "--quality", "95", *limits)
+    assert len(list(packed.glob("crops-*.zip"))) == 2
     start.mkdir()
     first = Autoencoder()
     save_generator(first.generator, start / "generator.safetensors", half=True)
     monkeypatch.setattr(autoencoder, "ENCODER", tmp_path / "encoder.safetensors")
     autoencoder.save_encoder(first.encoder)
     save_perceptual(Perceptual(32), start / "perceptual.safetensors")
-    options = ["train", str(pack), str(out), "--start", str(start), "--minutes", "0.1"]
-    gpu.train(gpu.read_options([*options, "--device", "cpu", "--batch", "4"]))
-    brought = load_generator(out / "generator.safetensors")
-    assert brought.resolution == 256
-    first.encoder.load_state_dict(load_file(out / "encoder.safetensors"))
+    where = ["--start", start, "--data", tmp_path / "data", "--judge", ""]
+    call(gpu, "train", packed, out, *where, "--minutes", "0.1", "--device", "cpu", "--batch", "4")
     assert not (out / "work").exists()
-    assert sum(path.name.endswith("metrics.jsonl") for path in out.iterdir()) == len(gpu.STAGES)
+    true, came = np.load(tmp_path / "truth.npy"), np.load(tmp_path / "data" / "crops-128.npy")
+    train = Crops(tmp_path / "data", "train")
+    apart = [[np.abs(true[a].astype(int) - came[b]).mean() for b in train.rows] for a in train.rows]
+    assert np.argmin(apart, 1).tolist() == list(range(len(train))), "each in its place"
+    call(gpu, "take", out, tmp_path / "run", "--before", "5")
+    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    first.load_state_dict(state["average"])
+    train_autoencoder.Judge(128, ALONE).load_state_dict(state["judge"])
+    assert state["images"] > 5
+
+
+def call(module: Any, *words: object) -> None:
+    """Run a verb of a script."""
+    args = module.read_options([str(word) for word in words])
+    args.work(args)
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("tiny_nets")
+@pytest.mark.usefixtures("narrow_nets")
+def test_training_on_another_device_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps with a judge and codes of nobody; pixels travel once."""
+    monkeypatch.setattr(train_autoencoder, "SEEN_CODES", 12)
+    write_crops(tmp_path, 16, 128)
+    save_perceptual(Perceptual(32), tmp_path / "perceptual.safetensors")
+
+    def losses(device: str, name: str) -> list[dict[str, float]]:
+        words = ["--perceptual", tmp_path / "perceptual.safetensors", "--batch", 5, "--float32"]
+        words += ["--adversarial", 1, "--device", device]
+        run = train_autoencoder.Run(
+            train_autoencoder.read_options([str(word) for word in (tmp_path, tmp_path / name, *words)])
+        )
+        return [*(run.update(0) for _ in range(4)), run.validate()]
+
+    expected = losses("cpu", "here")
+    with fake_device() as traffic:
+        found = losses(NAME, "there")
+    for got, wanted in zip(found, expected, strict=True):
+        assert got == pytest.approx(wanted, rel=1e-3)
+    assert [shape for shape in traffic.there if shape[1:] == (128, 128, 3)] == [(12, 128, 128, 3)]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("narrow_nets")
 def test_two_processes_train_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Losses and weights, with a judge and codes of nobody; and one goes on with what two began."""
-    for module in (autoencoder, train_autoencoder):
-        monkeypatch.setattr(module, "CHANNELS", dict.fromkeys((4, 8, 16, 32, 64, 128), 4))
-        monkeypatch.setattr(module, "W_DIM", 6)
-    monkeypatch.setattr(train_autoencoder, "VALIDATED", 8)
     monkeypatch.setattr(train_autoencoder, "SEEN_CODES", 12)  # codes of nobody from the second step on
     write_crops(tmp_path, 16, 128)
     save_perceptual(Perceptual(32), tmp_path / "perceptual.safetensors")

@@ -24,6 +24,7 @@ class Crops:
         if left_out.exists() and split == "train" and not every:
             chosen &= ~np.isin(index["photo"], left_out.read_text().split())
         self.rows = np.flatnonzero(chosen)
+        self.there: Tensor | None = None
         self.pixels = np.load(folder / f"crops-{size}.npy", mmap_mode="r")
         self.landmarks: np.ndarray = index["landmarks"][chosen]
         self.grey: np.ndarray = index["grey"][chosen]
@@ -35,11 +36,19 @@ class Crops:
         """Number of crops."""
         return len(self.rows)
 
+    def bring(self, device: torch.device) -> None:
+        """Keep all pixels on a device; `images` then gathers its batches there."""
+        self.there = torch.from_numpy(self.pixels[self.rows]).to(device)
+
     def images(self, rows: np.ndarray, mirrored: np.ndarray | None = None) -> Tensor:
         """Crops as floats (B, 3, R, R) in [-1, 1], channels last; some mirrored."""
-        crops = self.bytes(rows)
+        if self.there is None:
+            crops = torch.from_numpy(self.bytes(rows))
+        else:
+            crops = self.there[torch.from_numpy(rows).to(self.there.device)]
         if mirrored is not None:
-            crops[mirrored] = crops[mirrored][:, :, ::-1]
+            turned = torch.from_numpy(np.flatnonzero(mirrored)).to(crops.device)
+            crops[turned] = crops[turned].flip(2)
         return to_images(crops)
 
     def bytes(self, rows: np.ndarray) -> np.ndarray:

@@ -194,7 +194,7 @@ def phase_weights(weight: Tensor, blur: Tensor) -> Tensor:
     """
     outputs, inputs = weight.shape[:2]
     kernel = F.pad(
-        torch.eye(9).view(9, 1, 3, 3), (3, 3, 3, 3)
+        torch.eye(9, device=blur.device).view(9, 1, 3, 3), (3, 3, 3, 3)
     )  # the map from weight to K, once for each of 9
     spread = F.conv2d(kernel, (4 * blur)[None, None]).flatten(1)  # (9, 36)
     full = (weight.reshape(-1, 9) @ spread).view(outputs, inputs, 6, 6).flip(2, 3)
@@ -219,8 +219,29 @@ class FusedLayer(SynthesisLayer):
             return Finish.apply(x, GAIN * demodulation, GAIN * self.bias, phases)  # type: ignore[no-any-return]
 
 
-def fuse(generator: Generator) -> None:
-    """Make a generator's layers fused ones, in place."""
+class PhaseLayer(SynthesisLayer):
+    """A synthesis layer for training on a graphics card: no noise, no clamp, no pass for the blur."""
+
+    def forward(self, x: Tensor, w: Tensor, noise: Noise) -> Tensor:
+        """As `SynthesisLayer.forward` with noise "none"; (B, inputs, h, h) to (B, outputs, r, r)."""
+        with torch.autocast(x.device.type, enabled=False):
+            style = self.affine(w.float())  # (B, inputs)
+            energy = self.weight.square().sum((2, 3))  # (outputs, inputs)
+            demodulation = (F.linear(style.square(), energy) + 1e-8).rsqrt()  # (B, outputs)
+            kernel = phase_weights(self.weight, self.resample_filter) if self.up else self.weight
+        x = x * style[:, :, None, None].to(x.dtype)
+        x = F.conv2d(x, kernel, padding=1)  # (B, outputs, h, h), four times as many where `up`
+        if self.up:
+            height, width = x.shape[2:]
+            x = x.unflatten(1, (2, 2, -1)).permute(0, 4, 1, 5, 2, 3)  # (B, h, 2, h, 2, outputs)
+            x = x.reshape(len(x), 2 * height, 2 * width, -1).permute(0, 3, 1, 2)  # (B, outputs, r, r)
+        scale = (GAIN * demodulation)[:, :, None, None].to(x.dtype)
+        offset = (GAIN * self.bias)[:, None, None].to(x.dtype)
+        return F.leaky_relu(torch.addcmul(offset, x, scale), SLOPE)
+
+
+def fuse(generator: Generator, device: str = "cpu") -> None:
+    """Make a generator's layers fused ones, in place, as they are fastest on a kind of device."""
     for module in generator.modules():
         if type(module) is SynthesisLayer:
-            module.__class__ = FusedLayer
+            module.__class__ = FusedLayer if device == "cpu" else PhaseLayer

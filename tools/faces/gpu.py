@@ -1,19 +1,20 @@
-"""Ten minutes on a graphics card: crops packed to travel, both resolutions trained in one call.
+"""Ten minutes on a graphics card: crops packed to travel, the prior trained on, what came of it taken over.
 
-    python -m tools.faces.gpu pack SHARED/faces .gpu        # here: WebP crops, under 60 MB
-    python -m tools.faces.gpu train .gpu $OUT --minutes 9   # there: 128 pixels, adversarially, then 256
+    python -m tools.faces.gpu pack SHARED/faces .gpu --limits 12 58     # here: archives of so many MB at most
+    python -m tools.faces.gpu train .gpu $OUT --minutes 8               # there
     python -m tools.faces.gpu train .gpu OUT --minutes 1 --device cpu --batch 4    # tiny, to check it here
+    python -m tools.faces.gpu take OUT RUNS/ae                          # here: a run for `tools.faces.export`
 
-`train` begins with the exported prior (`src/mystyle_cli/prior/bundled/faces` and `encoder.safetensors` beside
-this file) and writes generator.safetensors and encoder.safetensors in half precision, each under 16 MB,
-metrics and a preview. Put the two in the places of those that it began with: `train_autoencoder --start` goes
-on from them, and `tools.faces.export` makes the rest of the prior anew.
+`train` begins with the exported prior (`src/mystyle_cli/prior/bundled/faces`, `encoder.safetensors` beside
+this file, the judge among the baselines) and writes all three nets in half precision, each under 16 MB,
+metrics and a preview.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import json
 import shutil
 import time
 import zipfile
@@ -22,76 +23,95 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
-from mystyle_cli.nets.generator import save_generator
 from tools.bundle import BUNDLED
 from tools.faces import train_autoencoder
+from tools.faces.crops import Crops
 from tools.faces.dataset import cut
+from tools.faces.train_autoencoder import VALIDATED
 
-LIMIT = 60_000_000  # bytes of the pack
-SIDE = 192  # pixels: what a chip holds of the crop
-STAGES = ((128, 0.0, 0.25), (128, 1.0, 0.3), (256, 1.0, 0.45))  # size, adversarial weight, share of the time
-
-
-def pack(source: Path, folder: Path, quality: int) -> None:
-    """Cut the crops and store them as WebP in one archive beside their index."""
-    cut(source, SIDE, folder)
-    crops = np.load(folder / f"crops-{SIDE}.npy", mmap_mode="r")
-    with zipfile.ZipFile(folder / "crops.zip", "w", zipfile.ZIP_STORED) as archive:
-        for number, pixels in enumerate(crops):
-            file = io.BytesIO()
-            Image.fromarray(pixels).save(file, "WEBP", quality=quality, method=6)
-            archive.writestr(f"{number:05d}.webp", file.getvalue())
-    (folder / f"crops-{SIDE}.npy").unlink()
-    size = sum(path.stat().st_size for path in folder.iterdir())
-    print(f"{len(crops)} crops, {size / 1e6:.1f} MB")
-    if size > LIMIT:
-        raise SystemExit(f"more than {LIMIT / 1e6:.0f} MB: pack again with a lower --quality")
+SIDE = 128  # pixels: what most of the photographs hold (`tools.faces.resolution`)
+READ = ("grey", "photo", "split", "age", "gender", "race")  # what training reads of the index, with landmarks
+PARTS = ("generator", "encoder", "judge")
 
 
-def unpack(folder: Path, work: Path, sizes: set[int]) -> None:
-    """Write `crops-SIZE.npy` of each size and the index into a working folder."""
+def pack(args: argparse.Namespace) -> None:
+    """Cut the crops and store those that training reads in archives beside their index."""
+    args.folder.mkdir(parents=True, exist_ok=True)
+    if not (args.folder / f"crops-{SIDE}.npy").exists():
+        cut(args.source, SIDE, args.folder)
+    files: list[tuple[str, bytes]] = []
+    train, val = (Crops(args.folder, split, SIDE) for split in ("train", "val"))
+    judged = np.linspace(0, len(val) - 1, VALIDATED).astype(int)  # all that a run looks at
+    for row in sorted({*train.rows, *val.rows[judged]}):
+        file = io.BytesIO()
+        Image.fromarray(train.pixels[row]).save(file, args.codec, quality=args.quality)
+        files.append((f"{row:05d}", file.getvalue()))
+    (args.folder / f"crops-{SIDE}.npy").unlink()
+    index = np.load(args.folder / "index.npz")
+    light = {name: index[name] for name in READ} | {"landmarks": index["landmarks"].astype(np.float16)}
+    np.savez_compressed(args.folder / "index.npz", **light)
+    for number, limit in enumerate(args.limits):
+        left = int(limit * 1e6)
+        with zipfile.ZipFile(args.folder / f"crops-{number}.zip", "w", zipfile.ZIP_STORED) as archive:
+            while files and (left := left - len(files[0][1]) - 128) > 0:
+                archive.writestr(*files.pop(0))
+    if files:
+        raise SystemExit(f"{len(files)} crops are left over: pack again with a lower --quality")
+
+
+def unpack(folder: Path, work: Path) -> None:
+    """Write the crops and their index into a working folder as `tools.faces.dataset` does."""
     work.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(folder / "index.npz", work / "index.npz")
-    with zipfile.ZipFile(folder / "crops.zip") as archive:
-        names = archive.namelist()
-        arrays = {
-            size: np.lib.format.open_memmap(
-                work / f"crops-{size}.npy", "w+", np.uint8, (len(names), size, size, 3)
-            )
-            for size in sizes
-        }
-        for number, name in enumerate(names):
-            picture = Image.open(io.BytesIO(archive.read(name)))
-            for size, array in arrays.items():
-                array[number] = picture.resize((size, size), Image.Resampling.LANCZOS)
+    for path in (folder / "index.npz", folder / "left-out.txt"):
+        if path.exists():
+            shutil.copyfile(path, work / path.name)
+    count = len(np.load(folder / "index.npz")["photo"])
+    shape = (count, SIDE, SIDE, 3)
+    pixels = np.lib.format.open_memmap(work / f"crops-{SIDE}.npy", "w+", np.uint8, shape)
+    for path in sorted(folder.glob("crops-*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                pixels[int(name)] = Image.open(io.BytesIO(archive.read(name)))
 
 
 def train(args: argparse.Namespace) -> None:
-    """Run the stages, each beginning with the weights of the one before, and write the last one's."""
+    """Train for so many minutes, the rate going down to zero, and write the nets' averages."""
     began = time.time()
     work = args.out / "work"
-    unpack(args.folder, work, {size for size, _, _ in STAGES})
-    left = 60 * args.minutes - (time.time() - began)
-    start = args.start
-    for number, (size, adversarial, share) in enumerate(STAGES):
-        run = work / f"stage-{number}"
-        words = [str(work), str(run), "--start", str(start), "--size", str(size), "--device", args.device]
-        words += ["--batch", str(args.batch), "--rate", str(args.rate), "--report", "30"]
-        words += ["--adversarial", str(adversarial), "--decay", str(share * left / 60)]
-        words += ["--perceptual", str(args.start / "perceptual.safetensors")]
-        options = train_autoencoder.read_options(words)
-        trained = train_autoencoder.train(options)
-        start = work / "weights.safetensors"
-        state = trained.average.state_dict()
-        save_file({name: value.cpu().contiguous() for name, value in state.items()}, start)
-        for name in ("metrics.jsonl", "preview.png"):
-            shutil.copyfile(run / name, args.out / f"{number}-{name}")
-    save_generator(trained.average.generator, args.out / "generator.safetensors", half=True)
-    encoder = trained.average.encoder.state_dict()
-    save_file({k: v.cpu().half().contiguous() for k, v in encoder.items()}, args.out / "encoder.safetensors")
+    if not (args.data / "index.npz").exists():
+        unpack(args.folder, args.data)
+    left = args.minutes - (time.time() - began) / 60
+    words = [str(args.data), str(work), "--start", str(args.start), "--device", args.device, "--report", "30"]
+    words += ["--batch", str(args.batch), "--rate", str(args.rate), "--decay", str(left)]
+    words += ["--adversarial", str(args.adversarial), "--psnr-weight", "0.02", "--drawn", str(args.drawn)]
+    words += ["--perceptual", str(args.start / "perceptual.safetensors")]
+    words += ["--judge", args.judge] if args.judge else []
+    trained = train_autoencoder.train(train_autoencoder.read_options(words))
+    nets = (trained.average.generator, trained.average.encoder, trained.judge)
+    for part, net in zip(PARTS, nets, strict=True):
+        save_file(halved(net), args.out / f"{part}.safetensors")
+    for name in ("metrics.jsonl", "preview.png"):
+        shutil.copyfile(work / name, args.out / name)
     shutil.rmtree(work)
+
+
+def halved(net: nn.Module) -> dict[str, Tensor]:
+    """The weights in half precision, on the CPU."""
+    return {name: value.detach().cpu().half().contiguous() for name, value in net.state_dict().items()}
+
+
+def take(args: argparse.Namespace) -> None:
+    """Write the state of a run that what was brought back is the end of."""
+    parts = {part: load_file(args.out / f"{part}.safetensors") for part in PARTS}
+    average = {f"{part}.{name}": value for part in PARTS[:2] for name, value in parts[part].items()}
+    shown = json.loads((args.out / "metrics.jsonl").read_text().splitlines()[-1])["images"]
+    args.run.mkdir(parents=True, exist_ok=True)
+    state = {"average": average, "judge": parts["judge"], "images": args.before + shown}
+    torch.save(state, args.run / "state.pt")
+    print(f"{state['images']} pictures shown in all")
 
 
 def read_options(words: list[str] | None = None) -> argparse.Namespace:
@@ -101,29 +121,42 @@ def read_options(words: list[str] | None = None) -> argparse.Namespace:
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
     packing = verbs.add_parser("pack")
+    packing.set_defaults(work=pack)
     packing.add_argument("source", type=Path)
     packing.add_argument("folder", type=Path)
-    packing.add_argument("--quality", type=int, default=62)
+    packing.add_argument("--codec", default="WEBP")
+    packing.add_argument("--quality", type=int, default=80)
+    packing.add_argument("--limits", type=float, nargs="+", default=[60], help="MB of each archive")
     training = verbs.add_parser("train")
+    training.set_defaults(work=train)
     training.add_argument("folder", type=Path)
     training.add_argument("out", type=Path)
+    training.add_argument(
+        "--data", type=Path, default=Path("/tmp/crops"), help="where the crops are unpacked"
+    )
     training.add_argument("--start", type=Path, default=BUNDLED / "faces")
-    training.add_argument("--minutes", type=float, default=9)
+    training.add_argument(
+        "--judge", default="faces", help="prior with whose judge to begin; empty: a new one"
+    )
+    training.add_argument("--minutes", type=float, default=8)
     training.add_argument("--device", default="cuda")
-    training.add_argument("--batch", type=int, default=64)
-    training.add_argument("--rate", type=float, default=5e-3)
+    training.add_argument("--batch", type=int, default=128)
+    training.add_argument("--rate", type=float, default=4e-3)
+    training.add_argument("--adversarial", type=float, default=1.5)
+    training.add_argument("--drawn", type=int, default=32)
+    taking = verbs.add_parser("take")
+    taking.set_defaults(work=take)
+    taking.add_argument("out", type=Path)
+    taking.add_argument("run", type=Path)
+    taking.add_argument("--before", type=int, default=114108, help="pictures shown before")
     return parser.parse_args(words)
 
 
 def main() -> None:
-    """Pack or train."""
+    """Pack, train or take over."""
     args = read_options()
-    if args.verb == "pack":
-        args.folder.mkdir(parents=True, exist_ok=True)
-        pack(args.source, args.folder, args.quality)
-    else:
-        torch.backends.cudnn.benchmark = True
-        train(args)
+    torch.backends.cudnn.benchmark = True
+    args.work(args)
 
 
 if __name__ == "__main__":

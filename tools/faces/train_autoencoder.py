@@ -21,6 +21,7 @@ import hashlib
 import json
 import signal
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +29,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mystyle_cli.baselines.discriminator import Discriminator
+from mystyle_cli.baselines.discriminator import Discriminator, load_discriminator
 from mystyle_cli.nets.generator import FullyConnected
 from mystyle_cli.nets.perceptual import Perceptual, load_perceptual
+from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.ranks import ALONE, Ranks
 from tools.faces.autoencoder import CHANNELS, W_DIM, Autoencoder, grow, load_start
 from tools.faces.crops import Crops, face_weight
@@ -99,12 +101,17 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(0)
         self.crops = Crops(args.data, "train", args.size)
+        if self.device.type != "cpu":
+            self.crops.bring(self.device)
         self.model = Autoencoder(CHANNELS | TOP.get(args.size, {}))
         if args.start:
             grow(load_start(args.start), self.model)
         self.model.to(self.device)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
-        self.judge = Judge(args.size, ranks).to(self.device)
+        self.judge = Judge(args.size, ranks)
+        if args.judge:
+            self.judge.load_state_dict(read_judge(args.judge))
+        self.judge.to(self.device)
         self.reader = FullyConnected(W_DIM, self.crops.labels.shape[1]).to(self.device)  # labels off the code
         self.optimiser = torch.optim.Adam(
             [*self.model.parameters(), *self.reader.parameters()], lr=args.rate, betas=(0.9, 0.99)
@@ -123,9 +130,10 @@ class Run:
         self.weight = face_weight(unseen.landmarks.mean(0), args.size).to(self.device)
         self.perceptual: Perceptual = load_perceptual(args.perceptual).to(self.device)
         self.perceptual.size = round(SEEN * 128)
-        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=not args.float32)
-        if not args.float32 and self.device.type == "cpu":
-            fuse(self.model.generator)
+        half = nullcontext() if args.float32 else torch.autocast(self.device.type, torch.bfloat16)
+        self.autocast: AbstractContextManager[None] = half
+        if not args.float32:
+            fuse(self.model.generator, self.device.type)
 
     PARTS = ("model", "average", "judge", "reader", "optimiser", "judging")
 
@@ -154,9 +162,9 @@ class Run:
 
     def rate(self, elapsed: float) -> float:
         """Learning rate now: warm-up, then constant, or a straight line to zero when decaying."""
-        if self.args.decay:
-            return float(self.args.rate * max(0.0, 1 - elapsed / (60 * self.args.decay)))
-        return float(self.args.rate * min(1.0, (self.step + 1) / 200))
+        warm = min(1.0, (self.step + 1) / 200)  # Adam's first steps go as far as its later ones, and know less
+        left = max(0.0, 1 - elapsed / (60 * self.args.decay)) if self.args.decay else 1.0
+        return float(self.args.rate * warm * left)
 
     def update(self, elapsed: float) -> dict[str, float]:
         """One step of both optimisers; returns the parts of the loss."""
@@ -166,6 +174,8 @@ class Run:
         mine = np.arange(batch)[self.ranks.rank :: self.ranks.size]
         images = self.crops.images(rows[mine], mirrored[mine]).to(self.device)
         grey = torch.from_numpy(self.crops.grey[rows[mine]]).to(self.device)
+        # places, not a mask: a card would have to be asked how many there are
+        coloured_of_mine = torch.from_numpy(np.flatnonzero(~self.crops.grey[rows[mine]])).to(self.device)
         w = self._encode(images)
         noise = self.args.noise * self._normal(rng, batch, W_DIM)[mine]
         noisy = torch.cat([w + noise, self._draw(rng, w.detach(), mine)])
@@ -174,14 +184,14 @@ class Run:
         made, drawn = decoded.float().split([len(mine), len(noisy) - len(mine)])
         parts = self._reconstruction(made, images, grey, mine)
         parts["code"] = 1e-3 * (w - self.model.generator.w_avg).square().sum() / (batch * W_DIM)
-        known = torch.from_numpy(~mirrored[mine]).to(self.device)
+        known = torch.from_numpy(np.flatnonzero(~mirrored[mine])).to(self.device)
         labels = torch.from_numpy(self.crops.labels[rows[mine]]).to(self.device)
         of_all = int((~mirrored).sum()) * labels.shape[1]
         parts["labels"] = self.args.label_weight * self._read(w[known], labels[known]) / max(1, of_all)
         coloured = ~self.crops.grey[rows]
         count = int(coloured.sum()) + self.drawn  # pictures that the judge sees of what was made
         if self.args.adversarial:
-            judged = torch.cat([made[~grey], drawn])
+            judged = torch.cat([made[coloured_of_mine], drawn])
             with self.autocast:
                 loss = F.softplus(-self.judge(judged)).sum() / count
             parts["adversarial"] = self.args.adversarial * 0.1 * loss
@@ -193,13 +203,12 @@ class Run:
         self.optimiser.step()
         if self.args.adversarial:
             counts, first = (int(coloured.sum()), count), (rows[coloured][:6], mirrored[coloured][:6])
-            parts["judge"] = self._judge(images[~grey], judged.detach(), counts, first)
+            parts["judge"] = self._judge(images[coloured_of_mine], judged.detach(), counts, first)
         self.step += 1
         self.images += batch
         self._average()
-        return dict(
-            zip(parts, self.ranks.total(*(float(part.detach()) for part in parts.values())), strict=True)
-        )
+        found = torch.stack([part.detach() for part in parts.values()]).cpu().tolist()
+        return dict(zip(parts, self.ranks.total(*found), strict=True))
 
     def _normal(self, rng: np.random.Generator, *shape: int) -> Tensor:
         return torch.from_numpy(rng.standard_normal(shape, np.float32)).to(self.device)
@@ -315,6 +324,14 @@ class Run:
         return {"psnr_crop": crop, "psnr_face": face, "lpips": float(lpips), "detail": float(detail)}
 
 
+def read_judge(prior: str) -> dict[str, Tensor]:
+    """The weights of the judge that was kept with a prior."""
+    kept = load_discriminator(open_prior(prior))
+    if kept is None:
+        raise SystemExit(f"no judge was kept with the prior {prior}")
+    return kept.state_dict()
+
+
 def sharpness(images: Tensor, masks: Tensor) -> Tensor:
     """Mean over pictures of the size of second differences of brightness inside masks (B, R, R)."""
     grey = (images * torch.tensor(LUMA, device=images.device)[:, None, None]).sum(1)
@@ -392,6 +409,7 @@ def read_options(words: list[str] | None = None) -> argparse.Namespace:
         "--psnr-weight", type=float, default=0.05, help="of the log of the mean squared error"
     )
     parser.add_argument("--adversarial", type=float, default=0.0, help="weight of the judge's opinion")
+    parser.add_argument("--judge", help="prior with whose judge to begin; a new one where none is named")
     parser.add_argument("--drawn", type=int, default=4, help="pictures of nobody that the judge sees too")
     parser.add_argument("--report", type=float, default=120, help="seconds between two lines of metrics")
     parser.add_argument("--float32", action="store_true")

@@ -71,15 +71,16 @@ class Pictures:
         return to_images(self.rows("crops", indices))
 
 
-def to_images(crops: np.ndarray) -> Tensor:
+def to_images(crops: np.ndarray | Tensor) -> Tensor:
     """Bytes (B, R, R, 3) as floats (B, 3, R, R) in [-1, 1], channels last."""
-    return torch.from_numpy(np.array(crops)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    given = crops if isinstance(crops, Tensor) else torch.from_numpy(np.array(crops))
+    return given.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
 def to_bytes(images: Tensor) -> np.ndarray:
     """Floats (B, 3, R, R) in [-1, 1] as bytes (B, R, R, 3)."""
     scaled = images.detach().clamp(-1, 1).add(1).mul(127.5).round()
-    return scaled.byte().permute(0, 2, 3, 1).numpy()
+    return scaled.byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
 def face_masks(landmarks: np.ndarray, size: int) -> np.ndarray:
