@@ -162,7 +162,7 @@ class Run:
 
     def rate(self, elapsed: float) -> float:
         """Learning rate now: warm-up, then constant, or a straight line to zero when decaying."""
-        warm = min(1.0, (self.step + 1) / 200)  # Adam's first steps go as far as its later ones, and know less
+        warm = min(1.0, (self.step + 1) / 200)  # Adam's first steps are as long as later ones
         left = max(0.0, 1 - elapsed / (60 * self.args.decay)) if self.args.decay else 1.0
         return float(self.args.rate * warm * left)
 
