@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mystyle_cli.errors import DecodeError, ModelError, ProfileError
+from mystyle_cli.find.locate import Subject
 from mystyle_cli.instant.net import FILE, instant_state
 from mystyle_cli.learn import stages
 from mystyle_cli.learn.learn import estimate, export, ingest, learn, merge, retune
@@ -22,6 +24,8 @@ from mystyle_cli.person.reference import HELD_OUT
 from mystyle_cli.prior.registry import Prior, open_prior
 from mystyle_cli.progress import Step
 from mystyle_cli.restore.betas import GRID, TABLES
+from mystyle_cli.restore.restore import restore
+from mystyle_cli.restore.task import RestoreSettings, default_settings
 from mystyle_cli.store.check import refuse_unusable
 from mystyle_cli.store.store import Store
 from mystyle_cli.terminal.learning import estimate_lines
@@ -290,6 +294,9 @@ def test_a_net_is_kept_only_for_its_own_generator(store: Store, prior: Prior) ->
     assert retune(store, "adele", other).worked == ("tune", "measure", "export")
     profile = store.open("adele", prior)
     assert instant_state(profile.manifest) == "none"
+    assert profile.unlike(0.1) == "", "nothing is known of how alike their photos are"
+    identity = profile.manifest.identity
+    assert identity["threshold"] == identity["stranger_highest"]
     assert not (profile.path / FILE).exists()
     again = retune(store, "adele", dataclasses.replace(other, instant=NET))
     assert again.worked == ("instant", "betas"), "only the net was missing, from which the searches start"
@@ -339,12 +346,34 @@ def test_a_prior_that_cannot_learn_is_noticed_before_any_photo(
     assert not (tmp_path / "store/eve").exists()
 
 
-def test_too_few_photos_leave_nothing_behind(tmp_path: Path, prior: Prior) -> None:
+def test_photos_that_are_all_refused_leave_nothing_behind(tmp_path: Path, prior: Prior) -> None:
     """When no profile can be made the reasons are said, and the name stays free."""
-    store = Store(tmp_path / "store")
-    with pytest.raises(ProfileError, match=r"1 of 1 photos can be used, 2 are needed"):
-        learn(store, "adele", make_photos(tmp_path / "few", 1), prior, QUICK)
+    store, photos = Store(tmp_path / "store"), make_photos(tmp_path / "bad", 6)
+    with pytest.raises(ProfileError, match=r"no photo of 1 can be learned from \(1 "):
+        learn(store, "adele", [path for path in photos if "bad" in path.name], prior, QUICK)
     assert store.names() == []
+
+
+def test_one_photo_is_enough(tmp_path: Path, prior: Prior) -> None:
+    """It is learned without a net for instant answers; what is made of others lies near its code."""
+    store, photos = Store(tmp_path / "store"), make_photos(tmp_path / "photos", 2)
+    profile = learn(store, "adele", photos[:1], prior, QUICK).profile
+    assert profile.anchors().shape == (1, prior.w_dim)
+    assert store.entry("adele").state == "ready"
+    assert store.verify("adele", prior) == []
+    assert instant_state(profile.manifest) == "none"
+    small = np.asarray(Image.open(photos[1]).convert("RGB").resize((8, 8)))
+    (found,) = restore(profile, [Subject(small)], "upscale", replace_aligned(default_settings("upscale")))
+    assert found.slack is not None
+    assert found.slack.any()
+    (own,) = restore(profile, [Subject(small)], "invert", replace_aligned(default_settings("invert")))
+    assert own.slack is None
+    np.testing.assert_allclose(own.w_plus, np.repeat(profile.anchors(), prior.num_ws, 0), atol=1e-6)
+
+
+def replace_aligned(settings: RestoreSettings) -> RestoreSettings:
+    """Return settings for crops of whomever."""
+    return dataclasses.replace(settings, aligned=True, force=True)
 
 
 def test_a_missing_photo_is_named(tmp_path: Path, prior: Prior) -> None:

@@ -23,7 +23,7 @@ from mystyle_cli.person.reference import (
     number_faces,
     png_of,
     read_records,
-    refuse_too_few,
+    refuse_no_photos,
     write_records,
 )
 from mystyle_cli.person.score import id_scores
@@ -193,10 +193,10 @@ def test_faces_are_numbered_after_those_there_are() -> None:
     assert after[3].face == "faces/0003.png"
 
 
-def test_too_few_photos_say_why() -> None:
+def test_photos_that_are_all_refused_say_why() -> None:
     """The message counts the reasons."""
     records = [PhotoRecord("a" * 64, "a", Reason.GREY, "")] * 2 + [
         PhotoRecord("b" * 64, "b", Reason.NO_FACE, "")
     ]
-    with pytest.raises(ProfileError, match=r"0 of 3 .*2 grey, 1 no-face"):
-        refuse_too_few(records, 3)
+    with pytest.raises(ProfileError, match=r"no photo of 3 .*2 grey, 1 no-face"):
+        refuse_no_photos(records)

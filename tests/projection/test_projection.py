@@ -14,6 +14,7 @@ from mystyle_cli.errors import UsageError
 from mystyle_cli.hull import hull
 from mystyle_cli.nets.generator import Generator
 from mystyle_cli.projection.adam import RowAdam
+from mystyle_cli.projection.codes import spread_of
 from mystyle_cli.projection.degradations import Downsample, Identity, Mask
 from mystyle_cli.projection.projection import Problem, Schedule, in_a_beta, project
 from mystyle_cli.projection.settings import ProjectionSettings
@@ -82,7 +83,7 @@ def test_the_result_is_consistent(generator, anchors, targets):
 
 
 @pytest.mark.parametrize("turned", [False, True])
-@pytest.mark.parametrize("space", ["p+", "w+", "w"])
+@pytest.mark.parametrize("space", ["p+", "near", "w+", "w"])
 def test_an_input_fares_alone_as_in_company(generator, anchors, targets, space, turned):
     """The same answer in a batch, alone, and when neighbours before or behind it end sooner."""
     targets = targets.flip(0) if turned else targets
@@ -95,6 +96,53 @@ def test_an_input_fares_alone_as_in_company(generator, anchors, targets, space, 
         assert alone.steps[0] == together.steps[row]
         np.testing.assert_allclose(alone.w_plus[0], together.w_plus[row], atol=5e-2)  # rounding grows
         np.testing.assert_allclose(alone.losses[0], together.losses[row], rtol=0.02, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def beside(generator, anchors):
+    """Images of members of P_0 after a step beside it, of a length that a random person's is."""
+    step = np.random.default_rng(4).normal(size=12) @ np.asarray(spread_of(generator))
+    return render(generator, anchors + step, np.random.default_rng(2).dirichlet(np.full(9, 0.4), 3))
+
+
+def near_and_within(generator, anchors, targets, **how):
+    """What a long search finds near the space, and within it."""
+    settings = [replace(SHORT, steps=80, beta=0.02, space=space, **how) for space in ("near", "p+")]
+    return [project(Problem(generator, anchors, targets, Identity(), Pooled()), one) for one in settings]
+
+
+def test_near_the_space_is_what_no_mixture_shows(generator, anchors, beside):
+    """It is met much better; the code is a member of A_beta and one step for all layers."""
+    near, within = near_and_within(generator, anchors, beside, slack_weight=1e-3)
+    assert (near.losses < 0.3 * within.losses).all()
+    assert within.slack is None
+    assert hull.in_hull(near.alpha_plus, 0.02).all()
+    rest = near.w_plus - near.alpha_plus @ anchors
+    np.testing.assert_allclose(rest, np.broadcast_to(near.slack[:, None], rest.shape), atol=1e-5)
+    with torch.no_grad():
+        images = generator.synthesis(torch.tensor(near.w_plus))
+    np.testing.assert_allclose(near.images, images.numpy(), atol=1e-5)
+    assert (near.one(1).slack == near.slack[1:2]).all()
+
+
+def test_the_dearer_it_is_the_less_codes_lie_beside_the_space(generator, anchors, beside):
+    """Steps in spreads of people's codes get shorter; where they cost too much, the space is all there is."""
+    inverse = np.linalg.inv(np.asarray(spread_of(generator), np.float64))
+    lengths = []
+    for weight in (1e-3, 1e-1, 1e4):
+        near, within = near_and_within(generator, anchors, beside, slack_weight=weight)
+        lengths.append(np.linalg.norm(near.slack @ inverse, axis=1).mean())
+    assert lengths[0] > 1.2 * lengths[1] > 10 * lengths[2]
+    np.testing.assert_allclose(near.losses, within.losses, rtol=0.1)
+
+
+def test_the_spread_of_people_is_that_of_other_seeds(generator):
+    """z L has the covariance of what the mapping makes of numbers that were not used for it."""
+    spread = np.asarray(spread_of(generator), np.float64)
+    seeds = torch.randn(20_000, 12, generator=torch.Generator().manual_seed(9))
+    with torch.no_grad():
+        expected = np.cov(generator.mapping(seeds).double().numpy().T)
+    assert np.abs(spread.T @ spread - expected).max() < 0.1 * expected.max()
 
 
 @pytest.mark.parametrize("parametrisation", ["softplus", "simplex"])

@@ -12,6 +12,7 @@ from mystyle_cli.edit.directions import find_direction
 from mystyle_cli.edit.photos import EditTask, edit_photos, edit_saved, settings_for
 from mystyle_cli.errors import UsageError
 from mystyle_cli.find.locate import Subject
+from mystyle_cli.hull import hull
 from mystyle_cli.person.layout import ANCHORS, GENERATOR
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.projection.settings import ProjectionSettings
@@ -58,6 +59,31 @@ def test_an_edit_of_a_saved_code_is_the_edit_after_the_search(profile: Profile, 
     assert done.inversion is not None
     assert expected.inversion is not None
     assert done.inversion.id_score == expected.inversion.id_score
+
+
+def test_a_code_near_the_space_is_kept_whole(profile: Profile, tmp_path: Path) -> None:
+    """What lies beside the coefficients comes back, is drawn by an edit, and is checked."""
+    near = replace(FEW, projection=replace(FEW.projection, space="near", steps=10))
+    (found,) = restore(profile, [Subject(picture(1, 48))], "invert", near)
+    path = tmp_path / "near.safetensors"
+    save_code(path, profile, found, aligned=True)
+    code = load_code(path, profile)
+    assert found.slack is not None
+    assert found.slack.any()
+    drawn = hull.combine(code.alpha_plus, profile.anchors().astype(np.float64), code.slack)
+    np.testing.assert_allclose(drawn, found.w_plus, atol=1e-5)
+    edits = [[(find_direction(profile.prior, "yaw"), 1.5)]]
+    settings = settings_for(0.02, "stop", near)
+    (expected,) = edit_photos(profile, [Subject(picture(1, 48))], edits, settings)
+    renderer, task = open_renderer(profile, "torch"), EditTask(edits, settings)
+    done = edit_saved(profile, renderer, Subject(picture(1, 48)), code, task)
+    np.testing.assert_array_equal(done.frames[0].pixels, expected.frames[0].pixels)
+    within = edit_saved(profile, renderer, Subject(picture(1, 48)), replace(code, slack=None), task)
+    assert (within.frames[0].pixels != done.frames[0].pixels).mean() > 0.1
+    for forged in (found.slack[:-1], np.full_like(found.slack, 1e9), found.slack.astype(np.int64)):
+        save_code(path, profile, replace(found, slack=forged), aligned=True)
+        with pytest.raises(UsageError, match="cannot be read as a saved code"):
+            load_code(path, profile)
 
 
 def test_an_edit_of_an_upscaled_photo_is_as_large_as_the_result(profile: Profile, tmp_path: Path) -> None:

@@ -339,13 +339,13 @@ def test_learning_that_was_ended_goes_on_or_is_thrown_away(store: Store, home: P
     assert content(store.root) == before
 
 
-def test_too_few_photos_leave_nothing(client: Client, store: Store, tmp_path: Path) -> None:
+def test_photos_that_are_all_refused_leave_nothing(client: Client, store: Store, tmp_path: Path) -> None:
     """As in the command, and in its words."""
     before = content(store.root)
-    album(client, make_photos(tmp_path / "photos", 1))
+    album(client, [path for path in make_photos(tmp_path / "photos", 6) if "bad" in path.name])
     done = client.outcome(client.post("people", name="new", prior="tiny-32").json["task"])
     assert done["state"] == "failed"
-    assert "are needed at least" in done["error"]["message"]
+    assert "no photo of 1 can be learned from" in done["error"]["message"]
     assert content(store.root) == before
 
 

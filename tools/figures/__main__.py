@@ -21,7 +21,7 @@ FIGURES = {
     "enhancement": "upscaling and inpainting against the domain prior (fig 9)",
     "adversarial": "DiffAugment and Ojha et al. by the length of their training",
     "restore": "blurred, noisy, compressed photos restored, against upscale and the domain prior",
-    "few": "a person learned from 3, 8 and 20 photos, searched in their own space and in W+",
+    "few": "a person learned from few photos and from all, searched in their own space and near it",
     "years": "people whose photos are decades apart, answered with --year and without",
     "repaired": "scratched crops, and whole photos: what is filled, and whether the face meets the rest",
     "large": "photos whose face is larger than it is drawn, damaged and restored",

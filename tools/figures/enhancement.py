@@ -42,7 +42,7 @@ def make() -> Report:
         tables,
         wanted,
         {
-            "steps": {"personal prior": STEPS["person"], "domain prior": FREE_STEPS},
+            "steps": {"personal prior": STEPS["p+"], "domain prior": FREE_STEPS},
             "id": "cosine to the nearest reference photo by our identity net",
             "dlib": "distance to the nearest reference photo by dlib's net, lower is nearer",
             "trait": "share of the skin mark's contrast that is there",

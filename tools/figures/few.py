@@ -1,9 +1,9 @@
 """What few photos give: a person learned from some of their photos, and others of theirs enlarged and filled.
 
 The profiles are those of the figure `restore`; what is tuned here is tuned as `profile create` tunes so few.
-Beside the person's own space (P_beta+) W+ of the same generator is searched, which holds more than a few
-anchors span. MYSTYLE_FEW_COUNTS and MYSTYLE_FEW_SPACES say how many photos, and which of the two spaces; each
-row is told on stderr when it is there, as W+ of many photos takes long.
+Beside the person's own space (P_beta+) what lies near it is searched, which holds more than a few anchors
+span, or W+ of the same generator. MYSTYLE_FEW_COUNTS says how many photos, "all" being the profile as it is,
+and MYSTYLE_FEW_SPACES which spaces; each row is told on stderr when it is there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mystyle_cli.baselines.baseline import FREE_STEPS
 from mystyle_cli.experiments.bench import PAPER, Bench, fraction
 from mystyle_cli.experiments.cases import HIDDEN, SMALL
 from mystyle_cli.person.profile import Profile
-from mystyle_cli.projection.settings import SpaceName
+from mystyle_cli.projection.settings import STEPS, ProjectionSettings, SpaceName
 from mystyle_cli.report.report import Cell, Report, Table
 from mystyle_cli.store.store import Store
 from mystyle_cli.tuning.settings import TuneSettings
@@ -27,8 +27,9 @@ from mystyle_cli.tuning.tuning import Reconstruction, tune
 from tools.figures.common import report_progress, spread
 from tools.figures.restore import NAMES, PHOTOS, STORE
 
-COUNTS: Final = tuple(map(int, os.environ.get("MYSTYLE_FEW_COUNTS", "3,8,20").split(",")))
-SPACES: Final = tuple(os.environ.get("MYSTYLE_FEW_SPACES", "p+,w+").split(","))
+ALL: Final = "all"
+COUNTS: Final = tuple(os.environ.get("MYSTYLE_FEW_COUNTS", f"3,8,20,{ALL}").split(","))
+SPACES: Final = tuple(os.environ.get("MYSTYLE_FEW_SPACES", "p+,near").split(","))
 MEASURES: Final = {
     "id": "ID to the nearest photo",
     "truth_id": "ID to the truth",
@@ -44,11 +45,12 @@ def make() -> Report:
     rows: list[list[Cell]] = []
     for profile in (Store(STORE).open(name) for name in NAMES):
         bench = Bench(profile, replace(fraction(PAPER, 0.02), photos=PHOTOS), progress=report_progress)
-        if "w+" in spaces:
-            rows += _rows(bench, profile.drawn_by(profile.prior.generator()), "none", ("w+",))
+        rows += _rows(bench, profile.drawn_by(profile.prior.generator()), "none", ("w+",))
         order = np.random.default_rng(0).permutation(len(profile.anchors()))
         for count in COUNTS:
-            rows += _rows(bench, _learned(bench, sorted(order[:count].tolist())), count, spaces)
+            some = order if count == ALL else order[: int(count)]
+            person = profile if count == ALL else _learned(bench, sorted(some.tolist()))
+            rows += _rows(bench, person, len(some), spaces)
     return Report(
         "few",
         f"a person of few photos ({', '.join(NAMES)}; {PHOTOS} held-out photos each)",
@@ -57,6 +59,7 @@ def make() -> Report:
         {
             "none": "the domain prior",
             "id": "cosine of the prior's identity net, to the nearest of all their photos or the truth",
+            "near": f"{STEPS['near']} steps; to be beside p+ costs {ProjectionSettings().slack_weight}",
             "w+": f"{FREE_STEPS} steps",
         },
     )
@@ -72,7 +75,7 @@ def _learned(bench: Bench, rows: list[int]) -> Profile:
     return profile.drawn_by(generator, anchors)
 
 
-def _rows(bench: Bench, person: Profile, count: int | str, spaces: tuple[SpaceName, ...]) -> list[list[Cell]]:
+def _rows(bench: Bench, person: Profile, count: Cell, spaces: tuple[SpaceName, ...]) -> list[list[Cell]]:
     found: list[list[Cell]] = []
     for space in spaces:
         for case in (SMALL, HIDDEN):

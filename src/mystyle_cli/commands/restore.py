@@ -112,10 +112,10 @@ def run_restore(
         return run_clips(app, name, ask, batch, search, codes=kept)
     if name is None:
         return run_everyone(app, ask, batch, search)
-    if (codes.folder is not None or codes.keep_code) and search.space not in HULL:
-        raise UsageError("only codes of the person's own space are saved", "Use --space p+ or p.")
+    if (codes.folder is not None or codes.keep_code) and search.space not in (None, *HULL):
+        raise UsageError("only codes of the person's own space are saved", "Use --space p+, p or near.")
     if ask.variants > 1:
-        refuse_variants(ask.quality, search.space)
+        refuse_variants(ask.quality, search.space or "p+")
     warn_unbounded(app.console, search.beta)
     profile = search.whom(app.profiles().open(name))
     if codes.keep_code:

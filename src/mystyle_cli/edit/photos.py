@@ -16,6 +16,7 @@ from mystyle_cli.edit.edit import AtLimit, Edited, edit
 from mystyle_cli.edit.refined import Refined, Refiner, saved, searched
 from mystyle_cli.errors import MystyleError, UsageError, check_choice, contained
 from mystyle_cli.find.locate import Subject, seen_faces
+from mystyle_cli.hull import hull
 from mystyle_cli.person.layout import GENERATOR
 from mystyle_cli.progress import Progress, silent
 from mystyle_cli.projection.settings import HULL
@@ -168,7 +169,7 @@ def edit_engine(profile: Profile, settings: EditSettings) -> Engine:
     """Return what all photos of a run share; raises UsageError where the space is none of the person's."""
     engine = Engine(profile, settings.restore)
     if engine.projection.space not in HULL:
-        raise UsageError("edits are steps in the person's own space", "Use space p+ or p.")
+        raise UsageError("edits are steps in the person's own space", "Use space p+, p or near.")
     return engine
 
 
@@ -251,7 +252,8 @@ def _edit_one(
         edit(anchors, inversion.alpha_plus, strengths, inversion.beta, task.settings.at_limit)
         for strengths in task.edits
     ]
-    codes = np.stack([result.alpha_plus for result in results]) @ anchors.astype(np.float64)
+    alphas = np.stack([result.alpha_plus for result in results])  # (K, num_ws, N)
+    codes = hull.combine(alphas, anchors.astype(np.float64), inversion.slack)  # (K, num_ws, w_dim)
     images = (refined.renderer if refined else renderer).render(codes.astype(np.float32))
     if not np.isfinite(images).all():
         raise UsageError(f"{inversion.name}: nothing can be drawn so far away", "Give a smaller strength.")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from mystyle_cli.errors import ProfileError, UsageError
+from mystyle_cli.hull import hull
 from mystyle_cli.nets.device import CPU
 from mystyle_cli.person.difference import apply_bytes, store_difference
 from mystyle_cli.person.files import tensor_bytes
@@ -132,7 +133,8 @@ class Refiner:
         assert inversion.located is not None
         assert inversion.alpha_plus is not None
         anchors = self.profile.one(inversion.person or None).anchors()
-        code = (inversion.alpha_plus @ anchors.astype(np.float64)).astype(np.float32)
+        code = hull.combine(inversion.alpha_plus, anchors.astype(np.float64), inversion.slack)
+        code = code.astype(np.float32)
         generator, photo = self.profile.generator(), to_unit(inversion.located.crop)
         found = refine(generator, code, photo, self._perceptual, anchors, self.settings, progress)
         stored = store_difference(self.profile.prior, found.state, anchors)
@@ -173,4 +175,7 @@ def searched(profile: Profile, settings: RestoreSettings) -> str:
 def saved(inversion: Restoration) -> str:
     """Return what the code of a photo depends on that was saved: itself."""
     assert inversion.alpha_plus is not None
-    return hashlib.sha256(np.ascontiguousarray(inversion.alpha_plus).tobytes()).hexdigest()
+    digest = hashlib.sha256(np.ascontiguousarray(inversion.alpha_plus).tobytes())
+    if inversion.slack is not None:
+        digest.update(np.ascontiguousarray(inversion.slack).tobytes())
+    return digest.hexdigest()

@@ -153,9 +153,13 @@ def penalised_layers(num_ws: int) -> int:
     return math.ceil(2 * num_ws / 3)
 
 
-def combine(alpha: Array, anchors: Array) -> Array:
-    """Return the codes (..., w_dim) of alpha (..., N) over anchors (N, w_dim): M alpha (eq 3)."""
-    return alpha @ anchors
+def combine(alpha: Array, anchors: Array, slack: Array | None = None) -> Array:
+    """Return the codes (..., w_dim) of alpha (..., N) over anchors (N, w_dim): M alpha (eq 3).
+
+    Args:
+        slack: (w_dim,), by what all of them lie beside it, if they do.
+    """
+    return alpha @ anchors if slack is None else alpha @ anchors + slack
 
 
 def coordinates(w: Array, anchors: Array, rcond: float = 1e-6) -> Array:

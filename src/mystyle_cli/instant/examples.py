@@ -126,9 +126,14 @@ def draw_codes(anchors: FloatArray, num_ws: int, count: int, random: np.random.G
 
 
 def others_codes(anchors: FloatArray) -> FloatArray:
-    """Return for each anchor the nearest code (N, w_dim) that the others reach with the largest dilation."""
+    """Return for each anchor the nearest code (N, w_dim) that the others reach with the largest dilation.
+
+    An only anchor is its own.
+    """
     from mystyle_cli.hull.solve import nearest_alpha
 
+    if len(anchors) == 1:
+        return anchors.astype(np.float32)
     found = np.empty_like(anchors, dtype=np.float32)
     for row in range(len(anchors)):
         others = np.delete(anchors, row, axis=0)

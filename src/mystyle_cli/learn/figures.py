@@ -98,8 +98,9 @@ def identity_statistics(
         held_out: (M, 3, R, R), M may be 0.
 
     Returns:
-        own_mean, own_spread, own_lowest, held_out_mean (when there are any), stranger_mean and
-        stranger_highest (when the prior states no threshold and can draw people), threshold.
+        own_mean, own_spread, own_lowest (of more than one photo), held_out_mean (when there are any),
+        stranger_mean and stranger_highest (when the prior states no threshold and can draw people),
+        threshold.
 
     Source: sec. 4.1, app. C.6.
     """
@@ -112,12 +113,13 @@ def identity_statistics(
         scores = id_scores(embed_pictures(prior, held_out), references)
         statistics["held_out_mean"] = float(scores.mean())
         own.append(scores)
-    mine = np.concatenate(own) if own else np.ones(1, np.float32)  # one photo alone: as like itself as can be
-    statistics |= {
-        "own_mean": float(mine.mean()),
-        "own_spread": float(mine.std()),
-        "own_lowest": float(mine.min()),
-    }
+    mine = np.concatenate([*own, np.zeros(0, np.float32)])  # one photo alone: nothing is known
+    if own:
+        statistics |= {
+            "own_mean": float(mine.mean()),
+            "own_spread": float(mine.std()),
+            "own_lowest": float(mine.min()),
+        }
     if prior.identity_limits is not None:
         statistics["threshold"] = prior.identity_limits.threshold(len(references))
     else:
@@ -130,7 +132,9 @@ def identity_statistics(
 
 
 def gate_threshold(own: FloatArray, strangers: FloatArray) -> float:
-    """Return the ID score under which a photo counts as not this person's; strangers' scores may be none."""
+    """Return the ID score under which a photo counts as not this person's; either's scores may be none."""
+    if not len(own):
+        return float(strangers.max(initial=-1.0))  # liker than any of them is all that can be asked
     lenient = float(min(own.mean() - SPREADS * own.std(), own.min()))
     if not len(strangers):
         return lenient

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 
 STAGES: Final = ("curate", "anchors", "tune", "measure", "instant", "betas", "export")
-# one spans nothing: its hull is a single code, whatever is asked of it
-LEAST_PHOTOS: Final = 2
 
 
 @dataclass(frozen=True)

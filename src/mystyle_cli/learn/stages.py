@@ -28,7 +28,7 @@ from mystyle_cli.learn.exporting import export_inputs, export_stage, instant_sta
 from mystyle_cli.learn.figures import identity_statistics, reconstruction_figures
 from mystyle_cli.learn.handed import Handed, digest_of
 from mystyle_cli.learn.merging import merge_anchors, merge_photos, photo_digests
-from mystyle_cli.learn.settings import LEAST_PHOTOS, LearnSettings
+from mystyle_cli.learn.settings import LearnSettings
 from mystyle_cli.nets.sessions import open_session
 from mystyle_cli.person.difference import store_difference
 from mystyle_cli.person.layout import (
@@ -49,7 +49,7 @@ from mystyle_cli.person.reference import (
     number_faces,
     png_of,
     read_face,
-    refuse_too_few,
+    refuse_no_photos,
     write_records,
 )
 from mystyle_cli.person.score import embed_pictures
@@ -206,7 +206,7 @@ class Stages:
         curation = curate(photos, by, known, self.seed, self.progress)
         crops |= {digest: face.pixels for digest, face in curation.faces.items()}
         records = number_faces(curation.records, before)
-        refuse_too_few(records, LEAST_PHOTOS)
+        refuse_no_photos(records)
         files = self.draft.write(PHOTOS, write_records(records))
         for record in records:
             if record.face is not None:
@@ -351,6 +351,8 @@ class Stages:
     def _instant_or_drop(self, handed: Handed) -> None:
         """Train the net for instant answers; or only see to it that none of another generator is kept."""
         generator, settings = self.draft.digests().get(GENERATOR), self.settings.instant
+        if len(handed.train) == 1:
+            settings = None  # where there is nothing to mix there is nothing to answer
         if generator is not None and settings is not None:
             inputs = digest_of("instant 2", settings, handed.fit(), generator)
             self._stage("instant", inputs, lambda: self._instant(handed, settings))

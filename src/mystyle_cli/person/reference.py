@@ -95,15 +95,14 @@ def counts_of(records: Sequence[PhotoRecord]) -> dict[str, int]:
     }
 
 
-def refuse_too_few(records: Sequence[PhotoRecord], least: int) -> None:
-    """Raise ProfileError, which counts the refusals, when the reference set is too small to learn from."""
-    usable = counts_of(records)["train"]
-    if usable >= least:
+def refuse_no_photos(records: Sequence[PhotoRecord]) -> None:
+    """Raise ProfileError, which counts the refusals, when there is no photo to learn from."""
+    if counts_of(records)["train"]:
         return
     reasons = Counter(str(record.reason) for record in records if not record.kept)
     why = ", ".join(f"{number} {reason}" for reason, number in reasons.most_common()) or "none was refused"
     raise ProfileError(
-        f"{usable} of {len(records)} photos can be used, {least} are needed at least ({why})",
+        f"no photo of {len(records)} can be learned from ({why})",
         "Add clear photos of one person, best about 100 of different occasions.",
     )
 

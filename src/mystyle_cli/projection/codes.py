@@ -1,13 +1,15 @@
-"""The spaces that a projection can search: P_beta+, P_beta, and for comparison W+ and W (sec. 3.3, C.4).
+"""The spaces that a projection can search: P_beta+, P_beta, beside it, and for comparison W+ and W.
 
 A space turns free numbers ("leaves", one row per input) into codes. In P_beta+ each layer has an offset from
-a common vector of coefficients, whose lengths eq 7 holds down.
+a common vector of coefficients, whose lengths eq 7 holds down. Source: sec. 3.3, C.4; `NearSpace` is ours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+import numpy as np
 
 from mystyle_cli.errors import UsageError
 from mystyle_cli.hull import hull
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mystyle_cli.hull.held import Held
+    from mystyle_cli.nets.generator import Generator
+
+SLACK_STEP: Final = 0.2  # spreads of the prior's codes by which z moves in one step at the highest rate
+PEOPLE: Final = 4096  # drawn at random, to see how codes spread
 
 
 class Space(Protocol):
@@ -31,26 +37,33 @@ class Space(Protocol):
     def alpha_plus(self, leaves: Sequence[Tensor]) -> Tensor | None:
         """Return the coefficients (B, num_ws, N), or None in a space without anchors."""
 
+    def slack(self, leaves: Sequence[Tensor]) -> Tensor | None:
+        """Return by what codes lie beside their coefficients' (B, w_dim); None where they cannot."""
+
     def penalty(self, leaves: Sequence[Tensor]) -> Tensor:
         """Return what regularises the codes (B,): eq 6 and eq 7, weighted as in eq 8."""
 
 
 def space_of(
-    settings: ProjectionSettings, anchors: Tensor | None, num_ws: int, held: Held | None = None
+    settings: ProjectionSettings, anchors: Tensor | None, generator: Generator, held: Held | None = None
 ) -> Space:
     """Return the space that settings name.
 
     Args:
         anchors: M, (N, w_dim); None in W and W+.
+        generator: whose codes are searched.
         held: what mean the coefficients of a person's space keep, if any.
 
     Raises:
         UsageError: a space of the person is asked for without anchors.
     """
+    num_ws = generator.num_ws
     if settings.space not in HULL:
         return FreeSpace(num_ws, layered=settings.space == "w+")
     if anchors is None:
         raise UsageError(f"{settings.space} is a person's space and needs anchors", "Use space w or w+.")
+    if settings.space == "near":
+        return NearSpace(anchors, spread_of(generator), num_ws, settings, held)
     return HullSpace(anchors, num_ws, settings, held)
 
 
@@ -66,7 +79,7 @@ class HullSpace:
         self, anchors: Tensor, num_ws: int, settings: ProjectionSettings, held: Held | None = None
     ) -> None:
         self.anchors, self.num_ws, self.settings, self.held = anchors, num_ws, settings, held
-        self.layered = settings.space == "p+"
+        self.layered = settings.space != "p"
         self.beta = hull.bound(settings.beta)
 
     def _bound(self, raw: Tensor) -> Tensor:
@@ -107,6 +120,10 @@ class HullSpace:
         codes: Tensor = hull.combine(self.alpha_plus(leaves), self.anchors)
         return codes
 
+    def slack(self, leaves: Sequence[Tensor]) -> Tensor | None:
+        """Return None: every code is a combination of the anchors."""
+        return None
+
     def penalty(self, leaves: Sequence[Tensor]) -> Tensor:
         """Return the last two terms of eq 8 (B,)."""
         alpha_plus = self.alpha_plus(leaves)  # (B, num_ws, N)
@@ -116,6 +133,65 @@ class HullSpace:
             delta = alpha_plus - self._bound(leaves[0])
             total = total + self.settings.offset_weight * hull.offset_penalty(delta)  # eq 7
         return total
+
+
+class NearSpace(HullSpace):
+    """P_beta+ and what lies near it: a combination of the anchors, and a step beside all of them.
+
+    A photo shows a turn, a light or a look that no mixture of the person's photos has, the more so the fewer
+    there are. The step z is the same for all layers, in the spreads of the domain prior's codes, and its
+    length costs, as if photos of a person were spread about their space as people are about their mean.
+    """
+
+    def __init__(
+        self,
+        anchors: Tensor,
+        spread: Tensor,
+        num_ws: int,
+        settings: ProjectionSettings,
+        held: Held | None = None,
+    ) -> None:
+        super().__init__(anchors, num_ws, settings, held)
+        self.spread = spread  # L, (w_dim, w_dim)
+
+    def leaves(self, start: Tensor) -> list[Tensor]:
+        """Return the free numbers of P_beta+, then those of z (B, 1, w_dim), which begins at 0."""
+        beside = start.new_zeros(len(start), 1, len(self.spread)).requires_grad_()
+        return [*super().leaves(start), beside]
+
+    def _z(self, leaves: Sequence[Tensor]) -> Tensor:
+        return leaves[-1] * (SLACK_STEP / self.settings.rate)  # moved at the rate of the coefficients
+
+    def alpha_plus(self, leaves: Sequence[Tensor]) -> Tensor:
+        """Return alpha_beta+ (B, num_ws, N) of the combination."""
+        return super().alpha_plus(leaves[:-1])
+
+    def w_plus(self, leaves: Sequence[Tensor]) -> Tensor:
+        """Return M alpha_beta+ + z L (B, num_ws, w_dim)."""
+        codes: Tensor = hull.combine(self.alpha_plus(leaves), self.anchors)
+        return codes + self._z(leaves) @ self.spread
+
+    def slack(self, leaves: Sequence[Tensor]) -> Tensor:
+        """Return z L (B, w_dim)."""
+        return (self._z(leaves) @ self.spread).squeeze(1)
+
+    def penalty(self, leaves: Sequence[Tensor]) -> Tensor:
+        """Return the last two terms of eq 8, and what z costs (B,)."""
+        cost = self._z(leaves).square().mean(dim=(1, 2))
+        return super().penalty(leaves) + self.settings.slack_weight * cost
+
+
+def spread_of(generator: Generator) -> Tensor:
+    """Return L (w_dim, w_dim): z L, for normal z, spreads as the codes of people drawn at random do."""
+    import torch
+
+    draw = torch.Generator().manual_seed(0)
+    seeds = torch.randn(PEOPLE, generator.z_dim, generator=draw).to(generator.device)
+    with torch.no_grad():
+        codes = generator.mapping(seeds).double().cpu().numpy()  # (PEOPLE, w_dim)
+    variances, axes = np.linalg.eigh(np.cov(codes.T))
+    spread = (axes * np.sqrt(variances.clip(min=0))).T
+    return torch.as_tensor(spread, dtype=torch.float32, device=generator.device)
 
 
 class FreeSpace:
@@ -135,6 +211,9 @@ class FreeSpace:
 
     def alpha_plus(self, leaves: Sequence[Tensor]) -> None:
         """Return None: there are no anchors."""
+
+    def slack(self, leaves: Sequence[Tensor]) -> None:
+        """Return None, as there is nothing to lie beside of."""
 
     def penalty(self, leaves: Sequence[Tensor]) -> Tensor:
         """Return zeros (B,): nothing holds these codes."""

@@ -76,7 +76,7 @@ def project(
     inputs = torch.as_tensor(np.asarray(problem.targets), dtype=torch.float32, device=device)
     anchors = problem.anchors
     points = None if anchors is None else torch.as_tensor(np.array(anchors, np.float32), device=device)
-    space = space_of(settings, points, generator.num_ws, problem.held)
+    space = space_of(settings, points, generator, problem.held)
     first = _start(start, generator, points, settings, len(inputs))
     term = _Reconstruction.of(problem, inputs, settings)
     motions = torch.zeros(len(inputs), 4, device=device, requires_grad=True)
@@ -312,12 +312,13 @@ def _finish(
     with torch.no_grad():
         *leaves, placed, changed = search.result()
         motions, free = _motions(placed, settings), _change(changed, settings)  # (B, 4), (B, K)
-        found, w_plus = space.alpha_plus(leaves), space.w_plus(leaves)
+        found, w_plus, slack = space.alpha_plus(leaves), space.w_plus(leaves), space.slack(leaves)
         alpha_plus = None
         if found is not None and anchors is not None:
             alpha_plus = in_a_beta(found.cpu().double().numpy(), settings.beta, held)
             codes = hull.combine(alpha_plus, anchors.cpu().double().numpy())  # M alpha+, in float64
             w_plus = torch.as_tensor(codes, dtype=torch.float32, device=anchors.device)
+            w_plus = w_plus if slack is None else w_plus + slack[:, None]
         images = term.images(w_plus)  # (B, 3, R, R)
         losses = term.refined(free).losses(images, motions)  # (B,)
         images[search.unsound] = math.nan
@@ -331,6 +332,7 @@ def _finish(
         steps=np.array([schedule.taken for schedule in search.schedules], np.int64),
         motions=_numpy(motions),
         refined=_numpy(free) if free.shape[1] else None,
+        slack=None if slack is None else _numpy(slack),
     )
 
 

@@ -11,16 +11,16 @@ import numpy.typing as npt
 from mystyle_cli.errors import UsageError, check_choice
 from mystyle_cli.hull import hull
 
-SpaceName = Literal["p+", "p", "w+", "w"]
+SpaceName = Literal["p+", "p", "near", "w+", "w"]
 # how A_beta is kept: "softplus" bounds every entry by eq 5 and penalises the sum by eq 6, as printed;
 # "simplex" does both by construction
 Parametrisation = Literal["softplus", "simplex"]
 
-HULL: Final = ("p+", "p")  # the person's spaces
+HULL: Final = ("p+", "p", "near")  # the person's spaces, whose codes have coefficients
 
-# steps of a search in the person's spaces, and in W and W+. With more, the photo is met still better and the
-# person less: what a small photo leaves open goes into codes that no anchor is near to.
-STEPS: Final = {"person": 25, "w": 300}
+# steps of a search. With more in P_beta+ and P_beta, the photo is met still better and the person less: what
+# a small photo leaves open goes into codes that no anchor is near to.
+STEPS: Final[dict[SpaceName, int]] = {"p+": 25, "p": 25, "near": 40, "w+": 300, "w": 300}
 
 # Adam's rate for each kind of free numbers, where none is given
 RATES: Final = {"softplus": 2e-2, "simplex": 2.5e-1, "w": 2e-2}
@@ -31,7 +31,7 @@ class ProjectionSettings:
     """How a projection searches.
 
     Args:
-        space: "p+" (P_beta+), "p" (P_beta), "w+" or "w".
+        space: "p+" (P_beta+), "p" (P_beta), "near" (P_beta+ and what lies near it), "w+" or "w".
         beta: dilation of the person's space, or None for no bound; without meaning in W and W+.
         steps: Adam steps at most; None takes those of `STEPS`.
         parametrisation: how A_beta is kept.
@@ -44,6 +44,7 @@ class ProjectionSettings:
         sum_weight: weight of eq 6 in eq 8.
         offset_weight: lambda_reg of eq 8; smaller than B.3's 10, with which short searches go into
             keeping the offsets at 0.
+        slack_weight: what it costs in eq 8, in "near", to be beside P_beta+ by the spread of all people.
         patience: steps without gain after which an input's rate begins to fall; 0 never stops early.
         tolerance: the relative fall of the loss that counts as a gain.
         enough: the loss at which an input's search ends; 0 lets none end so.
@@ -62,6 +63,7 @@ class ProjectionSettings:
     pixel_weight: float = 1.0
     sum_weight: float = 1.0
     offset_weight: float = 0.03
+    slack_weight: float = 0.3
     patience: int = 15
     tolerance: float = 2e-3
     enough: float = 0.0
@@ -79,7 +81,7 @@ class ProjectionSettings:
     @property
     def most_steps(self) -> int:
         """Steps at most."""
-        return self.steps or STEPS["person" if self.space in HULL else "w"]
+        return self.steps or STEPS[self.space]
 
     @property
     def rate(self) -> float:
@@ -104,6 +106,7 @@ class Projection:
         steps: int64 (B,), steps taken.
         motions: float32 (B, 4), where the faces turned out to be (see `motion`); 0 if they cannot move.
         refined: float32 (B, K), by what the degradations' own K numbers were moved; None where all are known.
+        slack: float32 (B, w_dim), by what all layers of `w_plus` lie beside M alpha_plus; None but in "near".
     """
 
     alpha_plus: npt.NDArray[np.float64] | None
@@ -114,6 +117,7 @@ class Projection:
     steps: npt.NDArray[np.int64]
     motions: npt.NDArray[np.float32]
     refined: npt.NDArray[np.float32] | None = None
+    slack: npt.NDArray[np.float32] | None = None
 
     def one(self, row: int) -> Projection:
         """Return what was found for one input, of one row."""
@@ -127,6 +131,7 @@ class Projection:
             steps=self.steps[row : row + 1],
             motions=self.motions[row : row + 1],
             refined=None if self.refined is None else self.refined[row : row + 1],
+            slack=None if self.slack is None else self.slack[row : row + 1],
         )
 
     def placed_as(self, found: Projection) -> Projection:

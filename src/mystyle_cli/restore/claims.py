@@ -15,6 +15,7 @@ import numpy as np
 
 from mystyle_cli.errors import UsageError
 from mystyle_cli.find.locate import place
+from mystyle_cli.hull import hull
 from mystyle_cli.restore import composite
 from mystyle_cli.restore.given import Given
 from mystyle_cli.restore.saved import FURTHEST, load_code, parse_code
@@ -72,7 +73,8 @@ def check_restored(
         raise UsageError(f"{path}: its face was made to agree with the small photo", "Give --photo PHOTO.")
     code = _code(path, marks, profile, evidence)
     anchors = profile.one(code.person or None).anchors().astype(np.float64)
-    image = renderer.render((code.alpha_plus @ anchors)[None].astype(np.float32))[0]
+    drawn = hull.combine(code.alpha_plus, anchors, code.slack)
+    image = renderer.render(drawn[None].astype(np.float32))[0]
     if not np.isfinite(image).all():
         raise UsageError(f"{path}: its code draws nothing", FORGED)
     whole = Whole(profile.prior, command, code.aligned)

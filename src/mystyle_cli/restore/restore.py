@@ -364,6 +364,7 @@ def _finish(engine: Answering, first: Given, beta: float | None, projection: Pro
         located=located,
         alpha_plus=alpha_plus,
         w_plus=projection.w_plus[row],
+        slack=None if projection.slack is None else projection.slack[row],
         id_score=id_score,
         input_id=located.id_score,
         beta=None if alpha_plus is None else hull.bound(beta),

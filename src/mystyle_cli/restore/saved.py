@@ -28,6 +28,7 @@ FURTHEST = 1e5  # pixels from a photo's corner within which a face lies
 LARGEST_ALPHA = 1e6  # the largest coefficient; an unbounded search stays far below
 KIND = "code"
 FORMAT = 2
+BESIDE = 3  # the format of codes that lie beside their coefficients'
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class SavedCode:
 
     path: Path
     alpha_plus: npt.NDArray[np.float64]  # float64 (num_ws, N)
+    slack: npt.NDArray[np.float32] | None  # (w_dim,), by what the code lies beside theirs
     quad: Points  # (4, 2) photo coordinates of the face's crop, as `Located` has them
     photo_sha256: str  # of the photo's file
     factor: float  # how much larger than the photo the result was, and an edit is; 1 unless it was upscaled
@@ -62,6 +64,7 @@ class SavedCode:
             name=name,
             located=located,
             alpha_plus=self.alpha_plus,
+            slack=self.slack,
             id_score=self.id_score,
             least_dilation=float(hull.least_dilation(self.alpha_plus).max()),
             factor=self.factor,
@@ -85,11 +88,11 @@ def save_code(path: Path, profile: Profile, found: Restoration, *, aligned: bool
 def code_bytes(profile: Profile, found: Restoration, *, aligned: bool) -> bytes:
     """Return what `save_code` writes; raises UsageError where the result has no coefficients."""
     if found.alpha_plus is None or found.located is None:
-        raise UsageError("only codes of the person's own space are saved", "Use space p+ or p.")
+        raise UsageError("only codes of the person's own space are saved", "Use space p+, p or near.")
     digests = profile.manifest.digests()
     notes = {
         "kind": KIND,
-        "format": str(FORMAT),
+        "format": str(FORMAT if found.slack is None else BESIDE),
         "profile": profile.name,
         "anchors": digests[ANCHORS],
         "generator": digests.get(GENERATOR, ""),
@@ -100,7 +103,8 @@ def code_bytes(profile: Profile, found: Restoration, *, aligned: bool) -> bytes:
     }
     if found.person:
         notes["person"] = found.person
-    return tensor_bytes({"alpha_plus": found.alpha_plus, "quad": np.asarray(found.located.quad)}, notes)
+    tensors = {"alpha_plus": found.alpha_plus, "quad": np.asarray(found.located.quad)}
+    return tensor_bytes(tensors if found.slack is None else {**tensors, "slack": found.slack}, notes)
 
 
 def load_code(path: Path | Handed, profile: Profile) -> SavedCode:
@@ -125,23 +129,26 @@ def _checked(
     """Return a code of which everything can be so; see `load_code`."""
     from mystyle_cli.faces.align import quad_side
 
+    w_dim = profile.manifest.prior.w_dim
     try:
         tensors, notes = read()
-        if notes.get("kind") != KIND or notes["format"] != str(FORMAT):
+        if notes.get("kind") != KIND or notes["format"] not in (str(FORMAT), str(BESIDE)):
             raise ValueError("it is not one that this version reads")
         alpha_plus, quad = tensors["alpha_plus"], tensors["quad"]
+        slack = tensors["slack"] if notes["format"] == str(BESIDE) else np.zeros(w_dim, np.float32)
         person = notes.get("person", "")
         shape = profile.manifest.prior.num_ws, len(profile.one(person or None).photos())
         if (
             alpha_plus.shape != shape
             or quad.shape != (4, 2)
-            or {alpha_plus.dtype.kind, quad.dtype.kind} != {"f"}
+            or slack.shape != (w_dim,)
+            or {alpha_plus.dtype.kind, quad.dtype.kind, slack.dtype.kind} != {"f"}
         ):
             raise ValueError("its tensors have other shapes")
         corners: Points = np.asarray(quad, np.float64)
         if np.abs(corners).max() > FURTHEST or not 1 <= quad_side(corners) <= FURTHEST:
             raise ValueError("its face lies on no photo")
-        if np.abs(alpha_plus).max() > LARGEST_ALPHA:
+        if max(np.abs(alpha_plus).max(), np.abs(slack).max()) > LARGEST_ALPHA:
             raise ValueError("its coefficients are far from any person")
         photo, anchors = notes["photo"], notes["anchors"]
         id_score, factor = float(notes["id"]), float(notes["factor"])
@@ -159,6 +166,7 @@ def _checked(
     return SavedCode(
         path=path,
         alpha_plus=np.asarray(alpha_plus, np.float64),
+        slack=np.asarray(slack, np.float32) if slack.any() else None,
         quad=corners,
         photo_sha256=photo,
         factor=factor,

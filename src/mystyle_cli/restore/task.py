@@ -31,6 +31,8 @@ TaskName = Literal["invert", "inpaint", "upscale", "restore"]
 Start = Literal["auto", "centre", "encoder", "random"]
 Quality = Literal["instant", "fast", "full"]
 
+FEW: Final = 24  # photos from which the person's own space holds what other photos of them show
+
 FAST_STEPS: Final = 16  # of a search that starts from the instant net's answer and ends soon
 
 # a dilation as it is asked for: a number, None for no bound, or what the profile's own curve says
@@ -51,6 +53,8 @@ class RestoreSettings:
 
     Args:
         projection: how codes are searched, beta among it.
+        own_space: of a person of few photos what lies near their space is searched, too, where something is
+            missing of a photo; the projection's space counts for others.
         own_beta: each photo is given the dilation that the profile's own curve advises; the projection's
             counts only for a person without one.
         start: where the search starts: the anchors' mean (B.3), the encoder's answer to the degraded photo,
@@ -71,6 +75,7 @@ class RestoreSettings:
     """
 
     projection: ProjectionSettings = field(default_factory=ProjectionSettings)
+    own_space: bool = False
     own_beta: bool = False
     start: Start = "auto"
     quality: Quality = "full"
@@ -126,7 +131,7 @@ def variants_refused() -> UsageError:
     """Return what is said then."""
     return UsageError(
         "variants are searched, among the person's own codes",
-        "Use --quality fast or full, and --space p+ or p.",
+        "Use --quality fast or full, and --space p+, p or near.",
     )
 
 
@@ -169,6 +174,7 @@ class Restoration:
         located: the photo and where its face was found.
         alpha_plus: float64 (num_ws, N) in A_beta, or None with the domain prior.
         w_plus: float32 (num_ws, w_dim).
+        slack: float32 (w_dim,), by what the code lies beside alpha_plus's; None where it does not.
         id_score: of the result.
         input_id: of the photo's face as it was.
         beta: the dilation allowed, None where it was not bounded.
@@ -189,6 +195,7 @@ class Restoration:
     located: Located | None = None
     alpha_plus: npt.NDArray[np.float64] | None = None
     w_plus: Floats | None = None
+    slack: Floats | None = None
     id_score: float = math.nan
     input_id: float = math.nan
     beta: float | None = None
@@ -209,5 +216,6 @@ class Restoration:
 
 
 def default_settings(task: TaskName, quality: Quality = "full") -> RestoreSettings:
-    """Return the settings of a task with the paper's dilation for it."""
-    return RestoreSettings(projection=ProjectionSettings(beta=BETAS[task]), quality=quality)
+    """Return the settings of a task with the paper's dilation for it, and the space that suits the person."""
+    projection = ProjectionSettings(beta=BETAS[task])
+    return RestoreSettings(projection, own_space=task != "invert", quality=quality)

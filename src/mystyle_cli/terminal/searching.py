@@ -35,7 +35,7 @@ class SearchOptions:
     beta: Dilation  # dilation; None is unbounded, "auto" the profile's own advice
     steps: int | None  # of the search; None is the core's own number
     seed: int | None  # what makes it repeatable; None draws one
-    space: SpaceName
+    space: SpaceName | None  # None: what suits the person
     start: Start
     aligned: bool
     landmarks: Path | None
@@ -56,7 +56,9 @@ def search_options(beta: float) -> Callable[[Callable[..., Any]], Callable[..., 
         (
             beta_option(beta),
             click.option(
-                "--steps", type=click.IntRange(1), help="Steps of the search.  [default: 25; in w and w+ 300]"
+                "--steps",
+                type=click.IntRange(1),
+                help="Steps of the search.  [default: 25; near: 40, w and w+: 300]",
             ),
             click.option(
                 "--seed",
@@ -66,10 +68,10 @@ def search_options(beta: float) -> Callable[[Callable[..., Any]], Callable[..., 
             ),
             click.option(
                 "--space",
-                type=click.Choice(["p+", "p", "w+", "w"]),
-                default="p+",
-                show_default=True,
-                help="Codes to search: p+ and p keep to the person, w+ and w do not.",
+                type=click.Choice(["p+", "p", "near", "w+", "w"]),
+                help="Codes to search: p+ and p keep to what lies between the person's photos, near looks "
+                "beside that, too; w+ and w know no person.  [default: p+; near to restore, enlarge and fill "
+                "with fewer than 24 photos]",
             ),
             click.option(
                 "--start",
@@ -194,12 +196,13 @@ def settings_of(
     settings = default_settings(task, quality).dilated(search.beta, BETAS[task])
     projection = replace(
         settings.projection,
-        space=search.space,
+        space=search.space or settings.projection.space,
         steps=search.steps or settings.projection.steps,
     )
     return replace(
         settings,
         projection=projection,
+        own_space=settings.own_space and search.space is None,
         aligned=search.aligned,
         force=search.force,
         start=search.start,

@@ -26,7 +26,6 @@ from mystyle_cli.hull import hull
 from mystyle_cli.photos.decode import Photo
 from mystyle_cli.photos.pixels import resize, to_unit
 from mystyle_cli.progress import Progress, Step, silent
-from mystyle_cli.projection.settings import HULL
 from mystyle_cli.restore import composite
 from mystyle_cli.restore.engine import Answering
 from mystyle_cli.restore.estimates import Known, tone_of
@@ -159,7 +158,7 @@ class _Making:
         self.engine, self.clip, self.watched, self.task = engine, clip, watched, task
         self.profile, self.settings, self.resolution = engine.profile, engine.settings, engine.resolution
         self.beta = engine.betas.of(task, watched.id_score)
-        self.bounded = self.settings.projection.space in HULL
+        self.bounded = engine.projection.space in ("p+", "p")
         self.suffered = self._suffered()
         keep_tone = True if task == "upscale" else self.settings.keep_tone
         self.whole = Whole(self.profile.prior, task, False, keep_tone, self.settings.grain)
@@ -274,7 +273,7 @@ class _Making:
                 raise
             self.at_once = math.ceil(len(group) / 2)
         else:
-            codes = answer.w_plus if answer.alpha_plus is None else answer.alpha_plus
+            codes = answer.alpha_plus if self.bounded and answer.alpha_plus is not None else answer.w_plus
             for row, shown in enumerate(group):
                 shown.code, shown.motion = np.asarray(codes[row], np.float64), answer.motions[row]
             return
