@@ -136,6 +136,15 @@ def test_the_dearer_it_is_the_less_codes_lie_beside_the_space(generator, anchors
     np.testing.assert_allclose(near.losses, within.losses, rtol=0.1)
 
 
+def test_without_a_mapping_the_space_alone_is_searched(anchors):
+    """Nothing tells how far people lie apart, so no code leaves the space."""
+    bare = Generator(channels={4: 8, 8: 8, 16: 8}, z_dim=0, w_dim=12, mapping_layers=0).requires_grad_(False)
+    targets = render(bare, anchors, np.random.default_rng(2).dirichlet(np.full(9, 0.4), 3))
+    near, within = near_and_within(bare, anchors, targets)
+    assert near.slack is None
+    np.testing.assert_array_equal(near.w_plus, within.w_plus)
+
+
 def test_the_spread_of_people_is_that_of_other_seeds(generator):
     """z L has the covariance of what the mapping makes of numbers that were not used for it."""
     spread = np.asarray(spread_of(generator), np.float64)

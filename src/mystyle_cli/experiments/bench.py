@@ -151,10 +151,10 @@ class Bench:
         return [one for one in asked if not one.lacking(self.profile)]
 
     def settings(self, task: TaskName, quality: Quality = "full") -> RestoreSettings:
-        """Return how aligned crops of the person are searched; nobody is refused and left out."""
+        """Return how aligned crops of the person are searched, in the paper's space; nobody is left out."""
         chosen = comparison_settings(task, quality=quality)
         steps = None if quality == "instant" else self.protocol.steps
-        return replace(chosen, projection=replace(chosen.projection, steps=steps))
+        return replace(chosen, projection=replace(chosen.projection, space="p+", steps=steps))
 
     def trained(self, method: Baseline) -> Trained:
         """Return what a method makes of the person, made once in a run."""

@@ -62,7 +62,7 @@ def space_of(
         return FreeSpace(num_ws, layered=settings.space == "w+")
     if anchors is None:
         raise UsageError(f"{settings.space} is a person's space and needs anchors", "Use space w or w+.")
-    if settings.space == "near":
+    if settings.space == "near" and generator.z_dim:  # without a mapping nothing tells how people spread
         return NearSpace(anchors, spread_of(generator), num_ws, settings, held)
     return HullSpace(anchors, num_ws, settings, held)
 
@@ -188,8 +188,8 @@ def spread_of(generator: Generator) -> Tensor:
     draw = torch.Generator().manual_seed(0)
     seeds = torch.randn(PEOPLE, generator.z_dim, generator=draw).to(generator.device)
     with torch.no_grad():
-        codes = generator.mapping(seeds).double().cpu().numpy()  # (PEOPLE, w_dim)
-    variances, axes = np.linalg.eigh(np.cov(codes.T))
+        codes = generator.mapping(seeds).cpu().numpy()  # (PEOPLE, w_dim)
+    variances, axes = np.linalg.eigh(np.cov(codes.T.astype(np.float64)))
     spread = (axes * np.sqrt(variances.clip(min=0))).T
     return torch.as_tensor(spread, dtype=torch.float32, device=generator.device)
 

@@ -20,7 +20,7 @@ HULL: Final = ("p+", "p", "near")  # the person's spaces, whose codes have coeff
 
 # steps of a search. With more in P_beta+ and P_beta, the photo is met still better and the person less: what
 # a small photo leaves open goes into codes that no anchor is near to.
-STEPS: Final[dict[SpaceName, int]] = {"p+": 25, "p": 25, "near": 40, "w+": 300, "w": 300}
+STEPS: Final[dict[SpaceName, int]] = {"p+": 25, "p": 25, "near": 25, "w+": 300, "w": 300}
 
 # Adam's rate for each kind of free numbers, where none is given
 RATES: Final = {"softplus": 2e-2, "simplex": 2.5e-1, "w": 2e-2}

@@ -24,7 +24,14 @@ from mystyle_cli.projection.settings import HULL, Projection, ProjectionSettings
 from mystyle_cli.restore.betas import Betas, open_betas
 from mystyle_cli.restore.estimates import Estimator
 from mystyle_cli.restore.given import Given, targets_of, view_of
-from mystyle_cli.restore.task import FAST_STEPS, FEW, RestoreSettings, refuse_variants, variants_refused
+from mystyle_cli.restore.task import (
+    FAST_STEPS,
+    FEW,
+    FEW_STEPS,
+    RestoreSettings,
+    refuse_variants,
+    variants_refused,
+)
 from mystyle_cli.restore.variants import AIM, LONGER, as_well, how_far, other_starts
 
 if TYPE_CHECKING:
@@ -130,10 +137,10 @@ class Engine:
         self.at_once = plan.at_once
         self.generator.synthesis.recompute = plan.recompute
         self.projection, self.betas = settings.projection, open_betas(profile, settings)
-        if settings.own_space and len(self.anchors) < FEW:
-            self.projection = replace(self.projection, space="near")
-        if settings.quality == "fast" and self.projection.steps is None:
+        if self.projection.steps is None and settings.quality == "fast":
             self.projection = replace(self.projection, steps=FAST_STEPS)
+        elif self.projection.steps is None and self.projection.space == "near" and len(self.anchors) < FEW:
+            self.projection = replace(self.projection, steps=FEW_STEPS)
         self.resolution = self.generator.resolution
         self.instant = self._instant_net()
         self._ones: dict[str, Engine] = {}

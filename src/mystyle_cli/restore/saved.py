@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mystyle_cli.faces.align import Points
     from mystyle_cli.person.profile import Profile
 
-SLACK = 1e-3  # how far rounding may take a cosine beyond 1
+ROUNDING = 1e-3  # how far rounding may take a cosine beyond 1
 FURTHEST = 1e5  # pixels from a photo's corner within which a face lies
 LARGEST_ALPHA = 1e6  # the largest coefficient; an unbounded search stays far below
 KIND = "code"
@@ -152,7 +152,7 @@ def _checked(
             raise ValueError("its coefficients are far from any person")
         photo, anchors = notes["photo"], notes["anchors"]
         id_score, factor = float(notes["id"]), float(notes["factor"])
-        if not (math.isnan(id_score) or abs(id_score) <= 1 + SLACK):
+        if not (math.isnan(id_score) or abs(id_score) <= 1 + ROUNDING):
             raise ValueError("its ID score is none")
         if not 1 <= factor < math.inf:
             raise ValueError(f"its photo was enlarged {factor} times")

@@ -31,7 +31,8 @@ TaskName = Literal["invert", "inpaint", "upscale", "restore"]
 Start = Literal["auto", "centre", "encoder", "random"]
 Quality = Literal["instant", "fast", "full"]
 
-FEW: Final = 24  # photos from which the person's own space holds what other photos of them show
+# steps of a search near the space of fewer photos than that: more of what is looked for lies beside it
+FEW, FEW_STEPS = 24, 40
 
 FAST_STEPS: Final = 16  # of a search that starts from the instant net's answer and ends soon
 
@@ -53,8 +54,6 @@ class RestoreSettings:
 
     Args:
         projection: how codes are searched, beta among it.
-        own_space: of a person of few photos what lies near their space is searched, too, where something is
-            missing of a photo; the projection's space counts for others.
         own_beta: each photo is given the dilation that the profile's own curve advises; the projection's
             counts only for a person without one.
         start: where the search starts: the anchors' mean (B.3), the encoder's answer to the degraded photo,
@@ -75,7 +74,6 @@ class RestoreSettings:
     """
 
     projection: ProjectionSettings = field(default_factory=ProjectionSettings)
-    own_space: bool = False
     own_beta: bool = False
     start: Start = "auto"
     quality: Quality = "full"
@@ -216,6 +214,9 @@ class Restoration:
 
 
 def default_settings(task: TaskName, quality: Quality = "full") -> RestoreSettings:
-    """Return the settings of a task with the paper's dilation for it, and the space that suits the person."""
-    projection = ProjectionSettings(beta=BETAS[task])
-    return RestoreSettings(projection, own_space=task != "invert", quality=quality)
+    """Return the settings of a task with the paper's dilation for it.
+
+    Where something is missing of a photo, what lies near the person's space is searched, too.
+    """
+    space: SpaceName = "p+" if task == "invert" or quality == "instant" else "near"
+    return RestoreSettings(ProjectionSettings(space=space, beta=BETAS[task]), quality=quality)

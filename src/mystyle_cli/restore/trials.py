@@ -84,15 +84,13 @@ def comparison_settings(
 ) -> RestoreSettings:
     """Return settings for degraded aligned crops of the person: nobody is refused, so none is left out.
 
-    The space is the projection's, however few photos there are.
-
     Args:
         task: for its beta.
         base: what to start from; None takes the task's defaults, with the two below.
         quality: of the answer.
     """
     chosen = base or default_settings(task, quality)
-    return replace(chosen, own_space=False, aligned=True, force=True)
+    return replace(chosen, aligned=True, force=True)
 
 
 @dataclass(frozen=True)

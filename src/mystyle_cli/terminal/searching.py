@@ -35,7 +35,7 @@ class SearchOptions:
     beta: Dilation  # dilation; None is unbounded, "auto" the profile's own advice
     steps: int | None  # of the search; None is the core's own number
     seed: int | None  # what makes it repeatable; None draws one
-    space: SpaceName | None  # None: what suits the person
+    space: SpaceName | None  # None: the task's own
     start: Start
     aligned: bool
     landmarks: Path | None
@@ -58,7 +58,7 @@ def search_options(beta: float) -> Callable[[Callable[..., Any]], Callable[..., 
             click.option(
                 "--steps",
                 type=click.IntRange(1),
-                help="Steps of the search.  [default: 25; near: 40, w and w+: 300]",
+                help="Steps of the search.  [default: 25; near with fewer than 24 photos: 40; w and w+: 300]",
             ),
             click.option(
                 "--seed",
@@ -70,8 +70,8 @@ def search_options(beta: float) -> Callable[[Callable[..., Any]], Callable[..., 
                 "--space",
                 type=click.Choice(["p+", "p", "near", "w+", "w"]),
                 help="Codes to search: p+ and p keep to what lies between the person's photos, near looks "
-                "beside that, too; w+ and w know no person.  [default: p+; near to restore, enlarge and fill "
-                "with fewer than 24 photos]",
+                "beside that, too; w+ and w know no person.  [default: near to restore, enlarge and fill; "
+                "p+ to invert and edit, and for instant answers]",
             ),
             click.option(
                 "--start",
@@ -202,7 +202,6 @@ def settings_of(
     return replace(
         settings,
         projection=projection,
-        own_space=settings.own_space and search.space is None,
         aligned=search.aligned,
         force=search.force,
         start=search.start,
