@@ -67,7 +67,7 @@ class Restorer:
         """Restore one photo; returns the seconds and the picture, uint8 (R, R, 3)."""
         quality: Quality = "instant" if wanted == "the net alone" else wanted
         if (task, quality) not in self.engines:
-            settings = comparison_settings(task, default_settings(task, quality))
+            settings = comparison_settings(task, default_settings(task, quality, "p+"))
             self.engines[task, quality] = open_engine(self.profile, settings)
             self.answer(task, quality, row)  # the first call also warms up
         truths = self.truths

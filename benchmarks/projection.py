@@ -114,7 +114,7 @@ def _until(task: TaskName, crops: Pixels, losses: np.ndarray, least: int = 0) ->
 
 
 def _engine(task: TaskName, steps: int) -> Answering:
-    base = default_settings(task)
+    base = default_settings(task, space="p+")  # as the plain loop
     rise, fall = RAMPS
     projection = replace(
         base.projection, steps=steps, parametrisation="simplex", ramp_up=rise, ramp_down=fall

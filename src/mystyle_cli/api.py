@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mystyle_cli.group.group import Group, GroupRestoration
     from mystyle_cli.photos.decode import Photo
     from mystyle_cli.photos.pixels import Pixels
+    from mystyle_cli.projection.settings import SpaceName
     from mystyle_cli.restore.task import Dilation, Quality, Restoration, RestoreSettings, TaskName
     from mystyle_cli.sample.rendering import Backend
     from mystyle_cli.sample.samples import Sampler, Samples
@@ -69,6 +70,7 @@ class Person(Profile):
         seed: int | None = None,
         quality: Quality = "full",
         steps: int | None = None,
+        space: SpaceName | None = None,
         aligned: bool = False,
         force: bool = False,
         device: str | None = None,
@@ -83,7 +85,7 @@ class Person(Profile):
 
         Source: sec. 3.3, 5.2.2.
         """
-        settings = _settings("upscale", beta, year, steps, aligned, force, quality, variants, seed)
+        settings = _settings("upscale", beta, year, steps, aligned, force, quality, variants, seed, space)
         return self._placed(device)._restore("upscale", _subject(photo, None), settings, progress)
 
     def inpaint(
@@ -97,6 +99,7 @@ class Person(Profile):
         seed: int | None = None,
         quality: Quality = "full",
         steps: int | None = None,
+        space: SpaceName | None = None,
         aligned: bool = False,
         force: bool = False,
         device: str | None = None,
@@ -109,7 +112,7 @@ class Person(Profile):
 
         Source: sec. 3.3, 5.2.1.
         """
-        settings = _settings("inpaint", beta, year, steps, aligned, force, quality, variants, seed)
+        settings = _settings("inpaint", beta, year, steps, aligned, force, quality, variants, seed, space)
         return self._placed(device)._restore("inpaint", _subject(photo, mask), settings, progress)
 
     def restore(
@@ -130,6 +133,7 @@ class Person(Profile):
         seed: int | None = None,
         quality: Quality = "full",
         steps: int | None = None,
+        space: SpaceName | None = None,
         aligned: bool = False,
         force: bool = False,
         device: str | None = None,
@@ -149,7 +153,7 @@ class Person(Profile):
         """
         from mystyle_cli.restore.estimates import Known
 
-        settings = _settings("restore", beta, year, steps, aligned, force, quality, variants, seed)
+        settings = _settings("restore", beta, year, steps, aligned, force, quality, variants, seed, space)
         known = Known(blur, noise, jpeg, scale)
         settings = replace(settings, known=known, scratches=scratches, keep_tone=keep_tone, grain=grain)
         return self._placed(device)._restore("restore", _subject(photo, mask), settings, progress)
@@ -169,6 +173,7 @@ class Person(Profile):
         year: int | None = None,
         quality: Quality = "full",
         steps: int | None = None,
+        space: SpaceName | None = None,
         force: bool = False,
         device: str | None = None,
         progress: Progress = silent,
@@ -191,7 +196,7 @@ class Person(Profile):
         from mystyle_cli.restore.estimates import Known
         from mystyle_cli.video.video import restore_clip
 
-        settings = _settings(task, beta, year, steps, False, force, quality)
+        settings = _settings(task, beta, year, steps, False, force, quality, space=space)
         known = Known(blur, noise, None, scale)
         settings = replace(settings, known=known, keep_tone=keep_tone, grain=grain)
         engine = open_engine(self._placed(device), settings)
@@ -371,6 +376,7 @@ class People:
         year: int | None = None,
         quality: Quality = "full",
         steps: int | None = None,
+        space: SpaceName | None = None,
         force: bool = False,
         progress: Progress = silent,
     ) -> GroupRestoration:
@@ -381,7 +387,7 @@ class People:
             DecodeError: it is not a picture.
             ProfileError: no profile can be used.
         """
-        settings = _settings("upscale", beta, year, steps, False, force, quality)
+        settings = _settings("upscale", beta, year, steps, False, force, quality, space=space)
         return self._restore("upscale", _subject(photo, None), settings, progress)
 
     def inpaint(
@@ -393,6 +399,7 @@ class People:
         year: int | None = None,
         quality: Quality = "full",
         steps: int | None = None,
+        space: SpaceName | None = None,
         force: bool = False,
         progress: Progress = silent,
     ) -> GroupRestoration:
@@ -401,7 +408,7 @@ class People:
         Args:
             mask: uint8 (H, W) of its size, 255 = fill; or parts of each face and boxes.
         """
-        settings = _settings("inpaint", beta, year, steps, False, force, quality)
+        settings = _settings("inpaint", beta, year, steps, False, force, quality, space=space)
         return self._restore("inpaint", _subject(photo, mask), settings, progress)
 
     def restore(
@@ -420,13 +427,14 @@ class People:
         year: int | None = None,
         quality: Quality = "full",
         steps: int | None = None,
+        space: SpaceName | None = None,
         force: bool = False,
         progress: Progress = silent,
     ) -> GroupRestoration:
         """Repair a damaged photo; the options are those of `Person.restore`, raises as `upscale` does."""
         from mystyle_cli.restore.estimates import Known
 
-        settings = _settings("restore", beta, year, steps, False, force, quality)
+        settings = _settings("restore", beta, year, steps, False, force, quality, space=space)
         known = Known(blur, noise, jpeg, scale)
         settings = replace(settings, known=known, scratches=scratches, keep_tone=keep_tone, grain=grain)
         return self._restore("restore", _subject(photo, mask), settings, progress)
@@ -462,10 +470,11 @@ def _settings(
     quality: Quality = "full",
     variants: int = 1,
     seed: int | None = None,
+    space: SpaceName | None = None,
 ) -> RestoreSettings:
     from mystyle_cli.restore.task import BETAS, default_settings
 
-    settings = default_settings(task, quality).dilated(beta, BETAS[task])
+    settings = default_settings(task, quality, space).dilated(beta, BETAS[task])
     if steps is not None:
         settings = replace(settings, projection=replace(settings.projection, steps=steps))
     if seed is not None and variants == 1:

@@ -43,7 +43,7 @@ def test_a_folder_of_people_is_learned(run: Run, clients: list[str], tmp_path: P
     assert store.open("eva").manifest.consent == "by letter"
     assert alone["counts"] == found["results"][0]["counts"]
     run("profile", "delete", "tim", "--yes")
-    make_photos(Path("clients/ina"), 1)  # too few
+    make_photos(Path("clients/ina"), 1, start=5)  # a bad one
     forecast = document(run("--json", "profile", "create", *clients, "--on", "local:1", "--dry-run"))
     assert (forecast["items"], forecast["there"]) == (2, 2)
     assert forecast["seconds"] > 0

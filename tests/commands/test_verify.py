@@ -12,6 +12,8 @@ from PIL import Image
 from mystyle_cli.photos.encode import Beside, encode
 from mystyle_cli.photos.marks import read_marks
 from mystyle_cli.prior.registry import Prior
+from mystyle_cli.restore.saved import parse_code
+from mystyle_cli.store.store import Store
 from tests.support.journeys import Run, document
 from tests.support.tiny_store import picture
 
@@ -39,6 +41,18 @@ def made(run: Run, command: str, *words: object, name: str = "out.png") -> Path:
     done = run(*COMMANDS[command], "-o", name, *(words or ("--keep-code",)))
     assert done.exit_code == 0, done.stderr
     return Path(name)
+
+
+def test_a_kept_code_means_nothing_without_the_profile(run: Run, tmp_path: Path) -> None:
+    """It is a mixture of the photos alone, unless another space is asked for."""
+    profile = Store(tmp_path / "store").open("ada")
+    for space, beside in ((None, False), ("near", True)):
+        words = ("--keep-code", *(("--space", space) if space else ()))
+        path = made(run, "upscale", *words, name=f"{space}.png")
+        marks = read_marks(path)
+        assert marks is not None
+        assert marks.code is not None
+        assert (parse_code(path, marks.code, profile).slack is not None) == beside
 
 
 def given(command: str) -> tuple[str, ...]:

@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mystyle_cli.edit.directions import find_direction
+from mystyle_cli.edit.photos import edit_photos, settings_for
 from mystyle_cli.errors import DecodeError, ModelError, ProfileError
+from mystyle_cli.evaluation.advice import advise
 from mystyle_cli.find.locate import Subject
 from mystyle_cli.instant.net import FILE, instant_state
 from mystyle_cli.learn import stages
@@ -294,9 +297,6 @@ def test_a_net_is_kept_only_for_its_own_generator(store: Store, prior: Prior) ->
     assert retune(store, "adele", other).worked == ("tune", "measure", "export")
     profile = store.open("adele", prior)
     assert instant_state(profile.manifest) == "none"
-    assert profile.unlike(0.1) == "", "nothing is known of how alike their photos are"
-    identity = profile.manifest.identity
-    assert identity["threshold"] == identity["stranger_highest"]
     assert not (profile.path / FILE).exists()
     again = retune(store, "adele", dataclasses.replace(other, instant=NET))
     assert again.worked == ("instant", "betas"), "only the net was missing, from which the searches start"
@@ -362,11 +362,23 @@ def test_one_photo_is_enough(tmp_path: Path, prior: Prior) -> None:
     assert store.entry("adele").state == "ready"
     assert store.verify("adele", prior) == []
     assert instant_state(profile.manifest) == "none"
+    assert profile.unlike(0.1) == "", "nothing is known of how alike their photos are"
+    identity = profile.manifest.identity
+    assert identity["threshold"] == identity["stranger_highest"]
     small = np.asarray(Image.open(photos[1]).convert("RGB").resize((8, 8)))
     (found,) = restore(profile, [Subject(small)], "upscale", replace_aligned(default_settings("upscale")))
     assert found.slack is not None
     assert found.slack.any()
-    (own,) = restore(profile, [Subject(small)], "invert", replace_aligned(default_settings("invert")))
+    with pytest.raises(ProfileError, match="one photo"):
+        advise(profile)
+    several = dataclasses.replace(replace_aligned(default_settings("upscale")), variants=2)
+    (no_other,) = restore(profile, [Subject(small)], "upscale", several)
+    assert "one photo" in str(no_other.error)
+    inverting = replace_aligned(default_settings("invert"))
+    edits, how = [[(find_direction(prior, "yaw"), 1.0)]], settings_for(0.02, "stop", inverting)
+    (not_edited,) = edit_photos(profile, [Subject(small)], edits, how)
+    assert "one photo" in str(not_edited.error)
+    (own,) = restore(profile, [Subject(small)], "invert", inverting)
     assert own.slack is None
     np.testing.assert_allclose(own.w_plus, np.repeat(profile.anchors(), prior.num_ws, 0), atol=1e-6)
 

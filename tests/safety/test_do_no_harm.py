@@ -389,9 +389,9 @@ def test_a_profile_through_its_whole_life(tmp_path: Path, tiny_prior: Path) -> N
 
         return report
 
-    with pytest.raises(ProfileError, match="can be used"):
-        learn(store, "ada", photos[:1], prior, QUICK)
-    kept.check("create of too few")
+    with pytest.raises(ProfileError, match="can be learned from"):
+        learn(store, "ada", photos[5:6], prior, QUICK)
+    kept.check("create of a bad photo")
     assert not (store.root / "ada").exists()
     for kind, stage in ((Stop, "curate"), (KeyboardInterrupt, "tune"), (Stop, "instant")):
         with pytest.raises(kind):

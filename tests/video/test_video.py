@@ -89,8 +89,11 @@ def off(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.sqrt(np.square(one.astype(np.float64) - other).mean(axis=(1, 2, 3)))
 
 
-def test_the_person_is_restored_and_all_else_stays(ada: Profile, known, tmp_path: Path) -> None:
+@pytest.mark.parametrize("space", ["p+", "near"])
+def test_the_person_is_restored_and_all_else_stays(ada: Profile, space: str, tmp_path: Path) -> None:
     """A damaged clip with a cut: her face comes nearer to the truth; others, sound, words and times stay."""
+    search = replace(FEW.projection, space=space)
+    known = open_engine(ada, replace(FEW, projection=search, start="encoder"))
     truth = moving(PERSON, THEIRS)
     frames = np.concatenate([damaged(truth), damaged(moving(STRANGER, OTHERS))])
     pts = [number * TICKS + (number % 3) * 40 for number in range(len(frames))]

@@ -53,6 +53,8 @@ def pack(args: argparse.Namespace) -> None:
     index = np.load(args.folder / "index.npz")
     light = {name: index[name] for name in READ} | {"landmarks": index["landmarks"].astype(np.float16)}
     np.savez_compressed(args.folder / "index.npz", **light)
+    for old in args.folder.glob("crops-*.zip"):
+        old.unlink()
     for number, limit in enumerate(args.limits):
         left = int(limit * 1e6)
         with zipfile.ZipFile(args.folder / f"crops-{number}.zip", "w", zipfile.ZIP_STORED) as archive:
@@ -65,9 +67,6 @@ def pack(args: argparse.Namespace) -> None:
 def unpack(folder: Path, work: Path) -> None:
     """Write the crops and their index into a working folder as `tools.faces.dataset` does."""
     work.mkdir(parents=True, exist_ok=True)
-    for path in (folder / "index.npz", folder / "left-out.txt"):
-        if path.exists():
-            shutil.copyfile(path, work / path.name)
     count = len(np.load(folder / "index.npz")["photo"])
     shape = (count, SIDE, SIDE, 3)
     pixels = np.lib.format.open_memmap(work / f"crops-{SIDE}.npy", "w+", np.uint8, shape)
@@ -75,6 +74,9 @@ def unpack(folder: Path, work: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
                 pixels[int(name)] = Image.open(io.BytesIO(archive.read(name)))
+    for name in ("left-out.txt", "index.npz"):  # the index last, by which a whole folder is known
+        if (folder / name).exists():
+            shutil.copyfile(folder / name, work / name)
 
 
 def train(args: argparse.Namespace) -> None:

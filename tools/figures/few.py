@@ -19,8 +19,9 @@ from mystyle_cli.baselines.baseline import FREE_STEPS
 from mystyle_cli.experiments.bench import PAPER, Bench, fraction
 from mystyle_cli.experiments.cases import HIDDEN, SMALL
 from mystyle_cli.person.profile import Profile
-from mystyle_cli.projection.settings import STEPS, ProjectionSettings, SpaceName
+from mystyle_cli.projection.settings import STEPS, SpaceName
 from mystyle_cli.report.report import Cell, Report, Table
+from mystyle_cli.restore.task import FEW, FEW_STEPS
 from mystyle_cli.store.store import Store
 from mystyle_cli.tuning.settings import TuneSettings
 from mystyle_cli.tuning.tuning import Reconstruction, tune
@@ -59,7 +60,7 @@ def make() -> Report:
         {
             "none": "the domain prior",
             "id": "cosine of the prior's identity net, to the nearest of all their photos or the truth",
-            "near": f"{STEPS['near']} steps; to be beside p+ costs {ProjectionSettings().slack_weight}",
+            "near": f"{STEPS['near']} steps, {FEW_STEPS} with fewer than {FEW} photos",
             "w+": f"{FREE_STEPS} steps",
         },
     )

@@ -52,7 +52,7 @@ keep_code_option: Final = click.option(
     "--keep-code",
     is_flag=True,
     help="Keep the photo's code in the result, so that `mystyle verify` can draw it again. It says how the "
-    "profile's photos are mixed, and holds the photo's digest.",
+    "profile's photos are mixed, and holds the photo's digest. Keeps to --space p+, unless told.",
 )
 
 
@@ -117,6 +117,8 @@ def run_restore(
     if ask.variants > 1:
         refuse_variants(ask.quality, search.space or "p+")
     warn_unbounded(app.console, search.beta)
+    if codes.keep_code and search.space is None:
+        search = replace(search, space="p+")  # its numbers mean nothing to who has not the profile
     profile = search.whom(app.profiles().open(name))
     if codes.keep_code:
         refuse_long_codes(profile, batch)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mystyle_cli.config import BETA_EDIT
 from mystyle_cli.edit.edit import AtLimit, Edited, edit
 from mystyle_cli.edit.refined import Refined, Refiner, saved, searched
-from mystyle_cli.errors import MystyleError, UsageError, check_choice, contained
+from mystyle_cli.errors import MystyleError, ProfileError, UsageError, check_choice, contained
 from mystyle_cli.find.locate import Subject, seen_faces
 from mystyle_cli.hull import hull
 from mystyle_cli.person.layout import GENERATOR
@@ -248,6 +248,10 @@ def _edit_one(
 ) -> EditedPhoto:
     assert inversion.alpha_plus is not None
     anchors = profile.anchors()
+    if len(anchors) == 1:
+        raise ProfileError(
+            f"{profile.name} has one photo: there is nothing to mix, and so no way to edit", "Add photos."
+        )
     results = [
         edit(anchors, inversion.alpha_plus, strengths, inversion.beta, task.settings.at_limit)
         for strengths in task.edits

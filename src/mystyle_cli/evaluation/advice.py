@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mystyle_cli.analysis.metrics import lpips
 from mystyle_cli.analysis.properties import TURN, properties_of
+from mystyle_cli.errors import ProfileError
 from mystyle_cli.hull.solve import nearest_alpha
 from mystyle_cli.person.reference import HELD_OUT
 from mystyle_cli.person.score import id_scores, synthesise
@@ -62,6 +63,10 @@ def advise(profile: Profile, seed: int = 0, progress: Progress = silent) -> Advi
         progress: told of every photo.
     """
     train, held_out = profile.photos(), profile.photos(HELD_OUT)
+    if len(train) == 1:
+        raise ProfileError(
+            f"{profile.name} has one photo: there is none to compare it with", "Add photos: mystyle ingest."
+        )
     faces = np.concatenate([profile.faces(), profile.faces(HELD_OUT)])  # (N + H, 3, R, R)
     codes = profile.anchors()
     if len(held_out) and "encoder" in profile.prior.roles:

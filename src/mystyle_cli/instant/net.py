@@ -196,6 +196,8 @@ def open_instant(profile: Profile, *, helper: bool = False) -> InstantNet:
         why = "has no net for instant answers"
         if state == "stale":
             why = "has a net for instant answers that belongs to an older generator"
-        raise ProfileError(f"profile '{profile.name}' {why}", f"Train it: mystyle tune {profile.name}")
+        alone = len(profile.photos()) == 1  # see `learn/stages.py`
+        hint = "Use --quality full." if alone else f"Train it: mystyle tune {profile.name}"
+        raise ProfileError(f"profile '{profile.name}' {why}", hint)
     session = open_session(profile.file(FILE), profile.device, helper=helper)
     return InstantNet(session, profile.prior, profile.anchors(), profile.rows)

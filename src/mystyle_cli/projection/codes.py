@@ -213,7 +213,7 @@ class FreeSpace:
         """Return None: there are no anchors."""
 
     def slack(self, leaves: Sequence[Tensor]) -> None:
-        """Return None, as there is nothing to lie beside of."""
+        """Return None, as every code is free."""
 
     def penalty(self, leaves: Sequence[Tensor]) -> Tensor:
         """Return zeros (B,): nothing holds these codes."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mystyle_cli.errors import UsageError
+from mystyle_cli.errors import ProfileError, UsageError
 from mystyle_cli.hull import hull
 from mystyle_cli.instant.net import LOSS, open_instant
 from mystyle_cli.instant.steps import STEPS, improve
@@ -136,14 +136,20 @@ class Engine:
         plan = plan_search(self.generator, self.perceptual, settings.batch, profile.device)
         self.at_once = plan.at_once
         self.generator.synthesis.recompute = plan.recompute
-        self.projection, self.betas = settings.projection, open_betas(profile, settings)
-        if self.projection.steps is None and settings.quality == "fast":
-            self.projection = replace(self.projection, steps=FAST_STEPS)
-        elif self.projection.steps is None and self.projection.space == "near" and len(self.anchors) < FEW:
-            self.projection = replace(self.projection, steps=FEW_STEPS)
+        self.projection, self.betas = self._search(), open_betas(profile, settings)
         self.resolution = self.generator.resolution
         self.instant = self._instant_net()
         self._ones: dict[str, Engine] = {}
+
+    def _search(self) -> ProjectionSettings:
+        """Return how codes are searched: with steps for the quality and the number of photos."""
+        search = self.settings.projection
+        if search.steps is not None:
+            return search
+        if self.settings.quality == "fast":
+            return replace(search, steps=FAST_STEPS)
+        beside = search.space == "near" and self.generator.z_dim > 0
+        return replace(search, steps=FEW_STEPS if beside and len(self.anchors) < FEW else None)
 
     @cached_property
     def estimator(self) -> Estimator:
@@ -176,6 +182,7 @@ class Engine:
             vars(one).pop("estimator", None)
             one.span = span_of(one.profile, self.settings.year)
             one.anchors = one.profile.anchors()[one.span.rows]
+            one.projection = one._search()
             vars(one).pop("_drawn", None)
             one.instant = None if self.instant is None else _over(self.instant, one.profile, one.span)
             self._ones[person] = one
@@ -225,6 +232,11 @@ class Engine:
             The others, so many together as fit, and the loss that the answer has there itself.
         """
         assert found.alpha_plus is not None  # of the person's space; `open_engine` refuses others
+        if len(self.anchors) == 1:
+            raise ProfileError(
+                f"{self.profile.name} has one photo: there is nothing from which another answer could begin",
+                "Leave out --variants, or add photos.",
+            )
         changed = None if found.refined is None else found.refined[0]
         placed = given.moved(found.motions[0]).refined(changed).settled()
         own = float(losses_of(self._problem([placed]), self.projection, found.w_plus)[0])

@@ -31,8 +31,9 @@ TaskName = Literal["invert", "inpaint", "upscale", "restore"]
 Start = Literal["auto", "centre", "encoder", "random"]
 Quality = Literal["instant", "fast", "full"]
 
-# steps of a search near the space of fewer photos than that: more of what is looked for lies beside it
-FEW, FEW_STEPS = 24, 40
+FEW: Final = 24
+FEW_STEPS: Final = 40
+"""Of a search near the space of fewer photos than that: more of what is looked for lies beside it."""
 
 FAST_STEPS: Final = 16  # of a search that starts from the instant net's answer and ends soon
 
@@ -213,10 +214,13 @@ class Restoration:
         return "" if self.located is None else self.located.person
 
 
-def default_settings(task: TaskName, quality: Quality = "full") -> RestoreSettings:
+def default_settings(
+    task: TaskName, quality: Quality = "full", space: SpaceName | None = None
+) -> RestoreSettings:
     """Return the settings of a task with the paper's dilation for it.
 
-    Where something is missing of a photo, what lies near the person's space is searched, too.
+    Args:
+        space: to search; None: the person's own, and what lies near it where something is missing of a photo.
     """
-    space: SpaceName = "p+" if task == "invert" or quality == "instant" else "near"
-    return RestoreSettings(ProjectionSettings(space=space, beta=BETAS[task]), quality=quality)
+    own: SpaceName = "p+" if task == "invert" or quality == "instant" else "near"
+    return RestoreSettings(ProjectionSettings(space=space or own, beta=BETAS[task]), quality=quality)

@@ -109,13 +109,13 @@ UNUSED: Final = (
         ("beta",),
         lambda values: values["space"] in ("w", "w+"),
         "only codes of the person's own space have a dilation",
-        "Leave it out, or use --space p+ or p.",
+        "Leave it out, or use --space p+, p or near.",
     ),
     Unused(
         ("year",),
         lambda values: values["space"] in ("w", "w+"),
         "only codes of the person's own space are mixed of their photos",
-        "Leave it out, or use --space p+ or p.",
+        "Leave it out, or use --space p+, p or near.",
     ),
     Unused(
         ("landmarks",),
@@ -193,12 +193,8 @@ def settings_of(
     """Return the core's settings for what was typed."""
     from mystyle_cli.restore.task import BETAS, default_settings
 
-    settings = default_settings(task, quality).dilated(search.beta, BETAS[task])
-    projection = replace(
-        settings.projection,
-        space=search.space or settings.projection.space,
-        steps=search.steps or settings.projection.steps,
-    )
+    settings = default_settings(task, quality, search.space).dilated(search.beta, BETAS[task])
+    projection = replace(settings.projection, steps=search.steps or settings.projection.steps)
     return replace(
         settings,
         projection=projection,

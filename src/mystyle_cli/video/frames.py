@@ -43,6 +43,7 @@ class Shown:
     corner: tuple[int, int] = (0, 0)  # left and top of the window that is worked on
     given: Given | None = None
     code: Floats | None = None  # alpha+ (num_ws, N), or w+ (num_ws, w_dim) in W+ and W
+    slack: Floats | None = None  # (w_dim,), by what the code lies beside alpha+'s
     motion: Floats | None = None  # (4,), where the search found the face
     image: npt.NDArray[np.float32] | None = None  # (3, R, R), what is drawn
 
@@ -138,7 +139,9 @@ def in_windows(frames: Iterator[Shown], reach: int) -> Iterator[tuple[Shown, lis
         at += 1
 
 
-def smoothed(shown: Shown, around: list[Shown], what: Literal["code", "motion"], reach: int) -> Floats:
+def smoothed(
+    shown: Shown, around: list[Shown], what: Literal["code", "slack", "motion"], reach: int
+) -> Floats:
     """Return what a frame has as it changes smoothly over the frames around it; see `shares`."""
     values = {one.frame.number - shown.frame.number: getattr(one, what) for one in around}
     reach = min(reach, max(values), -min(values))  # as far on both sides, which has no lag

@@ -26,6 +26,7 @@ from mystyle_cli.hull import hull
 from mystyle_cli.photos.decode import Photo
 from mystyle_cli.photos.pixels import resize, to_unit
 from mystyle_cli.progress import Progress, Step, silent
+from mystyle_cli.projection.settings import HULL
 from mystyle_cli.restore import composite
 from mystyle_cli.restore.engine import Answering
 from mystyle_cli.restore.estimates import Known, tone_of
@@ -158,7 +159,7 @@ class _Making:
         self.engine, self.clip, self.watched, self.task = engine, clip, watched, task
         self.profile, self.settings, self.resolution = engine.profile, engine.settings, engine.resolution
         self.beta = engine.betas.of(task, watched.id_score)
-        self.bounded = engine.projection.space in ("p+", "p")
+        self.bounded = engine.projection.space in HULL
         self.suffered = self._suffered()
         keep_tone = True if task == "upscale" else self.settings.keep_tone
         self.whole = Whole(self.profile.prior, task, False, keep_tone, self.settings.grain)
@@ -273,9 +274,10 @@ class _Making:
                 raise
             self.at_once = math.ceil(len(group) / 2)
         else:
-            codes = answer.alpha_plus if self.bounded and answer.alpha_plus is not None else answer.w_plus
+            codes = answer.w_plus if answer.alpha_plus is None else answer.alpha_plus
             for row, shown in enumerate(group):
                 shown.code, shown.motion = np.asarray(codes[row], np.float64), answer.motions[row]
+                shown.slack = None if answer.slack is None else answer.slack[row]
             return
         self.profile.device.give_back()  # outside, as the error holds what was computed
         for first in range(0, len(group), self.at_once):
@@ -292,6 +294,9 @@ class _Making:
                     codes = self.engine.span.inside(np.asarray(codes, np.float64), self.beta)
                     self.dilation = max(self.dilation, float(hull.least_dilation(codes).max()))
                     codes = hull.combine(codes, anchors)
+                if seen[0][0].slack is not None:
+                    beside = [smoothed(shown, around, "slack", REACH) for shown, around in seen]
+                    codes = codes + np.stack(beside)[:, None]  # (T, num_ws, w_dim)
                 images = self.engine.draw(codes.astype(np.float32))
                 for (shown, around), image in zip(seen, images, strict=True):
                     assert shown.given is not None

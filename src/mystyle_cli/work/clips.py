@@ -153,13 +153,14 @@ def run_clips(
 
 
 def _work(ledger: Ledger, place: _Place, engine: Answering, ask: Ask, batch: BatchOptions) -> None:
+    from mystyle_cli.projection.settings import HULL
     from mystyle_cli.video.video import restore_clip
 
     settings = engine.settings
     task: ClipTask = "restore" if ask.task == "restore" else "upscale"
 
     def comment(beta: float | None) -> str:
-        hull = settings.projection.space in ("p", "p+")
+        hull = settings.projection.space in HULL
         person = engine.profile.person
         origin = Origin(beta, settings.drawn, hull=hull, person=person, year=settings.year)
         return provenance(task, engine.profile, origin, None).sentence()
