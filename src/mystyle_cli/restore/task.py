@@ -220,7 +220,9 @@ def default_settings(
     """Return the settings of a task with the paper's dilation for it.
 
     Args:
-        space: to search; None: the person's own, and what lies near it where something is missing of a photo.
+        space: to search; None: the person's own, and what lies near it where pixels are missing. Of a damaged
+            photo that is not taken: noise that no mixture explains would be explained by it.
     """
-    own: SpaceName = "p+" if task == "invert" or quality == "instant" else "near"
+    near = task in ("upscale", "inpaint") and quality != "instant"
+    own: SpaceName = "near" if near else "p+"
     return RestoreSettings(ProjectionSettings(space=space or own, beta=BETAS[task]), quality=quality)

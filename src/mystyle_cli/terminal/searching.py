@@ -70,8 +70,8 @@ def search_options(beta: float) -> Callable[[Callable[..., Any]], Callable[..., 
                 "--space",
                 type=click.Choice(["p+", "p", "near", "w+", "w"]),
                 help="Codes to search: p+ and p keep to what lies between the person's photos, near looks "
-                "beside that, too; w+ and w know no person.  [default: near to restore, enlarge and fill; "
-                "p+ to invert and edit, and for instant answers]",
+                "beside that, too; w+ and w know no person.  [default: near to enlarge and to fill; "
+                "p+ to restore, invert and edit, and for instant answers]",
             ),
             click.option(
                 "--start",
