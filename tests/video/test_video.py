@@ -120,6 +120,31 @@ def test_the_person_is_restored_and_all_else_stays(ada: Profile, space: str, tmp
     assert all(step.done <= step.total for step in told)
 
 
+def test_the_step_beside_the_mixture_is_drawn(ada: Profile, tmp_path: Path, monkeypatch) -> None:
+    """What a search finds beside the mixture of a frame is in the code that is drawn, and in that alone."""
+    engine = open_engine(ada, replace(FEW, projection=replace(FEW.projection, space="near"), start="encoder"))
+    source = write_clip(tmp_path / "in.mp4", damaged(moving(PERSON, 3)))
+    step = np.linspace(-0.1, 0.1, ada.prior.w_dim).astype(np.float32)
+    answer, draw = engine.answer, engine.draw
+    drawn: list[list[np.ndarray]] = []
+    for share in (0.0, 1.0):
+
+        def found(given, beta, progress, share=share):
+            beside = np.tile(share * step, (len(given), 1))
+            return replace(answer(given, beta, progress), slack=beside)
+
+        def shown(codes):
+            drawn[-1].append(codes)
+            return draw(codes)
+
+        drawn.append([])
+        monkeypatch.setattr(engine, "answer", found)
+        monkeypatch.setattr(engine, "draw", shown)
+        restore_clip(engine, source, tmp_path / f"{share}.mp4", "restore", comment="beta {}".format)
+    without, with_it = (np.concatenate(codes) for codes in drawn)
+    np.testing.assert_allclose(with_it - without, np.broadcast_to(step, without.shape), atol=1e-5)
+
+
 def test_what_is_not_the_face_keeps_its_numbers(profile, tmp_path, monkeypatch) -> None:
     """Before they are coded, pixels that nothing was laid over are the clip's own, to the bit."""
     frames = moving(frames=4, side=200)
