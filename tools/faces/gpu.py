@@ -158,7 +158,7 @@ def read_options(words: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Pack, train or take over."""
     args = read_options()
-    # cuDNN is not told to try all its ways: batches lose their grey photos, and it would try at each size anew
+    # cuDNN is not told to try all its ways: it would at each size, and batches vary by their grey photos
     args.work(args)
 
 
