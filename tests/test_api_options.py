@@ -51,6 +51,7 @@ SEARCHED: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
 }
 QUALITY = {
     "quality": (WHOLE, {"quality": "instant"}),
+    "space": ({}, {"space": "w+"}),
     "variants": ({}, {"variants": 2}),
     "seed": ({"variants": 4, "steps": 4}, {"seed": 2}),
 }
@@ -82,6 +83,7 @@ CASES: Mapping[str, Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]] =
     },
     "restore_clip": {
         **{name: SEARCHED[name] for name in ("beta", "steps", "year")},
+        "space": QUALITY["space"],
         "quality": QUALITY["quality"],
         "source": ({}, {"source": "other.mp4"}),
         "target": ({}, {"target": "other.mp4"}),
