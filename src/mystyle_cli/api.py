@@ -194,9 +194,9 @@ class Person(Profile):
         """
         from mystyle_cli.restore.engine import open_engine
         from mystyle_cli.restore.estimates import Known
-        from mystyle_cli.video.video import restore_clip
+        from mystyle_cli.video.video import SPACE, restore_clip
 
-        settings = _settings(task, beta, year, steps, False, force, quality, space=space)
+        settings = _settings(task, beta, year, steps, False, force, quality, space=space or SPACE)
         known = Known(blur, noise, None, scale)
         settings = replace(settings, known=known, keep_tone=keep_tone, grain=grain)
         engine = open_engine(self._placed(device), settings)

@@ -136,6 +136,18 @@ def test_the_dearer_it_is_the_less_codes_lie_beside_the_space(generator, anchors
     np.testing.assert_allclose(near.losses, within.losses, rtol=0.1)
 
 
+def test_a_search_ends_by_how_well_the_photo_is_explained(generator, anchors, beside):
+    """Eq 1 decides whether it is enough, not eq 8, in which the step beside the space costs more."""
+    settings = replace(SHORT, steps=80, beta=0.02, space="near", slack_weight=0.1)
+    problem = Problem(generator, anchors, beside, Identity(), Pooled())
+    whole = project(problem, settings)
+    enough = 1.5 * float(whole.losses.max())
+    assert (whole.history[-1] > enough).all()
+    ended = project(problem, replace(settings, enough=enough))
+    assert (ended.steps < 80).all()
+    assert (ended.losses <= 1.1 * enough).all(), "the last step is taken after the look"
+
+
 def test_without_a_mapping_the_space_alone_is_searched(anchors):
     """Nothing tells how far people lie apart, so no code leaves the space."""
     bare = Generator(channels={4: 8, 8: 8, 16: 8}, z_dim=0, w_dim=12, mapping_layers=0).requires_grad_(False)

@@ -41,6 +41,8 @@ PARTS = ("generator", "encoder", "judge")
 def pack(args: argparse.Namespace) -> None:
     """Cut the crops and store those that training reads in archives beside their index."""
     args.folder.mkdir(parents=True, exist_ok=True)
+    if any(args.folder.glob("crops-*.zip")):
+        raise SystemExit(f"{args.folder} holds archives of before: name another folder, or clear it")
     if not (args.folder / f"crops-{SIDE}.npy").exists():
         cut(args.source, SIDE, args.folder)
     files: list[tuple[str, bytes]] = []
@@ -54,8 +56,6 @@ def pack(args: argparse.Namespace) -> None:
     index = np.load(args.folder / "index.npz")
     light = {name: index[name] for name in READ} | {"landmarks": index["landmarks"].astype(np.float16)}
     np.savez_compressed(args.folder / "index.npz", **light)
-    for old in args.folder.glob("crops-*.zip"):
-        old.unlink()
     for number, limit in enumerate(args.limits):
         left = int(limit * 1e6)
         with zipfile.ZipFile(args.folder / f"crops-{number}.zip", "w", zipfile.ZIP_STORED) as archive:

@@ -59,6 +59,7 @@ def make() -> Report:
         [],
         {
             "none": "the domain prior",
+            "start": "the anchors' mean; of all photos, the instant net's answer",
             "id": "cosine of the prior's identity net, to the nearest of all their photos or the truth",
             "near": f"{STEPS['near']} steps, {FEW_STEPS} with fewer than {FEW} photos",
             "w+": f"{FREE_STEPS} steps",

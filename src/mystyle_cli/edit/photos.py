@@ -250,7 +250,8 @@ def _edit_one(
     anchors = profile.anchors()
     if len(anchors) == 1:
         raise ProfileError(
-            f"{profile.name} has one photo: there is nothing to mix, and so no way to edit", "Add photos."
+            f"{profile.name} has one photo: there is nothing to mix, and so no way to edit",
+            f"Add photos: mystyle ingest {profile.name} PHOTO...",
         )
     results = [
         edit(anchors, inversion.alpha_plus, strengths, inversion.beta, task.settings.at_limit)

@@ -65,7 +65,8 @@ def advise(profile: Profile, seed: int = 0, progress: Progress = silent) -> Advi
     train, held_out = profile.photos(), profile.photos(HELD_OUT)
     if len(train) == 1:
         raise ProfileError(
-            f"{profile.name} has one photo: there is none to compare it with", "Add photos: mystyle ingest."
+            f"{profile.name} has one photo: there is none to compare it with",
+            f"Add photos: mystyle ingest {profile.name} PHOTO...",
         )
     faces = np.concatenate([profile.faces(), profile.faces(HELD_OUT)])  # (N + H, 3, R, R)
     codes = profile.anchors()

@@ -45,7 +45,11 @@ class Space(Protocol):
 
 
 def space_of(
-    settings: ProjectionSettings, anchors: Tensor | None, generator: Generator, held: Held | None = None
+    settings: ProjectionSettings,
+    anchors: Tensor | None,
+    generator: Generator,
+    held: Held | None = None,
+    spread: Tensor | None = None,
 ) -> Space:
     """Return the space that settings name.
 
@@ -53,6 +57,7 @@ def space_of(
         anchors: M, (N, w_dim); None in W and W+.
         generator: whose codes are searched.
         held: what mean the coefficients of a person's space keep, if any.
+        spread: of the generator's people, where it is known already; see `spread_of`.
 
     Raises:
         UsageError: a space of the person is asked for without anchors.
@@ -63,7 +68,8 @@ def space_of(
     if anchors is None:
         raise UsageError(f"{settings.space} is a person's space and needs anchors", "Use space w or w+.")
     if settings.space == "near" and generator.z_dim:  # without a mapping nothing tells how people spread
-        return NearSpace(anchors, spread_of(generator), num_ws, settings, held)
+        known = spread_of(generator) if spread is None else spread
+        return NearSpace(anchors, known, num_ws, settings, held)
     return HullSpace(anchors, num_ws, settings, held)
 
 

@@ -1,7 +1,8 @@
 """Projection: the code whose degraded image is nearest to the degraded input (sec. 3.3, eq 4 and 8).
 
-One engine serves inversion, inpainting and upscaling, in P_beta+, P_beta, W+ and W. It works on many inputs
-at once, each as if it were alone: the loss is a sum over inputs, and each has its own learning rate and end.
+One engine serves inversion, inpainting and upscaling, in P_beta+, P_beta, near it, in W+ and W. It works on
+many inputs at once, each as if it were alone: the loss is a sum over inputs, and each has its own learning
+rate and end.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Problem:
     degradation: Degradation  # phi
     perceptual: Perceptual  # L_lpips
     held: Held | None = None  # what mean of the anchors' numbers codes of the person keep, if any
+    spread: Tensor | None = None  # of `NearSpace`, where it is known already
 
 
 def project(
@@ -76,7 +78,7 @@ def project(
     inputs = torch.as_tensor(np.asarray(problem.targets), dtype=torch.float32, device=device)
     anchors = problem.anchors
     points = None if anchors is None else torch.as_tensor(np.array(anchors, np.float32), device=device)
-    space = space_of(settings, points, generator, problem.held)
+    space = space_of(settings, points, generator, problem.held, problem.spread)
     first = _start(start, generator, points, settings, len(inputs))
     term = _Reconstruction.of(problem, inputs, settings)
     motions = torch.zeros(len(inputs), 4, device=device, requires_grad=True)
@@ -205,8 +207,8 @@ class _Search:
         *codes, placed, changed = self.leaves
         motions = _motions(placed, self.settings)  # (B, 4)
         images = self.term.images(self.space.w_plus(codes))  # G(M alpha_beta+), (B, 3, R, R)
-        losses = self.term.refined(_change(changed, self.settings)).losses(images, motions)  # L_rec, (B,)
-        losses = losses + self.space.penalty(codes)  # eq 8
+        missed = self.term.refined(_change(changed, self.settings)).losses(images, motions)  # L_rec, (B,)
+        losses = missed + self.space.penalty(codes)  # eq 8
         if self.settings.movable:
             spread = motions.new_tensor(MOTION_SPREAD)
             losses = losses + MOTION_WEIGHT * (motions / spread).square().sum(dim=1)
@@ -218,7 +220,13 @@ class _Search:
         self.adam.step(losses.new_tensor(rates))
         self._record(values)
         self.taken += 1
-        ended = [place for place, schedule in enumerate(open_schedules) if schedule.ended or place in unsound]
+        # what a code costs says nothing of how well it explains the photo
+        well = (missed.detach() <= self.settings.enough).tolist()
+        ended = [
+            place
+            for place, schedule in enumerate(open_schedules)
+            if schedule.ended or well[place] or place in unsound
+        ]
         if ended:
             self._leave(ended)
 
@@ -288,7 +296,7 @@ class Schedule:
         fallen = max(0, self.taken - self.fall_from + 1) / (self.fall_length + 1)
         self.taken += 1
         last = min(settings.most_steps, self.fall_from + self.fall_length)
-        self.ended = self.taken >= last or loss <= settings.enough
+        self.ended = self.taken >= last
         return settings.rate * rise * (0.5 + 0.5 * math.cos(math.pi * min(fallen, 1.0)))
 
 

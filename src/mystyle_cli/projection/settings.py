@@ -47,7 +47,7 @@ class ProjectionSettings:
         slack_weight: what it costs in eq 8, in "near", to be beside P_beta+ by the spread of all people.
         patience: steps without gain after which an input's rate begins to fall; 0 never stops early.
         tolerance: the relative fall of the loss that counts as a gain.
-        enough: the loss at which an input's search ends; 0 lets none end so.
+        enough: the loss, eq 1, at which an input's search ends; 0 lets none end so.
         movable: the faces may be a little out of place, so each image may move before it is compared.
     """
 

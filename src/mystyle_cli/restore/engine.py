@@ -35,6 +35,8 @@ from mystyle_cli.restore.task import (
 from mystyle_cli.restore.variants import AIM, LONGER, as_well, how_far, other_starts
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mystyle_cli.instant.net import InstantNet
     from mystyle_cli.nets.exported import Degraded
     from mystyle_cli.nets.generator import Generator
@@ -235,7 +237,7 @@ class Engine:
         if len(self.anchors) == 1:
             raise ProfileError(
                 f"{self.profile.name} has one photo: there is nothing from which another answer could begin",
-                "Leave out --variants, or add photos.",
+                f"Leave out --variants, or add photos: mystyle ingest {self.profile.name} PHOTO...",
             )
         changed = None if found.refined is None else found.refined[0]
         placed = given.moved(found.motions[0]).refined(changed).settled()
@@ -266,7 +268,22 @@ class Engine:
 
     def _problem(self, given: Sequence[Given]) -> Problem:
         targets, degradation = targets_of(given)
-        return Problem(self.generator, self.anchors, targets, degradation, self.perceptual, self.span.held)
+        return Problem(
+            self.generator,
+            self.anchors,
+            targets,
+            degradation,
+            self.perceptual,
+            self.span.held,
+            self._spread if self.projection.space == "near" else None,
+        )
+
+    @cached_property
+    def _spread(self) -> Tensor | None:
+        """How people's codes spread, once for all photos; None where nothing tells."""
+        from mystyle_cli.projection.codes import spread_of
+
+        return spread_of(self.generator) if self.generator.z_dim else None
 
     def _start(
         self, given: Sequence[Given], beta: float | None, targets: Floats, degradation: Degradation

@@ -26,7 +26,7 @@ from mystyle_cli.hull import hull
 from mystyle_cli.photos.decode import Photo
 from mystyle_cli.photos.pixels import resize, to_unit
 from mystyle_cli.progress import Progress, Step, silent
-from mystyle_cli.projection.settings import HULL
+from mystyle_cli.projection.settings import HULL, SpaceName
 from mystyle_cli.restore import composite
 from mystyle_cli.restore.engine import Answering
 from mystyle_cli.restore.estimates import Known, tone_of
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from mystyle_cli.video.writing import ClipWriter
 
 ClipTask = Literal["restore", "upscale"]
+
+SPACE: Final[SpaceName] = "p+"  # of clips, where none is asked for: how steady others are was not measured
 
 SAMPLES: Final = 16
 """Frames from which it is told what the clip suffered."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -128,9 +128,11 @@ def run_clips(
     @cache
     def engine() -> Answering:  # opened for the first clip that can be worked on
         from mystyle_cli.restore.engine import open_engine
+        from mystyle_cli.video.video import SPACE
 
         device = app.choose_device(torch=ask.quality != "instant")
-        settings = settings_of(app, ask.task, batch, search, ask.quality)
+        searched = replace(search, space=search.space or SPACE)
+        settings = settings_of(app, ask.task, batch, searched, ask.quality)
         if ask.repair is not None:
             settings = ask.repair.applied(settings)
         return open_engine(profile.on(device), settings)
