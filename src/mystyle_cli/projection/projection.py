@@ -204,6 +204,8 @@ class _Search:
 
     def step(self) -> None:
         """Take one step with every input that has not ended."""
+        import torch
+
         *codes, placed, changed = self.leaves
         motions = _motions(placed, self.settings)  # (B, 4)
         images = self.term.images(self.space.w_plus(codes))  # G(M alpha_beta+), (B, 3, R, R)
@@ -213,7 +215,8 @@ class _Search:
             spread = motions.new_tensor(MOTION_SPREAD)
             losses = losses + MOTION_WEIGHT * (motions / spread).square().sum(dim=1)
         losses.sum().backward()  # type: ignore[no-untyped-call]
-        values = losses.detach().float().cpu().numpy()  # (B,)
+        told = torch.stack((losses, missed)).detach().float()  # (2, B): brought over in one go
+        values, explained = told.cpu().numpy()  # (B,) each
         unsound = self._drop_unsound(values)
         open_schedules = [self.schedules[row] for row in self.open_rows]
         rates = [schedule.rate(float(value)) for schedule, value in zip(open_schedules, values, strict=True)]
@@ -221,7 +224,7 @@ class _Search:
         self._record(values)
         self.taken += 1
         # what a code costs says nothing of how well it explains the photo
-        well = (missed.detach() <= self.settings.enough).tolist()
+        well = explained <= self.settings.enough
         ended = [
             place
             for place, schedule in enumerate(open_schedules)
