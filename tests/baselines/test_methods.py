@@ -23,7 +23,7 @@ from mystyle_cli.baselines.discriminator import Discriminator
 from mystyle_cli.baselines.fitted import Glo, GloFit, Restorer
 from mystyle_cli.baselines.methods import BASELINES
 from mystyle_cli.baselines.pivotal import PivotSettings, find_pivot
-from mystyle_cli.baselines.untuned import DomainPrior, MyStyle, NearestAnchor
+from mystyle_cli.baselines.untuned import DomainPrior, MyStyle, MyStyleNear, NearestAnchor
 from mystyle_cli.errors import ModelError
 from mystyle_cli.find.locate import Subject
 from mystyle_cli.person.layout import FOLDER, SYNTHESIS
@@ -45,6 +45,7 @@ METHODS: tuple[Baseline, ...] = (
     Glo(tuning=SHORT),
     NearestAnchor(references=2),
     MyStyle(),
+    MyStyleNear(),
 )
 SEARCH = RestoreSettings(projection=ProjectionSettings(steps=3), aligned=True, force=True)
 
@@ -256,14 +257,15 @@ def test_few_references_are_the_most_similar(profile: Profile) -> None:
     assert set(np.argsort(-embeddings[0])[:2]) == set(np.nonzero(answers[0].alpha_plus.any(axis=0))[0])
 
 
-def test_ours_is_what_the_commands_answer(profile: Profile) -> None:
-    """MyStyle's answer is that of `restore`, and its samples are mixtures of the anchors drawn by G_p."""
+@pytest.mark.parametrize("method", [MyStyle(), MyStyleNear()], ids=lambda method: method.name)
+def test_ours_is_what_the_commands_answer(profile: Profile, method: MyStyle) -> None:
+    """Its answer is that of `restore` in its space, and its samples are mixtures of the anchors."""
     from mystyle_cli.restore.restore import restore
 
-    method = MyStyle()
     trained = method.train(profile, 0)
     ours = method.restore(profile, trained, holed(profile, 1), "inpaint", SEARCH)[0]
-    theirs = restore(profile, holed(profile, 1), "inpaint", SEARCH)[0]
+    there = replace(SEARCH, projection=replace(SEARCH.projection, space=method.space))
+    theirs = restore(profile, holed(profile, 1), "inpaint", there)[0]
     assert ours.pixels is not None
     assert theirs.pixels is not None
     assert np.array_equal(ours.pixels, theirs.pixels)

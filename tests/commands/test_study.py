@@ -128,7 +128,7 @@ def test_both_priors_start_alike_and_a_photo_that_fails_is_left_out(
     bad = Path(faces[0]).stem
     done = run(*MAKE, "-o", "study", "--json")
     made = document(done)
-    assert starts == [("MyStyle", "centre"), ("Domain prior", "centre")]
+    assert starts == [("MyStyle, near", "centre"), ("Domain prior", "centre")]
     assert made["questions"] == 2 * (HELD_OUT - 1)
     assert made["left_out"] == [f"{bad}: no face was found"]
     assert f"a photo is left out: {bad}" in done.stderr

@@ -134,7 +134,8 @@ def enhanced(ours: float, domain: float, other: float, given: float) -> dict[str
     shape = (len(enhancement.CASES), len(enhancement.ROWS), 2)
     values = {name: np.full(shape, np.nan) for name in MEASURES}
     rows = {
-        enhancement.OURS: ours,
+        enhancement.OURS: 0.9,  # none of its rivals: it is ours in another space
+        enhancement.SHIPPED: ours,
         enhancement.DOMAIN: domain,
         "DiffAugment": other,
         enhancement.INPUT: given,
@@ -164,7 +165,7 @@ def test_restored_photos_are_held_against_the_domain_prior_and_the_best_other() 
     row = next(row for row in report.tables[0].rows if row[0] == "DiffAugment")
     assert row[list(report.tables[0].columns).index("failed")] == 1
     told = {row[0]: row[1:] for row in report.tables[-1].rows}  # what each was run with, and its source
-    assert list(told) == ["Domain prior", "DiffAugment", "MyStyle"]
+    assert list(told) == ["Domain prior", "DiffAugment", "MyStyle", "MyStyle, near"]
     assert "augmentation colour + translation + cutout" in str(told["DiffAugment"][0])
     assert told["DiffAugment"][1] == "Zhao et al. 2020"
     worse = enhancement.tell(enhanced(0.3, 0.5, 0.7, 0.4))
@@ -173,11 +174,11 @@ def test_restored_photos_are_held_against_the_domain_prior_and_the_best_other() 
 
 
 def test_damage_is_held_against_the_best_other_and_the_input() -> None:
-    """By the ID to the truth; the better one is named."""
+    """By the ID to the truth; the better one is named. The paper's space is no rival of what is shipped."""
     shape = (len(damage.LEVELS), len(damage.ROWS), 2)
     values = {name: np.full(shape, np.nan) for name in (*MEASURES, "face_lpips")}
     failed = np.full(shape[:2], np.nan)
-    for name, value in {"input": 0.6, damage.OURS: 0.7, enhancement.DOMAIN: 0.5}.items():
+    for name, value in {"input": 0.6, damage.OURS: 0.9, damage.SHIPPED: 0.7, enhancement.DOMAIN: 0.5}.items():
         failed[:, damage.ROWS.index(name)] = 0
         for array in values.values():
             array[:, damage.ROWS.index(name)] = value
@@ -200,10 +201,10 @@ def test_an_experiment_without_an_answer_says_so() -> None:
     shape = (len(enhancement.CASES), len(enhancement.ROWS), 2)
     values = {name: np.full(shape, np.nan) for name in MEASURES}
     failed = np.full(shape[:2], np.nan)
-    failed[:, enhancement.ROWS.index(enhancement.OURS)] = 2
+    failed[:, enhancement.ROWS.index(enhancement.SHIPPED)] = 2
     failed[:, enhancement.ROWS.index(enhancement.INPUT)] = 0
     report = enhancement.tell(of(**values, failed=failed, truth=np.ones((len(MEASURES), 2))))
-    assert [row[0] for row in report.tables[0].rows] == ["input", enhancement.OURS, "truth"]
+    assert [row[0] for row in report.tables[0].rows] == ["input", enhancement.SHIPPED, "truth"]
     assert report.tables[0].rows[1][1:] == [*["-"] * len(MEASURES), 2, report.tables[0].rows[1][-1]]
     assert not any(target.met for target in report.targets)
     nothing = np.full((len(tradeoff.USED), len(tradeoff.BETAS), 2), np.nan)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from mystyle_cli.baselines.untuned import DomainPrior, MyStyle
+from mystyle_cli.baselines.untuned import DomainPrior, MyStyleNear
 from mystyle_cli.errors import UsageError
 from mystyle_cli.files.documents import Items, OneOf, Record, Table, Text, Whole
 from mystyle_cli.files.parsing import DocumentError, json_of
@@ -125,7 +125,7 @@ def make_study(
     if against is not None:
         stems = [(name, Path(records[number].file).stem) for name, number in zip(names, chosen, strict=True)]
         rivals[f"{_printable(against.resolve().name)} (yours)"] = _read_rival(against, stems, crops.shape[1])
-    answers = [_answers(profile, crops, names, method, progress) for method in (MyStyle(), DomainPrior())]
+    answers = [_answers(profile, crops, names, method, progress) for method in (MyStyleNear(), DomainPrior())]
     errors = {one.name: one.error for found in answers for one in found if one.error is not None}
     kept = [row for row, name in enumerate(names) if name not in errors]
     if not kept:

@@ -7,7 +7,7 @@ from typing import Final
 from mystyle_cli.baselines.adversarial import CrossDomain, DiffAugment
 from mystyle_cli.baselines.baseline import Baseline
 from mystyle_cli.baselines.fitted import Glo, Restorer
-from mystyle_cli.baselines.untuned import DomainPrior, MyStyle, NearestAnchor
+from mystyle_cli.baselines.untuned import DomainPrior, MyStyle, MyStyleNear, NearestAnchor
 
 # each with the settings of docs/notes/baselines.md; ours last
 BASELINES: Final[tuple[Baseline, ...]] = (
@@ -18,4 +18,5 @@ BASELINES: Final[tuple[Baseline, ...]] = (
     Glo(),
     NearestAnchor(),
     MyStyle(),
+    MyStyleNear(),
 )

@@ -71,11 +71,20 @@ class MyStyle(Baseline):
 
     def engine(self, profile: Profile, trained: Trained, settings: RestoreSettings) -> Engine:
         """Return the engine of the commands; the settings say where it starts."""
-        return Engine(profile, replace(settings, quality="full"))
+        search = replace(settings.projection, space=self.space)
+        return Engine(profile, replace(settings, projection=search, quality="full"))
 
     def sample(self, profile: Profile, trained: Trained, count: int, seed: int) -> Floats:
         """Mix three anchors for each picture."""
         return mix_anchors(profile.anchors(), count, seed)
+
+
+@dataclass(frozen=True)
+class MyStyleNear(MyStyle):
+    """The same, searched near P_beta+, too, as `upscale` and `inpaint` do."""
+
+    name: ClassVar[str] = "MyStyle, near"
+    space: ClassVar[SpaceName] = "near"
 
 
 @dataclass(frozen=True)

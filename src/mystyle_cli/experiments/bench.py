@@ -53,7 +53,7 @@ class Protocol:
     seed: int = 0  # of everything that is drawn
 
 
-OWN: Final = ("Domain prior", "MyStyle")  # what a person wants to see beside their own profile
+OWN: Final = ("Domain prior", "MyStyle", "MyStyle, near")  # what is told of one's own profile
 QUICK: Final = Protocol("quick", 4, 12, 5, 64, 1, (3, 8), 4, 8, OWN)
 PERSON: Final = Protocol("person", 12, 60, 7, 256, 1, (3, 8, 20), None, 24, OWN)
 PAPER: Final = Protocol("paper", 24, 1000, 9, 10_000, 5, (1, 3, 5, 8, 20, 50, 100, 200), None, 200)

@@ -12,7 +12,7 @@ from mystyle_cli.baselines.adversarial import CrossDomain, DiffAugment
 from mystyle_cli.baselines.fitted import Restorer
 from mystyle_cli.baselines.methods import BASELINES
 from mystyle_cli.baselines.untuned import NearestAnchor
-from mystyle_cli.experiments.enhancement import DOMAIN, OURS, methods_told, told_of
+from mystyle_cli.experiments.enhancement import DOMAIN, OURS, SHIPPED, methods_told, told_of
 from mystyle_cli.experiments.experiment import Experiment, Measured, Values, spread_of
 from mystyle_cli.person.score import synthesise
 from mystyle_cli.photos.pixels import grid, to_pixels
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 BATCH: Final = 64  # pictures that are in memory at once
 SHOWN: Final = 16  # pictures on a sheet
-RESTORING: Final = (Restorer.name, NearestAnchor.name)  # methods that only restore
+RESTORING: Final = (Restorer.name, NearestAnchor.name, SHIPPED)  # methods that only restore
 ROWS: Final = tuple(method.name for method in BASELINES if method.name not in RESTORING)
 
 
