@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -14,14 +15,17 @@ from mystyle_cli.nets.cost import plan_search
 from mystyle_cli.person.score import id_scores, perceptual_distances
 from mystyle_cli.photos.pixels import to_unit
 from mystyle_cli.progress import Progress, Step, silent
+from mystyle_cli.projection.codes import spread_of
 from mystyle_cli.projection.projection import Problem, project
-from mystyle_cli.projection.settings import ProjectionSettings
 from mystyle_cli.restore.betas import GRID, MEASURED, curve, table_of
 from mystyle_cli.restore.given import Given, targets_of, view_of
+from mystyle_cli.restore.task import default_settings
 from mystyle_cli.restore.trials import subjects
 from mystyle_cli.restore.whole import Whole
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mystyle_cli.find.locate import Subject
     from mystyle_cli.instant.net import InstantNet
     from mystyle_cli.nets.generator import Generator
@@ -62,15 +66,21 @@ class Restorer:
     def answer(self, given: Sequence[Given], beta: float, at_once: int) -> FloatArray:
         """Return the finished faces (B, 3, R, R), NaN where the search came upon no number."""
         whole = Whole(self.prior, given[0].task, aligned=True)
-        settings = ProjectionSettings(beta=beta, steps=STEPS)
+        settings = replace(default_settings(given[0].task).projection, beta=beta, steps=STEPS)
+        spread = self._spread if settings.space == "near" else None
         made: list[FloatArray] = []
         for start in range(0, len(given), at_once):
             part = given[start : start + at_once]
             first = self.instant.alpha_plus(view_of(part), beta)
-            problem = Problem(self.generator, self.anchors, *targets_of(part), self.perceptual)
+            problem = Problem(self.generator, self.anchors, *targets_of(part), self.perceptual, spread=spread)
             found = project(problem, settings, silent, first)
             made += [whole.meet(item, image) for item, image in zip(part, found.images, strict=True)]
         return np.stack(made)
+
+    @cached_property
+    def _spread(self) -> Tensor | None:
+        """How people's codes spread, once for all searches."""
+        return spread_of(self.generator)
 
 
 @dataclass(frozen=True)

@@ -67,9 +67,10 @@ def space_of(
         return FreeSpace(num_ws, layered=settings.space == "w+")
     if anchors is None:
         raise UsageError(f"{settings.space} is a person's space and needs anchors", "Use space w or w+.")
-    if settings.space == "near" and generator.z_dim:  # without a mapping nothing tells how people spread
+    if settings.space == "near":
         known = spread_of(generator) if spread is None else spread
-        return NearSpace(anchors, known, num_ws, settings, held)
+        if known is not None:
+            return NearSpace(anchors, known, num_ws, settings, held)
     return HullSpace(anchors, num_ws, settings, held)
 
 
@@ -187,10 +188,15 @@ class NearSpace(HullSpace):
         return super().penalty(leaves) + self.settings.slack_weight * cost
 
 
-def spread_of(generator: Generator) -> Tensor:
-    """Return L (w_dim, w_dim): z L, for normal z, spreads as the codes of people drawn at random do."""
+def spread_of(generator: Generator) -> Tensor | None:
+    """Return L (w_dim, w_dim): z L, for normal z, spreads as the codes of people drawn at random do.
+
+    None without a mapping: nothing tells then how people spread.
+    """
     import torch
 
+    if not generator.z_dim:
+        return None
     draw = torch.Generator().manual_seed(0)
     seeds = torch.randn(PEOPLE, generator.z_dim, generator=draw).to(generator.device)
     with torch.no_grad():

@@ -283,7 +283,7 @@ class Engine:
         """How people's codes spread, once for all photos; None where nothing tells."""
         from mystyle_cli.projection.codes import spread_of
 
-        return spread_of(self.generator) if self.generator.z_dim else None
+        return spread_of(self.generator)
 
     def _start(
         self, given: Sequence[Given], beta: float | None, targets: Floats, degradation: Degradation
