@@ -27,7 +27,7 @@ from mystyle_cli.progress import Step
 from tests.support.journeys import Run, document, journey
 from tests.support.tiny_store import make_store
 
-SMALL = Protocol("test", 1, 3, 3, 6, 1, (3,), 1, 2, ("Domain prior", "MyStyle"), steps=2)
+SMALL = Protocol("test", 1, 3, 3, 6, 1, (3,), 1, 2, ("Domain prior", "MyStyle", "MyStyle, near"), steps=2)
 ALONE = [one for one in EXPERIMENTS if not one.others and one.name not in ("cost", "poses")]
 CHEAP = choose(("reconstruction", "interpolation", "walks", "synthesis", "wrong", "plane"), paper=True)
 

@@ -28,7 +28,7 @@ from mystyle_cli.tuning.anchors import AnchorSettings
 from mystyle_cli.tuning.settings import TuneSettings
 from tests.support.tiny_store import TRAIN, make_store, picture
 
-SMALL = Protocol("test", 2, 3, 3, 6, 1, (3,), 1, 4, ("Domain prior", "MyStyle"), steps=2)
+SMALL = Protocol("test", 2, 3, 3, 6, 1, (3,), 1, 4, ("Domain prior", "MyStyle", "MyStyle, near"), steps=2)
 
 
 @pytest.fixture(scope="module", autouse=True)

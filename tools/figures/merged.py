@@ -93,7 +93,7 @@ def _restored(
         The scores by who drew, the share of photos whose person was told right, and how far the worst code of
         the shared generator lies outside that person's hull.
     """
-    settings = default_settings(task, quality, "p+")
+    settings = default_settings(task, quality)
     judge, names = Judge(person), [path.name for path in truths.paths]
     degraded = subjects(truths.crops, task, names, truths.crop)
     chosen = comparison_settings(task, settings)

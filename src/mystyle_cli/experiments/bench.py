@@ -18,6 +18,7 @@ from mystyle_cli.person.reference import HELD_OUT
 from mystyle_cli.person.score import embed_pictures
 from mystyle_cli.photos.pixels import to_pixels, to_unit
 from mystyle_cli.progress import Progress, silent
+from mystyle_cli.restore.task import default_settings
 from mystyle_cli.restore.trials import comparison_settings
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mystyle_cli.baselines.baseline import Baseline, Trained
     from mystyle_cli.person.profile import Profile
     from mystyle_cli.photos.pixels import Pixels
+    from mystyle_cli.projection.settings import SpaceName
     from mystyle_cli.restore.task import Quality, RestoreSettings, TaskName
     from mystyle_cli.restore.trials import Answers
 
@@ -150,11 +152,17 @@ class Bench:
         ]
         return [one for one in asked if not one.lacking(self.profile)]
 
-    def settings(self, task: TaskName, quality: Quality = "full") -> RestoreSettings:
-        """Return how aligned crops of the person are searched, in the paper's space; nobody is left out."""
-        chosen = comparison_settings(task, quality=quality)
+    def settings(
+        self, task: TaskName, quality: Quality = "full", space: SpaceName | None = "p+"
+    ) -> RestoreSettings:
+        """Return how aligned crops of the person are searched; nobody is left out.
+
+        Args:
+            space: the paper's; None: the one that the command searches.
+        """
+        chosen = comparison_settings(task, default_settings(task, quality, space))
         steps = None if quality == "instant" else self.protocol.steps
-        return replace(chosen, projection=replace(chosen.projection, space="p+", steps=steps))
+        return replace(chosen, projection=replace(chosen.projection, steps=steps))
 
     def trained(self, method: Baseline) -> Trained:
         """Return what a method makes of the person, made once in a run."""
