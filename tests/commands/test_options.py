@@ -228,6 +228,7 @@ CASES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "--output": (EVALUATE, "-o other"),
         "--seed": (EVALUATE, "--seed 2"),
         "--on": (EVALUATE, "--on local:1"),
+        "--against": ("evaluate ada --quick --only synthesis -o out", "--against GLO"),
         "--judge": ("evaluate ada --quick --only synthesis -o out", "--judge {w}/tiny-32/identity.onnx"),
     },
     "profile advise": {

@@ -37,15 +37,17 @@ class AmountOptions:
     paper: bool  # by the paper's protocol, and all of its experiments
     quick: bool
     share: float  # of its numbers
+    against: tuple[str, ...]  # the methods that ours is compared with; none: those of the protocol
     seed: int | None  # of everything that is drawn; None is 0
 
     @property
     def protocol(self) -> Protocol:
         """The numbers of photos, pairs and pictures."""
-        from mystyle_cli.experiments.bench import PAPER, PERSON, QUICK, fraction
+        from mystyle_cli.experiments.bench import PAPER, PERSON, QUICK, fraction, rivals_of
 
         whole = QUICK if self.quick else fraction(PAPER, self.share) if self.paper else PERSON
-        return replace(whole, seed=self.seed or 0)
+        methods = rivals_of(self.against) if self.against else whole.methods
+        return replace(whole, methods=methods, seed=self.seed or 0)
 
 
 amount_options: Final = bundle(
@@ -63,6 +65,12 @@ amount_options: Final = bundle(
             show_default=True,
             help="Share of the paper's numbers of photos, pairs and pictures: the whole takes hours.",
         ),
+        click.option(
+            "--against",
+            multiple=True,
+            metavar="METHOD",
+            help="Compare with this method, as reports call it, and no others; may be given again.",
+        ),
         seed_option,
     ),
 )
@@ -78,6 +86,7 @@ amount_options: Final = bundle(
         "mystyle evaluate adele ben --paper -o paper",
         "mystyle evaluate adele ben --on local:2     # both at a time",
         "mystyle evaluate adele --only enhancement --only beta --paper --share 0.2",
+        'mystyle evaluate adele --only enhancement --against "Domain prior + FT"',
         "mystyle evaluate adele --only synthesis --judge w600k_r50.onnx",
     ),
     unused=(
@@ -88,7 +97,7 @@ amount_options: Final = bundle(
             "Leave it out, or add --paper.",
         ),
         Unused(
-            ("only", "output", "paper", "seed", "judge", "on"),
+            ("only", "output", "paper", "seed", "judge", "on", "against"),
             lambda values: values["compare"],
             "--compare prints one table",
             "Leave it out, or evaluate each profile.",
