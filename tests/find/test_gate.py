@@ -18,7 +18,7 @@ HOLE[12:20, 8:24] = 1
 STRENGTHS = np.linspace(0.5, 0.7, 8).astype(np.float32)
 
 
-@dataclass
+@dataclass(eq=False)
 class Person:
     """Somebody whose photos are a pattern, each of its own strength, and whose ID score is that strength."""
 
@@ -34,9 +34,18 @@ class Person:
         """Return a prior that states the limits."""
         return SimpleNamespace(identity_limits=self.limits)
 
-    def faces(self) -> np.ndarray:
+    read: list[int] = field(default_factory=list)  # photos, as they were read
+
+    def photos(self) -> range:
+        """Return what stands for the records of the reference photos."""
+        return range(len(STRENGTHS))
+
+    def faces(self, rows: list[int] | None = None) -> np.ndarray:
         """Return the reference photos (N, 3, R, R)."""
-        return np.tile(self.pattern * STRENGTHS[:, None, None, None], (1, 3, 1, 1)).astype(np.float32)
+        asked = list(self.photos()) if rows is None else rows
+        self.read += asked
+        shown = self.pattern * STRENGTHS[asked, None, None, None]
+        return np.tile(shown, (1, 3, 1, 1)).astype(np.float32)
 
     def id_score(self, images: np.ndarray, others: object = None) -> np.ndarray:
         """Return the root mean square of each picture."""
@@ -103,6 +112,18 @@ def test_what_was_done_to_the_photo_is_done_to_their_own() -> None:
     halved = open_gate(person, SIDE / 4, CLEAR, lambda faces: faces / 2)
     assert halved.others == pytest.approx(STRENGTHS.mean() / 2 - SPREADS * STRENGTHS.std() / 2, abs=1e-5)
     assert open_gate(person, SIDE, CLEAR, lambda faces: faces / 2) == Gate(0.9, 0.9)
+
+
+def test_a_side_is_seen_once_for_many_photos() -> None:
+    """Nothing is read again for another photo of the side; a hole, another side or person is seen anew."""
+    person, other = Person(CHECKS, 0.4), Person(FLAT, 0.9)
+    first, read = open_gate(person, SIDE / 4, CLEAR), len(person.read)
+    assert open_gate(person, SIDE / 4 + 0.1, CLEAR) == first
+    assert len(person.read) == read
+    assert open_gate(person, SIDE / 8, CLEAR) == open_gate(Person(CHECKS, 0.4), SIDE / 8, CLEAR)
+    assert open_gate(person, SIDE / 4, HOLE) == open_gate(Person(CHECKS, 0.4), SIDE / 4, HOLE)
+    assert len(person.read) == read + 2 * len(STRENGTHS)
+    assert open_gate(other, SIDE / 4, CLEAR) == open_gate(Person(FLAT, 0.9), SIDE / 4, CLEAR) != first
 
 
 def test_people_are_told_apart_by_photos_with_the_same_damage() -> None:

@@ -49,9 +49,13 @@ class Someone:
         """A prior whose identity net looks at pixels alone."""
         return SimpleNamespace(digest="d", crop=FFHQ, identity_limits=None, embed=embed, resolution=SIDE)
 
-    def faces(self) -> np.ndarray:
+    def photos(self) -> range:
+        """Return what stands for the records of the reference photos."""
+        return range(len(photos_of(self.number)))
+
+    def faces(self, rows: list[int] | None = None) -> np.ndarray:
         """Return the reference photos."""
-        return photos_of(self.number)
+        return photos_of(self.number) if rows is None else photos_of(self.number)[rows]
 
     def reference_embeddings(self) -> np.ndarray:
         """Return what they are known by."""

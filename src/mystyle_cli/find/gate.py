@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -50,17 +51,37 @@ def open_gate(
     hidden = bool((hole > 0).any())
     if small_side(side, resolution) >= resolution // 2 and not hidden:
         return Gate(limit, limit)
-    faces = profile.faces()
-    rows = np.unique(np.linspace(0, len(faces) - 1, min(SAMPLE, len(faces))).round().astype(int))
-    others = [[int(row)] for row in rows] if len(faces) > 1 else None  # a photo is not held against itself
-    seen = degrade(faces[rows], side, hole) if worsen is None else worsen(faces[rows])
-    veiled = profile.id_score(seen, others)
+    if worsen is None and not hidden:
+        veiled = _small_scores(profile, small_side(side, resolution))
+    else:
+        veiled = _scores(profile, worsen or (lambda faces: degrade(faces, side, hole)))
     reached = float(veiled.mean() - SPREADS * veiled.std())
     if stated is not None:
         return Gate(limit if side >= stated.least_side else np.inf, min(limit, reached))
-    clear = profile.id_score(faces[rows], others)
+    clear = _small_scores(profile, resolution)
     lowered = min(limit - max(float(clear.mean() - veiled.mean()), 0.0), reached)
     return Gate(lowered, lowered)
+
+
+# what a profile's photos score at a side, seen once for many photos
+_SMALL: Final[WeakKeyDictionary[Profile, dict[int, Floats]]] = WeakKeyDictionary()
+
+
+def _small_scores(profile: Profile, side: int) -> Floats:
+    """Return the ID scores (B,) of a sample of the person's photos made small to a side, 1 to R."""
+    known = _SMALL.setdefault(profile, {})
+    if side not in known:
+        nothing = np.zeros((profile.manifest.prior.resolution,) * 2, np.float32)
+        known[side] = _scores(profile, lambda faces: degrade(faces, side, nothing))
+    return known[side]
+
+
+def _scores(profile: Profile, worsen: Callable[[Floats], Floats]) -> Floats:
+    """Return the ID scores (B,) of a sample of the person's photos, worsened; none is held against itself."""
+    count = len(profile.photos())
+    rows = np.unique(np.linspace(0, count - 1, min(SAMPLE, count)).round().astype(int))
+    others = [[int(row)] for row in rows] if count > 1 else None
+    return profile.id_score(worsen(profile.faces(rows=rows.tolist())), others)
 
 
 def id_as_damaged(profile: Profile, seen: Floats, worsen: Callable[[Floats], Floats]) -> float:

@@ -208,14 +208,19 @@ class Profile:
                 "Export it again where it was made, without --without-photos, or create it from photos.",
             )
 
-    def faces(self, split: str = TRAIN) -> FloatArray:
+    def faces(self, split: str = TRAIN, rows: Sequence[int] | None = None) -> FloatArray:
         """Return aligned faces (N, 3, R, R) in [-1, 1]: the reference set, or the held-out photos.
+
+        Args:
+            rows: of some of them; None: all.
 
         Raises:
             ProfileError: they are not in the profile, or damaged.
         """
         self.require_faces()
-        paths = [self.file(str(record.face)) for record in self.photos(split)]
+        records = self.photos(split)
+        asked = records if rows is None else [records[row] for row in rows]
+        paths = [self.file(str(record.face)) for record in asked]
         return read_faces(paths, self.manifest.prior.resolution, self.path)[:]
 
     @cached_property
