@@ -13,12 +13,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from mystyle_cli.batch import errands
+from mystyle_cli.batch.asking import Ask
 from mystyle_cli.batch.errands import Done, Errand, Job, Result
 from mystyle_cli.batch.running import Asked, forecast
 from mystyle_cli.engines.engine import Seat
@@ -28,6 +31,7 @@ from mystyle_cli.engines.runs import NOTES, RECORD, RUNS, Noting, RunRecord, Run
 from mystyle_cli.errors import MystyleError
 from mystyle_cli.nets.processors import settle
 from mystyle_cli.progress import Progress
+from mystyle_cli.restore.task import FEW, default_settings
 from mystyle_cli.terminal.app import App
 from mystyle_cli.terminal.outputs import NONE, Originals, Place, Target
 from tests.support.negatives import options, results, work
@@ -256,6 +260,24 @@ def test_a_forecast_is_of_what_was_measured(album: Path, capsys: pytest.CaptureF
     assert found["memory"] > 3 << 20
     work(options(album, dry_run=True, on=None), Negating(Path("log")))
     assert "local:1, 1 at a time" in capsys.readouterr().out
+
+
+def test_a_forecast_goes_by_people_of_as_few_photos() -> None:
+    """Searches of few photos are longer, so what one took says nothing of the others."""
+    settings = default_settings("upscale")
+    search: Any = SimpleNamespace(landmarks=None)
+
+    def kind(*counts: int) -> str:
+        people: Any = [
+            SimpleNamespace(prior="p", open=lambda count=count: SimpleNamespace(photos=lambda: range(count)))
+            for count in counts
+        ]
+        batch: Any = SimpleNamespace(made=())
+        return Ask("upscale").asked(App(store=Path("store")), batch, settings, people, search).kind
+
+    assert kind(FEW - 1) == kind(1)
+    assert kind(FEW) == kind(100)
+    assert len({kind(1), kind(100), kind(1, 100)}) == 3
 
 
 def test_a_forecast_goes_by_workers_of_as_many_threads(

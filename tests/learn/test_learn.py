@@ -362,6 +362,8 @@ def test_one_photo_is_enough(tmp_path: Path, prior: Prior) -> None:
     assert store.entry("adele").state == "ready"
     assert store.verify("adele", prior) == []
     assert instant_state(profile.manifest) == "none"
+    asked = dataclasses.replace(QUICK, instant=NET, tuning=TuneSettings(passes=1, batch=1))
+    assert not estimate(store, "adele", asked).later, "the memory of a net that is not made does not count"
     assert profile.unlike(0.1) == "", "nothing is known of how alike their photos are"
     identity = profile.manifest.identity
     assert identity["threshold"] == identity["stranger_highest"]

@@ -68,11 +68,13 @@ class Ask:
             further: what else decides the results.
         """
         from mystyle_cli.batch.running import Asked
+        from mystyle_cli.restore.task import FEW
 
         beside = [path for path in (search.landmarks, self.masks.path if self.masks else None) if path]
         projection = settings.projection
         pace = settings.quality, projection.space, projection.steps, self.variants, len(profiles)
-        priors = [profile.prior for profile in profiles]
+        # a person of few photos is searched longer
+        priors = [(profile.prior, len(profile.open().photos()) < FEW) for profile in profiles]
         what = replace(self, watch=False), batch.made, profiles, search, settings.drawn, *further
         return Asked(app, self.task, what, (*pace, *priors), tuple(beside))
 

@@ -232,10 +232,11 @@ def estimate(store: Store, name: str, settings: LearnSettings | None = None) -> 
     from mystyle_cli.learn.estimate import estimate_tuning
 
     settings = settings or LearnSettings()
-    profile, instant = store.open(name), settings.instant is not None
+    profile = store.open(name)
     stages = Stages(Draft(profile.path, read_only=True), profile.prior, settings, silent)
     taken = stages.steps_taken(stages.keep_curation(profile))
     count = len(profile.photos())
+    instant = settings.instant is not None and count > 1
     return estimate_tuning(stages.prior, count, settings.tuning.for_photos(count), instant, taken)
 
 
