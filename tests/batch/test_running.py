@@ -268,10 +268,7 @@ def test_a_forecast_goes_by_people_of_as_few_photos() -> None:
     search: Any = SimpleNamespace(landmarks=None)
 
     def kind(*counts: int) -> str:
-        people: Any = [
-            SimpleNamespace(prior="p", open=lambda count=count: SimpleNamespace(photos=lambda: range(count)))
-            for count in counts
-        ]
+        people: Any = [SimpleNamespace(prior="p", photos=count) for count in counts]
         batch: Any = SimpleNamespace(made=())
         return Ask("upscale").asked(App(store=Path("store")), batch, settings, people, search).kind
 

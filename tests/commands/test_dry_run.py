@@ -55,6 +55,7 @@ def test_create_tells_before_it_looks_at_photos(tmp_path: Path, tiny_prior: Path
     assert done.exit_code == 0, done.output
     lines = dict(line.split(None, 1) for line in done.stdout.splitlines())
     assert lines["pictures"] == "3 of 32 px"
+    assert lines["steps"].startswith("60: 60 passes"), "so few are seen more often"
     assert lines["memory"].endswith("it fits")
     assert lines["time"].endswith("in all")
     assert not (tmp_path / "store" / "eve").exists()

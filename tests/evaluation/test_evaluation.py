@@ -17,10 +17,11 @@ import numpy as np
 import onnx
 import pytest
 
-from mystyle_cli.errors import ProfileError, UsageError
-from mystyle_cli.evaluation.evaluation import Skipped, evaluate
-from mystyle_cli.evaluation.registry import EXPERIMENTS, choose
-from mystyle_cli.experiments.bench import QUICK, Bench, Protocol, fraction
+from mystyle_cli.baselines.methods import BASELINES
+from mystyle_cli.errors import ModelError, ProfileError, UsageError
+from mystyle_cli.evaluation.evaluation import Skipped, _key, evaluate
+from mystyle_cli.evaluation.registry import EXPERIMENTS, choose, compared
+from mystyle_cli.experiments.bench import ALWAYS, QUICK, Bench, Protocol, fraction
 from mystyle_cli.experiments.experiment import Experiment, Measured, read_measured
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.progress import Step
@@ -381,3 +382,25 @@ def test_quick_is_less_than_everything() -> None:
         assert 1 <= part.photos <= QUICK.photos
         assert 1 <= part.pairs <= QUICK.pairs
         assert 1 <= part.samples <= QUICK.samples
+
+
+def test_methods_are_chosen_by_name(people: list[Profile]) -> None:
+    """Ours are always there; what no chosen experiment compares with is refused with what one does."""
+    synthesis, everything = choose(("synthesis",), paper=False), choose((), paper=True)
+    assert compared(["GLO", "GLO"], synthesis, people[0]) == ("GLO", *ALWAYS)
+    assert set(ALWAYS) < {method.name for method in BASELINES}
+    for name, experiments in (("MyStyle", everything), ("Nearest anchor", synthesis)):
+        with pytest.raises(UsageError, match=f"no '{name}'") as refused:
+            compared([name], experiments, people[0])
+        assert "GLO" in refused.value.hint
+    with pytest.raises(UsageError, match="compares methods"):
+        compared(["GLO"], choose(("beta",), paper=True), people[0])
+    with pytest.raises(ModelError, match="DiffAugment cannot be tried"):
+        compared(["DiffAugment"], everything, people[0])
+
+
+def test_which_methods_are_compared_counts_where_some_are(people: list[Profile]) -> None:
+    """What compares none is not measured anew for it, nor what compares the same ones."""
+    benches = [Bench(people[0], replace(SMALL, methods=(*one, *ALWAYS))) for one in ((), ("GLO",))]
+    keys = {one.name: [_key(one, bench) for bench in benches] for one in EXPERIMENTS}
+    assert {name for name, (first, second) in keys.items() if first != second} == {"synthesis"}

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from mystyle_cli.baselines.methods import BASELINES
-from mystyle_cli.errors import UsageError
 from mystyle_cli.evaluation.advice import RISING, SPREADS, _amount, _doubtful, _gaps
 from mystyle_cli.experiments import (
     damage,
@@ -22,7 +20,7 @@ from mystyle_cli.experiments import (
     synthesis,
     tradeoff,
 )
-from mystyle_cli.experiments.bench import MEASURES, OURS, rivals_of
+from mystyle_cli.experiments.bench import MEASURES
 from mystyle_cli.experiments.experiment import Measured
 from mystyle_cli.report.report import Report
 from mystyle_cli.tuning.settings import SAME_WORK, TuneSettings, passes_for
@@ -224,6 +222,8 @@ def test_edits_are_held_against_the_best_other() -> None:
     yaw[:, :, -1] = np.array([[0.1], [0.4], [0.6]])
     told = found(editing.tell_poses(of(id=ids, yaw=yaw)))
     assert told["ID over DiffAugment"] == (pytest.approx(0.1), True)
+    alone = np.where(np.arange(len(ids))[:, None, None] == editing.EDITORS.index(editing.OURS), ids, np.nan)
+    assert editing.tell_poses(of(id=alone, yaw=yaw)).targets == []
     order = [editing.POLICIES.index(policy) for policy in ("stop", "project", "continue")]
     assert order == [0, 1, 2]
     ids[:, 0, [0, -1]] = np.array([[0.8], [0.7], [0.4]])
@@ -278,12 +278,3 @@ def test_advice_is_of_what_was_measured() -> None:
     learned = np.full(30, 0.1)
     learned[7] = 0.9
     assert _doubtful(np.full(30, 0.7), learned) == [7]
-
-
-def test_methods_are_chosen_by_name() -> None:
-    """Ours are always there; a name that is none is refused with those that there are."""
-    assert rivals_of(["GLO"]) == ("GLO", *OURS)
-    assert set(OURS) < {method.name for method in BASELINES}
-    with pytest.raises(UsageError, match="no method 'MyStyle'") as refused:
-        rivals_of(["MyStyle"])
-    assert "Domain prior + FT; DiffAugment" in refused.value.hint

@@ -182,7 +182,12 @@ def test_damaged_photos_are_repaired_and_told(run: Run, show: Show) -> None:
 
 @pytest.mark.parametrize(
     ("file", "verdict"),
-    [("generator.safetensors", "failed"), ("anchors.safetensors", "failed"), ("profile.toml", "unknown")],
+    [
+        ("generator.safetensors", "failed"),
+        ("anchors.safetensors", "failed"),
+        ("photos.jsonl", "unknown"),
+        ("profile.toml", "unknown"),
+    ],
 )
 def test_a_damaged_profile_is_told_and_the_others_go_on(
     run: Run, show: Show, tmp_path: Path, file: str, verdict: str

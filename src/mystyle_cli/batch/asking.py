@@ -68,15 +68,13 @@ class Ask:
             further: what else decides the results.
         """
         from mystyle_cli.batch.running import Asked
-        from mystyle_cli.restore.task import FEW
+        from mystyle_cli.restore.task import search_steps
 
         beside = [path for path in (search.landmarks, self.masks.path if self.masks else None) if path]
-        projection = settings.projection
-        pace = settings.quality, projection.space, projection.steps, self.variants, len(profiles)
-        # a person of few photos is searched longer
-        priors = [(profile.prior, len(profile.open().photos()) < FEW) for profile in profiles]
+        pace = settings.quality, settings.projection.space, self.variants, len(profiles)
+        people = [(profile.prior, search_steps(settings, profile.photos)) for profile in profiles]
         what = replace(self, watch=False), batch.made, profiles, search, settings.drawn, *further
-        return Asked(app, self.task, what, (*pace, *priors), tuple(beside))
+        return Asked(app, self.task, what, (*pace, *people), tuple(beside))
 
     def varied(self, variants: int | None) -> Ask:
         """Return the same with so many answers to each photo, where that was said."""

@@ -12,12 +12,12 @@ from mystyle_cli.batch.ledger import SOME_FAILED
 from mystyle_cli.errors import MystyleError, UsageError
 from mystyle_cli.terminal.app import App, Command, Unused, pass_app
 from mystyle_cli.terminal.options import (
+    SEEDS,
     Number,
     bundle,
     on_option,
     overwrite_option,
     profile_argument,
-    seed_option,
 )
 
 if TYPE_CHECKING:
@@ -38,16 +38,15 @@ class AmountOptions:
     quick: bool
     share: float  # of its numbers
     against: tuple[str, ...]  # the methods that ours is compared with; none: those of the protocol
-    seed: int | None  # of everything that is drawn; None is 0
+    seed: int  # of everything that is drawn
 
     @property
     def protocol(self) -> Protocol:
         """The numbers of photos, pairs and pictures."""
-        from mystyle_cli.experiments.bench import PAPER, PERSON, QUICK, fraction, rivals_of
+        from mystyle_cli.experiments.bench import PAPER, PERSON, QUICK, fraction
 
         whole = QUICK if self.quick else fraction(PAPER, self.share) if self.paper else PERSON
-        methods = rivals_of(self.against) if self.against else whole.methods
-        return replace(whole, methods=methods, seed=self.seed or 0)
+        return replace(whole, seed=self.seed)
 
 
 amount_options: Final = bundle(
@@ -71,7 +70,7 @@ amount_options: Final = bundle(
             metavar="METHOD",
             help="Compare with this method, as reports call it, and no others; may be given again.",
         ),
-        seed_option,
+        click.option("--seed", type=SEEDS, default=0, show_default=True, help="Of everything that is drawn."),
     ),
 )
 
@@ -137,20 +136,22 @@ def command(
     """
     from mystyle_cli.analysis.outside import OutsideJudge
     from mystyle_cli.evaluation.evaluation import evaluate, refuse_repeated
-    from mystyle_cli.evaluation.registry import EXPERIMENTS, choose
+    from mystyle_cli.evaluation.registry import EXPERIMENTS, choose, compared
     from mystyle_cli.store.found import found as known
     from mystyle_cli.work.elsewhere import OpenMeasuring, measure_on
 
     if compare and len(names) != 2:
         raise UsageError(f"--compare takes two profiles, not {len(names)}", "Name both.")
     refuse_repeated(names)
-    experiments = choose(only, paper=amount.paper)
+    experiments, protocol = choose(only, paper=amount.paper), amount.protocol
     device = app.choose_device()
     store = app.profiles()
     people = [store.open(name).on(device).one(None) for name in names]
     if compare:
-        _compare(app, people[0], people[1], amount.protocol)
+        _compare(app, people[0], people[1], protocol)
         return 0
+    if amount.against:
+        protocol = replace(protocol, methods=compared(amount.against, experiments, people[0]))
     if judge is not None and not any(experiment.judged for experiment in experiments):
         asking = " or ".join(f"--only {one.name}" for one in EXPERIMENTS if one.judged)
         raise UsageError("none of these experiments asks a judge", f"Leave it out, or add {asking}.")
@@ -161,10 +162,10 @@ def command(
         if on is not None:
             chosen = tuple(experiment.name for experiment in experiments)
             opener = OpenMeasuring(
-                tuple(map(known, people)), app.device, chosen, amount.protocol, folder.absolute(), judge
+                tuple(map(known, people)), app.device, chosen, protocol, folder.absolute(), judge
             )
             lost = measure_on(app, on, opener, progress)
-        found = evaluate(people, experiments, amount.protocol, folder, progress, outside, lost)
+        found = evaluate(people, experiments, protocol, folder, progress, outside, lost)
     _show(app, found)
     return SOME_FAILED if found.failures else 0
 

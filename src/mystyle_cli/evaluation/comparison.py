@@ -137,6 +137,6 @@ def _scores(
 ) -> dict[str, Values]:
     """Return what a profile's answers score on photos; NaN where there is none."""
     bench = Bench(profile, protocol, progress=progress)
-    answers = case.answered(profile, photos, bench.settings(case.task), progress)
+    answers = case.answered(profile, photos, bench.settings(case.task, space=None), progress)
     scores = judge_pictures(bench, answers.pixels, Truth.of(profile, photos.crops))
     return {name: answers.told(column) for name, column in scores.items()}

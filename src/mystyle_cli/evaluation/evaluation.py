@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -310,12 +310,13 @@ def _key(experiment: Experiment, bench: Bench) -> str:
     """Return the digest of all that a result depends on."""
     people = [bench.profile, *bench.others[: experiment.others]]
     known = [[one.manifest.digests(), one.manifest.identity, one.manifest.stages] for one in people]
+    methods = [name for name in bench.protocol.methods or () if name in experiment.methods]
     facts = [
         __version__,
         [one.name for one in people],
         experiment.name,
         experiment.version,
-        asdict(bench.protocol),
+        asdict(replace(bench.protocol, methods=tuple(methods) or None)),
         bench.profile.manifest.prior.sha256,
         known,
     ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
+from mystyle_cli.baselines.methods import BASELINES
 from mystyle_cli.errors import UsageError
 from mystyle_cli.experiments import (
     cost,
@@ -18,7 +20,11 @@ from mystyle_cli.experiments import (
     synthesis,
     tradeoff,
 )
+from mystyle_cli.experiments.bench import ALWAYS
 from mystyle_cli.experiments.experiment import Experiment
+
+if TYPE_CHECKING:
+    from mystyle_cli.person.profile import Profile
 
 EXPERIMENTS: Final[tuple[Experiment, ...]] = (
     *reconstruction.EXPERIMENTS,
@@ -34,6 +40,7 @@ EXPERIMENTS: Final[tuple[Experiment, ...]] = (
     *cost.EXPERIMENTS,
 )
 
+METHODS: Final = tuple(method.name for method in BASELINES if method.name not in ALWAYS)
 NAMES: Final = tuple(experiment.name for experiment in EXPERIMENTS)
 
 
@@ -53,3 +60,25 @@ def choose(names: tuple[str, ...], *, paper: bool) -> tuple[Experiment, ...]:
     if names:
         return tuple(experiment for experiment in EXPERIMENTS if experiment.name in names)
     return tuple(experiment for experiment in EXPERIMENTS if paper or experiment.own)
+
+
+def compared(names: Sequence[str], experiments: Sequence[Experiment], profile: Profile) -> tuple[str, ...]:
+    """Return the methods that are compared when ours are held against those with the names only.
+
+    Raises:
+        UsageError: none of the experiments compares with one of them.
+        ModelError: the prior lacks what one needs.
+    """
+    known = [name for name in METHODS if any(name in experiment.methods for experiment in experiments)]
+    if not known:
+        comparing = " or ".join(f"--only {one.name}" for one in EXPERIMENTS if one.methods)
+        raise UsageError(
+            "none of these experiments compares methods", f"Leave out --against, or add {comparing}."
+        )
+    for name in names:
+        if name not in known:
+            raise UsageError(f"there is no {name!r} to compare with here", f"Choose of: {'; '.join(known)}.")
+    for method in BASELINES:
+        if method.name in names:
+            method.refuse_lacking(profile)
+    return (*dict.fromkeys(names), *ALWAYS)

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from mystyle_cli.analysis.judge import Judge
 from mystyle_cli.analysis.metrics import describe_faces, lpips, nearest_distance
-from mystyle_cli.errors import UsageError
 from mystyle_cli.experiments.cases import Photos
 from mystyle_cli.person.reference import HELD_OUT
 from mystyle_cli.person.score import embed_pictures
@@ -56,27 +55,11 @@ class Protocol:
     seed: int = 0  # of everything that is drawn
 
 
-OURS: Final = ("MyStyle", "MyStyle, near")  # methods that are always there
-OWN: Final = ("Domain prior", *OURS)  # what is told of one's own profile
+ALWAYS: Final = ("MyStyle", "MyStyle, near")  # methods that every comparison has
+OWN: Final = ("Domain prior", *ALWAYS)  # what is told of one's own profile
 QUICK: Final = Protocol("quick", 4, 12, 5, 64, 1, (3, 8), 4, 8, OWN)
 PERSON: Final = Protocol("person", 12, 60, 7, 256, 1, (3, 8, 20), None, 24, OWN)
 PAPER: Final = Protocol("paper", 24, 1000, 9, 10_000, 5, (1, 3, 5, 8, 20, 50, 100, 200), None, 200)
-
-
-def rivals_of(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the methods that are compared when ours are held against these.
-
-    Raises:
-        UsageError: there is no method of a name.
-    """
-    from mystyle_cli.baselines.methods import BASELINES
-
-    known = [method.name for method in BASELINES if method.name not in OURS]
-    for name in names:
-        if name not in known:
-            listed = "; ".join(known)
-            raise UsageError(f"there is no method {name!r} to compare with", f"Choose of: {listed}.")
-    return (*names, *OURS)
 
 
 def fraction(protocol: Protocol, share: float) -> Protocol:

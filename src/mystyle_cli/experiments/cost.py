@@ -38,7 +38,7 @@ def measure(bench: Bench) -> Measured:
     for place, quality in enumerate(QUALITIES if photos.names else ()):
         if quality != "full" and not has_net:
             continue
-        settings = bench.settings(SMALL.task, quality)
+        settings = bench.settings(SMALL.task, quality, space=None)
         SMALL.answered(profile, photos.first(1), settings)  # what is loaded once is no photo's time
         start = time.perf_counter()
         answers = SMALL.answered(profile, photos, settings, bench.progress)
@@ -80,6 +80,11 @@ def tell(measured: Mapping[str, Measured]) -> Report:
 
 EXPERIMENTS: Final = (
     Experiment(
-        "cost", "How long does it take, and which share of photos is of use?", measure, tell, own=True
+        "cost",
+        "How long does it take, and which share of photos is of use?",
+        measure,
+        tell,
+        own=True,
+        timed=True,
     ),
 )

@@ -207,6 +207,7 @@ EXPERIMENTS: Final = (
         measure,
         tell,
         held_out=1,
+        methods=ROWS,
         judged=True,
         version=2,
     ),

@@ -194,6 +194,7 @@ EXPERIMENTS: Final = (
         measure,
         tell,
         held_out=1,
+        methods=ROWS,
         judged=True,
         version=2,
     ),

@@ -96,6 +96,7 @@ class Experiment:
     own: bool = False  # part of a plain `evaluate`, of which a person wants to know
     others: int = 0  # how many people beside the one it needs
     held_out: int = 0  # held-out photos that it needs at least
+    methods: tuple[str, ...] = ()  # that it compares
     judged: bool = False  # it tells what an outside judge says, too
     timed: bool = False  # it measures time, which is another on each machine and day, and is not kept
     version: int = 1  # rises with every change of what is measured, so that nothing old is taken for it

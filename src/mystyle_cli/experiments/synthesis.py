@@ -138,6 +138,7 @@ EXPERIMENTS: Final = (
         measure,
         tell,
         own=True,
+        methods=ROWS,
         judged=True,
     ),
 )

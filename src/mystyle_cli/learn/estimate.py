@@ -94,12 +94,14 @@ def estimate_tuning(
     """Tell what tuning will take: the memory is counted, the time is that of a few steps on noise.
 
     Args:
-        instant: whether the nets for instant answers are made afterwards; their memory is counted, where it
-            is more, but not their time.
+        settings: of the tuning; few photos are seen more often.
+        instant: whether the nets for instant answers are made afterwards, where there is more than one photo;
+            their memory is counted, where it is more, but not their time.
         taken: steps that were taken before; None where all were, and none is tried then.
     """
     import torch
 
+    settings = settings.for_photos(pictures)
     device, generator = prior.device, prior.generator().to(memory_format=torch.channels_last)
     perceptual = prior.perceptual()
     precision = device.precision(settings.precision)
@@ -107,7 +109,7 @@ def estimate_tuning(
     plan = plan_for(generator, perceptual, pictures, settings, device)
     cost = picture_cost(generator, perceptual, half=precision == "bfloat16")
     work = planned_bytes(plan, cost, generator, perceptual, pictures)
-    later = gradient_bytes(generator, perceptual) if instant else 0
+    later = gradient_bytes(generator, perceptual) if instant and pictures > 1 else 0
     # `batches_of_pass` splits evenly: no step may hold `batch`
     largest = math.ceil(pictures / math.ceil(pictures / settings.batch))
     steps = settings.passes * math.ceil(pictures / settings.batch)

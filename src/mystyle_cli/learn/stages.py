@@ -377,7 +377,7 @@ class Stages:
             self.draft.forget("betas")
             return
         nets = digests[GENERATOR], digests[INSTANT_NET]
-        inputs = digest_of("betas 1", handed.fit(), handed.set_digest(HELD_OUT), nets)
+        inputs = digest_of("betas 2", handed.fit(), handed.set_digest(HELD_OUT), nets)
         self._stage("betas", inputs, lambda: self._betas(handed))
 
     def _betas(self, handed: Handed) -> Done:

@@ -25,11 +25,10 @@ from mystyle_cli.restore.betas import Betas, open_betas
 from mystyle_cli.restore.estimates import Estimator
 from mystyle_cli.restore.given import Given, targets_of, view_of
 from mystyle_cli.restore.task import (
-    FAST_STEPS,
     FEW,
-    FEW_STEPS,
     RestoreSettings,
     refuse_variants,
+    search_steps,
     variants_refused,
 )
 from mystyle_cli.restore.variants import AIM, LONGER, as_well, how_far, other_starts
@@ -145,13 +144,8 @@ class Engine:
 
     def _search(self) -> ProjectionSettings:
         """Return how codes are searched: with steps for the quality and the number of photos."""
-        search = self.settings.projection
-        if search.steps is not None:
-            return search
-        if self.settings.quality == "fast":
-            return replace(search, steps=FAST_STEPS)
-        beside = search.space == "near" and self.generator.z_dim > 0
-        return replace(search, steps=FEW_STEPS if beside and len(self.anchors) < FEW else None)
+        photos = len(self.anchors) if self.generator.z_dim else FEW  # without a mapping nothing lies near
+        return replace(self.settings.projection, steps=search_steps(self.settings, photos))
 
     @cached_property
     def estimator(self) -> Estimator:

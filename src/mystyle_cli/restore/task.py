@@ -120,6 +120,16 @@ class RestoreSettings:
         return self.seed if self.start == "random" or self.variants > 1 else None
 
 
+def search_steps(settings: RestoreSettings, photos: int) -> int | None:
+    """Return how many steps a search takes for a person of so many photos; None: the space's own number."""
+    search = settings.projection
+    if search.steps is not None:
+        return search.steps
+    if settings.quality == "fast":
+        return FAST_STEPS
+    return FEW_STEPS if search.space == "near" and photos < FEW else None
+
+
 def refuse_variants(quality: Quality, space: SpaceName) -> None:
     """Refuse (UsageError) variants of what is not searched among the person's own codes."""
     if quality == "instant" or space not in HULL:

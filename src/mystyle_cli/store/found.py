@@ -23,6 +23,7 @@ class Found:
     person: str  # who of several people; "" for all that it holds
     version: str
     prior: str  # digest of the prior that it was tuned from
+    photos: int = 0  # it was learned from, each of several people from as many
     _opened: Profile | None = field(default=None, compare=False, repr=False)
     _prior: Path | None = field(default=None, compare=False, repr=False)  # its folder, where no name finds it
 
@@ -57,9 +58,10 @@ class Found:
 
 def found(profile: Profile) -> Found:
     """Return an open profile as it can be handed on."""
-    root = profile.path.parent.absolute()
+    root, manifest = profile.path.parent.absolute(), profile.manifest
+    photos = manifest.counts.get("train", 0) // max(1, len(manifest.members))
     return Found(
-        root, profile.name, profile.person, version_of(profile), profile.manifest.prior.sha256, profile
+        root, profile.name, profile.person, version_of(profile), manifest.prior.sha256, photos, profile
     )
 
 
