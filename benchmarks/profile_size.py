@@ -33,6 +33,7 @@ from mystyle_cli.person.quantise import SMALL
 from mystyle_cli.photos.pixels import to_unit
 from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.restore.restore import restore
+from mystyle_cli.restore.task import default_settings
 from mystyle_cli.restore.trials import comparison_settings, pictures, subjects
 from mystyle_cli.store.store import Store
 from tools.figures.common import NAMES, OUT, Person, truths_of
@@ -125,7 +126,7 @@ def measure(name: str, photos: int) -> Found:
 
 def restored_ids(profile: Profile, truths: Truths) -> np.ndarray:
     """Return the ID scores (B,) of photos enlarged 8 times."""
-    settings = replace(comparison_settings("upscale"), batch=12)
+    settings = replace(comparison_settings("upscale", default_settings("upscale", space="p+")), batch=12)
     degraded = subjects(truths.crops, "upscale", [path.name for path in truths.paths], truths.crop)
     made = pictures(restore(profile, degraded, "upscale", settings))
     return profile.id_score(to_unit(made))

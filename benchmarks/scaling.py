@@ -26,6 +26,7 @@ from mystyle_cli.photos.pixels import to_pixels
 from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.restore.engine import open_engine
 from mystyle_cli.restore.restore import restore_with
+from mystyle_cli.restore.task import default_settings
 from mystyle_cli.restore.trials import comparison_settings, subjects
 from mystyle_cli.sample.samples import draw
 from mystyle_cli.tuning.settings import TuneSettings
@@ -88,7 +89,9 @@ def _tune(size: int) -> Callable[[], object]:
 def _upscale(size: int) -> Callable[[], object]:
     faces = to_pixels(good_faces(32))
     crops = np.concatenate([faces, faces])[:size]
-    engine = open_engine(profile_of(NAMES[0]), comparison_settings("upscale"))
+    engine = open_engine(
+        profile_of(NAMES[0]), comparison_settings("upscale", default_settings("upscale", space="p+"))
+    )
     degraded = subjects(crops, "upscale", ["photo"] * size, engine.profile.prior.crop)
     return lambda: restore_with(engine, degraded, "upscale")
 

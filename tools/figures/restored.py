@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mystyle_cli.baselines.untuned import DomainPrior, MyStyleNear
+from mystyle_cli.baselines.untuned import DomainPrior, MyStyle
 from mystyle_cli.experiments.cases import Case, Photos
 from mystyle_cli.experiments.enhancement import MARGINS
 from mystyle_cli.progress import Progress, silent
@@ -66,7 +66,7 @@ def enhance(
     given = case.subjects(photos, truths.crop)
     theirs, ours = (
         method.restore(profile, method.train(profile, 0), given, case.task, chosen, progress)
-        for method in (DomainPrior(), MyStyleNear())
+        for method in (DomainPrior(), MyStyle())
     )
     shown = (case.left(photos, truths.crop), pictures(theirs), pictures(ours), truths.crops)
     made = dict(zip(METHODS, shown, strict=True))

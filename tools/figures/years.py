@@ -29,7 +29,7 @@ from mystyle_cli.photos.pixels import Pixels, grid, to_pixels, to_unit
 from mystyle_cli.prior.registry import open_prior
 from mystyle_cli.report.report import Cell, Report, Table
 from mystyle_cli.restore.restore import restore
-from mystyle_cli.restore.task import TaskName
+from mystyle_cli.restore.task import TaskName, default_settings
 from mystyle_cli.restore.trials import comparison_settings, lanczos, shrink
 from mystyle_cli.sample.samples import draw
 from tools.figures.common import OUT, report_progress, save_picture, spread, store
@@ -158,7 +158,8 @@ class _HeldOut:
 
     def answered(self, task: TaskName, subjects: Sequence[Subject], *, dated: bool) -> Pixels:
         """Return the answers to photos, in the year of each or with all photos alike."""
-        settings, made = replace(comparison_settings(task), keep_tone=False), [*self.crops]
+        chosen = comparison_settings(task, default_settings(task, space="p+"))
+        settings, made = replace(chosen, keep_tone=False), [*self.crops]
         for year in sorted(set(self.years.tolist())) if dated else (None,):
             rows = [row for row in range(len(made)) if year in (None, self.years[row])]
             some = [subjects[row] for row in rows]

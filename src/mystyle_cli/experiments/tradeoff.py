@@ -122,7 +122,7 @@ def _best(measured: Mapping[str, Measured], place: int, case: Case) -> str:
         return f"{case.task}: no photo was answered."
     beta = BETAS[int(np.nanargmin(sums))]
     said = "none" if beta is None else f"{beta:g}"
-    return f"{case.task}: the least ID error and LPIPS together come with --beta {said}."
+    return f"{case.task} --space p+: the least ID error and LPIPS together come with --beta {said}."
 
 
 COLUMNS: Final = (

@@ -71,7 +71,7 @@ def search_options(beta: float) -> Callable[[Callable[..., Any]], Callable[..., 
                 type=click.Choice(["p+", "p", "near", "w+", "w"]),
                 help="Codes to search: p+ and p keep to what lies between the person's photos, near looks "
                 "beside that, too; w+ and w know no person.  [default: near to enlarge and to fill; "
-                "p+ to restore, invert and edit, and for instant answers]",
+                "p+ to restore, invert and edit, for clips, instant answers and --keep-code]",
             ),
             click.option(
                 "--start",
