@@ -384,6 +384,18 @@ def test_quick_is_less_than_everything() -> None:
         assert 1 <= part.samples <= QUICK.samples
 
 
+@journey("evaluate", "--against")
+def test_one_method_stands_beside_ours(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table has it and ours; a method that is none there is refused before anything is measured."""
+    monkeypatch.setattr("mystyle_cli.experiments.bench.QUICK", replace(QUICK, samples=8))
+    asked = ("--json", "evaluate", "ada", "--quick", "--only", "synthesis", "-o", "out", "--against")
+    table = document(run(*asked, "GLO"))["reports"][0]["tables"][0]
+    assert [row[0] for row in table["rows"]] == ["GLO", "MyStyle"]
+    refused = run(*asked, "Nearest anchor")
+    assert refused.exit_code == 2
+    assert "Domain prior; DiffAugment" in refused.stderr
+
+
 def test_methods_are_chosen_by_name(people: list[Profile]) -> None:
     """Ours are always there; what no chosen experiment compares with is refused with what one does."""
     synthesis, everything = choose(("synthesis",), paper=False), choose((), paper=True)
