@@ -82,7 +82,8 @@ tuning_options: Final = bundle(
             type=click.IntRange(1),
             default=TUNE_PASSES,
             show_default=True,
-            help="How often every photo is seen; 15 is more where there are fewer than 24 photos. "
+            help="How often every photo is seen; 15 is more where there are fewer than 24 photos, and twice "
+            "as often for several people. "
             "More takes longer and shows the person more exactly.",
         ),
         click.option(
