@@ -15,13 +15,11 @@ from safetensors.numpy import load_file
 
 import mystyle_cli
 from mystyle_cli.cli import cli
-from mystyle_cli.config import TUNE_BATCH
 from mystyle_cli.files.parsing import toml_of
 from mystyle_cli.learn.learn import merge
 from mystyle_cli.learn.merging import _stacked
 from mystyle_cli.person.migrations import NewerFormatError, migrate
 from mystyle_cli.store.store import Store
-from mystyle_cli.tuning.settings import SHARED_PASSES, passes_for
 from tests.support.albums import QUICK
 from tests.support.journeys import Run, document, journey
 from tests.support.tiny_store import looking_like, make_store
@@ -251,8 +249,6 @@ def test_a_merge_is_tuned_as_it_is_told(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "store" / "two"
     assert run("profile", "merge", "two", "ada", "ben", "--no-tune").exit_code == 0
     assert not (folder / "generator.safetensors").exists()
-    would = document(run("--json", "tune", "two", "--dry-run"))
-    assert would["passes"] == passes_for(would["pictures"], SHARED_PASSES, TUNE_BATCH)
     told = "--passes 2 --batch 3 --learning-rate 0.001 --precision float32 --seed 3 --whole"
     words = ("profile", "merge", "two", "ben", "ada", *told.split(), "--no-export", "--no-instant")
     assert run(*words).exit_code != 0  # other people, and nobody said to replace

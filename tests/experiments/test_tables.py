@@ -106,8 +106,7 @@ def test_few_photos_get_as_many_steps_as_more(count: int) -> None:
     wanted = 15 * (SAME_WORK // 6)
     assert wanted <= steps < wanted + -(-count // 6)
     assert passes_for(48, 15, 6) == 15
-    assert TuneSettings(passes=7).for_photos(count, people=2).passes == 7  # as it was asked
-    assert TuneSettings(batch=6).for_photos(count, people=2).passes == passes_for(count, 30, 6)  # they share
+    assert TuneSettings(passes=7).for_photos(count).passes == 7  # as it was asked
 
 
 def test_new_pictures_are_held_against_the_best_other() -> None:

@@ -235,9 +235,8 @@ def estimate(store: Store, name: str, settings: LearnSettings | None = None) -> 
     profile = store.open(name)
     stages = Stages(Draft(profile.path, read_only=True), profile.prior, settings, silent)
     taken = stages.steps_taken(stages.keep_curation(profile))
-    count, instant = len(profile.photos()), settings.instant is not None
-    tuning = settings.tuning.for_photos(count, max(1, len(profile.people)))
-    return estimate_tuning(stages.prior, count, tuning, instant, taken)
+    instant = settings.instant is not None
+    return estimate_tuning(stages.prior, len(profile.photos()), settings.tuning, instant, taken)
 
 
 def export(store: Store, name: str) -> tuple[Path, list[Net]]:

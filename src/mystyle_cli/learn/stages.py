@@ -264,8 +264,8 @@ class Stages:
         return steps_taken(objective, self._tuning(handed), state)
 
     def _tuning(self, handed: Handed) -> TuneSettings:
-        """Return how so many photos of so many people are tuned on."""
-        return self.settings.tuning.for_photos(len(handed.train.pixels), max(1, len(handed.hulls)))
+        """Return how so many photos are tuned on."""
+        return self.settings.tuning.for_photos(len(handed.train.pixels))
 
     def assist(self, handed: Handed) -> None:
         """Take part in the tuning that the first of several processes leads, and write nothing."""

@@ -82,8 +82,7 @@ tuning_options: Final = bundle(
             type=click.IntRange(1),
             default=TUNE_PASSES,
             show_default=True,
-            help="How often every photo is seen; 15 is more where there are fewer than 24 photos, and twice "
-            "as often for several people. "
+            help="How often every photo is seen; 15 is more where there are fewer than 24 photos. "
             "More takes longer and shows the person more exactly.",
         ),
         click.option(

@@ -17,8 +17,6 @@ from mystyle_cli.nets.device import Precision
 # photos below which a set is shown more often, so that every tuning takes as many steps as with these
 SAME_WORK: Final = 24
 
-SHARED_PASSES: Final = 2 * TUNE_PASSES  # over the photos of several people
-
 
 @dataclass(frozen=True)
 class TuneSettings:
@@ -53,18 +51,15 @@ class TuneSettings:
                 f"rate {self.learning_rate} must be above 0, finite, and warmup {self.warmup} in [0, 1)"
             )
 
-    def for_photos(self, count: int, people: int = 1) -> TuneSettings:
-        """Return the same, but that few photos, and those of several, are seen more often, unless it is said.
+    def for_photos(self, count: int) -> TuneSettings:
+        """Return the same, but that few photos are seen more often, unless passes are given.
 
         Args:
             count: of the photos.
-            people: whose they are. Several share one generator: seen no more often than one's, the photos
-                of either are given back a little worse than by their own.
         """
         if self.passes != TUNE_PASSES:
             return self
-        passes = self.passes if people == 1 else SHARED_PASSES
-        return replace(self, passes=passes_for(count, passes, self.batch))
+        return replace(self, passes=passes_for(count, self.passes, self.batch))
 
 
 def passes_for(count: int, passes: int, batch: int) -> int:
