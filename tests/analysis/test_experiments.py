@@ -17,6 +17,7 @@ from mystyle_cli.experiments.cases import HIDDEN, SMALL, Case
 from mystyle_cli.faces.align import FFHQ, Crop
 from mystyle_cli.person.profile import Profile
 from mystyle_cli.person.score import synthesise
+from mystyle_cli.photos.pixels import to_unit
 from mystyle_cli.projection.settings import ProjectionSettings
 from mystyle_cli.restore.trials import comparison_settings, hole_mask, lanczos, pictures, shrink, subjects
 from tests.support.evaluations import measure_quickly
@@ -116,6 +117,10 @@ def test_enhancement_scores_every_method(
     truth = run.scores["truth"]
     assert truth.lpips.max() < 1e-6
     assert truth.psnr.min() > 60
+    np.testing.assert_allclose(truth.truth_id, 1.0, atol=1e-5)
+    made = profile.prior.embed(to_unit(run.pictures["personal prior"]))
+    there = profile.prior.embed(to_unit(truths.crops))
+    np.testing.assert_allclose(run.scores["personal prior"].truth_id, (made * there).sum(axis=1), atol=1e-5)
     np.testing.assert_allclose(truth.trait[:2], 1.0)
     assert np.isnan(truth.trait[2])
     found = targets([run, run])

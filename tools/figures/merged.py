@@ -33,7 +33,7 @@ NEAR: Final = 0.02
 """How far the shared generator may stay behind, in ID and in LPIPS."""
 
 SINGLE, SHARED = "own profile", "shared generator"
-FIGURES: Final = ("id", "lpips", "dlib", "psnr")
+FIGURES: Final = ("id", "truth_id", "lpips", "dlib", "psnr")
 
 
 def make() -> Report:
@@ -61,6 +61,7 @@ def make() -> Report:
         wanted,
         {
             "id": "cosine to the nearest reference photo by our identity net",
+            "truth_id": "the same cosine to the true photo",
             "dlib": "distance to the nearest reference photo by dlib's net, lower is nearer",
             "whose": "share of photos for which the right one of the two was chosen by identity",
         },
@@ -131,6 +132,9 @@ def _targets(name: str, runs: Runs) -> list[Target]:
         said = f"{name}, {person}"
         wanted += [
             Target(f"{said}: ID below their own profile's by", own["id"] - shared["id"], "at most", NEAR),
+            Target(
+                f"{said}: ID to the truth below it by", own["truth_id"] - shared["truth_id"], "at most", NEAR
+            ),
             Target(f"{said}: LPIPS above it by", shared["lpips"] - own["lpips"], "at most", NEAR),
             Target(f"{said}: share of photos told right", whose, "at least", 1.0),
             Target(f"{said}: codes outside their hull", outside, "at most", 0.0),

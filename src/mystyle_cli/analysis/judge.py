@@ -14,6 +14,7 @@ from mystyle_cli.analysis.metrics import describe_faces, lpips, nearest_distance
 from mystyle_cli.errors import NoFaceError
 from mystyle_cli.faces.align import Crop, align, warp
 from mystyle_cli.faces.faces import find_faces
+from mystyle_cli.person.score import id_scores
 from mystyle_cli.photos.decode import decode
 from mystyle_cli.photos.pixels import Pixels, to_unit
 
@@ -30,6 +31,7 @@ class Scores:
     """What pictures scored, one value for each."""
 
     id: Column  # cosine to the nearest reference photo by our identity net (sec. 4.1)
+    truth_id: Column  # the same cosine to the truth
     dlib: Column  # Euclidean distance to the nearest reference photo by dlib's net; lower is nearer
     lpips: Column  # to the truth
     psnr: Column  # to the truth, dB
@@ -39,6 +41,7 @@ class Scores:
         """Return the mean of each figure; photos that show no trait do not count for it."""
         figures = {
             "id": self.id,
+            "truth_id": self.truth_id,
             "dlib": self.dlib,
             "lpips": self.lpips,
             "psnr": self.psnr,
@@ -75,8 +78,11 @@ class Judge:
             truths: the B photos that they should look like.
         """
         images, wanted = to_unit(made), truths.images
+        ours, theirs = (self.profile.prior.embed(one) for one in (images, wanted))
+        references = self.profile.reference_embeddings()
         return Scores(
-            id=np.asarray(self.profile.id_score(images), np.float64),
+            id=np.asarray(id_scores(ours, references), np.float64),
+            truth_id=(ours * theirs).sum(axis=1, dtype=np.float64),
             dlib=nearest_distance(describe_faces(images, truths.crop), self.descriptors),
             lpips=np.asarray(lpips(self.perceptual, images, wanted), np.float64),
             psnr=psnr(images, wanted),
