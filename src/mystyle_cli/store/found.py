@@ -23,7 +23,7 @@ class Found:
     person: str  # who of several people; "" for all that it holds
     version: str
     prior: str  # digest of the prior that it was tuned from
-    photos: int = 0  # it was learned from, each of several people from as many
+    photos: int = 0  # that each person in it was learned from, of several the mean
     _opened: Profile | None = field(default=None, compare=False, repr=False)
     _prior: Path | None = field(default=None, compare=False, repr=False)  # its folder, where no name finds it
 
