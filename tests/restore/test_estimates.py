@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from mystyle_cli.errors import UsageError
 from mystyle_cli.find.locate import as_photo, place, whole_quad
@@ -206,6 +206,20 @@ def test_of_a_photo_of_nothing_but_noise_nothing_is_kept():
     photo = (image + np.random.default_rng(0).normal(0, 20, image.shape)).clip(0, 255).astype(np.uint8)
     made = _kept(photo, image, Damage(R, noise=20.0))
     assert np.square(made - image).mean() < 0.1 * np.square(photo.astype(float) - image).mean()
+
+
+def test_what_is_kept_at_one_place_brings_no_noise_to_the_others():
+    """Where the face is right it stays clean, and where it is wrong the photo counts."""
+    truth = picture(1)
+    image = truth.copy()
+    wrong = np.zeros((R, R), bool)
+    wrong[20:44, 20:44] = True
+    image[wrong] = picture(2)[wrong]
+    photo = (truth + np.random.default_rng(0).normal(0, 5, truth.shape)).clip(0, 255).astype(np.uint8)
+    off = np.square(_kept(photo, image, Damage(R, noise=5.0)) - truth.astype(float)).mean(axis=2)
+    far = distance_transform_edt(~wrong) > 8
+    assert off[far].mean() < 0.1 * 5**2
+    assert off[wrong].mean() < 0.05 * np.square(image - truth.astype(float)).mean(axis=2)[wrong].mean()
 
 
 def test_nothing_of_a_hole_is_kept():

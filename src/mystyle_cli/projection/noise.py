@@ -120,7 +120,7 @@ def denoised(pixels: Floats, quality: int | None, step: int = 2) -> npt.NDArray[
     planes = np.tensordot(np.asarray(pixels, np.float64), YCBCR.T, 1)
     steps = tables(quality) if quality else np.zeros((2, BLOCK, BLOCK))
     clean = [
-        _without(
+        without(
             planes[..., row],
             np.hypot(spreads_of(planes[..., row], 3), STEPS * steps[min(row, 1)]),
             step,
@@ -130,8 +130,12 @@ def denoised(pixels: Floats, quality: int | None, step: int = 2) -> npt.NDArray[
     return np.asarray(np.tensordot(np.stack(clean, axis=-1), np.linalg.inv(YCBCR).T, 1))
 
 
-def _without(plane: Floats, spreads: Floats, step: int) -> Singles:
-    """Return a plane (h, w) without noise of such spreads (8, 8)."""
+def without(plane: Floats, spreads: Floats, step: int = 1) -> Singles:
+    """Return a plane (h, w) without noise of such standard deviations at each frequency of blocks (8, 8).
+
+    Args:
+        step: pixels from one block to the next: more is faster and worse.
+    """
     height, width = plane.shape
     margin = BLOCK - 1
     rest = [(-(side + 2 * margin - BLOCK)) % step for side in (height, width)]

@@ -1,10 +1,12 @@
 """What a damaged photo does hold of a face is kept, as far as it can be told from noise.
 
 The generated face says what the photo should look like; by what the photo differs from that, frequency by
-frequency, more than its noise does, the face is moved. So an undamaged photo comes out as it was, and a very
-damaged one hardly moves the face at all.
+frequency, more than its noise does, the face is moved, and then place by place: most of a face may be as
+generated, and an eye not. So an undamaged photo comes out as it was, and a very damaged one hardly moves the
+face at all.
 
-Source: Wiener's filter, its signal the generator's error, measured as in spectral subtraction (Boll 1979).
+Source: Wiener's filter, its signal the generator's error, measured as in spectral subtraction (Boll 1979);
+what is left of the noise is taken out as for deblurring (Dabov et al. 2008).
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import numpy.typing as npt
 
 from mystyle_cli.projection import jpeg
 from mystyle_cli.projection.damage import LUMA, Damage, mirrored
+from mystyle_cli.projection.noise import without
 
 if TYPE_CHECKING:
     from mystyle_cli.nets.exported import Degraded
@@ -28,11 +31,8 @@ ROUNDED: Final = 1 / 12
 DOUBT: Final = 0.3
 """How wrong an estimated blur may be: share of what it took of a frequency."""
 
-CAUTION: Final = 1.5
-"""How many times its noise a difference must have, so that anything of it counts."""
-
 DEAD: Final = 0.2
-"""Share of a frequency under which a photo shows nothing but its noise there."""
+"""Share of a frequency under which a photo shows nothing but its noise there, and says nothing of the face."""
 
 RINGS: Final = 24
 """Bands of frequency in which differences are measured, at most."""
@@ -55,18 +55,19 @@ def kept(image: Floats, photo: Degraded, damage: Damage) -> npt.NDArray[np.float
     if not photo.known.all():
         off = np.asarray(continued(off, 1 - photo.known), np.float64)  # so that no edge shows where it ends
     spectrum = np.fft.rfft2(mirrored(off))  # (C, 2 s, s + 1)
-    if damage.clean:
-        share = np.ones_like(spectrum.real)
-    else:
-        there = _power(np.fft.rfft2(mirrored(_planes(photo.target * 127.5, damage))))
-        found = np.stack([_smoothed(plane, side) for plane in _power(spectrum)])
-        noise = _noise(damage, len(off)) + np.square(DOUBT * (1 - blurred)) * there
+    gain = 1 / np.maximum(passed, 1e-3)
+    if not damage.clean:
+        there = _power(_planes(photo.target * 127.5, damage))
+        found, noise = _power(off), _noise(damage, len(off))
+        doubted = noise + np.square(DOUBT * (1 - blurred)) * there
         dead = passed < DEAD
         if dead.mean() > 0.1:
-            noise = np.maximum(noise, found[:, dead].mean(axis=1)[:, None, None])
-        share = np.clip(1 - CAUTION * noise / np.maximum(found, 1e-9), 0, 1)
-    moved = np.fft.irfft2(spectrum * share / np.maximum(passed, 1e-3), s=(2 * side, 2 * side))
-    moved = moved[..., :side, :side]
+            doubted = np.maximum(doubted, found[:, dead].mean(axis=1)[:, None, None])
+        gain = gain * np.where(dead, 0, np.clip(1 - doubted / np.maximum(found, 1e-9), 0, 1))
+    moved = np.fft.irfft2(spectrum * gain, s=(2 * side, 2 * side))[..., :side, :side]
+    if not damage.clean:
+        left = np.sqrt(_of_blocks(noise * np.square(gain)))
+        moved = np.stack([without(*each, 2) for each in zip(moved, left, strict=True)]).astype(np.float64)
     if side < resolution:
         large = np.zeros((len(moved), resolution, resolution))
         large[:, :side, :side] = dctn(moved, axes=(1, 2), norm="ortho") * (resolution / side)
@@ -92,9 +93,17 @@ def _off(image: Floats, photo: Degraded, damage: Damage) -> Floats:
     return _planes((photo.target - damage.done_to(image)) * 127.5, damage)
 
 
-def _power(spectra: npt.NDArray[Any]) -> Floats:
-    """Return the power of transforms (C, 2 s, s + 1) as a variance of pixels."""
-    return np.asarray(np.square(np.abs(spectra)) / spectra.shape[-2] ** 2)
+def _power(planes: Floats) -> Floats:
+    """Return the power of planes (C, s, s) at each frequency, as a variance of pixels, (C, 2 s, s + 1).
+
+    It is the mean over rings of like frequency.
+    """
+    side = planes.shape[-1]
+    power = np.square(np.abs(np.fft.rfft2(mirrored(planes)))) / (2 * side) ** 2
+    radius = np.hypot(np.fft.fftfreq(2 * side)[:, None], np.fft.rfftfreq(2 * side)[None])
+    ring = np.minimum(np.floor(radius * 2 * min(RINGS, side)).astype(int), 2 * RINGS)
+    count = np.maximum(np.bincount(ring.ravel()), 1)
+    return np.stack([(np.bincount(ring.ravel(), plane.ravel()) / count)[ring] for plane in power])
 
 
 def _noise(damage: Damage, planes: int) -> Floats:
@@ -109,13 +118,12 @@ def _noise(damage: Damage, planes: int) -> Floats:
     # errors spread evenly over a step; half as many pixels of chroma in each direction: one's is over four
     for plane, much in enumerate((1, 4, 4)[:planes]):
         steps = jpeg.spectral_steps(damage.quality, 2 * side, chroma=plane > 0)[:, part]
-        noise[plane] += much * np.square(steps) / 12
+        noise[plane] += much * np.square(np.minimum(steps, 255)) / 12
     return noise
 
 
-def _smoothed(power: Floats, side: int) -> Floats:
-    """Return power (2 s, s + 1) as its mean over rings of like frequency."""
-    radius = np.hypot(np.fft.fftfreq(2 * side)[:, None], np.fft.rfftfreq(2 * side)[None])
-    ring = np.minimum(np.floor(radius * 2 * min(RINGS, side)).astype(int), 2 * RINGS)
-    total, count = np.bincount(ring.ravel(), power.ravel()), np.bincount(ring.ravel())
-    return np.asarray((total / np.maximum(count, 1))[ring])
+def _of_blocks(power: Floats) -> Floats:
+    """Return power (C, 2 s, s + 1) at each frequency of the transforms of blocks, (C, 8, 8)."""
+    side = power.shape[-1] - 1
+    at = np.rint(np.arange(jpeg.BLOCK) / jpeg.BLOCK * side).astype(int)
+    return np.asarray(power[:, at[:, None], at[None]])
