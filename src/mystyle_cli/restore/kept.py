@@ -32,7 +32,7 @@ DOUBT: Final = 0.3
 """How wrong an estimated blur may be: share of what it took of a frequency."""
 
 DEAD: Final = 0.2
-"""Share of a frequency under which a photo shows nothing but its noise there, and says nothing of the face."""
+"""Share of a frequency under which a photo shows nothing there but its noise."""
 
 RINGS: Final = 24
 """Bands of frequency in which differences are measured, at most."""
