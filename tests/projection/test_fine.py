@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +12,9 @@ from PIL import Image
 from scipy.fft import dctn
 from scipy.ndimage import gaussian_filter
 
-from mystyle_cli.projection.fine import STRONGEST, Fine, blur_of, mended
+from mystyle_cli.projection.fine import NATURAL, STRONGEST, Fine, blur_of, mended
 from mystyle_cli.projection.noise import denoised, noise_of
+from tests.support.clips import read_clip, write_clip
 
 SIDE = 112
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -69,6 +72,19 @@ def test_blur_is_told_in_the_pictures_own_pixels(clear: np.ndarray, blur: float,
     found, sharp = blur_of(luma, noise_of(luma[None], None), None)
     assert not sharp
     assert found == pytest.approx(np.hypot(blur, 0.6), rel=0.25)
+
+
+@pytest.mark.parametrize("crf", [24, 28])
+@pytest.mark.parametrize("blur", [0.0, 2.0, 3.0])
+def test_what_a_clips_coder_left_is_no_detail(
+    clear: np.ndarray, tmp_path: Path, blur: float, crf: int
+) -> None:
+    """A frame that is given as a photo says nothing of its coder."""
+    frames, _ = read_clip(write_clip(tmp_path / "clip.mp4", np.stack([spoilt(clear, blur, 8)] * 3), crf=crf))
+    luma = frames[1] @ LUMA
+    told, sharp = blur_of(luma, noise_of(luma[None], None), None)
+    assert sharp == (blur == 0)
+    assert told == pytest.approx(math.hypot(blur, NATURAL) if blur else 0, rel=0.25)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,18 @@ BLURRED: Final = 1.0
 BLURRED_JPEG: Final = 1.4
 """... where JPEG took the fine detail, too."""
 
+KNEE: Final = 1.6
+"""The least blur that is believed of a photo whose fine detail is what an unknown coder left ..."""
+
+UNSURE: Final = 0.1
+"""... by so much more for each level of noise ..."""
+
+SHAPES: Final = (0, 1, 2)
+"""... and how steeply that may fall with frequency, as exponents."""
+
+HARDLY: Final = 0.2
+"""How much a blur that is so many pixels from `NATURAL` costs, in logarithms of power."""
+
 FAINTEST: Final = 0.3
 """Power, of levels of 255 squared, under which there is nothing but rounding."""
 
@@ -95,7 +107,11 @@ def blur_of(luma: Floats, noise: float, quality: int | None) -> tuple[float, boo
 def width_of(luma: Floats, noise: float, quality: int | None) -> float | None:
     """Return the standard deviation of all that made a plane (h, w) soft, `NATURAL` of it; see `blur_of`."""
     found = _spectrum_of(luma, noise, quality)
-    return None if found is None else found[1]
+    width = None if found is None else found[1]
+    if quality is None and (width is None or width < BLURRED):
+        above = _width_above(luma)  # what a clip's coder left looks like detail of a sharp photo
+        return above if above >= KNEE + UNSURE * noise else width
+    return width
 
 
 def mended(pixels: Floats, fine: Fine, grain: bool, seed: int = 0) -> npt.NDArray[np.float64]:
@@ -128,15 +144,8 @@ def _grain(shape: tuple[int, ...], noise: float, quality: int, seed: int) -> npt
 
 def _spectrum_of(luma: Floats, noise: float, quality: int | None) -> tuple[float, float] | None:
     """Return the power at frequency 1 of what was blurred, and the blur; None where too little shows."""
-    tile = min(TILE, *luma.shape)
-    window = np.outer(np.hanning(tile + 2)[1:-1], np.hanning(tile + 2)[1:-1])
-    window /= math.sqrt(float(np.square(window).sum()))
-    tiles = np.lib.stride_tricks.sliding_window_view(np.asarray(luma, np.float64), (tile, tile))
-    tiles = tiles[:: tile // 2, :: tile // 2].reshape(-1, tile, tile)
-    tiles = tiles - tiles.mean(axis=(1, 2), keepdims=True)
-    power = np.square(np.abs(np.fft.rfft2(tiles * window))).mean(axis=0)
-    across = np.fft.rfftfreq(tile)[None]
-    ring = np.rint(np.hypot(np.fft.fftfreq(tile)[:, None], across) * tile).astype(int)
+    power, ring = _power_of(luma)
+    tile = len(power)
     floor = noise**2
     if quality is None and noise**2 > FAINTEST:
         floor = float(power[ring > tile // 2].mean())  # nothing else is so fine
@@ -156,6 +165,50 @@ def _spectrum_of(luma: Floats, noise: float, quality: int | None) -> tuple[float
     columns = np.stack([np.ones_like(places), -4 * np.pi**2 * places**2], axis=1)
     level, square = np.linalg.lstsq(columns, left, rcond=None)[0]
     return math.exp(float(level)), math.sqrt(max(float(square), 0.0))
+
+
+def _power_of(luma: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Return the mean power of a plane's tiles (t, t // 2 + 1), and which ring of frequencies each lies in."""
+    tile = min(TILE, *luma.shape)
+    window = np.outer(np.hanning(tile + 2)[1:-1], np.hanning(tile + 2)[1:-1])
+    window /= math.sqrt(float(np.square(window).sum()))
+    tiles = np.lib.stride_tricks.sliding_window_view(np.asarray(luma, np.float64), (tile, tile))
+    tiles = tiles[:: tile // 2, :: tile // 2].reshape(-1, tile, tile)
+    tiles = tiles - tiles.mean(axis=(1, 2), keepdims=True)
+    power = np.square(np.abs(np.fft.rfft2(tiles * window))).mean(axis=0)
+    across = np.fft.rfftfreq(tile)[None]
+    ring = np.rint(np.hypot(np.fft.fftfreq(tile)[:, None], across) * tile).astype(np.int64)
+    return np.asarray(power), ring
+
+
+def _width_above(luma: Floats) -> float:
+    """Return the blur of what stands out of all that falls slowly with frequency, whatever that is."""
+    from scipy.optimize import least_squares
+
+    power, ring = _power_of(luma)
+    rings = np.arange(2, len(power) // 2 + 1)
+    there = np.log(np.maximum([power[ring == one].mean() for one in rings], 1e-6))
+    frequencies = np.log(rings / len(power))
+
+    def off(numbers: Floats, shape: int) -> Floats:
+        """Return by how much the logarithm of power is off for level, blur and level of the rest."""
+        level, width, rest = numbers
+        photo = level - FALL * frequencies - np.square(2 * np.pi * width * np.exp(frequencies))
+        model = np.logaddexp(photo, rest - shape * frequencies)
+        return np.append(model - there, HARDLY * (abs(width) - NATURAL))
+
+    found = [
+        least_squares(
+            off,
+            (there[0] + FALL * frequencies[0], width, there[-5:].mean() - 0.5),
+            args=(shape,),
+            loss="soft_l1",
+            f_scale=HARDLY,
+        )
+        for shape in SHAPES
+        for width in (0.5, 1.5, 3.0)
+    ]
+    return abs(float(min(found, key=lambda one: float(one.cost)).x[1]))
 
 
 def _sharpened(luma: Floats, blur: float, noise: float, quality: int | None) -> npt.NDArray[np.float64]:
