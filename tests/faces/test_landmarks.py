@@ -116,4 +116,4 @@ def test_a_net_that_is_damaged_is_named(tmp_path: Path) -> None:
     path = tmp_path / "mesh.onnx"
     path.write_bytes(b"not a net")
     with pytest.raises(ModelError, match=r"mesh\.onnx"):
-        models._open_net(path)
+        models.open_net(path)

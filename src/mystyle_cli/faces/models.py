@@ -65,17 +65,17 @@ def any_pose_detector() -> Any:
 def face_detector() -> Net:
     """Return the detector of turned and covered heads: float32 (B, 3, 192, 192) in [-1, 1] -> (B, 2304, 17),
     for every place box, six points and the logit of the probability; lengths in pixels from the place."""
-    return _open_net(NETS / "detector.onnx")
+    return open_net(NETS / "detector.onnx")
 
 
 @lru_cache(maxsize=1)
 def face_mesh() -> Net:
     """Return the landmark net: float32 (B, 3, 192, 192) in [0, 1] -> (B, 1405), 468 points x, y, z in pixels
     and the logit of the probability that there is a face."""
-    return _open_net(NETS / "mesh.onnx")
+    return open_net(NETS / "mesh.onnx")
 
 
-def _open_net(path: Path) -> Net:
+def open_net(path: Path) -> Net:
     """Open an ONNX net on one thread of the processor; its answers then depend on nothing else."""
     import onnxruntime as ort
 

@@ -310,6 +310,14 @@ COMPANIONS: Final = (
         module="mystyle_cli",
     ),
     Companion(
+        "mystyle",
+        "restore/softness.onnx",
+        "Apache-2.0",
+        "34dfc7e7f2b1f9dd1f377f8f57dc5fa7ccff434062b09df3a120252bc7ee3cb3",
+        "telling how blurred a small face is",
+        module="mystyle_cli",
+    ),
+    Companion(
         "face_recognition_models",
         "models/mmod_human_face_detector.dat",
         "CC0-1.0",

@@ -168,7 +168,7 @@ def _spectrum_of(luma: Floats, noise: float, quality: int | None) -> tuple[float
 
 
 def _power_of(luma: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """Return the mean power of a plane's tiles (t, t // 2 + 1), and which ring of frequencies each lies in."""
+    """Return the mean power of a plane's tiles (t, t // 2 + 1), and each one's ring of frequencies."""
     tile = min(TILE, *luma.shape)
     window = np.outer(np.hanning(tile + 2)[1:-1], np.hanning(tile + 2)[1:-1])
     window /= math.sqrt(float(np.square(window).sum()))

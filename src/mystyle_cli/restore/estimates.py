@@ -21,9 +21,10 @@ import numpy.typing as npt
 from mystyle_cli.errors import UsageError
 from mystyle_cli.photos.pixels import area_kernel, linear_kernel, to_unit
 from mystyle_cli.projection.damage import LUMA, Damage
-from mystyle_cli.projection.fine import BLURRED, FINER, NATURAL, TILE, Fine, blur_of, width_of
+from mystyle_cli.projection.fine import BLURRED, FINER, NATURAL, TILE, Fine, blur_of
 from mystyle_cli.projection.jpeg import BLOCK, quality_of, rounded, spectral_steps, tables
 from mystyle_cli.projection.noise import FINE, ORDER, noise_of
+from mystyle_cli.restore import softness
 
 if TYPE_CHECKING:
     from mystyle_cli.find.locate import Located
@@ -50,11 +51,17 @@ ROUNDING: Final = 1.5
 DIP: Final = 1.2
 """How much farther it is off those enlarged from two pixels more or less, at least."""
 
+NONE: Final = (0.0, 0.0, 0.0)
+"""The covariance of no blur."""
+
 EMPTY: Final = 0.1
 """Share of a clear photo's power under which a frequency is gone."""
 
 SHARP: Final = 0.6
-"""Standard deviation of a blur, for a crop of 128 pixels, under which a photo is as sharp as photos are."""
+"""Standard deviation of a blur, for a crop of 128 pixels, under which a photo is as sharp as photos ..."""
+
+SLIGHT: Final = 0.3
+"""... and under which one is that is damaged for sure: a little blur more or less does not matter there."""
 
 CLEAN: Final = 3.0
 """Standard deviation of noise, of 255, under which there is none."""
@@ -62,23 +69,26 @@ CLEAN: Final = 3.0
 HEAVY: Final = 60
 """Quality of JPEG up to which what it left in a photo larger than it is drawn is damage ..."""
 
-ROUGH: Final = 75
-"""... and up to which it is reckoned with."""
+ROUGH: Final = 90
+"""... and up to which it is reckoned with beside other damage."""
 
-CODED: Final = 50
-"""Quality of JPEG that hides about as much fine detail as what clips are coded with."""
+MILD: Final = 75
+"""Quality of JPEG above which the detail of small sharp photos looks like noise that it coarsened ..."""
+
+COARSE: Final = 8.0
+"""... so that it is none under this standard deviation, of 255."""
 
 DROWNED: Final = 0.3
 """Share of JPEG's smallest step for fine detail under which noise cannot be told from what rounding left."""
+
+CODED: Final = 50
+"""Quality of JPEG that hides about as much fine detail as what clips are coded with."""
 
 MIDDLE: Final = 384
 """Pixels of a side that are enough to know a JPEG by."""
 
 TILED: Final = 40
-"""Side in pixels of a small picture from which its blur is told by small parts of it."""
-
-RINGING: Final = 90
-"""Quality of JPEG up to which it is reckoned with there, and where a blur is told at a photo's own pixels."""
+"""Side in pixels of a picture from which its blur is told by its own pixels."""
 
 SOFTEST: Final = 0.9
 """Quantile of the widths of clear photos which that of a blurred one is above ..."""
@@ -189,7 +199,7 @@ class Estimator:
         return {}
 
     @cached_property
-    def _widths(self) -> dict[tuple[int, int | None], Floats]:
+    def _widths(self) -> dict[int, Floats]:
         return {}
 
     def _spectrum(self, side: int) -> Floats:
@@ -225,8 +235,10 @@ class Estimator:
         quality = self._rough(quality)
         known = replace(self.known, noise=noise, quality=quality or 0)
         damage = self._of(upright[None], located.side, False, known)
+        if damage.sigma or self.known.noise is not None or self._grainy(noise, quality):
+            return damage
         slight = quality is not None and quality > HEAVY and self.known.quality is None
-        return replace(damage, quality=None) if slight and not (damage.sigma or noise) else damage
+        return replace(damage, noise=0.0, quality=None if slight else damage.quality)
 
     def _noise_and_quality(self, pixels: Pixels, film: bool = False) -> tuple[float, int | None]:
         """Return the noise of a photo's own pixels (h, w, 3), of 255, and JPEG's quality where it tells.
@@ -243,14 +255,21 @@ class Estimator:
         rounded_at = self._rough(quality)
         shared = 1.0 if tone_of(middle.reshape(-1, *middle.shape[1:])) is not None else math.hypot(*LUMA)
         told = noise_of(luma[None], rounded_at) / shared
-        drowned = 0.0 if rounded_at is None else DROWNED * tables(rounded_at)[0][ORDER >= FINE].min()
-        if told < max(GRAINY, drowned):
-            told = 0.0
+        told = told if told >= AS_NOISE else 0.0
         return told if known.noise is None else known.noise, quality
 
     def _rough(self, quality: int | None, most: int = ROUGH) -> int | None:
         """Return a quality that is reckoned with: it is given, or rough enough to tell in what it left."""
         return quality if quality and (quality <= most or self.known.quality) else None
+
+    def _grainy(self, noise: float, quality: int | None) -> bool:
+        """Tell whether so much noise, of 255 in each colour, is more than photos have or their JPEG leaves.
+
+        Less of it counts only beside a blur, which nobody can undo without knowing it.
+        """
+        if not quality or quality > MILD:
+            return noise >= (COARSE if quality else GRAINY)
+        return noise >= max(GRAINY, DROWNED * tables(quality)[0][ORDER >= FINE].min())
 
     def _fine_of(self, located: Located, film: bool = False) -> tuple[Fine, bool]:
         """Return what a photo suffered at its own pixels, and whether it is as sharp as photos are.
@@ -263,10 +282,12 @@ class Estimator:
             return Fine(), False
         luma = pixels.astype(np.float64) @ LUMA
         noise, quality = self._noise_and_quality(pixels, film)
-        ringing = self._rough(quality, RINGING)
-        blur, sharp = blur_of(luma, noise_of(luma[None], ringing), CODED if film else ringing)
+        rough = self._rough(quality)
+        blur, sharp = blur_of(luma, noise_of(luma[None], rough), CODED if film else rough)
         if self.known.blur is not None:
             blur, sharp = self.known.blur, False
+        if not blur and self.known.noise is None and not self._grainy(noise, rough):
+            noise = 0.0
         return Fine(blur, noise, self._rough(quality, ROUGH if noise else HEAVY)), sharp
 
     def of_frames(self, faces: Sequence[Located]) -> Damage:
@@ -315,14 +336,20 @@ class Estimator:
         luma = pictures.astype(np.float64) @ LUMA
         side, kernel = self._side(pictures, luma, photo_side, untouched, known.scale)
         small = np.stack([shrunk(pixels, side, kernel) for pixels in pictures])  # (B, side, side, 3)
+        guessed = kernel is None and known.scale is None
+        if guessed and noise_of(small @ LUMA, None) < CLEAN:
+            # nothing that was there before it became small: a blur alone says as much
+            side, small = len(luma[0]), pictures.astype(np.float64)
         quality = known.quality
         if quality is None and (kernel is not None or untouched):
             quality = quality_of(np.rint(small[0]).clip(0, 255).astype(np.uint8))
-        blur, noise = self._blur_and_noise(small @ LUMA, tone is not None, quality)
+        # where its side is only estimated, a small picture says less of its blur than the whole one
+        whole = luma if guessed else small @ LUMA
+        blur, noise = self._blur_and_noise(small @ LUMA, whole, tone is not None, quality)
         if grainy is False or (grainy is None and noise < CLEAN):
             noise = 0.0
         unit = self.resolution / pictures.shape[1] / given  # crop pixels for each of the photo
-        fixed = known.blur is not None or blur == (0.0, 0.0, 0.0)
+        fixed = known.blur is not None or blur == NONE
         if known.blur is not None:
             blur = ((known.blur * unit) ** 2, 0.0, (known.blur * unit) ** 2)
         if known.noise is not None:
@@ -349,12 +376,17 @@ class Estimator:
         return min(size, max(SMALLEST, 2 * (max(left) + 1))), None
 
     def _blur_and_noise(
-        self, luma: Floats, grey: bool, quality: int | None
+        self, luma: Floats, whole: Floats, grey: bool, quality: int | None
     ) -> tuple[tuple[float, float, float], float]:
-        """Return the blur's covariance and the noise of small pictures (B, s, s), the likeliest together."""
+        """Return the blur's covariance and the noise of small pictures (B, s, s), the likeliest together.
+
+        Args:
+            whole: (B, h, h), what they were made of.
+        """
         side = luma.shape[-1]
         scale = self.resolution / side  # crop pixels for each of the small picture
-        sharp = SHARP * self.resolution / 128 / scale
+        unit = self.resolution / 128
+        sharp = SHARP * unit / scale
         steps = spectral_steps(quality, side)[:, : side // 2 + 1] if quality else np.zeros(1)
         blur, noise = fit(power(luma), self._spectrum(side), sharp, steps)
         covariance = tuple(float(entry) * scale**2 for entry in blur)
@@ -364,29 +396,29 @@ class Estimator:
             level = min(level, math.sqrt(noise))
         found = (covariance[0], covariance[1], covariance[2])
         even = covariance[0] + covariance[2] == 0 or _roundness(found) < ELONGATED
-        if side >= TILED and even and (square := self._width(luma, level, quality)) is not None:
-            found = (square * scale**2, 0.0, square * scale**2) if square > sharp**2 else (0.0, 0.0, 0.0)
+        size = whole.shape[-1]
+        if size >= softness.SMALLEST and even:
+            heavy = quality is not None and 0 < quality <= HEAVY
+            spoilt = heavy or self._grainy(level / shared, quality)
+            square = self._softness(whole, spoilt) * (self.resolution / size) ** 2
+            square -= (scale**2 - (self.resolution / size) ** 2) / 12  # of the means that made them small
+            found = (square, 0.0, square) if square > (SLIGHT if spoilt else SHARP) ** 2 * unit**2 else NONE
         return found, level / shared
 
-    def _width(self, luma: Floats, level: float, quality: int | None) -> float | None:
+    def _softness(self, luma: Floats, spoilt: bool) -> float:
         """Return the variance by which small pictures (B, s, s) are more blurred than clear ones.
 
-        It is 0 where they are no softer than some of those, and None where too little shows to tell.
+        Args:
+            spoilt: they are damaged for sure; if not, it is 0 where they are no softer than some clear ones.
         """
-        side, rough = luma.shape[-1], quality if quality is not None and quality <= RINGING else None
-        widths = [width_of(one, level, rough) for one in luma]
-        if (side, rough) not in self._widths:
+        side = luma.shape[-1]
+        if side not in self._widths:
             kernel = area_kernel(self.resolution, side)
-            clear = [width_of(kernel @ one @ kernel.T, 0.0, rough) for one in self._luma]
-            self._widths[side, rough] = np.array([width for width in clear if width is not None])
-        known = self._widths[side, rough]
-        told = [width for width in widths if width is not None]
-        if not told or not len(known):
-            return None
-        width = float(np.median(told))
-        if width < np.quantile(known, SOFTEST) + SOFTER:
+            self._widths[side] = softness.softness_of(np.rint(kernel @ self._luma @ kernel.T))
+        known, width = self._widths[side], float(np.median(softness.softness_of(luma)))
+        if not spoilt and width < np.quantile(known, SOFTEST) + SOFTER:
             return 0.0
-        return width**2 - float(np.median(known)) ** 2
+        return max(width**2 - float(np.median(known)) ** 2, 0.0)
 
 
 def _agreed(damage: Damage, fine: Fine, sharp: bool, unit: float, resolution: int) -> Damage:
@@ -398,12 +430,12 @@ def _agreed(damage: Damage, fine: Fine, sharp: bool, unit: float, resolution: in
         resolution: R.
     """
     longer, shorter = damage.widths
-    even = longer < ELONGATED * shorter
-    if sharp and (not damage.sigma or (even and damage.sigma > BLURRED * unit)):  # which would show there
-        damage = replace(damage, blur=(0.0, 0.0, 0.0), side=resolution, fixed=True)
+    even = longer <= ELONGATED * shorter
+    if sharp and even and not 0 < damage.sigma <= BLURRED * unit:  # which would show there
+        damage = replace(damage, blur=NONE, side=resolution, fixed=True)
     elif fine.blur > NATURAL:
         square = (fine.blur**2 - NATURAL**2) * unit**2
-        if not damage.sigma:
+        if even and square > damage.sigma**2:  # made small, much of it is too narrow to be seen
             damage = replace(damage, blur=(square, 0.0, square), fixed=True)
         damage = replace(damage, side=resolution)  # its blur took the fine detail, not that it was small
     # of noise that went through JPEG the finest frequencies, by which it is told, have less than the others
