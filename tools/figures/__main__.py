@@ -28,6 +28,7 @@ FIGURES = {
     "video": "a clip of a person, against its frames restored one by one",
     "merged": "two people in one generator, against their own profiles (fig 13)",
     "whose": "whose a damaged face is, of several people",
+    "group": "group pictures with strangers among those who are known, restored with --who all",
     "albums": "two albums of real people: kept, refused, restored",
     "editing": "the two people edited: what changes, and whether they stay themselves",
     "refine": "edits with and without tuning on the photo first",

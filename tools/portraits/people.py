@@ -70,7 +70,7 @@ PEOPLE = (
 )
 
 
-def _photo(
+def draw_photo(
     person: Person, number: int, *, wide: bool = False, face: float | None = None, yaw: float = 28.0
 ) -> Portrait:
     """Render one photo of a person at one of a phone's formats."""
@@ -131,7 +131,7 @@ def _scenery(rng: np.random.Generator) -> np.ndarray:
 
 
 def _wearing(person: Person, number: int, *, mask: float = 0.0, sunglasses: float = 0.0) -> np.ndarray:
-    plain = _photo(person, number, yaw=12)
+    plain = draw_photo(person, number, yaw=12)
     scene = plain.scene._replace(mask=mask, sunglasses=sunglasses)
     return render(person.identity, plain.state, scene, person.traits).pixels
 
@@ -143,17 +143,19 @@ def _blurred(pixels: np.ndarray) -> np.ndarray:
 def _planted(person: Person) -> list[tuple[str, str, Callable[[], bytes]]]:
     """Return (suffix, expected verdict or reason, bytes) of each planted photo."""
     rng = np.random.default_rng([person.seed, 4])
-    photo = lambda n, **how: _photo(person, 200 + n, **how)  # noqa: E731
+    photo = lambda n, **how: draw_photo(person, 200 + n, **how)  # noqa: E731
     grey = lambda a: np.repeat(np.asarray(Image.fromarray(a).convert("L"))[..., None], 3, -1)  # noqa: E731
     side = draw_state(rng)._replace(yaw=68.0, pitch=2.0)
-    small = np.asarray(Image.fromarray(_photo(person, 3).pixels).resize((300, 375), Image.Resampling.LANCZOS))
+    small = np.asarray(
+        Image.fromarray(draw_photo(person, 3).pixels).resize((300, 375), Image.Resampling.LANCZOS)
+    )
     return [
-        (".jpg", "not-this-person", lambda: _jpeg(_photo(_stranger(1), 1).pixels)),
-        (".jpg", "not-this-person", lambda: _jpeg(_photo(_stranger(2), 2).pixels)),
-        (".jpg", "not-this-person", lambda: _jpeg(_photo(_stranger(3), 3).pixels)),
+        (".jpg", "not-this-person", lambda: _jpeg(draw_photo(_stranger(1), 1).pixels)),
+        (".jpg", "not-this-person", lambda: _jpeg(draw_photo(_stranger(2), 2).pixels)),
+        (".jpg", "not-this-person", lambda: _jpeg(draw_photo(_stranger(3), 3).pixels)),
         (".jpg", "kept", lambda: _jpeg(_together(person, _stranger(4), 1))),
         (".jpg", "kept", lambda: _jpeg(_together(person, _stranger(5), 2))),
-        (".jpg", "duplicate", lambda: _jpeg(_photo(person, 0).pixels, quality=60)),
+        (".jpg", "duplicate", lambda: _jpeg(draw_photo(person, 0).pixels, quality=60)),
         (".jpg", "duplicate", lambda: _jpeg(small)),
         (".jpg", "grey", lambda: _jpeg(grey(photo(1).pixels))),
         (".jpg", "low-quality", lambda: _jpeg(_blurred(photo(2).pixels))),
@@ -180,7 +182,7 @@ def write_good_photos(person: Person, folder: Path, count: int) -> list[Path]:
     paths = [place / f"{number + 1:03d}.jpg" for number in range(count)]
     for number, path in enumerate(paths):
         if not path.exists():
-            path.write_bytes(_jpeg(_photo(person, number).pixels))
+            path.write_bytes(_jpeg(draw_photo(person, number).pixels))
     return paths
 
 
@@ -191,7 +193,7 @@ def write_person(person: Person, folder: Path) -> None:
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
     expected: dict[str, str] = {}
-    good = [(".jpg", "kept", lambda n=n: _jpeg(_photo(person, n).pixels)) for n in range(GOOD)]
+    good = [(".jpg", "kept", lambda n=n: _jpeg(draw_photo(person, n).pixels)) for n in range(GOOD)]
     entries = [*good, *_planted(person)]
     order = np.random.default_rng([person.seed, 5]).permutation(len(entries))
     for place, number in enumerate(order):
@@ -201,7 +203,7 @@ def write_person(person: Person, folder: Path) -> None:
         if number >= GOOD:
             expected[name] = verdict
     for number in range(HELD_OUT_PHOTOS):
-        portrait = _photo(person, 100 + number)
+        portrait = draw_photo(person, 100 + number)
         (held_out / f"{number + 1:02d}.jpg").write_bytes(_jpeg(portrait.pixels, quality=93))
         mark = Image.fromarray((portrait.trait_mask > 200).astype(np.uint8) * 255).convert("1")
         mark.save(held_out / f"{number + 1:02d}-mark.png", optimize=True)

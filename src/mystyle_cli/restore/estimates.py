@@ -269,7 +269,7 @@ class Estimator:
         """
         if not quality or quality > MILD:
             return noise >= (COARSE if quality else GRAINY)
-        return noise >= max(GRAINY, DROWNED * tables(quality)[0][ORDER >= FINE].min())
+        return bool(noise >= max(GRAINY, DROWNED * tables(quality)[0][ORDER >= FINE].min()))
 
     def _fine_of(self, located: Located, film: bool = False) -> tuple[Fine, bool]:
         """Return what a photo suffered at its own pixels, and whether it is as sharp as photos are.
