@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from mystyle_cli.photos.pixels import area_kernel
 from mystyle_cli.projection.damage import LUMA, gaussian
-from mystyle_cli.restore.softness import FLOOR, SMALLEST
+from mystyle_cli.projection.softness import FLOOR, SMALLEST
 from tools.portraits.dataset import HELD_OUT, render_photo
 from tools.portraits.loop import Journal, options, save_atomic, timed_steps
 from tools.portraits.to_onnx import shrink

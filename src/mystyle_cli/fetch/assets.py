@@ -311,7 +311,7 @@ COMPANIONS: Final = (
     ),
     Companion(
         "mystyle",
-        "restore/softness.onnx",
+        "projection/softness.onnx",
         "Apache-2.0",
         "34dfc7e7f2b1f9dd1f377f8f57dc5fa7ccff434062b09df3a120252bc7ee3cb3",
         "telling how blurred a small face is",

@@ -20,11 +20,11 @@ import numpy.typing as npt
 
 from mystyle_cli.errors import UsageError
 from mystyle_cli.photos.pixels import area_kernel, linear_kernel, to_unit
+from mystyle_cli.projection import softness
 from mystyle_cli.projection.damage import LUMA, Damage
 from mystyle_cli.projection.fine import BLURRED, FINER, NATURAL, TILE, Fine, blur_of
 from mystyle_cli.projection.jpeg import BLOCK, quality_of, rounded, spectral_steps, tables
 from mystyle_cli.projection.noise import FINE, ORDER, noise_of
-from mystyle_cli.restore import softness
 
 if TYPE_CHECKING:
     from mystyle_cli.find.locate import Located

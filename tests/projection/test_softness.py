@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from mystyle_cli.photos.decode import decode
-from mystyle_cli.restore.softness import SMALLEST, softness_of
+from mystyle_cli.projection.softness import SMALLEST, softness_of
 from tests.support.clips import PERSON, STRANGER
 
 LUMA = np.array([0.299, 0.587, 0.114])
