@@ -7,6 +7,7 @@ import pytest
 
 from mystyle_cli.faces import faces
 from mystyle_cli.faces.align import FFHQ, face_quad
+from mystyle_cli.faces.face import Face
 from mystyle_cli.group.places import HALF, MARGIN, find_places, part_of, share
 from tests.support.groups import place
 
@@ -74,3 +75,16 @@ def test_faces_are_counted_from_the_left(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(faces, "find_faces", lambda pixels: found)
     places = find_places(np.zeros((200, 300, 3), np.uint8), tiny=True)
     assert [(one.number, one.face) for one in places] == [(1, found[1]), (2, found[0]), (3, found[2])]
+
+
+def test_a_face_that_noise_hides_is_found_on_the_softened_photo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is seen on both counts once, as it was seen first."""
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
+    where = (((80, 100), 90), ((84, 97), 80), ((220, 90), 60))
+    sharp, again, hidden = (place(0, at, side).face for at, side in where)
+
+    def find(seen: np.ndarray) -> list[Face]:
+        return [sharp] if seen.std() == pixels.std() else [again, hidden]
+
+    monkeypatch.setattr(faces, "find_faces", find)
+    assert [one.face for one in find_places(pixels, tiny=True)] == [sharp, hidden]

@@ -32,6 +32,8 @@ HALF: Final = (0.28, 0.36)
 SOFT: Final = 0.25  # how much farther from the next face, in half faces, a place is this one's alone
 MARGIN: Final = 0.04  # the same, within which a stranger's face begins: pasting looks a pixel or two around
 
+SOFTENED: Final = 1.2  # pixels by which a photo is blurred, so that noise hides no face
+
 MOST: Final = 64  # faces of one photo that are looked at, the largest
 
 
@@ -70,12 +72,31 @@ def find_places(pixels: Pixels, *, tiny: bool) -> list[Place]:
     """
     from mystyle_cli.faces.faces import find_faces, find_tiny_faces, find_turned_faces
 
-    faces = find_faces(pixels)
+    faces = _with(find_faces(pixels), find_faces(_softened(pixels)))
     if not faces and tiny:
         faces = find_tiny_faces(pixels)
     faces = faces or find_turned_faces(pixels)
     from_left = sorted(faces[:MOST], key=lambda face: face.box[0] + face.box[2])
     return [Place(number + 1, face) for number, face in enumerate(from_left)]
+
+
+def _softened(pixels: Pixels) -> Pixels:
+    from PIL import Image, ImageFilter
+
+    return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(SOFTENED)))
+
+
+def _with(faces: Sequence[Face], others: Sequence[Face]) -> list[Face]:
+    """Return faces, and those of others that are none of them."""
+    return [*faces, *(other for other in others if not any(_same(face, other) for face in faces))]
+
+
+def _same(one: Face, other: Face) -> bool:
+    """Tell whether the middle of one of two boxes lies in the other."""
+    return any(
+        left <= (a + c) / 2 <= right and top <= (b + d) / 2 <= bottom
+        for (left, top, right, bottom), (a, b, c, d) in ((one.box, other.box), (other.box, one.box))
+    )
 
 
 def share(quad: Points, size: int, own: Place, known: Sequence[Place], others: Sequence[Place]) -> Floats:
