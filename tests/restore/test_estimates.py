@@ -389,3 +389,16 @@ def test_a_face_that_is_turned_on_its_photo_tells_by_the_photo_s_own_pixels(blur
     assert found.sigma * side / R == pytest.approx(blur, rel=0.3)
     assert found.noise == pytest.approx(noise, rel=0.3)
     assert found.quality == (None if quality is None else pytest.approx(quality, abs=2))
+
+
+@pytest.mark.parametrize("noise", [None, 0.0])
+def test_a_mild_jpeg_alone_is_no_damage(noise):
+    """Whether or not it is said that there is no noise."""
+    clear = to_unit(np.stack([face(number) for number in range(5, 12)]))
+    stream = io.BytesIO()
+    Image.fromarray(np.pad(face(1), ((32, 32), (32, 32), (0, 0)), mode="reflect")).save(
+        stream, "JPEG", quality=84
+    )
+    corners = np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]]) * 44
+    one = place("photo", as_photo(np.array(Image.open(stream).convert("RGB"))), 80.0 + corners, R)
+    assert Estimator(clear, Known(noise=noise)).of_photo(one).clean

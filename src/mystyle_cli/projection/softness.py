@@ -35,5 +35,6 @@ def softness_of(planes: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64
     Args:
         planes: (B, s, s), luma of 255; s is at least `SMALLEST`.
     """
-    told = _net()(np.asarray(planes, np.float32)[:, None]).astype(np.float64)  # (B,)
-    return np.asarray(np.sqrt(np.maximum(np.exp(2 * told) - FLOOR**2, 0.0)))
+    # one by one: of large pictures many would take gigabytes
+    told = np.concatenate([_net()(np.asarray(one, np.float32)[None, None]) for one in planes])  # (B,)
+    return np.asarray(np.sqrt(np.maximum(np.exp(2 * told.astype(np.float64)) - FLOOR**2, 0.0)))

@@ -235,7 +235,7 @@ class Estimator:
         quality = self._rough(quality)
         known = replace(self.known, noise=noise, quality=quality or 0)
         damage = self._of(upright[None], located.side, False, known)
-        if damage.sigma or self.known.noise is not None or self._grainy(noise, quality):
+        if damage.sigma or self._noisy(noise, quality):
             return damage
         slight = quality is not None and quality > HEAVY and self.known.quality is None
         return replace(damage, noise=0.0, quality=None if slight else damage.quality)
@@ -262,14 +262,9 @@ class Estimator:
         """Return a quality that is reckoned with: it is given, or rough enough to tell in what it left."""
         return quality if quality and (quality <= most or self.known.quality) else None
 
-    def _grainy(self, noise: float, quality: int | None) -> bool:
-        """Tell whether so much noise, of 255 in each colour, is more than photos have or their JPEG leaves.
-
-        Less of it counts only beside a blur, which nobody can undo without knowing it.
-        """
-        if not quality or quality > MILD:
-            return noise >= (COARSE if quality else GRAINY)
-        return bool(noise >= max(GRAINY, DROWNED * tables(quality)[0][ORDER >= FINE].min()))
+    def _noisy(self, noise: float, quality: int | None) -> bool:
+        """Tell whether noise counts by itself; beside a blur, which cannot be undone without, any does."""
+        return _grainy(noise, quality) if self.known.noise is None else noise > 0
 
     def _fine_of(self, located: Located, film: bool = False) -> tuple[Fine, bool]:
         """Return what a photo suffered at its own pixels, and whether it is as sharp as photos are.
@@ -286,7 +281,7 @@ class Estimator:
         blur, sharp = blur_of(luma, noise_of(luma[None], rough), CODED if film else rough)
         if self.known.blur is not None:
             blur, sharp = self.known.blur, False
-        if not blur and self.known.noise is None and not self._grainy(noise, rough):
+        if not (blur or self._noisy(noise, rough)):
             noise = 0.0
         return Fine(blur, noise, self._rough(quality, ROUGH if noise else HEAVY)), sharp
 
@@ -399,7 +394,7 @@ class Estimator:
         size = whole.shape[-1]
         if size >= softness.SMALLEST and even:
             heavy = quality is not None and 0 < quality <= HEAVY
-            spoilt = heavy or self._grainy(level / shared, quality)
+            spoilt = heavy or _grainy(level / shared, quality)
             square = self._softness(whole, spoilt) * (self.resolution / size) ** 2
             square -= (scale**2 - (self.resolution / size) ** 2) / 12  # of the means that made them small
             found = (square, 0.0, square) if square > (SLIGHT if spoilt else SHARP) ** 2 * unit**2 else NONE
@@ -419,6 +414,13 @@ class Estimator:
         if not spoilt and width < np.quantile(known, SOFTEST) + SOFTER:
             return 0.0
         return max(width**2 - float(np.median(known)) ** 2, 0.0)
+
+
+def _grainy(noise: float, quality: int | None) -> bool:
+    """Tell whether so much noise, of 255 in each colour, is more than photos have or their JPEG leaves."""
+    if not quality or quality > MILD:
+        return noise >= (COARSE if quality else GRAINY)
+    return bool(noise >= max(GRAINY, DROWNED * tables(quality)[0][ORDER >= FINE].min()))
 
 
 def _agreed(damage: Damage, fine: Fine, sharp: bool, unit: float, resolution: int) -> Damage:
