@@ -98,14 +98,14 @@ def blur_of(luma: Floats, noise: float, quality: int | None) -> tuple[float, boo
         noise: standard deviation in the plane, of 255.
         quality: of JPEG, or None.
     """
-    found = width_of(luma, noise, quality)
+    found = _width_of(luma, noise, quality)
     if found is None:
         return 0.0, False
     return found if found >= (BLURRED if quality is None else BLURRED_JPEG) else 0.0, found < BLURRED
 
 
-def width_of(luma: Floats, noise: float, quality: int | None) -> float | None:
-    """Return the standard deviation of all that made a plane (h, w) soft, `NATURAL` of it; see `blur_of`."""
+def _width_of(luma: Floats, noise: float, quality: int | None) -> float | None:
+    """Return the standard deviation of all that made a plane (h, w) soft, `NATURAL` of it."""
     found = _spectrum_of(luma, noise, quality)
     width = None if found is None else found[1]
     if quality is None and (width is None or width < BLURRED):
