@@ -402,3 +402,23 @@ def test_a_mild_jpeg_alone_is_no_damage(noise):
     corners = np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]]) * 44
     one = place("photo", as_photo(np.array(Image.open(stream).convert("RGB"))), 80.0 + corners, R)
     assert Estimator(clear, Known(noise=noise)).of_photo(one).clean
+
+
+@pytest.mark.parametrize("sigma", [7.0, 9.0])
+def test_a_blur_wider_than_the_net_has_seen_is_told(clear, sigma):
+    """By its spectrum, as far as that tells."""
+    found = clear.of_photo(located(spoilt(face(1), sigma, noise=4.0)))
+    assert found.sigma == pytest.approx(sigma, rel=0.25)
+
+
+@pytest.mark.parametrize("side", [4, 7])
+def test_a_few_pixels_tell_of_no_damage(clear, side):
+    """Whatever colour they are."""
+    photo = as_photo(face(1)[40 : 40 + side, 40 : 40 + side])
+    found = clear.of_photo(place("photo", photo, whole_quad(photo, "photo"), R))
+    assert (found.side, found.sigma, found.noise, found.quality) == (side, 0, 0, None)
+
+
+def test_a_black_picture_ends_nothing(clear):
+    """There is no detail to compare; what is estimated is some number."""
+    assert np.isfinite(clear.of_photo(located(np.zeros((R, R, 3), np.uint8))).sigma)

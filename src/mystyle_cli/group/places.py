@@ -76,7 +76,8 @@ def find_places(pixels: Pixels, *, tiny: bool) -> list[Place]:
     if not faces and tiny:
         faces = find_tiny_faces(pixels)
     faces = faces or find_turned_faces(pixels)
-    from_left = sorted(faces[:MOST], key=lambda face: face.box[0] + face.box[2])
+    largest = sorted(faces, key=lambda face: face.box[0] - face.box[2])
+    from_left = sorted(largest[:MOST], key=lambda face: face.box[0] + face.box[2])
     return [Place(number + 1, face) for number, face in enumerate(from_left)]
 
 

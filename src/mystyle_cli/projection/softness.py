@@ -21,7 +21,10 @@ FLOOR: Final = 0.5
 """Standard deviation, in pixels, that the net adds in squares to each blur: less is as good as none."""
 
 SMALLEST: Final = 14
-"""Side in pixels of the smallest picture that it has seen."""
+"""Side in pixels of the smallest picture that it has seen; the largest had 124."""
+
+WIDEST: Final = 5.0
+"""Standard deviation, in pixels, up to which it tells a blur: it has seen none of more than 6."""
 
 
 @lru_cache(maxsize=1)

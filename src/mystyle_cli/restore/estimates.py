@@ -329,6 +329,8 @@ class Estimator:
         given = photo_side / pictures.shape[1]  # photo pixels for each of these
         tone = tone_of(pictures.reshape(-1, *pictures.shape[2:]))
         luma = pictures.astype(np.float64) @ LUMA
+        if len(luma[0]) < BLOCK:
+            return Damage(len(luma[0]), tone=tone)  # so few pixels tell of nothing
         side, kernel = self._side(pictures, luma, photo_side, untouched, known.scale)
         small = np.stack([shrunk(pixels, side, kernel) for pixels in pictures])  # (B, side, side, 3)
         guessed = kernel is None and known.scale is None
@@ -368,7 +370,7 @@ class Estimator:
         shares = [there[rings == ring].mean() / clear[rings == ring].mean() for ring in range(size // 2 + 1)]
         left = [ring for ring, share in enumerate(shares) if share > EMPTY]
         # noise that came before the enlarging ends with it; blur alone leaves no more than an edge
-        return min(size, max(SMALLEST, 2 * (max(left) + 1))), None
+        return min(size, max(SMALLEST, 2 * (max(left, default=0) + 1))), None
 
     def _blur_and_noise(
         self, luma: Floats, whole: Floats, grey: bool, quality: int | None
@@ -396,6 +398,8 @@ class Estimator:
             heavy = quality is not None and 0 < quality <= HEAVY
             spoilt = heavy or _grainy(level / shared, quality)
             square = self._softness(whole, spoilt) * (self.resolution / size) ** 2
+            if square > (softness.WIDEST * self.resolution / size) ** 2:
+                square = max(square, (found[0] + found[2]) / 2)  # the net has hardly seen wider ones
             square -= (scale**2 - (self.resolution / size) ** 2) / 12  # of the means that made them small
             found = (square, 0.0, square) if square > (SLIGHT if spoilt else SHARP) ** 2 * unit**2 else NONE
         return found, level / shared
